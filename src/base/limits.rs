@@ -1,0 +1,62 @@
+//! Every bound of the system, in one file, with the assertions that tie them together.
+//! Anything from outside is measured against one of these before it is allocated.
+
+/// The canonical manifest of a submission, in bytes.
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+/// How deep a manifest may nest.
+pub const MANIFEST_DEPTH_MAX: usize = 64;
+/// YAML nodes of one manifest.
+pub const MANIFEST_NODES_MAX: usize = 50_000;
+/// Aliases of one manifest.
+pub const MANIFEST_ALIASES_MAX: usize = 1_000;
+/// Instances of one stage unless `run.limits.instances` raises it.
+pub const INSTANCES_PER_STAGE_DEFAULT: usize = 256;
+/// Jobs of one run, whatever a manifest asks for.
+pub const JOBS_PER_RUN_MAX: usize = 200_000;
+/// Jobs sold together in one block.
+pub const JOBS_PER_BLOCK_MAX: usize = 64;
+/// Sources of one manifest.
+pub const SOURCES_MAX: usize = 256;
+/// Columns of one table.
+pub const COLUMNS_MAX: usize = 16_384;
+
+/// One message on the bus, and so one signed command, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Commands in one slot.
+pub const COMMANDS_PER_SLOT_MAX: usize = 1_024;
+/// Canonical bytes of the commands of one slot.
+pub const SLOT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Ticks that one slot may count: a proposer cannot leap into the future.
+pub const TICKS_PER_SLOT_MAX: u64 = 100;
+/// Commands that wait for a slot at one validator.
+pub const MEMPOOL_MAX: usize = 65_536;
+
+/// Receipts of one `Deliver`, verdicts of one `Verdicts`, beats of one `Heartbeat`.
+pub const BATCH_MAX: usize = 256;
+/// Leases that one worker may hold.
+pub const LEASES_PER_WORKER_MAX: usize = 256;
+/// Outputs of one job.
+pub const OUTPUTS_PER_JOB_MAX: usize = 64;
+/// Segments of one job.
+pub const SEGMENTS_PER_JOB_MAX: usize = 64;
+/// Metrics that one job reports.
+pub const METRICS_PER_JOB_MAX: usize = 64;
+/// Text of one fault or metric name, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Attempts at one block.
+pub const ATTEMPTS_MAX: u32 = 16;
+/// Times that an unsold block is repriced by 1/8 before its run pauses.
+pub const REPRICES_MAX: u32 = 5;
+
+/// Validators of one network.
+pub const VALIDATORS_MAX: usize = 20;
+/// A validator's stake must be more than this many whole OhC.
+pub const STAKE_FLOOR_OHC: u64 = 39_900;
+
+/// One artifact held in memory, in bytes.
+pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
+
+const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);
+const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
+const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);

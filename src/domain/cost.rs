@@ -1,0 +1,127 @@
+//! The published cost model: from a job and the shapes of its inputs to units of work.
+//! Never sees money: `price` turns work into OhC. Integers only, so that every node agrees.
+//!
+//! work = 100 + ⌈FLOP / 10⁶⌉ + ⌈bytes moved / 64 KiB⌉ + ⌈bytes stored / 64 KiB⌉
+//!
+//! The constant is what it costs to lease, fetch, commit and settle a job of no size.
+
+use super::job::{Model, Part, Spec, Train};
+use crate::base::amount::Work;
+
+/// Units that every job costs.
+pub const JOB_UNITS: u64 = 100;
+/// Floating-point operations in one unit.
+pub const FLOP_PER_UNIT: u64 = 1_000_000;
+/// Bytes moved or stored in one unit.
+pub const BYTES_PER_UNIT: u64 = 64 * 1024;
+/// Classes of a label column, which no pin knows.
+pub const CLASSES_ASSUMED: u64 = 10;
+/// A training of more work than this is cut into parts at checkpoints.
+pub const PART_UNITS: u64 = 20_000;
+/// Parts of one training at the most.
+pub const PARTS_MAX: u64 = 64;
+
+/// What is known of an artifact before it exists: an estimate, from the pins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Shape {
+    /// Rows of a table; 0 for anything else.
+    pub rows: u64,
+    /// Columns of a table; 0 for anything else.
+    pub columns: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What a job takes, estimated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Size {
+    /// Floating-point operations.
+    pub flop: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+}
+
+impl Size {
+    /// Units of work.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let units = [
+            JOB_UNITS,
+            self.flop.div_ceil(FLOP_PER_UNIT),
+            self.bytes_in.div_ceil(BYTES_PER_UNIT),
+            self.bytes_out.div_ceil(BYTES_PER_UNIT),
+        ];
+        Work::new(units.into_iter().fold(0, u64::saturating_add))
+    }
+}
+
+/// The size of a job and the shapes of its outputs, from the shapes of its inputs in order.
+#[must_use]
+pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
+    let first = inputs.first().copied().unwrap_or_default();
+    let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
+    let (flop, outputs) = match spec {
+        Spec::Ingest(_) => {
+            let bytes = cells(first).saturating_mul(8);
+            (first.bytes, vec![Shape { bytes, ..first }])
+        }
+        Spec::Split(split) => {
+            // Shares are reals and the pure layers do no float arithmetic: each part is taken for
+            // an equal share. The sum over the parts is right.
+            let parts = split.ratios.len().max(1) as u64;
+            let part = Shape {
+                rows: first.rows / parts,
+                columns: first.columns,
+                bytes: first.bytes / parts,
+            };
+            (cells(first), vec![part; split.ratios.len()])
+        }
+        Spec::Train(train) => {
+            let (parameters, flop) = train_flop(train, first);
+            let (_, epochs) = train.epochs_of_part();
+            let state = parameters.saturating_mul(if train.part.is_last() { 4 } else { 12 });
+            let flop = flop.saturating_mul(u64::from(epochs));
+            (flop, vec![Shape { rows: 0, columns: 0, bytes: state }])
+        }
+        Spec::Evaluate(_) => {
+            let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
+            let models = inputs.iter().filter(|shape| shape.rows == 0);
+            let flop = models.fold(0u64, |sum, model| {
+                sum.saturating_add((model.bytes / 2).saturating_mul(data.rows))
+            });
+            let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
+            let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
+            (flop, vec![best, Shape { bytes: 1024, ..Shape::default() }])
+        }
+        Spec::Noop(_) => (0, vec![Shape::default()]),
+    };
+    let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
+    (Size { flop, bytes_in, bytes_out }, outputs)
+}
+
+/// How many parts a training is cut into: so many that a lost worker costs at most one part.
+#[must_use]
+pub fn parts(train: &Train, data: Shape) -> u32 {
+    let whole = Train { part: Part::WHOLE, ..train.clone() };
+    let (size, _) = estimate(&Spec::Train(whole), &[data]);
+    let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
+    u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
+}
+
+/// Parameters of the model, and floating-point operations of one epoch: 6 per parameter and row
+/// (2 forward, 4 backward).
+fn train_flop(train: &Train, data: Shape) -> (u64, u64) {
+    let Model::Mlp { hidden, .. } = &train.model;
+    let features = data.columns.saturating_sub(1);
+    let outputs = hidden.iter().map(|width| u64::from(*width)).chain([CLASSES_ASSUMED]);
+    let (parameters, _) = outputs.fold((0u64, features), |(sum, fan_in), fan_out| {
+        (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
+    });
+    (parameters, parameters.saturating_mul(6).saturating_mul(data.rows))
+}
+
+fn cells(shape: Shape) -> u64 {
+    shape.rows.saturating_mul(shape.columns)
+}

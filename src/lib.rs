@@ -1,0 +1,8 @@
+//! ohc: a job market whose minutes are a hash chain.
+
+pub mod base;
+#[cfg(feature = "train")]
+pub mod compute;
+pub mod domain;
+#[cfg(feature = "node")]
+pub mod effects;
