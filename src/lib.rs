@@ -6,3 +6,4 @@ pub mod compute;
 pub mod domain;
 #[cfg(feature = "node")]
 pub mod effects;
+pub mod role;

@@ -108,7 +108,7 @@ impl Writer {
     }
 
     /// Appends a length; every bound in `limits` is far below `u32::MAX`.
-    pub fn len(&mut self, len: usize) {
+    pub fn length(&mut self, len: usize) {
         assert!(u32::try_from(len).is_ok(), "a canonical sequence is shorter than 2^32");
         self.raw(&(len as u32).to_le_bytes());
     }
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a length. Every item takes at least one byte, so a length beyond what is left is a
     /// lie: it is refused before anything is allocated for it.
-    pub fn len(&mut self) -> Result<usize, DecodeError> {
+    pub fn length(&mut self) -> Result<usize, DecodeError> {
         let len = u32::from_le_bytes(self.array()?) as usize;
         if len > self.0.len() { Err(DecodeError::Truncated) } else { Ok(len) }
     }
@@ -252,7 +252,7 @@ impl Decode for Digest {
 
 impl Encode for str {
     fn encode(&self, w: &mut Writer) {
-        w.len(self.len());
+        w.length(self.len());
         w.raw(self.as_bytes());
     }
 }
@@ -265,14 +265,14 @@ impl Encode for String {
 
 impl Decode for String {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let len = r.len()?;
+        let len = r.length()?;
         Self::from_utf8(r.raw(len)?.to_vec()).map_err(|_| DecodeError::NotUtf8)
     }
 }
 
 impl<T: Encode> Encode for [T] {
     fn encode(&self, w: &mut Writer) {
-        w.len(self.len());
+        w.length(self.len());
         self.iter().for_each(|item| item.encode(w));
     }
 }
@@ -286,7 +286,7 @@ impl<T: Encode> Encode for Vec<T> {
 impl<T: Decode> Decode for Vec<T> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         // Grows as items arrive: a long length over short items cannot reserve memory up front.
-        let len = r.len()?;
+        let len = r.length()?;
         let mut items = Self::new();
         for _ in 0..len {
             items.push(T::decode(r)?);
@@ -312,7 +312,7 @@ impl<T: Decode> Decode for Option<T> {
 
 impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
     fn encode(&self, w: &mut Writer) {
-        w.len(self.len());
+        w.length(self.len());
         for (key, value) in self {
             key.encode(w);
             value.encode(w);
@@ -322,7 +322,7 @@ impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
 
 impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let len = r.len()?;
+        let len = r.length()?;
         let mut map = Self::new();
         for _ in 0..len {
             let key = K::decode(r)?;

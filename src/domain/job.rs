@@ -213,6 +213,43 @@ impl Spec {
         }
     }
 
+    /// The settings in which two jobs of one stage differ, as the manifest names them.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let changed: Vec<(&'static str, bool)> = match (self, other) {
+            (Self::Ingest(a), Self::Ingest(b)) => {
+                vec![("format", a.format != b.format), ("rows", a.rows != b.rows)]
+            }
+            (Self::Split(a), Self::Split(b)) => vec![
+                ("ratios", a.ratios != b.ratios),
+                ("stratify", a.stratify != b.stratify),
+                ("seed", a.seed != b.seed),
+            ],
+            (Self::Train(a), Self::Train(b)) => vec![
+                ("model", a.model != b.model),
+                ("target", a.target != b.target),
+                ("epochs", a.epochs != b.epochs),
+                ("batch", a.batch != b.batch),
+                ("optimizer", a.optimizer != b.optimizer),
+                ("seed", a.seed != b.seed),
+                ("scaling", a.scaling != b.scaling),
+                ("parts", a.part != b.part),
+            ],
+            (Self::Evaluate(a), Self::Evaluate(b)) => {
+                vec![("select", a != b)]
+            }
+            (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
+            _ => vec![("uses", true)],
+        };
+        changed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
+    /// Whether its receipt commits to a checkpoint at every segment boundary.
+    #[must_use]
+    pub const fn has_checkpoints(&self) -> bool {
+        matches!(self, Self::Train(_))
+    }
+
     /// How many segments the job is committed in: an audit re-executes one of them at a time.
     /// Only training has more than one; each ends with a checkpoint.
     #[must_use]

@@ -75,7 +75,7 @@ impl Place {
     }
 
     /// The place after `entry`, whose shape has been checked.
-    fn after(self, entry: &Entry) -> Self {
+    pub fn after(self, entry: &Entry) -> Self {
         match entry.mixin {
             None => Self { hash: entry.hash, ticks: self.ticks.saturating_add(1), position: 0 },
             Some(_) => Self {

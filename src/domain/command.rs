@@ -1,0 +1,121 @@
+//! Commands: the closed list of what participants sign and the log contains.
+//! Never says what a command does: the fold does.
+
+use super::job::Pin;
+use super::receipt::Receipt;
+use super::verdict::Verdict;
+use crate::base::amount::{Ohc, Price, Work};
+use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
+use crate::base::ids::{LeaseId, RunId};
+use crate::base::keys::{PublicKey, Signed};
+
+/// What a participant asks for. One command may carry many things: signatures cost 50 µs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Moves balance to another account.
+    Transfer {
+        /// The payee.
+        to: PublicKey,
+        /// How much.
+        amount: Ohc,
+    },
+    /// Asks for a pipeline and locks its budget in escrow.
+    Submit(Box<Submission>),
+    /// Stops a run of this client: what is delivered is settled, the rest is refunded.
+    Cancel {
+        /// The run.
+        run: RunId,
+    },
+    /// Offers to work; replaces this worker's earlier bid.
+    Bid(Bid),
+    /// Takes the worker's bid back.
+    Withdraw,
+    /// Keeps leases while there is progress.
+    Heartbeat(Vec<Beat>),
+    /// Claims to have worked.
+    Deliver(Vec<Receipt>),
+    /// Concludes about receipts.
+    Judge(Vec<Verdict>),
+}
+canonical_enum!(Command {
+    1 => Transfer { to, amount },
+    2 => Submit(x),
+    3 => Cancel { run },
+    4 => Bid(x),
+    5 => Withdraw,
+    6 => Heartbeat(x),
+    7 => Deliver(x),
+    8 => Judge(x),
+} tag "ohc/command/1");
+
+/// A command and its place among its author's commands: a number counts once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Order {
+    /// Greater than that of every earlier order of this author.
+    pub nonce: u64,
+    /// What is asked for.
+    pub command: Command,
+}
+canonical_struct!(Order { nonce, command } tag "ohc/order/1");
+
+/// An order with its author's signature.
+pub type SignedOrder = Signed<Order>;
+
+/// A pipeline to be run. The manifest travels, the plan is derived from it on every node.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Submission {
+    /// The manifest's text.
+    pub manifest: String,
+    /// Parameters that override its defaults, ascending by name.
+    pub params: Vec<(String, String)>,
+    /// What its sources were when the plan was made.
+    pub pins: Vec<Pin>,
+    /// Locked in escrow; what is not spent comes back.
+    pub budget: Ohc,
+    /// Keys of jobs whose settled results are not to be used: their artifacts are lost.
+    pub fresh: Vec<Digest>,
+}
+canonical_struct!(Submission { manifest, params, pins, budget, fresh } tag "ohc/submission/1");
+
+impl Submission {
+    /// What the client wants, whatever it is ready to pay: two submissions of one subject are the
+    /// same pipeline on the same data.
+    #[must_use]
+    pub fn subject(&self) -> Digest {
+        Self { budget: Ohc::ZERO, fresh: Vec::new(), ..self.clone() }.digest()
+    }
+}
+
+/// A worker's standing ask: for every block, until withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bid {
+    /// Nano-OhC per unit of work.
+    pub ask: Price,
+    /// Units of work that the worker takes on at a time; one block of any size always fits.
+    pub capacity: Work,
+}
+canonical_struct!(Bid { ask, capacity });
+
+/// A sign of life for one lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Beat {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Steps done.
+    pub step: u64,
+}
+canonical_struct!(Beat { lease, step });
+
+impl crate::base::canon::Encode for Box<Submission> {
+    fn encode(&self, w: &mut crate::base::canon::Writer) {
+        self.as_ref().encode(w);
+    }
+}
+
+impl crate::base::canon::Decode for Box<Submission> {
+    fn decode(
+        r: &mut crate::base::canon::Reader<'_>,
+    ) -> Result<Self, crate::base::canon::DecodeError> {
+        Submission::decode(r).map(Self::new)
+    }
+}

@@ -1,0 +1,291 @@
+//! Events: the closed list of what the fold derives from commands and slot boundaries.
+//! Never stored as truth: replay gives them again, and a slot commits to their root.
+
+use super::verdict::{Audit, Segment};
+use crate::base::amount::{Ohc, Work};
+use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
+use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
+use crate::base::keys::PublicKey;
+
+/// Something that happened because the rules say so.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A command had no effect.
+    Rejected {
+        /// Whose.
+        author: PublicKey,
+        /// Its number.
+        nonce: u64,
+        /// Why.
+        reason: Reject,
+    },
+    /// Balance moved.
+    Transferred {
+        /// The payer.
+        from: PublicKey,
+        /// The payee.
+        to: PublicKey,
+        /// How much.
+        amount: Ohc,
+    },
+    /// A run began; its budget is in escrow.
+    Submitted {
+        /// The run.
+        run: RunId,
+        /// Who pays.
+        client: PublicKey,
+        /// What is wanted.
+        subject: Digest,
+        /// What is locked.
+        budget: Ohc,
+    },
+    /// A worker's bid stands.
+    BidPlaced {
+        /// The worker.
+        worker: PublicKey,
+    },
+    /// A worker's bid is gone: withdrawn, or lost with a lapsed lease.
+    BidGone {
+        /// The worker.
+        worker: PublicKey,
+    },
+    /// The result of a job was known: nothing is run or paid.
+    Cached {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+    },
+    /// A block waits for a worker.
+    Offered {
+        /// The block.
+        block: BlockId,
+        /// Which attempt this would be.
+        attempt: u32,
+        /// The most that is paid for it.
+        reserve: Ohc,
+    },
+    /// Nobody took an offer: its reserve rises by 1/8.
+    Repriced {
+        /// The block.
+        block: BlockId,
+        /// The most that is paid for it now.
+        reserve: Ohc,
+    },
+    /// A worker holds a block.
+    Leased {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        worker: PublicKey,
+        /// What it will be paid.
+        price: Ohc,
+        /// What it has at risk.
+        bond: Ohc,
+        /// How much work it is.
+        work: Work,
+    },
+    /// A worker was silent or late: the lease is over, the block is on offer again.
+    Lapsed {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        worker: PublicKey,
+        /// What it lost of its bond.
+        fine: Ohc,
+    },
+    /// A receipt is committed.
+    Delivered {
+        /// The attempt.
+        lease: LeaseId,
+        /// The receipt.
+        receipt: Digest,
+    },
+    /// What of a receipt is re-executed.
+    Drawn {
+        /// The attempt.
+        lease: LeaseId,
+        /// The draw.
+        audit: Audit,
+    },
+    /// A validator objects: the segment is re-executed by all.
+    Disputed {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who objects.
+        validator: PublicKey,
+        /// To what.
+        segment: Segment,
+    },
+    /// An objection did not hold: its author pays.
+    Overruled {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who objected.
+        validator: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
+    /// A receipt was false: its bond is forfeit.
+    Slashed {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        worker: PublicKey,
+        /// What it lost.
+        bond: Ohc,
+        /// Where it was false.
+        segment: Segment,
+    },
+    /// A receipt was accepted and paid.
+    Settled {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who worked.
+        worker: PublicKey,
+        /// What it got.
+        reward: Ohc,
+        /// What the validators got.
+        gas: Ohc,
+    },
+    /// A run stands still until its client does something.
+    Paused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: Pause,
+    },
+    /// A run is over; what its escrow still held went back.
+    Ended {
+        /// The run.
+        run: RunId,
+        /// How.
+        ending: Ending,
+        /// What went back.
+        refund: Ohc,
+    },
+}
+canonical_enum!(Event {
+    1 => Rejected { author, nonce, reason },
+    2 => Transferred { from, to, amount },
+    3 => Submitted { run, client, subject, budget },
+    4 => BidPlaced { worker },
+    5 => BidGone { worker },
+    6 => Cached { run, job },
+    7 => Offered { block, attempt, reserve },
+    8 => Repriced { block, reserve },
+    9 => Leased { lease, worker, price, bond, work },
+    10 => Lapsed { lease, worker, fine },
+    11 => Delivered { lease, receipt },
+    12 => Drawn { lease, audit },
+    13 => Disputed { lease, validator, segment },
+    14 => Overruled { lease, validator, fine },
+    15 => Slashed { lease, worker, bond, segment },
+    16 => Settled { lease, worker, reward, gas },
+    17 => Paused { run, reason },
+    18 => Ended { run, ending, refund },
+} tag "ohc/event/1");
+
+/// Why a command had no effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Reject {
+    /// Its number is not above the author's last one: a replay.
+    #[error("its number was used before")]
+    Replayed,
+    /// A list is longer, or a text larger, than its bound.
+    #[error("it exceeds a bound")]
+    Unbounded,
+    /// The author cannot pay.
+    #[error("the author cannot pay")]
+    Short,
+    /// The manifest does not compile, or its pins do not fit it.
+    #[error("the manifest does not compile")]
+    BadManifest,
+    /// There is no such run, or it is over.
+    #[error("there is no such run, or it is over")]
+    NoRun,
+    /// It is not the author's to decide.
+    #[error("it is not the author's to decide")]
+    NotYours,
+    /// There is no such lease, or it is over.
+    #[error("there is no such lease, or it is over")]
+    NoLease,
+    /// The receipt does not have the form that its block asks for.
+    #[error("the receipt does not fit its block")]
+    BadReceipt,
+    /// There is no such receipt, or it is judged.
+    #[error("there is no such receipt, or it is judged")]
+    NoReceipt,
+    /// This validator has spoken about this receipt.
+    #[error("this validator has spoken about it")]
+    Spoken,
+}
+canonical_enum!(Reject {
+    1 => Replayed,
+    2 => Unbounded,
+    3 => Short,
+    4 => BadManifest,
+    5 => NoRun,
+    6 => NotYours,
+    7 => NoLease,
+    8 => BadReceipt,
+    9 => NoReceipt,
+    10 => Spoken,
+});
+
+/// Why a run stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pause {
+    /// Nobody took a block at its highest price.
+    NoBids,
+    /// The escrow does not cover the next block.
+    Budget,
+}
+canonical_enum!(Pause { 1 => NoBids, 2 => Budget });
+
+/// How a run is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Every job has a settled result.
+    Settled,
+    /// A job fails for every honest worker.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// No attempt at a block was accepted.
+    Exhausted {
+        /// The block.
+        block: BlockId,
+    },
+    /// The client stopped it.
+    Cancelled,
+}
+canonical_enum!(Ending {
+    1 => Settled,
+    2 => Failed { job, message, hint },
+    3 => Exhausted { block },
+    4 => Cancelled,
+});
+
+struct Events<'a>(&'a [Event]);
+
+impl Encode for Events<'_> {
+    fn encode(&self, w: &mut Writer) {
+        self.0.encode(w);
+    }
+}
+
+impl Canonical for Events<'_> {
+    const TAG: &'static str = "ohc/events/1";
+}
+
+/// What a slot commits to: the digest of its events, in order.
+#[must_use]
+pub fn events_root(events: &[Event]) -> Digest {
+    Events(events).digest()
+}

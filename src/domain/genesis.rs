@@ -1,0 +1,187 @@
+//! Genesis: what a network agrees on before its first slot. Never changes afterwards.
+
+use crate::base::amount::{Ohc, Price, SUPPLY};
+use crate::base::canon::{Canonical, canonical_struct};
+use crate::base::keys::{NetworkId, PublicKey};
+use crate::base::limits::{STAKE_FLOOR_OHC, VALIDATORS_MAX};
+use std::collections::BTreeSet;
+
+/// The numbers of a network. Times are ticks; shares are parts per million.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Params {
+    /// SHA-256 links between two ticks.
+    pub hashes_per_tick: u64,
+    /// Ticks that validators aim at in one second of wall time.
+    pub ticks_per_second: u64,
+    /// Nano-OhC per unit of work at which a block is reserved at first.
+    pub base_price: Price,
+    /// Gas of any block.
+    pub gas_block: Ohc,
+    /// Gas per artifact byte that validators check, in nano-OhC per KiB.
+    pub gas_per_kib: Ohc,
+    /// Gas per unit of work that is expected to be re-executed.
+    pub gas_per_unit: Ohc,
+    /// A lease's bond as a multiple of its price.
+    pub bond_factor: u64,
+    /// Share of the bond that a lapsed lease loses.
+    pub lapse_ppm: u64,
+    /// A lease lapses when its worker has been silent for so long.
+    pub heartbeat_ticks: u64,
+    /// An offer that nobody takes for so long is repriced by 1/8.
+    pub reprice_ticks: u64,
+    /// Validators that re-execute what an audit has drawn.
+    pub committee: u32,
+}
+canonical_struct!(Params {
+    hashes_per_tick,
+    ticks_per_second,
+    base_price,
+    gas_block,
+    gas_per_kib,
+    gas_per_unit,
+    bond_factor,
+    lapse_ppm,
+    heartbeat_ticks,
+    reprice_ticks,
+    committee,
+});
+
+impl Params {
+    /// The parameters of an embedded network: one machine, a chain that costs about 1 % of a core
+    /// while there is work and nothing while there is none.
+    #[must_use]
+    pub const fn embedded() -> Self {
+        Self {
+            hashes_per_tick: 1_000,
+            ticks_per_second: 100,
+            base_price: Price::new(1_000_000),
+            gas_block: Ohc::from_nano(1_000_000),
+            gas_per_kib: Ohc::from_nano(1_000),
+            gas_per_unit: Ohc::from_nano(100_000),
+            bond_factor: 4,
+            lapse_ppm: 100_000,
+            heartbeat_ticks: 1_000,
+            reprice_ticks: 500,
+            committee: 3,
+        }
+    }
+}
+
+/// Who holds what at height 0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Allocation {
+    /// The account.
+    pub key: PublicKey,
+    /// Free to spend.
+    pub balance: Ohc,
+    /// At risk for being a validator; zero for anybody else.
+    pub stake: Ohc,
+}
+canonical_struct!(Allocation { key, balance, stake });
+
+/// The first page of a network's history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Genesis {
+    /// A name for people.
+    pub name: String,
+    /// 32 random bytes, so that two networks of one name differ.
+    pub salt: [u8; 32],
+    /// The numbers.
+    pub params: Params,
+    /// Who holds what; together exactly the supply.
+    pub allocations: Vec<Allocation>,
+}
+canonical_struct!(Genesis { name, salt, params, allocations } tag "ohc/genesis/1");
+
+/// Why a genesis cannot start a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// The allocations are not the supply.
+    #[error("the allocations do not add up to the supply of 72492272 OhC")]
+    Supply,
+    /// An account is listed twice.
+    #[error("an account is allocated twice")]
+    Twice,
+    /// No validator, or too many.
+    #[error("a network has 1 to 20 validators")]
+    Validators,
+    /// A stake that is not more than the floor.
+    #[error("a validator's stake must be more than 39900 OhC")]
+    Stake,
+    /// A parameter that would stop the network.
+    #[error("a parameter is zero that must not be")]
+    Zero,
+}
+
+impl Genesis {
+    /// The name under which everything is signed.
+    #[must_use]
+    pub fn network(&self) -> NetworkId {
+        NetworkId(self.digest())
+    }
+
+    /// Checks what every node relies on.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        let held = self.allocations.iter().flat_map(|a| [a.balance, a.stake]);
+        if Ohc::sum(held) != Some(SUPPLY) {
+            return Err(GenesisError::Supply);
+        }
+        let keys: BTreeSet<_> = self.allocations.iter().map(|a| a.key).collect();
+        if keys.len() != self.allocations.len() {
+            return Err(GenesisError::Twice);
+        }
+        let stakes = || self.allocations.iter().map(|a| a.stake).filter(|s| *s > Ohc::ZERO);
+        if !(1..=VALIDATORS_MAX).contains(&stakes().count()) {
+            return Err(GenesisError::Validators);
+        }
+        if stakes().any(|stake| Ohc::from_whole(STAKE_FLOOR_OHC).is_none_or(|floor| stake <= floor)) {
+            return Err(GenesisError::Stake);
+        }
+        let p = &self.params;
+        // Two: the last link of a tick belongs to the tick, so a mix-in needs one before it.
+        if p.hashes_per_tick < 2
+            || [p.ticks_per_second, p.heartbeat_ticks, p.reprice_ticks].contains(&0)
+        {
+            return Err(GenesisError::Zero);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::keys::SecretKey;
+
+    fn genesis(stake_ohc: u64) -> Genesis {
+        let stake = Ohc::from_whole(stake_ohc).unwrap();
+        let key = |n| SecretKey::from_bytes(&[n; 32]).public();
+        let rest = SUPPLY.checked_sub(stake).unwrap();
+        Genesis {
+            name: "test".into(),
+            salt: [0; 32],
+            params: Params::embedded(),
+            allocations: vec![
+                Allocation { key: key(1), balance: rest, stake: Ohc::ZERO },
+                Allocation { key: key(2), balance: Ohc::ZERO, stake },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_stake_must_be_more_than_the_floor() {
+        assert_eq!(genesis(39_901).check(), Ok(()));
+        assert_eq!(genesis(39_900).check(), Err(GenesisError::Stake));
+        assert_eq!(genesis(0).check(), Err(GenesisError::Validators));
+    }
+
+    #[test]
+    fn r1_the_allocations_are_the_supply() {
+        let mut short = genesis(40_000);
+        short.allocations[0].balance = Ohc::ZERO;
+        assert_eq!(short.check(), Err(GenesisError::Supply));
+        let mut twice = genesis(40_000);
+        twice.allocations[1].key = twice.allocations[0].key;
+        assert_eq!(twice.check(), Err(GenesisError::Twice));
+    }
+}

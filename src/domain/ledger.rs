@@ -1,0 +1,313 @@
+//! The ledger: accounts, and amounts that are pending until they are posted or voided.
+//! Never knows what is paid for: it would compile in a project without machine learning.
+//!
+//! Supply is fixed: every operation moves money, none makes or loses it, and none takes an
+//! account below zero. A pending amount ends exactly once: its entry is gone when it is
+//! posted or voided, so a second attempt finds nothing.
+
+use crate::base::amount::Ohc;
+use crate::base::ids::{BlockId, LeaseId, RunId};
+use crate::base::keys::PublicKey;
+use std::collections::BTreeMap;
+
+/// What one participant owns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Account {
+    /// Free to spend.
+    pub balance: Ohc,
+    /// At risk for being a validator.
+    pub stake: Ohc,
+}
+
+/// The name of a pending amount.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Hold {
+    /// A client's budget for a run.
+    Escrow(RunId),
+    /// The part of an escrow that is set aside for one block: its reserve and its gas.
+    Reward(BlockId),
+    /// A worker's bond for one lease.
+    Bond(LeaseId),
+}
+
+/// Who gets what is left of a pending amount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// An account's balance.
+    Account(PublicKey),
+    /// Another pending amount: a reward goes back to the escrow that it was carved from.
+    Hold(Hold),
+}
+
+/// Who is paid out of a pending amount.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Payee {
+    /// An account's balance.
+    Account(PublicKey),
+    /// The network's treasury: the owner of remainders.
+    Treasury,
+    /// Nobody, ever again.
+    Burn,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Pending {
+    owner: Owner,
+    amount: Ohc,
+}
+
+/// Why money does not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The payer has less than that.
+    #[error("the payer has less than that")]
+    Short,
+    /// A pending amount of this name exists.
+    #[error("an amount is already pending under this name")]
+    Open,
+    /// No pending amount of this name exists: it has ended, or never began.
+    #[error("no amount is pending under this name")]
+    Closed,
+    /// The payments are more than what is pending.
+    #[error("the payments are more than what is pending")]
+    TooMuch,
+}
+
+/// All the money there is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ledger {
+    accounts: BTreeMap<PublicKey, Account>,
+    pending: BTreeMap<Hold, Pending>,
+    treasury: Ohc,
+    burned: Ohc,
+}
+
+/// Sums never overflow: all of them are parts of the supply, which fits 254 times.
+const BELOW_SUPPLY: &str = "R-1: an amount is a part of the supply";
+
+fn plus(a: Ohc, b: Ohc) -> Ohc {
+    #[expect(clippy::expect_used, reason = "an overflow would mean that money was made")]
+    a.checked_add(b).expect(BELOW_SUPPLY)
+}
+
+impl Ledger {
+    /// The ledger of a genesis.
+    pub fn new(accounts: impl IntoIterator<Item = (PublicKey, Account)>) -> Self {
+        Self { accounts: accounts.into_iter().collect(), ..Self::default() }
+    }
+
+    /// One account; nobody has heard of an account that holds nothing.
+    #[must_use]
+    pub fn account(&self, key: &PublicKey) -> Account {
+        self.accounts.get(key).copied().unwrap_or_default()
+    }
+
+    /// All accounts.
+    pub fn accounts(&self) -> impl Iterator<Item = (&PublicKey, &Account)> {
+        self.accounts.iter()
+    }
+
+    /// What is pending under a name.
+    #[must_use]
+    pub fn pending(&self, hold: Hold) -> Option<Ohc> {
+        self.pending.get(&hold).map(|pending| pending.amount)
+    }
+
+    /// Everything that is pending.
+    pub fn holds(&self) -> impl Iterator<Item = (Hold, Ohc)> + '_ {
+        self.pending.iter().map(|(hold, pending)| (*hold, pending.amount))
+    }
+
+    /// The account that a pending amount belongs to.
+    #[must_use]
+    pub fn owner(&self, hold: Hold) -> Option<PublicKey> {
+        match self.pending.get(&hold)?.owner {
+            Owner::Account(key) => Some(key),
+            Owner::Hold(outer) => self.owner(outer),
+        }
+    }
+
+    /// Remainders and forfeits.
+    #[must_use]
+    pub fn treasury(&self) -> Ohc {
+        self.treasury
+    }
+
+    /// What nobody can spend any more.
+    #[must_use]
+    pub fn burned(&self) -> Ohc {
+        self.burned
+    }
+
+    /// Everything there is; equal to the supply at every slot.
+    #[must_use]
+    pub fn total(&self) -> Option<Ohc> {
+        let accounts = self.accounts.values().flat_map(|a| [a.balance, a.stake]);
+        let pending = self.pending.values().map(|pending| pending.amount);
+        Ohc::sum(accounts.chain(pending).chain([self.treasury, self.burned]))
+    }
+
+    /// Moves money from one balance to another.
+    pub fn transfer(
+        &mut self,
+        from: PublicKey,
+        to: PublicKey,
+        amount: Ohc,
+    ) -> Result<(), LedgerError> {
+        self.debit(from, amount)?;
+        self.credit(Payee::Account(to), amount);
+        Ok(())
+    }
+
+    /// Makes an amount pending: it leaves its owner and waits.
+    pub fn open(&mut self, hold: Hold, owner: Owner, amount: Ohc) -> Result<(), LedgerError> {
+        if self.pending.contains_key(&hold) {
+            return Err(LedgerError::Open);
+        }
+        match owner {
+            Owner::Account(key) => self.debit(key, amount)?,
+            Owner::Hold(outer) => {
+                let outer = self.pending.get_mut(&outer).ok_or(LedgerError::Closed)?;
+                outer.amount = outer.amount.checked_sub(amount).ok_or(LedgerError::Short)?;
+            }
+        }
+        self.pending.insert(hold, Pending { owner, amount });
+        Ok(())
+    }
+
+    /// Ends a pending amount: pays it out, and gives what is left back to its owner.
+    /// Returns what was left. Nothing has moved if it fails.
+    pub fn post(&mut self, hold: Hold, payments: &[(Payee, Ohc)]) -> Result<Ohc, LedgerError> {
+        let pending = self.pending.get(&hold).ok_or(LedgerError::Closed)?;
+        let paid = Ohc::sum(payments.iter().map(|(_, amount)| *amount));
+        let rest = paid.and_then(|paid| pending.amount.checked_sub(paid));
+        let (owner, rest) = (pending.owner, rest.ok_or(LedgerError::TooMuch)?);
+        self.pending.remove(&hold);
+        for (payee, amount) in payments {
+            self.credit(*payee, *amount);
+        }
+        match owner {
+            Owner::Account(key) => self.credit(Payee::Account(key), rest),
+            Owner::Hold(outer) => {
+                let outer = self.pending.get_mut(&outer);
+                assert!(outer.is_some(), "an escrow outlives the rewards carved from it");
+                if let Some(outer) = outer {
+                    outer.amount = plus(outer.amount, rest);
+                }
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Ends a pending amount: all of it goes back to its owner. Returns how much that was.
+    pub fn void(&mut self, hold: Hold) -> Result<Ohc, LedgerError> {
+        self.post(hold, &[])
+    }
+
+    /// Takes up to `amount` from a balance as a penalty; returns what was taken.
+    pub fn fine(&mut self, from: PublicKey, amount: Ohc, to: &[(Payee, u64)]) -> Ohc {
+        let taken = self.account(&from).balance.min(amount);
+        if self.debit(from, taken).is_ok() {
+            let shares: u64 = to.iter().map(|(_, share)| *share).sum();
+            let mut left = taken;
+            for (payee, share) in to {
+                let part = taken.ratio(*share, shares.max(1), crate::base::amount::Rounding::Floor);
+                let part = part.unwrap_or_default().min(left);
+                left = left.checked_sub(part).unwrap_or_default();
+                self.credit(*payee, part);
+            }
+            self.credit(Payee::Burn, left);
+        }
+        taken
+    }
+
+    fn debit(&mut self, key: PublicKey, amount: Ohc) -> Result<(), LedgerError> {
+        let account = self.accounts.get_mut(&key).ok_or(LedgerError::Short)?;
+        account.balance = account.balance.checked_sub(amount).ok_or(LedgerError::Short)?;
+        Ok(())
+    }
+
+    fn credit(&mut self, payee: Payee, amount: Ohc) {
+        let to = match payee {
+            Payee::Account(key) => &mut self.accounts.entry(key).or_default().balance,
+            Payee::Treasury => &mut self.treasury,
+            Payee::Burn => &mut self.burned,
+        };
+        *to = plus(*to, amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ESCROW: Hold = Hold::Escrow(RunId(1));
+    const BLOCK: BlockId = BlockId { run: RunId(1), index: 0 };
+    const REWARD: Hold = Hold::Reward(BLOCK);
+
+    fn key(n: u8) -> PublicKey {
+        PublicKey([n; 32])
+    }
+
+    fn nano(n: u64) -> Ohc {
+        Ohc::from_nano(n)
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new([(key(1), Account { balance: nano(100), stake: nano(0) })])
+    }
+
+    #[test]
+    fn r3_a_pending_amount_ends_exactly_once() {
+        let mut l = ledger();
+        l.open(ESCROW, Owner::Account(key(1)), nano(60)).unwrap();
+        assert_eq!(l.open(ESCROW, Owner::Account(key(1)), nano(1)), Err(LedgerError::Open));
+        l.open(REWARD, Owner::Hold(ESCROW), nano(50)).unwrap();
+        let pay = [(Payee::Account(key(2)), nano(30))];
+        assert_eq!(l.post(REWARD, &pay), Ok(nano(20)));
+        assert_eq!(l.post(REWARD, &pay), Err(LedgerError::Closed));
+        assert_eq!(l.pending(ESCROW), Some(nano(30)), "the rest went back to the escrow");
+        assert_eq!(l.void(ESCROW), Ok(nano(30)));
+        assert_eq!(l.void(ESCROW), Err(LedgerError::Closed));
+        assert_eq!(l.account(&key(1)).balance, nano(70));
+        assert_eq!(l.account(&key(2)).balance, nano(30));
+    }
+
+    #[test]
+    fn r2_nobody_pays_what_he_does_not_have() {
+        let mut l = ledger();
+        assert_eq!(l.transfer(key(1), key(2), nano(101)), Err(LedgerError::Short));
+        assert_eq!(l.transfer(key(9), key(2), nano(1)), Err(LedgerError::Short));
+        assert_eq!(l.open(ESCROW, Owner::Account(key(1)), nano(101)), Err(LedgerError::Short));
+        l.open(ESCROW, Owner::Account(key(1)), nano(10)).unwrap();
+        assert_eq!(l.open(REWARD, Owner::Hold(ESCROW), nano(11)), Err(LedgerError::Short));
+        assert_eq!(l.post(ESCROW, &[(Payee::Burn, nano(11))]), Err(LedgerError::TooMuch));
+        assert_eq!(l.pending(ESCROW), Some(nano(10)), "a refused payment moves nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn r1_no_sequence_of_operations_makes_or_loses_money(
+            ops in proptest::collection::vec((0u8..6, 0u8..4, 0u8..4, 0u64..80), 0..60),
+        ) {
+            let mut l = ledger();
+            for (op, a, b, amount) in ops {
+                let amount = nano(amount);
+                let block = BlockId { run: RunId(1), index: u32::from(b) };
+                let _ = match op {
+                    0 => l.transfer(key(a), key(b), amount),
+                    1 => l.open(ESCROW, Owner::Account(key(a)), amount),
+                    2 => l.open(Hold::Reward(block), Owner::Hold(ESCROW), amount),
+                    3 => l.post(Hold::Reward(block), &[(Payee::Account(key(a)), amount)]).map(drop),
+                    4 => l.void(Hold::Reward(block)).map(drop),
+                    _ => {
+                        l.fine(key(a), amount, &[(Payee::Treasury, 1), (Payee::Burn, 2)]);
+                        Ok(())
+                    }
+                };
+                prop_assert_eq!(l.total(), Some(nano(100)));
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Plans: the jobs of a run, cut into blocks that are sold as a whole.
+//! Never knows prices, workers or results; the same manifest and pins give the same plan anywhere.
+//!
+//! Cutting has two rules, both off where `run.limits.jobsPerBlock` is 1:
+//! 1. *Fuse*: a job whose only predecessor has no other successor joins that one's block, while
+//!    the block stays below [`FUSE_UNITS`]: it would only wait for bytes that its predecessor has.
+//! 2. *Batch*: siblings (same stage, same predecessors) beyond [`SIBLINGS`] share blocks, evenly,
+//!    while a block stays below [`FUSE_UNITS`].
+//!
+//! Both keep blocks convex: no path leaves a block and comes back. Fusing contracts an edge that is
+//! the only way between its ends; siblings have the same predecessors, so a path from one to
+//! another would make a predecessor of one depend on the other, which has that predecessor too: a
+//! cycle. (Long trainings were cut into parts before: see `cost::parts`.)
+
+use super::command::Submission;
+use super::graph::{self, Dag, From, Job};
+use super::job::Pin;
+use super::manifest::{self, Diagnostic, Manifest};
+use crate::base::amount::Work;
+use crate::base::ids::JobId;
+use std::collections::BTreeMap;
+
+/// Work beyond which nothing more is put into a block, in units.
+pub const FUSE_UNITS: u64 = 2_000;
+/// Siblings that stay blocks of their own, so that they can run side by side.
+pub const SIBLINGS: usize = 64;
+
+/// The jobs of a run and the blocks that they are sold in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// The jobs and what they feed, in topological order.
+    pub dag: Dag,
+    /// The blocks, ordered by their first job.
+    pub blocks: Vec<Block>,
+    /// The block of each job.
+    pub block_of: Vec<u32>,
+}
+
+/// Jobs that are sold together to one worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// The jobs, in topological order.
+    pub jobs: Vec<JobId>,
+    /// Blocks that must be settled before this one can be offered, ascending.
+    pub needs: Vec<u32>,
+    /// Blocks that wait for this one, ascending.
+    pub feeds: Vec<u32>,
+}
+
+impl Plan {
+    /// One job.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.dag.jobs.get(id.index())
+    }
+
+    /// The work of all jobs.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.dag.jobs.iter().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()))
+    }
+
+    /// The stages that a block computes, for people: `table+split`.
+    #[must_use]
+    pub fn stages_of(&self, block: u32) -> String {
+        let jobs = self.blocks.get(block as usize).map_or(&[][..], |block| &block.jobs);
+        let mut names: Vec<&str> = Vec::new();
+        for job in jobs.iter().filter_map(|id| self.job(*id)) {
+            if !names.contains(&&*job.stage) {
+                names.push(&job.stage);
+            }
+        }
+        names.join("+")
+    }
+}
+
+/// From a submission to its plan, as every node derives it.
+pub fn derive(submission: &Submission) -> Result<(Manifest, Plan), Vec<Diagnostic>> {
+    let params = submission.params.iter().cloned().collect();
+    let (manifest, faults) = manifest::compile(&submission.manifest, &params);
+    let manifest = match manifest {
+        Some(manifest) if faults.is_empty() => manifest,
+        _ => return Err(faults),
+    };
+    let plan = plan(&manifest, &submission.pins)?;
+    Ok((manifest, plan))
+}
+
+/// From a manifest and the pins of its sources to a plan.
+pub fn plan(manifest: &Manifest, pins: &[Pin]) -> Result<Plan, Vec<Diagnostic>> {
+    let pins = pins.iter().map(|pin| (pin.source.clone(), pin.clone())).collect();
+    let dag = graph::expand(manifest, &pins)?;
+    Ok(cut(dag, manifest.limits.jobs_per_block as usize))
+}
+
+/// Cuts the jobs into blocks of at most `jobs_max` jobs.
+#[must_use]
+pub fn cut(dag: Dag, jobs_max: usize) -> Plan {
+    let preds: Vec<Vec<u32>> = dag.jobs.iter().map(predecessors).collect();
+    let chains = fuse(&dag, &preds, jobs_max);
+    let groups = batch(&dag, &preds, chains, jobs_max);
+    join(dag, &preds, groups)
+}
+
+fn predecessors(job: &Job) -> Vec<u32> {
+    let data = job.inputs.iter().filter_map(|edge| match &edge.from {
+        From::Job { id, .. } => Some(id.0),
+        From::Source(_) => None,
+    });
+    let mut all: Vec<u32> = data.chain(job.after.iter().map(|id| id.0)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn units(dag: &Dag, jobs: &[u32]) -> u64 {
+    let work = |id: &u32| dag.jobs.get(*id as usize).map_or(0, |job| job.size.work().units());
+    jobs.iter().map(work).fold(0, u64::saturating_add)
+}
+
+fn same_terms(a: &Job, b: &Job) -> bool {
+    a.verification == b.verification
+        && a.attempts_max == b.attempts_max
+        && a.timeout_ms == b.timeout_ms
+}
+
+/// Rule 1. Returns chains of jobs; every job is in one.
+fn fuse(dag: &Dag, preds: &[Vec<u32>], jobs_max: usize) -> Vec<Vec<u32>> {
+    let mut successors = vec![0u32; dag.jobs.len()];
+    for pred in preds.iter().flatten() {
+        if let Some(count) = successors.get_mut(*pred as usize) {
+            *count += 1;
+        }
+    }
+    let mut chains: Vec<Vec<u32>> = Vec::new();
+    let mut chain_of: Vec<usize> = Vec::with_capacity(dag.jobs.len());
+    for (id, (job, preds)) in (0u32..).zip(dag.jobs.iter().zip(preds)) {
+        let joined = match preds.as_slice() {
+            [only] if successors.get(*only as usize) == Some(&1) => {
+                let before = dag.jobs.get(*only as usize);
+                chain_of.get(*only as usize).copied().filter(|chain| {
+                    chains.get(*chain).is_some_and(|jobs| {
+                        jobs.len() < jobs_max
+                            && units(dag, jobs) + job.size.work().units() <= FUSE_UNITS
+                            && before.is_some_and(|before| same_terms(before, job))
+                    })
+                })
+            }
+            _ => None,
+        };
+        let chain = joined.unwrap_or(chains.len());
+        match chains.get_mut(chain) {
+            Some(jobs) => jobs.push(id),
+            None => chains.push(vec![id]),
+        }
+        chain_of.push(chain);
+    }
+    chains
+}
+
+/// Rule 2. Returns groups of jobs, ordered by their first job.
+fn batch(
+    dag: &Dag,
+    preds: &[Vec<u32>],
+    chains: Vec<Vec<u32>>,
+    jobs_max: usize,
+) -> Vec<Vec<u32>> {
+    // Siblings: chains whose first jobs have one stage, and the same predecessors and terms.
+    let mut siblings: BTreeMap<(&str, &[u32]), Vec<Vec<u32>>> = BTreeMap::new();
+    for chain in chains {
+        let first = chain.first().copied().unwrap_or_default() as usize;
+        let stage = dag.jobs.get(first).map_or("", |job| &job.stage);
+        let preds = preds.get(first).map_or(&[][..], Vec::as_slice);
+        siblings.entry((stage, preds)).or_default().push(chain);
+    }
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    for chains in siblings.into_values() {
+        let share = chains.len().div_ceil(SIBLINGS);
+        let (mut group, mut chains_in): (Vec<u32>, usize) = (Vec::new(), 0);
+        for chain in chains {
+            let fits = chains_in < share
+                && group.len() + chain.len() <= jobs_max
+                && units(dag, &group) + units(dag, &chain) <= FUSE_UNITS;
+            if !group.is_empty() && !fits {
+                groups.push(std::mem::take(&mut group));
+                chains_in = 0;
+            }
+            group.extend(chain);
+            chains_in += 1;
+        }
+        groups.push(group);
+    }
+    for group in &mut groups {
+        group.sort_unstable();
+    }
+    groups.sort_unstable();
+    groups
+}
+
+/// Names the groups and draws the edges between them.
+fn join(dag: Dag, preds: &[Vec<u32>], groups: Vec<Vec<u32>>) -> Plan {
+    let mut block_of = vec![0u32; dag.jobs.len()];
+    for (index, group) in (0u32..).zip(&groups) {
+        for job in group {
+            if let Some(block) = block_of.get_mut(*job as usize) {
+                *block = index;
+            }
+        }
+    }
+    let of = |job: u32| block_of.get(job as usize).copied().unwrap_or_default();
+    let mut blocks: Vec<Block> = Vec::with_capacity(groups.len());
+    for (index, group) in (0u32..).zip(&groups) {
+        let before = group.iter().filter_map(|job| preds.get(*job as usize)).flatten();
+        let mut needs: Vec<u32> = before.map(|job| of(*job)).filter(|b| *b != index).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let jobs = group.iter().map(|job| JobId(*job)).collect();
+        blocks.push(Block { jobs, needs, feeds: Vec::new() });
+    }
+    let edges: Vec<(u32, u32)> = (0u32..)
+        .zip(&blocks)
+        .flat_map(|(index, block)| block.needs.iter().map(move |need| (*need, index)))
+        .collect();
+    for (from, to) in edges {
+        if let Some(block) = blocks.get_mut(from as usize) {
+            block.feeds.push(to);
+        }
+    }
+    Plan { dag, blocks, block_of }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::cost::Size;
+    use crate::domain::graph::Edge;
+    use crate::domain::job::{Noop, Spec};
+    use crate::domain::verdict::Verification;
+    use proptest::prelude::*;
+
+    /// `preds[i]` are the predecessors of job i; `units` its work.
+    fn dag(preds: &[Vec<u32>], units: u64) -> Dag {
+        let job = |(i, preds): (usize, &Vec<u32>)| Job {
+            stage: format!("s{}", i % 3).into(),
+            label: "".into(),
+            spec: Spec::Noop(Noop { tag: i as u64 }),
+            inputs: preds
+                .iter()
+                .map(|p| Edge {
+                    name: "after".into(),
+                    from: From::Job { id: JobId(*p), output: "done".into() },
+                })
+                .collect(),
+            after: Vec::new(),
+            size: Size { flop: (units - 100) * 1_000_000, ..Size::default() },
+            verification: Verification::None,
+            attempts_max: 1,
+            timeout_ms: 1,
+        };
+        Dag { jobs: preds.iter().enumerate().map(job).collect(), outputs: BTreeMap::new() }
+    }
+
+    #[track_caller]
+    fn check(preds: &[&[u32]], jobs_max: usize, units: u64, expect: &[&[u32]]) {
+        let preds: Vec<Vec<u32>> = preds.iter().map(|p| p.to_vec()).collect();
+        let plan = cut(dag(&preds, units), jobs_max);
+        let got: Vec<Vec<u32>> =
+            plan.blocks.iter().map(|b| b.jobs.iter().map(|j| j.0).collect()).collect();
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn a_chain_is_fused_while_it_is_small() {
+        check(&[&[], &[0], &[1]], 64, 100, &[&[0, 1, 2]]);
+        check(&[&[], &[0], &[1]], 2, 100, &[&[0, 1], &[2]]);
+        check(&[&[], &[0], &[1]], 1, 100, &[&[0], &[1], &[2]]);
+        check(&[&[], &[0], &[1]], 64, 1_500, &[&[0], &[1], &[2]]);
+    }
+
+    #[test]
+    fn a_fork_and_a_join_stay_apart() {
+        check(&[&[], &[0], &[0], &[1, 2]], 64, 100, &[&[0], &[1], &[2], &[3]]);
+    }
+
+    #[test]
+    fn many_siblings_share_blocks_evenly() {
+        let preds: Vec<Vec<u32>> = vec![Vec::new(); 3 * 640];
+        let plan = cut(dag(&preds, 100), 64);
+        assert_eq!(plan.blocks.len(), 3 * SIBLINGS);
+        assert!(plan.blocks.iter().all(|b| b.jobs.len() == 10));
+        assert_eq!(cut(dag(&preds, 100), 1).blocks.len(), preds.len());
+    }
+
+    fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
+        proptest::collection::vec(proptest::collection::vec(any::<u32>(), 0..4), 1..60).prop_map(
+            |raw| {
+                let below = |(i, picks): (usize, Vec<u32>)| {
+                    let mut preds: Vec<u32> =
+                        if i == 0 { vec![] } else { picks.iter().map(|p| p % i as u32).collect() };
+                    preds.sort_unstable();
+                    preds.dedup();
+                    preds
+                };
+                raw.into_iter().enumerate().map(below).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_keeps_every_job_once_and_every_block_convex(
+            preds in graphs(), jobs_max in 1usize..8,
+        ) {
+            let plan = cut(dag(&preds, 100), jobs_max);
+            let mut jobs: Vec<u32> =
+                plan.blocks.iter().flat_map(|b| b.jobs.iter().map(|j| j.0)).collect();
+            jobs.sort_unstable();
+            prop_assert_eq!(jobs, (0..preds.len() as u32).collect::<Vec<_>>());
+            prop_assert!(plan.blocks.iter().all(|b| b.jobs.len() <= jobs_max));
+            // Convex everywhere = the graph of blocks has no cycle: settling in any order in which
+            // the needs of a block are done must reach all of them.
+            let mut done = vec![false; plan.blocks.len()];
+            for _ in 0..plan.blocks.len() {
+                for (i, block) in plan.blocks.iter().enumerate() {
+                    done[i] = done[i] || block.needs.iter().all(|n| done[*n as usize]);
+                }
+            }
+            prop_assert!(done.iter().all(|d| *d));
+            // Reachability: every edge is inside a block or between a block and one it needs.
+            for (job, preds) in preds.iter().enumerate() {
+                let block = plan.block_of[job];
+                for pred in preds {
+                    let from = plan.block_of[*pred as usize];
+                    prop_assert!(
+                        from == block || plan.blocks[block as usize].needs.contains(&from)
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Prices: from work to the reserve of a block, its gas, and the quote of a plan.
+//! Never knows who works or who is paid.
+
+use super::genesis::Params;
+use super::graph::Job;
+use super::verdict::{PPM, Verification};
+use crate::base::amount::{Ohc, Price, Rounding, Work, mul_div};
+use crate::base::limits::REPRICES_MAX;
+
+/// What a block may cost at the most, at its present price.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ceiling {
+    /// The most that its worker is paid.
+    pub reserve: Ohc,
+    /// What the validators are paid.
+    pub gas: Ohc,
+}
+
+impl Ceiling {
+    /// Both; `None` beyond what there is.
+    #[must_use]
+    pub fn total(&self) -> Option<Ohc> {
+        self.reserve.checked_add(self.gas)
+    }
+}
+
+/// Reserve and gas of jobs that are sold together, after so many rises of 1/8.
+/// `None` where the amounts exceed what there is: such a block is never offered.
+#[must_use]
+pub fn ceiling<'a>(
+    jobs: impl IntoIterator<Item = &'a Job>,
+    params: &Params,
+    reprices: u32,
+) -> Option<Ceiling> {
+    let (mut work, mut gas) = (Work::ZERO, params.gas_block);
+    for job in jobs {
+        work = work.saturating_add(job.size.work());
+        gas = gas.checked_add(gas_of(job, params)?)?;
+    }
+    Some(Ceiling { reserve: raised(params.base_price.of(work)?, reprices)?, gas })
+}
+
+/// Gas of one job: g1 · KiB + g2 · expected re-executed share · work.
+fn gas_of(job: &Job, params: &Params) -> Option<Ohc> {
+    let kib = job.size.bytes_out.div_ceil(1024);
+    let bytes = params.gas_per_kib.ratio(kib, 1, Rounding::Ceil)?;
+    let share = audited_ppm(job.verification, job.spec.segments());
+    let units = mul_div(job.size.work().units(), u64::from(share), u64::from(PPM), Rounding::Ceil)?;
+    bytes.checked_add(params.gas_per_unit.ratio(units, 1, Rounding::Ceil)?)
+}
+
+/// The share of a job that is expected to be re-executed, in parts per million.
+#[must_use]
+pub fn audited_ppm(policy: Verification, segments: u32) -> u32 {
+    match policy {
+        Verification::None => 0,
+        Verification::Full => PPM,
+        Verification::Audit { rate_ppm, segments: drawn } => {
+            let (drawn, all) = (u64::from(drawn.min(segments)), u64::from(segments.max(1)));
+            let share = mul_div(u64::from(rate_ppm.min(PPM)), drawn, all, Rounding::Ceil);
+            share.and_then(|share| u32::try_from(share).ok()).unwrap_or(PPM)
+        }
+    }
+}
+
+/// A reserve after `times` rises of 1/8, at most [`REPRICES_MAX`].
+#[must_use]
+pub fn raised(reserve: Ohc, times: u32) -> Option<Ohc> {
+    (0..times.min(REPRICES_MAX)).try_fold(reserve, |sum, _| sum.ratio(9, 8, Rounding::Ceil))
+}
+
+/// What a plan costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quote {
+    /// If every block goes to the cheapest standing bid at its own ask.
+    pub low: Ohc,
+    /// If every block goes at the second-lowest ask, as the auction pays.
+    pub likely: Ohc,
+    /// If every block is repriced as often as it can be.
+    pub high: Ohc,
+}
+
+impl Quote {
+    /// Adds the quote of one block, given the asks of the live bids, ascending.
+    /// `None` beyond what there is.
+    #[must_use]
+    pub fn add(self, work: Work, ceiling: Ceiling, asks: &[Price]) -> Option<Self> {
+        let at = |ask: Option<&Price>| match ask {
+            Some(price) => price.of(work).map(|cost| cost.min(ceiling.reserve)),
+            None => Some(ceiling.reserve),
+        };
+        let plus = |sum: Ohc, reward: Ohc| sum.checked_add(reward)?.checked_add(ceiling.gas);
+        Some(Self {
+            low: plus(self.low, at(asks.first())?)?,
+            likely: plus(self.likely, at(asks.get(1))?)?,
+            high: plus(self.high, raised(ceiling.reserve, REPRICES_MAX)?)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserve_rises_by_an_eighth_at_most_five_times() {
+        let reserve = Ohc::from_nano(8_000_000);
+        assert_eq!(raised(reserve, 1), Some(Ohc::from_nano(9_000_000)));
+        assert_eq!(raised(reserve, 9), raised(reserve, 5));
+    }
+
+    #[test]
+    fn low_likely_and_high_are_in_order() {
+        let ceiling = Ceiling { reserve: Ohc::from_nano(1_000), gas: Ohc::from_nano(10) };
+        let asks = [Price::new(5), Price::new(8)];
+        let quote = Quote::default().add(Work::new(100), ceiling, &asks).unwrap();
+        assert_eq!(quote.low, Ohc::from_nano(510));
+        assert_eq!(quote.likely, Ohc::from_nano(810));
+        assert_eq!(quote.high, Ohc::from_nano(1_000 + 125 + 141 + 159 + 179 + 201 + 10));
+        let nobody = Quote::default().add(Work::new(100), ceiling, &[]).unwrap();
+        assert_eq!(nobody.likely, Ohc::from_nano(1_010), "without bids the reserve is the price");
+    }
+
+    #[test]
+    fn the_audited_share_is_rate_times_drawn_segments() {
+        let policy = Verification::Audit { rate_ppm: 250_000, segments: 1 };
+        assert_eq!(audited_ppm(policy, 8), 31_250);
+        assert_eq!(audited_ppm(policy, 1), 250_000);
+        assert_eq!(audited_ppm(Verification::Full, 8), PPM);
+        assert_eq!(audited_ppm(Verification::None, 8), 0);
+    }
+}

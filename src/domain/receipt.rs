@@ -1,0 +1,75 @@
+//! Receipts: what a worker claims to have computed under one lease.
+//! Never says whether the claim is true: `verdict` does.
+
+use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
+use crate::base::ids::{JobId, LeaseId};
+use crate::base::limits::{
+    METRICS_PER_JOB_MAX, OUTPUTS_PER_JOB_MAX, SEGMENTS_PER_JOB_MAX, TEXT_BYTES_MAX,
+};
+
+/// A worker's claim about the block of one lease.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Receipt {
+    /// The one lease that it answers.
+    pub lease: LeaseId,
+    /// What came out.
+    pub outcome: Outcome,
+}
+canonical_struct!(Receipt { lease, outcome } tag "ohc/receipt/1");
+
+/// What came out of a block.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// Every job has a result, in the order in which the lease lists them.
+    Done(Vec<Claim>),
+    /// A job fails for every honest worker: a result too, and audited like one.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+canonical_enum!(Outcome { 1 => Done(x), 2 => Failed { job, message, hint } });
+
+/// What a worker claims about one job.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Claim {
+    /// The job.
+    pub job: JobId,
+    /// Digests of the outputs, in the order of `Spec::outputs`.
+    pub outputs: Vec<Digest>,
+    /// Bytes of the outputs and checkpoints: what validators must be able to fetch.
+    pub bytes: u64,
+    /// Digests of the states at the segment boundaries: none, or one more than segments.
+    pub segments: Vec<Digest>,
+    /// Measures by name.
+    pub metrics: Vec<(String, f64)>,
+}
+canonical_struct!(Claim { job, outputs, bytes, segments, metrics });
+
+impl Receipt {
+    /// The name of this receipt in verdicts.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        self.digest()
+    }
+
+    /// Whether every list and text is within its bound.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        match &self.outcome {
+            Outcome::Done(claims) => claims.iter().all(|claim| {
+                claim.outputs.len() <= OUTPUTS_PER_JOB_MAX
+                    && claim.segments.len() <= SEGMENTS_PER_JOB_MAX + 1
+                    && claim.metrics.len() <= METRICS_PER_JOB_MAX
+                    && claim.metrics.iter().all(|(name, _)| name.len() <= TEXT_BYTES_MAX)
+            }),
+            Outcome::Failed { message, hint, .. } => {
+                message.len() <= TEXT_BYTES_MAX && hint.len() <= TEXT_BYTES_MAX
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! State: the fold of the slots. `State::apply` is the only writer of it; it is pure, total and
+//! deterministic: no clock, dice, IO, float arithmetic or hash order, and no input makes it fail.
+//!
+//! What happens at one slot, in this order:
+//! 1. time moves to the end of the slot's Proof-of-History segment;
+//! 2. audits are drawn for the receipts of earlier slots, from that segment's last hash;
+//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole;
+//! 4. leases that are silent or late lapse; dear offers are repriced; verdicts become settlements;
+//!    what is ready is offered, the market clears, runs that are done end (`state::life`);
+//! 5. all money is counted.
+//!
+//! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
+
+mod life;
+mod market;
+mod order;
+pub mod run;
+mod view;
+
+pub use view::{Assignment, Duty, Task, TaskInput};
+
+use super::auction::Record;
+use super::command::{Bid, SignedOrder};
+use super::event::Event;
+use super::genesis::{Genesis, Params};
+use super::job::job_key;
+use super::ledger::{Account, Ledger};
+use super::poh::{Entry, Place};
+use super::verdict::Seed;
+use crate::base::amount::{Ohc, SUPPLY, Work};
+use crate::base::canon::Digest;
+use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
+use crate::base::keys::{NetworkId, PublicKey};
+use crate::base::time::{Height, Tick};
+use run::{Known, Lease, Run};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that follows from a genesis and its slots.
+#[derive(Clone, Debug)]
+pub struct State {
+    network: NetworkId,
+    params: Params,
+    validators: BTreeMap<PublicKey, Ohc>,
+    height: Height,
+    place: Place,
+    ledger: Ledger,
+    nonces: BTreeMap<PublicKey, u64>,
+    workers: BTreeMap<PublicKey, Worker>,
+    runs: BTreeMap<RunId, Run>,
+    cache: BTreeMap<Digest, Known>,
+    /// Blocks on offer.
+    offers: BTreeSet<BlockId>,
+    /// When leases lapse.
+    lapses: BTreeSet<(Tick, LeaseId)>,
+    /// When offers are repriced.
+    reprices: BTreeSet<(Tick, BlockId)>,
+    /// Receipts whose audit is not drawn yet.
+    undrawn: BTreeSet<LeaseId>,
+    /// Receipts in front of the validators.
+    judging: BTreeSet<LeaseId>,
+    /// Runs that changed at this slot and may have something to offer or an end to reach.
+    touched: BTreeSet<RunId>,
+}
+
+/// What the market knows of a worker.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Worker {
+    /// Its standing bid.
+    pub bid: Option<Bid>,
+    /// How its leases ended.
+    pub record: Record,
+    /// The work that it has taken on.
+    pub queued: Work,
+    /// The leases that it holds.
+    pub leases: BTreeSet<LeaseId>,
+    /// What it was paid so far.
+    pub earned: Ohc,
+}
+
+impl State {
+    /// The state before the first slot. The genesis must have been checked.
+    #[must_use]
+    pub fn new(genesis: &Genesis) -> Self {
+        let account = |a: &super::genesis::Allocation| {
+            (a.key, Account { balance: a.balance, stake: a.stake })
+        };
+        let validators = genesis.allocations.iter().filter(|a| a.stake > Ohc::ZERO);
+        let network = genesis.network();
+        Self {
+            network,
+            params: genesis.params.clone(),
+            validators: validators.map(|a| (a.key, a.stake)).collect(),
+            height: Height(0),
+            place: Place::start(network.0),
+            ledger: Ledger::new(genesis.allocations.iter().map(account)),
+            nonces: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            cache: BTreeMap::new(),
+            offers: BTreeSet::new(),
+            lapses: BTreeSet::new(),
+            reprices: BTreeSet::new(),
+            undrawn: BTreeSet::new(),
+            judging: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Folds one slot in and returns what happened. The caller has checked that the commands are
+    /// signed and that the chain is whole; what a command may do is checked here.
+    pub fn apply(&mut self, height: Height, poh: &[Entry], commands: &[SignedOrder]) -> Vec<Event> {
+        assert!(height == self.height.next(), "slots are folded in their order");
+        let mut events = Vec::new();
+        self.height = height;
+        self.place = poh.iter().fold(self.place, Place::after);
+        self.draw_audits(Seed::of_chain(self.place.hash), &mut events);
+        for order in commands {
+            if let Err(reason) = self.order(order, &mut events) {
+                let (author, nonce) = (order.author, order.body.nonce);
+                events.push(Event::Rejected { author, nonce, reason });
+            }
+        }
+        self.lapse_leases(&mut events);
+        self.reprice_offers(&mut events);
+        self.settle_receipts(&mut events);
+        self.advance_runs(&mut events);
+        self.clear_market(&mut events);
+        assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
+        events
+    }
+
+    fn now(&self) -> Tick {
+        Tick(self.place.ticks)
+    }
+
+    /// The result of a job if it is known and may be used by this run.
+    fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
+        let spec = &run.plan.job(job)?.spec;
+        let key = job_key(spec, &run.known_inputs(job)?);
+        self.cache.get(&key).filter(|_| !run.fresh.contains(&key))
+    }
+
+    /// Takes a lease out of every index; its phase is the caller's to change.
+    fn release(&mut self, lease: &Lease) {
+        self.lapses.remove(&(lease.lapses_at(), lease.id));
+        self.undrawn.remove(&lease.id);
+        self.judging.remove(&lease.id);
+        if let Some(worker) = self.workers.get_mut(&lease.worker) {
+            worker.leases.remove(&lease.id);
+            worker.queued = worker.queued.saturating_sub(lease.offer.work);
+        }
+    }
+
+    fn phase(&self, block: BlockId) -> Option<&run::Phase> {
+        Some(&self.runs.get(&block.run)?.block(block.index)?.phase)
+    }
+
+    fn block_mut(&mut self, block: BlockId) -> Option<&mut run::BlockRun> {
+        self.runs.get_mut(&block.run)?.blocks.get_mut(block.index as usize)
+    }
+}

@@ -1,0 +1,305 @@
+//! What each command does: checked first, then done, so that a refused one leaves no trace but
+//! its number. Never clears the market or settles anything: that happens at the slot's boundary.
+
+use super::State;
+use super::run::{BlockRun, Delivery, Dispute, Judging, Phase, Run, Status};
+use crate::base::amount::{Ohc, Rounding, mul_div};
+use crate::base::ids::{JobId, RunId};
+use crate::base::keys::PublicKey;
+use crate::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX, SOURCES_MAX};
+use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
+use crate::domain::event::{Ending, Event, Reject};
+use crate::domain::graph::From;
+use crate::domain::ledger::{Hold, Owner};
+use crate::domain::plan;
+use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::verdict::{Finding, Segment, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl State {
+    /// Applies one command; `Err` means that it had no effect.
+    pub(super) fn order(
+        &mut self,
+        order: &SignedOrder,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        let (author, nonce) = (order.author, order.body.nonce);
+        // Replays are answered first; a stranger without an account leaves nothing behind.
+        if nonce <= self.nonce(&author) {
+            return Err(Reject::Replayed);
+        }
+        if self.ledger.accounts().all(|(key, _)| *key != author) {
+            return Err(Reject::Short);
+        }
+        self.nonces.insert(author, nonce);
+        match &order.body.command {
+            Command::Transfer { to, amount } => self.transfer(author, *to, *amount, events),
+            Command::Submit(submission) => self.submit(author, submission, events),
+            Command::Cancel { run } => self.cancel(author, *run),
+            Command::Bid(bid) => self.bid(author, *bid, events),
+            Command::Withdraw => self.withdraw(author, events),
+            Command::Heartbeat(beats) => {
+                each(author, nonce, beats, events, |beat, _| self.beat(author, *beat))
+            }
+            Command::Deliver(receipts) => {
+                each(author, nonce, receipts, events, |r, events| self.deliver(author, r, events))
+            }
+            Command::Judge(verdicts) => {
+                each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
+            }
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        from: PublicKey,
+        to: PublicKey,
+        amount: Ohc,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        self.ledger.transfer(from, to, amount).map_err(|_| Reject::Short)?;
+        events.push(Event::Transferred { from, to, amount });
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        client: PublicKey,
+        submission: &Submission,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if submission.manifest.len() > MANIFEST_BYTES_MAX || submission.pins.len() > SOURCES_MAX {
+            return Err(Reject::Unbounded);
+        }
+        let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
+        let sources: BTreeMap<String, _> =
+            submission.pins.iter().map(|pin| (pin.source.clone(), pin.digest)).collect();
+        let pinned = |from: &From| match from {
+            From::Source(name) => sources.contains_key(&**name),
+            From::Job { .. } => true,
+        };
+        if !plan.dag.jobs.iter().flat_map(|job| &job.inputs).all(|edge| pinned(&edge.from)) {
+            return Err(Reject::BadManifest);
+        }
+        let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
+        let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
+        self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
+        let blocks = plan.blocks.iter().map(|block| BlockRun {
+            phase: Phase::Waiting,
+            missing: block.needs.len(),
+            attempts: 0,
+            barred: Vec::new(),
+        });
+        let (subject, budget) = (submission.subject(), submission.budget);
+        let run = Run {
+            id,
+            client,
+            subject,
+            name: manifest.name,
+            sources,
+            fresh: submission.fresh.iter().copied().collect(),
+            budget,
+            status: Status::Running,
+            results: vec![None; plan.dag.jobs.len()],
+            ready: (0u32..).zip(&plan.blocks).filter(|(_, b)| b.needs.is_empty()).map(|(i, _)| i).collect(),
+            blocks_left: plan.blocks.len(),
+            blocks_live: BTreeSet::new(),
+            blocks: blocks.collect(),
+            plan,
+            since: self.height,
+        };
+        self.runs.insert(id, run);
+        self.touched.insert(id);
+        events.push(Event::Submitted { run: id, client, subject, budget });
+        Ok(())
+    }
+
+    fn cancel(&mut self, author: PublicKey, run: RunId) -> Result<(), Reject> {
+        let status = match self.runs.get(&run) {
+            Some(run) if run.is_over() => return Err(Reject::NoRun),
+            Some(run) if run.client != author => return Err(Reject::NotYours),
+            Some(run) => run.status.clone(),
+            None => return Err(Reject::NoRun),
+        };
+        if !matches!(status, Status::Draining(_)) {
+            self.drain(run, Ending::Cancelled);
+        }
+        Ok(())
+    }
+
+    fn bid(
+        &mut self,
+        author: PublicKey,
+        bid: Bid,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        self.workers.entry(author).or_default().bid = Some(bid);
+        events.push(Event::BidPlaced { worker: author });
+        Ok(())
+    }
+
+    fn withdraw(&mut self, author: PublicKey, events: &mut Vec<Event>) -> Result<(), Reject> {
+        let worker = self.workers.get_mut(&author).ok_or(Reject::NotYours)?;
+        if worker.bid.take().is_some() {
+            events.push(Event::BidGone { worker: author });
+        }
+        Ok(())
+    }
+
+    /// A sign of life. A stalled worker may repeat a step: what bounds it is the deadline.
+    fn beat(&mut self, author: PublicKey, beat: Beat) -> Result<(), Reject> {
+        let until = self.now().after(self.params.heartbeat_ticks);
+        let block = self.block_mut(beat.lease.block).ok_or(Reject::NoLease)?;
+        let Phase::Leased(lease) = &mut block.phase else { return Err(Reject::NoLease) };
+        if lease.id != beat.lease || lease.worker != author || beat.step < lease.step {
+            return Err(Reject::NoLease);
+        }
+        let before = (lease.lapses_at(), lease.id);
+        (lease.step, lease.silent_until) = (beat.step, until);
+        let after = (lease.lapses_at(), lease.id);
+        self.lapses.remove(&before);
+        self.lapses.insert(after);
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        author: PublicKey,
+        receipt: &Receipt,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if !receipt.is_bounded() {
+            return Err(Reject::Unbounded);
+        }
+        let id = receipt.lease;
+        let lease = match self.phase(id.block) {
+            Some(Phase::Leased(lease)) if lease.id == id && lease.worker == author => lease.clone(),
+            _ => return Err(Reject::NoLease),
+        };
+        if !self.runs.get(&id.block.run).is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
+            return Err(Reject::BadReceipt);
+        }
+        self.lapses.remove(&(lease.lapses_at(), id));
+        self.undrawn.insert(id);
+        let (digest, at) = (receipt.id(), self.height);
+        let delivery = Delivery { lease, receipt: receipt.clone(), id: digest, at };
+        if let Some(block) = self.block_mut(id.block) {
+            block.phase = Phase::Delivered(delivery);
+        }
+        events.push(Event::Delivered { lease: id, receipt: digest });
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        author: PublicKey,
+        verdict: &Verdict,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if !self.validators.contains_key(&author) {
+            return Err(Reject::NotYours);
+        }
+        let lease = verdict.lease;
+        let block = self.block_mut(lease.block).ok_or(Reject::NoReceipt)?;
+        let Phase::Judged(judging) = &mut block.phase else { return Err(Reject::NoReceipt) };
+        if judging.delivery.lease.id != lease || judging.delivery.id != verdict.receipt {
+            return Err(Reject::NoReceipt);
+        }
+        match (&mut judging.dispute, verdict.finding) {
+            (Some(dispute), Finding::Object { segment, .. }) if dispute.segment == segment => {
+                rule(dispute, author, true)
+            }
+            (Some(dispute), Finding::Deny { segment }) if dispute.segment == segment => {
+                rule(dispute, author, false)
+            }
+            (None, Finding::Object { segment, .. }) => {
+                speak(judging, author, verdict.finding)?;
+                if !segments_of(&judging.delivery.receipt).any(|s| s == segment) {
+                    return Err(Reject::BadReceipt);
+                }
+                let objects = BTreeMap::from([(author, true)]);
+                judging.dispute = Some(Dispute { by: author, segment, objects });
+                events.push(Event::Disputed { lease, validator: author, segment });
+                Ok(())
+            }
+            (_, Finding::Agree) => speak(judging, author, verdict.finding),
+            // One dispute at a time; and nobody denies what nobody claims.
+            (Some(_), Finding::Object { .. }) | (_, Finding::Deny { .. }) => Err(Reject::NoReceipt),
+        }
+    }
+}
+
+/// Applies every item of a batch; each is accepted or rejected for itself.
+fn each<T>(
+    author: PublicKey,
+    nonce: u64,
+    items: &[T],
+    events: &mut Vec<Event>,
+    mut apply: impl FnMut(&T, &mut Vec<Event>) -> Result<(), Reject>,
+) -> Result<(), Reject> {
+    if items.len() > BATCH_MAX {
+        return Err(Reject::Unbounded);
+    }
+    for item in items {
+        if let Err(reason) = apply(item, events) {
+            events.push(Event::Rejected { author, nonce, reason });
+        }
+    }
+    Ok(())
+}
+
+fn speak(judging: &mut Judging, author: PublicKey, finding: Finding) -> Result<(), Reject> {
+    if judging.verdicts.contains_key(&author) {
+        return Err(Reject::Spoken);
+    }
+    judging.verdicts.insert(author, finding);
+    Ok(())
+}
+
+fn rule(dispute: &mut Dispute, author: PublicKey, objects: bool) -> Result<(), Reject> {
+    if dispute.objects.contains_key(&author) {
+        return Err(Reject::Spoken);
+    }
+    dispute.objects.insert(author, objects);
+    Ok(())
+}
+
+/// Whether a receipt has the form that its block asks for: a claim for each job in order, with the
+/// right number of outputs and segment digests; or a failure of one of them.
+fn fits(run: &Run, todo: &[JobId], receipt: &Receipt) -> bool {
+    match &receipt.outcome {
+        Outcome::Failed { job, .. } => todo.contains(job),
+        Outcome::Done(claims) => {
+            claims.len() == todo.len()
+                && claims.iter().zip(todo).all(|(claim, job)| {
+                    run.plan.job(*job).is_some_and(|planned| {
+                        let segments = planned.spec.segments() as usize;
+                        let states = if planned.spec.has_checkpoints() { segments + 1 } else { 0 };
+                        claim.job == *job
+                            && claim.outputs.len() == planned.spec.outputs().len()
+                            && claim.segments.len() == states
+                    })
+                })
+        }
+    }
+}
+
+/// The segments that a receipt can be checked in. A failed job is one: it is run until it fails.
+pub(super) fn segments_of(receipt: &Receipt) -> impl Iterator<Item = Segment> + '_ {
+    let (claims, failed) = match &receipt.outcome {
+        Outcome::Done(claims) => (claims.as_slice(), None),
+        Outcome::Failed { job, .. } => (&[][..], Some(Segment { job: *job, index: 0 })),
+    };
+    let of_claim = |claim: &Claim| {
+        let count = u32::try_from(claim.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let job = claim.job;
+        (0..count.max(1)).map(move |index| Segment { job, index })
+    };
+    claims.iter().flat_map(of_claim).chain(failed)
+}
+
+/// Wall time of a manifest as ticks, rounded up: a promise is never shortened.
+pub(super) fn ticks_of(ms: u64, ticks_per_second: u64) -> u64 {
+    mul_div(ms, ticks_per_second, 1_000, Rounding::Ceil).unwrap_or(u64::MAX)
+}
+

@@ -1,0 +1,221 @@
+//! What the roles and the command line read from the state. Never writes it.
+
+use super::run::{Judging, Known, Origin, Phase, Run};
+use super::{State, Worker};
+use crate::base::amount::Ohc;
+use crate::base::canon::Digest;
+use crate::base::ids::{JobId, LeaseId, RunId};
+use crate::base::keys::{NetworkId, PublicKey};
+use crate::base::time::{Height, Tick};
+use crate::domain::genesis::Params;
+use crate::domain::job::Spec;
+use crate::domain::ledger::Ledger;
+use crate::domain::poh::Place;
+use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::verdict::Segment;
+use std::collections::BTreeMap;
+
+/// What the holder of a lease computes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Assignment {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The jobs, in an order in which every input is known when its turn comes.
+    pub tasks: Vec<Task>,
+}
+
+/// One job of an assignment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Task {
+    /// The job.
+    pub job: JobId,
+    /// `stage` or `stage@instance`, for people.
+    pub address: String,
+    /// What to compute.
+    pub spec: Spec,
+    /// From what.
+    pub inputs: Vec<(String, TaskInput)>,
+}
+
+/// Where an input of a task comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskInput {
+    /// The artifact store.
+    Artifact(Digest),
+    /// An earlier task of the same assignment.
+    Earlier {
+        /// Which.
+        task: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+}
+
+/// What a validator has to do about one receipt.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Duty {
+    /// What its worker had to compute.
+    pub assignment: Assignment,
+    /// What it says came out.
+    pub receipt: Receipt,
+    /// The receipt's digest.
+    pub id: Digest,
+    /// What this validator re-executes; empty if it only checks that the artifacts are there.
+    pub segments: Vec<Segment>,
+    /// Whether somebody objects to the (only) segment, so that everybody re-executes it.
+    pub disputed: bool,
+}
+
+impl State {
+    /// The network that this is the state of.
+    #[must_use]
+    pub fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// The numbers of the network.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The validators and their stakes.
+    #[must_use]
+    pub fn validators(&self) -> &BTreeMap<PublicKey, Ohc> {
+        &self.validators
+    }
+
+    /// The number of the last slot.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The end of its Proof-of-History segment.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Ticks since genesis.
+    #[must_use]
+    pub fn tick(&self) -> Tick {
+        self.now()
+    }
+
+    /// All money.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The number of the last command that was taken from this author; 0 if none was.
+    #[must_use]
+    pub fn nonce(&self, author: &PublicKey) -> u64 {
+        self.nonces.get(author).copied().unwrap_or(0)
+    }
+
+    /// Everybody who has ever bid.
+    #[must_use]
+    pub fn workers(&self) -> &BTreeMap<PublicKey, Worker> {
+        &self.workers
+    }
+
+    /// Every run, oldest first.
+    #[must_use]
+    pub fn runs(&self) -> &BTreeMap<RunId, Run> {
+        &self.runs
+    }
+
+    /// The settled results of jobs, by job key.
+    #[must_use]
+    pub fn cache(&self) -> &BTreeMap<Digest, Known> {
+        &self.cache
+    }
+
+    /// Whether another slot would change something although nobody sends a command: audits are
+    /// due for receipts that are older than the next slot's seed.
+    #[must_use]
+    pub fn is_restless(&self) -> bool {
+        !self.undrawn.is_empty()
+    }
+
+    /// Whether the passing of ticks alone may change something: leases lapse, offers are repriced.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.lapses.is_empty() || !self.offers.is_empty()
+    }
+
+    /// What the holder of a lease computes, while it holds it.
+    #[must_use]
+    pub fn assignment(&self, id: LeaseId) -> Option<Assignment> {
+        match self.phase(id.block)? {
+            Phase::Leased(lease) if lease.id == id => self.tasks(id, &lease.offer.todo),
+            _ => None,
+        }
+    }
+
+    /// Receipts in front of the validators, and whether somebody objects to them.
+    pub fn judging(&self) -> impl Iterator<Item = (LeaseId, bool)> + '_ {
+        self.judging.iter().filter_map(|lease| match self.phase(lease.block)? {
+            Phase::Judged(judging) => Some((*lease, judging.dispute.is_some())),
+            _ => None,
+        })
+    }
+
+    /// What a validator has to do about a receipt; none if it has spoken, or nothing is to do.
+    #[must_use]
+    pub fn duty(&self, lease: LeaseId, validator: &PublicKey) -> Option<Duty> {
+        match self.phase(lease.block)? {
+            Phase::Judged(judging) if judging.delivery.lease.id == lease => {
+                self.duty_about(judging, validator)
+            }
+            _ => None,
+        }
+    }
+
+    fn duty_about(&self, judging: &Judging, validator: &PublicKey) -> Option<Duty> {
+        let (segments, disputed) = match &judging.dispute {
+            Some(dispute) if dispute.objects.contains_key(validator) => return None,
+            Some(dispute) => (vec![dispute.segment], true),
+            None if judging.verdicts.contains_key(validator) => return None,
+            None if judging.audit.committee.contains(validator) => {
+                (judging.audit.segments.clone(), false)
+            }
+            None => (Vec::new(), false),
+        };
+        let delivery = &judging.delivery;
+        let assignment = self.tasks(delivery.lease.id, &delivery.lease.offer.todo)?;
+        let (receipt, id) = (delivery.receipt.clone(), delivery.id);
+        Some(Duty { assignment, receipt, id, segments, disputed })
+    }
+
+    fn tasks(&self, lease: LeaseId, jobs: &[JobId]) -> Option<Assignment> {
+        let run = self.runs.get(&lease.block.run)?;
+        let input = |(name, origin)| match origin {
+            Origin::Known(digest) => Some((name, TaskInput::Artifact(digest))),
+            Origin::Output { job, index } => {
+                let task = jobs.iter().position(|id| *id == job)?;
+                Some((name, TaskInput::Earlier { task, output: index }))
+            }
+        };
+        let task = |id: &JobId| {
+            let job = run.plan.job(*id)?;
+            let inputs = run.inputs(*id).into_iter().map(input).collect::<Option<_>>()?;
+            Some(Task { job: *id, address: job.address(), spec: job.spec.clone(), inputs })
+        };
+        let tasks = jobs.iter().map(task).collect::<Option<_>>()?;
+        Some(Assignment { lease, tasks })
+    }
+}
+
+impl Duty {
+    /// What the receipt claims about a job; none if it claims a failure.
+    #[must_use]
+    pub fn claim(&self, job: JobId) -> Option<&Claim> {
+        match &self.receipt.outcome {
+            Outcome::Done(claims) => claims.iter().find(|claim| claim.job == job),
+            Outcome::Failed { .. } => None,
+        }
+    }
+}

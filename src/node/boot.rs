@@ -1,0 +1,150 @@
+//! Boot: from a home folder to a node whose state is that of its log.
+//! Makes keys and a genesis on first use; never changes either afterwards.
+
+use super::home::Home;
+use crate::base::amount::{Ohc, SUPPLY};
+use crate::base::canon::{Canonical, Decode, DecodeError, Digest, Encode};
+use crate::base::keys::{PublicKey, SecretKey};
+use crate::base::time::Height;
+use crate::domain::event::events_root;
+use crate::domain::genesis::{Allocation, Genesis, GenesisError, Params};
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::clock;
+use crate::effects::keyring::{self, KeyringError};
+use crate::effects::store::{Recovery, Store, StoreError};
+
+/// The record that holds the genesis.
+const GENESIS: &str = "genesis";
+/// What the embedded validator has at stake: more than the floor of 39,900 OhC.
+const STAKE_OHC: u64 = 40_000;
+
+/// A node that knows its network and its log, and does nothing yet.
+pub struct Booted {
+    /// The first page of its history.
+    pub genesis: Genesis,
+    /// The fold of its log.
+    pub state: State,
+    /// The digest of the last slot's head; the genesis' if there is none.
+    pub parent: Digest,
+    /// The log.
+    pub store: Store,
+    /// The artifacts.
+    pub artifacts: Artifacts,
+    /// What was found when the log was opened.
+    pub recovery: Recovery,
+}
+
+/// The keys of an embedded network.
+pub struct Keys {
+    /// Pays for runs, and owns everything that is not staked.
+    pub client: SecretKey,
+    /// The only validator.
+    pub validator: SecretKey,
+    /// The workers.
+    pub workers: Vec<SecretKey>,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A key cannot be read or made.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    /// The log cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The artifact store cannot be opened.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// The genesis on disk is not one.
+    #[error("the genesis in the log is damaged: {0}")]
+    Genesis(#[from] GenesisError),
+    /// A stored slot is not one.
+    #[error("slot {height} of the log is damaged: {what}")]
+    Slot {
+        /// Which.
+        height: Height,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The bytes of the genesis do not decode.
+    #[error("the genesis in the log is damaged: {0}")]
+    Decode(#[from] DecodeError),
+}
+
+impl BootError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Keys(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Artifacts(error) => error.hint(),
+            Self::Genesis(_) | Self::Decode(_) | Self::Slot { .. } => Some(
+                "run `ohc log verify` to see where; restore the folder from a backup, or move it \
+                 away to begin a new history"
+                    .into(),
+            ),
+        }
+    }
+}
+
+/// Reads the keys of a home; makes those that are missing.
+pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
+    let load = |name: &str| keyring::load_or_create(&home.key(name), clock::fresh_seed);
+    let workers = (0..workers).map(|n| load(&worker_name(n))).collect::<Result<_, _>>()?;
+    Ok(Keys { client: load("client")?, validator: load("validator")?, workers })
+}
+
+/// The name of a worker's key: `worker-1` is the first.
+#[must_use]
+pub fn worker_name(index: usize) -> String {
+    format!("worker-{}", index + 1)
+}
+
+/// Opens a home: its genesis (made on first use from `client` and `validator`) and its log.
+pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Booted, BootError> {
+    let (store, recovery) = Store::open(&home.log())?;
+    let genesis = match store.get_own(GENESIS)? {
+        Some(bytes) => Genesis::from_bytes(&bytes)?,
+        None => {
+            let genesis = embedded_genesis(client, validator);
+            store.put_own(GENESIS, &genesis.to_bytes())?;
+            genesis
+        }
+    };
+    genesis.check()?;
+    let artifacts = Artifacts::open(&home.artifacts())?;
+    let mut state = State::new(&genesis);
+    let mut parent = genesis.digest();
+    for stored in store.iter() {
+        let (height, bytes) = stored?;
+        let damaged = |what: String| BootError::Slot { height, what };
+        let slot = Slot::from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if slot.head.parent != parent || slot.head.height != height {
+            return Err(damaged("it does not follow the slot before it".into()));
+        }
+        let events = state.apply(height, &slot.poh, &slot.commands);
+        if events_root(&events) != slot.head.events {
+            return Err(damaged("its events are not those that were signed".into()));
+        }
+        parent = slot.head.digest();
+    }
+    Ok(Booted { genesis, state, parent, store, artifacts, recovery })
+}
+
+fn embedded_genesis(client: PublicKey, validator: PublicKey) -> Genesis {
+    let stake = Ohc::from_whole(STAKE_OHC).unwrap_or_default();
+    let rest = SUPPLY.checked_sub(stake).unwrap_or_default();
+    Genesis {
+        name: "embedded".into(),
+        salt: clock::fresh_seed(),
+        params: Params::embedded(),
+        allocations: vec![
+            Allocation { key: client, balance: rest, stake: Ohc::ZERO },
+            Allocation { key: validator, balance: Ohc::ZERO, stake },
+        ],
+    }
+}

@@ -1,0 +1,432 @@
+//! The embedded network: one validator, workers and a client in one process, on one log.
+//! Only joins them. The order of the loop is what makes a crash harmless: a draft is folded,
+//! sealed and durable before anything that follows from it is done.
+//!
+//! Threads: the caller's thread drives all roles; every worker and the auditor compute on a thread
+//! of their own. They talk in values; nothing is shared but the artifact store.
+
+use super::boot::Booted;
+use super::notice::Notice;
+use super::work::Bench;
+use crate::base::amount::{Ohc, Price, Rounding, Work};
+use crate::base::canon::{Canonical, Digest, Encode};
+use crate::base::ids::{LeaseId, RunId};
+use crate::base::keys::{PublicKey, SecretKey};
+use crate::compute::Progress;
+use crate::base::time::Millis;
+use crate::domain::command::{Bid, Command, SignedOrder, Submission};
+use crate::domain::event::{Event, Reject, events_root};
+use crate::domain::receipt::Outcome;
+use crate::domain::slot::Draft;
+use crate::domain::state::{Assignment, Duty, State, Task};
+use crate::domain::verdict::Verdict;
+use crate::effects::artifacts::ArtifactError;
+use crate::effects::clock::Clock;
+use crate::effects::store::{Store, StoreError};
+use crate::role::{Machine, Signer, client, validator, worker};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// Work that an embedded worker takes on at a time, in units.
+const CAPACITY: Work = Work::new(25_000);
+/// What an embedded worker asks for, as a share of the base price.
+const ASK: (u64, u64) = (4, 5);
+/// Progress is told at most this often.
+const STEP_NOTICE_MS: u64 = 50;
+/// What a worker is given for its bonds when it has less than half of it.
+const PURSE_OHC: u64 = 10_000;
+
+/// What the threads and the terminal tell the loop.
+enum Inbox {
+    Notice(usize, Notice),
+    Computed(usize, LeaseId, Result<Outcome, Failure>),
+    Checked(Result<Verdict, Failure>),
+    Interrupt,
+}
+
+/// Stops a run from outside the loop: Ctrl-C.
+#[derive(Clone)]
+pub struct Interrupt(Sender<Inbox>);
+
+impl Interrupt {
+    /// Asks the loop to stop; what is in the log stays there.
+    pub fn raise(&self) {
+        // The loop may be over already.
+        let _ = self.0.send(Inbox::Interrupt);
+    }
+}
+
+/// Why the network stopped. Everything that was settled is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The log cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The artifact store cannot be read or written.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// A computation panicked: a bug of ours.
+    #[error("a computation stopped unexpectedly: {0}")]
+    Panic(String),
+    /// Someone pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The submission was refused by the rules.
+    #[error("the submission was refused: {0}")]
+    Refused(Reject),
+}
+
+/// What happens while a network runs, for whoever watches.
+pub enum Happening<'a> {
+    /// A slot is durable; this is what it did.
+    Folded(&'a State, &'a [Event]),
+    /// Something that is not in the log.
+    Notice(&'a Notice),
+    /// The client's run is known.
+    Following(RunId),
+}
+
+struct Desk {
+    machine: worker::Worker,
+    orders: Sender<Assignment>,
+}
+
+/// A running embedded network.
+pub struct Embedded {
+    clock: Clock,
+    state: State,
+    parent: Digest,
+    store: Store,
+    validator: validator::Validator,
+    audits: Sender<Box<Duty>>,
+    desks: Vec<Desk>,
+    client: Option<client::Client>,
+    inbox: Receiver<Inbox>,
+    outbox: Sender<Inbox>,
+    finished: Option<RunId>,
+    refused: Option<Reject>,
+}
+
+impl Embedded {
+    /// Starts the threads and roles over a booted node. Workers that are short of money for bonds
+    /// are funded by the client, who owns the network.
+    #[must_use]
+    pub fn start(booted: Booted, keys: super::boot::Keys, bench: &Bench, clock: Clock) -> Self {
+        let Booted { state, parent, store, .. } = booted;
+        let (outbox, inbox) = mpsc::channel();
+        let ask = state.params().base_price.ratio(ASK.0, ASK.1, Rounding::Ceil);
+        let bid = Bid { ask: ask.unwrap_or(Price::new(0)), capacity: CAPACITY };
+        let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
+        let audits = spawn_auditor(bench.clone(), outbox.clone());
+        let mut this = Self {
+            clock,
+            state,
+            parent,
+            store,
+            validator,
+            audits,
+            desks: Vec::new(),
+            client: None,
+            inbox,
+            outbox,
+            finished: None,
+            refused: None,
+        };
+        let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
+        this.fund(keys.client, &names);
+        for (index, key) in keys.workers.into_iter().enumerate() {
+            let machine = worker::Worker::new(Signer::new(key), bid);
+            let orders = spawn_worker(index, machine.key(), bench.clone(), this.clock.clone(), this.outbox.clone());
+            this.desks.push(Desk { machine, orders });
+        }
+        this
+    }
+
+    /// What the network has folded so far.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The digest of the last slot's head.
+    #[must_use]
+    pub fn parent(&self) -> Digest {
+        self.parent
+    }
+
+    /// A handle that stops the loop from another thread.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        Interrupt(self.outbox.clone())
+    }
+
+    /// Replaces one worker's bench: a test puts a dishonest one here.
+    pub fn replace_bench(&mut self, index: usize, bench: Bench) {
+        if let Some(desk) = self.desks.get_mut(index) {
+            desk.orders = spawn_worker(index, desk.machine.key(), bench, self.clock.clone(), self.outbox.clone());
+        }
+    }
+
+    fn fund(&mut self, client: SecretKey, workers: &[PublicKey]) {
+        let mut signer = Signer::new(client);
+        let purse = Ohc::from_whole(PURSE_OHC).unwrap_or_default();
+        let poor = |key: &PublicKey| {
+            let balance = self.state.ledger().account(key).balance;
+            let bonds = self.state.workers().get(key).map_or(0, |worker| worker.leases.len());
+            bonds == 0 && balance < purse.ratio(1, 2, Rounding::Floor).unwrap_or_default()
+        };
+        let poor: Vec<PublicKey> = workers.iter().copied().filter(poor).collect();
+        for to in poor {
+            let order = signer.order(&self.state, Command::Transfer { to, amount: purse });
+            self.send(order);
+        }
+    }
+
+    /// Runs a submission to its end, or until it pauses, fails or is interrupted.
+    pub fn run(
+        &mut self,
+        client: SecretKey,
+        name: String,
+        submission: Submission,
+        watch: &mut dyn FnMut(Happening<'_>),
+    ) -> Result<RunId, Failure> {
+        self.client = Some(client::Client::new(Signer::new(client), name, submission));
+        (self.finished, self.refused) = (None, None);
+        self.resume(watch)?;
+        loop {
+            self.turn(watch)?;
+            if let Some(reject) = self.refused {
+                return Err(Failure::Refused(reject));
+            }
+            if let Some(run) = self.finished {
+                return Ok(run);
+            }
+            self.receive(watch)?;
+        }
+    }
+
+    /// Takes the bids back, so that nothing is leased to workers that are gone.
+    pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+        (self.client, self.finished, self.refused) = (None, None, None);
+        for index in 0..self.desks.len() {
+            self.to_worker(index, worker::Input::Drain);
+        }
+        self.turn(watch)
+    }
+
+    /// Shows every role the state that it starts from: leases and duties of before go on.
+    fn resume(&mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+        self.to_validator(validator::Input::Folded, watch)?;
+        for index in 0..self.desks.len() {
+            self.to_worker(index, worker::Input::Folded);
+        }
+        Ok(())
+    }
+
+    /// Waits for one message, then takes all that have come: a slot carries many (group commit).
+    fn receive(&mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+        let deadlines = self.desks.iter().map(|desk| desk.machine.deadline(&self.state));
+        let client = self.client.as_ref().and_then(|client| client.deadline(&self.state));
+        let validator = self.validator.deadline(&self.state);
+        let first = match deadlines.chain([client, validator]).flatten().min() {
+            Some(deadline) => {
+                let wait = Duration::from_millis(deadline.since(self.clock.now()));
+                self.inbox.recv_timeout(wait)
+            }
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let mut next = first.ok();
+        while let Some(message) = next {
+            self.take(message, watch)?;
+            next = self.inbox.try_recv().ok();
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        message: Inbox,
+        watch: &mut dyn FnMut(Happening<'_>),
+    ) -> Result<(), Failure> {
+        match message {
+            Inbox::Notice(index, notice) => {
+                if let Notice::Step { lease, progress } = &notice {
+                    self.to_worker(index, worker::Input::Progress(*lease, progress.step));
+                }
+                watch(Happening::Notice(&notice));
+                Ok(())
+            }
+            Inbox::Computed(index, lease, outcome) => {
+                self.to_worker(index, worker::Input::Computed(lease, outcome?));
+                Ok(())
+            }
+            Inbox::Checked(verdict) => {
+                self.to_validator(validator::Input::Checked(verdict?), watch)
+            }
+            Inbox::Interrupt => Err(Failure::Interrupted),
+        }
+    }
+
+    /// Wakes every role whose time has come, until none has anything more to do at once.
+    fn turn(&mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+        let mut busy = true;
+        while busy && self.finished.is_none() && self.refused.is_none() {
+            let now = self.clock.now();
+            let due = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= now);
+            busy = false;
+            for index in 0..self.desks.len() {
+                let deadline = self.desks.get(index).map(|d| d.machine.deadline(&self.state));
+                if due(deadline.flatten()) {
+                    self.to_worker(index, worker::Input::Wake);
+                    busy = true;
+                }
+            }
+            if due(self.client.as_ref().and_then(|client| client.deadline(&self.state))) {
+                self.to_client(client::Input::Wake, watch);
+                busy = true;
+            }
+            if due(self.validator.deadline(&self.state)) {
+                self.to_validator(validator::Input::Wake, watch)?;
+                busy = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn to_validator(
+        &mut self,
+        input: validator::Input,
+        watch: &mut dyn FnMut(Happening<'_>),
+    ) -> Result<(), Failure> {
+        let (now, mut out) = (self.clock.now(), Vec::new());
+        self.validator.handle(now, &self.state, input, &mut out);
+        for output in out {
+            match output {
+                // The auditor lives as long as this sender.
+                validator::Output::Check(duty) => drop(self.audits.send(duty)),
+                validator::Output::Cut(draft) => self.cut(draft, watch)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Fold, seal, make durable; only then tell anybody.
+    fn cut(&mut self, draft: Draft, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+        let (height, parent) = (draft.height, self.parent);
+        let events = self.state.apply(height, &draft.poh, &draft.commands);
+        let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
+        self.store.append(height, &slot.to_bytes())?;
+        self.parent = slot.head.digest();
+        watch(Happening::Folded(&self.state, &events));
+        self.to_validator(validator::Input::Folded, watch)?;
+        for index in 0..self.desks.len() {
+            self.to_worker(index, worker::Input::Folded);
+        }
+        let me = self.client.as_ref().map(client::Client::key);
+        let reject = events.iter().find_map(|event| match event {
+            Event::Rejected { author, reason, .. } if Some(*author) == me => Some(*reason),
+            _ => None,
+        });
+        self.to_client(client::Input::Folded(reject), watch);
+        Ok(())
+    }
+
+    fn to_worker(&mut self, index: usize, input: worker::Input) {
+        let Some(desk) = self.desks.get_mut(index) else { return };
+        let mut out = Vec::new();
+        desk.machine.handle(self.clock.now(), &self.state, input, &mut out);
+        for output in out {
+            match output {
+                worker::Output::Send(order) => self.send(order),
+                worker::Output::Compute(assignment) => {
+                    if let Some(desk) = self.desks.get(index) {
+                        // The thread lives as long as this sender.
+                        drop(desk.orders.send(assignment));
+                    }
+                }
+                // The thread finishes what it has begun; its result is dropped by the role.
+                worker::Output::Stop(_) => {}
+            }
+        }
+    }
+
+    fn to_client(&mut self, input: client::Input, watch: &mut dyn FnMut(Happening<'_>)) {
+        let Some(client) = &mut self.client else { return };
+        let mut out = Vec::new();
+        client.handle(self.clock.now(), &self.state, input, &mut out);
+        for output in out {
+            match output {
+                client::Output::Send(order) => self.send(order),
+                client::Output::Following(run) => watch(Happening::Following(run)),
+                client::Output::Finished(run) => self.finished = Some(run),
+                client::Output::Refused(reject) => self.refused = Some(reject),
+            }
+        }
+    }
+
+    /// The in-process bus: a command reaches the validator at once, which checks it like any.
+    fn send(&mut self, order: SignedOrder) {
+        let (now, input) = (self.clock.now(), validator::Input::Command(order));
+        self.validator.handle(now, &self.state, input, &mut Vec::new());
+    }
+}
+
+fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<Duty>> {
+    let (sender, duties) = mpsc::channel::<Box<Duty>>();
+    std::thread::spawn(move || {
+        for duty in duties {
+            let verdict = guarded(|| bench.check(&duty));
+            if outbox.send(Inbox::Checked(verdict)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+fn spawn_worker(
+    index: usize,
+    worker: PublicKey,
+    bench: Bench,
+    clock: Clock,
+    outbox: Sender<Inbox>,
+) -> Sender<Assignment> {
+    let (sender, assignments) = mpsc::channel::<Assignment>();
+    std::thread::spawn(move || {
+        for assignment in assignments {
+            let lease = assignment.lease;
+            // A reader that is gone ends the thread at the next result.
+            let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
+            let mut begin = |task: &Task| {
+                let (job, address) = (task.job, task.address.clone());
+                tell(Notice::Began { worker, lease, job, address });
+            };
+            let mut told = Millis(0);
+            let mut step = |progress: Progress| {
+                // A step may take microseconds; nobody reads faster than this.
+                let now = clock.now();
+                if now >= told.after(STEP_NOTICE_MS) {
+                    told = now;
+                    tell(Notice::Step { lease, progress });
+                }
+            };
+            let outcome = guarded(|| bench.compute(&assignment, &mut begin, &mut step));
+            if outbox.send(Inbox::Computed(index, lease, outcome)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+/// Runs what may panic; a panic is a failure of the host, never a result.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ArtifactError>) -> Result<T, Failure> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(Failure::Panic(text.unwrap_or_else(|| "no message".into())))
+        }
+    }
+}

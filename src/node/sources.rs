@@ -1,0 +1,87 @@
+//! Sources: reads what a manifest names, and pins it: digest, size, rows, columns.
+//! Never parses a value: `compute::table` surveys, and the ingest job reads.
+
+use crate::base::canon::Digest;
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::compute::table::survey_csv;
+use crate::domain::job::{Format, Pin};
+use crate::domain::manifest::{Manifest, Place};
+use std::path::{Path, PathBuf};
+
+/// A source as it is now.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What all workers are going to read.
+    pub pin: Pin,
+    /// Its bytes, to be put into the artifact store.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a source cannot be pinned: for the author of the manifest, at this place of it.
+#[derive(Debug, Clone)]
+pub struct SourceFault {
+    /// Where the manifest names it.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Reads and pins all sources of a manifest that lies in `base`; or says what is wrong with each.
+pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<SourceFault>> {
+    let (mut sources, mut faults) = (Vec::new(), Vec::new());
+    for (name, source) in &manifest.sources {
+        match read(name, &source.url, source.format, base) {
+            Ok(read) => sources.push(read),
+            Err((message, hint)) => {
+                faults.push(SourceFault { place: source.place, message, hint });
+            }
+        }
+    }
+    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+}
+
+type Wrong = (String, Option<String>);
+
+fn read(name: &str, url: &str, format: Format, base: &Path) -> Result<Source, Wrong> {
+    let path = locate(url, base)?;
+    let shown = path.display();
+    let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
+    let size = match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => {
+            return Err((format!("{shown} is a folder"), Some("name a file".into())));
+        }
+        Ok(meta) => meta.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let hint = "a source's path is relative to the manifest's folder";
+            return Err((format!("there is no file {shown}"), Some(hint.into())));
+        }
+        Err(error) => return Err(about(&error)),
+    };
+    if size > ARTIFACT_BYTES_MAX as u64 {
+        let hint = format!("a source may have at most {ARTIFACT_BYTES_MAX} bytes");
+        return Err((format!("{shown} has {size} bytes"), Some(hint)));
+    }
+    let bytes = std::fs::read(&path).map_err(|error| about(&error))?;
+    let (rows, columns) = match format {
+        Format::Csv => survey_csv(&bytes).map_err(|fault| {
+            let hint = (!fault.hint.is_empty()).then_some(fault.hint);
+            (format!("{shown}: {}", fault.message), hint)
+        })?,
+    };
+    let digest = Digest::of(&bytes);
+    let pin = Pin { source: name.into(), digest, bytes: bytes.len() as u64, rows, columns };
+    Ok(Source { pin, bytes })
+}
+
+fn locate(url: &str, base: &Path) -> Result<PathBuf, Wrong> {
+    match url.split_once("://") {
+        None => Ok(base.join(url)),
+        Some(("file", path)) => Ok(PathBuf::from(path)),
+        Some((scheme, _)) => Err((
+            format!("sources of scheme `{scheme}` cannot be read yet"),
+            Some("use a path beside the manifest, or file://".into()),
+        )),
+    }
+}

@@ -1,0 +1,210 @@
+//! Work: fetches the inputs of jobs, has them computed, stores what comes out; and checks
+//! receipts the same way. Never decides what to work on or what a result is worth.
+
+use crate::base::canon::Digest;
+use crate::base::ids::JobId;
+use crate::base::limits::TEXT_BYTES_MAX;
+use crate::compute::{self, Fault, Named, Progress};
+use crate::domain::receipt::{Claim, Outcome};
+use crate::domain::state::{Assignment, Duty, Task, TaskInput};
+use crate::domain::verdict::{Finding, Segment, Verdict};
+use crate::effects::artifacts::{ArtifactError, Artifacts};
+use tokio::runtime::Handle;
+
+/// What computes: the artifact store, reached from a thread that may block.
+#[derive(Clone)]
+pub struct Bench {
+    artifacts: Artifacts,
+    runtime: Handle,
+}
+
+/// Why a receipt was not found to be true.
+enum Doubt {
+    /// An artifact that the receipt needs is missing or damaged.
+    Withheld(Segment),
+    /// The store is away: no reason to accuse anybody.
+    Host(ArtifactError),
+}
+
+impl Bench {
+    /// A bench over a store. Its methods block: call them outside the runtime.
+    #[must_use]
+    pub fn new(artifacts: Artifacts, runtime: Handle) -> Self {
+        Self { artifacts, runtime }
+    }
+
+    /// Computes an assignment. A fault is an outcome; an error of the host is none at all.
+    pub fn compute(
+        &self,
+        assignment: &Assignment,
+        begin: &mut dyn FnMut(&Task),
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, ArtifactError> {
+        let mut claims = Vec::new();
+        let mut earlier: Vec<Vec<Named>> = Vec::new();
+        for task in &assignment.tasks {
+            begin(task);
+            let inputs = self.inputs(task, &earlier)?;
+            match compute::job::run(&task.spec, &inputs, progress) {
+                Ok(done) => {
+                    claims.push(self.claim(task.job, &done)?);
+                    earlier.push(done.outputs);
+                }
+                Err(fault) => return Ok(failed(task.job, &fault)),
+            }
+        }
+        Ok(Outcome::Done(claims))
+    }
+
+    fn claim(&self, job: JobId, done: &compute::Done) -> Result<Claim, ArtifactError> {
+        let mut bytes = 0u64;
+        let mut put = |content: &[u8]| {
+            bytes = bytes.saturating_add(content.len() as u64);
+            self.runtime.block_on(self.artifacts.put(content))
+        };
+        // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
+        let segments = done.checkpoints.iter().map(|c| put(c)).collect::<Result<_, _>>()?;
+        let outputs = done.outputs.iter().map(|o| put(&o.bytes)).collect::<Result<_, _>>()?;
+        Ok(Claim { job, outputs, bytes, segments, metrics: done.metrics.clone() })
+    }
+
+    fn fetch(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
+        self.runtime.block_on(self.artifacts.get(digest))
+    }
+
+    fn inputs(&self, task: &Task, earlier: &[Vec<Named>]) -> Result<Vec<Named>, ArtifactError> {
+        let input = |(name, from): &(String, TaskInput)| {
+            let bytes = match from {
+                TaskInput::Artifact(digest) => self.fetch(*digest)?,
+                TaskInput::Earlier { task, output } => {
+                    let given = earlier.get(*task).and_then(|outputs| outputs.get(*output));
+                    given.map(|named| named.bytes.clone()).unwrap_or_default()
+                }
+            };
+            Ok(Named { name: name.clone(), bytes })
+        };
+        task.inputs.iter().map(input).collect()
+    }
+
+    /// Checks a receipt: its artifacts are there and whole, and the segments that are this
+    /// validator's to re-execute give the digests that it claims.
+    pub fn check(&self, duty: &Duty) -> Result<Verdict, ArtifactError> {
+        let finding = match &duty.receipt.outcome {
+            Outcome::Failed { job, .. } if duty.segments.is_empty() => {
+                // Nobody asked this validator to run it: a failure has no artifacts to look at.
+                let _ = job;
+                Ok(None)
+            }
+            Outcome::Failed { job, .. } => self.check_failure(duty, *job),
+            Outcome::Done(claims) => self.check_claims(duty, claims),
+        };
+        let finding = match finding {
+            Ok(None) => self.consent(duty),
+            Ok(Some((segment, honest))) => Finding::Object { segment, honest },
+            Err(Doubt::Withheld(segment)) => Finding::Object { segment, honest: None },
+            Err(Doubt::Host(error)) => return Err(error),
+        };
+        Ok(Verdict { lease: duty.receipt.lease, receipt: duty.id, finding })
+    }
+
+    fn consent(&self, duty: &Duty) -> Finding {
+        match duty.segments.first() {
+            Some(segment) if duty.disputed => Finding::Deny { segment: *segment },
+            _ => Finding::Agree,
+        }
+    }
+
+    /// The first segment that is not as claimed, and what it honestly gives.
+    fn check_claims(
+        &self,
+        duty: &Duty,
+        claims: &[Claim],
+    ) -> Result<Option<(Segment, Option<Digest>)>, Doubt> {
+        for claim in claims {
+            for digest in claim.outputs.iter().chain(&claim.segments) {
+                self.fetch_claimed(*digest, Segment { job: claim.job, index: 0 })?;
+            }
+        }
+        for segment in &duty.segments {
+            if let Some(honest) = self.replay(duty, *segment)? {
+                return Ok(Some((*segment, Some(honest))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Re-executes a segment; what it honestly gives if that is not what is claimed.
+    fn replay(&self, duty: &Duty, segment: Segment) -> Result<Option<Digest>, Doubt> {
+        let Some(task) = duty.assignment.tasks.iter().find(|task| task.job == segment.job) else {
+            return Ok(None);
+        };
+        let Some(claim) = duty.claim(segment.job) else { return Ok(None) };
+        let mut inputs = Vec::new();
+        for (name, from) in &task.inputs {
+            let digest = match from {
+                TaskInput::Artifact(digest) => Some(*digest),
+                TaskInput::Earlier { task, output } => {
+                    let earlier = duty.assignment.tasks.get(*task).map(|task| task.job);
+                    let claim = earlier.and_then(|job| duty.claim(job));
+                    claim.and_then(|claim| claim.outputs.get(*output).copied())
+                }
+            };
+            let digest = digest.ok_or(Doubt::Withheld(segment))?;
+            inputs.push(Named { name: name.clone(), bytes: self.fetch_claimed(digest, segment)? });
+        }
+        let at = |index: u32| claim.segments.get(index as usize).copied();
+        let checkpoint = match at(segment.index).filter(|_| segment.index > 0) {
+            Some(digest) => Some(self.fetch_claimed(digest, segment)?),
+            None => None,
+        };
+        let replayed =
+            compute::job::replay(&task.spec, &inputs, segment.index, checkpoint.as_deref());
+        let Ok(replayed) = replayed else {
+            return Ok(Some(Digest::default())); // it fails where the receipt says that it is done
+        };
+        let state = replayed.state.as_deref().map(Digest::of);
+        if let Some(state) = state.filter(|state| at(segment.index + 1) != Some(*state)) {
+            return Ok(Some(state));
+        }
+        let outputs = replayed.outputs.unwrap_or_default();
+        let honest = outputs.iter().map(|named| Digest::of(&named.bytes));
+        Ok(honest.zip(&claim.outputs).find(|(honest, claimed)| honest != *claimed).map(|(h, _)| h))
+    }
+
+    /// Runs the jobs up to the one that is said to fail, and compares the failures.
+    fn check_failure(
+        &self,
+        duty: &Duty,
+        job: JobId,
+    ) -> Result<Option<(Segment, Option<Digest>)>, Doubt> {
+        let segment = Segment { job, index: 0 };
+        let mut earlier = Vec::new();
+        for task in &duty.assignment.tasks {
+            let inputs = self.inputs(task, &earlier).map_err(|e| doubt(e, segment))?;
+            match compute::job::run(&task.spec, &inputs, &mut |_| {}) {
+                Ok(done) if task.job != job => earlier.push(done.outputs),
+                Ok(_) => return Ok(Some((segment, None))),
+                Err(fault) if failed(task.job, &fault) == duty.receipt.outcome => return Ok(None),
+                Err(_) => return Ok(Some((segment, None))),
+            }
+        }
+        Ok(Some((segment, None)))
+    }
+
+    fn fetch_claimed(&self, digest: Digest, segment: Segment) -> Result<Vec<u8>, Doubt> {
+        self.fetch(digest).map_err(|error| doubt(error, segment))
+    }
+}
+
+/// A missing or damaged artifact is the worker's fault; anything else is ours.
+fn doubt(error: ArtifactError, segment: Segment) -> Doubt {
+    if error.is_content() { Doubt::Withheld(segment) } else { Doubt::Host(error) }
+}
+
+fn failed(job: JobId, fault: &Fault) -> Outcome {
+    let cut = |text: &str| {
+        let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
+        text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+    };
+    Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint) }
+}

@@ -1,0 +1,175 @@
+//! The client: submits a pipeline and follows its run to the end.
+//! Never looks at progress or prose: what people see is made of events.
+
+use super::{Machine, Signer};
+use crate::base::ids::RunId;
+use crate::base::keys::PublicKey;
+use crate::base::time::Millis;
+use crate::domain::command::{Command, SignedOrder, Submission};
+use crate::domain::event::Reject;
+use crate::domain::state::State;
+use crate::domain::state::run::{Run, Status};
+
+/// A message that was not folded after so long is sent again.
+const RESEND_MS: u64 = 2_000;
+
+/// What can happen to a client.
+#[derive(Debug)]
+pub enum Input {
+    /// A slot was folded; if it rejected a command of ours, this is why.
+    Folded(Option<Reject>),
+    /// Stop the run.
+    Cancel,
+    /// The deadline has come.
+    Wake,
+}
+
+/// What a client wants to happen.
+#[derive(Debug)]
+pub enum Output {
+    /// This goes to the validators.
+    Send(SignedOrder),
+    /// The run that it follows is known.
+    Following(RunId),
+    /// The run is over, or stands still.
+    Finished(RunId),
+    /// The submission was refused.
+    Refused(Reject),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Earlier runs of the same pipeline are being cancelled.
+    Clearing { sent: Option<Millis> },
+    /// The submission is on its way; runs up to this one are not ours.
+    Submitting { sent: Millis, before: Option<RunId> },
+    /// The run is known.
+    Following(RunId),
+    /// There is nothing left to do.
+    Finished,
+}
+
+/// One client and the pipeline that it wants.
+#[derive(Debug)]
+pub struct Client {
+    signer: Signer,
+    name: String,
+    submission: Submission,
+    step: Step,
+}
+
+impl Client {
+    /// A client that wants `submission` run; `name` is the manifest's.
+    #[must_use]
+    pub fn new(signer: Signer, name: String, submission: Submission) -> Self {
+        Self { signer, name, submission, step: Step::Clearing { sent: None } }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.signer.public()
+    }
+
+    /// A run of the same pipeline that is not over.
+    fn open_run<'a>(&self, state: &'a State) -> Option<&'a Run> {
+        let me = self.key();
+        let ours = |run: &&Run| run.client == me && run.name == self.name && !run.is_over();
+        state.runs().values().rev().find(ours)
+    }
+
+    /// Goes on from the log: an open run of the same subject is joined, any other of the same
+    /// pipeline is cancelled first, so that no escrow is forgotten.
+    fn advance(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        match &self.step {
+            Step::Clearing { sent } => {
+                let sent = *sent;
+                match self.open_run(state) {
+                    Some(run) if self.is_wanted(run) => {
+                        out.push(Output::Following(run.id));
+                        self.step = Step::Following(run.id);
+                        self.advance(now, state, out);
+                    }
+                    Some(run) => {
+                        let cancelling = matches!(run.status, Status::Draining(_));
+                        if sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
+                            let command = Command::Cancel { run: run.id };
+                            let order = self.signer.order(state, command);
+                            out.extend((!cancelling).then_some(Output::Send(order)));
+                            self.step = Step::Clearing { sent: Some(now) };
+                        }
+                    }
+                    None => self.submit(now, state, out),
+                }
+            }
+            Step::Submitting { sent, before } => {
+                let (sent, before) = (*sent, *before);
+                match self.open_run(state).or_else(|| self.newest(state)) {
+                    Some(run) if Some(run.id) > before => {
+                        out.push(Output::Following(run.id));
+                        self.step = Step::Following(run.id);
+                        self.advance(now, state, out);
+                    }
+                    _ if now >= sent.after(RESEND_MS) => self.submit(now, state, out),
+                    _ => {}
+                }
+            }
+            Step::Following(run) => {
+                let status = state.runs().get(run).map(|run| &run.status);
+                if matches!(status, Some(Status::Ended { .. } | Status::Paused(_))) {
+                    out.push(Output::Finished(*run));
+                    self.step = Step::Finished;
+                }
+            }
+            Step::Finished => {}
+        }
+    }
+
+    fn is_wanted(&self, run: &Run) -> bool {
+        run.subject == self.submission.subject() && run.status == Status::Running
+    }
+
+    /// The newest run of this client with this subject: it may be over within one slot.
+    fn newest<'a>(&self, state: &'a State) -> Option<&'a Run> {
+        let (me, subject) = (self.key(), self.submission.subject());
+        state.runs().values().rev().find(|run| run.client == me && run.subject == subject)
+    }
+
+    fn submit(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        let command = Command::Submit(Box::new(self.submission.clone()));
+        out.push(Output::Send(self.signer.order(state, command)));
+        let before = state.runs().last_key_value().map(|(id, _)| *id);
+        self.step = Step::Submitting { sent: now, before };
+    }
+}
+
+impl Machine for Client {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Folded(Some(reject)) if matches!(self.step, Step::Submitting { .. }) => {
+                out.push(Output::Refused(reject));
+                self.step = Step::Finished;
+            }
+            Input::Folded(_) | Input::Wake => self.advance(now, state, out),
+            Input::Cancel => {
+                if let Step::Following(run) = self.step {
+                    let command = Command::Cancel { run };
+                    out.push(Output::Send(self.signer.order(state, command)));
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, _: &State) -> Option<Millis> {
+        match self.step {
+            Step::Clearing { sent: None } => Some(Millis(0)),
+            Step::Clearing { sent: Some(at) } | Step::Submitting { sent: at, .. } => {
+                Some(at.after(RESEND_MS))
+            }
+            Step::Following(_) | Step::Finished => None,
+        }
+    }
+}

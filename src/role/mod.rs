@@ -1,0 +1,67 @@
+//! L2, decisions: pure machines, one per kind of node. Bytes, sockets, clocks, tasks and candle
+//! are unknown here: a role is told what happened and says what must happen next.
+#![deny(clippy::float_arithmetic)]
+
+pub mod client;
+pub mod validator;
+pub mod worker;
+
+use crate::base::keys::{PublicKey, SecretKey};
+use crate::base::time::Millis;
+use crate::domain::command::{Command, Order, SignedOrder};
+use crate::domain::state::State;
+
+/// A role. It owns decisions, never a task, socket or clock. `node::embedded` drives it with real
+/// hands, `tests/sim` the same type with virtual ones.
+pub trait Machine {
+    /// What can happen to it.
+    type Input;
+    /// What it wants to happen.
+    type Output;
+
+    /// Takes exactly one input and pushes whatever must now happen. `state` is what this node has
+    /// folded so far; `now` may move timers, nothing else.
+    fn handle(
+        &mut self,
+        now: Millis,
+        state: &State,
+        input: Self::Input,
+        out: &mut Vec<Self::Output>,
+    );
+
+    /// When to wake it if nothing else happens; a time that is past means at once.
+    fn deadline(&self, state: &State) -> Option<Millis>;
+}
+
+/// A participant's key and the number of its last command.
+#[derive(Debug)]
+pub struct Signer {
+    key: SecretKey,
+    last: u64,
+}
+
+impl Signer {
+    /// A signer; numbers go on from what the state knows.
+    #[must_use]
+    pub fn new(key: SecretKey) -> Self {
+        Self { key, last: 0 }
+    }
+
+    /// The name that it signs with.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// The key, for what is not a command.
+    #[must_use]
+    pub fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// Signs a command with the next number: above every one that was sent or folded.
+    pub fn order(&mut self, state: &State, command: Command) -> SignedOrder {
+        self.last = self.last.max(state.nonce(&self.public())) + 1;
+        self.key.seal(state.network(), Order { nonce: self.last, command })
+    }
+}

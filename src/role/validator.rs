@@ -1,0 +1,176 @@
+//! The validator: collects commands, cuts slots, has receipts checked, signs verdicts and slots.
+//! Never re-executes anything itself, and never acts on a slot that is not durable: it hands out
+//! a draft, and the node folds, records and only then performs what follows.
+
+use super::{Machine, Signer};
+use crate::base::amount::{Rounding, mul_div};
+use crate::base::canon::{Digest, Encode};
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::base::limits::{
+    BATCH_MAX, COMMANDS_PER_SLOT_MAX, MEMPOOL_MAX, MESSAGE_BYTES_MAX, SLOT_BYTES_MAX,
+    TICKS_PER_SLOT_MAX,
+};
+use crate::base::time::Millis;
+use crate::domain::command::{Command, SignedOrder};
+use crate::domain::poh::{self, Chain};
+use crate::domain::slot::{Draft, Slot, commands_root};
+use crate::domain::state::{Duty, State};
+use crate::domain::verdict::Verdict;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How long a slot is put off while only the passing of time can change something.
+const WAITING_SLOT_MS: u64 = 250;
+
+/// What can happen to a validator.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody sent a command.
+    Command(SignedOrder),
+    /// A slot was folded and is durable.
+    Folded,
+    /// A receipt was checked.
+    Checked(Verdict),
+    /// The deadline has come.
+    Wake,
+}
+
+/// What a validator wants to happen.
+#[derive(Debug)]
+pub enum Output {
+    /// Fold this, have it sealed, record it, then tell everybody.
+    Cut(Draft),
+    /// Check this receipt.
+    Check(Box<Duty>),
+}
+
+/// One validator.
+#[derive(Debug)]
+pub struct Validator {
+    signer: Signer,
+    mempool: VecDeque<SignedOrder>,
+    checking: BTreeSet<(LeaseId, bool)>,
+    verdicts: Vec<Verdict>,
+    /// Up to when ticks have been counted.
+    ticked: Millis,
+    cut: Millis,
+}
+
+impl Validator {
+    /// A validator that starts now.
+    #[must_use]
+    pub fn new(signer: Signer, now: Millis) -> Self {
+        let (mempool, checking, verdicts) = (VecDeque::new(), BTreeSet::new(), Vec::new());
+        Self { signer, mempool, checking, verdicts, ticked: now, cut: now }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.signer.public()
+    }
+
+    /// Signs what the fold made of a draft. In a network of one that is the certificate.
+    #[must_use]
+    pub fn seal(&self, state: &State, draft: Draft, parent: Digest, events: Digest) -> Slot {
+        let head = draft.head(parent, events);
+        let signature = self.signer.key().sign(state.network(), &head);
+        let certificate = BTreeMap::from([(self.key(), signature)]);
+        Slot { head, poh: draft.poh, commands: draft.commands, certificate }
+    }
+
+    /// Takes a command in if it is signed, of bounded size, and there is room.
+    fn admit(&mut self, state: &State, order: SignedOrder) {
+        let fits = self.mempool.len() < MEMPOOL_MAX && order.to_bytes().len() <= MESSAGE_BYTES_MAX;
+        let author = order.author;
+        if fits && author.verifies(state.network(), &order.body, &order.signature) {
+            self.mempool.push_back(order);
+        }
+    }
+
+    /// Whether a slot would change anything now.
+    fn is_due(&self, state: &State) -> bool {
+        !self.mempool.is_empty() || !self.verdicts.is_empty() || state.is_restless()
+    }
+
+    fn draft(&mut self, now: Millis, state: &State) -> Draft {
+        for batch in std::mem::take(&mut self.verdicts).chunks(BATCH_MAX) {
+            let order = self.signer.order(state, Command::Judge(batch.to_vec()));
+            self.mempool.push_front(order);
+        }
+        let (mut commands, mut bytes) = (Vec::new(), 0usize);
+        while let Some(order) = self.mempool.pop_front() {
+            bytes += order.to_bytes().len();
+            if commands.len() >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX {
+                self.mempool.push_front(order);
+                break;
+            }
+            commands.push(order);
+        }
+        let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
+        let mut chain = Chain::resume(state.place(), params);
+        let mut poh: Vec<_> = (0..self.ticks(now, state)).map(|_| chain.tick()).collect();
+        poh.extend(chain.record(commands_root(&commands)));
+        self.cut = now;
+        Draft { height: state.height().next(), proposer: self.key(), poh, commands }
+    }
+
+    /// Ticks that are due at the network's rate. While nothing waits for time no ticks are owed:
+    /// an idle chain stands still and burns nothing.
+    fn ticks(&mut self, now: Millis, state: &State) -> u64 {
+        let rate = state.params().ticks_per_second;
+        if !state.is_waiting() {
+            self.ticked = now;
+            return 0;
+        }
+        let due = mul_div(now.since(self.ticked), rate, 1_000, Rounding::Floor).unwrap_or(u64::MAX);
+        if due > TICKS_PER_SLOT_MAX {
+            self.ticked = now; // the machine slept: the chain does not pretend that it ran
+            return TICKS_PER_SLOT_MAX;
+        }
+        let counted = mul_div(due, 1_000, rate, Rounding::Ceil).unwrap_or(0);
+        self.ticked = self.ticked.after(counted);
+        due
+    }
+
+    fn follow(&mut self, state: &State, out: &mut Vec<Output>) {
+        let me = self.key();
+        let judging: BTreeSet<(LeaseId, bool)> = state.judging().collect();
+        self.checking.retain(|duty| judging.contains(duty));
+        for duty in judging {
+            if self.checking.contains(&duty) {
+                continue;
+            }
+            if let Some(work) = state.duty(duty.0, &me) {
+                self.checking.insert(duty);
+                out.push(Output::Check(Box::new(work)));
+            }
+        }
+    }
+}
+
+impl Machine for Validator {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Command(order) => self.admit(state, order),
+            Input::Folded => self.follow(state, out),
+            Input::Checked(verdict) => self.verdicts.push(verdict),
+            Input::Wake => {
+                let waited = state.is_waiting() && now >= self.cut.after(WAITING_SLOT_MS);
+                if self.is_due(state) || waited {
+                    out.push(Output::Cut(self.draft(now, state)));
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, state: &State) -> Option<Millis> {
+        if self.is_due(state) {
+            return Some(Millis(0));
+        }
+        state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS))
+    }
+}
