@@ -2,4 +2,6 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod cost;
+pub mod graph;
 pub mod job;
+pub mod manifest;
