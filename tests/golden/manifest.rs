@@ -2,11 +2,11 @@
 
 use super::{check, names, read};
 use ohc::base::canon::Digest;
-use ohc::domain::graph::{Dag, From, expand};
+use ohc::base::ids::JobId;
+use ohc::domain::graph::{Dag, Edge, From, Job, Output, expand};
 use ohc::domain::job::Pin;
 use ohc::domain::manifest::{Manifest, compile, json_schema};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 fn params(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -27,29 +27,22 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
 
 /// One job per line: place in the order, address, kind, work; then its inputs.
 fn listing(dag: &Dag) -> String {
-    let mut text = String::new();
-    let address = |id: ohc::base::ids::JobId| dag.jobs[id.index()].to_string();
-    for (index, job) in dag.jobs.iter().enumerate() {
+    let address = |id: JobId| dag.jobs.get(id.index()).map_or("?".to_owned(), Job::to_string);
+    let edge = |edge: &Edge| match &edge.from {
+        From::Source(source) => format!("    {} <- sources.{source}\n", edge.name),
+        From::Job { id, output } => format!("    {} <- {} {output}\n", edge.name, address(*id)),
+    };
+    let job = |(index, job): (usize, &Job)| {
         let work = job.size.work().units();
-        writeln!(text, "{index} {job} {} {work}", job.spec.kind()).unwrap();
-        for edge in &job.inputs {
-            match &edge.from {
-                From::Source(source) => writeln!(text, "    {} <- sources.{source}", edge.name),
-                From::Job { id, output } => {
-                    writeln!(text, "    {} <- {} {output}", edge.name, address(*id))
-                }
-            }
-            .unwrap();
-        }
-        for id in &job.after {
-            writeln!(text, "    after {}", address(*id)).unwrap();
-        }
-    }
-    for (name, output) in &dag.outputs {
-        let from = address(output.job);
-        writeln!(text, "{name}: {from} {} -> {}", output.output, output.to).unwrap();
-    }
-    text
+        let inputs: String = job.inputs.iter().map(edge).collect();
+        let after = job.after.iter().map(|id| format!("    after {}\n", address(*id)));
+        let after: String = after.collect();
+        format!("{index} {job} {} {work}\n{inputs}{after}", job.spec.kind())
+    };
+    let output = |(name, output): (&String, &Output)| {
+        format!("{name}: {} {} -> {}\n", address(output.job), output.output, output.to)
+    };
+    dag.jobs.iter().enumerate().map(job).chain(dag.outputs.iter().map(output)).collect()
 }
 
 #[test]
