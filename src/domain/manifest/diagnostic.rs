@@ -1,0 +1,182 @@
+//! Faults of a manifest: where, what, and what to do about it; all of them, in order of place.
+//! Never decides what is a fault and never prints.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Faults that one compilation reports: who has more is helped by the first.
+pub const FAULTS_MAX: usize = 200;
+/// Words longer than this get no `did you mean`: the distance costs the product of the lengths.
+const WORD_CHARS_MAX: usize = 64;
+
+/// A place in the text of a manifest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Place {
+    /// Bytes before it.
+    pub offset: usize,
+    /// Bytes of it.
+    pub length: usize,
+    /// From 1; 0 where the place is unknown.
+    pub line: u32,
+    /// In characters, from 1; 0 where the place is unknown.
+    pub column: u32,
+}
+
+/// One fault: the place, what is wrong, and perhaps what to do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Diagnostic {
+    /// Where.
+    pub place: Place,
+    /// What is wrong: one sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.place.line, self.place.column, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Collects faults: each once, in order of place, at most [`FAULTS_MAX`].
+#[derive(Debug, Default)]
+pub(crate) struct Faults(BTreeSet<Diagnostic>);
+
+impl Faults {
+    /// Adds a fault without advice.
+    pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
+        self.push(Diagnostic { place, message: message.into(), hint: None });
+    }
+
+    /// Adds a fault with advice.
+    pub(crate) fn advise(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
+        self.push(Diagnostic { place, message: message.into(), hint: hint.into() });
+    }
+
+    /// Adds a fault that is already made.
+    pub(crate) fn push(&mut self, fault: Diagnostic) {
+        if !self.is_full() {
+            self.0.insert(fault);
+        }
+    }
+
+    /// Takes over all faults of another collection.
+    pub(crate) fn merge(&mut self, other: Self) {
+        other.0.into_iter().for_each(|fault| self.push(fault));
+    }
+
+    /// Whether further faults would be dropped: loops over hostile input end here.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= FAULTS_MAX
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The faults, in order of place.
+    pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// `did you mean …`, or what there is to choose from.
+pub(crate) fn suggest<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    if let Some(near) = nearest(word, known.clone()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let all: Vec<&str> = known.into_iter().take(13).collect();
+    match all.as_slice() {
+        [] => None,
+        [one] => Some(format!("there is only `{one}`")),
+        some if some.len() <= 12 => Some(format!("known are {}", list(some))),
+        _ => None,
+    }
+}
+
+/// Words in backticks, divided by commas.
+pub(crate) fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The known word that is nearest to `word`, if one is near; the first of several.
+fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.chars().count() > WORD_CHARS_MAX {
+        return None;
+    }
+    let limit = word.chars().count() / 3 + 1;
+    known
+        .into_iter()
+        .filter(|other| other.chars().count() <= WORD_CHARS_MAX)
+        .map(|other| (distance(word, other), other))
+        .filter(|(distance, other)| *distance <= limit && *distance < other.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}
+
+/// The edit distance (Levenshtein), blind to the case of letters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().flat_map(char::to_lowercase).enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (cb, (&diagonal, &above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
+            left = (diagonal + usize::from(ca != *cb)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(word: &str, known: &[&str], expect: Option<&str>) {
+        assert_eq!(nearest(word, known.iter().copied()), expect, "{word}");
+    }
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_are_not() {
+        check("wdith", &["seed", "width"], Some("width"));
+        check("Epochs", &["epochs"], Some("epochs"));
+        check("epoch", &["epochs", "seed"], Some("epochs"));
+        check("colour", &["epochs", "seed"], None);
+        check("x", &["y"], None);
+        check(&"a".repeat(100_000), &["a"], None);
+    }
+
+    #[test]
+    fn the_distance_counts_edits() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+    }
+
+    #[test]
+    fn a_fault_is_kept_once_and_faults_are_bounded() {
+        let mut faults = Faults::default();
+        faults.add(Place::default(), "twice");
+        faults.add(Place::default(), "twice");
+        assert_eq!(faults.0.len(), 1);
+        (0..1000).for_each(|n| faults.add(Place::default(), format!("fault {n}")));
+        assert_eq!(faults.into_vec().len(), FAULTS_MAX);
+    }
+}

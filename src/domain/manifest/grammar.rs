@@ -1,0 +1,527 @@
+//! The grammar of a manifest as one table: what may stand where, what it means, what it defaults to.
+//! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
+
+use super::kind;
+use crate::base::limits::{
+    ATTEMPTS_MAX, INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX,
+    SEGMENTS_PER_JOB_MAX, SOURCES_MAX,
+};
+
+/// The one version of the manifest that there is.
+pub(super) const API_VERSION: &str = "ohc/v1alpha1";
+/// Stages of one manifest.
+pub(super) const STAGES_MAX: usize = 4_096;
+/// Combinations that one matrix may exclude.
+pub(super) const EXCLUDES_MAX: usize = 256;
+/// Parts per million of a whole: the unit of audit rates.
+pub(super) const PPM: u32 = 1_000_000;
+/// The audit rate of a stage that says nothing.
+pub(super) const AUDIT_RATE_PPM: u32 = 250_000;
+/// Attempts of a stage that says nothing.
+pub(super) const ATTEMPTS: u32 = 4;
+/// Milliseconds of an attempt of a stage that says nothing.
+pub(super) const TIMEOUT_MS: u64 = 15 * 60 * 1000;
+/// Waits between attempts of a stage that says nothing: first, factor, longest.
+pub(super) const BACKOFF: (u64, u32, u64) = (1000, 2, 5 * 60 * 1000);
+
+// The texts of the table repeat these numbers for people.
+const _: () = assert!(INSTANCES_PER_STAGE_DEFAULT == 256 && JOBS_PER_BLOCK_MAX == 64);
+
+/// What may stand at one place.
+pub(super) enum Type {
+    /// Text of 1 to so many bytes.
+    Text(usize),
+    /// A DNS label.
+    DnsLabel,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// An integer from `min` to `max`.
+    Integer { min: i128, max: i128 },
+    /// A finite number.
+    Real(Range),
+    /// A decimal above 0, at most 1, with at most so many places.
+    Share { places: usize },
+    /// Decimal text of OhC.
+    Amount,
+    /// A duration from `min_ms` to `max_ms`.
+    Duration { min_ms: u64, max_ms: u64 },
+    /// A number, text or boolean that can stand in a label.
+    AxisValue,
+    /// A number, text or boolean.
+    Scalar,
+    /// An object of the table.
+    Object(&'static Object),
+    /// A mapping from names to values of one type.
+    Map { of: &'static Type, noun: &'static str, min: usize, max: usize },
+    /// A list of values of one type.
+    List { of: &'static Type, min: usize, max: usize },
+    /// A word, or an object.
+    WordOr(&'static [&'static str], &'static Object),
+    /// The settings of a stage: an object that `uses` decides.
+    With,
+}
+
+/// The numbers that a real may be. Comparisons only: the rules compute with no float.
+pub(super) struct Range {
+    /// The smallest, or what all must be larger than.
+    pub(super) min: f64,
+    /// Whether `min` itself is allowed.
+    pub(super) min_allowed: bool,
+    /// The largest, or what all must be smaller than.
+    pub(super) max: f64,
+    /// Whether `max` itself is allowed.
+    pub(super) max_allowed: bool,
+}
+
+/// An object: its name in the schema, and its fields.
+pub(super) struct Object {
+    /// The name.
+    pub(super) name: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// What it holds.
+    pub(super) fields: &'static [Field],
+}
+
+/// A field of an object.
+pub(super) struct Field {
+    /// The key.
+    pub(super) name: &'static str,
+    /// What may stand there.
+    pub(super) ty: Type,
+    /// Whether it must be there.
+    pub(super) need: Need,
+    /// What it is for, in one line.
+    pub(super) doc: &'static str,
+    /// An example, as YAML flow text.
+    pub(super) example: &'static str,
+}
+
+/// Whether a field must be there, and what holds if it is not.
+pub(super) enum Need {
+    /// It must.
+    Required,
+    /// It need not: this holds instead, in words.
+    Default(&'static str),
+    /// It need not.
+    Optional,
+}
+
+/// A stage kind: one word after `uses:`.
+pub(super) struct StageKind {
+    /// The word.
+    pub(super) name: &'static str,
+    /// What it does.
+    pub(super) doc: &'static str,
+    /// The settings it takes.
+    pub(super) with: Object,
+    /// The inputs it takes; `None` takes any.
+    pub(super) inputs: Option<&'static [Port]>,
+    /// What it gives; `None` gives the parts that `ratios` names.
+    pub(super) outputs: Option<&'static [(&'static str, Good)]>,
+}
+
+/// An input of a stage kind.
+pub(super) struct Port {
+    /// The name.
+    pub(super) name: &'static str,
+    /// What flows in.
+    pub(super) good: Good,
+    /// Whether several may flow in.
+    pub(super) many: bool,
+    /// What it is for.
+    pub(super) doc: &'static str,
+}
+
+/// What flows along an edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Good {
+    /// The bytes of a source.
+    Source,
+    /// Rows and columns.
+    Table,
+    /// A trained model.
+    Model,
+    /// Metrics.
+    Report,
+    /// Nothing but the fact that it was done.
+    Token,
+}
+
+impl Good {
+    /// What a person calls it.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Source => "a source",
+            Self::Table => "a table",
+            Self::Model => "a model",
+            Self::Report => "a report",
+            Self::Token => "a token",
+        }
+    }
+}
+
+/// All stage kinds.
+pub(super) static KINDS: &[&StageKind] =
+    &[&kind::INGEST, &kind::SPLIT, &kind::TRAIN, &kind::EVALUATE, &kind::NOOP];
+/// Their names, in the same order.
+pub(super) const KIND_NAMES: &[&str] = &["ingest", "split", "train", "evaluate", "noop"];
+
+/// The stage kind of that name.
+pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// A field that must be there.
+pub(super) const fn required(
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Required, doc, example }
+}
+
+/// A field that need not be there.
+pub(super) const fn optional(
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Optional, doc, example }
+}
+
+/// A field that has a default.
+pub(super) const fn default(
+    name: &'static str,
+    ty: Type,
+    value: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Default(value), doc, example }
+}
+
+/// An integer from `min` to `max`.
+pub(super) const fn integer(min: u64, max: u64) -> Type {
+    Type::Integer { min: min as i128, max: max as i128 }
+}
+
+/// The whole manifest.
+pub(super) static MANIFEST: Object = Object {
+    name: "manifest",
+    doc: "A pipeline: sources, stages that turn them into models, and where the results go.",
+    fields: &[
+        required(
+            "apiVersion",
+            Type::Word(&[API_VERSION]),
+            "The version of this grammar.",
+            API_VERSION,
+        ),
+        required("kind", Type::Word(&["Pipeline"]), "What the document describes.", "Pipeline"),
+        required(
+            "metadata",
+            Type::Object(&METADATA),
+            "What the pipeline is called.",
+            "{ name: iris }",
+        ),
+        required("spec", Type::Object(&SPEC), "What the pipeline does.", ""),
+    ],
+};
+
+static METADATA: Object = Object {
+    name: "metadata",
+    doc: "What the pipeline is called.",
+    fields: &[
+        required("name", Type::DnsLabel, "Lower-case letters, digits and `-`, at most 63.", "iris"),
+        optional(
+            "labels",
+            NOTES,
+            "Words to select pipelines by; they change no result.",
+            "{ team: a }",
+        ),
+        optional("annotations", NOTES, "Notes for people and tools; they change no result.", ""),
+    ],
+};
+
+const NOTES: Type = Type::Map { of: &Type::Text(1024), noun: "note", min: 0, max: 64 };
+
+static SPEC: Object = Object {
+    name: "spec",
+    doc: "What the pipeline does.",
+    fields: &[
+        optional(
+            "params",
+            Type::Map { of: &Type::Object(&PARAM), noun: "parameter", min: 0, max: 256 },
+            "Values that `-p name=value` overrides and `${{ params.name }}` reads.",
+            "{ epochs: { type: integer, default: 60, minimum: 1 } }",
+        ),
+        optional(
+            "sources",
+            Type::Map { of: &Type::Object(&SOURCE), noun: "source", min: 0, max: SOURCES_MAX },
+            "Data from outside; a plan pins its size and digest.",
+            "{ flowers: { url: data/iris.csv, format: csv } }",
+        ),
+        optional("budget", Type::Object(&BUDGET), "What the run may cost.", "{ total: \"5.00\" }"),
+        optional(
+            "defaults",
+            Type::Object(&DEFAULTS),
+            "What holds for stages that say nothing.",
+            "",
+        ),
+        optional("run", Type::Object(&RUN), "Bounds of the run as a whole.", ""),
+        required(
+            "stages",
+            Type::Map { of: &Type::Object(&STAGE), noun: "stage", min: 1, max: STAGES_MAX },
+            "What is done. Edges come from `inputs`; the order of the text means nothing.",
+            "{ table: { uses: ingest, inputs: { rows: sources.flowers } } }",
+        ),
+        optional(
+            "outputs",
+            Type::Map { of: &Type::Object(&OUTPUT), noun: "output", min: 0, max: 256 },
+            "What is written to disk when the run is settled.",
+            "{ model: { from: evaluate.best, to: out/iris/ } }",
+        ),
+    ],
+};
+
+/// A parameter.
+pub(super) static PARAM: Object = Object {
+    name: "param",
+    doc: "A value that can be set from outside.",
+    fields: &[
+        required(
+            "type",
+            Type::Word(&["integer", "number", "string", "boolean"]),
+            "What its value is.",
+            "integer",
+        ),
+        optional("default", Type::Scalar, "Its value unless it is overridden.", "60"),
+        optional(
+            "enum",
+            Type::List { of: &Type::Scalar, min: 1, max: 64 },
+            "The only values it may have.",
+            "[16, 32]",
+        ),
+        optional("minimum", Type::Scalar, "The smallest number it may be.", "1"),
+        optional("maximum", Type::Scalar, "The largest number it may be.", "1000"),
+        optional("description", Type::Text(1024), "What it is for.", "Passes over the rows"),
+    ],
+};
+
+static SOURCE: Object = Object {
+    name: "source",
+    doc: "Data from outside.",
+    fields: &[
+        required("url", Type::Text(1024), "A path beside the manifest.", "data/iris.csv"),
+        required("format", Type::Word(&["csv"]), "How the bytes are to be read.", "csv"),
+    ],
+};
+
+static BUDGET: Object = Object {
+    name: "budget",
+    doc: "What the run may cost.",
+    fields: &[required(
+        "total",
+        Type::Amount,
+        "The most that the run may cost: OhC as quoted decimal text.",
+        "\"5.00\"",
+    )],
+};
+
+static DEFAULTS: Object = Object {
+    name: "defaults",
+    doc: "What holds for stages that say nothing.",
+    fields: &[verification(), retry(), timeout()],
+};
+
+const fn verification() -> Field {
+    default(
+        "verification",
+        Type::WordOr(&["full", "none"], &VERIFICATION),
+        "audit: { rate: 0.25, segments: 1 }",
+        "How much of the work validators do again: a sample, all of it (`full`), or `none`.",
+        "{ audit: { rate: 0.25, segments: 1 } }",
+    )
+}
+
+const fn retry() -> Field {
+    default(
+        "retry",
+        Type::Object(&RETRY),
+        "{ maxAttempts: 4 }",
+        "What follows a lost attempt.",
+        "{ maxAttempts: 4, backoff: { initial: 1s, factor: 2, max: 5m } }",
+    )
+}
+
+const fn timeout() -> Field {
+    default("timeout", duration(1000), "15m", "The longest that one attempt may take.", "15m")
+}
+
+const fn duration(min_ms: u64) -> Type {
+    Type::Duration { min_ms, max_ms: 30 * 24 * 60 * 60 * 1000 }
+}
+
+static VERIFICATION: Object = Object {
+    name: "verification",
+    doc: "How much of the work validators do again.",
+    fields: &[required(
+        "audit",
+        Type::Object(&AUDIT),
+        "Validators do a sample again, drawn after delivery.",
+        "{ rate: 0.25, segments: 1 }",
+    )],
+};
+
+static AUDIT: Object = Object {
+    name: "audit",
+    doc: "The sample that validators do again.",
+    fields: &[
+        default(
+            "rate",
+            Type::Share { places: 6 },
+            "0.25",
+            "The share of blocks that is audited, above 0.",
+            "0.25",
+        ),
+        default(
+            "segments",
+            integer(1, SEGMENTS_PER_JOB_MAX as u64),
+            "1",
+            "Segments of an audited job that are done again.",
+            "1",
+        ),
+    ],
+};
+
+static RETRY: Object = Object {
+    name: "retry",
+    doc: "What follows a lost attempt.",
+    fields: &[
+        default("maxAttempts", integer(1, ATTEMPTS_MAX as u64), "4", "Attempts in all.", "4"),
+        default(
+            "backoff",
+            Type::Object(&BACKOFF_OBJECT),
+            "1s, then 2 times as long, up to 5m",
+            "Waits between attempts.",
+            "{ initial: 1s, factor: 2, max: 5m }",
+        ),
+    ],
+};
+
+static BACKOFF_OBJECT: Object = Object {
+    name: "backoff",
+    doc: "Waits between attempts.",
+    fields: &[
+        default("initial", duration(0), "1s", "The wait before the second attempt.", "1s"),
+        default("factor", integer(1, 10), "2", "How many times as long each further wait is.", "2"),
+        default("max", duration(0), "5m", "The longest wait.", "5m"),
+    ],
+};
+
+static RUN: Object = Object {
+    name: "run",
+    doc: "Bounds of the run as a whole.",
+    fields: &[optional(
+        "limits",
+        Type::Object(&LIMITS),
+        "Bounds of the run.",
+        "{ instances: 1000 }",
+    )],
+};
+
+static LIMITS: Object = Object {
+    name: "limits",
+    doc: "Bounds of the run.",
+    fields: &[
+        default(
+            "instances",
+            integer(1, JOBS_PER_RUN_MAX as u64),
+            "256",
+            "Instances that one stage may have.",
+            "1000",
+        ),
+        default(
+            "jobsPerBlock",
+            integer(1, JOBS_PER_BLOCK_MAX as u64),
+            "64",
+            "Jobs that are sold together at the most.",
+            "16",
+        ),
+    ],
+};
+
+/// A stage.
+pub(super) static STAGE: Object = Object {
+    name: "stage",
+    doc: "One step of the pipeline.",
+    fields: &[
+        required("uses", Type::Word(KIND_NAMES), "What the stage does.", "train"),
+        optional(
+            "inputs",
+            Type::Map { of: &Type::Text(256), noun: "input", min: 0, max: 64 },
+            "What flows in: `sources.NAME`, `STAGE.OUTPUT`, or `STAGE.*.OUTPUT` of all instances.",
+            "{ data: split.train }",
+        ),
+        optional(
+            "needs",
+            Type::List { of: &Type::Text(64), min: 0, max: 256 },
+            "Stages that must be done first, though nothing flows from them.",
+            "[split]",
+        ),
+        optional("with", Type::With, "Settings, by the kind of the stage.", ""),
+        optional(
+            "matrix",
+            Type::Object(&MATRIX),
+            "One instance per combination of values.",
+            "{ axes: { width: [16, 32], seed: [1, 2] } }",
+        ),
+        verification(),
+        retry(),
+        timeout(),
+    ],
+};
+
+static MATRIX: Object = Object {
+    name: "matrix",
+    doc: "One instance per combination of values.",
+    fields: &[
+        required(
+            "axes",
+            Type::Map {
+                of: &Type::List { of: &Type::AxisValue, min: 1, max: JOBS_PER_RUN_MAX },
+                noun: "axis",
+                min: 1,
+                max: 8,
+            },
+            "Names and their values; `${{ matrix.NAME }}` reads the value of an instance.",
+            "{ width: [16, 32], seed: [1, 2] }",
+        ),
+        optional(
+            "exclude",
+            Type::List {
+                of: &Type::Map { of: &Type::AxisValue, noun: "axis", min: 1, max: 8 },
+                min: 0,
+                max: EXCLUDES_MAX,
+            },
+            "Combinations to leave out; an axis that is not named matches any value.",
+            "[{ width: 32, seed: 2 }]",
+        ),
+    ],
+};
+
+static OUTPUT: Object = Object {
+    name: "output",
+    doc: "A result that is written to disk.",
+    fields: &[
+        required(
+            "from",
+            Type::Text(256),
+            "The output of a stage: `STAGE.OUTPUT`.",
+            "evaluate.best",
+        ),
+        required("to", Type::Text(1024), "A folder beside the manifest.", "out/iris/"),
+    ],
+};

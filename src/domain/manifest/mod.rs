@@ -1,0 +1,317 @@
+//! Manifests: from YAML text to a typed pipeline, or to everything that is wrong with the text.
+//! Never knows jobs in an order, prices, pins or files; `graph` expands what this file gives.
+//!
+//! The way of a manifest, one file per step:
+//!
+//! ```text
+//! text ─node→ tree ─params, expression→ tree of values ─check (along grammar)→ sound tree
+//!      ─stage (matrix, read)→ drafts ─reference, cycle→ Manifest
+//! ```
+//!
+//! Every step goes on after a fault as far as it can, so that all faults are reported at once.
+
+mod check;
+mod cycle;
+mod diagnostic;
+mod expression;
+mod grammar;
+mod kind;
+mod matrix;
+mod node;
+mod params;
+mod quantity;
+mod read;
+mod reference;
+mod schema;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub(in crate::domain) use diagnostic::suggest;
+pub use diagnostic::{Diagnostic, FAULTS_MAX, Place};
+pub use schema::json_schema;
+
+use super::job::{Format, Spec};
+use crate::base::amount::Ohc;
+use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
+use diagnostic::Faults;
+use expression::{Matrix, Scope, substitute};
+use node::{Kind, Node};
+use reference::{Drafts, Edges, Known};
+use stage::Common;
+use std::collections::BTreeMap;
+
+/// A pipeline: every name in it resolves, and every value is in its bounds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Manifest {
+    /// `metadata.name`: a DNS label.
+    pub name: String,
+    /// Data from outside, by name.
+    pub sources: BTreeMap<String, Source>,
+    /// The most that a run may cost; `None` leaves that to the caller.
+    pub budget: Option<Ohc>,
+    /// What is done, by name; no stage waits for itself.
+    pub stages: BTreeMap<String, Stage>,
+    /// What is written to disk, by name.
+    pub outputs: BTreeMap<String, Publish>,
+    /// Bounds of the run.
+    pub limits: Limits,
+}
+
+/// Data from outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// A path beside the manifest, or an address.
+    pub url: String,
+    /// How the bytes are to be read.
+    pub format: Format,
+    /// Its name in the text.
+    pub place: Place,
+}
+
+/// A node of the manifest: one or more instances that differ in the cell of a matrix.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stage {
+    /// The name.
+    pub name: String,
+    /// The name in the text.
+    pub place: Place,
+    /// `target` or `stratify` in the text, or the name where there is neither.
+    pub column_place: Place,
+    /// At least one; labels differ.
+    pub instances: Vec<Instance>,
+    /// Name, origin and place of each input, in the order of the kind's inputs.
+    pub inputs: Vec<(String, InputRef, Place)>,
+    /// Stages that must be done first, though nothing flows from them.
+    pub needs: Vec<(String, Place)>,
+    /// How much of the work validators do again.
+    pub verification: Verification,
+    /// Attempts in all: at least 1.
+    pub attempts_max: u32,
+    /// Waits between attempts.
+    pub backoff: Backoff,
+    /// Milliseconds that one attempt may take.
+    pub timeout_ms: u64,
+}
+
+/// One cell of a stage's matrix.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Instance {
+    /// `width=16,seed=1` in the order of the axes; empty without a matrix.
+    pub label: String,
+    /// What its job computes; the rows of an ingest are 0 until a pin tells them.
+    pub spec: Spec,
+}
+
+/// Where an input comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InputRef {
+    /// `sources.NAME`
+    Source(String),
+    /// `STAGE.OUTPUT`: of its one instance, or of the instance with the same label.
+    Output {
+        /// The stage.
+        stage: String,
+        /// What flows from it.
+        output: String,
+    },
+    /// `STAGE.*.OUTPUT`: of all its instances.
+    Each {
+        /// The stage.
+        stage: String,
+        /// What flows from each.
+        output: String,
+    },
+}
+
+/// How much of a stage's work validators do again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verification {
+    /// A sample, drawn after delivery.
+    Audit {
+        /// Parts per million of the blocks, 1 to 1,000,000.
+        rate_ppm: u32,
+        /// Segments of an audited job.
+        segments: u32,
+    },
+    /// All of it.
+    Full,
+    /// None of it.
+    None,
+}
+
+/// Waits between attempts: the first, how many times as long each further one is, the longest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    /// Milliseconds before the second attempt.
+    pub initial_ms: u64,
+    /// At least 1.
+    pub factor: u32,
+    /// Milliseconds at the most.
+    pub max_ms: u64,
+}
+
+/// An output that is written to disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publish {
+    /// Stage, output, and the reference in the text; the stage has one instance.
+    pub from: (String, String, Place),
+    /// A folder, as it is written in the manifest.
+    pub to: String,
+}
+
+/// Bounds of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Instances that one stage may have.
+    pub instances: usize,
+    /// Jobs that are sold together at the most.
+    pub jobs_per_block: u32,
+}
+
+/// The settings of a stage that `spec.defaults` may give.
+struct Settings {
+    verification: Verification,
+    attempts_max: u32,
+    backoff: Backoff,
+    timeout_ms: u64,
+}
+
+/// Compiles a manifest, with parameters set from outside. Either there is a manifest, or there are
+/// diagnostics: all of them, in order of place.
+#[must_use]
+pub fn compile(
+    text: &str,
+    params: &BTreeMap<String, String>,
+) -> (Option<Manifest>, Vec<Diagnostic>) {
+    let mut faults = Faults::default();
+    let manifest = node::parse(text, &mut faults).and_then(|raw| {
+        let params = params::read(&raw, params, &mut faults);
+        let root = resolve(&raw, &params, &mut faults);
+        check::manifest(&root, &grammar::MANIFEST, &mut faults);
+        build(&root, &params, &mut faults)
+    });
+    let manifest = manifest.filter(|_| faults.is_empty());
+    (manifest, faults.into_vec())
+}
+
+/// Replaces the expressions below `spec`, but not those in the `with` of a stage, which wait for
+/// the cells of its matrix, nor in `params`, which cannot have any.
+fn resolve(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> Node {
+    let scope = Scope { params, matrix: Matrix::Elsewhere };
+    each_entry(root, |key, spec| {
+        if key != "spec" {
+            return spec.clone();
+        }
+        each_entry(spec, |key, part| match key {
+            "params" => part.clone(),
+            "stages" => each_entry(part, |_, stage| {
+                each_entry(stage, |key, part| match key {
+                    "with" => part.clone(),
+                    _ => substitute(part, scope, faults),
+                })
+            }),
+            _ => substitute(part, scope, faults),
+        })
+    })
+}
+
+/// A mapping with each value replaced; anything else as it is.
+fn each_entry(node: &Node, mut replace: impl FnMut(&str, &Node) -> Node) -> Node {
+    let kind = match &node.kind {
+        Kind::Map(entries) => {
+            let each = entries.iter();
+            Kind::Map(each.map(|(key, node)| (key.clone(), replace(&key.text, node))).collect())
+        }
+        other => other.clone(),
+    };
+    Node { place: node.place, kind }
+}
+
+/// Everything that the structure alone does not tell. Gives `None` where something is missing or
+/// misshapen, which has been reported.
+fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> Option<Manifest> {
+    let spec = root.get("spec")?;
+    let limits = limits(spec);
+    let sources = sources(spec);
+    let names = |key| spec.get(key).map(Node::entries).unwrap_or_default().iter();
+    let mut common = Common {
+        params,
+        sources: &sources,
+        instances_max: limits.map_or(INSTANCES_PER_STAGE_DEFAULT, |limits| limits.instances),
+        instances_left: JOBS_PER_RUN_MAX,
+    };
+    let mut drafts = Drafts::new();
+    for (key, node) in names("stages") {
+        if key.text == "sources" {
+            faults.add(key.place, "a stage cannot be called `sources`: references begin with it");
+        }
+        drafts.insert(key.text.as_str(), stage::draft(key, node, &mut common, faults));
+    }
+    let source_names: Vec<&str> = names("sources").map(|(key, _)| key.text.as_str()).collect();
+    let known = Known { stages: &drafts, sources: &source_names };
+    let edges: BTreeMap<&str, Edges> = drafts
+        .iter()
+        .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))
+        .collect();
+    cycle::find(&reference::waits(&edges), faults);
+    let outputs = reference::outputs(spec.get("outputs"), &known, faults);
+    let name = root.get("metadata")?.get("name")?.text()?.to_owned();
+    let budget = spec.get("budget").and_then(|budget| budget.get("total")?.text()?.parse().ok());
+    let stages = stages(drafts, edges, spec.get("defaults"))?;
+    Some(Manifest { name, sources, budget, stages, outputs, limits: limits? })
+}
+
+fn limits(spec: &Node) -> Option<Limits> {
+    let limits = spec.get("run").and_then(|run| run.get("limits"));
+    let number = |key: &str, default: usize| match limits.and_then(|limits| limits.get(key)) {
+        Some(node) => node.integer().and_then(|value| usize::try_from(value).ok()),
+        None => Some(default),
+    };
+    Some(Limits {
+        instances: number("instances", INSTANCES_PER_STAGE_DEFAULT)?.min(JOBS_PER_RUN_MAX),
+        jobs_per_block: u32::try_from(number("jobsPerBlock", JOBS_PER_BLOCK_MAX)?).ok()?,
+    })
+}
+
+fn sources(spec: &Node) -> BTreeMap<String, Source> {
+    let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
+    let read = |node: &Node| {
+        let format = read::format(node.get("format")?.text()?)?;
+        Some((node.get("url")?.text()?.to_owned(), format))
+    };
+    let source = |url, format, place| Source { url, format, place };
+    entries
+        .filter_map(|(key, node)| {
+            let (url, format) = read(node)?;
+            Some((key.text.clone(), source(url, format, key.place)))
+        })
+        .collect()
+}
+
+fn stages(
+    drafts: Drafts<'_>,
+    mut edges: BTreeMap<&str, Edges>,
+    defaults: Option<&Node>,
+) -> Option<BTreeMap<String, Stage>> {
+    let each = drafts.into_values();
+    each.map(|draft| {
+        let name = draft.key.text.clone();
+        let Edges { inputs, needs } = edges.remove(name.as_str())?;
+        let settings = read::settings(draft.node, defaults)?;
+        let stage = Stage {
+            name: name.clone(),
+            place: draft.key.place,
+            column_place: draft.column_place,
+            instances: draft.instances?,
+            inputs,
+            needs,
+            verification: settings.verification,
+            attempts_max: settings.attempts_max,
+            backoff: settings.backoff,
+            timeout_ms: settings.timeout_ms,
+        };
+        Some((name, stage))
+    })
+    .collect()
+}

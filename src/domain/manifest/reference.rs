@@ -1,0 +1,281 @@
+//! References: from `stage.output` as text to edges between stages that exist and fit.
+//! Never follows an edge further than one stage.
+
+use super::check::cut;
+use super::cycle::Waits;
+use super::diagnostic::{Faults, Place, suggest};
+use super::grammar::{Good, Port};
+use super::node::{Key, Kind, Node};
+use super::stage::Draft;
+use super::{InputRef, Publish};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All stages by name.
+pub(super) type Drafts<'a> = BTreeMap<&'a str, Draft<'a>>;
+
+/// What references may name.
+pub(super) struct Known<'a> {
+    /// The stages.
+    pub(super) stages: &'a Drafts<'a>,
+    /// The names of the sources, whole or not.
+    pub(super) sources: &'a [&'a str],
+}
+
+/// The edges of one stage.
+pub(super) struct Edges {
+    /// Inputs in the order of the ports of the kind, or by name where it takes any.
+    pub(super) inputs: Vec<(String, InputRef, Place)>,
+    /// Stages that must be done first.
+    pub(super) needs: Vec<(String, Place)>,
+}
+
+/// A reference as it is written.
+enum Written<'a> {
+    Source(&'a str),
+    Output(&'a str, &'a str),
+    Each(&'a str, &'a str),
+}
+
+fn parse(text: &str) -> Option<Written<'_>> {
+    let mut words = text.split('.');
+    match (words.next()?, words.next()?, words.next(), words.next()) {
+        ("sources", name, None, _) => Some(Written::Source(name)),
+        (stage, output, None, _) if output != "*" => Some(Written::Output(stage, output)),
+        (stage, "*", Some(output), None) => Some(Written::Each(stage, output)),
+        _ => None,
+    }
+}
+
+/// The edges of a stage; what does not resolve is reported and left out.
+pub(super) fn edges(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -> Edges {
+    let given = draft.node.get("inputs");
+    let entries = given.map(Node::entries).unwrap_or_default();
+    let ports = draft.kind.and_then(|kind| kind.inputs);
+    let mut inputs: Vec<(String, InputRef, Place)> = Vec::new();
+    for (key, node) in entries {
+        let port = match ports {
+            Some(ports) => match ports.iter().find(|port| port.name == key.text) {
+                Some(port) => Some(port),
+                None => {
+                    unknown_input(draft, key, ports, faults);
+                    continue;
+                }
+            },
+            None => None,
+        };
+        if let Some(edge) = input(draft, key, node, port, known, faults) {
+            inputs.push((key.text.clone(), edge, node.place));
+        }
+    }
+    let is_readable = given.is_none_or(|node| matches!(node.kind, Kind::Map(_)));
+    for port in ports.unwrap_or_default() {
+        if is_readable && !entries.iter().any(|(key, _)| key.text == port.name) {
+            let at = draft.key.place;
+            let message = format!("stage `{}` needs the input `{}`", draft.key.text, port.name);
+            let doc = port.doc;
+            faults.advise(at, message, format!("`inputs: {{ {}: … }}`: {doc}", port.name));
+        }
+    }
+    // The order of the text must not reach the key of a job.
+    let rank = |name: &str| ports.unwrap_or_default().iter().position(|port| port.name == name);
+    inputs.sort_by(|(a, ..), (b, ..)| (rank(a), a).cmp(&(rank(b), b)));
+    Edges { inputs, needs: needs(draft, known, faults) }
+}
+
+fn unknown_input(draft: &Draft<'_>, key: &Key, ports: &[Port], faults: &mut Faults) {
+    let kind = draft.kind.map_or("", |kind| kind.name);
+    let message = format!("`{kind}` has no input `{}`", cut(&key.text));
+    faults.advise(key.place, message, suggest(&key.text, ports.iter().map(|port| port.name)));
+}
+
+fn input(
+    draft: &Draft<'_>,
+    key: &Key,
+    node: &Node,
+    port: Option<&Port>,
+    known: &Known<'_>,
+    faults: &mut Faults,
+) -> Option<InputRef> {
+    let text = node.text()?;
+    let (edge, good) = match parse(text) {
+        Some(Written::Source(name)) => {
+            source(name, node.place, known, faults)?;
+            (InputRef::Source(name.to_owned()), Some(Good::Source))
+        }
+        Some(Written::Output(stage, output)) => {
+            let (from, good) = output_of(stage, output, node.place, known, faults)?;
+            same_cells(draft, from, (output, node.place), faults)?;
+            (InputRef::Output { stage: stage.to_owned(), output: output.to_owned() }, good)
+        }
+        Some(Written::Each(stage, output)) => {
+            let (from, good) = output_of(stage, output, node.place, known, faults)?;
+            let count = from.labels.as_ref().map_or(1, Vec::len);
+            if port.is_some_and(|port| !port.many) && count > 1 {
+                let message = format!("input `{}` takes one, but `{text}` is {count}", key.text);
+                let hint = "select one of them first, such as with `uses: evaluate`".to_owned();
+                faults.advise(node.place, message, hint);
+                return None;
+            }
+            (InputRef::Each { stage: stage.to_owned(), output: output.to_owned() }, good)
+        }
+        None => {
+            faults.advise(node.place, format!("`{}` is no reference", cut(text)), written());
+            return None;
+        }
+    };
+    if let (Some(port), Some(good)) = (port, good)
+        && port.good != good
+    {
+        let (takes, is) = (port.good.noun(), good.noun());
+        let message = format!("input `{}` takes {takes}, but `{text}` is {is}", key.text);
+        faults.advise(node.place, message, port.doc.to_owned());
+        return None;
+    }
+    Some(edge)
+}
+
+fn written() -> String {
+    "write `STAGE.OUTPUT`, `STAGE.*.OUTPUT` or `sources.NAME`".to_owned()
+}
+
+fn source(name: &str, place: Place, known: &Known<'_>, faults: &mut Faults) -> Option<()> {
+    if known.sources.contains(&name) {
+        return Some(());
+    }
+    let hint = suggest(name, known.sources.iter().copied())
+        .or_else(|| Some("declare it under `spec.sources`".to_owned()));
+    faults.advise(place, format!("unknown source `{}`", cut(name)), hint);
+    None
+}
+
+/// The stage of a reference and what flows from it, where that is known.
+fn output_of<'a>(
+    stage: &str,
+    output: &str,
+    place: Place,
+    known: &Known<'a>,
+    faults: &mut Faults,
+) -> Option<(&'a Draft<'a>, Option<Good>)> {
+    let from = stage_of(stage, place, known, faults)?;
+    let Some(outputs) = from.outputs() else {
+        return Some((from, None));
+    };
+    if let Some((_, good)) = outputs.iter().find(|(name, _)| *name == output) {
+        return Some((from, Some(*good)));
+    }
+    let hint = suggest(output, outputs.iter().map(|(name, _)| *name));
+    let message = format!("stage `{stage}` has no output `{}`", cut(output));
+    faults.advise(place, message, hint);
+    None
+}
+
+fn stage_of<'a>(
+    name: &str,
+    place: Place,
+    known: &Known<'a>,
+    faults: &mut Faults,
+) -> Option<&'a Draft<'a>> {
+    let found = known.stages.get(name);
+    if found.is_none() {
+        let hint = if known.sources.contains(&name) {
+            Some(format!("did you mean `sources.{name}`?"))
+        } else {
+            suggest(name, known.stages.keys().copied())
+        };
+        faults.advise(place, format!("unknown stage `{}`", cut(name)), hint);
+    }
+    found
+}
+
+/// A plain reference to a stage of several instances joins cell to cell: each label of this stage
+/// must be one of that stage.
+fn same_cells(
+    draft: &Draft<'_>,
+    from: &Draft<'_>,
+    (output, place): (&str, Place),
+    faults: &mut Faults,
+) -> Option<()> {
+    let (Some(own), Some(others)) = (&draft.labels, &from.labels) else {
+        return Some(());
+    };
+    if others.len() == 1
+        || own == others
+        || (own.len() > 1 && own.iter().all(|label| from.has_label(label)))
+    {
+        return Some(());
+    }
+    let name = &from.key.text;
+    let count = others.len();
+    let message = format!("`{name}.{output}` is ambiguous: `{name}` has {count} instances");
+    let hint = format!("take all with `{name}.*.{output}`, or give both stages the same matrix");
+    faults.advise(place, message, hint);
+    None
+}
+
+fn needs(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<(String, Place)> {
+    let items = draft.node.get("needs").map(Node::items).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let mut needs = Vec::new();
+    for (name, place) in items.iter().filter_map(|item| Some((item.text()?, item.place))) {
+        if stage_of(name, place, known, faults).is_some() && seen.insert(name) {
+            needs.push((name.to_owned(), place));
+        }
+    }
+    needs
+}
+
+/// What each stage waits for, from its edges.
+pub(super) fn waits<'a>(edges: &'a BTreeMap<&'a str, Edges>) -> Waits<'a> {
+    let stage_of = |edge: &'a InputRef| match edge {
+        InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => Some(stage.as_str()),
+        InputRef::Source(_) => None,
+    };
+    let waits = |edges: &'a Edges| {
+        let inputs = edges.inputs.iter().filter_map(|(_, r, place)| Some((stage_of(r)?, *place)));
+        let needs = edges.needs.iter().map(|(name, place)| (name.as_str(), *place));
+        inputs.chain(needs).collect()
+    };
+    edges.iter().map(|(stage, edges)| (*stage, waits(edges))).collect()
+}
+
+/// The outputs of the manifest.
+pub(super) fn outputs(
+    node: Option<&Node>,
+    known: &Known<'_>,
+    faults: &mut Faults,
+) -> BTreeMap<String, Publish> {
+    let mut outputs = BTreeMap::new();
+    let mut targets: BTreeMap<&str, u32> = BTreeMap::new();
+    for (key, node) in node.map(Node::entries).unwrap_or_default() {
+        let (Some(from), Some(to)) = (node.get("from"), node.get("to")) else { continue };
+        if let Some(path) = to.text()
+            && let Some(line) = targets.insert(path.trim_end_matches('/'), to.place.line)
+        {
+            let message = format!("output `{}` would overwrite another", cut(&key.text));
+            faults.advise(to.place, message, format!("`{}` is taken on line {line}", cut(path)));
+        }
+        if let (Some((stage, output)), Some(to)) = (published(from, known, faults), to.text()) {
+            let from = (stage, output, from.place);
+            outputs.insert(key.text.clone(), Publish { from, to: to.to_owned() });
+        }
+    }
+    outputs
+}
+
+fn published(from: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<(String, String)> {
+    let text = from.text()?;
+    let Some(Written::Output(stage, output)) = parse(text) else {
+        let message = format!("an output comes from one stage, not from `{}`", cut(text));
+        faults.advise(from.place, message, "write `STAGE.OUTPUT`".to_owned());
+        return None;
+    };
+    let (draft, _) = output_of(stage, output, from.place, known, faults)?;
+    let count = draft.labels.as_ref().map_or(1, Vec::len);
+    if count > 1 {
+        let message = format!("`{text}` is ambiguous: `{stage}` has {count} instances");
+        let hint = "select one of them first, such as with `uses: evaluate`".to_owned();
+        faults.advise(from.place, message, hint);
+        return None;
+    }
+    Some((stage.to_owned(), output.to_owned()))
+}

@@ -1,0 +1,170 @@
+//! Stages: from the node of one stage to its instances, each with the spec of its job.
+//! Never looks at other stages: `reference` joins them.
+
+use super::check::{self, Stage as Walk};
+use super::diagnostic::{Faults, Place};
+use super::expression::{Matrix, Scope, has_expression, substitute};
+use super::grammar::{Good, StageKind, stage_kind};
+use super::matrix::{self, Cell};
+use super::node::{Key, Kind, Node};
+use super::{Instance, Source, read};
+use crate::base::limits::JOBS_PER_RUN_MAX;
+use crate::domain::job::Format;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What all stages of a manifest share while they are read.
+pub(super) struct Common<'a> {
+    /// Values of parameters.
+    pub(super) params: &'a BTreeMap<String, Kind>,
+    /// Sources that are whole.
+    pub(super) sources: &'a BTreeMap<String, Source>,
+    /// Instances that one stage may have.
+    pub(super) instances_max: usize,
+    /// Instances that all stages together may still have.
+    pub(super) instances_left: usize,
+}
+
+/// A stage as far as it could be read.
+pub(super) struct Draft<'a> {
+    /// The name.
+    pub(super) key: &'a Key,
+    /// The whole stage.
+    pub(super) node: &'a Node,
+    /// What it does; `None` after a fault at `uses`.
+    pub(super) kind: Option<&'static StageKind>,
+    /// The labels of its instances; `None` after a fault in the matrix.
+    pub(super) labels: Option<Vec<String>>,
+    /// Its instances; `None` after any fault.
+    pub(super) instances: Option<Vec<Instance>>,
+    /// The column that it names, or the stage itself.
+    pub(super) column_place: Place,
+    known: OnceCell<BTreeSet<String>>,
+}
+
+impl Draft<'_> {
+    /// Whether an instance has that label. The set is made once: many stages may ask.
+    pub(super) fn has_label(&self, label: &str) -> bool {
+        let labels = || self.labels.iter().flatten().cloned().collect();
+        self.known.get_or_init(labels).contains(label)
+    }
+
+    /// What it gives, by name; `None` where a fault keeps that unknown.
+    pub(super) fn outputs(&self) -> Option<Vec<(&str, Good)>> {
+        if let Some(fixed) = self.kind?.outputs {
+            return Some(fixed.to_vec());
+        }
+        let ratios = self.node.get("with")?.get("ratios")?.entries();
+        Some(ratios.iter().map(|(key, _)| (key.text.as_str(), Good::Table)).collect())
+    }
+}
+
+/// Reads one stage.
+pub(super) fn draft<'a>(
+    key: &'a Key,
+    node: &'a Node,
+    common: &mut Common<'_>,
+    faults: &mut Faults,
+) -> Draft<'a> {
+    let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
+    let column = ["target", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
+    let cells = cells(key, node, common, faults);
+    let labels = cells.as_ref().map(|cells| cells.iter().map(|c| c.label.clone()).collect());
+    let instances = kind
+        .zip(cells)
+        .and_then(|(kind, cells)| instances((key, node), kind, cells, common, faults));
+    let column_place = column.map_or(key.place, |column| column.place);
+    Draft { key, node, kind, labels, instances, column_place, known: OnceCell::new() }
+}
+
+fn cells<'a>(
+    key: &Key,
+    node: &'a Node,
+    common: &mut Common<'_>,
+    faults: &mut Faults,
+) -> Option<Vec<Cell<'a>>> {
+    let cells = matrix::cells(node, key.place, common.instances_max, faults)?;
+    match common.instances_left.checked_sub(cells.len()) {
+        Some(left) => common.instances_left = left,
+        None => {
+            let message = format!("a run has at most {JOBS_PER_RUN_MAX} jobs");
+            faults.advise(key.place, message, "this stage is one too many".to_owned());
+            return None;
+        }
+    }
+    Some(cells)
+}
+
+/// The instances of a stage: settings are checked again once their expressions have values.
+fn instances(
+    (key, stage): (&Key, &Node),
+    kind: &'static StageKind,
+    cells: Vec<Cell<'_>>,
+    common: &Common<'_>,
+    faults: &mut Faults,
+) -> Option<Vec<Instance>> {
+    let empty = Node { place: key.place, kind: Kind::Map(Vec::new()) };
+    let given = stage.entries().iter().find(|(key, _)| key.text == "with");
+    let (at, with) = given.map_or((key.place, &empty), |(key, with)| (key.place, with));
+    let format = source_format(stage, common.sources);
+    let mut own = Faults::default();
+    let varies = has_expression(with);
+    if varies {
+        // Axes that do not exist are told apart from values that do not fit.
+        let axes = matrix::axes(stage);
+        let scope = Scope { params: common.params, matrix: Matrix::Axes(&axes) };
+        substitute(with, scope, &mut own);
+    }
+    let mut instances = Vec::with_capacity(cells.len());
+    let mut shared = None;
+    for cell in cells {
+        if own.is_full() {
+            break;
+        }
+        let spec = match (&shared, varies) {
+            (Some(spec), false) => Some(Clone::clone(spec)),
+            _ => {
+                let scope = Scope { params: common.params, matrix: Matrix::Cell(&cell.values) };
+                let resolved = substitute_if(varies, with, scope, &mut own);
+                check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
+                whole_ratios(&resolved, &mut own);
+                own.is_empty().then(|| read::spec(kind, &resolved, format)).flatten()
+            }
+        };
+        let Some(spec) = spec else {
+            if !varies {
+                break;
+            }
+            continue;
+        };
+        if !varies && shared.is_none() {
+            shared = Some(spec.clone());
+        }
+        instances.push(Instance { label: cell.label, spec });
+    }
+    let is_good = own.is_empty();
+    faults.merge(own);
+    (is_good && !instances.is_empty()).then_some(instances)
+}
+
+fn substitute_if(varies: bool, with: &Node, scope: Scope<'_>, faults: &mut Faults) -> Node {
+    if varies { substitute(with, scope, faults) } else { with.clone() }
+}
+
+/// Shares of a split add up to exactly one: they are summed as integers of their text.
+fn whole_ratios(with: &Node, faults: &mut Faults) {
+    let Some(ratios) = with.get("ratios") else { return };
+    if let Some((sum, one)) = read::ratio_sum(ratios).filter(|(sum, one)| sum != one) {
+        let (whole, fraction) = (sum / one, sum % one);
+        let text = format!("{whole}.{fraction:09}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        let message = format!("the shares of `ratios` add up to {text}, not to 1");
+        faults.advise(ratios.place, message, "such as { train: 0.8, test: 0.2 }".to_owned());
+    }
+}
+
+/// The format of the source that an ingest reads, where that is known.
+fn source_format(stage: &Node, sources: &BTreeMap<String, Source>) -> Option<Format> {
+    let name = stage.get("inputs")?.get("rows")?.text()?.strip_prefix("sources.")?;
+    sources.get(name).map(|source| source.format)
+}

@@ -1,0 +1,242 @@
+//! Laws of compilation: it is total, it gives the same every time, and what it gives is in bounds.
+//! What it says about broken manifests is in `tests/golden`.
+
+use super::*;
+use crate::domain::job::{Activation, Metric, Model, Optimizer, Scaling};
+use proptest::prelude::*;
+
+/// The manifest of the design, as it is printed there.
+const DESIGN: &str = r#"# yaml-language-server: $schema=../schemas/pipeline.v1alpha1.json
+apiVersion: ohc/v1alpha1
+kind: Pipeline
+metadata: { name: iris }
+spec:
+  params:
+    epochs: { type: integer, default: 60, minimum: 1 }
+  sources:
+    flowers: { url: data/iris.csv, format: csv }      # csv | parquet | arrow | json | text
+  budget: { total: "5.00" }                            # OhC, decimal strings, never floats
+  defaults:
+    verification: { audit: { rate: 0.25, segments: 1 } }
+    retry: { maxAttempts: 4, backoff: { initial: 1s, factor: 2, max: 5m } }
+    timeout: 15m
+  stages:
+    table:  { uses: ingest, inputs: { rows: sources.flowers } }
+    split:  { uses: split, inputs: { table: table.table }, with: { ratios: { train: 0.8, test: 0.2 }, stratify: species, seed: 7 } }
+    train:
+      uses: train
+      matrix: { axes: { width: [16, 32], seed: [1, 2] } }
+      inputs: { data: split.train }
+      with:
+        model: { kind: mlp, hidden: ["${{ matrix.width }}"] }
+        target: species
+        epochs: ${{ params.epochs }}
+        optimizer: { kind: adamw, lr: 0.01 }
+        seed: ${{ matrix.seed }}
+    evaluate: { uses: evaluate, inputs: { models: "train.*.model", data: split.test }, with: { select: { metric: accuracy, goal: max } } }
+  outputs:
+    model: { from: evaluate.best, to: out/iris/ }
+"#;
+
+const HEAD: &str =
+    "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n  stages:\n";
+
+#[track_caller]
+fn sound(text: &str, params: &[(&str, &str)]) -> Manifest {
+    let params = params.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let (manifest, faults) = compile(text, &params);
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    manifest.unwrap()
+}
+
+#[track_caller]
+fn refused(text: &str, params: &[(&str, &str)], expect: &str) {
+    let params = params.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let (manifest, faults) = compile(text, &params);
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert!(manifest.is_none() && faults.join("\n").contains(expect), "{}", faults.join("\n"));
+}
+
+fn trains(manifest: &Manifest) -> Vec<(&str, &crate::domain::job::Train)> {
+    let each = manifest.stages["train"].instances.iter();
+    each.map(|instance| match &instance.spec {
+        Spec::Train(train) => (instance.label.as_str(), train),
+        other => panic!("{other:?}"),
+    })
+    .collect()
+}
+
+#[test]
+fn the_manifest_of_the_design_compiles_as_printed() {
+    let manifest = sound(DESIGN, &[]);
+    assert_eq!(manifest.budget, "5.00".parse().ok());
+    assert_eq!(manifest.sources["flowers"].url, "data/iris.csv");
+    let trains = trains(&manifest);
+    let labels: Vec<_> = trains.iter().map(|(label, _)| *label).collect();
+    let expect = ["width=16,seed=1", "width=16,seed=2", "width=32,seed=1", "width=32,seed=2"];
+    assert_eq!(labels, expect);
+    let (_, train) = trains[3];
+    assert_eq!(train.model, Model::Mlp { hidden: vec![32], activation: Activation::Relu });
+    assert_eq!((train.epochs, train.batch, train.seed), (60, 32, 2));
+    assert_eq!(train.scaling, Scaling::Standard);
+    let Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay } = train.optimizer;
+    assert_eq!((lr, beta1, beta2, eps, weight_decay), (0.01, 0.9, 0.999, 1e-8, 0.01));
+    let stage = &manifest.stages["train"];
+    assert_eq!(stage.verification, Verification::Audit { rate_ppm: 250_000, segments: 1 });
+    assert_eq!((stage.attempts_max, stage.timeout_ms), (4, 900_000));
+    assert_eq!(stage.backoff, Backoff { initial_ms: 1000, factor: 2, max_ms: 300_000 });
+}
+
+#[test]
+fn parameters_are_overridden_by_text_of_their_type() {
+    let manifest = sound(DESIGN, &[("epochs", "90")]);
+    assert_eq!(trains(&manifest)[0].1.epochs, 90);
+    refused(DESIGN, &[("epochs", "many")], "7:5: parameter `epochs` cannot be set to `many`");
+    refused(DESIGN, &[("epochs", "0")], "its minimum is 1");
+    refused(DESIGN, &[("epoch", "1")], "did you mean `epochs`?");
+}
+
+#[test]
+fn stages_take_what_they_do_not_say_from_the_defaults() {
+    let text = format!(
+        "{HEAD}    a: {{ uses: noop }}\n    b: {{ uses: noop, verification: none, retry: \
+         {{ maxAttempts: 2 }} }}\n  defaults: {{ verification: full, timeout: 2s, retry: \
+         {{ backoff: {{ factor: 3 }} }} }}\n"
+    );
+    let manifest = sound(&text, &[]);
+    let (a, b) = (&manifest.stages["a"], &manifest.stages["b"]);
+    assert_eq!((a.verification, b.verification), (Verification::Full, Verification::None));
+    assert_eq!((a.attempts_max, b.attempts_max), (4, 2));
+    assert_eq!((a.backoff.factor, b.backoff.factor), (3, 3));
+    assert_eq!((a.timeout_ms, b.timeout_ms), (2000, 2000));
+}
+
+#[test]
+fn the_goal_follows_the_metric_where_none_is_given() {
+    let text = DESIGN.replace("{ metric: accuracy, goal: max }", "{ metric: loss }");
+    let manifest = sound(&text, &[]);
+    let Spec::Evaluate(evaluate) = &manifest.stages["evaluate"].instances[0].spec else {
+        panic!("not an evaluation");
+    };
+    assert_eq!((evaluate.metric, evaluate.goal), (Metric::Loss, super::super::job::Goal::Min));
+}
+
+#[test]
+fn excluded_combinations_have_no_instance() {
+    let text = DESIGN.replace("seed: [1, 2] } }", "seed: [1, 2] }, exclude: [{ width: 32 }] }");
+    let labels: Vec<_> = trains(&sound(&text, &[])).iter().map(|(l, _)| (*l).to_owned()).collect();
+    assert_eq!(labels, ["width=16,seed=1", "width=16,seed=2"]);
+}
+
+#[test]
+fn the_order_of_inputs_in_the_text_changes_nothing() {
+    let turned = "inputs: { data: split.test, models: \"train.*.model\" }";
+    let text = DESIGN.replace("inputs: { models: \"train.*.model\", data: split.test }", turned);
+    assert_ne!(text, DESIGN);
+    let names = |manifest: &Manifest| -> Vec<String> {
+        manifest.stages["evaluate"].inputs.iter().map(|(name, ..)| name.clone()).collect()
+    };
+    assert_eq!(names(&sound(&text, &[])), names(&sound(DESIGN, &[])));
+}
+
+#[test]
+fn one_instance_is_never_ambiguous() {
+    let text = DESIGN.replace("width: [16, 32], seed: [1, 2]", "width: [16], seed: [1]");
+    sound(&text.replace("\"train.*.model\"", "train.model"), &[]);
+}
+
+#[test]
+fn a_text_beyond_the_bound_is_refused_before_it_is_read() {
+    let text = format!("# {}\n{DESIGN}", "x".repeat(crate::base::limits::MANIFEST_BYTES_MAX));
+    refused(&text, &[], "a manifest has at most 262144 bytes");
+}
+
+#[test]
+fn faults_of_a_hostile_manifest_are_bounded() {
+    let stages: String = (0..1000).map(|n| format!("    s{n}: {{ uses: noop, x: 1 }}\n")).collect();
+    let (manifest, faults) = compile(&format!("{HEAD}{stages}"), &BTreeMap::new());
+    assert!(manifest.is_none());
+    assert_eq!(faults.len(), FAULTS_MAX);
+}
+
+/// A sound manifest with some of its bytes exchanged for others that mean something to YAML.
+fn mutated() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "- ",
+        "\n",
+        "\n  ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "${{ ",
+        " }}",
+        "\"",
+        "'",
+        "!!binary ",
+        "~",
+        "0",
+        "-1",
+        "1e999",
+        ".inf",
+        "é",
+        "\u{0}",
+        "sources",
+        ".*.",
+        "matrix",
+        "train",
+        "99999999999999999999999999",
+        "#",
+        "|",
+        ">",
+        "? ",
+        "%",
+        "\t",
+    ]);
+    prop::collection::vec((0..DESIGN.len(), 0usize..12, words), 0..6).prop_map(|edits| {
+        edits.iter().fold(DESIGN.to_owned(), |text, (at, length, word)| {
+            let boundary =
+                |at: usize| (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
+            let from = boundary(*at).unwrap_or(0);
+            let to = boundary(from + length).unwrap_or(from).max(from);
+            format!("{}{word}{}", &text[..from], &text[to..])
+        })
+    })
+}
+
+/// Whatever the text: no panic, the same answer twice, and either a manifest or faults in order.
+fn check_total(text: &str) -> Result<(), TestCaseError> {
+    let (manifest, faults) = compile(text, &BTreeMap::new());
+    prop_assert_eq!(manifest.is_some(), faults.is_empty());
+    prop_assert!(faults.is_sorted() && faults.iter().all(|fault| fault.place.line > 0));
+    let of = |place: Place| text.get(place.offset..place.offset + place.length);
+    let is_inside = faults.iter().all(|fault| of(fault.place).is_some());
+    prop_assert!(is_inside);
+    prop_assert_eq!(compile(text, &BTreeMap::new()), (manifest, faults));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_text_is_answered(text in "\\PC{0,200}") {
+        check_total(&text)?;
+    }
+
+    #[test]
+    fn any_yaml_like_text_is_answered(text in "[a-c:{}\\[\\],&*!|>'\"#?~<\\-\\. \n\t$0-9]{0,120}") {
+        check_total(&text)?;
+    }
+
+    #[test]
+    fn any_mutation_of_a_manifest_is_answered(text in mutated()) {
+        check_total(&text)?;
+    }
+}
