@@ -3,6 +3,7 @@
 //! machine, with any number of threads, in debug and release.
 
 pub mod examples;
+pub mod split;
 pub mod table;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
