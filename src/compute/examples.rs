@@ -55,6 +55,15 @@ impl Examples {
         features: &[String],
         classes: &[String],
     ) -> Result<Self, Fault> {
+        // A model comes from outside: one that names a column again and again would make the
+        // matrix larger than the table and any bound.
+        let mut seen = BTreeSet::new();
+        if let Some(name) = features.iter().find(|name| !seen.insert(*name)) {
+            return Err(Fault::new(
+                format!("the model reads feature {} twice", quote(name)),
+                "train it again: each column is one feature",
+            ));
+        }
         let labels = indices(&labels(table, target)?, classes, target)?;
         let values = matrix(table, features)?;
         Ok(Self { features: features.to_vec(), values, labels, classes: classes.to_vec() })
@@ -238,7 +247,10 @@ mod tests {
         let fault =
             Examples::for_model(&test, "y", &features, &names(&["cat", "dot"])).unwrap_err();
         assert!(fault.message.contains("never saw") && fault.hint.contains("\"dot\""), "{fault:?}");
-        let fault = Examples::for_model(&test, "y", &names(&["c"]), &names(&["dog"])).unwrap_err();
-        assert_eq!(fault.message, "the table has no column \"c\"");
+        let refused = |features: &[&str]| {
+            Examples::for_model(&test, "y", &names(features), &names(&["dog"])).unwrap_err().message
+        };
+        assert_eq!(refused(&["c"]), "the table has no column \"c\"");
+        assert_eq!(refused(&["a", "a"]), "the model reads feature \"a\" twice");
     }
 }

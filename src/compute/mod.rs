@@ -27,12 +27,14 @@ impl Fault {
     }
 }
 
-/// Text from the data, fit for a message: in quotes, escaped, at most 60 characters of it.
+/// Text from the data, fit for a message: in quotes, escaped, at most 40 characters of it, so that
+/// a fault with several of them stays below `limits::TEXT_BYTES_MAX`.
 pub(crate) fn quote(text: &str) -> String {
-    const CHARS_MAX: usize = 60;
-    let shown: String = text.chars().take(CHARS_MAX).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("{shown:?}{more}")
+    const CHARS_MAX: usize = 40;
+    let mut escaped = text.chars().flat_map(char::escape_debug);
+    let shown: String = escaped.by_ref().take(CHARS_MAX).collect();
+    let more = if escaped.next().is_some() { "…" } else { "" };
+    format!("\"{shown}\"{more}")
 }
 
 /// How far a job is: for people, never for rules.

@@ -199,7 +199,7 @@ impl Table {
             let hint = match nearest(name, &columns) {
                 Some(near) => format!("did you mean {}?", quote(near)),
                 None => {
-                    let first: Vec<_> = columns.iter().take(8).map(|name| quote(name)).collect();
+                    let first: Vec<_> = columns.iter().take(4).map(|name| quote(name)).collect();
                     let more = if columns.len() > first.len() { ", …" } else { "" };
                     format!("its columns are {}{more}", first.join(", "))
                 }

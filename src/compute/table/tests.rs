@@ -135,6 +135,20 @@ fn advice_names_the_nearest_column_only_if_it_is_near() {
     assert_eq!((edits("", "abc"), edits("abc", ""), edits("", "")), (3, 3, 0));
 }
 
+#[test]
+fn no_name_makes_a_fault_longer_than_a_fault_may_be() {
+    let long = |c: char| c.to_string().repeat(limits::TEXT_BYTES_MAX / c.len_utf8() - 2);
+    for c in ['x', '\u{1f600}', '\u{10ffff}', '"'] {
+        let names: Vec<_> =
+            (0..9).map(|i| format!("{}{i}", long(c)).replace('"', "\"\"")).collect();
+        let header = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+        let csv = format!("{header}\n{}\n", ["1"; 9].join(","));
+        let fault = Table::from_csv(csv.as_bytes()).unwrap().column(&long(c)).unwrap_err();
+        assert!(fault.message.len() <= limits::TEXT_BYTES_MAX, "{}", fault.message.len());
+        assert!(fault.hint.len() <= limits::TEXT_BYTES_MAX, "{}", fault.hint.len());
+    }
+}
+
 #[track_caller]
 fn damaged(bytes: &[u8], error: DecodeError) {
     let fault = Table::from_bytes(bytes).unwrap_err();
