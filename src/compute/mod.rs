@@ -5,6 +5,7 @@
 pub mod evaluate;
 mod exact;
 pub mod examples;
+pub mod job;
 pub mod split;
 pub mod table;
 
