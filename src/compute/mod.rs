@@ -2,7 +2,12 @@
 //! Opens no file or socket, reads no clock, and gives the same bytes for the same job on any
 //! machine, with any number of threads, in debug and release.
 
+pub mod evaluate;
+mod exact;
 pub mod examples;
+pub mod job;
+pub mod split;
+pub mod table;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
 /// A failure of the host (no memory, killed) is not one of these: it is no result at all.
@@ -13,6 +18,24 @@ pub struct Fault {
     pub message: String,
     /// What to do about it; empty if there is nothing to say.
     pub hint: String,
+}
+
+impl Fault {
+    /// A failure and what to do about it.
+    #[must_use]
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Text from the data, fit for a message: in quotes, escaped, at most 40 characters of it, so that
+/// a fault with several of them stays below `limits::TEXT_BYTES_MAX`.
+pub(crate) fn quote(text: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    let mut escaped = text.chars().flat_map(char::escape_debug);
+    let shown: String = escaped.by_ref().take(CHARS_MAX).collect();
+    let more = if escaped.next().is_some() { "…" } else { "" };
+    format!("\"{shown}\"{more}")
 }
 
 /// How far a job is: for people, never for rules.
@@ -49,4 +72,13 @@ pub struct Done {
     pub checkpoints: Vec<Vec<u8>>,
     /// Measures that the job reports, by name.
     pub metrics: Vec<(String, f64)>,
+}
+
+/// What an auditor gets from computing one segment again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// The state at the end of the segment; none if the job has no checkpoints.
+    pub state: Option<Vec<u8>>,
+    /// The outputs, if the segment is the last one.
+    pub outputs: Option<Vec<Named>>,
 }

@@ -1,0 +1,84 @@
+//! The exponential and the logarithm of f64 from +, -, x and / alone, for measures.
+//! Never calls the C library: its last bits differ between systems, and a report's bytes must not.
+
+/// ln 2 in two parts: the first has 21 trailing zero bits, so that small multiples are exact.
+const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
+const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+
+/// e^x for x <= 0, to about one unit in the last place; 0 below -708, where results would lose
+/// precision. Cody and Waite's reduction, then Taylor's series on |r| <= ln(2)/2.
+pub(crate) fn exp_of_nonpositive(x: f64) -> f64 {
+    if x < -708.0 {
+        return 0.0;
+    }
+    let k = (x * std::f64::consts::LOG2_E + 0.5).floor();
+    let r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    // 1 + r/1 (1 + r/2 (1 + r/3 (…))): the first term left out is below 2^-62.
+    let series = (1..=14).rev().fold(1.0, |sum, n| 1.0 + sum * r / f64::from(n));
+    series * power_of_two(k as i64)
+}
+
+/// ln x for finite x >= 1, to a few units in the last place: x = m 2^e with m near 1, and
+/// ln m = 2 artanh((m - 1) / (m + 1)).
+pub(crate) fn ln_from_one(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 52) as i64 - 1023;
+    let mut m = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    if m > std::f64::consts::SQRT_2 {
+        m /= 2.0;
+        exponent += 1;
+    }
+    let s = (m - 1.0) / (m + 1.0);
+    let square = s * s;
+    // |s| <= 0.172: the first term left out is below 2^-60.
+    let series = (0..=11).rev().fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
+    let e = exponent as f64;
+    e * LN2_HIGH + (2.0 * s * series + e * LN2_LOW)
+}
+
+/// 2^k for k in the range of normal numbers.
+fn power_of_two(k: i64) -> f64 {
+    f64::from_bits(((k.clamp(-1022, 1023) + 1023) as u64) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn exp_is_near_the_true_value(x in -708.0f64..=0.0) {
+            let (got, want) = (exp_of_nonpositive(x), x.exp());
+            prop_assert!(((got - want) / want).abs() < 4.0 * f64::EPSILON, "{x}: {got} {want}");
+        }
+
+        #[test]
+        fn ln_is_near_the_true_value(x in 1.0f64..1e6, scale in 0i32..900) {
+            let x = x * f64::from(scale).exp2();
+            let (got, want) = (ln_from_one(x), x.ln());
+            let bound = 4.0 * f64::EPSILON * want.max(1e-3);
+            prop_assert!((got - want).abs() <= bound, "{x}: {got} {want}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_exact() {
+        assert_eq!(exp_of_nonpositive(0.0), 1.0);
+        assert_eq!(exp_of_nonpositive(-1e9), 0.0);
+        assert_eq!(exp_of_nonpositive(f64::NEG_INFINITY), 0.0);
+        assert_eq!(ln_from_one(1.0), 0.0);
+    }
+
+    #[test]
+    fn the_bits_are_the_same_everywhere() {
+        let mut hasher = blake3::Hasher::new();
+        for i in 0..10_000 {
+            let x = f64::from(i) / 64.0;
+            hasher.update(&exp_of_nonpositive(-x).to_le_bytes());
+            hasher.update(&ln_from_one(1.0 + x * x).to_le_bytes());
+        }
+        let digest = hasher.finalize().to_hex();
+        assert_eq!(digest.get(..16), Some("27fc337f620d9a12"), "{digest}");
+    }
+}

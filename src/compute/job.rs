@@ -1,0 +1,304 @@
+//! Jobs, executed: from a spec and the bytes of its inputs to the bytes of its outputs.
+//! Never asks who wants it, what it is worth or where bytes come from; nothing here is remembered
+//! from one call to the next.
+
+use super::classifier::Classifier;
+use super::evaluate::{self, Candidate};
+use super::examples::Examples;
+use super::split;
+use super::table::Table;
+use super::{Done, Fault, Named, Progress, Replayed, quote, train};
+use crate::domain::job::{Evaluate, Format, Ingest, Spec, Train};
+
+/// What a no-op gives.
+const NOOP: &[u8] = b"ohc noop\n";
+
+/// Runs the whole of a job.
+///
+/// Inputs are found by name (`rows`, `table`, `data`, `state`); an evaluation takes every input
+/// called `models` or `models[…]`, in their order.
+pub fn run(
+    spec: &Spec,
+    inputs: &[Named],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Done, Fault> {
+    let done = match spec {
+        Spec::Ingest(ingest) => outputs_alone(ingest_rows(ingest, inputs)?),
+        Spec::Split(spec) => {
+            outputs_alone(split::run(spec, &table(inputs, "table")?, permutation)?)
+        }
+        Spec::Train(spec) => {
+            let data = training_rows(spec, inputs)?;
+            return train::run(spec, &data, optional(inputs, "state")?, progress);
+        }
+        Spec::Evaluate(spec) => measure(spec, inputs)?,
+        Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
+    };
+    progress(Progress { step: 1, steps: 1, loss: None });
+    Ok(done)
+}
+
+/// Computes one segment of a job again, from the checkpoint at its beginning if the job has any
+/// (without one, the first segment of a training starts from the job's own inputs). A job without
+/// checkpoints has one segment, and its outputs are computed again as a whole.
+pub fn replay(
+    spec: &Spec,
+    inputs: &[Named],
+    segment: u32,
+    checkpoint: Option<&[u8]>,
+) -> Result<Replayed, Fault> {
+    if segment >= spec.segments() {
+        return Err(Fault::new(
+            format!("this job has no segment {segment}"),
+            format!("it has {}, counted from 0", spec.segments()),
+        ));
+    }
+    match spec {
+        Spec::Train(spec) => {
+            let data = training_rows(spec, inputs)?;
+            train::replay(spec, &data, optional(inputs, "state")?, segment, checkpoint)
+        }
+        Spec::Ingest(_) | Spec::Split(_) | Spec::Evaluate(_) | Spec::Noop(_) => {
+            let done = run(spec, inputs, &mut |_| {})?;
+            Ok(Replayed { state: None, outputs: Some(done.outputs) })
+        }
+    }
+}
+
+fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Vec<Named>, Fault> {
+    let bytes = required(inputs, "rows")?;
+    let table = match spec.format {
+        Format::Csv => Table::from_csv(bytes)?,
+    };
+    if table.rows() as u64 != spec.rows {
+        return Err(Fault::new(
+            format!(
+                "source does not match its pin: {} rows, the pin says {}",
+                table.rows(),
+                spec.rows
+            ),
+            "the source changed after the plan was made: plan again",
+        ));
+    }
+    Ok(vec![named("table", &table.to_bytes())])
+}
+
+fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
+    Examples::from_table(&table(inputs, "data")?, &spec.target)
+}
+
+fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
+    let candidates = inputs
+        .iter()
+        .filter_map(|input| instance(&input.name).map(|name| (name, input.bytes.as_slice())))
+        .map(|(name, bytes)| candidate(name, bytes))
+        .collect::<Result<Vec<_>, _>>()?;
+    evaluate::run(spec, &candidates, &table(inputs, "data")?)
+}
+
+/// What the report calls an input: `width=16` for `models[width=16]`, `models` for itself; none if
+/// the input is no model.
+fn instance(input: &str) -> Option<&str> {
+    match input.strip_prefix("models")? {
+        "" => Some(input),
+        rest => rest.strip_prefix('[')?.strip_suffix(']'),
+    }
+}
+
+fn candidate<'a>(name: &str, bytes: &'a [u8]) -> Result<Candidate<'a>, Fault> {
+    let model = Classifier::from_bytes(bytes)?;
+    Ok(Candidate {
+        name: name.to_owned(),
+        bytes,
+        features: model.features.clone(),
+        classes: model.classes.clone(),
+        logits: Box::new(move |values, rows| model.logits(values, rows)),
+    })
+}
+
+/// 0..rows in an order that follows from the arguments alone, every order equally likely:
+/// Fisher and Yates's shuffle (Durstenfeld 1964) with the output stream of BLAKE3.
+fn permutation(seed: u64, stratum: u64, rows: usize) -> Vec<u32> {
+    let mut key = blake3::Hasher::new_derive_key("ohc/split-permutation/1");
+    key.update(&seed.to_le_bytes()).update(&stratum.to_le_bytes());
+    let mut stream = key.finalize_xof();
+    let mut order: Vec<u32> = (0..).take(rows).collect();
+    for last in (1..rows).rev() {
+        order.swap(last, draw(&mut stream, last as u64 + 1) as usize);
+    }
+    order
+}
+
+/// A number below `bound`, without bias: draws from the part of the range that `bound` does not
+/// divide evenly are thrown away (Lemire 2019, arXiv 1805.10941).
+fn draw(stream: &mut blake3::OutputReader, bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    loop {
+        stream.fill(&mut bytes);
+        let product = u128::from(u64::from_le_bytes(bytes)) * u128::from(bound);
+        if product as u64 >= bound.wrapping_neg() % bound {
+            return (product >> 64) as u64;
+        }
+    }
+}
+
+fn outputs_alone(outputs: Vec<Named>) -> Done {
+    Done { outputs, checkpoints: Vec::new(), metrics: Vec::new() }
+}
+
+fn named(name: &str, bytes: &[u8]) -> Named {
+    Named { name: name.to_owned(), bytes: bytes.to_vec() }
+}
+
+fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
+    Table::from_bytes(required(inputs, name)?)
+}
+
+fn required<'a>(inputs: &'a [Named], name: &str) -> Result<&'a [u8], Fault> {
+    optional(inputs, name)?.ok_or_else(|| {
+        Fault::new(
+            format!("the job has no input {}", quote(name)),
+            format!("connect it under `inputs:` of the stage: {name}: stage.output"),
+        )
+    })
+}
+
+fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fault> {
+    let mut found = inputs.iter().filter(|input| input.name == name);
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(Fault::new(
+            format!("the job has more than one input {}", quote(name)),
+            "connect exactly one output to it",
+        )),
+        (input, _) => Ok(input.map(|input| input.bytes.as_slice())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::canon::Digest;
+    use crate::domain::job::{Goal, Metric, Noop, Split};
+
+    const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
+
+    fn ingest(rows: u64) -> Spec {
+        Spec::Ingest(Ingest { format: Format::Csv, rows })
+    }
+
+    fn split(seed: u64) -> Spec {
+        let ratios = vec![("train".into(), 0.8), ("test".into(), 0.2)];
+        Spec::Split(Split { ratios, stratify: Some("species".into()), seed })
+    }
+
+    fn evaluation() -> Spec {
+        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max })
+    }
+
+    /// Runs a job twice and replays it: three times the same bytes.
+    #[track_caller]
+    fn outputs(spec: &Spec, inputs: &[Named]) -> Vec<Named> {
+        let mut steps = Vec::new();
+        let done = run(spec, inputs, &mut |progress| steps.push(progress)).unwrap();
+        assert_eq!(steps, [Progress { step: 1, steps: 1, loss: None }]);
+        assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
+        assert!(done.checkpoints.is_empty());
+        let again = replay(spec, inputs, 0, None).unwrap();
+        assert_eq!(again, Replayed { state: None, outputs: Some(done.outputs.clone()) });
+        let names: Vec<_> = done.outputs.iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(names, spec.outputs());
+        done.outputs
+    }
+
+    fn iris_table() -> Named {
+        outputs(&ingest(150), &[named("rows", IRIS)]).remove(0)
+    }
+
+    #[track_caller]
+    fn check(spec: &Spec, inputs: &[Named], message: &str) {
+        let fault = run(spec, inputs, &mut |_| {}).unwrap_err();
+        assert_eq!(fault.message, message);
+        assert!(!fault.hint.is_empty());
+        assert_eq!(replay(spec, inputs, 0, None).unwrap_err(), fault);
+    }
+
+    #[test]
+    fn iris_is_ingested_and_split_by_species() {
+        let parts = outputs(&split(7), &[iris_table()]);
+        let rows: Vec<_> =
+            parts.iter().map(|part| Table::from_bytes(&part.bytes).unwrap().rows()).collect();
+        assert_eq!(rows, [120, 30]);
+        for (part, each) in parts.iter().zip([40, 10]) {
+            let table = Table::from_bytes(&part.bytes).unwrap();
+            let examples = Examples::from_table(&table, "species").unwrap();
+            assert_eq!(examples.classes, ["setosa", "versicolor", "virginica"]);
+            for class in 0..3 {
+                assert_eq!(examples.labels.iter().filter(|label| **label == class).count(), each);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bits_of_a_split_are_golden_and_follow_from_its_seed() {
+        let digest = |seed| Digest::of(&outputs(&split(seed), &[iris_table()])[1].bytes).short();
+        assert_eq!(digest(7), "4d1dfef1ae5d");
+        assert_ne!(digest(8), digest(7));
+    }
+
+    #[test]
+    fn a_noop_computes_nothing() {
+        let spec = Spec::Noop(Noop { tag: 1 });
+        assert_eq!(outputs(&spec, &[]), [named("done", b"ohc noop\n")]);
+        assert_eq!(outputs(&spec, &[named("any", b"x")]), [named("done", b"ohc noop\n")]);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_a_fault() {
+        let rows = || named("rows", IRIS);
+        check(&ingest(151), &[rows()], "source does not match its pin: 150 rows, the pin says 151");
+        check(&ingest(150), &[], "the job has no input \"rows\"");
+        check(&ingest(150), &[rows(), rows()], "the job has more than one input \"rows\"");
+        check(&split(7), &[], "the job has no input \"table\"");
+        check(&split(7), &[named("table", IRIS)], "these bytes are not a table");
+        check(&evaluation(), &[], "the job has no input \"data\"");
+        let data = named("data", &iris_table().bytes);
+        check(&evaluation(), &[data], "there is no model to evaluate");
+    }
+
+    #[test]
+    fn a_job_without_checkpoints_has_one_segment() {
+        let fault = replay(&ingest(150), &[named("rows", IRIS)], 1, None).unwrap_err();
+        assert_eq!(fault.message, "this job has no segment 1");
+    }
+
+    #[test]
+    fn models_are_called_by_their_instance() {
+        assert_eq!(instance("models"), Some("models"));
+        assert_eq!(instance("models[width=16,seed=1]"), Some("width=16,seed=1"));
+        assert_eq!(instance("data"), None);
+        assert_eq!(instance("models_of_old"), None);
+    }
+
+    #[test]
+    fn a_permutation_holds_every_row_once_and_differs_by_seed_and_stratum() {
+        for rows in [0, 1, 2, 3, 1000] {
+            let mut order = permutation(1, 2, rows);
+            assert_eq!(order, permutation(1, 2, rows));
+            order.sort_unstable();
+            assert_eq!(order, (0..rows as u32).collect::<Vec<_>>());
+        }
+        assert_ne!(permutation(1, 2, 100), permutation(1, 3, 100));
+        assert_ne!(permutation(1, 2, 100), permutation(2, 2, 100));
+    }
+
+    #[test]
+    fn every_order_is_about_equally_likely() {
+        let mut count = std::collections::BTreeMap::new();
+        for seed in 0..6_000 {
+            *count.entry(permutation(seed, 0, 3)).or_insert(0) += 1;
+        }
+        assert_eq!(count.len(), 6);
+        // 1000 expected, standard deviation 29: six deviations either way, the seeds are fixed.
+        assert!(count.values().all(|n| (826..1174).contains(n)), "{count:?}");
+    }
+}
