@@ -123,7 +123,7 @@ pub fn live_asks(state: &State) -> Vec<Price> {
 
 /// The jobs of a run by address.
 fn settled_jobs(run: &Run) -> BTreeMap<String, (&Run, JobId)> {
-    let address = |(id, job): (u32, &super::graph::Job)| (job.address(), (run, JobId(id)));
+    let address = |(id, job): (u32, &super::graph::Job)| (job.to_string(), (run, JobId(id)));
     (0u32..).zip(&run.plan.dag.jobs).map(address).collect()
 }
 
@@ -161,7 +161,7 @@ fn fate(
             None => {}
         }
     }
-    let Some((run, old)) = last.get(&job.address()) else { return Fate::New };
+    let Some((run, old)) = last.get(&job.to_string()) else { return Fate::New };
     let changed = run.plan.job(*old).map(|old| job.spec.differences(&old.spec));
     if let Some(changed) = changed.filter(|changed| !changed.is_empty()) {
         return Fate::SpecChanged(changed);

@@ -134,7 +134,8 @@ impl Genesis {
         if !(1..=VALIDATORS_MAX).contains(&stakes().count()) {
             return Err(GenesisError::Validators);
         }
-        if stakes().any(|stake| Ohc::from_whole(STAKE_FLOOR_OHC).is_none_or(|floor| stake <= floor)) {
+        if stakes().any(|stake| Ohc::from_whole(STAKE_FLOOR_OHC).is_none_or(|floor| stake <= floor))
+        {
             return Err(GenesisError::Stake);
         }
         let p = &self.params;

@@ -159,12 +159,7 @@ fn fuse(dag: &Dag, preds: &[Vec<u32>], jobs_max: usize) -> Vec<Vec<u32>> {
 }
 
 /// Rule 2. Returns groups of jobs, ordered by their first job.
-fn batch(
-    dag: &Dag,
-    preds: &[Vec<u32>],
-    chains: Vec<Vec<u32>>,
-    jobs_max: usize,
-) -> Vec<Vec<u32>> {
+fn batch(dag: &Dag, preds: &[Vec<u32>], chains: Vec<Vec<u32>>, jobs_max: usize) -> Vec<Vec<u32>> {
     // Siblings: chains whose first jobs have one stage, and the same predecessors and terms.
     let mut siblings: BTreeMap<(&str, &[u32]), Vec<Vec<u32>>> = BTreeMap::new();
     for chain in chains {

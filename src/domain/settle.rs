@@ -72,11 +72,7 @@ pub fn lapse(
 
 /// A receipt was false: the whole bond is lost, half of it to the harmed client, half burned.
 /// Returns what was lost.
-pub fn slash(
-    ledger: &mut Ledger,
-    lease: &Lease,
-    client: PublicKey,
-) -> Result<Ohc, LedgerError> {
+pub fn slash(ledger: &mut Ledger, lease: &Lease, client: PublicKey) -> Result<Ohc, LedgerError> {
     forfeit(ledger, lease, client, lease.bond)
 }
 

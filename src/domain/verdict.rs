@@ -21,7 +21,6 @@ pub enum Verification {
     /// Only the cheap checks that every validator does: the artifacts exist and hash right.
     None,
 }
-canonical_enum!(Verification { 1 => Audit { rate_ppm, segments }, 2 => Full, 3 => None });
 
 /// One million parts.
 pub const PPM: u32 = 1_000_000;
@@ -186,7 +185,9 @@ mod tests {
         let policy = Verification::Audit { rate_ppm: 250_000, segments: 1 };
         let validators = [PublicKey([1; 32])];
         let drawn = (0..4_000)
-            .filter(|i| !draw(seed, lease(*i), policy, &segments(8), &validators, 3).segments.is_empty())
+            .filter(|i| {
+                !draw(seed, lease(*i), policy, &segments(8), &validators, 3).segments.is_empty()
+            })
             .count();
         assert!((900..1_100).contains(&drawn), "{drawn} of 4000");
     }

@@ -27,6 +27,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use super::verdict::Verification;
 pub(in crate::domain) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place};
 pub use schema::json_schema;
@@ -122,22 +123,6 @@ pub enum InputRef {
         /// What flows from each.
         output: String,
     },
-}
-
-/// How much of a stage's work validators do again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verification {
-    /// A sample, drawn after delivery.
-    Audit {
-        /// Parts per million of the blocks, 1 to 1,000,000.
-        rate_ppm: u32,
-        /// Segments of an audited job.
-        segments: u32,
-    },
-    /// All of it.
-    Full,
-    /// None of it.
-    None,
 }
 
 /// Waits between attempts: the first, how many times as long each further one is, the longest.

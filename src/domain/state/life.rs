@@ -275,9 +275,8 @@ impl State {
         let Some(run) = self.runs.get_mut(&block.run) else { return false };
         let jobs = || todo.iter().filter_map(|id| run.plan.job(*id));
         let Some(ceiling) = price::ceiling(jobs(), &self.params, 0) else { return false };
-        let work = jobs().fold(Default::default(), |sum: Work, job| {
-            sum.saturating_add(job.size.work())
-        });
+        let work =
+            jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
         let Some(total) = ceiling.total() else { return false };
         let owner = Owner::Hold(Hold::Escrow(block.run));
         if self.ledger.open(Hold::Reward(block), owner, total).is_err() {
@@ -300,7 +299,8 @@ impl State {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.status = Status::Draining(ending);
         run.ready.clear();
-        let live: Vec<BlockId> = run.blocks_live.iter().map(|i| BlockId { run: id, index: *i }).collect();
+        let live: Vec<BlockId> =
+            run.blocks_live.iter().map(|i| BlockId { run: id, index: *i }).collect();
         for block in live {
             let lease = match self.phase(block) {
                 Some(Phase::Offered(_)) => None,

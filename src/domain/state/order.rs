@@ -101,7 +101,11 @@ impl State {
             budget,
             status: Status::Running,
             results: vec![None; plan.dag.jobs.len()],
-            ready: (0u32..).zip(&plan.blocks).filter(|(_, b)| b.needs.is_empty()).map(|(i, _)| i).collect(),
+            ready: (0u32..)
+                .zip(&plan.blocks)
+                .filter(|(_, b)| b.needs.is_empty())
+                .map(|(i, _)| i)
+                .collect(),
             blocks_left: plan.blocks.len(),
             blocks_live: BTreeSet::new(),
             blocks: blocks.collect(),
@@ -127,12 +131,7 @@ impl State {
         Ok(())
     }
 
-    fn bid(
-        &mut self,
-        author: PublicKey,
-        bid: Bid,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Reject> {
+    fn bid(&mut self, author: PublicKey, bid: Bid, events: &mut Vec<Event>) -> Result<(), Reject> {
         self.workers.entry(author).or_default().bid = Some(bid);
         events.push(Event::BidPlaced { worker: author });
         Ok(())
@@ -302,4 +301,3 @@ pub(super) fn segments_of(receipt: &Receipt) -> impl Iterator<Item = Segment> + 
 pub(super) fn ticks_of(ms: u64, ticks_per_second: u64) -> u64 {
     mul_div(ms, ticks_per_second, 1_000, Rounding::Ceil).unwrap_or(u64::MAX)
 }
-

@@ -202,7 +202,7 @@ impl State {
         let task = |id: &JobId| {
             let job = run.plan.job(*id)?;
             let inputs = run.inputs(*id).into_iter().map(input).collect::<Option<_>>()?;
-            Some(Task { job: *id, address: job.address(), spec: job.spec.clone(), inputs })
+            Some(Task { job: *id, address: job.to_string(), spec: job.spec.clone(), inputs })
         };
         let tasks = jobs.iter().map(task).collect::<Option<_>>()?;
         Some(Assignment { lease, tasks })
