@@ -1,2 +1,9 @@
-//! Nothing yet.
-fn main() {}
+//! The simulator: the real roles and the real fold on a virtual clock, network and disk, watched
+//! by a checker that shares no code with them. Never reads a clock, a file or a socket.
+//!
+//! `SEED=n` replays one world of the swarm, `SEEDS=n` runs more of them.
+#![expect(unreachable_pub, reason = "the modules of a test binary see each other")]
+
+mod fold;
+mod ground;
+mod labour;

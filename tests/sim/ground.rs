@@ -1,0 +1,95 @@
+//! The ground that every test stands on: keys, a genesis with small numbers, and manifests.
+//! Never decides what happens on it.
+
+use ohc::base::amount::{Ohc, SUPPLY};
+use ohc::base::canon::Digest;
+use ohc::base::keys::{PublicKey, SecretKey};
+use ohc::domain::command::Submission;
+use ohc::domain::genesis::{Allocation, Genesis, Params};
+use ohc::domain::job::Pin;
+
+/// Who takes part, by number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Who {
+    Bank,
+    Validator(u8),
+    Client(u8),
+    Worker(u8),
+    Stranger(u8),
+}
+
+pub const CLIENTS: u8 = 4;
+pub const WORKERS: u8 = 6;
+
+impl Who {
+    pub fn secret(self) -> SecretKey {
+        let (kind, n) = match self {
+            Self::Bank => (1, 0),
+            Self::Validator(n) => (2, n),
+            Self::Client(n) => (3, n),
+            Self::Worker(n) => (4, n),
+            Self::Stranger(n) => (5, n),
+        };
+        let mut bytes = [7; 32];
+        (bytes[0], bytes[1]) = (kind, n);
+        SecretKey::from_bytes(&bytes)
+    }
+
+    pub fn key(self) -> PublicKey {
+        self.secret().public()
+    }
+}
+
+pub fn ohc(whole: u64) -> Ohc {
+    Ohc::from_whole(whole).unwrap()
+}
+
+/// Small numbers: a lease lapses after 2 s of silence, an offer is repriced after half a second.
+pub fn params() -> Params {
+    Params {
+        hashes_per_tick: 2,
+        heartbeat_ticks: 200,
+        reprice_ticks: 50,
+        committee: 2,
+        ..Params::embedded()
+    }
+}
+
+/// A genesis with so many validators of equal stake. `purse` is what every worker begins with.
+pub fn genesis(validators: u8, purse: Ohc) -> Genesis {
+    let account = |who: Who, balance, stake| Allocation { key: who.key(), balance, stake };
+    let mut all: Vec<Allocation> = Vec::new();
+    all.extend((0..validators).map(|n| account(Who::Validator(n), ohc(10), ohc(40_000))));
+    all.extend((0..CLIENTS).map(|n| account(Who::Client(n), ohc(1_000), Ohc::ZERO)));
+    all.extend((0..WORKERS).map(|n| account(Who::Worker(n), purse, Ohc::ZERO)));
+    let held = Ohc::sum(all.iter().flat_map(|a| [a.balance, a.stake])).unwrap();
+    all.push(account(Who::Bank, SUPPLY.checked_sub(held).unwrap(), Ohc::ZERO));
+    let name = "sim".to_owned();
+    let genesis = Genesis { name, salt: [9; 32], params: params(), allocations: all };
+    genesis.check().unwrap();
+    genesis
+}
+
+pub fn pin(source: &str) -> Pin {
+    let columns = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"];
+    Pin {
+        source: source.to_owned(),
+        digest: Digest::of(source.as_bytes()),
+        bytes: 3_858,
+        rows: 150,
+        columns: columns.map(str::to_owned).to_vec(),
+    }
+}
+
+/// A pipeline of no-ops from its stages, one line each; `spec` is put beside `stages`.
+pub fn noops(name: &str, spec: &str, stages: &[&str]) -> String {
+    let stages: String = stages.iter().map(|stage| format!("    {stage}\n")).collect();
+    format!(
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
+         budget: {{ total: \"5.00\" }}\n{spec}  stages:\n{stages}"
+    )
+}
+
+pub fn submission(manifest: String, pins: Vec<Pin>, budget: Ohc) -> Submission {
+    Submission { manifest, params: Vec::new(), pins, budget, fresh: Vec::new() }
+}
