@@ -78,8 +78,9 @@ impl State {
         }
     }
 
-    /// An attempt came to nothing: its worker is out of the market until it bids again, and the
-    /// block is on offer again, or has been tried too often.
+    /// An attempt came to nothing: its worker is out of the market until it bids again. The block is
+    /// on offer again if its run goes on, waits if the run stands still, and is void if the run is
+    /// ending, or ends now because the block has been tried too often.
     fn fail_attempt(&mut self, lease: &Lease, events: &mut Vec<Event>) {
         self.release(lease);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
@@ -90,18 +91,36 @@ impl State {
         }
         let block = lease.id.block;
         let attempts_max = self.attempts_max(&lease.offer.todo, block.run);
-        let now = self.now();
-        let Some(run) = self.block_mut(block) else { return };
-        if run.attempts < attempts_max {
-            let offer = Offered { since: now, ..lease.offer.clone() };
-            let (attempt, reserve) = (run.attempts + 1, offer.reserve);
-            run.phase = Phase::Offered(offer);
-            self.offers.insert(block);
-            self.reprices.insert((now.after(self.params.reprice_ticks), block));
-            events.push(Event::Offered { block, attempt, reserve });
-        } else {
-            self.drain(block.run, Ending::Exhausted { block });
+        let Some(run) = self.runs.get_mut(&block.run) else { return };
+        let spent = run.block(block.index).is_none_or(|block| block.attempts >= attempts_max);
+        match run.status {
+            Status::Running | Status::Paused(_) if spent => {
+                self.take_back(block, Phase::Void);
+                self.drain(block.run, Ending::Exhausted { block });
+            }
+            Status::Running => self.offer_again(lease, events),
+            Status::Paused(_) => {
+                run.ready.insert(block.index);
+                self.take_back(block, Phase::Waiting);
+            }
+            Status::Draining(_) | Status::Ended { .. } => {
+                self.take_back(block, Phase::Void);
+                self.touched.insert(block.run);
+            }
         }
+    }
+
+    /// The reward of the attempt before is still pending: the offer has the same terms.
+    fn offer_again(&mut self, lease: &Lease, events: &mut Vec<Event>) {
+        let (block, now) = (lease.id.block, self.now());
+        let offer = Offered { since: now, ..lease.offer.clone() };
+        let (attempt, reserve) = (lease.id.attempt + 1, offer.reserve);
+        if let Some(state) = self.block_mut(block) {
+            state.phase = Phase::Offered(offer);
+        }
+        self.offers.insert(block);
+        self.reprices.insert((now.after(self.params.reprice_ticks), block));
+        events.push(Event::Offered { block, attempt, reserve });
     }
 
     fn attempts_max(&self, jobs: &[JobId], run: RunId) -> u32 {
