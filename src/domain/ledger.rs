@@ -102,6 +102,12 @@ impl Ledger {
         self.accounts.get(key).copied().unwrap_or_default()
     }
 
+    /// Whether anything was ever credited to an account.
+    #[must_use]
+    pub fn has_account(&self, key: &PublicKey) -> bool {
+        self.accounts.contains_key(key)
+    }
+
     /// All accounts.
     pub fn accounts(&self) -> impl Iterator<Item = (&PublicKey, &Account)> {
         self.accounts.iter()

@@ -28,7 +28,7 @@ impl State {
         if nonce <= self.nonce(&author) {
             return Err(Reject::Replayed);
         }
-        if self.ledger.accounts().all(|(key, _)| *key != author) {
+        if !self.ledger.has_account(&author) {
             return Err(Reject::Short);
         }
         self.nonces.insert(author, nonce);
@@ -145,12 +145,13 @@ impl State {
         Ok(())
     }
 
-    /// A sign of life. A stalled worker may repeat a step: what bounds it is the deadline.
+    /// A sign of life. A stalled worker may repeat a step, and one that was restarted begins again
+    /// at the first: what bounds it is the deadline.
     fn beat(&mut self, author: PublicKey, beat: Beat) -> Result<(), Reject> {
         let until = self.now().after(self.params.heartbeat_ticks);
         let block = self.block_mut(beat.lease.block).ok_or(Reject::NoLease)?;
         let Phase::Leased(lease) = &mut block.phase else { return Err(Reject::NoLease) };
-        if lease.id != beat.lease || lease.worker != author || beat.step < lease.step {
+        if lease.id != beat.lease || lease.worker != author {
             return Err(Reject::NoLease);
         }
         let before = (lease.lapses_at(), lease.id);
@@ -212,10 +213,10 @@ impl State {
                 rule(dispute, author, false)
             }
             (None, Finding::Object { segment, .. }) => {
-                speak(judging, author, verdict.finding)?;
                 if !segments_of(&judging.delivery.receipt).any(|s| s == segment) {
                     return Err(Reject::BadReceipt);
                 }
+                speak(judging, author, verdict.finding)?;
                 let objects = BTreeMap::from([(author, true)]);
                 judging.dispute = Some(Dispute { by: author, segment, objects });
                 events.push(Event::Disputed { lease, validator: author, segment });
