@@ -18,30 +18,30 @@ use ohc::domain::state::run::{Phase, Status};
 use ohc::domain::verdict::{Finding, Segment, Verdict};
 use std::collections::BTreeMap;
 
-const CLIENT: Who = Who::Client(0);
-const WORKER: Who = Who::Worker(0);
+pub const CLIENT: Who = Who::Client(0);
+pub const WORKER: Who = Who::Worker(0);
 
 /// A state, and the numbers of everybody's last command.
-struct Fold {
-    state: State,
+pub struct Fold {
+    pub state: State,
     nonces: BTreeMap<Who, u64>,
-    events: Vec<Event>,
+    pub events: Vec<Event>,
 }
 
 impl Fold {
-    fn new(validators: u8) -> Self {
+    pub fn new(validators: u8) -> Self {
         let state = State::new(&genesis(validators, ohc(100)));
         Self { state, nonces: BTreeMap::new(), events: Vec::new() }
     }
 
-    fn sign(&mut self, who: Who, command: Command) -> SignedOrder {
+    pub fn sign(&mut self, who: Who, command: Command) -> SignedOrder {
         let nonce = self.nonces.entry(who).or_default();
         *nonce += 1;
         who.secret().seal(self.state.network(), Order { nonce: *nonce, command })
     }
 
     /// One slot after so many ticks.
-    fn slot(&mut self, ticks: u64, orders: &[SignedOrder]) -> Vec<Event> {
+    pub fn slot(&mut self, ticks: u64, orders: &[SignedOrder]) -> Vec<Event> {
         let params = poh::Params { hashes_per_tick: self.state.params().hashes_per_tick };
         let mut chain = Chain::resume(self.state.place(), params);
         let mut poh: Vec<_> = (0..ticks).map(|_| chain.tick()).collect();
@@ -51,60 +51,60 @@ impl Fold {
         events
     }
 
-    fn send(&mut self, who: Who, command: Command) -> Vec<Event> {
+    pub fn send(&mut self, who: Who, command: Command) -> Vec<Event> {
         let order = self.sign(who, command);
         self.slot(0, &[order])
     }
 
-    fn bid(&mut self, who: Who, ask: u64) -> Vec<Event> {
+    pub fn bid(&mut self, who: Who, ask: u64) -> Vec<Event> {
         let bid = Bid { ask: Price::new(ask), capacity: Work::new(10_000) };
         self.send(who, Command::Bid(bid))
     }
 
-    fn submit(&mut self, manifest: &str, budget: Ohc) -> Vec<Event> {
+    pub fn submit(&mut self, manifest: &str, budget: Ohc) -> Vec<Event> {
         let submission = submission(manifest.to_owned(), Vec::new(), budget);
         self.send(CLIENT, Command::Submit(Box::new(submission)))
     }
 
-    fn held(&self, who: Who) -> Vec<LeaseId> {
+    pub fn held(&self, who: Who) -> Vec<LeaseId> {
         let worker = self.state.workers().get(&who.key());
         worker.map(|worker| worker.leases.iter().copied().collect()).unwrap_or_default()
     }
 
-    fn receipt(&self, lease: LeaseId) -> Receipt {
+    pub fn receipt(&self, lease: LeaseId) -> Receipt {
         let assignment = self.state.assignment(lease).unwrap();
         Receipt { lease, outcome: labour::compute(&assignment) }
     }
 
     /// Delivers an honest receipt for the only lease of a worker.
-    fn deliver(&mut self, who: Who) -> Receipt {
+    pub fn deliver(&mut self, who: Who) -> Receipt {
         let lease = self.held(who)[0];
         let receipt = self.receipt(lease);
         self.send(who, Command::Deliver(vec![receipt.clone()]));
         receipt
     }
 
-    fn judge(&mut self, validator: u8, receipt: &Receipt, finding: Finding) -> Vec<Event> {
+    pub fn judge(&mut self, validator: u8, receipt: &Receipt, finding: Finding) -> Vec<Event> {
         let verdict = Verdict { lease: receipt.lease, receipt: receipt.id(), finding };
         self.send(Who::Validator(validator), Command::Judge(vec![verdict]))
     }
 
-    fn status(&self, run: u32) -> Status {
+    pub fn status(&self, run: u32) -> Status {
         self.state.runs()[&RunId(run)].status.clone()
     }
 
-    fn balance(&self, who: Who) -> Ohc {
+    pub fn balance(&self, who: Who) -> Ohc {
         self.state.ledger().account(&who.key()).balance
     }
 
-    fn held_money(&self) -> usize {
+    pub fn held_money(&self) -> usize {
         self.state.ledger().holds().count()
     }
 }
 
 /// The only reason for which a slot's command was refused.
 #[track_caller]
-fn refused(events: &[Event], expect: Reject) {
+pub fn refused(events: &[Event], expect: Reject) {
     let reasons: Vec<Reject> = events
         .iter()
         .filter_map(|event| match event {
@@ -115,16 +115,16 @@ fn refused(events: &[Event], expect: Reject) {
     assert_eq!(reasons, [expect], "{events:?}");
 }
 
-fn one() -> String {
+pub fn one() -> String {
     noops("one", "", &["a: { uses: noop, verification: full }"])
 }
 
 const SEGMENT: Segment = Segment { job: JobId(0), index: 0 };
-const OBJECTION: Finding = Finding::Object { segment: SEGMENT, honest: None };
-const DENIAL: Finding = Finding::Deny { segment: SEGMENT };
+pub const OBJECTION: Finding = Finding::Object { segment: SEGMENT, honest: None };
+pub const DENIAL: Finding = Finding::Deny { segment: SEGMENT };
 
 /// A run of one job that is delivered and drawn.
-fn drawn(validators: u8) -> (Fold, Receipt) {
+pub fn drawn(validators: u8) -> (Fold, Receipt) {
     let mut fold = Fold::new(validators);
     fold.bid(WORKER, 500_000);
     fold.submit(&one(), ohc(5));

@@ -4,6 +4,7 @@
 //! `SEED=n` replays one world of the swarm, `SEEDS=n` runs more of them.
 #![expect(unreachable_pub, reason = "the modules of a test binary see each other")]
 
+mod failures;
 mod fold;
 mod ground;
 mod labour;

@@ -3,6 +3,7 @@
 
 use super::State;
 use super::run::{Lease, Offered, Phase};
+use crate::base::amount::Rounding;
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::limits::REPRICES_MAX;
 use crate::domain::auction::{self, Award, Offer, Standing};
@@ -34,12 +35,18 @@ impl State {
         }
     }
 
+    /// Whether somebody will take an offer as it is once there is room. An idle worker that cannot
+    /// pay the bond will not, however long one waits.
     fn is_wanted(&self, block: BlockId, offer: &Offered) -> bool {
         let state = self.runs.get(&block.run).and_then(|run| run.block(block.index));
         let barred = state.map_or(&[][..], |block| &block.barred);
+        let bond = offer.reserve.ratio(self.params.bond_factor, 1, Rounding::Floor);
         self.workers.iter().any(|(key, worker)| {
             let ask = worker.bid.and_then(|bid| bid.ask.of(offer.work));
-            ask.is_some_and(|ask| ask <= offer.reserve) && !barred.contains(key)
+            let purse = self.ledger.account(key).balance;
+            ask.is_some_and(|ask| ask <= offer.reserve)
+                && !barred.contains(key)
+                && (!worker.leases.is_empty() || bond.is_some_and(|bond| bond <= purse))
         })
     }
 
