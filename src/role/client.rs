@@ -37,14 +37,16 @@ pub enum Output {
     Refused(Reject),
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     /// Earlier runs of the same pipeline are being cancelled.
     Clearing { sent: Option<Millis> },
     /// The submission is on its way; runs up to this one are not ours.
-    Submitting { sent: Millis, before: Option<RunId> },
+    Submitting { order: Box<SignedOrder>, sent: Millis, before: Option<RunId> },
     /// The run is known.
     Following(RunId),
+    /// The run is known, and is to be stopped.
+    Cancelling { run: RunId, sent: Millis },
     /// There is nothing left to do.
     Finished,
 }
@@ -102,23 +104,36 @@ impl Client {
                     None => self.submit(now, state, out),
                 }
             }
-            Step::Submitting { sent, before } => {
-                let (sent, before) = (*sent, *before);
-                match self.open_run(state).or_else(|| self.newest(state)) {
-                    Some(run) if Some(run.id) > before => {
+            Step::Submitting { order, sent, before } => {
+                let is_overtaken = state.nonce(&self.key()) >= order.body.nonce;
+                let is_late = now >= sent.after(RESEND_MS);
+                match self.newest(state) {
+                    Some(run) if Some(run.id) > *before => {
                         out.push(Output::Following(run.id));
                         self.step = Step::Following(run.id);
                         self.advance(now, state, out);
                     }
-                    _ if now >= sent.after(RESEND_MS) => self.submit(now, state, out),
+                    // Its number is used up, so it can never count: only now is another one safe.
+                    _ if is_overtaken => self.submit(now, state, out),
+                    // The same number again: whichever copy comes first counts, and once.
+                    _ if is_late => self.resubmit(now, out),
                     _ => {}
                 }
             }
             Step::Following(run) => {
                 let status = state.runs().get(run).map(|run| &run.status);
                 if matches!(status, Some(Status::Ended { .. } | Status::Paused(_))) {
-                    out.push(Output::Finished(*run));
-                    self.step = Step::Finished;
+                    self.finish(*run, out);
+                }
+            }
+            Step::Cancelling { run, sent } => {
+                let (run, is_late) = (*run, now >= sent.after(RESEND_MS));
+                match state.runs().get(&run).map(|run| &run.status) {
+                    Some(Status::Ended { .. }) => self.finish(run, out),
+                    Some(Status::Running | Status::Paused(_)) if is_late => {
+                        self.cancel(run, now, state, out);
+                    }
+                    _ => {}
                 }
             }
             Step::Finished => {}
@@ -135,11 +150,36 @@ impl Client {
         state.runs().values().rev().find(|run| run.client == me && run.subject == subject)
     }
 
+    /// Whether the submission was folded and made no run.
+    fn is_refused(&self, state: &State) -> bool {
+        let Step::Submitting { order, before, .. } = &self.step else { return false };
+        let is_folded = state.nonce(&self.key()) >= order.body.nonce;
+        is_folded && self.newest(state).is_none_or(|run| Some(run.id) <= *before)
+    }
+
     fn submit(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let command = Command::Submit(Box::new(self.submission.clone()));
-        out.push(Output::Send(self.signer.order(state, command)));
+        let order = self.signer.order(state, command);
+        out.push(Output::Send(order.clone()));
         let before = state.runs().last_key_value().map(|(id, _)| *id);
-        self.step = Step::Submitting { sent: now, before };
+        self.step = Step::Submitting { order: Box::new(order), sent: now, before };
+    }
+
+    fn resubmit(&mut self, now: Millis, out: &mut Vec<Output>) {
+        if let Step::Submitting { order, sent, .. } = &mut self.step {
+            *sent = now;
+            out.push(Output::Send(order.as_ref().clone()));
+        }
+    }
+
+    fn cancel(&mut self, run: RunId, now: Millis, state: &State, out: &mut Vec<Output>) {
+        out.push(Output::Send(self.signer.order(state, Command::Cancel { run })));
+        self.step = Step::Cancelling { run, sent: now };
+    }
+
+    fn finish(&mut self, run: RunId, out: &mut Vec<Output>) {
+        out.push(Output::Finished(run));
+        self.step = Step::Finished;
     }
 }
 
@@ -149,15 +189,15 @@ impl Machine for Client {
 
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Folded(Some(reject)) if matches!(self.step, Step::Submitting { .. }) => {
+            // A replay refuses a copy or a number, never what is asked for: `advance` sees which.
+            Input::Folded(Some(reject)) if reject != Reject::Replayed && self.is_refused(state) => {
                 out.push(Output::Refused(reject));
                 self.step = Step::Finished;
             }
             Input::Folded(_) | Input::Wake => self.advance(now, state, out),
             Input::Cancel => {
                 if let Step::Following(run) = self.step {
-                    let command = Command::Cancel { run };
-                    out.push(Output::Send(self.signer.order(state, command)));
+                    self.cancel(run, now, state, out);
                 }
             }
         }
@@ -166,9 +206,9 @@ impl Machine for Client {
     fn deadline(&self, _: &State) -> Option<Millis> {
         match self.step {
             Step::Clearing { sent: None } => Some(Millis(0)),
-            Step::Clearing { sent: Some(at) } | Step::Submitting { sent: at, .. } => {
-                Some(at.after(RESEND_MS))
-            }
+            Step::Clearing { sent: Some(at) }
+            | Step::Submitting { sent: at, .. }
+            | Step::Cancelling { sent: at, .. } => Some(at.after(RESEND_MS)),
             Step::Following(_) | Step::Finished => None,
         }
     }
