@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 250;
 
+/// Commands of a slot that are this validator's own verdicts: 16 times 256 are about half a megabyte.
+const JUDGE_COMMANDS_MAX: usize = 16;
+
 /// What can happen to a validator.
 #[derive(Debug)]
 pub enum Input {
@@ -94,11 +97,15 @@ impl Validator {
     }
 
     fn draft(&mut self, now: Millis, state: &State) -> Draft {
-        for batch in std::mem::take(&mut self.verdicts).chunks(BATCH_MAX) {
-            let order = self.signer.order(state, Command::Judge(batch.to_vec()));
-            self.mempool.push_front(order);
-        }
         let (mut commands, mut bytes) = (Vec::new(), 0usize);
+        // Signed here and not before, so that no later number of ours comes first; and first in the
+        // slot, so that a full mempool holds up no settlement.
+        while !self.verdicts.is_empty() && commands.len() < JUDGE_COMMANDS_MAX {
+            let batch = self.verdicts.drain(..self.verdicts.len().min(BATCH_MAX)).collect();
+            let order = self.signer.order(state, Command::Judge(batch));
+            bytes += order.to_bytes().len();
+            commands.push(order);
+        }
         while let Some(order) = self.mempool.pop_front() {
             bytes += order.to_bytes().len();
             if commands.len() >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX {
