@@ -3,9 +3,10 @@
 //! a restart its leases are in the state, and it works on them again.
 
 use super::{Machine, Signer};
+use crate::base::canon::Encode;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
-use crate::base::limits::BATCH_MAX;
+use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
 use crate::domain::command::{Beat, Bid, Command, SignedOrder};
 use crate::domain::receipt::{Outcome, Receipt};
@@ -15,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was not folded after so long is sent again.
 const RESEND_MS: u64 = 2_000;
+
+/// Receipts of one message; what does not fit goes into the next.
+const DELIVER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// What can happen to a worker.
 #[derive(Debug)]
@@ -113,14 +117,20 @@ impl Worker {
 
     fn deliver(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let due = |sent: Option<Millis>| sent.is_none_or(|at| now >= at.after(RESEND_MS));
-        let mut batch = Vec::new();
+        let (mut batch, mut bytes) = (Vec::new(), 0usize);
         for (lease, doing) in &mut self.doing {
             if let Doing::Delivering { outcome, sent } = doing
                 && due(*sent)
                 && batch.len() < BATCH_MAX
             {
+                let receipt = Receipt { lease: *lease, outcome: outcome.clone() };
+                bytes += receipt.to_bytes().len();
+                // One that is too large alone is sent all the same: to be refused, not to wait.
+                if bytes > DELIVER_BYTES_MAX && !batch.is_empty() {
+                    break;
+                }
                 *sent = Some(now);
-                batch.push(Receipt { lease: *lease, outcome: outcome.clone() });
+                batch.push(receipt);
             }
         }
         if !batch.is_empty() {
