@@ -134,3 +134,9 @@ fn replay(duty: &Duty, segment: Segment) -> Option<(Segment, Option<Digest>)> {
     let wrong = honest.iter().zip(&claimed.outputs).find(|(honest, said)| honest != said);
     wrong.map(|(honest, _)| (segment, Some(*honest)))
 }
+
+/// The outputs of a job of this key.
+pub fn honest(spec: &Spec, key: Digest) -> Vec<Digest> {
+    let last = (0..spec.segments()).fold(first_state(key), |state, _| next_state(state));
+    outputs(spec, last)
+}

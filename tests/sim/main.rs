@@ -4,7 +4,15 @@
 //! `SEED=n` replays one world of the swarm, `SEEDS=n` runs more of them.
 #![expect(unreachable_pub, reason = "the modules of a test binary see each other")]
 
+mod adversary;
+mod checker;
+mod controls;
+mod dice;
+mod disk;
 mod failures;
 mod fold;
 mod ground;
 mod labour;
+mod pipelines;
+mod scenarios;
+mod world;

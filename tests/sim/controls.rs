@@ -1,0 +1,177 @@
+//! Negative controls: what is told is made wrong, one thing at a time, and the checker must see it.
+//! Never changes the fold: only copies of what it said.
+
+use crate::adversary::Nature;
+use crate::checker::{Breach, Checker};
+use crate::ground::{ohc, submission};
+use crate::pipelines::{Want, fan};
+use crate::world::{Cast, Weather, World};
+use ohc::base::amount::Ohc;
+use ohc::base::canon::Digest;
+use ohc::domain::event::Event;
+use ohc::domain::ledger::Ledger;
+use ohc::domain::slot::Slot;
+use ohc::domain::state::State;
+
+const SPEC: &str = "  run: { limits: { jobsPerBlock: 1 } }\n";
+
+fn world(seed: u64, weather: Weather) -> World {
+    let manifest = fan("fan", SPEC, 1, 4);
+    let submission = submission(manifest, Vec::new(), ohc(50));
+    let wants = vec![Want { name: "fan".to_owned(), submission }];
+    let workers = vec![(Nature::Silent, 1), (Nature::Honest, 600_000), (Nature::Honest, 700_000)];
+    World::new(seed, weather, Cast { workers, purse: ohc(100), wants, mischief: false })
+}
+
+/// Every slot with its events, and the money after it.
+fn history(world: &World) -> Vec<(Slot, Vec<Event>, Ledger)> {
+    let mut state = State::new(world.genesis());
+    let fold = |slot: &Slot| {
+        let events = state.apply(slot.head.height, &slot.poh, &slot.commands);
+        (slot.clone(), events, state.ledger().clone())
+    };
+    world.slots().map(fold).collect()
+}
+
+/// Tells a checker a history in which `spoil` has changed the events of the slots, one after
+/// another, until it says that it did.
+fn told(mut spoil: impl FnMut(&mut Vec<Event>) -> bool) -> Result<(), Breach> {
+    let mut world = world(5, Weather::CALM);
+    assert!(world.finish(600_000).unwrap().is_empty());
+    let mut checker = Checker::new(world.genesis());
+    let mut is_spoilt = false;
+    for (slot, mut events, ledger) in history(&world) {
+        is_spoilt = is_spoilt || spoil(&mut events);
+        checker.observe(&slot, &events, &ledger)?;
+    }
+    assert!(is_spoilt, "there was nothing to spoil");
+    Ok(())
+}
+
+#[track_caller]
+fn objects(rule: &str, spoil: impl FnMut(&mut Vec<Event>) -> bool) {
+    let breach = told(spoil).unwrap_err();
+    assert_eq!(breach.rule, rule, "{}", breach.what);
+}
+
+/// Changes the first event for which `change` finds something to do.
+fn first(events: &mut [Event], change: impl Fn(&mut Event) -> bool) -> bool {
+    events.iter_mut().any(change)
+}
+
+/// Says the first event of a kind twice.
+fn twice(events: &mut Vec<Event>, is: impl Fn(&Event) -> bool) -> bool {
+    let found = events.iter().find(|event| is(event)).cloned();
+    let is_found = found.is_some();
+    events.extend(found);
+    is_found
+}
+
+fn more(amount: &mut Ohc) {
+    *amount = Ohc::from_nano(amount.nano() + 1);
+}
+
+#[test]
+fn the_history_is_good_before_it_is_spoilt() {
+    assert_eq!(told(|_| true), Ok(()));
+}
+
+#[test]
+fn r1_money_that_moves_without_a_word_is_seen() {
+    objects("R-1", |events| {
+        let before = events.len();
+        events.retain(|event| !matches!(event, Event::Lapsed { .. }));
+        // Without the lapse the lease would be live: nothing more is said about it here.
+        let is_spoilt = events.len() < before;
+        if is_spoilt {
+            events.clear();
+        }
+        is_spoilt
+    });
+}
+
+#[test]
+fn r3_a_second_settlement_is_seen() {
+    objects("R-3", |events| twice(events, |event| matches!(event, Event::Settled { .. })));
+}
+
+#[test]
+fn r4_a_second_lease_is_seen() {
+    objects("R-4", |events| twice(events, |event| matches!(event, Event::Leased { .. })));
+}
+
+#[test]
+fn r5_a_receipt_that_nobody_signed_is_seen() {
+    objects("R-5", |events| {
+        first(events, |event| match event {
+            Event::Delivered { receipt, .. } => {
+                *receipt = Digest([1; 32]);
+                true
+            }
+            _ => false,
+        })
+    });
+}
+
+#[test]
+fn r9_an_audit_in_the_slot_of_its_receipt_is_seen() {
+    objects("R-9", |events| {
+        let delivered = events.iter().find_map(|event| match event {
+            Event::Delivered { lease, .. } => Some(*lease),
+            _ => None,
+        });
+        let drawn = delivered.map(|lease| Event::Drawn { lease, audit: Default::default() });
+        let is_found = drawn.is_some();
+        events.extend(drawn);
+        is_found
+    });
+}
+
+#[test]
+fn r11_a_price_above_the_reserve_is_seen() {
+    objects("R-11", |events| {
+        first(events, |event| match event {
+            Event::Leased { price, .. } => {
+                *price = Ohc::from_nano(price.nano() * 2);
+                true
+            }
+            _ => false,
+        })
+    });
+}
+
+#[test]
+fn r11_a_reward_that_is_not_the_price_is_seen() {
+    objects("R-11", |events| {
+        first(events, |event| match event {
+            Event::Settled { reward, .. } => {
+                more(reward);
+                true
+            }
+            _ => false,
+        })
+    });
+}
+
+#[test]
+fn a_bill_that_does_not_add_up_is_seen() {
+    objects("bill", |events| {
+        first(events, |event| match event {
+            Event::Ended { refund, .. } => {
+                more(refund);
+                true
+            }
+            _ => false,
+        })
+    });
+}
+
+#[test]
+fn r14_a_disk_that_speaks_before_it_has_synced_is_seen() {
+    let lossy = Weather { acts_before_sync: true, misfortune_ms: 500, ..Weather::CALM };
+    let found = (1..400).find_map(|seed| {
+        let mut world = world(seed, lossy);
+        world.live(20_000).err()
+    });
+    assert_eq!(found.map(|breach| breach.rule), Some("R-14"));
+}
