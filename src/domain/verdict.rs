@@ -22,6 +22,19 @@ pub enum Verification {
     None,
 }
 
+impl Verification {
+    /// How much a result that passed it is to be trusted: the greater, the more. Policies that
+    /// sample are ordered by their rate, then by their segments.
+    #[must_use]
+    pub const fn strength(self) -> (u32, u32) {
+        match self {
+            Self::None => (0, 0),
+            Self::Audit { rate_ppm, segments } => (rate_ppm, segments),
+            Self::Full => (u32::MAX, u32::MAX),
+        }
+    }
+}
+
 /// One million parts.
 pub const PPM: u32 = 1_000_000;
 

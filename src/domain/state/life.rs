@@ -172,6 +172,7 @@ impl State {
 
     fn accept(&mut self, judging: Judging, events: &mut Vec<Event>) {
         let Judging { delivery, audit, verdicts, .. } = judging;
+        let checked = self.policy(&delivery);
         let (lease, receipt) = (delivery.lease, delivery.receipt);
         let attesters = self.validators.iter().filter(|(key, _)| verdicts.contains_key(key));
         let attesters: BTreeMap<PublicKey, Ohc> = attesters.map(|(k, s)| (*k, *s)).collect();
@@ -191,24 +192,29 @@ impl State {
             Outcome::Failed { job, message, hint } => {
                 self.drain(block.run, Ending::Failed { job, message, hint });
             }
-            Outcome::Done(claims) => self.learn(&lease, claims),
+            Outcome::Done(claims) => self.learn(&lease, claims, checked),
         }
     }
 
     /// Remembers what was settled. Claims come in the order of the jobs, so that the inputs of a
-    /// fused job are known when its turn comes.
-    fn learn(&mut self, lease: &Lease, claims: Vec<Claim>) {
+    /// fused job are known when its turn comes. What was checked as well or better before stands:
+    /// nobody replaces the results that others use by running a job again.
+    fn learn(&mut self, lease: &Lease, claims: Vec<Claim>, checked: Verification) {
         let Some(run) = self.runs.get_mut(&lease.id.block.run) else { return };
         for Claim { job, outputs, metrics, .. } in claims {
             let spec = run.plan.job(job).map(|job| job.spec.clone());
             let (Some(spec), Some(inputs)) = (spec, run.known_inputs(job)) else { continue };
             let key = job_key(&spec, &inputs);
-            let known = Known { key, outputs, metrics, worker: lease.worker, lease: lease.id };
+            let (worker, id) = (lease.worker, lease.id);
+            let known = Known { key, outputs, metrics, worker, lease: id, checked };
             if let Some(result) = run.results.get_mut(job.index()) {
                 *result = Some(known.clone());
             }
             run.fresh.remove(&key);
-            self.cache.insert(key, known);
+            let old = self.cache.get(&key).map(|old| old.checked.strength());
+            if old.is_none_or(|old| old < checked.strength()) {
+                self.cache.insert(key, known);
+            }
         }
     }
 

@@ -133,11 +133,13 @@ impl State {
         Tick(self.place.ticks)
     }
 
-    /// The result of a job if it is known and may be used by this run.
+    /// The result of a job if it is known and may be used by this run: not one that was checked
+    /// less than the run asks for, or whoever checks nothing would decide what all others get.
     fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
-        let spec = &run.plan.job(job)?.spec;
-        let key = job_key(spec, &run.known_inputs(job)?);
-        self.cache.get(&key).filter(|_| !run.fresh.contains(&key))
+        let job_plan = run.plan.job(job)?;
+        let key = job_key(&job_plan.spec, &run.known_inputs(job)?);
+        let known = self.cache.get(&key).filter(|_| !run.fresh.contains(&key))?;
+        (known.checked.strength() >= job_plan.verification.strength()).then_some(known)
     }
 
     /// Takes a lease out of every index; its phase is the caller's to change.

@@ -11,7 +11,7 @@ use crate::domain::graph::From;
 use crate::domain::job::Input;
 use crate::domain::plan::Plan;
 use crate::domain::receipt::Receipt;
-use crate::domain::verdict::{Audit, Finding, Segment};
+use crate::domain::verdict::{Audit, Finding, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One application of one manifest.
@@ -80,6 +80,8 @@ pub struct Known {
     pub worker: PublicKey,
     /// Under which lease it was settled.
     pub lease: LeaseId,
+    /// How it was checked before it was.
+    pub checked: Verification,
 }
 
 /// How far a block is.
