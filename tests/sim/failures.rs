@@ -2,11 +2,13 @@
 //! Never runs a role.
 
 use crate::fold::{CLIENT, DENIAL, Fold, OBJECTION, WORKER, drawn, one, refused};
-use crate::ground::{Who, noops, ohc};
+use crate::ground::{Who, noops, ohc, submission};
 use ohc::base::amount::Ohc;
+use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, JobId, RunId};
 use ohc::domain::command::{Beat, Command};
 use ohc::domain::event::{Ending, Event, Pause, Reject};
+use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::state::run::{Phase, Status};
 use ohc::domain::verdict::{Finding, Segment};
 
@@ -142,4 +144,38 @@ fn an_objection_to_what_nobody_claimed_leaves_no_trace() {
     let events = fold.judge(0, &receipt, Finding::Agree);
     assert!(events.iter().any(|event| matches!(event, Event::Settled { .. })), "{events:?}");
     assert!(fold.balance(WORKER) > Ohc::ZERO);
+}
+
+#[test]
+fn a_result_that_was_not_checked_is_none_to_who_wants_it_checked() {
+    let mut fold = Fold::new(1);
+    fold.bid(WORKER, 500_000);
+    let with = |verification: &str| {
+        noops("one", "", &[&format!("a: {{ uses: noop, verification: {verification} }}")])
+    };
+    fold.submit(&with("none"), ohc(5));
+    let lease = fold.held(WORKER)[0];
+    let mut lie = fold.receipt(lease);
+    let Outcome::Done(claims) = &mut lie.outcome else { panic!() };
+    claims[0].outputs[0] = Digest::of(b"lie");
+    fold.send(WORKER, Command::Deliver(vec![lie.clone()]));
+    fold.slot(0, &[]);
+    fold.judge(0, &lie, Finding::Agree);
+    let told = |fold: &Fold| fold.state.cache().values().next().unwrap().outputs[0];
+    assert_eq!(told(&fold), Digest::of(b"lie"), "who wants nothing checked gets this");
+    let events = fold.submit(&with("full"), ohc(5));
+    assert!(events.iter().any(|event| matches!(event, Event::Leased { .. })), "{events:?}");
+    let honest = fold.deliver(WORKER);
+    fold.slot(0, &[]);
+    fold.judge(0, &honest, Finding::Agree);
+    assert_ne!(told(&fold), Digest::of(b"lie"), "what was checked stands instead");
+    // And it is not replaced by one that says that the artifacts are lost, and checks nothing.
+    let mut again = submission(with("none"), Vec::new(), ohc(5));
+    again.fresh = fold.state.cache().keys().copied().collect();
+    fold.send(CLIENT, Command::Submit(Box::new(again)));
+    let lie = Receipt { lease: fold.held(WORKER)[0], ..lie };
+    fold.send(WORKER, Command::Deliver(vec![lie.clone()]));
+    fold.slot(0, &[]);
+    fold.judge(0, &lie, Finding::Agree);
+    assert_ne!(told(&fold), Digest::of(b"lie"));
 }

@@ -14,5 +14,6 @@ mod fold;
 mod ground;
 mod labour;
 mod pipelines;
+mod roles;
 mod scenarios;
 mod world;

@@ -37,13 +37,6 @@ pub struct Weather {
 impl Weather {
     pub const CALM: Self =
         Self { delay_ms: (0, 2), loss: 0, doubled: 0, misfortune_ms: 0, acts_before_sync: false };
-    pub const STORM: Self = Self {
-        delay_ms: (0, 400),
-        loss: 15,
-        doubled: 15,
-        misfortune_ms: 900,
-        acts_before_sync: false,
-    };
 }
 
 /// Who lives in a world.
@@ -407,7 +400,7 @@ impl World {
                 (0..self.desks.len()).for_each(|desk| self.desk_down(desk));
                 (0..self.seats.len()).for_each(|seat| self.seat_down(seat));
             }
-            4 if self.dice.percent(30) => self.to_client(seat, client::Input::Cancel),
+            4 if self.mischief => self.to_client(seat, client::Input::Cancel),
             _ if self.mischief => self.mischief(),
             _ => {}
         }

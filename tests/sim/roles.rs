@@ -1,0 +1,141 @@
+//! Single roles: what they say when nothing else would make them say it.
+//! Never folds more than it takes to ask.
+
+use crate::fold::{CLIENT, Fold, WORKER, one};
+use crate::ground::{Who, noops, ohc, submission};
+use crate::labour;
+use ohc::base::amount::{Price, Work};
+use ohc::base::canon::{Digest, Encode};
+use ohc::base::ids::{BlockId, LeaseId, RunId};
+use ohc::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
+use ohc::base::time::Millis;
+use ohc::domain::command::{Bid, Command, SignedOrder};
+use ohc::domain::event::Reject;
+use ohc::domain::receipt::Outcome;
+use ohc::domain::verdict::{Finding, Verdict};
+use ohc::role::{Machine, Signer, client, validator, worker};
+
+fn verdict(index: u32) -> Verdict {
+    let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
+    Verdict { lease, receipt: Digest::default(), finding: Finding::Agree }
+}
+
+#[test]
+fn a_validator_numbers_its_batches_of_verdicts_upwards() {
+    let fold = Fold::new(1);
+    let signer = Signer::new(Who::Validator(0).secret());
+    let mut validator = validator::Validator::new(signer, Millis(0));
+    let mut out = Vec::new();
+    for index in 0..BATCH_MAX as u32 * 2 + 1 {
+        let input = validator::Input::Checked(verdict(index));
+        validator.handle(Millis(0), &fold.state, input, &mut out);
+    }
+    validator.handle(Millis(0), &fold.state, validator::Input::Wake, &mut out);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    let nonces: Vec<u64> = draft.commands.iter().map(|order| order.body.nonce).collect();
+    assert_eq!(nonces, [1, 2, 3]);
+}
+
+#[test]
+fn a_worker_divides_its_receipts_into_messages() {
+    let mut fold = Fold::new(1);
+    let stages: Vec<String> =
+        (0..40).map(|n| format!("s{n}: {{ uses: noop, with: {{ tag: {n} }} }}")).collect();
+    let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
+    let bid = Bid { ask: Price::new(1), capacity: Work::new(100_000) };
+    fold.send(WORKER, Command::Bid(bid));
+    fold.submit(&noops("many", "", &stages), ohc(500));
+    let leases = fold.held(WORKER);
+    assert_eq!(leases.len(), 40);
+    let mut worker = worker::Worker::new(Signer::new(WORKER.secret()), bid);
+    let mut out = Vec::new();
+    worker.handle(Millis(0), &fold.state, worker::Input::Folded, &mut out);
+    for lease in leases {
+        let mut outcome = labour::compute(&fold.state.assignment(lease).unwrap());
+        if let Outcome::Done(claims) = &mut outcome {
+            claims[0].metrics = vec![("m".repeat(1_000), 0.0); 60];
+        }
+        worker.handle(Millis(0), &fold.state, worker::Input::Computed(lease, outcome), &mut out);
+    }
+    out.clear();
+    while worker.deadline(&fold.state) == Some(Millis(0)) {
+        worker.handle(Millis(1), &fold.state, worker::Input::Wake, &mut out);
+    }
+    let mut receipts = 0;
+    for output in &out {
+        let worker::Output::Send(order) = output else { continue };
+        assert!(order.to_bytes().len() <= MESSAGE_BYTES_MAX);
+        if let Command::Deliver(batch) = &order.body.command {
+            receipts += batch.len();
+        }
+    }
+    assert_eq!(receipts, 40);
+}
+
+/// A client that has just sent its submission.
+fn submitting(fold: &Fold) -> (client::Client, SignedOrder) {
+    let wish = submission(one(), Vec::new(), ohc(5));
+    let mut client = client::Client::new(Signer::new(CLIENT.secret()), "one".to_owned(), wish);
+    let sent = says(&mut client, fold, 0, client::Input::Wake);
+    let [client::Output::Send(order)] = &sent[..] else { panic!("{sent:?}") };
+    (client, order.clone())
+}
+
+fn says(
+    client: &mut client::Client,
+    fold: &Fold,
+    now: u64,
+    input: client::Input,
+) -> Vec<client::Output> {
+    let mut out = Vec::new();
+    client.handle(Millis(now), &fold.state, input, &mut out);
+    out
+}
+
+#[test]
+fn r3_a_submission_that_is_sent_again_is_the_same_command() {
+    let fold = Fold::new(1);
+    let (mut client, order) = submitting(&fold);
+    let again = says(&mut client, &fold, 2_000, client::Input::Wake);
+    assert!(matches!(&again[..], [client::Output::Send(copy)] if *copy == order), "{again:?}");
+}
+
+#[test]
+fn a_submission_whose_number_was_used_up_gets_another_one() {
+    let mut fold = Fold::new(1);
+    let (mut client, order) = submitting(&fold);
+    fold.send(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
+    fold.slot(0, &[order]);
+    let input = client::Input::Folded(Some(Reject::Replayed));
+    let again = says(&mut client, &fold, 1, input);
+    assert!(
+        matches!(&again[..], [client::Output::Send(order)] if order.body.nonce == 2),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn the_refusal_of_something_else_is_no_refusal_of_the_submission() {
+    let mut fold = Fold::new(1);
+    let (mut client, order) = submitting(&fold);
+    let input = client::Input::Folded(Some(Reject::Short));
+    assert!(says(&mut client, &fold, 1, input).is_empty());
+    fold.slot(0, &[order]);
+    let said = says(&mut client, &fold, 2, client::Input::Folded(Some(Reject::Short)));
+    assert!(matches!(&said[..], [client::Output::Following(RunId(1))]), "{said:?}");
+}
+
+#[test]
+fn a_cancel_that_nobody_heard_is_sent_again() {
+    let mut fold = Fold::new(1);
+    let (mut client, order) = submitting(&fold);
+    fold.slot(0, &[order]);
+    says(&mut client, &fold, 1, client::Input::Folded(None));
+    let is_cancel = |out: &[client::Output]| {
+        matches!(out, [client::Output::Send(order)]
+            if matches!(order.body.command, Command::Cancel { run: RunId(1) }))
+    };
+    assert!(is_cancel(&says(&mut client, &fold, 1, client::Input::Cancel)));
+    assert!(says(&mut client, &fold, 2, client::Input::Wake).is_empty());
+    assert!(is_cancel(&says(&mut client, &fold, 2_001, client::Input::Wake)));
+}
