@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 250;
 
-/// Commands of a slot that are this validator's own verdicts: 16 times 256 are about half a megabyte.
+/// Commands of a slot that are this validator's own verdicts: 16 of 256 take half a megabyte.
 const JUDGE_COMMANDS_MAX: usize = 16;
 
 /// What can happen to a validator.

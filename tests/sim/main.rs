@@ -3,6 +3,12 @@
 //!
 //! `SEED=n` replays one world of the swarm, `SEEDS=n` runs more of them.
 #![expect(unreachable_pub, reason = "the modules of a test binary see each other")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "all of this is a test: a panic is its report"
+)]
 
 mod adversary;
 mod checker;

@@ -1,13 +1,16 @@
 //! A world: one validator, workers and clients as the real roles, on a virtual clock, network and
 //! disk, with a checker that watches. Never reads a clock: the next thing in the queue is "now".
 
-use crate::adversary::{Nature, forger, spammer};
+mod fate;
+
+use crate::adversary::Nature;
 use crate::checker::{Breach, Checker};
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::ground::{Who, genesis};
 use crate::labour;
 use crate::pipelines::Want;
+use fate::Crash;
 use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::{LeaseId, RunId};
@@ -19,7 +22,7 @@ use ohc::domain::receipt::Outcome;
 use ohc::domain::slot::{Draft, Slot};
 use ohc::domain::state::State;
 use ohc::domain::verdict::Verdict;
-use ohc::role::{Machine, Signer, client, validator, worker};
+use ohc::role::{Machine, client, validator, worker};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the world does to messages, disks and processes.
@@ -87,15 +90,6 @@ enum Item {
     NodeUp,
     DeskUp(usize),
     SeatUp(usize),
-}
-
-/// Where a crash may hit between a draft and its publication.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Crash {
-    Never,
-    BeforeAppend,
-    BeforeSync,
-    BeforeTelling,
 }
 
 /// Everything there is.
@@ -270,13 +264,13 @@ impl World {
             return self.take(item);
         }
         match self.due_at() {
-            Some((_, Role::Validator)) => self.to_validator(validator::Input::Wake),
+            Some((_, Role::Validator)) => self.tell_validator(validator::Input::Wake),
             Some((_, Role::Worker(desk))) => {
-                self.to_worker(desk, worker::Input::Wake);
+                self.tell_worker(desk, worker::Input::Wake);
                 Ok(())
             }
             Some((_, Role::Client(seat))) => {
-                self.to_client(seat, client::Input::Wake);
+                self.tell_client(seat, client::Input::Wake);
                 Ok(())
             }
             None => Ok(()),
@@ -285,18 +279,18 @@ impl World {
 
     fn take(&mut self, item: Item) -> Lived {
         match item {
-            Item::Command(order) => return self.to_validator(validator::Input::Command(order)),
+            Item::Command(order) => return self.tell_validator(validator::Input::Command(order)),
             Item::Checked { life, verdict } if life == self.node_life => {
-                return self.to_validator(validator::Input::Checked(verdict));
+                return self.tell_validator(validator::Input::Checked(verdict));
             }
             Item::Computed { desk, life, lease, outcome } if life == self.desks[desk].life => {
                 if self.desks[desk].nature.stores() {
                     self.artifacts.extend(labour::artifacts(&outcome));
                 }
-                self.to_worker(desk, worker::Input::Computed(lease, outcome));
+                self.tell_worker(desk, worker::Input::Computed(lease, outcome));
             }
             Item::Progress { desk, life, lease, step } if life == self.desks[desk].life => {
-                self.to_worker(desk, worker::Input::Progress(lease, step));
+                self.tell_worker(desk, worker::Input::Progress(lease, step));
             }
             Item::Checked { .. } | Item::Computed { .. } | Item::Progress { .. } => {}
             Item::Follow => return self.follow(),
@@ -306,117 +300,6 @@ impl World {
             Item::SeatUp(seat) => self.seat_up(seat),
         }
         Ok(())
-    }
-
-    // ---- processes ----
-
-    /// The fold of what the disk has.
-    fn replayed(&self) -> (State, Digest) {
-        let mut state = State::new(&self.genesis);
-        let mut parent = self.genesis.digest();
-        for slot in self.disk.slots() {
-            let events = state.apply(slot.head.height, &slot.poh, &slot.commands);
-            assert!(events_root(&events) == slot.head.events, "R-8: {}", slot.head.height);
-            parent = slot.head.digest();
-        }
-        (state, parent)
-    }
-
-    fn node_up(&mut self) -> Lived {
-        if self.node.is_some() {
-            return Ok(());
-        }
-        let (state, parent) = self.replayed();
-        self.checker.recovered(self.disk.slots(), &state)?;
-        // What is durable but was not told yet is told now.
-        let mut before = State::new(&self.genesis);
-        let seen = self.checker.seen();
-        for (index, slot) in self.disk.slots().enumerate() {
-            if seen == self.disk.slots().count() {
-                break;
-            }
-            let events = before.apply(slot.head.height, &slot.poh, &slot.commands);
-            if index >= seen {
-                self.checker.observe(slot, &events, before.ledger())?;
-            }
-        }
-        let signer = Signer::new(Who::Validator(0).secret());
-        let machine = validator::Validator::new(signer, self.now);
-        self.node = Some(Node { machine, state, parent, busy: self.now });
-        self.at(0, Item::Follow);
-        self.to_validator(validator::Input::Folded)
-    }
-
-    fn node_down(&mut self) {
-        self.node = None;
-        self.node_life += 1;
-        self.disk.crash();
-        let delay = self.dice.between(1, 3_000);
-        self.at(delay, Item::NodeUp);
-    }
-
-    fn desk_up(&mut self, index: usize) {
-        let desk = &mut self.desks[index];
-        if desk.machine.is_none() {
-            desk.machine = Some(worker::Worker::new(Signer::new(desk.who.secret()), desk.bid));
-            self.to_worker(index, worker::Input::Folded);
-        }
-    }
-
-    fn desk_down(&mut self, index: usize) {
-        self.desks[index].machine = None;
-        self.desks[index].life += 1;
-        let delay = self.dice.between(1, 6_000);
-        self.at(delay, Item::DeskUp(index));
-    }
-
-    fn seat_up(&mut self, index: usize) {
-        let seat = &mut self.seats[index];
-        if seat.machine.is_none() && seat.end.is_none() {
-            let (name, submission) = (seat.want.name.clone(), seat.want.submission.clone());
-            let signer = Signer::new(seat.who.secret());
-            seat.machine = Some(client::Client::new(signer, name, submission));
-        }
-    }
-
-    fn seat_down(&mut self, index: usize) {
-        self.seats[index].machine = None;
-        let delay = self.dice.between(1, 3_000);
-        self.at(delay, Item::SeatUp(index));
-    }
-
-    fn misfortune(&mut self) -> Lived {
-        if self.weather.misfortune_ms == 0 {
-            return Ok(());
-        }
-        let (desk, seat) = (self.dice.index(self.desks.len()), self.dice.index(self.seats.len()));
-        match self.dice.below(8) {
-            _ if self.spared => self.mischief(),
-            0 => self.node_down(),
-            1 => self.desk_down(desk),
-            2 => self.seat_down(seat),
-            3 => {
-                self.node_down();
-                (0..self.desks.len()).for_each(|desk| self.desk_down(desk));
-                (0..self.seats.len()).for_each(|seat| self.seat_down(seat));
-            }
-            4 if self.mischief => self.to_client(seat, client::Input::Cancel),
-            _ if self.mischief => self.mischief(),
-            _ => {}
-        }
-        let next = self.dice.between(1, 2 * self.weather.misfortune_ms);
-        self.at(next, Item::Misfortune);
-        Ok(())
-    }
-
-    fn mischief(&mut self) {
-        for _ in 0..self.dice.between(1, 4) {
-            let order = match self.dice.below(2) {
-                0 => forger::forge(&self.followed, &self.seen, &mut self.dice),
-                _ => Some(spammer::spam(&self.followed, &mut self.dice)),
-            };
-            order.into_iter().for_each(|order| self.send(order));
-        }
     }
 
     // ---- the network ----
@@ -434,7 +317,7 @@ impl World {
 
     // ---- the validator ----
 
-    fn to_validator(&mut self, input: validator::Input) -> Lived {
+    fn tell_validator(&mut self, input: validator::Input) -> Lived {
         let Some(node) = &mut self.node else { return Ok(()) };
         let mut out = Vec::new();
         node.machine.handle(self.now, &node.state, input, &mut out);
@@ -449,18 +332,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn crash_point(&mut self) -> Crash {
-        if self.weather.misfortune_ms == 0 || self.spared {
-            return Crash::Never;
-        }
-        match self.dice.below(300) {
-            0 => Crash::BeforeAppend,
-            1 => Crash::BeforeSync,
-            2 => Crash::BeforeTelling,
-            _ => Crash::Never,
-        }
     }
 
     /// Fold, seal, make durable; only then tell anybody. It may crash anywhere in between.
@@ -497,7 +368,7 @@ impl World {
         }
         let lag = self.dice.between(0, 1 + self.weather.delay_ms.1 / 4);
         self.at(lag, Item::Follow);
-        self.to_validator(validator::Input::Folded)
+        self.tell_validator(validator::Input::Folded)
     }
 
     // ---- workers and clients ----
@@ -511,7 +382,7 @@ impl World {
             let events = self.followed.apply(slot.head.height, &slot.poh, &slot.commands);
             assert!(events_root(&events) == slot.head.events, "R-8: a follower disagrees");
             for desk in 0..self.desks.len() {
-                self.to_worker(desk, worker::Input::Folded);
+                self.tell_worker(desk, worker::Input::Folded);
             }
             for seat in 0..self.seats.len() {
                 let me = self.seats[seat].who.key();
@@ -519,14 +390,14 @@ impl World {
                     Event::Rejected { author, reason, .. } if *author == me => Some(*reason),
                     _ => None,
                 });
-                self.to_client(seat, client::Input::Folded(reject));
+                self.tell_client(seat, client::Input::Folded(reject));
             }
             self.seen.extend(slot.commands);
         }
         Ok(())
     }
 
-    fn to_worker(&mut self, index: usize, input: worker::Input) {
+    fn tell_worker(&mut self, index: usize, input: worker::Input) {
         let desk = &mut self.desks[index];
         let (nature, life) = (desk.nature, desk.life);
         let Some(machine) = &mut desk.machine else { return };
@@ -552,7 +423,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, index: usize, input: client::Input) {
+    fn tell_client(&mut self, index: usize, input: client::Input) {
         let seat = &mut self.seats[index];
         let Some(machine) = &mut seat.machine else { return };
         let mut out = Vec::new();

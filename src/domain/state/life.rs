@@ -78,9 +78,9 @@ impl State {
         }
     }
 
-    /// An attempt came to nothing: its worker is out of the market until it bids again. The block is
-    /// on offer again if its run goes on, waits if the run stands still, and is void if the run is
-    /// ending, or ends now because the block has been tried too often.
+    /// An attempt came to nothing: its worker is out of the market until it bids again. The block
+    /// is on offer again if its run goes on, waits if the run stands still, and is void if the run
+    /// is ending, or ends now because the block has been tried too often.
     fn fail_attempt(&mut self, lease: &Lease, events: &mut Vec<Event>) {
         self.release(lease);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
