@@ -2,12 +2,14 @@
 //! Never runs a role.
 
 use crate::fold::{CLIENT, DENIAL, Fold, OBJECTION, WORKER, drawn, one, refused};
-use crate::ground::{Who, noops, ohc, submission};
+use crate::ground::{Who, noops, ohc, pin, submission};
+use crate::pipelines;
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, JobId, RunId};
 use ohc::domain::command::{Beat, Command};
 use ohc::domain::event::{Ending, Event, Pause, Reject};
+use ohc::domain::job::Pin;
 use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::state::run::{Phase, Status};
 use ohc::domain::verdict::{Finding, Segment};
@@ -178,4 +180,23 @@ fn a_result_that_was_not_checked_is_none_to_who_wants_it_checked() {
     fold.slot(0, &[]);
     fold.judge(0, &lie, Finding::Agree);
     assert_ne!(told(&fold), Digest::of(b"lie"));
+}
+
+#[test]
+fn r13_pins_of_any_size_make_a_plan_or_a_refusal() {
+    let most = u64::MAX;
+    for (bytes, rows) in [(most, most), (most, 1), (1, most), (1 << 62, 1 << 40), (0, 0)] {
+        for jobs_per_block in [1, 64] {
+            let mut fold = Fold::new(1);
+            let spec = format!("  run: {{ limits: {{ jobsPerBlock: {jobs_per_block} }} }}\n");
+            let huge = Pin { bytes, rows, ..pin("flowers") };
+            let manifest = pipelines::iris("iris", &spec, 1);
+            let submission = submission(manifest, vec![huge], ohc(5));
+            fold.bid(WORKER, 1);
+            fold.send(CLIENT, Command::Submit(Box::new(submission)));
+            fold.slot(100, &[]);
+            fold.send(CLIENT, Command::Cancel { run: RunId(1) });
+            fold.slot(100, &[]);
+        }
+    }
 }
