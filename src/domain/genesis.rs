@@ -1,5 +1,6 @@
 //! Genesis: what a network agrees on before its first slot. Never changes afterwards.
 
+use super::verdict::PPM;
 use crate::base::amount::{Ohc, Price, SUPPLY};
 use crate::base::canon::{Canonical, canonical_struct};
 use crate::base::keys::{NetworkId, PublicKey};
@@ -111,6 +112,9 @@ pub enum GenesisError {
     /// A parameter that would stop the network.
     #[error("a parameter is zero that must not be")]
     Zero,
+    /// A lapsed lease would lose more than its bond.
+    #[error("lapse_ppm is a share of the bond: at most 1000000")]
+    Share,
 }
 
 impl Genesis {
@@ -142,8 +146,12 @@ impl Genesis {
         // Two: the last link of a tick belongs to the tick, so a mix-in needs one before it.
         if p.hashes_per_tick < 2
             || [p.ticks_per_second, p.heartbeat_ticks, p.reprice_ticks].contains(&0)
+            || p.committee == 0
         {
             return Err(GenesisError::Zero);
+        }
+        if p.lapse_ppm > u64::from(PPM) {
+            return Err(GenesisError::Share);
         }
         Ok(())
     }
@@ -174,6 +182,19 @@ mod tests {
         assert_eq!(genesis(39_901).check(), Ok(()));
         assert_eq!(genesis(39_900).check(), Err(GenesisError::Stake));
         assert_eq!(genesis(0).check(), Err(GenesisError::Validators));
+    }
+
+    #[test]
+    fn parameters_that_would_stop_the_network_are_refused() {
+        let with = |change: fn(&mut Params)| {
+            let mut genesis = genesis(40_000);
+            change(&mut genesis.params);
+            genesis.check()
+        };
+        assert_eq!(with(|p| p.committee = 0), Err(GenesisError::Zero), "nothing is re-executed");
+        assert_eq!(with(|p| p.heartbeat_ticks = 0), Err(GenesisError::Zero));
+        assert_eq!(with(|p| p.lapse_ppm = 1_000_001), Err(GenesisError::Share));
+        assert_eq!(with(|p| p.lapse_ppm = 1_000_000), Ok(()));
     }
 
     #[test]

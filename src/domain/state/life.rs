@@ -72,6 +72,7 @@ impl State {
             let lease = lease.clone();
             let client = self.client(id.block.run);
             let fine = settle::lapse(&mut self.ledger, &lease, client, &self.params);
+            assert!(fine.is_ok(), "R-3: the bond of a live lease ends once");
             let (worker, fine) = (lease.worker, fine.unwrap_or_default());
             events.push(Event::Lapsed { lease: id, worker, fine });
             self.fail_attempt(&lease, events);
@@ -162,7 +163,9 @@ impl State {
 
     fn slash(&mut self, lease: Lease, segment: Segment, events: &mut Vec<Event>) {
         let client = self.client(lease.id.block.run);
-        let bond = settle::slash(&mut self.ledger, &lease, client).unwrap_or_default();
+        let bond = settle::slash(&mut self.ledger, &lease, client);
+        assert!(bond.is_ok(), "R-3: the bond of a live lease ends once");
+        let bond = bond.unwrap_or_default();
         events.push(Event::Slashed { lease: lease.id, worker: lease.worker, bond, segment });
         if let Some(block) = self.block_mut(lease.id.block) {
             block.barred.push(lease.worker);
