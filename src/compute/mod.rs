@@ -3,6 +3,7 @@
 //! machine, with any number of threads, in debug and release.
 
 pub mod examples;
+pub mod kernel;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
 /// A failure of the host (no memory, killed) is not one of these: it is no result at all.
