@@ -2,8 +2,15 @@
 //! Opens no file or socket, reads no clock, and gives the same bytes for the same job on any
 //! machine, with any number of threads, in debug and release.
 
+pub mod bench;
+pub mod classifier;
 pub mod examples;
+mod graph;
 pub mod kernel;
+pub mod model;
+pub mod optim;
+pub mod state;
+pub mod train;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
 /// A failure of the host (no memory, killed) is not one of these: it is no result at all.
