@@ -98,7 +98,8 @@ fn stages() -> impl Strategy<Value = String> {
         for (index, (count, references)) in stages.iter().enumerate() {
             let matrix = format!("matrix: {{ axes: {{ n: [{}] }} }}", cells(*count));
             let (mut inputs, mut needs) = (String::new(), String::new());
-            for (at, (to, way)) in references.iter().enumerate().filter(|(_, (to, _))| *to < index) {
+            let earlier = references.iter().enumerate().filter(|(_, (to, _))| *to < index);
+            for (at, (to, way)) in earlier {
                 match way {
                     0 => inputs += &format!("i{at}: \"s{to}.*.done\", "),
                     1 if stages[*to].0 == 1 || stages[*to].0 == *count => {
@@ -108,7 +109,8 @@ fn stages() -> impl Strategy<Value = String> {
                 }
             }
             text += &format!(
-                "    s{index}: {{ uses: noop, {matrix}, inputs: {{ {inputs} }}, needs: [{needs}] }}\n"
+                "    s{index}: {{ uses: noop, {matrix}, \
+                 inputs: {{ {inputs} }}, needs: [{needs}] }}\n"
             );
         }
         text
