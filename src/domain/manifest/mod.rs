@@ -4,7 +4,7 @@
 //! The way of a manifest, one file per step:
 //!
 //! ```text
-//! text ─node→ tree ─params, expression→ tree of values ─check (along grammar)→ sound tree
+//! text ─node→ tree ─params, expression→ tree of values ─check (by grammar)→ sound tree
 //!      ─stage (matrix, read)→ drafts ─reference, cycle→ Manifest
 //! ```
 //!
@@ -14,6 +14,7 @@ mod check;
 mod cycle;
 mod diagnostic;
 mod expression;
+mod form;
 mod grammar;
 mod kind;
 mod matrix;
