@@ -3,9 +3,9 @@
 //! from one call to the next.
 
 use super::classifier::Classifier;
-use super::kernel::philox::{Philox, purpose};
 use super::evaluate::{self, Candidate};
 use super::examples::Examples;
+use super::kernel::philox::{Philox, purpose};
 use super::split;
 use super::table::Table;
 use super::{Done, Fault, Named, Progress, Replayed, quote, train};
@@ -189,7 +189,10 @@ mod tests {
         assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
         assert!(done.checkpoints.is_empty());
         let again = replay(spec, inputs, 0, None).unwrap();
-        assert_eq!(again, Replayed { begin: None, state: None, outputs: Some(done.outputs.clone()) });
+        assert_eq!(
+            again,
+            Replayed { begin: None, state: None, outputs: Some(done.outputs.clone()) }
+        );
         let names: Vec<_> = done.outputs.iter().map(|output| output.name.as_str()).collect();
         assert_eq!(names, spec.outputs());
         done.outputs

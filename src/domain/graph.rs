@@ -7,7 +7,7 @@ mod tests;
 use super::cost::{self, Shape, Size};
 use super::job::{Part, Pin, Spec};
 use super::manifest::{
-    Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, Verification, suggest,
+    Backoff, Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, Verification, suggest,
 };
 use crate::base::ids::JobId;
 use crate::base::limits::JOBS_PER_RUN_MAX;
@@ -60,6 +60,8 @@ pub struct Job {
     pub attempts_max: u32,
     /// Milliseconds that one attempt may take.
     pub timeout_ms: u64,
+    /// How long a block waits between its attempts.
+    pub backoff: Backoff,
 }
 
 /// An input of a job.
@@ -254,6 +256,7 @@ impl<'a> Build<'a> {
                 verification: stage.verification,
                 attempts_max: stage.attempts_max,
                 timeout_ms: stage.timeout_ms,
+                backoff: stage.backoff,
             });
             let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
             last = Some((id, outputs));

@@ -150,8 +150,7 @@ fn events(worker: PublicKey) -> Vec<Event> {
 }
 
 fn genesis() -> Genesis {
-    let allocations =
-        vec![Allocation { key: key(1).public(), balance: nano(60), stake: nano(40) }];
+    let allocations = vec![Allocation { key: key(1).public(), balance: nano(60), stake: nano(40) }];
     Genesis { name: "golden".into(), salt: [5; 32], params: Params::embedded(), allocations }
 }
 

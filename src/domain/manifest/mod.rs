@@ -137,6 +137,16 @@ pub struct Backoff {
     pub max_ms: u64,
 }
 
+impl Backoff {
+    /// How long to wait after so many attempts (at least 1): `initial · factor^(attempts − 1)`, at
+    /// most `max`, in milliseconds.
+    #[must_use]
+    pub fn wait_ms(&self, attempts: u32) -> u64 {
+        let factor = u64::from(self.factor).saturating_pow(attempts.saturating_sub(1));
+        self.initial_ms.saturating_mul(factor).min(self.max_ms)
+    }
+}
+
 /// An output that is written to disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Publish {
