@@ -95,10 +95,8 @@ pub fn ln(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let size = x.abs();
     let square = x * x;
-    let tail = horner(
-        square,
-        [-5.704_989e-3, 2.063_909e-2, -5.373_971e-2, 1.333_144_2e-1, -3.333_328e-1],
-    );
+    let tail =
+        horner(square, [-5.704_989e-3, 2.063_909e-2, -5.373_971e-2, 1.333_144_2e-1, -3.333_328e-1]);
     let near = (square * size).mul_add(tail, size);
     let far = 1.0 - 2.0 / (exp(size + size) + 1.0);
     let value = (if size < 0.625 { near } else { far }).copysign(x);
