@@ -147,7 +147,7 @@ mod tests {
     use crate::compute::kernel::philox::Philox;
     use proptest::prelude::*;
 
-    pub(super) fn noise(stream: u32, len: usize) -> Vec<f32> {
+    fn noise(stream: u32, len: usize) -> Vec<f32> {
         let philox = Philox::new(7, 99, stream);
         (0..len as u64).map(|i| philox.uniform(i) * 2.0 - 1.0).collect()
     }
