@@ -2,7 +2,7 @@
 //! Never trusts a file: sizes, names and shapes are checked before a number is used.
 //!
 //! The file holds `layers.NN.weight` (inputs × outputs), `layers.NN.bias`, for scaled features
-//! `scaling.mean` and `scaling.scale`, and one metadata key `ohc` with a JSON [`Header`]. One key,
+//! `scaling.mean` and `scaling.scale`, and one metadata key `ohc` with a JSON object. One key,
 //! because the order of several would differ from write to write.
 
 use super::Fault;

@@ -317,7 +317,7 @@ impl<'a> Session<'a> {
         let steps = u64::from(self.spec.epochs) * self.steps_per_epoch;
         fault(
             format!("{what} is not finite at step {} of {steps}", self.step),
-            "the training diverged: lower the learning rate (`optimizer.lr`), or scale the features",
+            "the training diverged: lower the learning rate (`optimizer.lr`) or scale the features",
         )
     }
 

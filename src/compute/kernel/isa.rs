@@ -1,6 +1,12 @@
 //! Instruction sets: which ones this CPU has, and one piece of plain Rust compiled for each.
 //! Never names an instruction set that the CPU lacks: an [`Isa`] is the proof that it has it.
-#![expect(unsafe_code, reason = "a function compiled for AVX is called where detection proved it")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "a function compiled for AVX is called where detection proved it"
+    )
+)]
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -85,10 +85,11 @@ fn rows_of_product(isa: Isa, a: View<'_>, b: View<'_>, shape: Shape, row: usize,
             let width = WIDTH.min(shape.n - column);
             for first in (0..shape.k).step_by(DEPTH) {
                 let depth = DEPTH.min(shape.k - first);
-                pack::columns_of_b(b, (column, width), most.columns, first, depth, block);
+                let range = (first, depth);
+                let block = pack::columns_of_b(b, (column, width), most.columns, range, block);
                 for (i, out) in out.chunks_mut(most.rows * shape.n).enumerate() {
                     let rows = out.len() / shape.n;
-                    pack::rows_of_a(a, row + i * most.rows, rows, first, depth, panel);
+                    let panel = pack::rows_of_a(a, (row + i * most.rows, rows), range, panel);
                     let strip = Strip { isa, panel, block, depth, rows, carry: first > 0 };
                     strip.run(&mut out[column..], width, shape.n);
                 }
@@ -146,7 +147,7 @@ mod tests {
     use crate::compute::kernel::philox::Philox;
     use proptest::prelude::*;
 
-    pub(super) fn noise(stream: u32, len: usize) -> Vec<f32> {
+    fn noise(stream: u32, len: usize) -> Vec<f32> {
         let philox = Philox::new(7, 99, stream);
         (0..len as u64).map(|i| philox.uniform(i) * 2.0 - 1.0).collect()
     }

@@ -1,7 +1,13 @@
 //! Tiles: the innermost product, one per instruction set, identical bits from all of them.
 //! Never reads or writes outside the slices it is given; never changes the order of one element:
 //! every element is one chain of fused multiply-adds over ascending k.
-#![expect(unsafe_code, reason = "vector loads and stores through pointers, bounds asserted before")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "vector loads and stores through pointers, bounds asserted before"
+    )
+)]
 #![expect(clippy::indexing_slicing, reason = "fixed tiles; the bounds are asserted on entry")]
 
 use super::isa::{Isa, Kind};
@@ -75,7 +81,8 @@ impl Tile<'_> {
                 // depth·rows, `b` depth·columns elements, and that every row of the tile lies in
                 // `out`; columns = 8·V with the V that is chosen here.
                 unsafe {
-                    by_rows!(self.rows, wide, avx2, (depth, a, b, c, stride, carry), 2: 1 2 3 4 5 6);
+                    by_rows!(self.rows, wide, avx2, (depth, a, b, c, stride, carry),
+                        2: 1 2 3 4 5 6);
                 }
             }
             #[cfg(target_arch = "x86_64")]

@@ -144,10 +144,14 @@ fn a_part_without_epochs_hands_its_state_on() {
 
 #[test]
 fn a_diverging_training_fails_with_its_step() {
-    let mut spec = spec(8, Part::WHOLE);
-    spec.optimizer =
-        Optimizer::AdamW { lr: 1e30, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-    check_refused(run(&spec, &data(), None, &mut |_| ()), "is not finite at step 2 of 40");
+    let refused = |batch: u32, rate: f64, expect: &str| {
+        let mut spec = spec(8, Part::WHOLE);
+        let Optimizer::AdamW { lr, .. } = &mut spec.optimizer;
+        (*lr, spec.batch) = (rate, batch);
+        check_refused(run(&spec, &data(), None, &mut |_| ()), expect);
+    };
+    refused(16, 1e30, "the loss is not finite at step 2 of 40");
+    refused(75, 1e39, "the state is not finite at step 1 of 8");
 }
 
 #[test]
