@@ -105,6 +105,8 @@ pub struct Embedded {
     outbox: Sender<Inbox>,
     finished: Option<RunId>,
     refused: Option<Reject>,
+    /// The number of the last command that was sent in the client's name.
+    client_last: u64,
 }
 
 impl Embedded {
@@ -131,6 +133,7 @@ impl Embedded {
             outbox,
             finished: None,
             refused: None,
+            client_last: 0,
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
         this.fund(keys.client, &names);
@@ -180,6 +183,7 @@ impl Embedded {
             let order = signer.order(&self.state, Command::Transfer { to, amount: purse });
             self.send(order);
         }
+        self.client_last = signer.last();
     }
 
     /// Runs a submission to its end, or until it pauses, fails or is interrupted.
@@ -190,7 +194,8 @@ impl Embedded {
         submission: Submission,
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<RunId, Failure> {
-        self.client = Some(client::Client::new(Signer::new(client), name, submission));
+        let signer = Signer::resume(client, self.client_last);
+        self.client = Some(client::Client::new(signer, name, submission));
         (self.finished, self.refused) = (None, None);
         self.resume(watch)?;
         loop {
