@@ -59,12 +59,13 @@ pub fn replay(
             let data = training_rows(spec, inputs)?;
             let state = optional(inputs, "state")?;
             let replayed = train::replay(spec, &data, state, segment, checkpoint)?;
-            let outputs = (!replayed.outputs.is_empty()).then_some(replayed.outputs);
+            let last = !replayed.outputs.is_empty();
+            let outputs = last.then_some((replayed.outputs, replayed.metrics));
             Ok(Replayed { begin: Some(replayed.begin), state: Some(replayed.checkpoint), outputs })
         }
         Spec::Ingest(_) | Spec::Split(_) | Spec::Evaluate(_) | Spec::Noop(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
-            Ok(Replayed { begin: None, state: None, outputs: Some(done.outputs) })
+            Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
     }
 }
@@ -191,7 +192,11 @@ mod tests {
         let again = replay(spec, inputs, 0, None).unwrap();
         assert_eq!(
             again,
-            Replayed { begin: None, state: None, outputs: Some(done.outputs.clone()) }
+            Replayed {
+                begin: None,
+                state: None,
+                outputs: Some((done.outputs.clone(), done.metrics.clone()))
+            }
         );
         let names: Vec<_> = done.outputs.iter().map(|output| output.name.as_str()).collect();
         assert_eq!(names, spec.outputs());

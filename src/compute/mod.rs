@@ -68,6 +68,9 @@ pub struct Named {
     pub bytes: Vec<u8>,
 }
 
+/// Measures that a job reports, by name.
+pub type Metrics = Vec<(String, f64)>;
+
 /// What a job gives.
 ///
 /// `checkpoints[k]` is the state at the beginning of segment k; its BLAKE3 digest is what the
@@ -81,7 +84,7 @@ pub struct Done {
     /// Segment boundaries: empty, or one more than there are segments.
     pub checkpoints: Vec<Vec<u8>>,
     /// Measures that the job reports, by name.
-    pub metrics: Vec<(String, f64)>,
+    pub metrics: Metrics,
 }
 
 /// What an auditor gets from computing one segment again.
@@ -91,6 +94,6 @@ pub struct Replayed {
     pub begin: Option<Digest>,
     /// The state at the end of the segment; none if the job has no checkpoints.
     pub state: Option<Vec<u8>>,
-    /// The outputs, if the segment is the last one.
-    pub outputs: Option<Vec<Named>>,
+    /// The outputs and metrics, if the segment is the last one.
+    pub outputs: Option<(Vec<Named>, Metrics)>,
 }
