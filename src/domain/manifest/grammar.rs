@@ -1,4 +1,4 @@
-//! The grammar of a manifest as one table: what may stand where, what it means, its defaults.
+//! The grammar of a manifest as one table: what may stand where, what it means, what it defaults to.
 //! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
 
 use super::kind;

@@ -22,10 +22,7 @@ spec:
     timeout: 15m
   stages:
     table:  { uses: ingest, inputs: { rows: sources.flowers } }
-    split:
-      uses: split
-      inputs: { table: table.table }
-      with: { ratios: { train: 0.8, test: 0.2 }, stratify: species, seed: 7 }
+    split:  { uses: split, inputs: { table: table.table }, with: { ratios: { train: 0.8, test: 0.2 }, stratify: species, seed: 7 } }
     train:
       uses: train
       matrix: { axes: { width: [16, 32], seed: [1, 2] } }
@@ -36,10 +33,7 @@ spec:
         epochs: ${{ params.epochs }}
         optimizer: { kind: adamw, lr: 0.01 }
         seed: ${{ matrix.seed }}
-    evaluate:
-      uses: evaluate
-      inputs: { models: "train.*.model", data: split.test }
-      with: { select: { metric: accuracy, goal: max } }
+    evaluate: { uses: evaluate, inputs: { models: "train.*.model", data: split.test }, with: { select: { metric: accuracy, goal: max } } }
   outputs:
     model: { from: evaluate.best, to: out/iris/ }
 "#;
