@@ -10,7 +10,7 @@ const PLACES: &[(&[&str], &[&str])] = &[
     (&["fjall"], &["effects/store"]),
     (&["object_store"], &["effects/artifacts"]),
     (&["sha2"], &["domain/poh"]),
-    (&["blake3"], &["base/", "compute/", "effects/artifacts"]),
+    (&["blake3"], &["base/", "compute/", "effects/artifacts", "effects/store"]),
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),
     (&["serde_yaml"], &["domain/manifest"]),
     (&["petgraph"], &["domain/graph", "domain/manifest"]),
