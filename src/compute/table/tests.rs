@@ -1,3 +1,6 @@
+//! Laws of tables: what is read is what was written, and what is not a table is refused by line.
+//! Never tests a format's crate: only what follows from it for the bytes of a table.
+
 use super::*;
 use proptest::prelude::*;
 
