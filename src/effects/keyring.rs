@@ -38,8 +38,10 @@ pub enum KeyringError {
         why: String,
     },
     /// The file system refuses.
-    #[error("cannot {doing} the key file {}: {source}; hint: check the directory and its permissions",
-        .path.display())]
+    #[error(
+        "cannot {doing} the key file {}: {source}; hint: check the directory and its permissions",
+        .path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,

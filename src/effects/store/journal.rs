@@ -9,7 +9,7 @@
 use super::{Cut, NAME_BYTES_MAX, RECORD_BYTES_MAX, StoreError, height_of, io_error, unframe};
 use crate::base::time::Height;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 4] = *b"FJL\x03";
@@ -36,14 +36,14 @@ pub(super) struct Found {
 /// Reads every journal of a closed database, and cuts an unfinished write off the last one.
 pub(super) fn inspect(database: &Path) -> Result<Found, StoreError> {
     let mut found = Found::default();
-    let mut sequence = None;
+    let (mut sequence, mut keyspace) = (None, None);
     let journals = list(database).map_err(io_error(database, "list"))?;
     for (index, path) in journals.iter().enumerate() {
         let file = File::open(path).map_err(io_error(path, "open"))?;
-        let mut walk =
-            Walk { file: BufReader::with_capacity(1 << 18, file), sequence, last: found.last };
+        let file = BufReader::with_capacity(1 << 18, file);
+        let mut walk = Walk { file, sequence, keyspace, last: found.last };
         let (end, fault) = walk.run().map_err(io_error(path, "read"))?;
-        (sequence, found.last) = (walk.sequence, walk.last);
+        (sequence, keyspace, found.last) = (walk.sequence, walk.keyspace, walk.last);
         let Some(fault) = fault else { continue };
         let is_last = index + 1 == journals.len();
         match walk.rest(end).map_err(io_error(path, "read"))? {
@@ -104,6 +104,8 @@ enum Rest {
 struct Walk {
     file: BufReader<File>,
     sequence: Option<u64>,
+    /// There is but one.
+    keyspace: Option<[u8; 8]>,
     last: Height,
 }
 
@@ -162,7 +164,10 @@ impl Walk {
         if self.array()? != [2, 0, 0] {
             return wrong("a record of unknown kind", None);
         }
-        let _keyspace: [u8; 8] = self.array()?;
+        let keyspace = self.array()?;
+        if *self.keyspace.get_or_insert(keyspace) != keyspace {
+            return wrong("a record of another keyspace", None);
+        }
         let key = usize::from(u16::from_le_bytes(self.array()?));
         let value = u32::from_le_bytes(self.array()?) as usize;
         let stored = u32::from_le_bytes(self.array()?) as usize;
@@ -186,11 +191,27 @@ impl Walk {
         Ok(bytes)
     }
 
+    /// Whether only zeros follow: 64 MiB of them in a new journal, so they are not collected.
+    fn is_blank(&mut self) -> io::Result<bool> {
+        loop {
+            let bytes = self.file.fill_buf()?;
+            let read = bytes.len();
+            if read == 0 || bytes.iter().any(|byte| *byte != 0) {
+                return Ok(read == 0);
+            }
+            self.file.consume(read);
+        }
+    }
+
     /// Tells an unfinished write from a damaged one. Writes follow one another, each synced before
     /// the next begins, so only the last can be unfinished: one behind which another one begins was
     /// finished, and so was one that has its end. A power cut may leave the end of a long write
     /// without its middle, but then a whole sector of it is blank.
     fn rest(&mut self, from: u64) -> io::Result<Rest> {
+        self.file.seek(SeekFrom::Start(from))?;
+        if self.is_blank()? {
+            return Ok(Rest::Blank);
+        }
         self.file.seek(SeekFrom::Start(from))?;
         let mut rest = Vec::new();
         // A write is at most a few records; what lies behind them need not be in memory.

@@ -17,6 +17,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 /// The bytes of one slot or record: a slot's commands, and room for its certificate and entries.
 pub const RECORD_BYTES_MAX: usize = 2 * SLOT_BYTES_MAX;
@@ -32,6 +33,10 @@ const MEMTABLE_BYTES: u64 = 4 * MIB;
 const CACHE_BYTES: u64 = 4 * MIB;
 /// The least that fjall allows.
 const JOURNALS_BYTES: u64 = 64 * MIB;
+
+/// How often, and how long apart, a store in use is tried before it is called busy.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 const LOG: u8 = b'l';
 const OWN: u8 = b'o';
@@ -143,6 +148,7 @@ impl Store {
         let found = Self::prepare(directory, &path, &creating)?;
         let (database, keyspace) = guarded(&path, || open_database(&path))?;
         if fs::exists(&creating).map_err(io_error(&creating, "look for"))? {
+            shorten(&path.join("0.jnl"))?;
             fs::remove_file(&creating).map_err(io_error(&creating, "remove"))?;
             sync_directory(directory)?;
         }
@@ -331,10 +337,18 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
     let lock = lock.map_err(io_error(&path, "open"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Busy { path: directory.to_owned() }),
-        Err(fs::TryLockError::Error(error)) => Err(io_error(&path, "lock")(error)),
+    // A process that was killed in the middle of a sync keeps its lock until the disk answers.
+    let mut tries = LOCK_TRIES;
+    loop {
+        tries -= 1;
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(fs::TryLockError::WouldBlock) if tries > 0 => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Busy { path: directory.to_owned() });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(io_error(&path, "lock")(error)),
+        }
     }
 }
 
@@ -363,6 +377,13 @@ fn guarded<T>(
         let damage = format!("something that the database cannot bear ({said})");
         Err(StoreError::Corrupt { path: path.to_owned(), height: None, damage })
     })
+}
+
+/// A new journal is 64 MiB of nothing, which every opening reads. Nothing is in it yet, and writes
+/// beyond its end make it longer again.
+fn shorten(journal: &Path) -> Result<(), StoreError> {
+    let file = File::options().write(true).open(journal);
+    file.and_then(|file| file.set_len(MIB)).map_err(io_error(journal, "shorten"))
 }
 
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
