@@ -102,6 +102,12 @@ impl Ledger {
         self.accounts.get(key).copied().unwrap_or_default()
     }
 
+    /// Whether anybody has ever paid into this account.
+    #[must_use]
+    pub fn knows(&self, key: &PublicKey) -> bool {
+        self.accounts.contains_key(key)
+    }
+
     /// All accounts.
     pub fn accounts(&self) -> impl Iterator<Item = (&PublicKey, &Account)> {
         self.accounts.iter()

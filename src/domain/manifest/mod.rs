@@ -4,7 +4,7 @@
 //! The way of a manifest, one file per step:
 //!
 //! ```text
-//! text ─node→ tree ─params, expression→ tree of values ─check (along grammar)→ sound tree
+//! text ─node→ tree ─params, expression→ tree of values ─check (by grammar)→ sound tree
 //!      ─stage (matrix, read)→ drafts ─reference, cycle→ Manifest
 //! ```
 //!
@@ -14,6 +14,7 @@ mod check;
 mod cycle;
 mod diagnostic;
 mod expression;
+mod form;
 mod grammar;
 mod kind;
 mod matrix;
@@ -134,6 +135,16 @@ pub struct Backoff {
     pub factor: u32,
     /// Milliseconds at the most.
     pub max_ms: u64,
+}
+
+impl Backoff {
+    /// How long to wait after so many attempts (at least 1): `initial · factor^(attempts − 1)`, at
+    /// most `max`, in milliseconds.
+    #[must_use]
+    pub fn wait_ms(&self, attempts: u32) -> u64 {
+        let factor = u64::from(self.factor).saturating_pow(attempts.saturating_sub(1));
+        self.initial_ms.saturating_mul(factor).min(self.max_ms)
+    }
 }
 
 /// An output that is written to disk.

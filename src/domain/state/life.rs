@@ -90,18 +90,37 @@ impl State {
         }
         let block = lease.id.block;
         let attempts_max = self.attempts_max(&lease.offer.todo, block.run);
-        let now = self.now();
-        let Some(run) = self.block_mut(block) else { return };
-        if run.attempts < attempts_max {
-            let offer = Offered { since: now, ..lease.offer.clone() };
-            let (attempt, reserve) = (run.attempts + 1, offer.reserve);
-            run.phase = Phase::Offered(offer);
-            self.offers.insert(block);
-            self.reprices.insert((now.after(self.params.reprice_ticks), block));
-            events.push(Event::Offered { block, attempt, reserve });
-        } else {
-            self.drain(block.run, Ending::Exhausted { block });
+        let since = self.now().after(self.backoff_ticks(lease));
+        match self.runs.get(&block.run).map(|run| run.status.clone()) {
+            Some(Status::Running) if lease.id.attempt < attempts_max => {
+                let offer = Offered { since, ..lease.offer.clone() };
+                let (attempt, reserve) = (lease.id.attempt + 1, offer.reserve);
+                self.put_offer(block, offer);
+                self.offers.insert(block);
+                events.push(Event::Offered { block, attempt, reserve });
+            }
+            Some(Status::Paused(_)) => {
+                self.take_back(block, Phase::Waiting);
+                if let Some(run) = self.runs.get_mut(&block.run) {
+                    run.ready.insert(block.index);
+                }
+            }
+            status => {
+                self.take_back(block, Phase::Void);
+                self.touched.insert(block.run);
+                if status == Some(Status::Running) {
+                    self.drain(block.run, Ending::Exhausted { block });
+                }
+            }
         }
+    }
+
+    /// How long its block waits for the next attempt.
+    fn backoff_ticks(&self, lease: &Lease) -> u64 {
+        let run = self.runs.get(&lease.id.block.run);
+        let of = |id: &JobId| Some(run?.plan.job(*id)?.backoff.wait_ms(lease.id.attempt));
+        let ms = lease.offer.todo.iter().filter_map(of).max().unwrap_or(0);
+        ticks_of(ms, self.params.ticks_per_second)
     }
 
     fn attempts_max(&self, jobs: &[JobId], run: RunId) -> u32 {
