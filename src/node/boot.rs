@@ -14,9 +14,10 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
+use std::sync::Arc;
 
 /// The record that holds the genesis.
-const GENESIS: &[u8] = b"genesis";
+pub(super) const GENESIS: &[u8] = b"genesis";
 /// What the embedded validator has at stake: more than the floor of 39,900 OhC.
 const STAKE_OHC: u64 = 40_000;
 
@@ -34,7 +35,7 @@ pub struct Booted {
     /// The log.
     pub store: Store,
     /// The artifacts.
-    pub artifacts: Artifacts,
+    pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
     pub recovery: Recovery,
 }
@@ -133,7 +134,7 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         }
     };
     genesis.check()?;
-    let artifacts = Artifacts::open(&home.artifacts())?;
+    let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
     let mut state = State::new(&genesis);
     let mut parent = genesis.digest();
     for stored in store.iter() {

@@ -7,11 +7,9 @@ use crate::base::ids::JobId;
 use crate::domain::job::{OPS_VERSION, Spec};
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
-use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Map, Value, json};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
@@ -35,21 +33,9 @@ pub enum PublishError {
         /// The output.
         name: String,
     },
-    /// The artifact cannot be read.
+    /// The artifact cannot be read, or the files cannot be written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The file cannot be written.
-    #[error(
-        "cannot write {}: {source}; hint: check the folder and its permissions, and apply again: \
-         nothing is run or paid twice",
-        .path.display()
-    )]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 /// What outputs are taken from.
@@ -77,17 +63,13 @@ pub fn publish(
         let place = job.spec.outputs().iter().position(|o| *o == output.output);
         let digest = place.and_then(|at| known.outputs.get(at)).copied().ok_or_else(unsettled)?;
         let folder = base.join(&output.to);
-        let file = folder.join(file_name(&job.spec, &output.output));
-        if digest_of(&file) != Some(digest) {
-            let bytes = origin.runtime.block_on(origin.artifacts.get(digest))?;
-            write(&file, &bytes)?;
-        }
-        let card = card(origin.state, pipeline, name, (&file, digest), &known);
+        let file = file_name(&job.spec, &output.output);
+        let card = card(origin.state, pipeline, name, (file, digest), &known);
         let card = format!("{card:#}\n").into_bytes();
-        let path = folder.join("card.json");
-        if digest_of(&path) != Some(Digest::of(&card)) {
-            write(&path, &card)?;
-        }
+        let files = [(file, Content::Artifact(digest))];
+        let written = origin.artifacts.publish(&folder, &files, ("card.json", &card));
+        origin.runtime.block_on(written)?;
+        let file = folder.join(file);
         published.push(Published { name: name.clone(), file, digest });
     }
     Ok(published)
@@ -107,7 +89,7 @@ fn card(
     state: &State,
     pipeline: &Pipeline,
     name: &str,
-    (file, digest): (&Path, Digest),
+    (file, digest): (&str, Digest),
     known: &Known,
 ) -> Value {
     let source = |source: &super::sources::Source| {
@@ -124,7 +106,7 @@ fn card(
         "kind": "Card",
         "pipeline": pipeline.manifest.name,
         "output": name,
-        "file": file.file_name().map(|name| name.to_string_lossy()),
+        "file": file,
         "digest": digest.to_string(),
         "metrics": metrics,
         "sources": pipeline.sources.iter().map(source).collect::<Vec<_>>(),
@@ -138,25 +120,5 @@ fn card(
             "lease": known.lease.to_string(),
             "worker": known.worker.to_string(),
         },
-    })
-}
-
-/// The digest of a file as it is; none if there is none that can be read.
-fn digest_of(path: &Path) -> Option<Digest> {
-    fs::read(path).ok().map(|bytes| Digest::of(&bytes))
-}
-
-/// Writes beside the file first, so that a reader finds the old one or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-    let failed = |source| PublishError::Io { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let draft = path.with_extension(format!("{}.part", std::process::id()));
-    let written = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));
-    written.map_err(|error| {
-        // What is left of the draft, if anything, is of no use to anybody.
-        let _ = fs::remove_file(&draft);
-        failed(error)
     })
 }
