@@ -33,9 +33,13 @@
 //! no clock, no float arithmetic. `train` adds `compute`; `node` adds everything that has hands.
 
 pub mod base;
+#[cfg(feature = "node")]
+pub mod cli;
 #[cfg(feature = "train")]
 pub mod compute;
 pub mod domain;
 #[cfg(feature = "node")]
 pub mod effects;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod role;

@@ -16,6 +16,7 @@ use crate::compute::Progress;
 use crate::base::time::Millis;
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
+use crate::domain::genesis::Params;
 use crate::domain::receipt::Outcome;
 use crate::domain::slot::Draft;
 use crate::domain::state::{Assignment, Duty, State, Task};
@@ -91,6 +92,12 @@ struct Desk {
     orders: Sender<Assignment>,
 }
 
+/// What an embedded worker asks for a unit of work.
+#[must_use]
+pub fn standing_ask(params: &Params) -> Price {
+    params.base_price.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(params.base_price)
+}
+
 /// A running embedded network.
 pub struct Embedded {
     clock: Clock,
@@ -116,8 +123,7 @@ impl Embedded {
     pub fn start(booted: Booted, keys: super::boot::Keys, bench: &Bench, clock: Clock) -> Self {
         let Booted { state, parent, store, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
-        let ask = state.params().base_price.ratio(ASK.0, ASK.1, Rounding::Ceil);
-        let bid = Bid { ask: ask.unwrap_or(Price::new(0)), capacity: CAPACITY };
+        let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY };
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
         let audits = spawn_auditor(bench.clone(), outbox.clone());
         let mut this = Self {
@@ -210,13 +216,15 @@ impl Embedded {
         }
     }
 
-    /// Takes the bids back, so that nothing is leased to workers that are gone.
-    pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+    /// Takes the bids back, so that nothing is leased to workers that are gone. Returns the state
+    /// after the last slot.
+    pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         for index in 0..self.desks.len() {
             self.to_worker(index, worker::Input::Drain);
         }
-        self.turn(watch)
+        self.turn(watch)?;
+        Ok(self.state)
     }
 
     /// Shows every role the state that it starts from: leases and duties of before go on.

@@ -9,13 +9,18 @@ use crate::domain::receipt::{Claim, Outcome};
 use crate::domain::state::{Assignment, Duty, Task, TaskInput};
 use crate::domain::verdict::{Finding, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
+use std::sync::Arc;
 use tokio::runtime::Handle;
+
+/// Changes what a worker has computed before it claims it: see [`Bench::dishonest`].
+pub type Tamper = Arc<dyn Fn(&Task, &mut compute::Done) + Send + Sync>;
 
 /// What computes: the artifact store, reached from a thread that may block.
 #[derive(Clone)]
 pub struct Bench {
-    artifacts: Artifacts,
+    artifacts: Arc<Artifacts>,
     runtime: Handle,
+    tamper: Option<Tamper>,
 }
 
 /// Why a receipt was not found to be true.
@@ -29,8 +34,15 @@ enum Doubt {
 impl Bench {
     /// A bench over a store. Its methods block: call them outside the runtime.
     #[must_use]
-    pub fn new(artifacts: Artifacts, runtime: Handle) -> Self {
-        Self { artifacts, runtime }
+    pub fn new(artifacts: Arc<Artifacts>, runtime: Handle) -> Self {
+        Self { artifacts, runtime, tamper: None }
+    }
+
+    /// The bench of a worker that lies: drills and tests show with it that lying does not pay.
+    /// Its checks stay honest: only what it claims to have computed is tampered with.
+    #[must_use]
+    pub fn dishonest(self, tamper: Tamper) -> Self {
+        Self { tamper: Some(tamper), ..self }
     }
 
     /// Computes an assignment. A fault is an outcome; an error of the host is none at all.
@@ -46,7 +58,10 @@ impl Bench {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
             match compute::job::run(&task.spec, &inputs, progress) {
-                Ok(done) => {
+                Ok(mut done) => {
+                    if let Some(tamper) = &self.tamper {
+                        tamper(task, &mut done);
+                    }
                     claims.push(self.claim(task.job, &done)?);
                     earlier.push(done.outputs);
                 }
@@ -198,7 +213,12 @@ impl Bench {
 
 /// A missing or damaged artifact is the worker's fault; anything else is ours.
 fn doubt(error: ArtifactError, segment: Segment) -> Doubt {
-    if error.is_content() { Doubt::Withheld(segment) } else { Doubt::Host(error) }
+    match error {
+        ArtifactError::Missing { .. }
+        | ArtifactError::Damaged { .. }
+        | ArtifactError::TooLarge { .. } => Doubt::Withheld(segment),
+        host => Doubt::Host(host),
+    }
 }
 
 fn failed(job: JobId, fault: &Fault) -> Outcome {

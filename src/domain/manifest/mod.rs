@@ -52,6 +52,8 @@ pub struct Manifest {
     pub sources: BTreeMap<String, Source>,
     /// The most that a run may cost; `None` leaves that to the caller.
     pub budget: Option<Ohc>,
+    /// The budget in the text; unknown where there is none.
+    pub budget_place: Place,
     /// What is done, by name; no stage waits for itself.
     pub stages: BTreeMap<String, Stage>,
     /// What is written to disk, by name.
@@ -253,9 +255,11 @@ fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> O
     cycle::find(&reference::waits(&edges), faults);
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
     let name = root.get("metadata")?.get("name")?.text()?.to_owned();
-    let budget = spec.get("budget").and_then(|budget| budget.get("total")?.text()?.parse().ok());
+    let total = spec.get("budget").and_then(|budget| budget.get("total"));
+    let budget = total.and_then(|total| total.text()?.parse().ok());
+    let budget_place = total.map(|total| total.place).unwrap_or_default();
     let stages = stages(drafts, edges, spec.get("defaults"))?;
-    Some(Manifest { name, sources, budget, stages, outputs, limits: limits? })
+    Some(Manifest { name, sources, budget, budget_place, stages, outputs, limits: limits? })
 }
 
 fn limits(spec: &Node) -> Option<Limits> {
