@@ -1,3 +1,8 @@
 //! placeholder
-use super::{Context, args, exit::{Exit, Stop}};
-pub(super) fn bench(_: &args::Bench, _: &mut Context) -> Result<Exit, Stop> { Ok(Exit::Done) }
+use super::{
+    Context, args,
+    exit::{Exit, Stop},
+};
+pub(super) fn bench(_: &args::Bench, _: &mut Context) -> Result<Exit, Stop> {
+    Ok(Exit::Done)
+}

@@ -14,7 +14,6 @@ use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
 
-
 /// Slots that are held in memory at a time.
 const WINDOW: usize = 1_024;
 
