@@ -478,7 +478,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic_the_decoder(bytes: Vec<u8>) {
+        fn r13_no_bytes_panic_the_decoder(bytes: Vec<u8>) {
             let _ = Shape::from_bytes(&bytes);
             let _ = BTreeMap::<String, Vec<Option<Digest>>>::from_bytes(&bytes);
         }

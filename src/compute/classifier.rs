@@ -305,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic_the_reader(at in 0usize..1200, with: u8, cut in 0usize..1200) {
+        fn r13_no_bytes_panic_the_reader(at in 0usize..1200, with: u8, cut in 0usize..1200) {
             let mut bytes = classifier().to_bytes().unwrap();
             let (at, cut) = (at % bytes.len(), cut % bytes.len());
             bytes[at] = with;

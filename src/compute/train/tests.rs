@@ -83,7 +83,7 @@ fn the_bytes_of_a_trained_model_are_golden() {
 }
 
 #[test]
-fn neither_threads_nor_the_instruction_set_change_a_byte() {
+fn r10_neither_threads_nor_the_instruction_set_change_a_byte() {
     let mut wide = spec(1, Part::WHOLE);
     wide.model = Model::Mlp { hidden: vec![400, 300], activation: Activation::Tanh };
     wide.batch = 75;
@@ -96,7 +96,7 @@ fn neither_threads_nor_the_instruction_set_change_a_byte() {
 }
 
 #[test]
-fn a_run_is_its_segments_replayed_one_by_one() {
+fn r10_a_run_is_its_segments_replayed_one_by_one() {
     let (spec, data) = (spec(11, Part::WHOLE), data());
     let done = trained(&spec, None);
     assert_eq!(done.checkpoints.len(), 9);
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_the_reader_of_states(bytes: Vec<u8>, cut: u64) {
+    fn r13_no_bytes_panic_the_reader_of_states(bytes: Vec<u8>, cut: u64) {
         let (spec, data) = (spec(2, Part::WHOLE), data());
         prop_assert!(replay(&spec, &data, None, 1, Some(&bytes)).is_err());
         let whole = replay(&spec, &data, None, 0, None).unwrap().checkpoint;
