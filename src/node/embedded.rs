@@ -196,9 +196,11 @@ impl Embedded {
         submission: Submission,
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<RunId, Failure> {
-        self.client = Some(client::Client::new(Signer::new(client), name, submission));
-        (self.finished, self.refused) = (None, None);
+        (self.client, self.finished, self.refused) = (None, None, None);
         self.resume(watch)?;
+        // What was sent before, under the same key, is folded first: numbers go up.
+        self.turn(watch)?;
+        self.client = Some(client::Client::new(Signer::new(client), name, submission));
         loop {
             self.turn(watch)?;
             if let Some(reject) = self.refused {
