@@ -112,8 +112,6 @@ pub struct Embedded {
     outbox: Sender<Inbox>,
     finished: Option<RunId>,
     refused: Option<Reject>,
-    /// The number of the last command that was sent in the client's name.
-    client_last: u64,
 }
 
 impl Embedded {
@@ -139,7 +137,6 @@ impl Embedded {
             outbox,
             finished: None,
             refused: None,
-            client_last: 0,
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
         this.fund(keys.client, &names);
@@ -201,7 +198,6 @@ impl Embedded {
             let order = signer.order(&self.state, Command::Transfer { to, amount: purse });
             self.send(order);
         }
-        self.client_last = signer.last();
     }
 
     /// Runs a submission to its end, or until it pauses, fails or is interrupted.
@@ -212,10 +208,11 @@ impl Embedded {
         submission: Submission,
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<RunId, Failure> {
-        let signer = Signer::resume(client, self.client_last);
-        self.client = Some(client::Client::new(signer, name, submission));
-        (self.finished, self.refused) = (None, None);
+        (self.client, self.finished, self.refused) = (None, None, None);
         self.resume(watch)?;
+        // What was sent before, under the same key, is folded first: numbers go up.
+        self.turn(watch)?;
+        self.client = Some(client::Client::new(Signer::new(client), name, submission));
         loop {
             self.turn(watch)?;
             if let Some(reject) = self.refused {

@@ -47,18 +47,6 @@ impl Signer {
         Self { key, last: 0 }
     }
 
-    /// A signer whose earlier commands, up to number `last`, may still be on their way.
-    #[must_use]
-    pub fn resume(key: SecretKey, last: u64) -> Self {
-        Self { key, last }
-    }
-
-    /// The number of its last command; 0 before the first.
-    #[must_use]
-    pub fn last(&self) -> u64 {
-        self.last
-    }
-
     /// The name that it signs with.
     #[must_use]
     pub fn public(&self) -> PublicKey {
