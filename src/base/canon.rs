@@ -391,8 +391,9 @@ pub(crate) use canonical_newtype;
 
 /// Canonical bytes of an enum: `tag => Variant`, `tag => Variant(x)` or `tag => Variant { a, b }`.
 macro_rules! canonical_enum {
-    ($ty:ident { $($n:literal => $var:ident $(($x:ident))? $({ $($field:ident),* $(,)? })?),* $(,)? }
-     $(tag $tag:literal)?) => {
+    ($ty:ident {
+        $($n:literal => $var:ident $(($x:ident))? $({ $($field:ident),* $(,)? })?),* $(,)?
+    } $(tag $tag:literal)?) => {
         impl $crate::base::canon::Encode for $ty {
             fn encode(&self, w: &mut $crate::base::canon::Writer) {
                 match self {
@@ -464,7 +465,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_inverts_encode(w: u64, h: Option<u8>, text: String, map: BTreeMap<u32, Vec<u16>>) {
+        fn decode_inverts_encode(
+            w: u64,
+            h: Option<u8>,
+            text: String,
+            map: BTreeMap<u32, Vec<u16>>,
+        ) {
             let shape = Shape::Box { w, h };
             prop_assert_eq!(Shape::from_bytes(&shape.to_bytes()), Ok(shape));
             prop_assert_eq!(String::from_bytes(&text.to_bytes()), Ok(text));
@@ -472,7 +478,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic_the_decoder(bytes: Vec<u8>) {
+        fn r13_no_bytes_panic_the_decoder(bytes: Vec<u8>) {
             let _ = Shape::from_bytes(&bytes);
             let _ = BTreeMap::<String, Vec<Option<Digest>>>::from_bytes(&bytes);
         }

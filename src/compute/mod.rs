@@ -2,12 +2,22 @@
 //! Opens no file or socket, reads no clock, and gives the same bytes for the same job on any
 //! machine, with any number of threads, in debug and release.
 
+pub mod bench;
+pub mod classifier;
 pub mod evaluate;
 mod exact;
 pub mod examples;
+mod graph;
 pub mod job;
+pub mod kernel;
+pub mod model;
+pub mod optim;
 pub mod split;
+pub mod state;
 pub mod table;
+pub mod train;
+
+use crate::base::canon::Digest;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
 /// A failure of the host (no memory, killed) is not one of these: it is no result at all.
@@ -58,6 +68,9 @@ pub struct Named {
     pub bytes: Vec<u8>,
 }
 
+/// Measures that a job reports, by name.
+pub type Metrics = Vec<(String, f64)>;
+
 /// What a job gives.
 ///
 /// `checkpoints[k]` is the state at the beginning of segment k; its BLAKE3 digest is what the
@@ -71,14 +84,16 @@ pub struct Done {
     /// Segment boundaries: empty, or one more than there are segments.
     pub checkpoints: Vec<Vec<u8>>,
     /// Measures that the job reports, by name.
-    pub metrics: Vec<(String, f64)>,
+    pub metrics: Metrics,
 }
 
 /// What an auditor gets from computing one segment again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
+    /// The digest of the state at its beginning: what checkpoint k must be; none likewise.
+    pub begin: Option<Digest>,
     /// The state at the end of the segment; none if the job has no checkpoints.
     pub state: Option<Vec<u8>>,
-    /// The outputs, if the segment is the last one.
-    pub outputs: Option<Vec<Named>>,
+    /// The outputs and metrics, if the segment is the last one.
+    pub outputs: Option<(Vec<Named>, Metrics)>,
 }

@@ -241,13 +241,13 @@ impl Table {
 impl Encode for Table {
     fn encode(&self, w: &mut Writer) {
         w.raw(MAGIC);
-        w.len(self.batch.num_columns());
+        w.length(self.batch.num_columns());
         for (field, cells) in self.batch.schema_ref().fields().iter().zip(self.cells()) {
             field.name().encode(w);
             cells.kind().encode(w);
             (cells.nulls() > 0).encode(w);
         }
-        w.len(self.rows());
+        w.length(self.rows());
         self.cells().for_each(|cells| cells.encode(w));
     }
 }
@@ -257,7 +257,7 @@ impl Decode for Table {
         if r.raw(MAGIC.len())? != MAGIC {
             return Err(DecodeError::OutOfRange);
         }
-        let columns = r.len()?;
+        let columns = r.length()?;
         if columns == 0 || columns > limits::COLUMNS_MAX {
             return Err(DecodeError::OutOfRange);
         }
@@ -269,7 +269,7 @@ impl Decode for Table {
         }
         // Every cell takes a byte or more, so the number of rows is bounded by the bytes that
         // are left, and memory by a small multiple of them.
-        let rows = r.len()?;
+        let rows = r.length()?;
         let columns = fields
             .into_iter()
             .map(|(name, kind, nulls)| Ok((name, decode_cells(r, kind, nulls, rows)?)))

@@ -1,10 +1,13 @@
 //! Graphs: from a manifest and the pins of its sources to jobs in an order that never looks back.
 //! Never cuts jobs into blocks and never sees a price.
 
+#[cfg(test)]
+mod tests;
+
 use super::cost::{self, Shape, Size};
 use super::job::{Part, Pin, Spec};
 use super::manifest::{
-    Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, Verification, suggest,
+    Backoff, Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, Verification, suggest,
 };
 use crate::base::ids::JobId;
 use crate::base::limits::JOBS_PER_RUN_MAX;
@@ -57,6 +60,8 @@ pub struct Job {
     pub attempts_max: u32,
     /// Milliseconds that one attempt may take.
     pub timeout_ms: u64,
+    /// How long a block waits between its attempts.
+    pub backoff: Backoff,
 }
 
 /// An input of a job.
@@ -98,7 +103,7 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         if !pins.contains_key(name) {
             let hint = "pin it first: its size and digest decide the plan".to_owned();
             let message = format!("source `{name}` has no pin");
-            faults.insert(Diagnostic { place: source.place, message, hint: Some(hint) });
+            faults.insert(fault(source.place, message, Some(hint)));
         }
     }
     if !faults.is_empty() {
@@ -251,11 +256,12 @@ impl<'a> Build<'a> {
                 verification: stage.verification,
                 attempts_max: stage.attempts_max,
                 timeout_ms: stage.timeout_ms,
+                backoff: stage.backoff,
             });
             let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
             last = Some((id, outputs));
         }
-        last.ok_or_else(|| fault(stage.place, "stage has no jobs".to_owned(), None))
+        last.ok_or_else(|| fault(stage.place, "stage has no jobs", None))
     }
 
     fn push(&mut self, job: Job) -> Option<JobId> {
@@ -407,8 +413,8 @@ fn shape(pin: &Pin) -> Shape {
     Shape { rows: pin.rows, columns: pin.columns.len() as u64, bytes: pin.bytes }
 }
 
-fn fault(place: Place, message: String, hint: Option<String>) -> Diagnostic {
-    Diagnostic { place, message, hint }
+fn fault(place: Place, message: impl AsRef<str>, hint: Option<String>) -> Diagnostic {
+    Diagnostic::new(place, message.as_ref(), hint)
 }
 
 fn nothing(place: Place, stage: &str, output: &str) -> Diagnostic {
@@ -418,95 +424,4 @@ fn nothing(place: Place, stage: &str, output: &str) -> Diagnostic {
 fn too_many(place: Place, max: usize, noun: &str) -> Diagnostic {
     let hint = "take fewer values in the matrix, or divide the pipeline".to_owned();
     fault(place, format!("a run has at most {max} {noun}: this is beyond"), Some(hint))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::canon::Digest;
-    use crate::domain::manifest::compile;
-
-    #[track_caller]
-    fn dag(stages: &str, columns: &[&str]) -> Dag {
-        let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n";
-        let (manifest, faults) = compile(&format!("{head}{stages}"), &BTreeMap::new());
-        assert!(faults.is_empty(), "{faults:?}");
-        let pin = Pin {
-            source: "s".to_owned(),
-            digest: Digest::default(),
-            bytes: 1000,
-            rows: 100,
-            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
-        };
-        expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)])).unwrap()
-    }
-
-    /// Every edge comes from an earlier job that has the output it names.
-    #[track_caller]
-    fn check(dag: &Dag) {
-        for (index, job) in dag.jobs.iter().enumerate() {
-            for edge in &job.inputs {
-                if let From::Job { id, output } = &edge.from {
-                    assert!(id.index() < index, "{job}");
-                    let from = &dag.jobs[id.index()];
-                    assert!(from.spec.outputs().contains(&output.as_str()), "{job} <- {from}");
-                }
-            }
-            assert!(job.after.iter().all(|id| id.index() < index), "{job}");
-        }
-    }
-
-    #[test]
-    fn a_hundred_thousand_instances_fan_in_to_one() {
-        let ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
-        let dag = dag(
-            &format!(
-                "  run: {{ limits: {{ instances: 100000 }} }}\n  stages:\n    fan:\n      uses: \
-                 noop\n      matrix: {{ axes: {{ a: {ten}, b: {ten}, c: {ten}, d: {ten}, e: {ten} \
-                 }} }}\n    join: {{ uses: noop, inputs: {{ all: \"fan.*.done\" }} }}\n"
-            ),
-            &[],
-        );
-        check(&dag);
-        assert_eq!(dag.jobs.len(), 100_001);
-        assert_eq!(dag.jobs[100_000].inputs.len(), 100_000);
-        assert_eq!(dag.jobs[100_000].inputs[99_999].name, "all[a=9,b=9,c=9,d=9,e=9]");
-    }
-
-    #[test]
-    fn equal_cells_are_joined_and_needs_wait_for_all() {
-        let dag = dag(
-            "  stages:\n    z: { uses: noop, matrix: { axes: { n: [1, 2, 3] } } }\n    a:\n      \
-             uses: noop\n      matrix: { axes: { n: [2, 3] } }\n      inputs: { one: z.done }\n    \
-             b: { uses: noop, needs: [a] }\n",
-            &[],
-        );
-        check(&dag);
-        let names: Vec<_> = dag.jobs.iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["z@n=1", "z@n=2", "z@n=3", "a@n=2", "a@n=3", "b"]);
-        let from = |job: usize| dag.jobs[job].inputs[0].from.clone();
-        assert_eq!(from(3), From::Job { id: JobId(1), output: "done".to_owned() });
-        assert_eq!(from(4), From::Job { id: JobId(2), output: "done".to_owned() });
-        assert_eq!(dag.jobs[5].after, [JobId(3), JobId(4)]);
-    }
-
-    #[test]
-    fn a_pin_tells_the_rows_of_an_ingest() {
-        let dag = dag(
-            "  sources: { s: { url: s.csv, format: csv } }\n  stages: { t: { uses: ingest, inputs: \
-             { rows: sources.s } } }\n",
-            &["x", "y"],
-        );
-        let Spec::Ingest(ingest) = &dag.jobs[0].spec else { panic!("no ingest") };
-        assert_eq!(ingest.rows, 100);
-    }
-
-    #[test]
-    fn a_source_without_a_pin_is_a_fault() {
-        let text = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n  \
-                    sources: { s: { url: s.csv, format: csv } }\n  stages: { t: { uses: noop } }\n";
-        let (manifest, _) = compile(text, &BTreeMap::new());
-        let faults = expand(&manifest.unwrap(), &BTreeMap::new()).unwrap_err();
-        assert!(faults[0].to_string().starts_with("5:14: source `s` has no pin"), "{faults:?}");
-    }
 }

@@ -20,8 +20,13 @@ pub enum Spec {
     /// Computes nothing: measures the market itself.
     Noop(Noop),
 }
-canonical_enum!(Spec { 1 => Ingest(x), 2 => Split(x), 3 => Train(x), 4 => Evaluate(x), 5 => Noop(x) }
-    tag "ohc/spec/1");
+canonical_enum!(Spec {
+    1 => Ingest(x),
+    2 => Split(x),
+    3 => Train(x),
+    4 => Evaluate(x),
+    5 => Noop(x),
+} tag "ohc/spec/1");
 
 /// `uses: ingest`: input `rows` (bytes of a source), output `table`.
 #[derive(Clone, PartialEq, Debug)]

@@ -102,9 +102,9 @@ impl Ledger {
         self.accounts.get(key).copied().unwrap_or_default()
     }
 
-    /// Whether anything was ever credited to an account.
+    /// Whether anybody has ever paid into this account.
     #[must_use]
-    pub fn has_account(&self, key: &PublicKey) -> bool {
+    pub fn knows(&self, key: &PublicKey) -> bool {
         self.accounts.contains_key(key)
     }
 

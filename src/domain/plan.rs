@@ -122,6 +122,7 @@ fn same_terms(a: &Job, b: &Job) -> bool {
     a.verification == b.verification
         && a.attempts_max == b.attempts_max
         && a.timeout_ms == b.timeout_ms
+        && a.backoff == b.backoff
 }
 
 /// Rule 1. Returns chains of jobs; every job is in one.
@@ -230,6 +231,7 @@ mod tests {
     use crate::domain::cost::Size;
     use crate::domain::graph::Edge;
     use crate::domain::job::{Noop, Spec};
+    use crate::domain::manifest::Backoff;
     use crate::domain::verdict::Verification;
     use proptest::prelude::*;
 
@@ -251,6 +253,7 @@ mod tests {
             verification: Verification::None,
             attempts_max: 1,
             timeout_ms: 1,
+            backoff: Backoff { initial_ms: 0, factor: 1, max_ms: 0 },
         };
         Dag { jobs: preds.iter().enumerate().map(job).collect(), outputs: BTreeMap::new() }
     }

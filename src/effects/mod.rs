@@ -1,1 +1,6 @@
-//! placeholder
+//! L2, hands: one file per outside thing; makes no decision.
+
+pub mod artifacts;
+pub mod clock;
+pub mod keyring;
+pub mod store;

@@ -14,11 +14,15 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
+use std::sync::Arc;
 
 /// The record that holds the genesis.
-const GENESIS: &str = "genesis";
+pub(super) const GENESIS: &[u8] = b"genesis";
 /// What the embedded validator has at stake: more than the floor of 39,900 OhC.
 const STAKE_OHC: u64 = 40_000;
+
+/// Workers of one home.
+const WORKERS_MAX: usize = 256;
 
 /// A node that knows its network and its log, and does nothing yet.
 pub struct Booted {
@@ -31,7 +35,7 @@ pub struct Booted {
     /// The log.
     pub store: Store,
     /// The artifacts.
-    pub artifacts: Artifacts,
+    pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
     pub recovery: Recovery,
 }
@@ -79,9 +83,8 @@ impl BootError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Keys(error) => error.hint(),
-            Self::Store(error) => error.hint(),
-            Self::Artifacts(error) => error.hint(),
+            // These say it themselves.
+            Self::Keys(_) | Self::Store(_) | Self::Artifacts(_) => None,
             Self::Genesis(_) | Self::Decode(_) | Self::Slot { .. } => Some(
                 "run `ohc log verify` to see where; restore the folder from a backup, or move it \
                  away to begin a new history"
@@ -98,6 +101,21 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
     Ok(Keys { client: load("client")?, validator: load("validator")?, workers })
 }
 
+/// Every key of a home by the name of its file.
+#[must_use]
+pub fn names(keys: &Keys) -> Vec<(PublicKey, String)> {
+    let workers = keys.workers.iter().enumerate();
+    let workers = workers.map(|(index, key)| (key.public(), worker_name(index)));
+    let own = [(keys.client.public(), "client"), (keys.validator.public(), "validator")];
+    own.into_iter().map(|(key, name)| (key, name.to_owned())).chain(workers).collect()
+}
+
+/// How many workers have ever had a key in a home.
+#[must_use]
+pub fn workers_known(home: &Home) -> usize {
+    (0..WORKERS_MAX).take_while(|index| home.key(&worker_name(*index)).exists()).count()
+}
+
 /// The name of a worker's key: `worker-1` is the first.
 #[must_use]
 pub fn worker_name(index: usize) -> String {
@@ -110,13 +128,13 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
     let genesis = match store.get_own(GENESIS)? {
         Some(bytes) => Genesis::from_bytes(&bytes)?,
         None => {
-            let genesis = embedded_genesis(client, validator);
+            let genesis = embedded_genesis(client, validator, clock::fresh_seed());
             store.put_own(GENESIS, &genesis.to_bytes())?;
             genesis
         }
     };
     genesis.check()?;
-    let artifacts = Artifacts::open(&home.artifacts())?;
+    let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
     let mut state = State::new(&genesis);
     let mut parent = genesis.digest();
     for stored in store.iter() {
@@ -135,12 +153,14 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
     Ok(Booted { genesis, state, parent, store, artifacts, recovery })
 }
 
-fn embedded_genesis(client: PublicKey, validator: PublicKey) -> Genesis {
+/// The genesis of a network of one validator: the client owns all that is not staked.
+#[must_use]
+pub fn embedded_genesis(client: PublicKey, validator: PublicKey, salt: [u8; 32]) -> Genesis {
     let stake = Ohc::from_whole(STAKE_OHC).unwrap_or_default();
     let rest = SUPPLY.checked_sub(stake).unwrap_or_default();
     Genesis {
         name: "embedded".into(),
-        salt: clock::fresh_seed(),
+        salt,
         params: Params::embedded(),
         allocations: vec![
             Allocation { key: client, balance: rest, stake: Ohc::ZERO },

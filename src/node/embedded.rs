@@ -12,10 +12,11 @@ use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::{LeaseId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::compute::Progress;
 use crate::base::time::Millis;
+use crate::compute::Progress;
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
+use crate::domain::genesis::Params;
 use crate::domain::receipt::Outcome;
 use crate::domain::slot::Draft;
 use crate::domain::state::{Assignment, Duty, State, Task};
@@ -91,6 +92,12 @@ struct Desk {
     orders: Sender<Assignment>,
 }
 
+/// What an embedded worker asks for a unit of work.
+#[must_use]
+pub fn standing_ask(params: &Params) -> Price {
+    params.base_price.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(params.base_price)
+}
+
 /// A running embedded network.
 pub struct Embedded {
     clock: Clock,
@@ -114,8 +121,7 @@ impl Embedded {
     pub fn start(booted: Booted, keys: super::boot::Keys, bench: &Bench, clock: Clock) -> Self {
         let Booted { state, parent, store, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
-        let ask = state.params().base_price.ratio(ASK.0, ASK.1, Rounding::Ceil);
-        let bid = Bid { ask: ask.unwrap_or(Price::new(0)), capacity: CAPACITY };
+        let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY };
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
         let audits = spawn_auditor(bench.clone(), outbox.clone());
         let mut this = Self {
@@ -136,7 +142,13 @@ impl Embedded {
         this.fund(keys.client, &names);
         for (index, key) in keys.workers.into_iter().enumerate() {
             let machine = worker::Worker::new(Signer::new(key), bid);
-            let orders = spawn_worker(index, machine.key(), bench.clone(), this.clock.clone(), this.outbox.clone());
+            let orders = spawn_worker(
+                index,
+                machine.key(),
+                bench.clone(),
+                this.clock.clone(),
+                this.outbox.clone(),
+            );
             this.desks.push(Desk { machine, orders });
         }
         this
@@ -163,7 +175,13 @@ impl Embedded {
     /// Replaces one worker's bench: a test puts a dishonest one here.
     pub fn replace_bench(&mut self, index: usize, bench: Bench) {
         if let Some(desk) = self.desks.get_mut(index) {
-            desk.orders = spawn_worker(index, desk.machine.key(), bench, self.clock.clone(), self.outbox.clone());
+            desk.orders = spawn_worker(
+                index,
+                desk.machine.key(),
+                bench,
+                self.clock.clone(),
+                self.outbox.clone(),
+            );
         }
     }
 
@@ -190,9 +208,11 @@ impl Embedded {
         submission: Submission,
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<RunId, Failure> {
-        self.client = Some(client::Client::new(Signer::new(client), name, submission));
-        (self.finished, self.refused) = (None, None);
+        (self.client, self.finished, self.refused) = (None, None, None);
         self.resume(watch)?;
+        // What was sent before, under the same key, is folded first: numbers go up.
+        self.turn(watch)?;
+        self.client = Some(client::Client::new(Signer::new(client), name, submission));
         loop {
             self.turn(watch)?;
             if let Some(reject) = self.refused {
@@ -205,13 +225,15 @@ impl Embedded {
         }
     }
 
-    /// Takes the bids back, so that nothing is leased to workers that are gone.
-    pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
+    /// Takes the bids back, so that nothing is leased to workers that are gone. Returns the state
+    /// after the last slot.
+    pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         for index in 0..self.desks.len() {
             self.to_worker(index, worker::Input::Drain);
         }
-        self.turn(watch)
+        self.turn(watch)?;
+        Ok(self.state)
     }
 
     /// Shows every role the state that it starts from: leases and duties of before go on.

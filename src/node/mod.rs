@@ -1,10 +1,12 @@
 //! L3, wiring: joins roles to hands and to work. Decides nothing that a role or the fold decides,
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
+pub mod apply;
 pub mod boot;
 pub mod embedded;
 pub mod home;
 pub mod notice;
+pub mod pipeline;
 pub mod publish;
 pub mod sources;
 pub mod verify;

@@ -5,7 +5,7 @@ use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::table::survey_csv;
 use crate::domain::job::{Format, Pin};
-use crate::domain::manifest::{Manifest, Place};
+use crate::domain::manifest::{Diagnostic, Manifest};
 use std::path::{Path, PathBuf};
 
 /// A source as it is now.
@@ -17,25 +17,15 @@ pub struct Source {
     pub bytes: Vec<u8>,
 }
 
-/// Why a source cannot be pinned: for the author of the manifest, at this place of it.
-#[derive(Debug, Clone)]
-pub struct SourceFault {
-    /// Where the manifest names it.
-    pub place: Place,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// Reads and pins all sources of a manifest that lies in `base`; or says what is wrong with each.
-pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<SourceFault>> {
+/// Reads and pins all sources of a manifest that lies in `base`; or says what is wrong with each,
+/// at the place where the manifest names it.
+pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnostic>> {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for (name, source) in &manifest.sources {
         match read(name, &source.url, source.format, base) {
             Ok(read) => sources.push(read),
             Err((message, hint)) => {
-                faults.push(SourceFault { place: source.place, message, hint });
+                faults.push(Diagnostic { place: source.place, message, hint });
             }
         }
     }

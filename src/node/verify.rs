@@ -1,6 +1,8 @@
 //! Verifies a stored log from nothing but its genesis: every page, every signature, every hash of
 //! the Proof-of-History, and the fold itself. Believes nothing that the node did before.
 
+use super::boot;
+use super::home::Home;
 use crate::base::canon::{Canonical, Decode, Digest};
 use crate::base::limits::TICKS_PER_SLOT_MAX;
 use crate::base::time::Height;
@@ -10,7 +12,7 @@ use crate::domain::genesis::Genesis;
 use crate::domain::poh::{self, Segment};
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
-use crate::effects::store::StoreError;
+use crate::effects::store::{Store, StoreError};
 
 /// Slots that are held in memory at a time.
 const WINDOW: usize = 1_024;
@@ -35,6 +37,36 @@ pub struct LogFault {
     pub height: Height,
     /// What.
     pub what: String,
+}
+
+/// Verifies the log of a home, on so many threads. Damage is a verdict; an error is only what keeps
+/// anybody from looking: another process, the file system.
+pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
+    let opened = Store::open(&home.log()).and_then(|(store, _)| {
+        let genesis = store.get_own(boot::GENESIS)?;
+        Ok((store, genesis))
+    });
+    let (store, genesis) = match opened {
+        Ok(opened) => opened,
+        Err(StoreError::Corrupt { path, height, damage }) => {
+            let what = format!("{damage} in {}", path.display());
+            return Ok(damaged(height.unwrap_or_default(), what));
+        }
+        Err(error) => return Err(error),
+    };
+    let genesis = match genesis.map(|bytes| Genesis::from_bytes(&bytes)) {
+        Some(Ok(genesis)) => genesis,
+        Some(Err(error)) => return Ok(damaged(Height(0), format!("the genesis: {error}"))),
+        None => return Ok(damaged(Height(0), "there is no genesis".into())),
+    };
+    match genesis.check() {
+        Ok(()) => Ok(verify(&genesis, store.iter(), threads)),
+        Err(error) => Ok(damaged(Height(0), format!("the genesis: {error}"))),
+    }
+}
+
+fn damaged(height: Height, what: String) -> LogVerdict {
+    LogVerdict { first_fault: Some(LogFault { height, what }), ..LogVerdict::default() }
 }
 
 /// Verifies the slots that follow a genesis, on so many threads.

@@ -9,13 +9,26 @@ use crate::domain::receipt::{Claim, Outcome};
 use crate::domain::state::{Assignment, Duty, Task, TaskInput};
 use crate::domain::verdict::{Finding, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
+use std::sync::Arc;
 use tokio::runtime::Handle;
+
+/// Changes what a worker has computed before it claims it: see [`Bench::dishonest`].
+pub type Tamper = Arc<dyn Fn(&Task, &mut compute::Done) + Send + Sync>;
 
 /// What computes: the artifact store, reached from a thread that may block.
 #[derive(Clone)]
 pub struct Bench {
-    artifacts: Artifacts,
+    artifacts: Arc<Artifacts>,
     runtime: Handle,
+    tamper: Option<Tamper>,
+}
+
+/// What re-executing a segment gave.
+enum Replay {
+    /// Everything that the receipt claims about it.
+    AsClaimed,
+    /// Something else: the first digest that differs, if it is one that does.
+    Differs(Option<Digest>),
 }
 
 /// Why a receipt was not found to be true.
@@ -29,8 +42,15 @@ enum Doubt {
 impl Bench {
     /// A bench over a store. Its methods block: call them outside the runtime.
     #[must_use]
-    pub fn new(artifacts: Artifacts, runtime: Handle) -> Self {
-        Self { artifacts, runtime }
+    pub fn new(artifacts: Arc<Artifacts>, runtime: Handle) -> Self {
+        Self { artifacts, runtime, tamper: None }
+    }
+
+    /// The bench of a worker that lies: drills and tests show with it that lying does not pay.
+    /// Its checks stay honest: only what it claims to have computed is tampered with.
+    #[must_use]
+    pub fn dishonest(self, tamper: Tamper) -> Self {
+        Self { tamper: Some(tamper), ..self }
     }
 
     /// Computes an assignment. A fault is an outcome; an error of the host is none at all.
@@ -46,7 +66,10 @@ impl Bench {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
             match compute::job::run(&task.spec, &inputs, progress) {
-                Ok(done) => {
+                Ok(mut done) => {
+                    if let Some(tamper) = &self.tamper {
+                        tamper(task, &mut done);
+                    }
                     claims.push(self.claim(task.job, &done)?);
                     earlier.push(done.outputs);
                 }
@@ -126,19 +149,20 @@ impl Bench {
             }
         }
         for segment in &duty.segments {
-            if let Some(honest) = self.replay(duty, *segment)? {
-                return Ok(Some((*segment, Some(honest))));
+            if let Replay::Differs(honest) = self.replay(duty, *segment)? {
+                return Ok(Some((*segment, honest)));
             }
         }
         Ok(None)
     }
 
-    /// Re-executes a segment; what it honestly gives if that is not what is claimed.
-    fn replay(&self, duty: &Duty, segment: Segment) -> Result<Option<Digest>, Doubt> {
-        let Some(task) = duty.assignment.tasks.iter().find(|task| task.job == segment.job) else {
-            return Ok(None);
+    /// Re-executes a segment and compares what it gives with what is claimed: the state before
+    /// and after it and, for the last one, outputs and metrics.
+    fn replay(&self, duty: &Duty, segment: Segment) -> Result<Replay, Doubt> {
+        let task = duty.assignment.tasks.iter().find(|task| task.job == segment.job);
+        let (Some(task), Some(claim)) = (task, duty.claim(segment.job)) else {
+            return Ok(Replay::Differs(None)); // the fold draws from what the receipt claims
         };
-        let Some(claim) = duty.claim(segment.job) else { return Ok(None) };
         let mut inputs = Vec::new();
         for (name, from) in &task.inputs {
             let digest = match from {
@@ -160,15 +184,20 @@ impl Bench {
         let replayed =
             compute::job::replay(&task.spec, &inputs, segment.index, checkpoint.as_deref());
         let Ok(replayed) = replayed else {
-            return Ok(Some(Digest::default())); // it fails where the receipt says that it is done
+            return Ok(Replay::Differs(None)); // it fails where the receipt says that it is done
         };
-        let state = replayed.state.as_deref().map(Digest::of);
-        if let Some(state) = state.filter(|state| at(segment.index + 1) != Some(*state)) {
-            return Ok(Some(state));
+        let end = replayed.state.as_deref().map(Digest::of);
+        let states = [(replayed.begin, at(segment.index)), (end, at(segment.index + 1))];
+        if let Some((honest, _)) = states.iter().find(|(honest, claimed)| honest != claimed) {
+            return Ok(Replay::Differs(*honest));
         }
-        let outputs = replayed.outputs.unwrap_or_default();
-        let honest = outputs.iter().map(|named| Digest::of(&named.bytes));
-        Ok(honest.zip(&claim.outputs).find(|(honest, claimed)| honest != *claimed).map(|(h, _)| h))
+        let Some((outputs, metrics)) = replayed.outputs else { return Ok(Replay::AsClaimed) };
+        let mut honest = outputs.iter().map(|named| Digest::of(&named.bytes)).zip(&claim.outputs);
+        match honest.find(|(honest, claimed)| honest != *claimed) {
+            Some((honest, _)) => Ok(Replay::Differs(Some(honest))),
+            None if metrics != claim.metrics => Ok(Replay::Differs(None)),
+            None => Ok(Replay::AsClaimed),
+        }
     }
 
     /// Runs the jobs up to the one that is said to fail, and compares the failures.
@@ -198,7 +227,12 @@ impl Bench {
 
 /// A missing or damaged artifact is the worker's fault; anything else is ours.
 fn doubt(error: ArtifactError, segment: Segment) -> Doubt {
-    if error.is_content() { Doubt::Withheld(segment) } else { Doubt::Host(error) }
+    match error {
+        ArtifactError::Missing { .. }
+        | ArtifactError::Damaged { .. }
+        | ArtifactError::TooLarge { .. } => Doubt::Withheld(segment),
+        host => Doubt::Host(host),
+    }
 }
 
 fn failed(job: JobId, fault: &Fault) -> Outcome {

@@ -1,6 +1,7 @@
 //! Golden files: what the system says is compared with what was agreed, byte by byte.
 //! `OHC_BLESS=1 cargo test --test golden` rewrites them; the diff of the commit is the review.
 
+mod digests;
 mod manifest;
 
 use std::path::{Path, PathBuf};

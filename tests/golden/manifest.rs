@@ -1,4 +1,5 @@
 //! What is said about broken manifests, what the sound ones expand to, and the schema for editors.
+//! Never runs a job: a plan is compared as text.
 
 use super::{check, names, read};
 use ohc::base::canon::Digest;

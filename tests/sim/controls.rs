@@ -19,7 +19,8 @@ fn world(seed: u64, weather: Weather) -> World {
     let manifest = fan("fan", SPEC, 1, 4);
     let submission = submission(manifest, Vec::new(), ohc(50));
     let wants = vec![Want { name: "fan".to_owned(), submission }];
-    let workers = vec![(Nature::Silent, 1), (Nature::Honest, 600_000), (Nature::Honest, 700_000)];
+    let workers =
+        vec![(Nature::Silent, 550_000), (Nature::Honest, 600_000), (Nature::Honest, 700_000)];
     World::new(seed, weather, Cast { workers, purse: ohc(100), wants, mischief: false })
 }
 

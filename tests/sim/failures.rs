@@ -84,7 +84,7 @@ fn a_run_that_stands_still_offers_nothing_again() {
     fold.send(WORKER, Command::Withdraw);
     // Nobody takes the first block again: the run pauses while the second is still judged.
     fold.judge(0, &receipts[0], OBJECTION);
-    for _ in 0..6 {
+    for _ in 0..8 {
         fold.slot(50, &[]);
     }
     assert_eq!(fold.status(1), Status::Paused(Pause::NoBids));

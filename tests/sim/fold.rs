@@ -322,7 +322,8 @@ fn an_objection_that_more_than_two_thirds_share_slashes_the_worker() {
     // Barred: its next bid does not get the block again.
     let events = fold.bid(WORKER, 500_000);
     assert!(!events.iter().any(|event| matches!(event, Event::Leased { .. })));
-    let events = fold.bid(Who::Worker(1), 500_000);
+    fold.bid(Who::Worker(1), 500_000);
+    let events = fold.slot(100, &[]);
     let leased = |e: &Event| matches!(e, Event::Leased { lease, .. } if lease.attempt == 2);
     assert!(events.iter().any(leased), "{events:?}");
 }

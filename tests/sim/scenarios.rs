@@ -224,7 +224,8 @@ fn one(natures: &[Nature], name: &str, manifest: String, weather: Weather) -> Wo
     let ask = |n: u64| 600_000 + 10_000 * n;
     let workers = (0u64..).zip(natures).map(|(n, nature)| match nature {
         Nature::Honest => (Nature::Honest, ask(n)),
-        villain => (*villain, 100_000),
+        // Cheap enough to win at first, not so cheap that a bad record does not matter.
+        villain => (*villain, 550_000),
     });
     let pins = vec![pin("flowers")];
     let want = Want { name: name.to_owned(), submission: submission(manifest, pins, ohc(50)) };

@@ -1,3 +1,6 @@
+//! Laws of tables: what is read is what was written, and what is not a table is refused by line.
+//! Never tests a format's crate: only what follows from it for the bytes of a table.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -238,13 +241,13 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_the_decoder(bytes: Vec<u8>) {
+    fn r13_no_bytes_panic_the_decoder(bytes: Vec<u8>) {
         let _ = Table::from_bytes(&bytes);
         let _ = Table::from_bytes(&[MAGIC, &bytes].concat());
     }
 
     #[test]
-    fn no_bytes_panic_the_reader_and_a_survey_always_agrees(
+    fn r13_no_bytes_panic_the_reader_and_a_survey_always_agrees(
         bytes in "([,\"\r\n a1\u{feff}]|1,|a,b\n){0,24}",
     ) {
         let survey = survey_csv(bytes.as_bytes());
@@ -253,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn no_random_bytes_panic_the_reader(bytes: Vec<u8>) {
+    fn r13_no_random_bytes_panic_the_reader(bytes: Vec<u8>) {
         prop_assert_eq!(survey_csv(&bytes).is_ok(), Table::from_csv(&bytes).is_ok());
     }
 

@@ -1,9 +1,10 @@
 //! Structure: walks a tree of nodes along the grammar and reports everything that does not fit.
 //! Never knows what a name refers to, nor what a stage means.
 
-use super::diagnostic::{Faults, Place, list, suggest};
+use super::diagnostic::{Faults, Place, is_steering, list, suggest};
 use super::expression::is_expression;
-use super::grammar::{Field, KIND_NAMES, Need, Object, Range, Type, stage_kind};
+use super::form::{Field, Need, Object, Range, Type};
+use super::grammar::{KIND_NAMES, stage_kind};
 use super::node::{Kind, Node};
 use super::quantity::{decimal, duration_ms, is_dns_label, is_identifier, is_label_value};
 use crate::base::amount::Ohc;
@@ -212,6 +213,10 @@ impl Walk<'_> {
     fn text(&mut self, max: usize, site: Site<'_>) {
         let Site { node, what, .. } = site;
         match node.text() {
+            Some(text) if text.chars().any(is_steering) => {
+                self.faults
+                    .add(place_of(site), format!("{what} has characters that cannot be seen"));
+            }
             Some(text) if (1..=max).contains(&text.len()) => {}
             Some(_) => {
                 self.faults.add(place_of(site), format!("{what} must have 1 to {max} bytes"));

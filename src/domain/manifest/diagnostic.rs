@@ -8,6 +8,8 @@ use std::fmt;
 pub const FAULTS_MAX: usize = 200;
 /// Words longer than this get no `did you mean`: the distance costs the product of the lengths.
 const WORD_CHARS_MAX: usize = 64;
+/// Words that one is compared with: who has more names is helped by the first.
+const KNOWN_MAX: usize = 512;
 
 /// A place in the text of a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -33,6 +35,22 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// A fault; texts from outside that it quotes cannot move a cursor or turn a line around.
+    pub(in crate::domain) fn new(place: Place, message: &str, hint: Option<String>) -> Self {
+        Self { place, message: printable(message), hint: hint.map(|hint| printable(&hint)) }
+    }
+}
+
+/// Whether a character steers a terminal instead of showing something (control, bidirectional).
+pub(super) fn is_steering(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_steering(c) { '\u{fffd}' } else { c }).collect()
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.place.line, self.place.column, self.message)?;
@@ -50,7 +68,7 @@ pub(crate) struct Faults(BTreeSet<Diagnostic>);
 impl Faults {
     /// Adds a fault without advice.
     pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
-        self.push(Diagnostic { place, message: message.into(), hint: None });
+        self.advise(place, message, None);
     }
 
     /// Adds a fault with advice.
@@ -60,7 +78,7 @@ impl Faults {
         message: impl Into<String>,
         hint: impl Into<Option<String>>,
     ) {
-        self.push(Diagnostic { place, message: message.into(), hint: hint.into() });
+        self.push(Diagnostic::new(place, &message.into(), hint.into()));
     }
 
     /// Adds a fault that is already made.
@@ -118,10 +136,13 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     if word.chars().count() > WORD_CHARS_MAX {
         return None;
     }
-    let limit = word.chars().count() / 3 + 1;
+    let length = word.chars().count();
+    let limit = length / 3 + 1;
     known
         .into_iter()
-        .filter(|other| other.chars().count() <= WORD_CHARS_MAX)
+        .take(KNOWN_MAX)
+        // Words whose lengths differ by more than the limit are at least that far apart.
+        .filter(|other| other.chars().take(length + limit + 1).count().abs_diff(length) <= limit)
         .map(|other| (distance(word, other), other))
         .filter(|(distance, other)| *distance <= limit && *distance < other.chars().count())
         .min_by_key(|(distance, _)| *distance)
@@ -161,6 +182,13 @@ mod tests {
         check("colour", &["epochs", "seed"], None);
         check("x", &["y"], None);
         check(&"a".repeat(100_000), &["a"], None);
+    }
+
+    #[test]
+    fn quoted_texts_cannot_steer_a_terminal() {
+        let fault = Diagnostic::new(Place::default(), "a\u{1b}[31mb\u{202e}c", Some("\n".into()));
+        assert_eq!(fault.message, "a\u{fffd}[31mb\u{fffd}c");
+        assert_eq!(fault.hint.as_deref(), Some("\u{fffd}"));
     }
 
     #[test]

@@ -34,13 +34,13 @@ pub(super) fn is_expression(text: &str) -> bool {
     text.contains(OPEN)
 }
 
-/// Whether any scalar below has an expression in it.
-pub(super) fn has_expression(node: &Node) -> bool {
+/// How many expressions there are in the scalars below.
+pub(super) fn count(node: &Node) -> usize {
     match &node.kind {
-        Kind::Text(text) => is_expression(text),
-        Kind::Seq(items) => items.iter().any(has_expression),
-        Kind::Map(entries) => entries.iter().any(|(_, node)| has_expression(node)),
-        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Fault => false,
+        Kind::Text(text) => text.matches(OPEN).count(),
+        Kind::Seq(items) => items.iter().map(count).sum(),
+        Kind::Map(entries) => entries.iter().map(|(_, node)| count(node)).sum(),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Fault => 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The part of the grammar that is about stage kinds: the settings, inputs and outputs of each.
 //! Never says how a kind is computed; `read` turns its settings into a job's spec.
 
-use super::grammar::{
+use super::form::{
     Field, Good, Need, Object, Port, Range, StageKind, Type, default, integer, optional, required,
 };
 

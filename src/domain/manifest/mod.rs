@@ -4,7 +4,7 @@
 //! The way of a manifest, one file per step:
 //!
 //! ```text
-//! text ─node→ tree ─params, expression→ tree of values ─check (along grammar)→ sound tree
+//! text ─node→ tree ─params, expression→ tree of values ─check (by grammar)→ sound tree
 //!      ─stage (matrix, read)→ drafts ─reference, cycle→ Manifest
 //! ```
 //!
@@ -14,6 +14,7 @@ mod check;
 mod cycle;
 mod diagnostic;
 mod expression;
+mod form;
 mod grammar;
 mod kind;
 mod matrix;
@@ -51,6 +52,8 @@ pub struct Manifest {
     pub sources: BTreeMap<String, Source>,
     /// The most that a run may cost; `None` leaves that to the caller.
     pub budget: Option<Ohc>,
+    /// The budget in the text; unknown where there is none.
+    pub budget_place: Place,
     /// What is done, by name; no stage waits for itself.
     pub stages: BTreeMap<String, Stage>,
     /// What is written to disk, by name.
@@ -134,6 +137,16 @@ pub struct Backoff {
     pub factor: u32,
     /// Milliseconds at the most.
     pub max_ms: u64,
+}
+
+impl Backoff {
+    /// How long to wait after so many attempts (at least 1): `initial · factor^(attempts − 1)`, at
+    /// most `max`, in milliseconds.
+    #[must_use]
+    pub fn wait_ms(&self, attempts: u32) -> u64 {
+        let factor = u64::from(self.factor).saturating_pow(attempts.saturating_sub(1));
+        self.initial_ms.saturating_mul(factor).min(self.max_ms)
+    }
 }
 
 /// An output that is written to disk.
@@ -242,9 +255,11 @@ fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> O
     cycle::find(&reference::waits(&edges), faults);
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
     let name = root.get("metadata")?.get("name")?.text()?.to_owned();
-    let budget = spec.get("budget").and_then(|budget| budget.get("total")?.text()?.parse().ok());
+    let total = spec.get("budget").and_then(|budget| budget.get("total"));
+    let budget = total.and_then(|total| total.text()?.parse().ok());
+    let budget_place = total.map(|total| total.place).unwrap_or_default();
     let stages = stages(drafts, edges, spec.get("defaults"))?;
-    Some(Manifest { name, sources, budget, stages, outputs, limits: limits? })
+    Some(Manifest { name, sources, budget, budget_place, stages, outputs, limits: limits? })
 }
 
 fn limits(spec: &Node) -> Option<Limits> {

@@ -174,21 +174,44 @@ fn syntax(text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let error = error.without_snippet();
     let place = error.location().map(|location| place(text, location)).unwrap_or_default();
     let place = Place { line: place.line.max(1), column: place.column.max(1), ..place };
-    let message = match error {
-        serde_yaml::Error::MultipleDocuments { .. } => "a manifest is one document".to_owned(),
-        serde_yaml::Error::AliasReplayLimitExceeded { .. } => {
-            format!("aliases unfold to more than {MANIFEST_NODES_MAX} nodes")
-        }
-        other => other.to_string(),
-    };
-    // The crate appends the place, which a diagnostic has already.
-    let message = message.split(" at line ").next().unwrap_or(&message);
-    let message = message.lines().next().unwrap_or(message).trim_end_matches([':', ' ']);
+    let message = reason(error);
     let at = usize::try_from(place.line).unwrap_or(1).saturating_sub(1);
     let near = text.lines().skip(at.saturating_sub(1)).take(2).any(|line| line.contains("${{"));
     let hint =
         near.then(|| "inside { } or [ ] an expression needs quotes: \"${{ … }}\"".to_owned());
-    Diagnostic { place, message: message.to_owned(), hint }
+    Diagnostic::new(place, &message, hint)
+}
+
+/// What is wrong, in the words of a manifest where the crate speaks of itself.
+fn reason(error: &serde_yaml::Error) -> String {
+    use serde_yaml::Error;
+    use serde_yaml::budget::BudgetBreach;
+    match error {
+        Error::AliasError { error, .. } => reason(error.without_snippet()),
+        Error::MultipleDocuments { .. } => "a manifest is one document".to_owned(),
+        Error::NullIntoString { .. } => "a key cannot be empty".to_owned(),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
+            format!("a manifest has at most {MANIFEST_NODES_MAX} nodes")
+        }
+        Error::Budget { .. } => {
+            format!("a manifest has at most {MANIFEST_ALIASES_MAX} anchors, aliases and merge keys")
+        }
+        Error::AliasReplayLimitExceeded { .. } => {
+            format!("aliases unfold to more than {MANIFEST_NODES_MAX} nodes")
+        }
+        other => {
+            let message = other.to_string();
+            // The crate appends the place, which a diagnostic has already.
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            let message = message.lines().next().unwrap_or(message).trim_end_matches([':', ' ']);
+            if message == "recursion limit exceeded" { too_deep() } else { message.to_owned() }
+        }
+    }
+}
+
+fn too_deep() -> String {
+    format!("a manifest nests at most {MANIFEST_DEPTH_MAX} deep")
 }
 
 fn place(text: &str, location: Location) -> Place {

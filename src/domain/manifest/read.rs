@@ -1,7 +1,8 @@
 //! Reading: from nodes that fit the grammar to typed values, with every default in its place.
 //! Never reports a fault: whatever it is given has been checked, and `None` means that it had not.
 
-use super::grammar::{ATTEMPTS, AUDIT_RATE_PPM, BACKOFF, PPM, StageKind, TIMEOUT_MS};
+use super::form::StageKind;
+use super::grammar::{ATTEMPTS, AUDIT_RATE_PPM, BACKOFF, PPM, TIMEOUT_MS};
 use super::kind::SHARE_PLACES;
 use super::node::Node;
 use super::quantity::{decimal, duration_ms};

@@ -4,7 +4,7 @@
 use super::check::cut;
 use super::cycle::Waits;
 use super::diagnostic::{Faults, Place, suggest};
-use super::grammar::{Good, Port};
+use super::form::{Good, Port};
 use super::node::{Key, Kind, Node};
 use super::stage::Draft;
 use super::{InputRef, Publish};
@@ -48,6 +48,9 @@ fn parse(text: &str) -> Option<Written<'_>> {
 
 /// The edges of a stage; what does not resolve is reported and left out.
 pub(super) fn edges(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -> Edges {
+    if faults.is_full() {
+        return Edges { inputs: Vec::new(), needs: Vec::new() };
+    }
     let given = draft.node.get("inputs");
     let entries = given.map(Node::entries).unwrap_or_default();
     let ports = draft.kind.and_then(|kind| kind.inputs);

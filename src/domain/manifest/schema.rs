@@ -2,7 +2,8 @@
 //! Never decides anything: it is printed from the same table that manifests are checked against.
 
 use super::diagnostic::Faults;
-use super::grammar::{Field, KINDS, MANIFEST, Need, Object, Range, StageKind, Type};
+use super::form::{Field, Need, Object, Range, StageKind, Type};
+use super::grammar::{KINDS, MANIFEST, PARAM, STAGE};
 use super::node::{self, Key, Kind, Node};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -124,9 +125,12 @@ fn define(object_: &'static Object, name: &str, definitions: &mut Definitions) -
 fn object(object: &'static Object, definitions: &mut Definitions) -> Fields {
     let required = object.fields.iter().filter(|field| matches!(field.need, Need::Required));
     let required: Vec<&str> = required.map(|field| field.name).collect();
+    // The envelope and the parameters are read before any expression is.
+    let is_literal = [&MANIFEST, &PARAM].iter().any(|literal| std::ptr::eq(object, *literal));
     let each = object.fields.iter();
     let properties =
-        each.map(|field| (field.name.to_owned(), self::field(field, definitions))).collect();
+        each.map(|field| (field.name.to_owned(), self::field(field, is_literal, definitions)));
+    let properties = properties.collect();
     let mut fields = vec![
         ("description", Json::text(object.doc)),
         ("type", Json::text("object")),
@@ -136,13 +140,13 @@ fn object(object: &'static Object, definitions: &mut Definitions) -> Fields {
         fields.push(("required", Json::words(&required)));
     }
     fields.push(("properties", Json::Object(properties)));
-    if std::ptr::eq(object, &super::grammar::STAGE) {
+    if std::ptr::eq(object, &STAGE) {
         fields.push(("allOf", Json::List(KINDS.iter().map(|kind| by_kind(kind)).collect())));
     }
     fields
 }
 
-fn field(field: &'static Field, definitions: &mut Definitions) -> Json {
+fn field(field: &'static Field, is_literal: bool, definitions: &mut Definitions) -> Json {
     let doc = match field.need {
         Need::Default(value) => format!("{} Default: {value}.", field.doc),
         Need::Required | Need::Optional => field.doc.to_owned(),
@@ -152,7 +156,11 @@ fn field(field: &'static Field, definitions: &mut Definitions) -> Json {
         fields.push(("examples", Json::List(vec![example(field.example)])));
     }
     // Draft-07 ignores what stands beside `$ref`: the description needs an `allOf` between.
-    match ty(&field.ty, definitions) {
+    let ty = match &field.ty {
+        Type::Word(words) if is_literal => word(words),
+        other => self::ty(other, definitions),
+    };
+    match ty {
         Json::Object(inner) if inner.iter().any(|(key, _)| key == "$ref") => {
             fields.push(("allOf", Json::List(vec![Json::Object(inner)])));
             Json::object(fields)

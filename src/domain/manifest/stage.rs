@@ -3,8 +3,9 @@
 
 use super::check::{self, Stage as Walk};
 use super::diagnostic::{Faults, Place};
-use super::expression::{Matrix, Scope, has_expression, substitute};
-use super::grammar::{Good, StageKind, stage_kind};
+use super::expression::{self, Matrix, Scope, substitute};
+use super::form::{Good, StageKind};
+use super::grammar::stage_kind;
 use super::matrix::{self, Cell};
 use super::node::{Key, Kind, Node};
 use super::{Instance, Source, read};
@@ -12,6 +13,11 @@ use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::job::Format;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Expressions that are evaluated for all instances of one stage: a short text must not buy more.
+const EVALUATIONS_MAX: usize = 1_000_000;
+/// Instances at fault that are looked at: a matrix of wrong values has mostly the same faults.
+const FAULTY_MAX: usize = 256;
 
 /// What all stages of a manifest share while they are read.
 pub(super) struct Common<'a> {
@@ -108,7 +114,14 @@ fn instances(
     let (at, with) = given.map_or((key.place, &empty), |(key, with)| (key.place, with));
     let format = source_format(stage, common.sources);
     let mut own = Faults::default();
-    let varies = has_expression(with);
+    let count = expression::count(with);
+    let varies = count > 0;
+    if count.saturating_mul(cells.len()) > EVALUATIONS_MAX {
+        let message = format!("{count} expressions in each of {} instances", cells.len());
+        let hint = format!("a stage has at most {EVALUATIONS_MAX} in all its instances");
+        faults.advise(at, message, hint);
+        return None;
+    }
     if varies {
         // Axes that do not exist are told apart from values that do not fit.
         let axes = matrix::axes(stage);
@@ -117,8 +130,9 @@ fn instances(
     }
     let mut instances = Vec::with_capacity(cells.len());
     let mut shared = None;
+    let mut faulty = 0;
     for cell in cells {
-        if own.is_full() {
+        if own.is_full() || faulty >= FAULTY_MAX {
             break;
         }
         let spec = match (&shared, varies) {
@@ -132,9 +146,8 @@ fn instances(
             }
         };
         let Some(spec) = spec else {
-            if !varies {
-                break;
-            }
+            // Without expressions all instances have the same faults.
+            faulty = if varies { faulty + 1 } else { FAULTY_MAX };
             continue;
         };
         if !varies && shared.is_none() {

@@ -92,36 +92,37 @@ impl State {
         }
         let block = lease.id.block;
         let attempts_max = self.attempts_max(&lease.offer.todo, block.run);
-        let Some(run) = self.runs.get_mut(&block.run) else { return };
-        let spent = run.block(block.index).is_none_or(|block| block.attempts >= attempts_max);
-        match run.status {
-            Status::Running | Status::Paused(_) if spent => {
-                self.take_back(block, Phase::Void);
-                self.drain(block.run, Ending::Exhausted { block });
+        let since = self.now().after(self.backoff_ticks(lease));
+        match self.runs.get(&block.run).map(|run| run.status.clone()) {
+            Some(Status::Running) if lease.id.attempt < attempts_max => {
+                let offer = Offered { since, ..lease.offer.clone() };
+                let (attempt, reserve) = (lease.id.attempt + 1, offer.reserve);
+                self.put_offer(block, offer);
+                self.offers.insert(block);
+                events.push(Event::Offered { block, attempt, reserve });
             }
-            Status::Running => self.offer_again(lease, events),
-            Status::Paused(_) => {
-                run.ready.insert(block.index);
+            Some(Status::Paused(_)) => {
                 self.take_back(block, Phase::Waiting);
+                if let Some(run) = self.runs.get_mut(&block.run) {
+                    run.ready.insert(block.index);
+                }
             }
-            Status::Draining(_) | Status::Ended { .. } => {
+            status => {
                 self.take_back(block, Phase::Void);
                 self.touched.insert(block.run);
+                if status == Some(Status::Running) {
+                    self.drain(block.run, Ending::Exhausted { block });
+                }
             }
         }
     }
 
-    /// The reward of the attempt before is still pending: the offer has the same terms.
-    fn offer_again(&mut self, lease: &Lease, events: &mut Vec<Event>) {
-        let (block, now) = (lease.id.block, self.now());
-        let offer = Offered { since: now, ..lease.offer.clone() };
-        let (attempt, reserve) = (lease.id.attempt + 1, offer.reserve);
-        if let Some(state) = self.block_mut(block) {
-            state.phase = Phase::Offered(offer);
-        }
-        self.offers.insert(block);
-        self.reprices.insert((now.after(self.params.reprice_ticks), block));
-        events.push(Event::Offered { block, attempt, reserve });
+    /// How long its block waits for the next attempt.
+    fn backoff_ticks(&self, lease: &Lease) -> u64 {
+        let run = self.runs.get(&lease.id.block.run);
+        let of = |id: &JobId| Some(run?.plan.job(*id)?.backoff.wait_ms(lease.id.attempt));
+        let ms = lease.offer.todo.iter().filter_map(of).max().unwrap_or(0);
+        ticks_of(ms, self.params.ticks_per_second)
     }
 
     fn attempts_max(&self, jobs: &[JobId], run: RunId) -> u32 {

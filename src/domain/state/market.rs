@@ -71,7 +71,8 @@ impl State {
         }
     }
 
-    fn put_offer(&mut self, block: BlockId, offer: Offered) {
+    /// Puts a block's offer in place of whatever phase it was in.
+    pub(super) fn put_offer(&mut self, block: BlockId, offer: Offered) {
         self.reprices.insert((offer.since.after(self.params.reprice_ticks), block));
         if let Some(state) = self.block_mut(block) {
             state.phase = Phase::Offered(offer);
@@ -109,6 +110,9 @@ impl State {
     fn as_offer(&self, block: BlockId) -> Option<Offer> {
         let state = self.runs.get(&block.run)?.block(block.index)?;
         let Phase::Offered(offer) = &state.phase else { return None };
+        if offer.since > self.now() {
+            return None; // it waits after a failed attempt
+        }
         let (work, reserve) = (offer.work, offer.reserve);
         Some(Offer { block, work, reserve, barred: state.barred.clone() })
     }

@@ -28,7 +28,7 @@ impl State {
         if nonce <= self.nonce(&author) {
             return Err(Reject::Replayed);
         }
-        if !self.ledger.has_account(&author) {
+        if !self.ledger.knows(&author) {
             return Err(Reject::Short);
         }
         self.nonces.insert(author, nonce);

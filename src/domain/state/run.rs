@@ -129,7 +129,7 @@ pub struct Offered {
     pub reserve: Ohc,
     /// What the validators get.
     pub gas: Ohc,
-    /// Since when it has this reserve.
+    /// Since when it has this reserve; after a failed attempt, when it may be leased again.
     pub since: Tick,
     /// How often it was raised.
     pub reprices: u32,

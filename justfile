@@ -1,0 +1,79 @@
+# The verbs of the project. What matters in CI is `tests/run`, which needs no `just`.
+
+# Prints this list.
+default:
+    @just --list
+
+# Formats the sources.
+fmt:
+    cargo fmt
+
+# Every lint, for every set of features.
+lint:
+    cargo fmt --check
+    cargo clippy --locked --no-default-features --all-targets -- -D warnings
+    cargo clippy --locked --no-default-features --features train --all-targets -- -D warnings
+    cargo clippy --locked --all-targets -- -D warnings
+
+# base, domain and role alone: seconds.
+pure:
+    cargo test --locked --no-default-features
+
+# The same and compute, still without IO.
+compute:
+    cargo test --locked --no-default-features --features train
+
+# Everything.
+test:
+    cargo test --locked
+
+# The simulator: all its seeds, or one of them again.
+sim seed="":
+    {{ if seed != "" { "SEED=" + seed } else { "" } }} cargo test --locked --no-default-features --test sim
+
+# Compares what the system says with what was agreed.
+golden:
+    cargo test --locked --test golden
+
+# Rewrites the golden files; the diff is the review.
+bless:
+    OHC_BLESS=1 cargo test --locked --test golden
+
+# Rewrites the JSON Schemas.
+schemas:
+    OHC_BLESS=1 cargo test --locked --no-default-features --test golden schema
+
+# A number of docs/benchmarks.md on this machine, such as `just bench settle`.
+bench name *args:
+    cargo run --locked --release -- bench {{ name }} {{ args }}
+
+# Seconds of an apply in an empty home, and of the next one.
+bench-apply:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release
+    ohc="${CARGO_TARGET_DIR:-target}/release/ohc"
+    home="$(mktemp -d)"
+    trap 'rm -rf "$home"' EXIT
+    time "$ohc" apply manifests/iris.yaml --home "$home" -o json | tail -n 1
+    time "$ohc" apply manifests/iris.yaml --home "$home" -o json | tail -n 1
+
+# Seconds that the program takes to say what it can do.
+bench-help:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release
+    time "${CARGO_TARGET_DIR:-target}/release/ohc" --help > /dev/null
+
+# Trains the quickstart, then shows that nothing is left to do.
+demo:
+    cargo run --locked --release -- apply manifests/iris.yaml
+    cargo run --locked --release -- apply manifests/iris.yaml
+
+# The documentation of the code.
+doc:
+    cargo doc --locked --no-deps --document-private-items
+
+# What CI runs.
+ci:
+    tests/run

@@ -1,0 +1,332 @@
+//! `ohc apply`: runs a pipeline and follows it to settlement; what has not changed runs nothing.
+
+use super::Context;
+use super::args::{self, Format};
+use super::exit::{Exit, Stop};
+use super::home::{self, cores};
+use super::names::Names;
+use super::plan::{self, prepare, stop};
+use super::report::bill::Bill;
+use super::report::live::{Mode, Watcher};
+use super::report::{self, Screen, json, prose};
+use crate::base::amount::Ohc;
+use crate::base::ids::JobId;
+use crate::domain::event::{Ending, Pause};
+use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::manifest::Diagnostic;
+use crate::domain::state::run::{Known, Run, Status};
+use crate::effects::clock::Clock;
+use crate::node::apply::{ApplyError, Finished, Site};
+use crate::node::embedded::{Failure, Interrupt};
+use crate::node::pipeline::Pipeline;
+use crate::node::publish::Published;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use tokio::runtime::Runtime;
+
+pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, Stop> {
+    let clock = Clock::start();
+    let is_json = args.output == Format::Json;
+    let applied = try_apply(args, clock, context);
+    match applied {
+        Err(stop) if is_json && !matches!(stop, Stop::Said(_) | Stop::Pipe) => {
+            let (run, status) = (None, "failed");
+            let (bill, outputs, metrics) = (&Bill::default(), &[][..], json!({}));
+            let (seconds, error) = (clock.seconds(), report::error_json(&stop));
+            let result = json::Result { run, status, bill, outputs, metrics, seconds, error };
+            context.screen.json(&json::result(&result))?;
+            context.screen.complain(&stop, false)?;
+            Err(Stop::Said(stop.exit()))
+        }
+        other => other,
+    }
+}
+
+fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<Exit, Stop> {
+    let pipeline = prepare(&args.manifest, args.params.params)?;
+    let home = home::beside(context, &args.manifest);
+    let workers = args.workers.map_or_else(cores, usize::from);
+    if args.dry_run && !home.exists() {
+        let forecast = plan::forecast(home, &pipeline)?;
+        plan::show(&pipeline, &forecast, args.output, context)?;
+        return Ok(Exit::Done);
+    }
+    let site = Site::open(home, workers).map_err(|error| stop(&error))?;
+    report_recovery(&site);
+    let forecast = site.forecast(&pipeline).map_err(|error| stop(&error))?;
+    if args.dry_run {
+        plan::show(&pipeline, &forecast, args.output, context)?;
+        return Ok(Exit::Done);
+    }
+    let base = home::folder(&args.manifest);
+    // An open run holds money in escrow: it must be ended even if all its results are known.
+    if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
+        return unchanged(&site, &pipeline, &forecast, base, (args.output, clock), context);
+    }
+    let budget = site.budget(&pipeline, &forecast, args.budget);
+    let budget = budget.map_err(|error| unpaid(&error, args.budget, &args.manifest, &pipeline))?;
+    show_plan(&pipeline, &forecast, budget, args.output, &mut context.screen)?;
+    let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
+    if !has_cap && !confirm(budget)? {
+        return Err(Stop::Said(Exit::Cancelled));
+    }
+    let show = Show { output: args.output, clock, base };
+    run(site, &pipeline, &forecast, budget, &show, context)
+}
+
+/// How and where a run is reported.
+struct Show<'a> {
+    output: Format,
+    clock: Clock,
+    base: &'a Path,
+}
+
+fn report_recovery(site: &Site) {
+    if let Some(cut) = &site.booted().recovery.cut {
+        // The run goes on whether or not anybody reads this.
+        let _ = writeln!(
+            io::stderr(),
+            "note: a crash interrupted the last write; {} unfinished bytes were cut off {}",
+            cut.bytes,
+            cut.path.display()
+        );
+    }
+}
+
+/// Asks whether an amount may be spent that nobody has set; where nobody can answer, the
+/// command itself is the answer.
+fn confirm(budget: Ohc) -> Result<bool, Stop> {
+    let mut err = io::stderr();
+    if !(io::stdin().is_terminal() && err.is_terminal()) {
+        return Ok(true);
+    }
+    write!(err, "No budget is set. Spend up to {budget} OhC? [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A budget that is too small is a fault of the manifest if it is the manifest's.
+fn unpaid(error: &ApplyError, asked: Option<Ohc>, path: &Path, pipeline: &Pipeline) -> Stop {
+    match (stop(error), pipeline.manifest.budget) {
+        (Stop::Error { exit: Exit::Unpaid, message, hint }, Some(_)) if asked.is_none() => {
+            let place = pipeline.manifest.budget_place;
+            let fault = Diagnostic { place, message, hint };
+            plan::wrong(path, pipeline.text.clone(), vec![fault], Exit::Unpaid)
+        }
+        (stop, _) => stop,
+    }
+}
+
+fn show_plan(
+    pipeline: &Pipeline,
+    forecast: &Forecast,
+    budget: Ohc,
+    output: Format,
+    screen: &mut Screen,
+) -> Result<(), Stop> {
+    let (name, plan) = (&pipeline.manifest.name, &pipeline.plan);
+    match output {
+        Format::Json => screen.json(&json::object(
+            "ApplyStream",
+            json!({"pipeline": name, "jobs": plan.dag.jobs.len(), "blocks": plan.blocks.len(),
+                "budget": json::ohc(budget)}),
+        ))?,
+        Format::Text => {
+            let paint = screen.paint;
+            screen.text(prose::plan_summary(name, plan, forecast, paint))?;
+        }
+    }
+    Ok(screen.flush()?)
+}
+
+/// Nothing runs and nothing is spent; outputs that are gone are written again.
+fn unchanged(
+    site: &Site,
+    pipeline: &Pipeline,
+    forecast: &Forecast,
+    base: &Path,
+    (output, clock): (Format, Clock),
+    context: &mut Context,
+) -> Result<Exit, Stop> {
+    let outputs = site.publish(pipeline, forecast, base).map_err(|error| stop(&error))?;
+    let screen = &mut context.screen;
+    let blocks_cached = pipeline.plan.blocks.len();
+    let bill = Bill { blocks_cached, ..Bill::default() };
+    let known = |job: JobId| match forecast.fates.get(job.index()) {
+        Some(Fate::Cached(known)) => Some(known),
+        _ => None,
+    };
+    let metrics = metrics(pipeline, &known);
+    match output {
+        Format::Text => {
+            let unchanged = screen.paint.green("unchanged");
+            let name = &pipeline.manifest.name;
+            screen.line(format!("{name}: {unchanged}, nothing was run and nothing spent"))?;
+            show_outputs(&outputs, screen)?;
+        }
+        Format::Json => {
+            let run = site.last_run(pipeline).map(|run| run.id.to_string());
+            let (status, outputs, seconds) = ("unchanged", outputs.as_slice(), clock.seconds());
+            let (bill, error) = (&bill, None);
+            show_plan(pipeline, forecast, Ohc::ZERO, output, screen)?;
+            let result = json::Result { run, status, bill, outputs, metrics, seconds, error };
+            screen.json(&json::result(&result))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn run(
+    site: Site,
+    pipeline: &Pipeline,
+    forecast: &Forecast,
+    budget: Ohc,
+    show: &Show<'_>,
+    context: &mut Context,
+) -> Result<Exit, Stop> {
+    let names = Names::new(site.names());
+    let quit = context.quit;
+    let screen = &mut context.screen;
+    let mode = match show.output {
+        Format::Json => Mode::Json,
+        Format::Text if screen.is_live => Mode::Live,
+        Format::Text => Mode::Plain,
+    };
+    let mut watcher = Watcher::new(screen, &names, &pipeline.plan, mode, show.clock);
+    let interruptible = |interrupt, runtime: &Runtime| on_ctrl_c(interrupt, runtime, quit);
+    let finished =
+        site.run(pipeline, forecast, budget, show.base, interruptible, &mut |happening| {
+            watcher.see(&happening);
+        });
+    let shown = watcher.finish();
+    match finished {
+        Ok(finished) => {
+            shown?;
+            conclude(pipeline, &finished, show, screen)
+        }
+        Err(ApplyError::Network(Failure::Interrupted)) => Err(Stop::Error {
+            exit: Exit::Interrupted,
+            message: "interrupted".into(),
+            hint: Some("the next apply goes on from the log: what is settled is kept".into()),
+        }),
+        Err(error) => Err(stop(&error)),
+    }
+}
+
+/// The first Ctrl-C asks the run to stop, the second does not wait for it.
+fn on_ctrl_c(interrupt: Interrupt, runtime: &Runtime, quit: fn(u8) -> !) {
+    runtime.spawn(async move {
+        // Where there are no signals nobody can send one.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupt.raise();
+            if tokio::signal::ctrl_c().await.is_ok() {
+                quit(Exit::Interrupted.code());
+            }
+        }
+    });
+}
+
+/// Says how a run ended: the bill, the outputs, and what went wrong if it did not settle.
+fn conclude(
+    pipeline: &Pipeline,
+    finished: &Finished,
+    show: &Show<'_>,
+    screen: &mut Screen,
+) -> Result<Exit, Stop> {
+    let Some(run) = finished.state.runs().get(&finished.run) else {
+        return Err(Stop::failed("the run is not in the log", None));
+    };
+    let bill = Bill::of(run);
+    let (status, wrong) = verdict(run);
+    match show.output {
+        Format::Text => {
+            screen.text(prose::bill(&bill, screen.paint))?;
+            show_outputs(&finished.outputs, screen)?;
+            let seconds = show.clock.seconds();
+            if wrong.is_none() {
+                let status = screen.paint.green(status);
+                screen.line(format!("{}: {status} in {seconds:.1} s", pipeline.manifest.name))?;
+            }
+        }
+        Format::Json => {
+            screen.json(&json::bill(&bill))?;
+            let metrics = metrics(pipeline, &|job| run.result(job));
+            let result = json::Result {
+                run: Some(run.id.to_string()),
+                status,
+                bill: &bill,
+                outputs: &finished.outputs,
+                metrics,
+                seconds: show.clock.seconds(),
+                error: wrong.as_ref().and_then(report::error_json),
+            };
+            screen.json(&json::result(&result))?;
+        }
+    }
+    match wrong {
+        None => Ok(Exit::Done),
+        Some(wrong) => {
+            screen.complain(&wrong, false)?;
+            Err(Stop::Said(wrong.exit()))
+        }
+    }
+}
+
+/// How a run ended in one word, and what went wrong.
+fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
+    let job = |id: JobId| run.plan.job(id).map(ToString::to_string).unwrap_or_default();
+    let stage = |block: u32| run.plan.stages_of(block);
+    let error = |exit, message: String, hint: &str| {
+        Some(Stop::Error { exit, message, hint: Some(hint.to_owned()) })
+    };
+    match &run.status {
+        Status::Ended { ending: Ending::Settled, .. } => ("settled", None),
+        Status::Ended { ending: Ending::Cancelled, .. } => {
+            let hint = "apply again to go on from what is settled";
+            ("cancelled", error(Exit::Cancelled, format!("{} was cancelled", run.id), hint))
+        }
+        Status::Ended { ending, .. } => {
+            let (message, hint) = prose::failure(ending, &job, &stage);
+            ("failed", Some(Stop::Error { exit: Exit::Failed, message, hint }))
+        }
+        Status::Paused(Pause::NoBids) => {
+            let hint = "no worker bids, not at the highest price either: add workers";
+            ("paused", error(Exit::Unpaid, format!("{} found no bids", run.id), hint))
+        }
+        Status::Paused(Pause::Budget) => {
+            let hint = "apply again with a larger --budget: what is settled is not paid again";
+            let message = format!("the budget of {} OhC does not cover the next block", run.budget);
+            ("paused", error(Exit::Unpaid, message, hint))
+        }
+        Status::Running | Status::Draining(_) => ("failed", None),
+    }
+}
+
+fn show_outputs(outputs: &[Published], screen: &mut Screen) -> Result<(), Stop> {
+    for output in outputs {
+        let digest = screen.paint.dim(&output.digest.short());
+        screen.line(format!("{}: {}  {digest}", output.name, output.file.display()))?;
+    }
+    Ok(())
+}
+
+/// The measures of every job that has some, by its address. The parts of one training are one:
+/// the last part speaks for it.
+fn metrics<'a>(pipeline: &Pipeline, known: &dyn Fn(JobId) -> Option<&'a Known>) -> Value {
+    let mut by_job: BTreeMap<String, Value> = BTreeMap::new();
+    for (id, job) in (0u32..).zip(&pipeline.plan.dag.jobs) {
+        let Some(known) = known(JobId(id)).filter(|known| !known.metrics.is_empty()) else {
+            continue;
+        };
+        let address = job.to_string();
+        let whole = address.split_once('#').map_or(address.as_str(), |(whole, _)| whole);
+        let measures: Map<String, Value> =
+            known.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        by_job.insert(whole.to_owned(), Value::Object(measures));
+    }
+    Value::Object(by_job.into_iter().collect())
+}

@@ -1,0 +1,130 @@
+//! How a command ends: what went wrong, what to do about it, and the exit code.
+//! Never prints: `report` does.
+
+use crate::domain::manifest::Diagnostic;
+use std::io;
+
+/// The documented exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// `plan --detailed-exitcode`: something would run.
+    Changes,
+    /// A log, a receipt or an artifact is not what it should be.
+    Unverified,
+    /// The budget does not cover it, or nobody bids for it.
+    Unpaid,
+    /// It was stopped on purpose.
+    Cancelled,
+    /// The command line is not one.
+    Usage,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees. 5 is kept for waits that time out.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Changes => 2,
+            Self::Unverified => 3,
+            Self::Unpaid => 4,
+            Self::Cancelled => 6,
+            Self::Usage => 64,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a command did not get to its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A manifest is wrong, at places of its text.
+    Manifest {
+        /// The file as it was named.
+        path: String,
+        /// What it says.
+        text: String,
+        /// All that is wrong with it.
+        faults: Vec<Diagnostic>,
+        /// The code: 4 where money is what is wrong.
+        exit: Exit,
+    },
+    /// Anything else.
+    Error {
+        /// The code.
+        exit: Exit,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// All was said already.
+    Said(Exit),
+    /// Whoever read our output has gone away: there is nobody to complain to.
+    Pipe,
+}
+
+impl Stop {
+    /// An error with exit code 1.
+    pub(crate) fn failed(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::Error { exit: Exit::Failed, message: message.into(), hint }
+    }
+
+    /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
+    pub(crate) fn because(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let text = error.to_string();
+        let (message, hint) = match text.split_once("; hint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (text, None),
+        };
+        Self::Error { exit, message, hint }
+    }
+
+    /// The code that the process ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Manifest { exit, .. } | Self::Error { exit, .. } | Self::Said(exit) => *exit,
+            Self::Pipe => Exit::Done,
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    /// Of writing to the terminal: all other IO errors have a type of their own.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Pipe,
+            _ => Self::failed(format!("cannot write to the standard output: {error}"), None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_of_lower_layers_becomes_a_hint() {
+        let error = io::Error::other("the log is in use; hint: wait for the other ohc");
+        let Stop::Error { message, hint, .. } = Stop::because(Exit::Failed, &error) else {
+            panic!("not an error")
+        };
+        assert_eq!(message, "the log is in use");
+        assert_eq!(hint.as_deref(), Some("wait for the other ohc"));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_no_failure() {
+        let gone = Stop::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(gone.exit().code(), 0);
+        let full = Stop::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(full.exit().code(), 1);
+    }
+}

@@ -1,0 +1,54 @@
+//! Homes: finds the one that a verb is about, and opens it for reading.
+//! Never begins one: only `apply` does.
+
+use super::Context;
+use super::exit::{Exit, Stop};
+use super::names::Names;
+use crate::node::boot::{self, Booted};
+use crate::node::home::Home;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+/// The home beside a manifest, or the one that was asked for.
+pub(super) fn beside(context: &Context, manifest: &Path) -> Home {
+    Home::find(context.home.as_deref(), folder(manifest))
+}
+
+/// The folder that a manifest lies in.
+pub(super) fn folder(manifest: &Path) -> &Path {
+    match manifest.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The home of the folder that we are in, or the one that was asked for. It must exist.
+pub(super) fn here(context: &Context) -> Result<Home, Stop> {
+    let home = Home::find(context.home.as_deref(), Path::new("."));
+    if home.exists() {
+        return Ok(home);
+    }
+    let hint = "`ohc apply MANIFEST` begins one; `--home DIR` or OHC_HOME names another";
+    let message = format!("there is no network in {}", home.dir().display());
+    Err(Stop::failed(message, Some(hint.into())))
+}
+
+/// Folds the log of a home that exists.
+pub(super) fn open(home: &Home) -> Result<(Booted, Names), Stop> {
+    let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
+    let booted = boot::boot(home, keys.client.public(), keys.validator.public());
+    Ok((booted.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
+}
+
+/// An error of booting, with its advice.
+pub(super) fn stop(error: &boot::BootError) -> Stop {
+    match (Stop::because(Exit::Failed, error), error.hint()) {
+        (Stop::Error { exit, message, hint: None }, hint) => Stop::Error { exit, message, hint },
+        (stop, _) => stop,
+    }
+}
+
+/// Threads that this machine runs at once.
+pub(super) fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}

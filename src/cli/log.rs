@@ -1,0 +1,141 @@
+//! `ohc log`: shows the log, and verifies it from nothing but its genesis.
+
+use super::Context;
+use super::args::{Format, LogVerb};
+use super::exit::{Exit, Stop};
+use super::home::{self, cores};
+use super::names::Names;
+use super::report::{json, prose};
+use crate::base::canon::{Canonical, Decode};
+use crate::domain::event::Event;
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::node::home::Home;
+use crate::node::verify::{self, LogVerdict};
+use serde_json::{Value, json};
+
+pub(super) fn log(verb: &LogVerb, context: &mut Context) -> Result<Exit, Stop> {
+    let home = home::here(context)?;
+    match verb {
+        LogVerb::Show { last, output } => show(&home, *last, *output, context),
+        LogVerb::Verify { output } => verify(&home, *output, context),
+    }
+}
+
+fn show(
+    home: &Home,
+    last: Option<u64>,
+    output: Format,
+    context: &mut Context,
+) -> Result<Exit, Stop> {
+    let (booted, names) = home::open(home)?;
+    let from = last.map_or(0, |last| booted.recovery.slots.saturating_sub(last));
+    // Events are not stored: the log is folded again to see them.
+    let mut state = State::new(&booted.genesis);
+    for stored in booted.store.iter() {
+        let (height, bytes) = stored.map_err(|error| Stop::because(Exit::Unverified, &error))?;
+        let slot = Slot::from_bytes(&bytes).map_err(|error| Stop::because(Exit::Failed, &error))?;
+        let events = state.apply(height, &slot.poh, &slot.commands);
+        if height.0 <= from {
+            continue;
+        }
+        match output {
+            Format::Json => context.screen.json(&slot_json(&slot, &events, &names))?,
+            Format::Text => context.screen.text(slot_text(&slot, &events, &state, &names))?,
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn slot_json(slot: &Slot, events: &[Event], names: &Names) -> Value {
+    let command = |order: &crate::domain::command::SignedOrder| {
+        json!({"author": names.of(&order.author), "nonce": order.body.nonce,
+            "command": json::command(&order.body.command)})
+    };
+    let commands: Vec<Value> = slot.commands.iter().map(command).collect();
+    let events: Vec<Value> = events.iter().map(|event| json::event(event, names)).collect();
+    let hashes: u64 = slot.poh.iter().map(|entry| entry.hashes).sum();
+    json::object(
+        "Slot",
+        json!({
+            "height": slot.head.height.0, "digest": slot.head.digest().to_string(),
+            "parent": slot.head.parent.to_string(), "proposer": names.of(&slot.head.proposer),
+            "hashes": hashes, "entries": slot.poh.len(), "signatures": slot.certificate.len(),
+            "commands": commands, "events": events,
+        }),
+    )
+}
+
+fn slot_text(slot: &Slot, events: &[Event], state: &State, names: &Names) -> String {
+    let hashes: u64 = slot.poh.iter().map(|entry| entry.hashes).sum();
+    let mut text = format!(
+        "slot {}  {}  {} hashes  {}\n",
+        slot.head.height,
+        slot.head.digest().short(),
+        hashes,
+        prose::count(slot.commands.len(), "command"),
+    );
+    for order in &slot.commands {
+        let what = json::command(&order.body.command);
+        text.push_str(&format!("  {} {} #{}\n", names.of(&order.author), what, order.body.nonce));
+    }
+    for event in events {
+        text.push_str(&format!("    {}\n", event_text(event, state, names)));
+    }
+    text
+}
+
+/// The sentence for an event if there is one, else its fields.
+fn event_text(event: &Event, state: &State, names: &Names) -> String {
+    let run = match event {
+        Event::Cached { run, .. } | Event::Ended { run, .. } => Some(*run),
+        Event::Settled { lease, .. } | Event::Lapsed { lease, .. } => Some(lease.block.run),
+        Event::Slashed { lease, .. } | Event::Disputed { lease, .. } => Some(lease.block.run),
+        _ => None,
+    };
+    let plan = run.and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
+    let job = |id| plan.and_then(|plan| plan.job(id)).map(ToString::to_string).unwrap_or_default();
+    let stage = |block| plan.map(|plan| plan.stages_of(block)).unwrap_or_default();
+    prose::event(event, names, &job, &stage).unwrap_or_else(|| fields(&json::event(event, names)))
+}
+
+/// `leased   lease=run-1/0#1 worker=worker-1`
+fn fields(event: &Value) -> String {
+    let Value::Object(fields) = event else { return String::new() };
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let kind = fields.get("kind").map(plain).unwrap_or_default();
+    let rest = fields.iter().filter(|(name, _)| *name != "kind");
+    let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={}", plain(value))).collect();
+    format!("{kind:<8} {}", rest.join(" "))
+}
+
+fn verify(home: &Home, output: Format, context: &mut Context) -> Result<Exit, Stop> {
+    let verdict = verify::home(home, cores());
+    let verdict = verdict.map_err(|error| Stop::because(Exit::Failed, &error))?;
+    let screen = &mut context.screen;
+    match output {
+        Format::Json => screen.json(&verdict_json(&verdict))?,
+        Format::Text => {
+            let LogVerdict { slots, commands, hashes, first_fault } = &verdict;
+            screen.line(format!("{slots} slots, {commands} commands, {hashes} hashes are good"))?;
+            if let Some(fault) = first_fault {
+                let wrong = screen.paint.red("wrong:");
+                screen.line(format!("{wrong} slot {}: {}", fault.height, fault.what))?;
+                screen.line("  hint: restore the home from a copy; the log is all there is")?;
+            }
+        }
+    }
+    Ok(if verdict.first_fault.is_none() { Exit::Done } else { Exit::Unverified })
+}
+
+fn verdict_json(verdict: &LogVerdict) -> Value {
+    let fault = |fault: &verify::LogFault| json!({"height": fault.height.0, "what": fault.what});
+    json::object(
+        "LogVerdict",
+        json!({
+            "ok": verdict.first_fault.is_none(), "slots": verdict.slots,
+            "commands": verdict.commands, "hashes": verdict.hashes,
+            "first_fault": verdict.first_fault.as_ref().map(fault),
+        }),
+    )
+}

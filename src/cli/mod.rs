@@ -1,0 +1,84 @@
+//! L4, words to people: the command line. Decides nothing that a layer below decides, and is the
+//! only layer that writes to the terminal.
+
+mod apply;
+mod args;
+mod bench;
+mod exit;
+mod get;
+mod home;
+mod log;
+mod names;
+mod plan;
+mod report;
+mod validate;
+mod wallet;
+
+pub use exit::Exit;
+
+use args::{Cli, SchemaKind, Verb};
+use clap::Parser;
+use clap::error::ErrorKind;
+use exit::Stop;
+use report::Screen;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What every verb is given.
+struct Context {
+    /// `--home`
+    home: Option<PathBuf>,
+    /// Where to write.
+    screen: Screen,
+    /// Ends the process at once.
+    quit: fn(u8) -> !,
+}
+
+/// Does what a command line asks for and gives the exit code. `quit` ends the process at once, for
+/// a second Ctrl-C.
+#[must_use]
+pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
+    let Cli { home, color, verb } = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).code(),
+    };
+    let wants_json = verb.wants_json();
+    let mut context = Context { home, screen: Screen::new(color), quit };
+    let ended = dispatch(verb, &mut context);
+    let ended = ended.and_then(|exit| Ok(context.screen.flush().map(|()| exit)?));
+    let exit = match &ended {
+        Ok(exit) => *exit,
+        Err(stop) => {
+            // If the complaint cannot be written either, the exit code has to do.
+            let _ = context.screen.complain(stop, wants_json);
+            stop.exit()
+        }
+    };
+    exit.code()
+}
+
+/// Prints help, the version or what is wrong with the command line.
+fn usage(error: &clap::Error) -> Exit {
+    // A reader that has gone away does not want to know.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    }
+}
+
+fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Apply(args) => apply::apply(args, context),
+        Verb::Plan(args) => plan::plan(args, context),
+        Verb::Validate(args) => validate::validate(&args, context),
+        Verb::Schema { kind: SchemaKind::Pipeline } => {
+            context.screen.text(crate::domain::manifest::json_schema())?;
+            Ok(Exit::Done)
+        }
+        Verb::Get(args) => get::get(&args, context),
+        Verb::Wallet { verb } => wallet::wallet(&verb, context),
+        Verb::Log { verb } => log::log(&verb, context),
+        Verb::Bench(args) => bench::bench(&args, context),
+    }
+}

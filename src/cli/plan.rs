@@ -1,0 +1,74 @@
+//! `ohc plan`: what apply would run, why, and at what price. Changes nothing, and begins no home.
+
+use super::Context;
+use super::args::{self, Format};
+use super::exit::{Exit, Stop};
+use super::home::{self, cores};
+use super::report::{json, prose};
+use crate::domain::forecast::Forecast;
+use crate::domain::manifest::Diagnostic;
+use crate::node::apply::{self, ApplyError, Site};
+use crate::node::home::Home;
+use crate::node::pipeline::{self, Pipeline};
+use std::path::Path;
+
+pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop> {
+    let pipeline = prepare(&args.manifest, args.params.params)?;
+    let forecast = forecast(home::beside(context, &args.manifest), &pipeline)?;
+    show(&pipeline, &forecast, args.output, context)?;
+    match args.detailed_exitcode && !forecast.is_unchanged() {
+        true => Ok(Exit::Changes),
+        false => Ok(Exit::Done),
+    }
+}
+
+/// Reads a manifest and its sources.
+pub(super) fn prepare(path: &Path, params: Vec<(String, String)>) -> Result<Pipeline, Stop> {
+    let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
+    let prepared = Pipeline::prepare(text, params.into_iter().collect(), home::folder(path));
+    prepared.map_err(|(text, faults)| wrong(path, text, faults, Exit::Failed))
+}
+
+/// Faults of a manifest as an end.
+pub(super) fn wrong(path: &Path, text: String, faults: Vec<Diagnostic>, exit: Exit) -> Stop {
+    Stop::Manifest { path: path.display().to_string(), text, faults, exit }
+}
+
+/// What applying would do now. A home that does not exist is not begun for it.
+pub(super) fn forecast(home: Home, pipeline: &Pipeline) -> Result<Forecast, Stop> {
+    let forecast = match home.exists() {
+        true => Site::open(home, cores()).and_then(|site| site.forecast(pipeline)),
+        false => apply::outlook_of_nothing(pipeline, cores()),
+    };
+    forecast.map_err(|error| stop(&error))
+}
+
+/// An error of applying, with its exit code and advice.
+pub(super) fn stop(error: &ApplyError) -> Stop {
+    match error {
+        ApplyError::Boot(error) => home::stop(error),
+        ApplyError::Budget { .. } | ApplyError::Balance { .. } | ApplyError::Priceless => {
+            Stop::because(Exit::Unpaid, error)
+        }
+        other => Stop::because(Exit::Failed, other),
+    }
+}
+
+/// Shows a plan.
+pub(super) fn show(
+    pipeline: &Pipeline,
+    forecast: &Forecast,
+    format: Format,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    let (name, plan, screen) = (&pipeline.manifest.name, &pipeline.plan, &mut context.screen);
+    match format {
+        Format::Json => screen.json(&json::plan(name, plan, forecast, pipeline.manifest.budget))?,
+        Format::Text => {
+            let paint = screen.paint;
+            screen.text(prose::plan_jobs(plan, forecast, paint))?;
+            screen.text(prose::plan_summary(name, plan, forecast, paint))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! Values as JSON for programs: stable, with a version, amounts as decimal strings of OhC.
+//! Never read back: JSON is not a format of this system.
+
+use super::bill::Bill;
+use crate::base::amount::Ohc;
+use crate::cli::names::Names;
+use crate::domain::command::Command;
+use crate::domain::event::{Ending, Event, Pause};
+use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::plan::Plan;
+use crate::domain::state::run::{Phase, Status};
+use crate::node::publish::Published;
+use serde_json::{Map, Value, json};
+
+/// The version of every object that is described here.
+pub(crate) const VERSION: u32 = 1;
+
+/// An amount.
+pub(crate) fn ohc(amount: Ohc) -> Value {
+    Value::String(amount.to_string())
+}
+
+/// Adds what every object begins with.
+pub(crate) fn object(kind: &str, fields: Value) -> Value {
+    let mut object = Map::new();
+    object.insert("version".into(), VERSION.into());
+    object.insert("kind".into(), kind.into());
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    Value::Object(object)
+}
+
+/// One event: its kind in one word, and what it is about.
+pub(crate) fn event(event: &Event, names: &Names) -> Value {
+    match event {
+        Event::Rejected { author, nonce, reason } => json!({
+            "kind": "rejected", "author": names.of(author), "nonce": nonce,
+            "reason": reason.to_string(),
+        }),
+        Event::Transferred { from, to, amount } => json!({
+            "kind": "transferred", "from": names.of(from), "to": names.of(to),
+            "amount": ohc(*amount),
+        }),
+        Event::Submitted { run, client, subject, budget } => json!({
+            "kind": "submitted", "run": run.to_string(), "client": names.of(client),
+            "subject": subject.to_string(), "budget": ohc(*budget),
+        }),
+        Event::BidPlaced { worker } => json!({"kind": "bid", "worker": names.of(worker)}),
+        Event::BidGone { worker } => json!({"kind": "bid-gone", "worker": names.of(worker)}),
+        Event::Cached { run, job } => json!({
+            "kind": "cached", "run": run.to_string(), "job": job.0,
+        }),
+        Event::Offered { block, attempt, reserve } => json!({
+            "kind": "offered", "block": block.to_string(), "attempt": attempt,
+            "reserve": ohc(*reserve),
+        }),
+        Event::Repriced { block, reserve } => json!({
+            "kind": "repriced", "block": block.to_string(), "reserve": ohc(*reserve),
+        }),
+        Event::Leased { lease, worker, price, bond, work } => json!({
+            "kind": "leased", "lease": lease.to_string(), "worker": names.of(worker),
+            "price": ohc(*price), "bond": ohc(*bond), "work": work.units(),
+        }),
+        Event::Paused { run, reason } => json!({
+            "kind": "paused", "run": run.to_string(), "reason": pause(*reason),
+        }),
+        Event::Ended { run, ending, refund } => json!({
+            "kind": "ended", "run": run.to_string(), "ending": self::ending(ending),
+            "refund": ohc(*refund),
+        }),
+        of_lease => lease_event(of_lease, names),
+    }
+}
+
+/// What becomes of a lease.
+fn lease_event(event: &Event, names: &Names) -> Value {
+    match event {
+        Event::Lapsed { lease, worker, fine } => json!({
+            "kind": "lapsed", "lease": lease.to_string(), "worker": names.of(worker),
+            "fine": ohc(*fine),
+        }),
+        Event::Delivered { lease, receipt } => json!({
+            "kind": "delivered", "lease": lease.to_string(), "receipt": receipt.to_string(),
+        }),
+        Event::Drawn { lease, audit } => json!({
+            "kind": "drawn", "lease": lease.to_string(), "segments": audit.segments.len(),
+            "committee": audit.committee.iter().map(|key| names.of(key)).collect::<Vec<_>>(),
+        }),
+        Event::Disputed { lease, validator, segment } => json!({
+            "kind": "disputed", "lease": lease.to_string(), "validator": names.of(validator),
+            "job": segment.job.0, "segment": segment.index,
+        }),
+        Event::Overruled { lease, validator, fine } => json!({
+            "kind": "overruled", "lease": lease.to_string(), "validator": names.of(validator),
+            "fine": ohc(*fine),
+        }),
+        Event::Slashed { lease, worker, bond, segment } => json!({
+            "kind": "slashed", "lease": lease.to_string(), "worker": names.of(worker),
+            "bond": ohc(*bond), "job": segment.job.0, "segment": segment.index,
+        }),
+        Event::Settled { lease, worker, reward, gas } => json!({
+            "kind": "settled", "lease": lease.to_string(), "worker": names.of(worker),
+            "reward": ohc(*reward), "gas": ohc(*gas),
+        }),
+        _ => Value::Null,
+    }
+}
+
+/// Why a run stands still, in one word.
+pub(crate) const fn pause(reason: Pause) -> &'static str {
+    match reason {
+        Pause::NoBids => "no-bids",
+        Pause::Budget => "budget",
+    }
+}
+
+/// How a run is over, in one word.
+pub(crate) const fn ending(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Settled => "settled",
+        Ending::Failed { .. } | Ending::Exhausted { .. } => "failed",
+        Ending::Cancelled => "cancelled",
+    }
+}
+
+/// Whether a run goes on, in one word.
+pub(crate) const fn status(status: &Status) -> &'static str {
+    match status {
+        Status::Running => "running",
+        Status::Draining(_) => "draining",
+        Status::Paused(_) => "paused",
+        Status::Ended { ending, .. } => self::ending(ending),
+    }
+}
+
+/// How far a block is, in one word.
+pub(crate) const fn phase(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Waiting => "waiting",
+        Phase::Offered(_) => "offered",
+        Phase::Leased(_) => "leased",
+        Phase::Delivered(_) => "delivered",
+        Phase::Judged(_) => "judged",
+        Phase::Settled(_) => "settled",
+        Phase::Cached => "cached",
+        Phase::Void => "void",
+    }
+}
+
+/// A command in one word.
+pub(crate) const fn command(command: &Command) -> &'static str {
+    match command {
+        Command::Transfer { .. } => "transfer",
+        Command::Submit(_) => "submit",
+        Command::Cancel { .. } => "cancel",
+        Command::Bid(_) => "bid",
+        Command::Withdraw => "withdraw",
+        Command::Heartbeat(_) => "heartbeat",
+        Command::Deliver(_) => "deliver",
+        Command::Judge(_) => "judge",
+    }
+}
+
+/// What a plan would do.
+pub(crate) fn plan(name: &str, plan: &Plan, forecast: &Forecast, budget: Option<Ohc>) -> Value {
+    let cached = forecast.fates.iter().filter(|fate| matches!(fate, Fate::Cached(_))).count();
+    let to_run = forecast.blocks.iter().flatten();
+    let work: u64 = to_run.clone().map(|block| block.work.units()).sum();
+    let gas = Ohc::sum(to_run.clone().map(|block| block.ceiling.gas)).unwrap_or_default();
+    let jobs: Vec<Value> = std::iter::zip(&plan.dag.jobs, &forecast.fates)
+        .zip(&plan.block_of)
+        .map(|((job, fate), block)| {
+            json!({
+                "job": job.to_string(), "stage": job.stage, "uses": job.spec.kind(),
+                "block": block, "work": job.size.work().units(), "action": action(fate),
+                "why": super::prose::why(fate),
+            })
+        })
+        .collect();
+    let blocks: Vec<Value> = (0u32..)
+        .zip(std::iter::zip(&plan.blocks, &forecast.blocks))
+        .map(|(index, (block, forecast))| {
+            let quote = forecast.map(|f| quote(f.quote));
+            json!({
+                "block": index, "stages": plan.stages_of(index), "jobs": block.jobs.len(),
+                "work": forecast.map_or(0, |f| f.work.units()),
+                "gas": forecast.map(|f| ohc(f.ceiling.gas)), "price": quote,
+            })
+        })
+        .collect();
+    object(
+        "Plan",
+        json!({
+            "pipeline": name,
+            "changes": !forecast.is_unchanged(),
+            "totals": {
+                "jobs": plan.dag.jobs.len(), "cached": cached,
+                "blocks": to_run.count(), "work": work, "gas": ohc(gas),
+            },
+            "price": quote(forecast.quote),
+            "budget": budget.map(ohc),
+            "jobs": jobs,
+            "blocks": blocks,
+        }),
+    )
+}
+
+fn quote(quote: crate::domain::price::Quote) -> Value {
+    json!({"low": ohc(quote.low), "likely": ohc(quote.likely), "high": ohc(quote.high)})
+}
+
+/// What would be done with a job, in one word.
+const fn action(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Cached(_) => "cached",
+        _ => "run",
+    }
+}
+
+/// What each stage cost.
+pub(crate) fn bill(bill: &Bill) -> Value {
+    let line = |line: &super::bill::Line| {
+        json!({
+            "stage": line.stage, "reward": ohc(line.reward), "gas": ohc(line.gas),
+            "run": line.run, "cached": line.cached,
+        })
+    };
+    let stages: Vec<Value> = bill.lines.iter().map(line).collect();
+    object("Bill", json!({"budget": ohc(bill.budget), "stages": stages, "cost": cost(bill)}))
+}
+
+fn cost(bill: &Bill) -> Value {
+    json!({
+        "reward": ohc(bill.reward), "gas": ohc(bill.gas), "refunded": ohc(bill.refunded),
+        "total": ohc(bill.total()),
+    })
+}
+
+/// How an apply ended.
+pub(crate) struct Result<'a> {
+    /// The run; none if there is none.
+    pub(crate) run: Option<String>,
+    /// `settled`, `unchanged`, `failed`, `paused` or `cancelled`.
+    pub(crate) status: &'a str,
+    /// What it cost.
+    pub(crate) bill: &'a Bill,
+    /// What was written.
+    pub(crate) outputs: &'a [Published],
+    /// Measures by stage.
+    pub(crate) metrics: Value,
+    /// Wall-clock time.
+    pub(crate) seconds: f64,
+    /// What went wrong.
+    pub(crate) error: Option<Value>,
+}
+
+/// The last line of `apply -o json`.
+pub(crate) fn result(result: &Result<'_>) -> Value {
+    let output = |published: &Published| {
+        let path = published.file.display().to_string();
+        (published.name.clone(), json!({"digest": published.digest.to_string(), "path": path}))
+    };
+    let outputs: Map<String, Value> = result.outputs.iter().map(output).collect();
+    let mut fields = json!({
+        "run": result.run,
+        "status": result.status,
+        "blocks": {"run": result.bill.blocks_run, "cached": result.bill.blocks_cached},
+        "cost": cost(result.bill),
+        "outputs": outputs,
+        "metrics": result.metrics,
+        "seconds": (result.seconds * 1e3).round() / 1e3,
+    });
+    if let (Some(error), Value::Object(fields)) = (&result.error, &mut fields) {
+        fields.insert("error".into(), error.clone());
+    }
+    object("RunResult", fields)
+}

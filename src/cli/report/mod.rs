@@ -1,0 +1,131 @@
+//! Reports: the only place where values become words, colours, tables and JSON.
+//! Decides nothing: what is reported has happened.
+
+pub(crate) mod bill;
+pub(crate) mod diagnostics;
+pub(crate) mod json;
+pub(crate) mod live;
+pub(crate) mod prose;
+pub(crate) mod table;
+
+use super::args::Color;
+use super::exit::Stop;
+use serde_json::{Value, json};
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+/// The standard output, and what may be done on it.
+pub(crate) struct Screen {
+    out: BufWriter<Stdout>,
+    /// How text is made to stand out there.
+    pub(crate) paint: Paint,
+    /// How text is made to stand out on the standard error.
+    pub(crate) paint_errors: Paint,
+    /// Whether a person watches both streams, so that lines may be redrawn.
+    pub(crate) is_live: bool,
+}
+
+impl Screen {
+    pub(crate) fn new(color: Color) -> Self {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let allowed = |is_terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org: present and not empty, whatever it says.
+            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        Self {
+            out: BufWriter::new(io::stdout()),
+            paint: Paint(allowed(out)),
+            paint_errors: Paint(allowed(err)),
+            is_live: out && err,
+        }
+    }
+
+    /// Writes one line.
+    pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    /// Writes text that ends its own lines.
+    pub(crate) fn text(&mut self, text: impl Display) -> io::Result<()> {
+        write!(self.out, "{text}")
+    }
+
+    /// Writes one JSON value on one line.
+    pub(crate) fn json(&mut self, value: &Value) -> io::Result<()> {
+        writeln!(self.out, "{value}")
+    }
+
+    /// Lets the reader see what was written so far.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Says why a command did not get to its end: on the standard error, and to programs also as
+    /// the last object of the standard output.
+    pub(crate) fn complain(&mut self, stop: &Stop, wants_json: bool) -> io::Result<()> {
+        if let (true, Some(error)) = (wants_json, error_json(stop)) {
+            let kind = json!({"version": 1, "kind": "Error", "status": "failed", "error": error});
+            self.json(&kind)?;
+        }
+        self.flush()?;
+        let mut err = io::stderr().lock();
+        match stop {
+            Stop::Pipe | Stop::Said(_) => Ok(()),
+            Stop::Manifest { path, text, faults, .. } => {
+                let report = diagnostics::text(path, text, faults, self.paint_errors.0);
+                write!(err, "{report}")
+            }
+            Stop::Error { message, hint, .. } => {
+                writeln!(err, "{} {message}", self.paint_errors.red("error:"))?;
+                match hint {
+                    Some(hint) => writeln!(err, "  hint: {hint}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// What went wrong, for programs; nothing if it was said already.
+pub(crate) fn error_json(stop: &Stop) -> Option<Value> {
+    match stop {
+        Stop::Pipe | Stop::Said(_) => None,
+        Stop::Manifest { path, faults, .. } => {
+            let first = faults.first();
+            Some(json!({
+                "message": first.map_or("the manifest is wrong", |fault| &fault.message),
+                "hint": first.and_then(|fault| fault.hint.as_deref()),
+                "faults": diagnostics::json(path, faults),
+            }))
+        }
+        Stop::Error { message, hint, .. } => Some(json!({"message": message, "hint": hint})),
+    }
+}
+
+/// Makes text stand out, or leaves it as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+}

@@ -1,0 +1,183 @@
+//! Plans, bills and events in words. The only file with sentences about a run.
+
+use super::Paint;
+use super::bill::Bill;
+use super::json::{ending, pause};
+use super::table::{Align, table};
+use crate::base::amount::Ohc;
+use crate::cli::names::Names;
+use crate::domain::event::{Ending, Event};
+use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::plan::Plan;
+use std::fmt::Write as _;
+
+/// Why a job runs, or does not.
+pub(crate) fn why(fate: &Fate) -> String {
+    match fate {
+        Fate::Cached(_) => "cached".into(),
+        Fate::New => "new".into(),
+        Fate::SpecChanged(settings) => format!("changed: {}", settings.join(", ")),
+        Fate::InputChanged(inputs) => format!("input changed: {}", inputs.join(", ")),
+        Fate::Unfinished => "unfinished".into(),
+        Fate::Lost(_) => "lost: its artifacts are gone".into(),
+    }
+}
+
+/// The plan in a line or two: what would run, and what it would cost.
+pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
+    let all = plan.dag.jobs.len();
+    let cached = forecast.fates.iter().filter(|fate| matches!(fate, Fate::Cached(_))).count();
+    let blocks: Vec<_> = forecast.blocks.iter().flatten().collect();
+    let name = paint.bold(name);
+    if forecast.is_unchanged() {
+        return format!("{name}: {}, all cached\n", count(all, "job"));
+    }
+    let work: u64 = blocks.iter().map(|block| block.work.units()).sum();
+    let gas = Ohc::sum(blocks.iter().map(|block| block.ceiling.gas)).unwrap_or_default();
+    let quote = forecast.quote;
+    format!(
+        "{name}: {} to run in {}, {cached} cached, {work} units of work, gas {gas} OhC\n\
+         price: low {}, likely {}, high {} OhC\n",
+        count(all - cached, "job"),
+        count(blocks.len(), "block"),
+        quote.low,
+        quote.likely,
+        quote.high,
+    )
+}
+
+/// Every job of a plan, and why it runs.
+pub(crate) fn plan_jobs(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
+    let columns = [
+        ("job", Align::Left),
+        ("block", Align::Right),
+        ("work", Align::Right),
+        ("why", Align::Left),
+    ];
+    let rows: Vec<Vec<String>> = std::iter::zip(&plan.dag.jobs, &forecast.fates)
+        .zip(&plan.block_of)
+        .map(|((job, fate), block)| {
+            let work = job.size.work().units().to_string();
+            vec![job.to_string(), block.to_string(), work, why(fate)]
+        })
+        .collect();
+    table(&columns, &rows, paint)
+}
+
+/// What a run cost.
+pub(crate) fn bill(bill: &Bill, paint: Paint) -> String {
+    let columns = [
+        ("stage", Align::Left),
+        ("run", Align::Right),
+        ("cached", Align::Right),
+        ("reward", Align::Right),
+        ("gas", Align::Right),
+    ];
+    let row = |line: &super::bill::Line| {
+        let (run, cached) = (line.run.to_string(), line.cached.to_string());
+        vec![line.stage.clone(), run, cached, fixed(line.reward), fixed(line.gas)]
+    };
+    let mut text = table(&columns, &bill.lines.iter().map(row).collect::<Vec<_>>(), paint);
+    let total = paint.bold(&bill.total().to_string());
+    // The numbers of a bill can be added up by whoever reads it.
+    let _ = writeln!(
+        text,
+        "total {total} OhC = reward {} + gas {}; refunded {} of {}",
+        bill.reward, bill.gas, bill.refunded, bill.budget
+    );
+    text
+}
+
+/// An amount with as many places as there are, so that columns can be compared.
+fn fixed(amount: Ohc) -> String {
+    let text = amount.to_string();
+    let places = text.split_once('.').map_or(0, |(_, places)| places.len());
+    format!("{text}{}", "0".repeat(9usize.saturating_sub(places)))
+}
+
+/// `1 job`, `2 jobs`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// An event in a line; nothing for what only the market cares about. `job` names a job and `stage`
+/// the stages of a block.
+pub(crate) fn event(
+    event: &Event,
+    names: &Names,
+    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    stage: &dyn Fn(u32) -> String,
+) -> Option<String> {
+    let at =
+        |lease: &crate::base::ids::LeaseId| format!("{} {}", lease.block, stage(lease.block.index));
+    Some(match event {
+        Event::Settled { lease, worker, reward, gas } => {
+            format!("settled  {}  {}  {reward} + {gas} OhC", at(lease), names.of(worker))
+        }
+        Event::Cached { job: id, .. } => format!("cached   {}", job(*id)),
+        Event::Lapsed { lease, worker, fine } => {
+            format!("lapsed   {}  {} was silent and pays {fine} OhC", at(lease), names.of(worker))
+        }
+        Event::Slashed { lease, worker, bond, segment } => format!(
+            "slashed  {}  {} loses {bond} OhC: {} was not computed as claimed",
+            at(lease),
+            names.of(worker),
+            job(segment.job)
+        ),
+        Event::Disputed { lease, validator, segment } => {
+            format!(
+                "disputed {}  {} objects to {}",
+                at(lease),
+                names.of(validator),
+                job(segment.job)
+            )
+        }
+        Event::Overruled { lease, validator, fine } => {
+            format!("overruled {}  {} pays {fine} OhC", at(lease), names.of(validator))
+        }
+        Event::Repriced { block, reserve } => {
+            format!("repriced {block} {}  nobody bid; now {reserve} OhC", stage(block.index))
+        }
+        Event::Paused { run, reason } => format!("paused   {run}  {}", pause(*reason)),
+        Event::Ended { run, ending: how, refund } => {
+            format!("{:<8} {run}  refunded {refund} OhC", ending(how))
+        }
+        _ => return None,
+    })
+}
+
+/// What went wrong with a run, and what to do about it.
+pub(crate) fn failure(
+    ending: &Ending,
+    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    stage: &dyn Fn(u32) -> String,
+) -> (String, Option<String>) {
+    match ending {
+        Ending::Failed { job: id, message, hint } => {
+            let hint = (!hint.is_empty()).then(|| hint.clone());
+            (format!("{} failed: {message}", job(*id)), hint)
+        }
+        Ending::Exhausted { block } => (
+            format!("no attempt at block {block} ({}) was accepted", stage(block.index)),
+            Some("`ohc log show` says why; raise retry.maxAttempts, or use other workers".into()),
+        ),
+        Ending::Settled | Ending::Cancelled => ("the run was cancelled".into(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_in_columns_have_nine_places() {
+        assert_eq!(fixed(Ohc::from_nano(1_500_000_000)), "1.500000000");
+        assert_eq!(fixed(Ohc::from_nano(1)), "0.000000001");
+    }
+
+    #[test]
+    fn a_job_says_why_it_runs() {
+        assert_eq!(why(&Fate::SpecChanged(vec!["epochs", "seed"])), "changed: epochs, seed");
+        assert_eq!(why(&Fate::InputChanged(vec!["data".into()])), "input changed: data");
+    }
+}

@@ -1,0 +1,45 @@
+//! `ohc validate`: every fault of every manifest. Opens no source and no home.
+
+use super::Context;
+use super::args::{Findings, Validate};
+use super::exit::{Exit, Stop};
+use super::report::{diagnostics, json};
+use crate::domain::manifest::{self, Diagnostic};
+use crate::node::pipeline;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, Stop> {
+    let mut files = Vec::new();
+    let mut exit = Exit::Done;
+    for path in &args.manifests {
+        let (text, faults) = faults(path)?;
+        if !faults.is_empty() {
+            exit = Exit::Failed;
+        }
+        let (name, screen) = (path.display().to_string(), &mut context.screen);
+        match args.output {
+            Findings::Text if faults.is_empty() => screen.line(format!("{name}: sound"))?,
+            Findings::Text => {
+                let colour = screen.paint.0;
+                screen.text(diagnostics::text(&name, &text, &faults, colour))?;
+            }
+            Findings::Github => screen.text(diagnostics::github(&name, &faults))?,
+            Findings::Json => files.push(json!({
+                "file": name, "ok": faults.is_empty(), "faults": diagnostics::json(&name, &faults),
+            })),
+        }
+    }
+    if args.output == Findings::Json {
+        let ok = exit == Exit::Done;
+        context.screen.json(&json::object("Findings", json!({"ok": ok, "files": files})))?;
+    }
+    Ok(exit)
+}
+
+fn faults(path: &Path) -> Result<(String, Vec<Diagnostic>), Stop> {
+    let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
+    let (_, faults) = manifest::compile(&text, &BTreeMap::new());
+    Ok((text, faults))
+}

@@ -1,0 +1,181 @@
+//! One dense layer: y = act(x·W + b), forward and backward.
+//! Never computes a gradient that nobody asks for: that of the input data has no reader.
+
+use super::elementary::tanh;
+use super::isa::{Body, on};
+use super::matmul::{Form, Shape, matmul};
+use super::{Engine, reduce};
+use crate::domain::job::Activation;
+
+/// A layer's arithmetic: `inputs → outputs`, and what bends its result (`None` for the last).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dense {
+    /// How it runs.
+    pub engine: Engine,
+    /// Width of a row of the input.
+    pub inputs: usize,
+    /// Width of a row of the output.
+    pub outputs: usize,
+    /// What bends the result.
+    pub activation: Option<Activation>,
+}
+
+/// Where the gradients of a layer go.
+pub struct Gradients<'a> {
+    /// By the weights: `inputs × outputs`.
+    pub weights: &'a mut [f32],
+    /// By the bias: `outputs`.
+    pub bias: &'a mut [f32],
+    /// By the input, where somebody asks for it: `rows × inputs`.
+    pub input: Option<&'a mut [f32]>,
+}
+
+struct Bend<'a> {
+    values: &'a mut [f32],
+    bias: &'a [f32],
+    activation: Option<Activation>,
+}
+
+impl Body for Bend<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.values.chunks_exact_mut(self.bias.len().max(1)) {
+            let items = row.iter_mut().zip(self.bias);
+            match self.activation {
+                None => items.for_each(|(y, b)| *y += b),
+                // A NaN must stay one, so that it is found: not `max`, which would hide it.
+                Some(Activation::Relu) => items.for_each(|(y, b)| {
+                    let z = *y + b;
+                    *y = if z < 0.0 { 0.0 } else { z };
+                }),
+                Some(Activation::Tanh) => items.for_each(|(y, b)| *y = tanh(*y + b)),
+            }
+        }
+    }
+}
+
+struct Unbend<'a> {
+    gradient: &'a mut [f32],
+    outcome: &'a [f32],
+    activation: Activation,
+}
+
+impl Body for Unbend<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let items = self.gradient.iter_mut().zip(self.outcome);
+        match self.activation {
+            Activation::Relu => items.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
+            Activation::Tanh => items.for_each(|(g, &y)| *g *= (-y).mul_add(y, 1.0)),
+        }
+    }
+}
+
+impl Dense {
+    /// act(x·W + b) of `rows` rows.
+    ///
+    /// # Panics
+    /// If a slice does not fit the layer.
+    #[must_use]
+    pub fn forward(&self, rows: usize, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
+        assert_eq!(bias.len(), self.outputs, "a bias per output");
+        let mut y = vec![0.0; rows * self.outputs];
+        let shape = Shape { m: rows, n: self.outputs, k: self.inputs };
+        matmul(self.engine, Form::Nn, shape, x, weights, &mut y);
+        on(self.engine.isa, Bend { values: &mut y, bias, activation: self.activation });
+        y
+    }
+
+    /// The gradients, from the output `y` of [`Dense::forward`] and the gradient by it.
+    ///
+    /// # Panics
+    /// If a slice does not fit the layer.
+    pub fn backward(
+        &self,
+        rows: usize,
+        (x, weights, y): (&[f32], &[f32], &[f32]),
+        by_output: &[f32],
+        into: Gradients<'_>,
+    ) {
+        let Self { engine, inputs, outputs, .. } = *self;
+        let mut bent = Vec::new();
+        let inner = match self.activation {
+            None => by_output,
+            Some(activation) => {
+                bent.extend_from_slice(by_output);
+                on(engine.isa, Unbend { gradient: &mut bent, outcome: y, activation });
+                &bent
+            }
+        };
+        assert_eq!(into.bias.len(), outputs, "a bias per output");
+        reduce::column_sums(engine.isa, inner, into.bias);
+        let shape = Shape { m: inputs, n: outputs, k: rows };
+        matmul(engine, Form::Tn, shape, x, inner, into.weights);
+        if let Some(input) = into.input {
+            let shape = Shape { m: rows, n: inputs, k: outputs };
+            matmul(engine, Form::Nt, shape, inner, weights, input);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::kernel::philox::Philox;
+
+    fn noise(stream: u32, len: usize) -> Vec<f32> {
+        let mut out = vec![0.0; len];
+        Philox::new(1, 2, stream).fill(-1.0, 1.0, &mut out);
+        out
+    }
+
+    /// Σ y over all outputs, whose gradient by y is all ones.
+    #[track_caller]
+    fn check(activation: Option<Activation>) {
+        let dense = Dense { engine: Engine::default(), inputs: 5, outputs: 3, activation };
+        let (x, w, b) = (noise(1, 4 * 5), noise(2, 15), noise(3, 3));
+        let y = dense.forward(4, &x, &w, &b);
+        let (mut dw, mut db, mut dx) = (vec![0.0; 15], vec![0.0; 3], vec![0.0; 20]);
+        let into = Gradients { weights: &mut dw, bias: &mut db, input: Some(&mut dx) };
+        dense.backward(4, (&x, &w, &y), &[1.0; 12], into);
+        let total =
+            |x: &[f32], w: &[f32], b: &[f32]| -> f32 { dense.forward(4, x, w, b).iter().sum() };
+        let slope = |xs: &[f32], at: usize, f: &dyn Fn(&[f32]) -> f32| {
+            let (mut up, mut down) = (xs.to_vec(), xs.to_vec());
+            up[at] += 1e-2;
+            down[at] -= 1e-2;
+            (f(&up) - f(&down)) / 2e-2
+        };
+        for (at, &d) in dw.iter().enumerate() {
+            assert!((d - slope(&w, at, &|w| total(&x, w, &b))).abs() < 0.02, "weight {at}");
+        }
+        for (at, &d) in db.iter().enumerate() {
+            assert!((d - slope(&b, at, &|b| total(&x, &w, b))).abs() < 0.02, "bias {at}");
+        }
+        for (at, &d) in dx.iter().enumerate() {
+            assert!((d - slope(&x, at, &|x| total(x, &w, &b))).abs() < 0.02, "input {at}");
+        }
+    }
+
+    #[test]
+    fn gradients_are_the_slopes_of_the_layer() {
+        check(None);
+        check(Some(Activation::Tanh));
+        check(Some(Activation::Relu));
+    }
+
+    #[test]
+    fn a_nan_is_not_hidden_by_relu() {
+        let dense = Dense {
+            engine: Engine::default(),
+            inputs: 1,
+            outputs: 1,
+            activation: Some(Activation::Relu),
+        };
+        assert!(dense.forward(1, &[f32::NAN], &[1.0], &[0.0])[0].is_nan());
+    }
+}

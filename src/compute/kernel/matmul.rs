@@ -1,0 +1,233 @@
+//! Matrix products: A·B, Aᵀ·B and A·Bᵀ in f32, every element one chain of fused multiply-adds.
+//! Never splits a sum: k ascends from +0.0, blocks of k carry the sum on, threads share out rows.
+//!
+//! The same sums in the same order as the naive loop with `f32::mul_add`, bit for bit.
+#![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
+
+use super::pack::{self, View, padded};
+use super::tile::{self, TILE_MAX, Tile};
+use super::{Engine, Isa};
+use std::cell::RefCell;
+
+/// Which of the two factors is stored transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A·B with A stored `m × k` and B stored `k × n`.
+    Nn,
+    /// Aᵀ·B with A stored `k × m` and B stored `k × n`.
+    Tn,
+    /// A·Bᵀ with A stored `m × k` and B stored `n × k`.
+    Nt,
+}
+
+/// The shape of a product: the output is `m × n`, every element a sum of `k` terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows of the output.
+    pub m: usize,
+    /// Columns of the output.
+    pub n: usize,
+    /// Terms of every sum.
+    pub k: usize,
+}
+
+/// Depth of a packed block: a panel of A stays in the first-level cache.
+const DEPTH: usize = 256;
+/// Columns of a packed block: `DEPTH × WIDTH` floats stay in the second-level cache.
+const WIDTH: usize = 1024;
+/// Multiply-adds below which a thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 20;
+
+thread_local! {
+    /// The packed panel of A and the packed block of B, kept between calls.
+    static PACKED: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// `out = A·B` in the given form; all matrices row-major and without gaps.
+///
+/// # Panics
+/// If a slice has not exactly the length that the shape asks for.
+pub fn matmul(engine: Engine, form: Form, shape: Shape, a: &[f32], b: &[f32], out: &mut [f32]) {
+    let Shape { m, n, k } = shape;
+    assert_eq!((a.len(), b.len(), out.len()), (m * k, k * n, m * n), "matrices fit the shape");
+    if out.is_empty() || k == 0 {
+        out.fill(0.0);
+        return;
+    }
+    let a = View {
+        values: a,
+        stride: if form == Form::Tn { m } else { k },
+        transposed: form == Form::Tn,
+    };
+    let b = View {
+        values: b,
+        stride: if form == Form::Nt { k } else { n },
+        transposed: form == Form::Nt,
+    };
+    let worth = m.saturating_mul(n).saturating_mul(k) / WORTH_A_THREAD;
+    let threads = engine.threads().min(worth).max(1);
+    let rows = m.div_ceil(threads).next_multiple_of(tile::extent(engine.isa).rows);
+    if rows >= m {
+        return rows_of_product(engine.isa, a, b, shape, 0, out);
+    }
+    std::thread::scope(|scope| {
+        for (i, out) in out.chunks_mut(rows * n).enumerate() {
+            scope.spawn(move || rows_of_product(engine.isa, a, b, shape, i * rows, out));
+        }
+    });
+}
+
+/// The rows of the product from `row` on, as many as `out` holds.
+fn rows_of_product(isa: Isa, a: View<'_>, b: View<'_>, shape: Shape, row: usize, out: &mut [f32]) {
+    PACKED.with_borrow_mut(|(panel, block)| {
+        let most = tile::extent(isa);
+        for column in (0..shape.n).step_by(WIDTH) {
+            let width = WIDTH.min(shape.n - column);
+            for first in (0..shape.k).step_by(DEPTH) {
+                let depth = DEPTH.min(shape.k - first);
+                let range = (first, depth);
+                let block = pack::columns_of_b(b, (column, width), most.columns, range, block);
+                for (i, out) in out.chunks_mut(most.rows * shape.n).enumerate() {
+                    let rows = out.len() / shape.n;
+                    let panel = pack::rows_of_a(a, (row + i * most.rows, rows), range, panel);
+                    let strip = Strip { isa, panel, block, depth, rows, carry: first > 0 };
+                    strip.run(&mut out[column..], width, shape.n);
+                }
+            }
+        }
+    });
+}
+
+/// One panel of A against all panels of a block of B.
+struct Strip<'a> {
+    isa: Isa,
+    panel: &'a [f32],
+    block: &'a [f32],
+    depth: usize,
+    rows: usize,
+    carry: bool,
+}
+
+impl Strip<'_> {
+    fn run(&self, out: &mut [f32], width: usize, stride: usize) {
+        let panel = tile::extent(self.isa).columns;
+        let mut block = self.block;
+        for column in (0..width).step_by(panel) {
+            let used = panel.min(width - column);
+            let columns = padded(used, panel);
+            let (b, rest) = block.split_at(self.depth * columns);
+            block = rest;
+            let (depth, rows, carry) = (self.depth, self.rows, self.carry);
+            let tile = Tile { a: self.panel, b, depth, rows, columns, carry };
+            let out = &mut out[column..];
+            if used == columns {
+                tile.run(self.isa, out, stride);
+            } else {
+                self.ragged(&tile, out, used, stride);
+            }
+        }
+    }
+
+    /// A tile that is wider than what is left of the output goes through a copy.
+    fn ragged(&self, tile: &Tile<'_>, out: &mut [f32], used: usize, stride: usize) {
+        let mut whole = [0.0; TILE_MAX];
+        for r in 0..tile.rows {
+            whole[r * tile.columns..][..used].copy_from_slice(&out[r * stride..][..used]);
+        }
+        tile.run(self.isa, &mut whole, tile.columns);
+        for r in 0..tile.rows {
+            out[r * stride..][..used].copy_from_slice(&whole[r * tile.columns..][..used]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::kernel::philox::Philox;
+    use proptest::prelude::*;
+
+    fn noise(stream: u32, len: usize) -> Vec<f32> {
+        let philox = Philox::new(7, 99, stream);
+        (0..len as u64).map(|i| philox.uniform(i) * 2.0 - 1.0).collect()
+    }
+
+    fn naive(form: Form, Shape { m, n, k }: Shape, a: &[f32], b: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; m * n];
+        for i in 0..m {
+            for j in 0..n {
+                let mut sum = 0.0f32;
+                for l in 0..k {
+                    let x = if form == Form::Tn { a[l * m + i] } else { a[i * k + l] };
+                    let y = if form == Form::Nt { b[j * k + l] } else { b[l * n + j] };
+                    sum = x.mul_add(y, sum);
+                }
+                out[i * n + j] = sum;
+            }
+        }
+        out
+    }
+
+    #[track_caller]
+    fn check(m: usize, n: usize, k: usize, threads: &[usize]) {
+        let shape = Shape { m, n, k };
+        let (a, b) = (noise(1, m * k), noise(2, k * n));
+        for form in [Form::Nn, Form::Tn, Form::Nt] {
+            let expect = naive(form, shape, &a, &b);
+            for isa in Isa::all() {
+                for &threads in threads {
+                    let mut out = vec![f32::NAN; m * n];
+                    matmul(Engine::with(isa, threads), form, shape, &a, &b, &mut out);
+                    let wrong = out.iter().zip(&expect).filter(|(x, y)| x.to_bits() != y.to_bits());
+                    assert_eq!(wrong.count(), 0, "{form:?} {shape:?} {isa:?} threads={threads}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_path_gives_the_bits_of_the_naive_loop() {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (1, 7, 3),
+            (4, 16, 9),
+            (5, 17, 31),
+            (12, 32, 64),
+            (13, 33, 65),
+            (11, 31, 257),
+            (24, 48, 256),
+            (3, 1030, 5),
+            (128, 10, 100),
+            (10, 100, 128),
+            (2, 2, 1025),
+            (0, 3, 4),
+            (3, 0, 4),
+            (3, 4, 0),
+        ] {
+            check(m, n, k, &[1, 2]);
+        }
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        check(130, 70, 513, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn the_bits_of_a_product_are_golden() {
+        let (a, b) = (noise(3, 61 * 300), noise(4, 300 * 45));
+        let mut out = vec![0.0; 61 * 45];
+        matmul(Engine::default(), Form::Nn, Shape { m: 61, n: 45, k: 300 }, &a, &b, &mut out);
+        crate::compute::kernel::golden::check(&out, "matmul");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_small_shape_gives_the_bits_of_the_naive_loop(
+            m in 1usize..40, n in 1usize..70, k in 1usize..300,
+        ) {
+            check(m, n, k, &[1]);
+        }
+    }
+}

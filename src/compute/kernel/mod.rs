@@ -1,0 +1,79 @@
+//! Kernels: f32 arithmetic with one fixed order of operations for every output element.
+//! Never gives bits that depend on the instruction set, the number of threads or the build: only
+//! `+ - * / sqrt fma`, selects and integer operations, in an order that the source fixes.
+//!
+//! No system libm is called (its last bit differs between systems); an [`Engine`] only says how
+//! fast the same bits are made.
+
+pub mod adamw;
+pub mod dense;
+pub mod elementary;
+pub mod isa;
+pub mod matmul;
+mod pack;
+pub mod philox;
+pub mod reduce;
+pub mod softmax;
+mod tile;
+
+pub use isa::Isa;
+
+/// The most threads that one kernel is divided over.
+const THREADS_MAX: usize = 64;
+
+/// How kernels run on this machine. Changes how long a result takes, never a bit of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Engine {
+    /// The instruction set.
+    pub isa: Isa,
+    threads: usize,
+}
+
+impl Engine {
+    /// The best instruction set of this CPU, with `threads` threads (1 to 64, clamped).
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self::with(Isa::best(), threads)
+    }
+
+    /// A given instruction set, with `threads` threads (1 to 64, clamped).
+    #[must_use]
+    pub fn with(isa: Isa, threads: usize) -> Self {
+        Self { isa, threads: threads.clamp(1, THREADS_MAX) }
+    }
+
+    /// The number of threads.
+    #[must_use]
+    pub fn threads(self) -> usize {
+        self.threads
+    }
+}
+
+impl Default for Engine {
+    /// One thread: a worker runs one job per core.
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod golden {
+    //! The digests of results that may never change without a new ops version.
+
+    use crate::base::canon::Digest;
+
+    /// First digits of the BLAKE3 digest of the little-endian bytes.
+    const DIGESTS: [(&str, &str); 4] = [
+        ("matmul", "19ee53436172"),
+        ("exp", "16db6001e6b5"),
+        ("ln", "7fe54e5cb3c1"),
+        ("tanh", "4615b71411e4"),
+    ];
+
+    #[track_caller]
+    pub(crate) fn check(values: &[f32], name: &str) {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let expect = DIGESTS.iter().find(|(known, _)| *known == name).map(|(_, digest)| *digest);
+        assert_eq!(Some(Digest::of(&bytes).short().as_str()), expect, "{name}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Reductions: sums, means and maxima of many numbers in one fixed order.
+//! Never a plain running sum: lane l of 16 takes the items i ≡ l (mod 16) in ascending order, and
+//! the lanes are folded 8-4-2-1. Sixteen lanes are one AVX-512, two AVX2 or four NEON registers.
+
+use super::Isa;
+use super::isa::{Body, on};
+
+const LANES: usize = 16;
+
+struct Sum<'a>(&'a [f32]);
+
+impl Body for Sum<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        striped(self.0, 0.0, |sum, x| sum + x)
+    }
+}
+
+struct Max<'a>(&'a [f32]);
+
+impl Body for Max<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        striped(self.0, f32::NEG_INFINITY, |most, x| if x > most { x } else { most })
+    }
+}
+
+/// Folds items into 16 lanes, then the lanes 8-4-2-1.
+#[inline(always)]
+fn striped(xs: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    let mut chunks = xs.chunks_exact(LANES);
+    for chunk in chunks.by_ref() {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = fold(*lane, x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = fold(*lane, x);
+    }
+    let mut lanes = lanes.as_mut_slice();
+    while lanes.len() > 1 {
+        let (low, high) = lanes.split_at_mut(lanes.len() / 2);
+        for (lane, &x) in low.iter_mut().zip(high.iter()) {
+            *lane = fold(*lane, x);
+        }
+        lanes = low;
+    }
+    lanes.first().copied().unwrap_or(start)
+}
+
+/// The sum; +0.0 of nothing.
+#[must_use]
+pub fn sum(isa: Isa, xs: &[f32]) -> f32 {
+    on(isa, Sum(xs))
+}
+
+/// The mean; NaN of nothing.
+#[must_use]
+pub fn mean(isa: Isa, xs: &[f32]) -> f32 {
+    sum(isa, xs) / xs.len() as f32
+}
+
+/// The largest by comparison; a NaN is never larger. −∞ of nothing.
+#[must_use]
+pub fn max(isa: Isa, xs: &[f32]) -> f32 {
+    on(isa, Max(xs))
+}
+
+/// Sum without dispatch, for use inside another body.
+#[inline(always)]
+pub(super) fn sum_inline(xs: &[f32]) -> f32 {
+    Sum(xs).run()
+}
+
+/// Maximum without dispatch, for use inside another body.
+#[inline(always)]
+pub(super) fn max_inline(xs: &[f32]) -> f32 {
+    Max(xs).run()
+}
+
+struct ColumnSums<'a> {
+    xs: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Body for ColumnSums<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.out.fill(0.0);
+        for row in self.xs.chunks_exact(self.out.len().max(1)) {
+            for (sum, &x) in self.out.iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+/// The sum of every column of a row-major matrix of `out.len()` columns, in row order from +0.0.
+pub fn column_sums(isa: Isa, xs: &[f32], out: &mut [f32]) {
+    on(isa, ColumnSums { xs, out });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive_sum(xs: &[f32]) -> f32 {
+        let mut lanes = [0.0f32; 16];
+        for (i, x) in xs.iter().enumerate() {
+            lanes[i % 16] += x;
+        }
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+        lanes[0]
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_adds_in_the_same_order(
+            xs in proptest::collection::vec(-1e6f32..1e6, 0..200), width in 1usize..20,
+        ) {
+            for isa in Isa::all() {
+                prop_assert_eq!(sum(isa, &xs).to_bits(), naive_sum(&xs).to_bits());
+                let most = xs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                prop_assert_eq!(max(isa, &xs), most);
+                let mut sums = vec![1.0; width];
+                column_sums(isa, &xs, &mut sums);
+                for (j, &column) in sums.iter().enumerate() {
+                    let expect = xs.chunks_exact(width).fold(0.0, |sum: f32, row| sum + row[j]);
+                    prop_assert_eq!(column.to_bits(), expect.to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mean_is_the_sum_divided_once() {
+        assert_eq!(mean(Isa::best(), &[1.0, 2.0, 6.0]), 3.0);
+        assert_eq!(max(Isa::best(), &[]), f32::NEG_INFINITY);
+    }
+}

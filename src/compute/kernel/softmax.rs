@@ -1,0 +1,142 @@
+//! Softmax and cross-entropy over rows of logits, forward and backward fused.
+//! Never takes the exponential of a positive number: the largest logit of a row is subtracted.
+
+use super::Isa;
+use super::elementary::{exp, ln};
+use super::isa::{Body, on};
+use super::reduce::{self, max_inline, sum_inline};
+
+struct Softmax<'a> {
+    values: &'a mut [f32],
+    width: usize,
+}
+
+impl Body for Softmax<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.values.chunks_exact_mut(self.width) {
+            let most = max_inline(row);
+            for x in row.iter_mut() {
+                *x = exp(*x - most);
+            }
+            let sum = sum_inline(row);
+            for x in row {
+                *x /= sum;
+            }
+        }
+    }
+}
+
+/// Turns rows of logits into rows of probabilities, in place. `width` is at least 1.
+pub fn softmax(isa: Isa, values: &mut [f32], width: usize) {
+    on(isa, Softmax { values, width: width.max(1) });
+}
+
+struct Losses<'a> {
+    logits: &'a [f32],
+    labels: &'a [u32],
+    scratch: &'a mut [f32],
+    losses: &'a mut [f32],
+}
+
+impl Body for Losses<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.logits.chunks_exact(self.scratch.len());
+        for ((row, &label), loss) in rows.zip(self.labels).zip(self.losses) {
+            let most = max_inline(row);
+            for (e, &x) in self.scratch.iter_mut().zip(row) {
+                *e = exp(x - most);
+            }
+            let chosen = row.get(label as usize).copied().unwrap_or(f32::NAN);
+            *loss = ln(sum_inline(self.scratch)) - (chosen - most);
+        }
+    }
+}
+
+/// The cross-entropy of every row in nats. A label beyond `width` gives NaN.
+#[must_use]
+pub fn cross_entropies(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> Vec<f32> {
+    let (mut scratch, mut losses) = (vec![0.0; width.max(1)], vec![0.0; labels.len()]);
+    on(isa, Losses { logits, labels, scratch: &mut scratch, losses: &mut losses });
+    losses
+}
+
+/// The mean cross-entropy of rows of logits in nats.
+#[must_use]
+pub fn cross_entropy(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> f32 {
+    reduce::mean(isa, &cross_entropies(isa, logits, labels, width))
+}
+
+/// The gradient of the mean cross-entropy by the logits, times `scale`.
+#[must_use]
+pub fn cross_entropy_gradient(
+    isa: Isa,
+    logits: &[f32],
+    labels: &[u32],
+    width: usize,
+    scale: f32,
+) -> Vec<f32> {
+    let mut gradient = logits.to_vec();
+    softmax(isa, &mut gradient, width);
+    let scale = scale / labels.len() as f32;
+    for (row, &label) in gradient.chunks_exact_mut(width.max(1)).zip(labels) {
+        if let Some(chosen) = row.get_mut(label as usize) {
+            *chosen -= 1.0;
+        }
+        for x in row {
+            *x *= scale;
+        }
+    }
+    gradient
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn equal_logits_cost_the_logarithm_of_their_number() {
+        let loss = cross_entropy(Isa::best(), &[3.0; 8], &[0, 3], 4);
+        assert!((loss - 4f32.ln()).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn huge_logits_do_not_overflow() {
+        let loss = cross_entropy(Isa::best(), &[1e38, -1e38], &[0], 2);
+        assert_eq!(loss, 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_gradient_is_the_slope_of_the_loss(
+            logits in proptest::collection::vec(-3f32..3.0, 12), label in 0u32..4, at in 0usize..12,
+        ) {
+            let labels = [label, 1, 3];
+            let slope = cross_entropy_gradient(Isa::best(), &logits, &labels, 4, 1.0)[at];
+            let shifted = |by: f32| {
+                let mut logits = logits.clone();
+                logits[at] += by;
+                cross_entropy(Isa::best(), &logits, &labels, 4)
+            };
+            let measured = (shifted(0.05) - shifted(-0.05)) / 0.1;
+            prop_assert!((slope - measured).abs() < 1e-3, "{} {}", slope, measured);
+        }
+
+        #[test]
+        fn every_path_gives_the_same_bits(
+            logits in proptest::collection::vec(-30f32..30.0, 42), label in 0u32..21,
+        ) {
+            let expect = cross_entropy(Isa::PORTABLE, &logits, &[label, 5], 21).to_bits();
+            for isa in Isa::all() {
+                let loss = cross_entropy(isa, &logits, &[label, 5], 21);
+                prop_assert_eq!(loss.to_bits(), expect);
+            }
+        }
+    }
+}

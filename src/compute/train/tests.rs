@@ -1,0 +1,213 @@
+//! Tests of training: what must be the same bytes, and what must be refused.
+//! Never measures time.
+
+use super::*;
+use crate::compute::kernel::Isa;
+use crate::domain::job::{Activation, Model, Optimizer, Part};
+use proptest::prelude::*;
+
+const LR: f64 = 0.01;
+
+fn spec(epochs: u32, part: Part) -> Train {
+    Train {
+        model: Model::Mlp { hidden: vec![9, 6], activation: Activation::Relu },
+        target: "species".to_owned(),
+        epochs,
+        batch: 16,
+        optimizer: Optimizer::AdamW {
+            lr: LR,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        },
+        seed: 42,
+        scaling: Scaling::Standard,
+        part,
+    }
+}
+
+/// Three clouds of points with a constant column: 75 rows, so the last batch is smaller.
+fn data() -> Examples {
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    let noise = Philox::new(1, 1, 1);
+    for row in 0..75u32 {
+        let class = row % 3;
+        for feature in 0..4u32 {
+            let centre = if feature == class { 5.0 } else { 1.0 };
+            values.push(centre + noise.uniform(u64::from(row * 4 + feature)) * 2.0);
+        }
+        values.push(3.0);
+        labels.push(class);
+    }
+    let features = ["a", "b", "c", "d", "constant"].map(str::to_owned).to_vec();
+    let classes = ["x", "y", "z"].map(str::to_owned).to_vec();
+    Examples { features, values, labels, classes }
+}
+
+fn trained(spec: &Train, state: Option<&[u8]>) -> Done {
+    run(spec, &data(), state, &mut |_| ()).unwrap()
+}
+
+#[track_caller]
+fn check_refused(result: Result<Done, Fault>, expect: &str) {
+    let fault = result.unwrap_err();
+    assert!(fault.message.contains(expect), "{}", fault.message);
+    assert!(!fault.hint.is_empty(), "no hint: {}", fault.message);
+}
+
+#[test]
+fn the_model_learns() {
+    let done = trained(&spec(30, Part::WHOLE), None);
+    let (model, data) = (Classifier::from_bytes(&done.outputs[0].bytes).unwrap(), data());
+    assert_eq!(model.predict(&data.values, data.rows()), data.labels);
+    assert!(done.metrics[0].1 < 0.3, "{:?}", done.metrics);
+}
+
+#[test]
+fn the_bytes_of_a_trained_model_are_golden() {
+    let mut tanh = spec(5, Part::WHOLE);
+    tanh.model = Model::Mlp { hidden: vec![7], activation: Activation::Tanh };
+    let digest = |spec: &Train| {
+        let done = trained(spec, None);
+        let end = done.checkpoints.last().unwrap();
+        [Digest::of(&done.outputs[0].bytes).short(), Digest::of(end).short()]
+    };
+    assert_eq!(
+        (digest(&spec(5, Part::WHOLE)), digest(&tanh)),
+        (
+            ["ecc48f693fcf", "c3a99b8b1644"].map(str::to_owned),
+            ["097c12bffe2f", "040405a1d7f1"].map(str::to_owned)
+        )
+    );
+}
+
+#[test]
+fn r10_neither_threads_nor_the_instruction_set_change_a_byte() {
+    let mut wide = spec(1, Part::WHOLE);
+    wide.model = Model::Mlp { hidden: vec![400, 300], activation: Activation::Tanh };
+    wide.batch = 75;
+    let with = |engine| run_on(engine, &wide, &data(), None, &mut |_| ()).unwrap();
+    let expect = with(Engine::default());
+    assert_eq!(with(Engine::new(4)), expect);
+    for isa in Isa::all() {
+        assert_eq!(with(Engine::with(isa, 1)), expect, "{isa:?}");
+    }
+}
+
+#[test]
+fn r10_a_run_is_its_segments_replayed_one_by_one() {
+    let (spec, data) = (spec(11, Part::WHOLE), data());
+    let done = trained(&spec, None);
+    assert_eq!(done.checkpoints.len(), 9);
+    for k in 0..8u32 {
+        let checkpoint = done.checkpoints[k as usize].as_slice();
+        let replayed = replay(&spec, &data, None, k, Some(checkpoint)).unwrap();
+        assert_eq!(replayed.begin, Digest::of(checkpoint));
+        assert_eq!(replayed.checkpoint, done.checkpoints[k as usize + 1], "segment {k}");
+        let (outputs, metrics) =
+            if k == 7 { (done.outputs.clone(), done.metrics.clone()) } else { Default::default() };
+        assert_eq!((replayed.outputs, replayed.metrics), (outputs, metrics), "segment {k}");
+    }
+    let first = replay(&spec, &data, None, 0, None).unwrap();
+    assert_eq!(first.checkpoint, done.checkpoints[1]);
+}
+
+#[test]
+fn three_parts_end_where_the_whole_ends() {
+    let whole = trained(&spec(7, Part::WHOLE), None);
+    let mut state: Option<Vec<u8>> = None;
+    for index in 0..3 {
+        let spec = spec(7, Part { index, count: 3 });
+        let done = trained(&spec, state.as_deref());
+        let replayed = replay(&spec, &data(), state.as_deref(), 0, None).unwrap();
+        assert_eq!(replayed.checkpoint, done.checkpoints[1]);
+        assert_eq!(state.is_none(), index == 0);
+        if index == 2 {
+            assert_eq!(done.outputs, whole.outputs);
+            assert_eq!(done.checkpoints.last(), whole.checkpoints.last());
+        } else {
+            assert_eq!(done.outputs[0].name, "state");
+            assert_eq!(Some(&done.outputs[0].bytes), done.checkpoints.last());
+            state = Some(done.outputs[0].bytes.clone());
+        }
+    }
+}
+
+#[test]
+fn a_part_without_epochs_hands_its_state_on() {
+    let first = trained(&spec(1, Part { index: 0, count: 3 }), None);
+    assert_eq!(first.checkpoints.len(), 2);
+    assert_eq!(first.checkpoints[0], first.checkpoints[1]);
+    assert!(first.metrics.is_empty());
+}
+
+#[test]
+fn a_diverging_training_fails_with_its_step() {
+    let refused = |batch: u32, rate: f64, expect: &str| {
+        let mut spec = spec(8, Part::WHOLE);
+        let Optimizer::AdamW { lr, .. } = &mut spec.optimizer;
+        (*lr, spec.batch) = (rate, batch);
+        check_refused(run(&spec, &data(), None, &mut |_| ()), expect);
+    };
+    refused(16, 1e30, "the loss is not finite at step 2 of 40");
+    refused(75, 1e39, "the state is not finite at step 1 of 8");
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let refused = |change: &dyn Fn(&mut Train, &mut Examples), expect: &str| {
+        let (mut spec, mut data) = (spec(2, Part::WHOLE), data());
+        change(&mut spec, &mut data);
+        check_refused(run(&spec, &data, None, &mut |_| ()), expect);
+    };
+    refused(&|spec, _| spec.batch = 0, "`batch` is 0");
+    refused(&|spec, _| spec.part = Part { index: 1, count: 1 }, "no such part");
+    refused(&|spec, _| spec.part = Part { index: 1, count: 2 }, "no state");
+    refused(&|_, data| data.values[7] = f32::NAN, "the feature `c` of row 1");
+    refused(&|_, data| data.labels[3] = 3, "none of the classes");
+    refused(&|_, data| data.classes.truncate(1), "1 different values");
+    refused(&|_, data| data.values.truncate(10), "one value per row");
+    refused(&|_, data| (data.labels, data.values) = (Vec::new(), Vec::new()), "there are 0 rows");
+    let state = trained(&spec(2, Part { index: 0, count: 2 }), None).outputs[0].bytes.clone();
+    check_refused(
+        run(&spec(2, Part::WHOLE), &data(), Some(&state), &mut |_| ()),
+        "without a state",
+    );
+    check_refused(
+        run(&spec(4, Part { index: 1, count: 2 }), &data(), Some(&state), &mut |_| ()),
+        "the state is at epoch 1",
+    );
+}
+
+#[test]
+fn progress_counts_the_steps_of_the_part() {
+    let mut seen = Vec::new();
+    run(&spec(2, Part::WHOLE), &data(), None, &mut |p| seen.push((p.step, p.steps))).unwrap();
+    assert_eq!(seen, (1..=10).map(|step| (step, 10)).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_flipped_bit_of_a_checkpoint_never_goes_unnoticed(at: u64, bit in 0u8..8) {
+        let (spec, data) = (spec(2, Part::WHOLE), data());
+        let first = replay(&spec, &data, None, 0, None).unwrap();
+        let mut bytes = first.checkpoint.clone();
+        let at = (at % bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << bit;
+        prop_assert_ne!(Digest::of(&bytes), first.end);
+        if let Ok(replayed) = replay(&spec, &data, None, 1, Some(&bytes)) {
+            prop_assert_ne!(replayed.begin, first.end);
+        }
+    }
+
+    #[test]
+    fn r13_no_bytes_panic_the_reader_of_states(bytes: Vec<u8>, cut: u64) {
+        let (spec, data) = (spec(2, Part::WHOLE), data());
+        prop_assert!(replay(&spec, &data, None, 1, Some(&bytes)).is_err());
+        let whole = replay(&spec, &data, None, 0, None).unwrap().checkpoint;
+        let cut = (cut % whole.len() as u64) as usize;
+        prop_assert!(replay(&spec, &data, None, 1, Some(&whole[..cut])).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! Laws of expansion: order, names, pins, and the time that a large matrix takes.
+
+use super::*;
+use crate::base::canon::Digest;
+use crate::domain::manifest::compile;
+use proptest::prelude::*;
+
+#[track_caller]
+fn dag(stages: &str, columns: &[&str]) -> Dag {
+    let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n";
+    let (manifest, faults) = compile(&format!("{head}{stages}"), &BTreeMap::new());
+    assert!(faults.is_empty(), "{faults:?}");
+    let pin = Pin {
+        source: "s".to_owned(),
+        digest: Digest::default(),
+        bytes: 1000,
+        rows: 100,
+        columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+    };
+    expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)])).unwrap()
+}
+
+/// Every edge comes from an earlier job that has the output it names.
+#[track_caller]
+fn check(dag: &Dag) {
+    for (index, job) in dag.jobs.iter().enumerate() {
+        for edge in &job.inputs {
+            if let From::Job { id, output } = &edge.from {
+                assert!(id.index() < index, "{job}");
+                let from = &dag.jobs[id.index()];
+                assert!(from.spec.outputs().contains(&output.as_str()), "{job} <- {from}");
+            }
+        }
+        assert!(job.after.iter().all(|id| id.index() < index), "{job}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_instances_fan_in_to_one() {
+    let ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
+    let dag = dag(
+        &format!(
+            "  run: {{ limits: {{ instances: 100000 }} }}\n  stages:\n    fan:\n      uses: \
+             noop\n      matrix: {{ axes: {{ a: {ten}, b: {ten}, c: {ten}, d: {ten}, e: {ten} \
+             }} }}\n    join: {{ uses: noop, inputs: {{ all: \"fan.*.done\" }} }}\n"
+        ),
+        &[],
+    );
+    check(&dag);
+    assert_eq!(dag.jobs.len(), 100_001);
+    assert_eq!(dag.jobs[100_000].inputs.len(), 100_000);
+    assert_eq!(dag.jobs[100_000].inputs[99_999].name, "all[a=9,b=9,c=9,d=9,e=9]");
+}
+
+#[test]
+fn equal_cells_are_joined_and_needs_wait_for_all() {
+    let dag = dag(
+        "  stages:\n    z: { uses: noop, matrix: { axes: { n: [1, 2, 3] } } }\n    a:\n      \
+         uses: noop\n      matrix: { axes: { n: [2, 3] } }\n      inputs: { one: z.done }\n    \
+         b: { uses: noop, needs: [a] }\n",
+        &[],
+    );
+    check(&dag);
+    let names: Vec<_> = dag.jobs.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["z@n=1", "z@n=2", "z@n=3", "a@n=2", "a@n=3", "b"]);
+    let from = |job: usize| dag.jobs[job].inputs[0].from.clone();
+    assert_eq!(from(3), From::Job { id: JobId(1), output: "done".to_owned() });
+    assert_eq!(from(4), From::Job { id: JobId(2), output: "done".to_owned() });
+    assert_eq!(dag.jobs[5].after, [JobId(3), JobId(4)]);
+}
+
+#[test]
+fn a_pin_tells_the_rows_of_an_ingest() {
+    let dag = dag(
+        "  sources: { s: { url: s.csv, format: csv } }\n  stages: { t: { uses: ingest, inputs: \
+         { rows: sources.s } } }\n",
+        &["x", "y"],
+    );
+    let Spec::Ingest(ingest) = &dag.jobs[0].spec else { panic!("no ingest") };
+    assert_eq!(ingest.rows, 100);
+}
+
+#[test]
+fn a_source_without_a_pin_is_a_fault() {
+    let text = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n  \
+                sources: { s: { url: s.csv, format: csv } }\n  stages: { t: { uses: noop } }\n";
+    let (manifest, _) = compile(text, &BTreeMap::new());
+    let faults = expand(&manifest.unwrap(), &BTreeMap::new()).unwrap_err();
+    assert!(faults[0].to_string().starts_with("5:14: source `s` has no pin"), "{faults:?}");
+}
+
+/// No-op stages, each with cells and with references to earlier stages in some of three ways.
+fn stages() -> impl Strategy<Value = String> {
+    let stage = (1usize..4, prop::collection::vec((0usize..8, 0usize..3), 0..4));
+    prop::collection::vec(stage, 1..8).prop_map(|stages| {
+        let cells = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+        let mut text = "  stages:\n".to_owned();
+        for (index, (count, references)) in stages.iter().enumerate() {
+            let matrix = format!("matrix: {{ axes: {{ n: [{}] }} }}", cells(*count));
+            let (mut inputs, mut needs) = (String::new(), String::new());
+            let earlier = references.iter().enumerate().filter(|(_, (to, _))| *to < index);
+            for (at, (to, way)) in earlier {
+                match way {
+                    0 => inputs += &format!("i{at}: \"s{to}.*.done\", "),
+                    1 if stages[*to].0 == 1 || stages[*to].0 == *count => {
+                        inputs += &format!("i{at}: s{to}.done, ");
+                    }
+                    _ => needs += &format!("s{to}, "),
+                }
+            }
+            text += &format!(
+                "    s{index}: {{ uses: noop, {matrix}, \
+                 inputs: {{ {inputs} }}, needs: [{needs}] }}\n"
+            );
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn jobs_come_after_all_that_they_wait_for(stages in stages()) {
+        let one = dag(&stages, &[]);
+        check(&one);
+        prop_assert_eq!(dag(&stages, &[]), one);
+    }
+}

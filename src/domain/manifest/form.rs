@@ -1,0 +1,172 @@
+//! Forms: the words in which the grammar is written. Types, fields, objects, stage kinds and ports.
+//! Never says what a manifest may hold: `grammar` and `kind` do, in these words.
+
+/// What may stand at one place.
+pub(super) enum Type {
+    /// Text of 1 to so many bytes.
+    Text(usize),
+    /// A DNS label.
+    DnsLabel,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// An integer from `min` to `max`.
+    Integer { min: i128, max: i128 },
+    /// A finite number.
+    Real(Range),
+    /// A decimal above 0, at most 1, with at most so many places.
+    Share { places: usize },
+    /// Decimal text of OhC.
+    Amount,
+    /// A duration from `min_ms` to `max_ms`.
+    Duration { min_ms: u64, max_ms: u64 },
+    /// A number, text or boolean that can stand in a label.
+    AxisValue,
+    /// A number, text or boolean.
+    Scalar,
+    /// An object of the table.
+    Object(&'static Object),
+    /// A mapping from names to values of one type.
+    Map { of: &'static Type, noun: &'static str, min: usize, max: usize },
+    /// A list of values of one type.
+    List { of: &'static Type, min: usize, max: usize },
+    /// A word, or an object.
+    WordOr(&'static [&'static str], &'static Object),
+    /// The settings of a stage: an object that `uses` decides.
+    With,
+}
+
+/// The numbers that a real may be. Comparisons only: the rules compute with no float.
+pub(super) struct Range {
+    /// The smallest, or what all must be larger than.
+    pub(super) min: f64,
+    /// Whether `min` itself is allowed.
+    pub(super) min_allowed: bool,
+    /// The largest, or what all must be smaller than.
+    pub(super) max: f64,
+    /// Whether `max` itself is allowed.
+    pub(super) max_allowed: bool,
+}
+
+/// An object: its name in the schema, and its fields.
+pub(super) struct Object {
+    /// The name.
+    pub(super) name: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// What it holds.
+    pub(super) fields: &'static [Field],
+}
+
+/// A field of an object.
+pub(super) struct Field {
+    /// The key.
+    pub(super) name: &'static str,
+    /// What may stand there.
+    pub(super) ty: Type,
+    /// Whether it must be there.
+    pub(super) need: Need,
+    /// What it is for, in one line.
+    pub(super) doc: &'static str,
+    /// An example, as YAML flow text.
+    pub(super) example: &'static str,
+}
+
+/// Whether a field must be there, and what holds if it is not.
+pub(super) enum Need {
+    /// It must.
+    Required,
+    /// It need not: this holds instead, in words.
+    Default(&'static str),
+    /// It need not.
+    Optional,
+}
+
+/// A stage kind: one word after `uses:`.
+pub(super) struct StageKind {
+    /// The word.
+    pub(super) name: &'static str,
+    /// What it does.
+    pub(super) doc: &'static str,
+    /// The settings it takes.
+    pub(super) with: Object,
+    /// The inputs it takes; `None` takes any.
+    pub(super) inputs: Option<&'static [Port]>,
+    /// What it gives; `None` gives the parts that `ratios` names.
+    pub(super) outputs: Option<&'static [(&'static str, Good)]>,
+}
+
+/// An input of a stage kind.
+pub(super) struct Port {
+    /// The name.
+    pub(super) name: &'static str,
+    /// What flows in.
+    pub(super) good: Good,
+    /// Whether several may flow in.
+    pub(super) many: bool,
+    /// What it is for.
+    pub(super) doc: &'static str,
+}
+
+/// What flows along an edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Good {
+    /// The bytes of a source.
+    Source,
+    /// Rows and columns.
+    Table,
+    /// A trained model.
+    Model,
+    /// Metrics.
+    Report,
+    /// Nothing but the fact that it was done.
+    Token,
+}
+
+impl Good {
+    /// What a person calls it.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Source => "a source",
+            Self::Table => "a table",
+            Self::Model => "a model",
+            Self::Report => "a report",
+            Self::Token => "a token",
+        }
+    }
+}
+
+/// A field that must be there.
+pub(super) const fn required(
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Required, doc, example }
+}
+
+/// A field that need not be there.
+pub(super) const fn optional(
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Optional, doc, example }
+}
+
+/// A field that has a default.
+pub(super) const fn default(
+    name: &'static str,
+    ty: Type,
+    value: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Default(value), doc, example }
+}
+
+/// An integer from `min` to `max`.
+pub(super) const fn integer(min: u64, max: u64) -> Type {
+    Type::Integer { min: min as i128, max: max as i128 }
+}

@@ -1,0 +1,98 @@
+//! Pipelines: from a manifest's file to a plan on pinned sources, before any network is there.
+//! Never opens a home, and never spends anything.
+
+use super::sources::{self, Source};
+use crate::base::limits::MANIFEST_BYTES_MAX;
+use crate::domain::job::Pin;
+use crate::domain::manifest::{self, Diagnostic, Manifest};
+use crate::domain::plan::{self, Plan};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A pipeline that could be run.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The manifest as it is written.
+    pub text: String,
+    /// Parameters that override its defaults.
+    pub params: BTreeMap<String, String>,
+    /// What it says.
+    pub manifest: Manifest,
+    /// Its sources as they are now, in the order of their names.
+    pub sources: Vec<Source>,
+    /// Its jobs and blocks.
+    pub plan: Plan,
+}
+
+/// Why a file is not the text of a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system refuses.
+    #[error("cannot read the manifest {path}: {source}; hint: name a YAML file")]
+    Io {
+        /// The file.
+        path: String,
+        /// What it says.
+        source: std::io::Error,
+    },
+    /// It is longer than a submission may be.
+    #[error(
+        "the manifest {path} has more than {MANIFEST_BYTES_MAX} bytes; hint: data belongs into \
+         sources"
+    )]
+    TooLong {
+        /// The file.
+        path: String,
+    },
+    /// It is not text.
+    #[error("the manifest {path} is not UTF-8 text; hint: save it as UTF-8")]
+    NotText {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Reads the text of a manifest, of bounded size.
+pub fn read(path: &Path) -> Result<String, ReadError> {
+    let shown = || path.display().to_string();
+    let failed = |source| ReadError::Io { path: shown(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > MANIFEST_BYTES_MAX {
+        return Err(ReadError::TooLong { path: shown() });
+    }
+    String::from_utf8(bytes).map_err(|_| ReadError::NotText { path: shown() })
+}
+
+impl Pipeline {
+    /// Compiles a manifest that lies in `base`, pins its sources and plans its jobs; or says all
+    /// that is wrong, at the place where the manifest says it.
+    pub fn prepare(
+        text: String,
+        params: BTreeMap<String, String>,
+        base: &Path,
+    ) -> Result<Self, (String, Vec<Diagnostic>)> {
+        let (manifest, faults) = manifest::compile(&text, &params);
+        let Some(manifest) = manifest.filter(|_| faults.is_empty()) else {
+            return Err((text, faults));
+        };
+        let sources = match sources::pin(&manifest, base) {
+            Ok(sources) => sources,
+            Err(faults) => return Err((text, faults)),
+        };
+        let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
+        match plan::plan(&manifest, &pins) {
+            Ok(plan) => Ok(Self { text, params, manifest, sources, plan }),
+            Err(faults) => Err((text, faults)),
+        }
+    }
+
+    /// What the sources were when the plan was made.
+    #[must_use]
+    pub fn pins(&self) -> Vec<Pin> {
+        self.sources.iter().map(|source| source.pin.clone()).collect()
+    }
+}

@@ -1,0 +1,124 @@
+//! Publishes the outputs of a pipeline: files in the folders that the manifest names, and beside
+//! each a card that says how it came to be. Never writes what is there already, and never leaves
+//! half a file: the card, written last, is the sign that an output is whole.
+
+use crate::base::canon::Digest;
+use crate::base::ids::JobId;
+use crate::domain::job::{OPS_VERSION, Spec};
+use crate::domain::state::State;
+use crate::domain::state::run::Known;
+use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
+use crate::node::pipeline::Pipeline;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use tokio::runtime::Handle;
+
+/// An output that is in its folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Where it lies.
+    pub file: PathBuf,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// Why an output is not in its folder. The result itself is settled and in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It has no settled result.
+    #[error("output `{name}` has no settled result")]
+    Unsettled {
+        /// The output.
+        name: String,
+    },
+    /// The artifact cannot be read, or the files cannot be written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+}
+
+/// What outputs are taken from.
+pub struct Origin<'a> {
+    /// The store.
+    pub artifacts: &'a Artifacts,
+    /// Where to wait for it.
+    pub runtime: &'a Handle,
+    /// The state that knows the results.
+    pub state: &'a State,
+}
+
+/// Writes every output of a pipeline below `base`, unless it is there already.
+pub fn publish(
+    origin: &Origin<'_>,
+    pipeline: &Pipeline,
+    base: &Path,
+    result: &dyn Fn(JobId) -> Option<Known>,
+) -> Result<Vec<Published>, PublishError> {
+    let mut published = Vec::new();
+    for (name, output) in &pipeline.plan.dag.outputs {
+        let unsettled = || PublishError::Unsettled { name: name.clone() };
+        let job = pipeline.plan.job(output.job).ok_or_else(unsettled)?;
+        let known = result(output.job).ok_or_else(unsettled)?;
+        let place = job.spec.outputs().iter().position(|o| *o == output.output);
+        let digest = place.and_then(|at| known.outputs.get(at)).copied().ok_or_else(unsettled)?;
+        let folder = base.join(&output.to);
+        let file = file_name(&job.spec, &output.output);
+        let card = card(origin.state, pipeline, name, (file, digest), &known);
+        let card = format!("{card:#}\n").into_bytes();
+        let files = [(file, Content::Artifact(digest))];
+        let written = origin.artifacts.publish(&folder, &files, ("card.json", &card));
+        origin.runtime.block_on(written)?;
+        let file = folder.join(file);
+        published.push(Published { name: name.clone(), file, digest });
+    }
+    Ok(published)
+}
+
+/// The name of an output's file.
+fn file_name(spec: &Spec, output: &str) -> &'static str {
+    match (spec, output) {
+        (Spec::Train(_), "model") | (Spec::Evaluate(_), "best") => "model.safetensors",
+        (Spec::Evaluate(_), "report") => "report.json",
+        _ => "table.ohct",
+    }
+}
+
+/// How an output came to be. The same result gives the same card, whoever asks and when.
+fn card(
+    state: &State,
+    pipeline: &Pipeline,
+    name: &str,
+    (file, digest): (&str, Digest),
+    known: &Known,
+) -> Value {
+    let source = |source: &super::sources::Source| {
+        let pin = &source.pin;
+        json!({
+            "name": pin.source, "digest": pin.digest.to_string(), "bytes": pin.bytes,
+            "rows": pin.rows,
+        })
+    };
+    let metrics: Map<String, Value> =
+        known.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    json!({
+        "version": 1,
+        "kind": "Card",
+        "pipeline": pipeline.manifest.name,
+        "output": name,
+        "file": file,
+        "digest": digest.to_string(),
+        "metrics": metrics,
+        "sources": pipeline.sources.iter().map(source).collect::<Vec<_>>(),
+        "manifest": Digest::of(pipeline.text.as_bytes()).to_string(),
+        "params": pipeline.params,
+        "provenance": {
+            "jobKey": known.key.to_string(),
+            "opsVersion": OPS_VERSION,
+            "network": state.network().0.to_string(),
+            "run": known.lease.block.run.to_string(),
+            "lease": known.lease.to_string(),
+            "worker": known.worker.to_string(),
+        },
+    })
+}

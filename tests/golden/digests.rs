@@ -1,0 +1,213 @@
+//! The digest of one value of every type that is hashed or signed. A change here is a change of
+//! the format of the log: it needs a new version in the type's tag.
+
+use ohc::base::amount::{Ohc, Price, Work};
+use ohc::base::canon::{Canonical, Decode, Digest, Encode};
+use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
+use ohc::base::keys::{PublicKey, SecretKey};
+use ohc::base::time::Height;
+use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
+use ohc::domain::event::{Ending, Event, Pause, Reject, events_root};
+use ohc::domain::genesis::{Allocation, Genesis, Params};
+use ohc::domain::job::{
+    Activation, Evaluate, Format, Goal, Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin,
+    Scaling, Spec, Split, Train, job_key,
+};
+use ohc::domain::poh::Entry;
+use ohc::domain::receipt::{Claim, Outcome, Receipt};
+use ohc::domain::slot::{Draft, Slot, commands_root};
+use ohc::domain::verdict::{Audit, Finding, Seed, Segment, Verdict};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The lines of the golden file.
+#[derive(Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    /// Adds a value, which is also read back: its bytes have one meaning.
+    fn both<T: Canonical + Decode>(&mut self, what: &str, value: &T) {
+        let again = T::from_bytes(&value.to_bytes()).unwrap();
+        assert_eq!(again.to_bytes(), value.to_bytes(), "{what}");
+        writeln!(self.text, "{:20} {what:24} {}", T::TAG, value.digest()).unwrap();
+    }
+}
+
+const LEASE: LeaseId = LeaseId { block: BlockId { run: RunId(7), index: 3 }, attempt: 2 };
+const SEGMENT: Segment = Segment { job: JobId(4), index: 1 };
+
+fn digest(n: u8) -> Digest {
+    Digest([n; 32])
+}
+
+fn key(n: u8) -> SecretKey {
+    SecretKey::from_bytes(&[n; 32])
+}
+
+fn nano(n: u64) -> Ohc {
+    Ohc::from_nano(n)
+}
+
+fn specs() -> Vec<Spec> {
+    let model = Model::Mlp { hidden: vec![16, 8], activation: Activation::Tanh };
+    let optimizer =
+        Optimizer::AdamW { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
+    vec![
+        Spec::Ingest(Ingest { format: Format::Csv, rows: 150 }),
+        Spec::Split(Split {
+            ratios: vec![("train".into(), 0.8), ("test".into(), 0.2)],
+            stratify: Some("species".into()),
+            seed: 7,
+        }),
+        Spec::Train(Train {
+            model,
+            target: "species".into(),
+            epochs: 60,
+            batch: 32,
+            optimizer,
+            seed: 1,
+            scaling: Scaling::Standard,
+            part: Part { index: 1, count: 3 },
+        }),
+        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max }),
+        Spec::Noop(Noop { tag: 9 }),
+    ]
+}
+
+fn commands() -> Vec<Command> {
+    let claim = Claim {
+        job: JobId(4),
+        outputs: vec![digest(1), digest(2)],
+        bytes: 4_096,
+        segments: vec![digest(3)],
+        metrics: vec![("loss".into(), 0.25)],
+    };
+    let failed =
+        Outcome::Failed { job: JobId(4), message: "no".into(), hint: "lower the rate".into() };
+    let object = Finding::Object { segment: SEGMENT, honest: Some(digest(5)) };
+    let verdict = |finding| Verdict { lease: LEASE, receipt: digest(4), finding };
+    vec![
+        Command::Transfer { to: key(2).public(), amount: nano(5) },
+        Command::Submit(Box::new(Submission {
+            manifest: "apiVersion: ohc/v1alpha1\n".into(),
+            params: vec![("epochs".into(), "5".into())],
+            pins: vec![pin()],
+            budget: nano(5_000_000_000),
+            fresh: vec![digest(6)],
+        })),
+        Command::Cancel { run: RunId(7) },
+        Command::Bid(Bid { ask: Price::new(800), capacity: Work::new(25) }),
+        Command::Withdraw,
+        Command::Heartbeat(vec![Beat { lease: LEASE, step: 12 }]),
+        Command::Deliver(vec![
+            Receipt { lease: LEASE, outcome: Outcome::Done(vec![claim]) },
+            Receipt { lease: LEASE, outcome: failed },
+        ]),
+        Command::Judge(vec![
+            verdict(Finding::Agree),
+            verdict(object),
+            verdict(Finding::Deny { segment: SEGMENT }),
+        ]),
+    ]
+}
+
+fn pin() -> Pin {
+    let columns = vec!["a".into(), "b".into()];
+    Pin { source: "rows".into(), digest: digest(9), bytes: 3_858, rows: 150, columns }
+}
+
+fn events(worker: PublicKey) -> Vec<Event> {
+    let (lease, block, run, validator) = (LEASE, LEASE.block, RunId(7), key(3).public());
+    let (amount, job) = (nano(11), JobId(4));
+    let ended = |ending| Event::Ended { run, ending, refund: amount };
+    let audit = Audit { committee: vec![validator], segments: vec![SEGMENT] };
+    vec![
+        Event::Rejected { author: worker, nonce: 3, reason: Reject::NoLease },
+        Event::Transferred { from: worker, to: validator, amount },
+        Event::Submitted { run, client: worker, subject: digest(8), budget: amount },
+        Event::BidPlaced { worker },
+        Event::BidGone { worker },
+        Event::Cached { run, job },
+        Event::Offered { block, attempt: 1, reserve: amount },
+        Event::Repriced { block, reserve: amount },
+        Event::Leased { lease, worker, price: amount, bond: amount, work: Work::new(100) },
+        Event::Lapsed { lease, worker, fine: amount },
+        Event::Delivered { lease, receipt: digest(4) },
+        Event::Drawn { lease, audit },
+        Event::Disputed { lease, validator, segment: SEGMENT },
+        Event::Overruled { lease, validator, fine: amount },
+        Event::Slashed { lease, worker, bond: amount, segment: SEGMENT },
+        Event::Settled { lease, worker, reward: amount, gas: amount },
+        Event::Paused { run, reason: Pause::NoBids },
+        Event::Paused { run, reason: Pause::Budget },
+        ended(Ending::Settled),
+        ended(Ending::Failed { job, message: "no".into(), hint: "do".into() }),
+        ended(Ending::Exhausted { block }),
+        ended(Ending::Cancelled),
+    ]
+}
+
+fn genesis() -> Genesis {
+    let allocations = vec![Allocation { key: key(1).public(), balance: nano(60), stake: nano(40) }];
+    Genesis { name: "golden".into(), salt: [5; 32], params: Params::embedded(), allocations }
+}
+
+#[test]
+fn the_digest_of_every_type_is_golden() {
+    let mut lines = Lines::default();
+    let network = genesis().network();
+    lines.both("genesis", &genesis());
+    for spec in specs() {
+        lines.both(spec.kind(), &spec);
+        let input = Input { name: "data".into(), digest: digest(1) };
+        let job_key = job_key(&spec, &[input]);
+        let name = format!("{} key", spec.kind());
+        writeln!(lines.text, "{:20} {name:24} {job_key}", "ohc/job-key/1").unwrap();
+    }
+    lines.both("pin", &pin());
+    for (nonce, command) in (1u64..).zip(commands()) {
+        let name = format!("{command:?}");
+        let name: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
+        lines.both(&name, &command);
+        match &command {
+            Command::Submit(submission) => lines.both("submission", submission.as_ref()),
+            Command::Deliver(receipts) => receipts.iter().for_each(|r| lines.both("receipt", r)),
+            Command::Judge(verdicts) => verdicts.iter().for_each(|v| lines.both("verdict", v)),
+            _ => {}
+        }
+        lines.both("order", &Order { nonce, command });
+    }
+    let worker = key(2).public();
+    for event in events(worker) {
+        lines.both("event", &event);
+    }
+    let root = events_root(&events(worker));
+    writeln!(lines.text, "{:20} {:24} {root}", "ohc/events/1", "all events").unwrap();
+
+    let orders: Vec<_> = (1u64..)
+        .zip(commands())
+        .map(|(nonce, command)| key(2).seal(network, Order { nonce, command }))
+        .collect();
+    let entry = Entry { hashes: 3, hash: digest(7), mixin: Some(commands_root(&orders)) };
+    lines.both("entry", &entry);
+    let draft = Draft {
+        height: Height(1),
+        proposer: key(1).public(),
+        poh: vec![entry],
+        commands: orders.clone(),
+    };
+    let head = draft.head(network.0, root);
+    lines.both("head", &head);
+    let certificate = BTreeMap::from([(key(1).public(), key(1).sign(network, &head))]);
+    let slot = Slot { head, poh: draft.poh, commands: draft.commands, certificate };
+    lines.both("slot", &slot);
+    let commands = commands_root(&orders);
+    writeln!(lines.text, "{:20} {:24} {commands}", "ohc/commands/1", "all commands").unwrap();
+    let seed = Seed::of_chain(digest(7));
+    writeln!(lines.text, "{:20} {:24} {}", "ohc/seed/1", "seed", seed.0).unwrap();
+    let rolls: Vec<u32> = (0..6).map(|n| seed.below(1_000_000, "golden", LEASE, n)).collect();
+    writeln!(lines.text, "{:20} {:24} {rolls:?}", "ohc/roll/1", "six numbers below 10^6").unwrap();
+    super::check("tests/data/digests.txt", &lines.text);
+}
