@@ -153,7 +153,7 @@ fn fate(
         .collect();
     if let Some(inputs) = &all {
         let key = job_key(&job.spec, inputs);
-        match state.cache().get(&key) {
+        match state.known(&key, job.verification) {
             Some(known) if known.outputs.iter().all(is_present) => {
                 return Fate::Cached(known.clone());
             }

@@ -1,6 +1,5 @@
 //! Genesis: what a network agrees on before its first slot. Never changes afterwards.
 
-use super::verdict::PPM;
 use crate::base::amount::{Ohc, Price, SUPPLY};
 use crate::base::canon::{Canonical, canonical_struct};
 use crate::base::keys::{NetworkId, PublicKey};
@@ -150,7 +149,7 @@ impl Genesis {
         {
             return Err(GenesisError::Zero);
         }
-        if p.lapse_ppm > u64::from(PPM) {
+        if p.lapse_ppm > 1_000_000 {
             return Err(GenesisError::Share);
         }
         Ok(())

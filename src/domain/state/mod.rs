@@ -133,13 +133,11 @@ impl State {
         Tick(self.place.ticks)
     }
 
-    /// The result of a job if it is known and may be used by this run: not one that was checked
-    /// less than the run asks for, or whoever checks nothing would decide what all others get.
+    /// The result of a job if it is known and may be used by this run.
     fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
-        let job_plan = run.plan.job(job)?;
-        let key = job_key(&job_plan.spec, &run.known_inputs(job)?);
-        let known = self.cache.get(&key).filter(|_| !run.fresh.contains(&key))?;
-        (known.checked.strength() >= job_plan.verification.strength()).then_some(known)
+        let planned = run.plan.job(job)?;
+        let key = job_key(&planned.spec, &run.known_inputs(job)?);
+        self.known(&key, planned.verification).filter(|_| !run.fresh.contains(&key))
     }
 
     /// Takes a lease out of every index; its phase is the caller's to change.

@@ -12,7 +12,7 @@ use crate::domain::job::Spec;
 use crate::domain::ledger::Ledger;
 use crate::domain::poh::Place;
 use crate::domain::receipt::{Claim, Outcome, Receipt};
-use crate::domain::verdict::Segment;
+use crate::domain::verdict::{Segment, Verification};
 use std::collections::BTreeMap;
 
 /// What the holder of a lease computes.
@@ -131,6 +131,13 @@ impl State {
     #[must_use]
     pub fn cache(&self) -> &BTreeMap<Digest, Known> {
         &self.cache
+    }
+
+    /// The settled result of a job key, if it was checked at least as well as is asked for: or
+    /// whoever checks nothing would decide what all others get.
+    #[must_use]
+    pub fn known(&self, key: &Digest, wanted: Verification) -> Option<&Known> {
+        self.cache.get(key).filter(|known| known.checked.strength() >= wanted.strength())
     }
 
     /// Whether another slot would change something although nobody sends a command: audits are
