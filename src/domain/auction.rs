@@ -23,6 +23,9 @@ pub struct Offer {
     pub reserve: Ohc,
     /// Workers that were slashed for it: they do not get it again.
     pub barred: Vec<PublicKey>,
+    /// The worker whose attempt lapsed last: it gets it again only if nobody else bids for it.
+    /// Else a silent worker with an ask of nothing could win every attempt.
+    pub lapsed: Option<PublicKey>,
 }
 
 /// A live bid and what its worker can still take on.
@@ -103,16 +106,23 @@ pub fn clear(
 
 fn award(offer: &Offer, bids: &mut [Standing], bond_factor: u64) -> Option<Award> {
     let scores: Vec<Option<(Ohc, Ohc)>> = bids.iter().map(|bid| score(offer, bid)).collect();
+    // The bond for the highest possible price: whether a bid is eligible must not depend on the
+    // other bids.
+    let bond = offer.reserve.ratio(bond_factor, 1, Rounding::Floor)?;
+    let lapsed = |bid: &Standing| Some(bid.worker) == offer.lapsed;
+    // A worker at work may get its bond back; an idle one that cannot pay it never takes this.
+    let serious = |bid: &Standing| bid.purse >= bond || bid.leases > 0;
+    let mut rivals = bids.iter().zip(&scores).filter(|(_, score)| score.is_some());
+    let others = rivals.any(|(bid, _)| !lapsed(bid) && serious(bid));
     let (mut best, mut best_rank) = (None, None);
     for (index, bid) in bids.iter().enumerate() {
         let Some(Some((score, ask))) = scores.get(index) else { continue };
-        let room = bid.has_room(offer.work);
-        // The bond for the highest possible price: whether a bid is eligible must not depend on
-        // the other bids.
-        let bond = offer.reserve.ratio(bond_factor, 1, Rounding::Floor);
-        let solvent = bond.is_some_and(|bond| bond <= bid.purse);
+        if lapsed(bid) && others {
+            continue;
+        }
+        let fits = bid.has_room(offer.work) && bid.purse >= bond;
         let waiting = bid.ask.of(bid.queued).and_then(|queue| queue.checked_add(*score));
-        let Some(waiting) = waiting.filter(|_| room && solvent) else { continue };
+        let Some(waiting) = waiting.filter(|_| fits) else { continue };
         let rank = (waiting, bid.queued, bid.worker);
         if best_rank.as_ref().is_none_or(|best| rank < *best) {
             (best, best_rank) = (Some((index, *score, *ask)), Some(rank));
@@ -155,7 +165,7 @@ mod tests {
     fn offer(index: u32, reserve: u64) -> Offer {
         let block = BlockId { run: RunId(1), index };
         let reserve = Ohc::from_nano(reserve);
-        Offer { block, work: Work::new(10), reserve, barred: Vec::new() }
+        Offer { block, work: Work::new(10), reserve, barred: Vec::new(), lapsed: None }
     }
 
     fn bid(worker: u8, ask: u64) -> Standing {
@@ -197,6 +207,16 @@ mod tests {
         let mut bids = [cheap, bid(2, 6)];
         let awards = clear([offer(0, 100)], &mut bids, 4);
         assert_eq!(awards[0].worker, key(2));
+    }
+
+    #[test]
+    fn who_lapsed_last_waits_until_nobody_else_bids() {
+        let again = Offer { lapsed: Some(key(1)), ..offer(0, 100) };
+        let awards = clear([again.clone()], &mut [bid(1, 1), bid(2, 9)], 4);
+        assert_eq!(awards[0].worker, key(2));
+        assert_eq!(clear([again.clone()], &mut [bid(1, 1)], 4)[0].worker, key(1));
+        let too_dear = bid(2, 11);
+        assert_eq!(clear([again], &mut [bid(1, 1), too_dear], 4)[0].worker, key(1));
     }
 
     #[test]

@@ -243,6 +243,11 @@ impl<'a> Build<'a> {
                 }
                 other => other.clone(),
             };
+            let verification = match spec {
+                // It decides what is published: all of it is computed again, whatever is asked.
+                Spec::Evaluate(_) => Verification::Full,
+                _ => stage.verification,
+            };
             let (size, outputs) = cost::estimate(&spec, &job_shapes);
             let part = if count > 1 { format!("#{}/{count}", index + 1) } else { String::new() };
             let id = self.push(Job {
@@ -253,7 +258,7 @@ impl<'a> Build<'a> {
                 // Later parts follow the first by its state.
                 after: if index == 0 { after.to_vec() } else { Vec::new() },
                 size,
-                verification: stage.verification,
+                verification,
                 attempts_max: stage.attempts_max,
                 timeout_ms: stage.timeout_ms,
                 backoff: stage.backoff,

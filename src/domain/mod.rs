@@ -9,6 +9,7 @@ pub mod forecast;
 pub mod genesis;
 pub mod graph;
 pub mod job;
+pub mod lease;
 pub mod ledger;
 pub mod manifest;
 pub mod plan;

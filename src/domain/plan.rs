@@ -238,7 +238,7 @@ mod tests {
     /// `preds[i]` are the predecessors of job i; `units` its work.
     fn dag(preds: &[Vec<u32>], units: u64) -> Dag {
         let job = |(i, preds): (usize, &Vec<u32>)| Job {
-            stage: format!("s{}", i % 3).into(),
+            stage: format!("s{}", i % 3),
             label: "".into(),
             spec: Spec::Noop(Noop { tag: i as u64 }),
             inputs: preds

@@ -2,8 +2,8 @@
 //! Never decides whether a receipt is true; it is told.
 
 use super::genesis::Params;
+use super::lease::Lease;
 use super::ledger::{Hold, Ledger, LedgerError, Payee};
-use super::state::run::Lease;
 use crate::base::amount::{Ohc, Rounding};
 use crate::base::keys::PublicKey;
 use std::collections::BTreeMap;

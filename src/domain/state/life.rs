@@ -3,13 +3,14 @@
 
 use super::State;
 use super::order::{segments_of, ticks_of};
-use super::run::{Delivery, Judging, Known, Lease, Offered, Paid, Phase, Run, Status};
+use super::run::{Delivery, Judging, Known, Paid, Phase, Run, Status};
 use crate::base::amount::{Ohc, Work};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
 use crate::domain::event::{Ending, Event, Pause};
-use crate::domain::job::{Spec, job_key};
+use crate::domain::job::job_key;
+use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::receipt::{Claim, Outcome};
 use crate::domain::slot::is_quorum;
@@ -46,18 +47,15 @@ impl State {
         }
     }
 
-    /// What is asked for by the stage, but always everything of an evaluation, which decides what
-    /// is published, and of a failure, which ends the run.
+    /// What the plan says, but always everything of a failure, which ends the run. The jobs of a
+    /// block have the same terms.
     fn policy(&self, delivery: &Delivery) -> Verification {
         let run = self.runs.get(&delivery.lease.id.block.run);
         let job = |id: &JobId| run.and_then(|run| run.plan.job(*id));
         let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
-        let failed = matches!(delivery.receipt.outcome, Outcome::Failed { .. });
-        let stage = jobs.clone().next().map_or(Verification::Full, |job| job.verification);
-        if failed || jobs.any(|job| matches!(job.spec, Spec::Evaluate(_))) {
-            Verification::Full
-        } else {
-            stage
+        match delivery.receipt.outcome {
+            Outcome::Failed { .. } => Verification::Full,
+            Outcome::Done(_) => jobs.next().map_or(Verification::Full, |job| job.verification),
         }
     }
 
@@ -75,6 +73,9 @@ impl State {
             assert!(fine.is_ok(), "R-3: the bond of a live lease ends once");
             let (worker, fine) = (lease.worker, fine.unwrap_or_default());
             events.push(Event::Lapsed { lease: id, worker, fine });
+            if let Some(block) = self.block_mut(id.block) {
+                block.lapsed = Some(worker);
+            }
             self.fail_attempt(&lease, events);
         }
     }

@@ -2,12 +2,13 @@
 //! live bids. Never decides who wins: `auction` does.
 
 use super::State;
-use super::run::{Lease, Offered, Phase};
+use super::run::Phase;
 use crate::base::amount::Rounding;
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::limits::REPRICES_MAX;
 use crate::domain::auction::{self, Award, Offer, Standing};
 use crate::domain::event::{Event, Pause};
+use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::price;
 
@@ -114,7 +115,8 @@ impl State {
             return None; // it waits after a failed attempt
         }
         let (work, reserve) = (offer.work, offer.reserve);
-        Some(Offer { block, work, reserve, barred: state.barred.clone() })
+        let (barred, lapsed) = (state.barred.clone(), state.lapsed);
+        Some(Offer { block, work, reserve, barred, lapsed })
     }
 
     fn lease(&mut self, award: Award, events: &mut Vec<Event>) {

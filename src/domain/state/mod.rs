@@ -24,6 +24,7 @@ use super::command::{Bid, SignedOrder};
 use super::event::Event;
 use super::genesis::{Genesis, Params};
 use super::job::job_key;
+use super::lease::Lease;
 use super::ledger::{Account, Ledger};
 use super::poh::{Entry, Place};
 use super::verdict::Seed;
@@ -32,7 +33,7 @@ use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
-use run::{Known, Lease, Run};
+use run::{Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that follows from a genesis and its slots.

@@ -89,6 +89,7 @@ impl State {
             missing: block.needs.len(),
             attempts: 0,
             barred: Vec::new(),
+            lapsed: None,
         });
         let (subject, budget) = (submission.subject(), submission.budget);
         let run = Run {

@@ -1,14 +1,15 @@
 //! A run as the fold sees it: its plan, and how far each block of it is.
 //! Holds data only; `state::life` moves it.
 
-use crate::base::amount::{Ohc, Work};
+use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
-use crate::base::time::{Height, Tick};
+use crate::base::time::Height;
 use crate::domain::event::{Ending, Pause};
 use crate::domain::graph::From;
 use crate::domain::job::Input;
+use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::Plan;
 use crate::domain::receipt::Receipt;
 use crate::domain::verdict::{Audit, Finding, Segment, Verification};
@@ -95,6 +96,8 @@ pub struct BlockRun {
     pub attempts: u32,
     /// Workers that were slashed for it.
     pub barred: Vec<PublicKey>,
+    /// The worker whose attempt lapsed last: others go first.
+    pub lapsed: Option<PublicKey>,
 }
 
 /// The life of a block. A phase carries what it needs; nothing is kept beside it.
@@ -116,52 +119,6 @@ pub enum Phase {
     Cached,
     /// Its run ended before it did.
     Void,
-}
-
-/// A block on offer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Offered {
-    /// Its jobs whose results are not known.
-    pub todo: Vec<JobId>,
-    /// Their work.
-    pub work: Work,
-    /// The most that is paid for it.
-    pub reserve: Ohc,
-    /// What the validators get.
-    pub gas: Ohc,
-    /// Since when it has this reserve; after a failed attempt, when it may be leased again.
-    pub since: Tick,
-    /// How often it was raised.
-    pub reprices: u32,
-}
-
-/// A block in the hands of a worker.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Lease {
-    /// The attempt.
-    pub id: LeaseId,
-    /// What was on offer.
-    pub offer: Offered,
-    /// Who works.
-    pub worker: PublicKey,
-    /// What it will be paid.
-    pub price: Ohc,
-    /// What it has at risk.
-    pub bond: Ohc,
-    /// When it lapses if no sign of life comes.
-    pub silent_until: Tick,
-    /// When it lapses whatever comes.
-    pub deadline: Tick,
-    /// Steps that its worker has reported.
-    pub step: u64,
-}
-
-impl Lease {
-    /// When it lapses as things stand.
-    #[must_use]
-    pub fn lapses_at(&self) -> Tick {
-        self.silent_until.min(self.deadline)
-    }
 }
 
 /// A lease that was answered.
