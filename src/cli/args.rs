@@ -299,9 +299,7 @@ impl Verb {
             Self::Apply(Apply { output, .. })
             | Self::Plan(Plan { output, .. })
             | Self::Bench(Bench { output, .. })
-            | Self::Wallet {
-                verb: WalletVerb::Show { output } | WalletVerb::Balance { output },
-            }
+            | Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
             | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 *output == Format::Json
             }

@@ -168,9 +168,7 @@ fn accounts(state: &State, names: &Names) -> List {
         let cells = [name, key.short()].into_iter();
         rows.push(cells.chain(amounts.iter().map(ToString::to_string)).collect());
     }
-    let nobody = |name: &str, amount: Ohc| {
-        vec![name.to_owned(), String::new(), amount.to_string()]
-    };
+    let nobody = |name: &str, amount: Ohc| vec![name.to_owned(), String::new(), amount.to_string()];
     rows.push(nobody("treasury", ledger.treasury()));
     rows.push(nobody("burned", ledger.burned()));
     let columns = vec![

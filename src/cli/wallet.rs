@@ -6,8 +6,8 @@ use super::exit::{Exit, Stop};
 use super::home;
 use super::report::json;
 use crate::base::amount::Ohc;
-use crate::domain::ledger::{Hold, Ledger};
 use crate::base::keys::PublicKey;
+use crate::domain::ledger::{Hold, Ledger};
 use serde_json::{Value, json};
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases.
@@ -28,9 +28,7 @@ pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, S
             let file = |name: &str| home.key(name).display().to_string();
             match output {
                 Format::Json => {
-                    let key = |(key, name): (&PublicKey, &String)| {
-                        json!({"name": name, "key": key.to_string(), "file": file(name)})
-                    };
+                    let key = |(key, name): (&PublicKey, &String)| json!({"name": name, "key": key.to_string(), "file": file(name)});
                     let items: Vec<Value> = names.iter().map(key).collect();
                     screen.json(&json::object("KeyList", json!({"items": items})))?;
                 }

@@ -12,8 +12,8 @@ use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::{LeaseId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::compute::Progress;
 use crate::base::time::Millis;
+use crate::compute::Progress;
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::genesis::Params;
@@ -142,7 +142,13 @@ impl Embedded {
         this.fund(keys.client, &names);
         for (index, key) in keys.workers.into_iter().enumerate() {
             let machine = worker::Worker::new(Signer::new(key), bid);
-            let orders = spawn_worker(index, machine.key(), bench.clone(), this.clock.clone(), this.outbox.clone());
+            let orders = spawn_worker(
+                index,
+                machine.key(),
+                bench.clone(),
+                this.clock.clone(),
+                this.outbox.clone(),
+            );
             this.desks.push(Desk { machine, orders });
         }
         this
@@ -169,7 +175,13 @@ impl Embedded {
     /// Replaces one worker's bench: a test puts a dishonest one here.
     pub fn replace_bench(&mut self, index: usize, bench: Bench) {
         if let Some(desk) = self.desks.get_mut(index) {
-            desk.orders = spawn_worker(index, desk.machine.key(), bench, self.clock.clone(), self.outbox.clone());
+            desk.orders = spawn_worker(
+                index,
+                desk.machine.key(),
+                bench,
+                self.clock.clone(),
+                self.outbox.clone(),
+            );
         }
     }
 

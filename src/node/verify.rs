@@ -14,7 +14,6 @@ use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
 
-
 /// Slots that are held in memory at a time.
 const WINDOW: usize = 1_024;
 
@@ -58,6 +57,8 @@ pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
     let genesis = match genesis.map(|bytes| Genesis::from_bytes(&bytes)) {
         Some(Ok(genesis)) => genesis,
         Some(Err(error)) => return Ok(damaged(Height(0), format!("the genesis: {error}"))),
+        // A crash at the very beginning: nothing was ever signed.
+        None if store.last().is_none() => return Ok(LogVerdict::default()),
         None => return Ok(damaged(Height(0), "there is no genesis".into())),
     };
     match genesis.check() {

@@ -53,7 +53,11 @@ fn r14_a_killed_apply_goes_on_from_the_log_and_loses_nothing() {
                 continue;
             }
             in_the_middle += 1;
-            assert_eq!(site.json(&["log", "verify", "-o", "json"])["ok"], true, "{wait:?} {seed:?}");
+            assert_eq!(
+                site.json(&["log", "verify", "-o", "json"])["ok"],
+                true,
+                "{wait:?} {seed:?}"
+            );
             assert_eq!(site.all_money(), SUPPLY_NANO, "{wait:?} of {seed:?}");
         }
         let before = if site.path("home/log/db/version").exists() {
@@ -80,7 +84,7 @@ fn r14_a_killed_apply_goes_on_from_the_log_and_loses_nothing() {
 fn ctrl_c_stops_gracefully_and_the_next_apply_goes_on() {
     let site = site();
     site.vary("slow.yaml", "default: 60", "default: 60000");
-    let mut command = site.command(&["apply", "slow.yaml"]);
+    let mut command = site.command(&["apply", "slow.yaml", "--budget", "9000"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Once a block is settled the run is well under way, and far from its end.
     let out = std::io::BufReader::new(child.stdout.take().unwrap());

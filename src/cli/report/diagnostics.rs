@@ -2,7 +2,9 @@
 //! Never decides what is a fault.
 
 use crate::domain::manifest::{Diagnostic, Place};
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
+use annotate_snippets::{
+    AnnotationKind, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
+};
 use serde_json::{Value, json};
 use std::ops::Range;
 
@@ -39,7 +41,8 @@ fn span(source: &str, place: Place) -> Option<Range<usize>> {
     if place.line == 0 {
         return None;
     }
-    let floor = |at: usize| (0..=at.min(source.len())).rev().find(|at| source.is_char_boundary(*at));
+    let floor =
+        |at: usize| (0..=at.min(source.len())).rev().find(|at| source.is_char_boundary(*at));
     let from = floor(place.offset)?;
     let to = floor(place.offset.saturating_add(place.length))?;
     Some(from..to.max(from))
@@ -82,7 +85,8 @@ mod tests {
 
     fn fault(offset: usize, length: usize, line: u32, column: u32) -> Diagnostic {
         let place = Place { offset, length, line, column };
-        let (message, hint) = ("unknown key `epoch`".to_owned(), "did you mean `epochs`?".to_owned());
+        let (message, hint) =
+            ("unknown key `epoch`".to_owned(), "did you mean `epochs`?".to_owned());
         Diagnostic { place, message, hint: Some(hint) }
     }
 

@@ -2,8 +2,8 @@
 //! Never read back: JSON is not a format of this system.
 
 use super::bill::Bill;
-use crate::cli::names::Names;
 use crate::base::amount::Ohc;
+use crate::cli::names::Names;
 use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, Pause};
 use crate::domain::forecast::{Fate, Forecast};

@@ -225,4 +225,3 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::Settled { lease, .. } => of_block(&lease.block),
     }
 }
-

@@ -108,9 +108,8 @@ pub(crate) fn event(
     job: &dyn Fn(crate::base::ids::JobId) -> String,
     stage: &dyn Fn(u32) -> String,
 ) -> Option<String> {
-    let at = |lease: &crate::base::ids::LeaseId| {
-        format!("{} {}", lease.block, stage(lease.block.index))
-    };
+    let at =
+        |lease: &crate::base::ids::LeaseId| format!("{} {}", lease.block, stage(lease.block.index));
     Some(match event {
         Event::Settled { lease, worker, reward, gas } => {
             format!("settled  {}  {}  {reward} + {gas} OhC", at(lease), names.of(worker))
@@ -126,7 +125,12 @@ pub(crate) fn event(
             job(segment.job)
         ),
         Event::Disputed { lease, validator, segment } => {
-            format!("disputed {}  {} objects to {}", at(lease), names.of(validator), job(segment.job))
+            format!(
+                "disputed {}  {} objects to {}",
+                at(lease),
+                names.of(validator),
+                job(segment.job)
+            )
         }
         Event::Overruled { lease, validator, fine } => {
             format!("overruled {}  {} pays {fine} OhC", at(lease), names.of(validator))

@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["train".to_owned(), "4".to_owned()], vec!["é".to_owned(), "10".to_owned()]];
+        let rows =
+            [vec!["train".to_owned(), "4".to_owned()], vec!["é".to_owned(), "10".to_owned()]];
         let text = table(&[("stage", Align::Left), ("n", Align::Right)], &rows, Paint(false));
         assert_eq!(text, "STAGE   N\ntrain   4\né      10\n");
     }
