@@ -140,7 +140,12 @@ fn fate(
     let known = |from: &From| match from {
         From::Source(name) => sources.get(&**name).copied(),
         From::Job { id, output } => {
-            let Some(Fate::Cached(known)) = fates.get(id.index()) else { return None };
+            let known = match fates.get(id.index())? {
+                Fate::Cached(known) => known,
+                // It will be computed again, and comes out the same.
+                Fate::Lost(key) => state.cache().get(key)?,
+                _ => return None,
+            };
             let outputs = plan.job(*id)?.spec.outputs();
             known.outputs.get(outputs.iter().position(|o| *o == &**output)?).copied()
         }

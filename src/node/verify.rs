@@ -57,6 +57,8 @@ pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
     let genesis = match genesis.map(|bytes| Genesis::from_bytes(&bytes)) {
         Some(Ok(genesis)) => genesis,
         Some(Err(error)) => return Ok(damaged(Height(0), format!("the genesis: {error}"))),
+        // A crash at the very beginning: nothing was ever signed.
+        None if store.last().is_none() => return Ok(LogVerdict::default()),
         None => return Ok(damaged(Height(0), "there is no genesis".into())),
     };
     match genesis.check() {

@@ -181,3 +181,42 @@ impl Machine for Validator {
         state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::amount::{Ohc, SUPPLY};
+    use crate::base::ids::{BlockId, RunId};
+    use crate::base::keys::SecretKey;
+    use crate::domain::genesis::{Allocation, Genesis, Params};
+    use crate::domain::verdict::Finding;
+
+    #[test]
+    fn verdicts_that_fill_several_commands_go_out_in_the_order_of_their_numbers() {
+        let key = SecretKey::from_bytes(&[7; 32]);
+        let stake = Ohc::from_whole(40_000).unwrap();
+        let (validator, client) = (key.public(), SecretKey::from_bytes(&[8; 32]).public());
+        let rest = SUPPLY.checked_sub(stake).unwrap();
+        let genesis = Genesis {
+            name: "test".into(),
+            salt: [0; 32],
+            params: Params::embedded(),
+            allocations: vec![
+                Allocation { key: client, balance: rest, stake: Ohc::ZERO },
+                Allocation { key: validator, balance: Ohc::ZERO, stake },
+            ],
+        };
+        let state = State::new(&genesis);
+        let mut machine = Validator::new(Signer::new(key), Millis(0));
+        let mut out = Vec::new();
+        for index in 0..3 * BATCH_MAX as u32 {
+            let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
+            let verdict = Verdict { lease, receipt: Digest::default(), finding: Finding::Agree };
+            machine.handle(Millis(0), &state, Input::Checked(verdict), &mut out);
+        }
+        machine.handle(Millis(0), &state, Input::Wake, &mut out);
+        let [Output::Cut(draft)] = out.as_slice() else { panic!("no draft: {out:?}") };
+        let numbers: Vec<u64> = draft.commands.iter().map(|order| order.body.nonce).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,113 @@
+//! A worker that lies, among real roles on a real log: it is caught and pays, and the run ends with
+//! what an honest one gives.
+
+use crate::site::Site;
+use ohc::base::canon::Digest;
+use ohc::base::ids::JobId;
+use ohc::domain::command::Submission;
+use ohc::domain::event::Event;
+use ohc::domain::job::Spec;
+use ohc::domain::state::State;
+use ohc::effects::clock::Clock;
+use ohc::node::boot;
+use ohc::node::embedded::{Embedded, Happening};
+use ohc::node::home::Home;
+use ohc::node::pipeline::{self, Pipeline};
+use ohc::node::work::{Bench, Tamper};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs a manifest of a site with two workers, the first of which may lie; gives the events and the
+/// state at the end.
+fn run(site: &Site, home: &str, tamper: Option<Tamper>) -> (Vec<Event>, State) {
+    let text = pipeline::read(&site.path("full.yaml")).unwrap();
+    let pipeline = Pipeline::prepare(text, BTreeMap::new(), &site.path("")).unwrap();
+    let home = Home::find(Some(&site.path(home)), Path::new("."));
+    let keys = boot::keys(&home, 2).unwrap();
+    let booted = boot::boot(&home, keys.client.public(), keys.validator.public()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    for source in &pipeline.sources {
+        runtime.block_on(booted.artifacts.put(&source.bytes)).unwrap();
+    }
+    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let mut network = Embedded::start(booted, keys, &bench, Clock::start());
+    if let Some(tamper) = tamper {
+        network.replace_bench(0, bench.dishonest(tamper));
+    }
+    let submission = Submission {
+        manifest: pipeline.text.clone(),
+        params: Vec::new(),
+        pins: pipeline.pins(),
+        budget: pipeline.manifest.budget.unwrap(),
+        fresh: Vec::new(),
+    };
+    let mut events = Vec::new();
+    let mut watch = |happening: Happening<'_>| {
+        if let Happening::Folded(_, folded) = happening {
+            events.extend_from_slice(folded);
+        }
+    };
+    let client = boot::keys(&home, 0).unwrap().client;
+    network.run(client, "iris".into(), submission, &mut watch).unwrap();
+    let state = network.stop(&mut watch).unwrap();
+    (events, state)
+}
+
+fn model(state: &State) -> Digest {
+    let run = state.runs().values().next().unwrap();
+    let output = &run.plan.dag.outputs["model"];
+    run.result(output.job).unwrap().outputs[0]
+}
+
+#[track_caller]
+fn check(tamper: Tamper) {
+    let site = Site::new();
+    site.vary("full.yaml", "{ audit: { rate: 0.25, segments: 1 } }", "full");
+    let (honest_events, honest) = run(&site, "honest", None);
+    let is_slash = |event: &&Event| matches!(event, Event::Slashed { .. });
+    assert_eq!(honest_events.iter().filter(is_slash).count(), 0, "nobody honest is slashed");
+
+    let (events, state) = run(&site, "liar", Some(tamper));
+    let slashed: Vec<_> = events.iter().filter(is_slash).collect();
+    assert!(!slashed.is_empty(), "the lie was not found");
+    for event in slashed {
+        let Event::Slashed { lease, worker, bond, segment } = event else { unreachable!() };
+        let run = &state.runs()[&lease.block.run];
+        let job: &Spec = &run.plan.job(JobId(segment.job.0)).unwrap().spec;
+        assert!(matches!(job, Spec::Train(_)), "only training was tampered with");
+        assert!(bond.nano() > 0);
+        let again = events.iter().find_map(|event| match event {
+            Event::Leased { lease: next, worker, .. }
+                if next.block == lease.block && next.attempt > lease.attempt =>
+            {
+                Some(*worker)
+            }
+            _ => None,
+        });
+        assert!(again.is_some_and(|next| next != *worker), "the block goes to somebody else");
+    }
+    assert_eq!(model(&state), model(&honest), "the honest model comes out");
+    assert_eq!(state.ledger().total(), honest.ledger().total());
+}
+
+#[test]
+fn wrong_weights_are_caught_and_slashed_and_the_honest_model_comes_out() {
+    check(Arc::new(|task, done| {
+        if matches!(task.spec, Spec::Train(_)) {
+            let last = done.outputs[0].bytes.len() - 1;
+            done.outputs[0].bytes[last] ^= 1;
+        }
+    }));
+}
+
+#[test]
+fn a_wrong_checkpoint_in_the_middle_is_caught() {
+    check(Arc::new(|task, done| {
+        if matches!(task.spec, Spec::Train(_)) {
+            let middle = done.checkpoints.len() / 2;
+            let last = done.checkpoints[middle].len() - 1;
+            done.checkpoints[middle][last] ^= 1;
+        }
+    }));
+}

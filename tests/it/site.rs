@@ -1,0 +1,102 @@
+//! A folder with a pipeline and a home, and the program run in it.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A temporary folder with the example manifests and their data.
+pub(crate) struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+        fs::create_dir(dir.path().join("data")).unwrap();
+        fs::copy(manifests.join("data/iris.csv"), dir.path().join("data/iris.csv")).unwrap();
+        fs::copy(manifests.join("iris.yaml"), dir.path().join("iris.yaml")).unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The iris manifest with a part of it replaced, as `name`.
+    pub(crate) fn vary(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("iris.yaml")).unwrap();
+        assert!(text.contains(from), "{from:?} is not in the manifest");
+        self.write(name, &text.replace(from, to));
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ohc"));
+        command.args(args).current_dir(self.dir.path());
+        command.env_remove("OHC_HOME").env("OHC_HOME", self.path("home")).env("NO_COLOR", "1");
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran(self.command(args).output().unwrap())
+    }
+
+    /// Runs the program, which must succeed, and reads the last line that it writes.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let ran = self.run(args);
+        assert_eq!(ran.code(), Some(0), "{args:?}: {}{}", ran.out(), ran.err());
+        ran.last()
+    }
+
+    /// The amounts of all accounts, with what belongs to nobody, in nano-OhC.
+    #[track_caller]
+    pub(crate) fn all_money(&self) -> u128 {
+        let accounts = self.json(&["get", "accounts", "-o", "json"]);
+        let parts = ["balance", "escrow", "bond", "stake"];
+        let items = accounts["items"].as_array().unwrap();
+        let held = items.iter().flat_map(|item| parts.iter().map(move |part| &item[*part]));
+        held.chain([&accounts["treasury"], &accounts["burned"]]).map(nano).sum()
+    }
+}
+
+/// What the program did.
+pub(crate) struct Ran(Output);
+
+impl Ran {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn last(&self) -> Value {
+        let out = self.out();
+        let line = out.lines().last().unwrap_or_else(|| panic!("no output; {}", self.err()));
+        serde_json::from_str(line).unwrap()
+    }
+}
+
+/// All the OhC there are, in nano-OhC.
+pub(crate) const SUPPLY_NANO: u128 = 72_492_272_000_000_000;
+
+/// A decimal amount in nano-OhC. Shares no code with the program.
+#[track_caller]
+pub(crate) fn nano(amount: &Value) -> u128 {
+    let text = amount.as_str().unwrap_or_else(|| panic!("{amount} is not an amount"));
+    let (whole, fraction) = text.split_once('.').unwrap();
+    let fraction: u128 = format!("{fraction:0<9}").parse().unwrap();
+    whole.parse::<u128>().unwrap() * 1_000_000_000 + fraction
+}
