@@ -234,23 +234,6 @@ impl Walk {
             (false, false, _) | (false, true, true) => unfinished,
         })
     }
-
-    /// Whether only zeros follow.
-    fn is_blank(&mut self) -> io::Result<bool> {
-        loop {
-            let bytes = self.file.fill_buf()?;
-            if bytes.is_empty() {
-                return Ok(true);
-            }
-            // Chunks of a known length compile to vector instructions, also in a slow build.
-            let (chunks, tail) = bytes.as_chunks::<64>();
-            if chunks.iter().any(|chunk| *chunk != [0; 64]) || tail.iter().any(|byte| *byte != 0) {
-                return Ok(false);
-            }
-            let read = bytes.len();
-            self.file.consume(read);
-        }
-    }
 }
 
 /// A journal is rotated at 64 MB: what is longer than that and a write is not one.
