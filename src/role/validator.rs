@@ -98,11 +98,11 @@ impl Validator {
             // Ahead of the others, but behind our own: a number below the last one is refused.
             let me = self.key();
             let ours = self.mempool.iter().rposition(|order| order.author == me);
-            let mut at = ours.map_or(0, |last| last + 1);
-            for batch in std::mem::take(&mut self.verdicts).chunks(BATCH_MAX) {
+            let first = ours.map_or(0, |last| last + 1);
+            let verdicts = std::mem::take(&mut self.verdicts);
+            for (at, batch) in (first..).zip(verdicts.chunks(BATCH_MAX)) {
                 let order = self.signer.order(state, Command::Judge(batch.to_vec()));
                 self.mempool.insert(at, order);
-                at += 1;
             }
         }
         let (mut commands, mut bytes) = (Vec::new(), 0usize);
