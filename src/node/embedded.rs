@@ -142,13 +142,8 @@ impl Embedded {
         this.fund(keys.client, &names);
         for (index, key) in keys.workers.into_iter().enumerate() {
             let machine = worker::Worker::new(Signer::new(key), bid);
-            let orders = spawn_worker(
-                index,
-                machine.key(),
-                bench.clone(),
-                this.clock.clone(),
-                this.outbox.clone(),
-            );
+            let orders =
+                spawn_worker(index, machine.key(), bench.clone(), this.clock, this.outbox.clone());
             this.desks.push(Desk { machine, orders });
         }
         this
@@ -175,13 +170,8 @@ impl Embedded {
     /// Replaces one worker's bench: a test puts a dishonest one here.
     pub fn replace_bench(&mut self, index: usize, bench: Bench) {
         if let Some(desk) = self.desks.get_mut(index) {
-            desk.orders = spawn_worker(
-                index,
-                desk.machine.key(),
-                bench,
-                self.clock.clone(),
-                self.outbox.clone(),
-            );
+            desk.orders =
+                spawn_worker(index, desk.machine.key(), bench, self.clock, self.outbox.clone());
         }
     }
 
@@ -230,7 +220,7 @@ impl Embedded {
     pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         for index in 0..self.desks.len() {
-            self.to_worker(index, worker::Input::Drain);
+            self.tell_worker(index, worker::Input::Drain);
         }
         self.turn(watch)?;
         Ok(self.state)
@@ -238,9 +228,9 @@ impl Embedded {
 
     /// Shows every role the state that it starts from: leases and duties of before go on.
     fn resume(&mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
-        self.to_validator(validator::Input::Folded, watch)?;
+        self.tell_validator(validator::Input::Folded, watch)?;
         for index in 0..self.desks.len() {
-            self.to_worker(index, worker::Input::Folded);
+            self.tell_worker(index, worker::Input::Folded);
         }
         Ok(())
     }
@@ -273,17 +263,17 @@ impl Embedded {
         match message {
             Inbox::Notice(index, notice) => {
                 if let Notice::Step { lease, progress } = &notice {
-                    self.to_worker(index, worker::Input::Progress(*lease, progress.step));
+                    self.tell_worker(index, worker::Input::Progress(*lease, progress.step));
                 }
                 watch(Happening::Notice(&notice));
                 Ok(())
             }
             Inbox::Computed(index, lease, outcome) => {
-                self.to_worker(index, worker::Input::Computed(lease, outcome?));
+                self.tell_worker(index, worker::Input::Computed(lease, outcome?));
                 Ok(())
             }
             Inbox::Checked(verdict) => {
-                self.to_validator(validator::Input::Checked(verdict?), watch)
+                self.tell_validator(validator::Input::Checked(verdict?), watch)
             }
             Inbox::Interrupt => Err(Failure::Interrupted),
         }
@@ -299,23 +289,23 @@ impl Embedded {
             for index in 0..self.desks.len() {
                 let deadline = self.desks.get(index).map(|d| d.machine.deadline(&self.state));
                 if due(deadline.flatten()) {
-                    self.to_worker(index, worker::Input::Wake);
+                    self.tell_worker(index, worker::Input::Wake);
                     busy = true;
                 }
             }
             if due(self.client.as_ref().and_then(|client| client.deadline(&self.state))) {
-                self.to_client(client::Input::Wake, watch);
+                self.tell_client(client::Input::Wake, watch);
                 busy = true;
             }
             if due(self.validator.deadline(&self.state)) {
-                self.to_validator(validator::Input::Wake, watch)?;
+                self.tell_validator(validator::Input::Wake, watch)?;
                 busy = true;
             }
         }
         Ok(())
     }
 
-    fn to_validator(
+    fn tell_validator(
         &mut self,
         input: validator::Input,
         watch: &mut dyn FnMut(Happening<'_>),
@@ -340,20 +330,20 @@ impl Embedded {
         self.store.append(height, &slot.to_bytes())?;
         self.parent = slot.head.digest();
         watch(Happening::Folded(&self.state, &events));
-        self.to_validator(validator::Input::Folded, watch)?;
+        self.tell_validator(validator::Input::Folded, watch)?;
         for index in 0..self.desks.len() {
-            self.to_worker(index, worker::Input::Folded);
+            self.tell_worker(index, worker::Input::Folded);
         }
         let me = self.client.as_ref().map(client::Client::key);
         let reject = events.iter().find_map(|event| match event {
             Event::Rejected { author, reason, .. } if Some(*author) == me => Some(*reason),
             _ => None,
         });
-        self.to_client(client::Input::Folded(reject), watch);
+        self.tell_client(client::Input::Folded(reject), watch);
         Ok(())
     }
 
-    fn to_worker(&mut self, index: usize, input: worker::Input) {
+    fn tell_worker(&mut self, index: usize, input: worker::Input) {
         let Some(desk) = self.desks.get_mut(index) else { return };
         let mut out = Vec::new();
         desk.machine.handle(self.clock.now(), &self.state, input, &mut out);
@@ -372,7 +362,7 @@ impl Embedded {
         }
     }
 
-    fn to_client(&mut self, input: client::Input, watch: &mut dyn FnMut(Happening<'_>)) {
+    fn tell_client(&mut self, input: client::Input, watch: &mut dyn FnMut(Happening<'_>)) {
         let Some(client) = &mut self.client else { return };
         let mut out = Vec::new();
         client.handle(self.clock.now(), &self.state, input, &mut out);
