@@ -15,7 +15,7 @@ use crate::domain::event::{Ending, Pause};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::manifest::Diagnostic;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::effects::clock::Clock;
+use crate::node::Clock;
 use crate::node::apply::{ApplyError, Finished, Site};
 use crate::node::embedded::{Failure, Interrupt};
 use crate::node::pipeline::Pipeline;

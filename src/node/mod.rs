@@ -2,6 +2,7 @@
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
 pub mod apply;
+pub mod bench;
 pub mod boot;
 pub mod embedded;
 pub mod home;
@@ -11,3 +12,6 @@ pub mod publish;
 pub mod sources;
 pub mod verify;
 pub mod work;
+
+pub use crate::compute::Progress;
+pub use crate::effects::clock::Clock;

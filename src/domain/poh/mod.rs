@@ -86,3 +86,10 @@ impl Place {
         }
     }
 }
+
+/// `links` links by the plain interface of the `sha2` crate: what [`Chain`] is measured against.
+#[must_use]
+pub fn plain(hash: Digest, links: u64) -> Digest {
+    use sha2::Digest as _;
+    (0..links).fold(hash, |hash, _| Digest(sha2::Sha256::digest(hash.0).into()))
+}

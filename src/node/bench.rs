@@ -1,0 +1,356 @@
+//! Benchmarks: what `docs/benchmarks.md` claims, measured on this machine with the real parts.
+//! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
+
+use super::apply::{ApplyError, Site};
+use super::embedded::Happening;
+use super::home::Home;
+use super::pipeline::Pipeline;
+use crate::base::canon::{Decode, DecodeError, Digest};
+use crate::compute::Fault;
+use crate::compute::bench as kernels;
+use crate::compute::kernel::Engine;
+use crate::domain::event::Event;
+use crate::domain::manifest;
+use crate::domain::plan;
+use crate::domain::poh::{self, Chain, Entry, Place};
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::effects::clock::{self, Clock};
+use crate::effects::store::StoreError;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Workers of the embedded network that is measured.
+const WORKERS: usize = 2;
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// What was measured.
+    pub name: &'static str,
+    /// The number.
+    pub value: f64,
+    /// Of what.
+    pub unit: &'static str,
+    /// The same by other means in the same run, and what those were.
+    pub baseline: Option<(&'static str, f64)>,
+    /// What else was counted.
+    pub detail: Vec<(String, f64)>,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The network or its home failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The log that was measured cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A slot of the log that was measured is not one.
+    #[error("a slot of the measured log does not decode: {0}")]
+    Slot(#[from] DecodeError),
+    /// The number of jobs makes no manifest.
+    #[error("{0}; hint: measure with another number of --jobs")]
+    Jobs(String),
+    /// A kernel refused.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// The run did not come to its end.
+    #[error("the measured run did not settle")]
+    Unsettled,
+}
+
+fn detail(counted: &[(&str, f64)]) -> Vec<(String, f64)> {
+    counted.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+/// A folder that is removed when it goes out of use.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let name = Digest(clock::fresh_seed()).short();
+        Self(std::env::temp_dir().join(format!("ohc-bench-{name}")))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to clean: it is a temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Independent jobs, each in a block of its own. The tags differ, else all would be one result.
+fn independent(jobs: u32) -> String {
+    let mut text = head("settle", jobs);
+    text.push_str("    job:\n      uses: noop\n      matrix: { axes: { n: [");
+    for n in 0..jobs {
+        let _ = write!(text, "{n},");
+    }
+    text.push_str("] } }\n      with: { tag: \"${{ matrix.n }}\" }\n");
+    text
+}
+
+/// Jobs of which each waits for the one before.
+fn chained(jobs: u32) -> String {
+    let mut text = head("chain", jobs);
+    text.push_str("    s0: { uses: noop, with: { tag: 0 } }\n");
+    for n in 1..jobs {
+        // The tags differ: no-ops have the same output, so equal ones after another are one job.
+        let _ = writeln!(
+            text,
+            "    s{n}: {{ uses: noop, inputs: {{ a: s{}.done }}, with: {{ tag: {n} }} }}",
+            n - 1
+        );
+    }
+    text
+}
+
+fn head(name: &str, jobs: u32) -> String {
+    format!(
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  run: {{ \
+         limits: {{ instances: {jobs}, jobsPerBlock: 1 }} }}\n  stages:\n"
+    )
+}
+
+fn prepare(text: String) -> Result<Pipeline, BenchError> {
+    Pipeline::prepare(text, BTreeMap::new(), Path::new(".")).map_err(|(_, faults)| {
+        let message = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
+        BenchError::Jobs(message)
+    })
+}
+
+/// What a run of no-ops took.
+struct Ran {
+    seconds: f64,
+    slots: u64,
+    commands: u64,
+    settled: u64,
+}
+
+/// Runs a pipeline with all that an apply has: roles, signatures, audits, a durable log.
+fn run(text: String, scratch: &Scratch) -> Result<Ran, BenchError> {
+    let pipeline = prepare(text)?;
+    let home = Home::find(Some(&scratch.0), Path::new("."));
+    let site = Site::open(home, WORKERS)?;
+    let forecast = site.forecast(&pipeline)?;
+    let clock = Clock::start();
+    let mut ran = Ran { seconds: 0.0, slots: 0, commands: 0, settled: 0 };
+    let (mut begun, mut ended) = (0.0, 0.0);
+    let finished = site.run(
+        &pipeline,
+        &forecast,
+        forecast.quote.high,
+        &scratch.0,
+        |_, _| begun = clock.seconds(),
+        &mut |happening| {
+            if let Happening::Folded(_, events) = happening {
+                ran.slots += 1;
+                for event in events {
+                    match event {
+                        Event::Settled { .. } => ran.settled += 1,
+                        Event::Ended { .. } => ended = clock.seconds(),
+                        _ => {}
+                    }
+                }
+            }
+        },
+    );
+    let finished = finished?;
+    if finished.settled().is_none() {
+        return Err(BenchError::Unsettled);
+    }
+    ran.seconds = ended - begun;
+    Ok(ran)
+}
+
+/// Settled blocks per second: independent no-ops, one per block, with signatures, audits and a
+/// durable log, from submission to the end of the run.
+pub fn settle(jobs: u32) -> Result<Measurement, BenchError> {
+    let scratch = Scratch::new();
+    let mut ran = run(independent(jobs), &scratch)?;
+    ran.commands = log(&scratch)?.1.iter().map(|slot| slot.commands.len() as u64).sum();
+    let Ran { seconds, slots, commands, settled } = ran;
+    Ok(Measurement {
+        name: "settle",
+        value: settled as f64 / seconds,
+        unit: "blocks/s",
+        baseline: None,
+        detail: detail(&[
+            ("blocks", settled as f64),
+            ("slots", slots as f64),
+            ("commands", commands as f64),
+            ("seconds", seconds),
+            ("workers", WORKERS as f64),
+        ]),
+    })
+}
+
+/// Milliseconds per block of a chain in which each waits for the one before.
+pub fn chain(jobs: u32) -> Result<Measurement, BenchError> {
+    let ran = run(chained(jobs), &Scratch::new())?;
+    Ok(Measurement {
+        name: "chain",
+        value: ran.seconds * 1e3 / ran.settled.max(1) as f64,
+        unit: "ms/block",
+        baseline: None,
+        detail: detail(&[
+            ("blocks", ran.settled as f64),
+            ("slots", ran.slots as f64),
+            ("seconds", ran.seconds),
+        ]),
+    })
+}
+
+/// Jobs per second from a manifest's text to a cut plan.
+pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
+    // Two axes: a list of all numbers would be longer than a manifest may be.
+    let rows = (1..=jobs.isqrt()).rev().find(|n| jobs.is_multiple_of(*n)).unwrap_or(1);
+    let list = |n: u32| (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let mut text = head("plan", jobs);
+    let _ = writeln!(
+        text,
+        "    job: {{ uses: noop, matrix: {{ axes: {{ a: [{}], b: [{}] }} }} }}",
+        list(rows),
+        list(jobs / rows)
+    );
+    let clock = Clock::start();
+    let (compiled, faults) = manifest::compile(&text, &BTreeMap::new());
+    let compiled_at = clock.seconds();
+    let wrong = |faults: Vec<manifest::Diagnostic>| {
+        let message = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
+        BenchError::Jobs(message)
+    };
+    let compiled = compiled.ok_or_else(|| wrong(faults))?;
+    let plan = plan::plan(&compiled, &[]).map_err(wrong)?;
+    let seconds = clock.seconds();
+    Ok(Measurement {
+        name: "plan",
+        value: plan.dag.jobs.len() as f64 / seconds,
+        unit: "jobs/s",
+        baseline: None,
+        detail: detail(&[
+            ("jobs", plan.dag.jobs.len() as f64),
+            ("blocks", plan.blocks.len() as f64),
+            ("compileSeconds", compiled_at),
+            ("seconds", seconds),
+        ]),
+    })
+}
+
+/// The genesis and slots of a scratch home.
+fn log(scratch: &Scratch) -> Result<(State, Vec<Slot>), BenchError> {
+    let home = Home::find(Some(&scratch.0), Path::new("."));
+    let site = Site::open(home, WORKERS)?;
+    let booted = site.booted();
+    let mut slots = Vec::new();
+    for stored in booted.store.iter() {
+        let (_, bytes) = stored?;
+        slots.push(Slot::from_bytes(&bytes)?);
+    }
+    Ok((State::new(&booted.genesis), slots))
+}
+
+/// Commands per second of folding the log of a settled run again.
+pub fn replay(jobs: u32) -> Result<Measurement, BenchError> {
+    let scratch = Scratch::new();
+    run(independent(jobs), &scratch)?;
+    let (mut state, slots) = log(&scratch)?;
+    let clock = Clock::start();
+    let mut events = 0;
+    for slot in &slots {
+        events += state.apply(slot.head.height, &slot.poh, &slot.commands).len();
+    }
+    let seconds = clock.seconds();
+    let commands: usize = slots.iter().map(|slot| slot.commands.len()).sum();
+    Ok(Measurement {
+        name: "replay",
+        value: commands as f64 / seconds,
+        unit: "commands/s",
+        baseline: None,
+        detail: detail(&[
+            ("commands", commands as f64),
+            ("slots", slots.len() as f64),
+            ("events", events as f64),
+            ("blocks", jobs as f64),
+            ("seconds", seconds),
+        ]),
+    })
+}
+
+/// Makes a chain, checks it in parallel, and hashes the same way with the plain crate.
+pub fn proof_of_history(seconds: f64, threads: usize) -> Measurement {
+    let params = poh::Params { hashes_per_tick: 1_000 };
+    let start = Digest::of(b"ohc bench");
+    let clock = Clock::start();
+    let mut chain = Chain::new(start, params);
+    let mut entries: Vec<Entry> = Vec::new();
+    while clock.seconds() < seconds {
+        entries.push(chain.tick());
+    }
+    let made = clock.seconds();
+    let hashes: u64 = entries.iter().map(|entry| entry.hashes).sum();
+    let clock = Clock::start();
+    let verdict = poh::verify(Place::start(start), &entries, params, hashes, threads);
+    let checked = clock.seconds();
+    let clock = Clock::start();
+    let (mut hash, mut bare) = (start, 0u64);
+    while clock.seconds() < seconds {
+        hash = poh::plain(hash, 1_000);
+        bare += 1_000;
+    }
+    std::hint::black_box(hash);
+    let bare_rate = bare as f64 / clock.seconds() / 1e6;
+    let (make, check) = (hashes as f64 / made / 1e6, hashes as f64 / checked / 1e6);
+    Measurement {
+        name: "poh",
+        value: make,
+        unit: "Mh/s",
+        baseline: Some(("a bare sha2 loop", bare_rate)),
+        detail: detail(&[
+            ("verify", check),
+            ("verifyOverMake", check / make),
+            ("threads", threads as f64),
+            ("hashes", hashes as f64),
+            ("faults", f64::from(u8::from(verdict.is_err()))),
+        ]),
+    }
+}
+
+/// GFLOP/s of exact products; the value is the fastest, `detail` has all beside candle's `gemm`.
+pub fn matmul(seconds: f64) -> Result<Measurement, BenchError> {
+    let clock = Clock::start();
+    let repeats = repeats(seconds);
+    let all = kernels::matmul(Engine::default(), repeats, &mut || clock.seconds());
+    let all = all?;
+    let mut detail = detail(&[("repeats", repeats as f64)]);
+    for product in &all {
+        detail.push((product.name.to_owned(), product.value));
+        detail
+            .push((format!("{}, {}", product.name, product.baseline_name), product.baseline_value));
+    }
+    let first = all.into_iter().max_by(|a, b| a.value.total_cmp(&b.value));
+    let best = first.ok_or_else(|| BenchError::Unsettled)?;
+    let baseline = Some((best.baseline_name, best.baseline_value));
+    Ok(Measurement { name: "matmul", value: best.value, unit: best.unit, baseline, detail })
+}
+
+/// Samples per second of exact training, beside stock candle in the same run.
+pub fn train(seconds: f64) -> Result<Measurement, BenchError> {
+    let clock = Clock::start();
+    let (repeats, steps) = (repeats(seconds), 20);
+    let measured = kernels::train(Engine::default(), repeats, steps, &mut || clock.seconds());
+    let m = measured?;
+    let detail = detail(&[("repeats", repeats as f64), ("steps", steps as f64), ("threads", 1.0)]);
+    let baseline = Some((m.baseline_name, m.baseline_value));
+    Ok(Measurement { name: "train", value: m.value, unit: m.unit, baseline, detail })
+}
+
+/// Turns that fit into about so many seconds.
+fn repeats(seconds: f64) -> usize {
+    // A float beyond the range becomes the end of it.
+    (seconds * 5.0).clamp(3.0, 200.0) as usize
+}
