@@ -1,4 +1,5 @@
 //! `ohc apply`: runs a pipeline and follows it to settlement; what has not changed runs nothing.
+//! Decides nothing: `node::apply` does, and the words are those of `report`.
 
 use super::Context;
 use super::args::{self, Format};
@@ -13,6 +14,7 @@ use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
 use crate::domain::event::{Ending, Pause};
 use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::job::Spec;
 use crate::domain::manifest::Diagnostic;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::node::Clock;
@@ -166,6 +168,7 @@ fn unchanged(
             let unchanged = screen.paint.green("unchanged");
             let name = &pipeline.manifest.name;
             screen.line(format!("{name}: {unchanged}, nothing was run and nothing spent"))?;
+            show_selection(pipeline, &known, screen)?;
             show_outputs(&outputs, screen)?;
         }
         Format::Json => {
@@ -245,6 +248,7 @@ fn conclude(
     match show.output {
         Format::Text => {
             screen.text(prose::bill(&bill, screen.paint))?;
+            show_selection(pipeline, &|job| run.result(job), screen)?;
             show_outputs(&finished.outputs, screen)?;
             let seconds = show.clock.seconds();
             if wrong.is_none() {
@@ -304,6 +308,23 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
         }
         Status::Running | Status::Draining(_) => ("failed", None),
     }
+}
+
+/// What the evaluations measured of the models that they chose.
+fn show_selection<'a>(
+    pipeline: &Pipeline,
+    known: &dyn Fn(JobId) -> Option<&'a Known>,
+    screen: &mut Screen,
+) -> Result<(), Stop> {
+    for (id, job) in (0u32..).zip(&pipeline.plan.dag.jobs) {
+        let Some(known) = known(JobId(id)).filter(|_| matches!(job.spec, Spec::Evaluate(_))) else {
+            continue;
+        };
+        let measure = |(name, value): &(String, f64)| format!("{name} {value:.4}");
+        let measures: Vec<String> = known.metrics.iter().map(measure).collect();
+        screen.line(format!("{job}: {}", measures.join(", ")))?;
+    }
+    Ok(())
 }
 
 fn show_outputs(outputs: &[Published], screen: &mut Screen) -> Result<(), Stop> {

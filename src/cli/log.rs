@@ -1,4 +1,4 @@
-//! `ohc log`: shows the log, and verifies it from nothing but its genesis.
+//! `ohc log`: shows the log, and verifies it from nothing but its genesis. Never writes to it.
 
 use super::Context;
 use super::args::{Format, LogVerb};

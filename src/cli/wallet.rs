@@ -28,7 +28,10 @@ pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, S
             let file = |name: &str| home.key(name).display().to_string();
             match output {
                 Format::Json => {
-                    let key = |(key, name): (&PublicKey, &String)| json!({"name": name, "key": key.to_string(), "file": file(name)});
+                    let key = |(key, name): (&PublicKey, &String)| {
+                        let (key, file) = (key.to_string(), file(name));
+                        json!({"name": name, "key": key, "file": file})
+                    };
                     let items: Vec<Value> = names.iter().map(key).collect();
                     screen.json(&json::object("KeyList", json!({"items": items})))?;
                 }

@@ -74,7 +74,8 @@ pub fn raised(reserve: Ohc, times: u32) -> Option<Ohc> {
 pub struct Quote {
     /// If every block goes to the cheapest standing bid at its own ask.
     pub low: Ohc,
-    /// If every block goes at the second-lowest ask, as the auction pays.
+    /// If every block goes half-way between the second-lowest ask and the reserve: the auction
+    /// pays the next score, which is that ask and what the next worker's doubtful record adds.
     pub likely: Ohc,
     /// If every block is repriced as often as it can be.
     pub high: Ohc,
@@ -90,9 +91,10 @@ impl Quote {
             None => Some(ceiling.reserve),
         };
         let plus = |sum: Ohc, reward: Ohc| sum.checked_add(reward)?.checked_add(ceiling.gas);
+        let likely = at(asks.get(1))?.checked_add(ceiling.reserve)?.ratio(1, 2, Rounding::Ceil)?;
         Some(Self {
             low: plus(self.low, at(asks.first())?)?,
-            likely: plus(self.likely, at(asks.get(1))?)?,
+            likely: plus(self.likely, likely)?,
             high: plus(self.high, raised(ceiling.reserve, REPRICES_MAX)?)?,
         })
     }
@@ -115,7 +117,7 @@ mod tests {
         let asks = [Price::new(5), Price::new(8)];
         let quote = Quote::default().add(Work::new(100), ceiling, &asks).unwrap();
         assert_eq!(quote.low, Ohc::from_nano(510));
-        assert_eq!(quote.likely, Ohc::from_nano(810));
+        assert_eq!(quote.likely, Ohc::from_nano(910));
         assert_eq!(quote.high, Ohc::from_nano(1_000 + 125 + 141 + 159 + 179 + 201 + 10));
         let nobody = Quote::default().add(Work::new(100), ceiling, &[]).unwrap();
         assert_eq!(nobody.likely, Ohc::from_nano(1_010), "without bids the reserve is the price");

@@ -1,4 +1,4 @@
-//! L2, hands: one file per outside thing; makes no decision.
+//! L2, hands: one file per outside thing. Never makes a decision.
 
 pub mod artifacts;
 pub mod clock;

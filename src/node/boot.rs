@@ -14,6 +14,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The record that holds the genesis.
@@ -48,6 +49,8 @@ pub struct Keys {
     pub validator: SecretKey,
     /// The workers.
     pub workers: Vec<SecretKey>,
+    /// Workers of an earlier, larger fleet: they may hold leases or bids that a crash left behind.
+    pub retired: Vec<SecretKey>,
 }
 
 /// Why a node cannot start.
@@ -97,14 +100,17 @@ impl BootError {
 /// Reads the keys of a home; makes those that are missing.
 pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
     let load = |name: &str| keyring::load_or_create(&home.key(name), clock::fresh_seed);
-    let workers = (0..workers).map(|n| load(&worker_name(n))).collect::<Result<_, _>>()?;
-    Ok(Keys { client: load("client")?, validator: load("validator")?, workers })
+    type Fleet = Result<Vec<SecretKey>, KeyringError>;
+    let fleet = |range: Range<usize>| -> Fleet { range.map(|n| load(&worker_name(n))).collect() };
+    let retired = fleet(workers..workers_known(home).max(workers));
+    let (client, validator) = (load("client")?, load("validator")?);
+    Ok(Keys { client, validator, workers: fleet(0..workers)?, retired: retired? })
 }
 
 /// Every key of a home by the name of its file.
 #[must_use]
 pub fn names(keys: &Keys) -> Vec<(PublicKey, String)> {
-    let workers = keys.workers.iter().enumerate();
+    let workers = keys.workers.iter().chain(&keys.retired).enumerate();
     let workers = workers.map(|(index, key)| (key.public(), worker_name(index)));
     let own = [(keys.client.public(), "client"), (keys.validator.public(), "validator")];
     own.into_iter().map(|(key, name)| (key, name.to_owned())).chain(workers).collect()

@@ -140,13 +140,27 @@ impl Embedded {
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
         this.fund(keys.client, &names);
-        for (index, key) in keys.workers.into_iter().enumerate() {
-            let machine = worker::Worker::new(Signer::new(key), bid);
-            let orders =
-                spawn_worker(index, machine.key(), bench.clone(), this.clock, this.outbox.clone());
-            this.desks.push(Desk { machine, orders });
+        for key in keys.workers {
+            this.seat(key, bid, bench);
+        }
+        for key in keys.retired {
+            let known = this.state.workers().get(&key.public());
+            if known.is_some_and(|worker| worker.bid.is_some() || !worker.leases.is_empty()) {
+                // It finishes what it holds and leaves: else its leases would have to lapse first.
+                let index = this.seat(key, bid, bench);
+                this.tell_worker(index, worker::Input::Drain);
+            }
         }
         this
+    }
+
+    /// Gives a worker a thread to compute on; returns its place.
+    fn seat(&mut self, key: SecretKey, bid: Bid, bench: &Bench) -> usize {
+        let (index, machine) = (self.desks.len(), worker::Worker::new(Signer::new(key), bid));
+        let (clock, outbox) = (self.clock, self.outbox.clone());
+        let orders = spawn_worker(index, machine.key(), bench.clone(), clock, outbox);
+        self.desks.push(Desk { machine, orders });
+        index
     }
 
     /// What the network has folded so far.

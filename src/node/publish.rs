@@ -4,7 +4,8 @@
 
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
-use crate::domain::job::{OPS_VERSION, Spec};
+use crate::domain::graph::{Edge, From, Job};
+use crate::domain::job::{Input, OPS_VERSION, Spec};
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
@@ -64,7 +65,12 @@ pub fn publish(
         let digest = place.and_then(|at| known.outputs.get(at)).copied().ok_or_else(unsettled)?;
         let folder = base.join(&output.to);
         let file = file_name(&job.spec, &output.output);
-        let card = card(origin.state, pipeline, name, (file, digest), &known);
+        let made = Made {
+            inputs: inputs(pipeline, job, result),
+            trained_by: trainer(pipeline, digest, result),
+            known,
+        };
+        let card = card(origin.state, pipeline, name, (file, digest), &made);
         let card = format!("{card:#}\n").into_bytes();
         let files = [(file, Content::Artifact(digest))];
         let written = origin.artifacts.publish(&folder, &files, ("card.json", &card));
@@ -73,6 +79,43 @@ pub fn publish(
         published.push(Published { name: name.clone(), file, digest });
     }
     Ok(published)
+}
+
+/// How an output came to be.
+struct Made {
+    /// The settled result that it is of.
+    known: Known,
+    /// What went into its job.
+    inputs: Vec<Input>,
+    /// The training whose model it is, if it is one: an evaluation passes the best one on.
+    trained_by: Option<String>,
+}
+
+fn inputs(pipeline: &Pipeline, job: &Job, result: &dyn Fn(JobId) -> Option<Known>) -> Vec<Input> {
+    let digest = |from: &From| match from {
+        From::Source(name) => {
+            let source = pipeline.sources.iter().find(|source| source.pin.source == *name);
+            source.map(|source| source.pin.digest)
+        }
+        From::Job { id, output } => {
+            let outputs = pipeline.plan.job(*id)?.spec.outputs();
+            result(*id)?.outputs.get(outputs.iter().position(|o| o == output)?).copied()
+        }
+    };
+    let input =
+        |edge: &Edge| digest(&edge.from).map(|digest| Input { name: edge.name.clone(), digest });
+    job.inputs.iter().filter_map(input).collect()
+}
+
+fn trainer(
+    pipeline: &Pipeline,
+    digest: Digest,
+    result: &dyn Fn(JobId) -> Option<Known>,
+) -> Option<String> {
+    let mut jobs = (0u32..).zip(&pipeline.plan.dag.jobs);
+    let made = |id: u32| result(JobId(id)).is_some_and(|known| known.outputs.contains(&digest));
+    let (_, job) = jobs.find(|(id, job)| matches!(job.spec, Spec::Train(_)) && made(*id))?;
+    Some(job.to_string())
 }
 
 /// The name of an output's file.
@@ -90,8 +133,9 @@ fn card(
     pipeline: &Pipeline,
     name: &str,
     (file, digest): (&str, Digest),
-    known: &Known,
+    made: &Made,
 ) -> Value {
+    let known = &made.known;
     let source = |source: &super::sources::Source| {
         let pin = &source.pin;
         json!({
@@ -99,6 +143,7 @@ fn card(
             "rows": pin.rows,
         })
     };
+    let input = |input: &Input| json!({"name": input.name, "digest": input.digest.to_string()});
     let metrics: Map<String, Value> =
         known.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({
@@ -112,6 +157,8 @@ fn card(
         "sources": pipeline.sources.iter().map(source).collect::<Vec<_>>(),
         "manifest": Digest::of(pipeline.text.as_bytes()).to_string(),
         "params": pipeline.params,
+        "inputs": made.inputs.iter().map(input).collect::<Vec<_>>(),
+        "trainedBy": made.trained_by,
         "provenance": {
             "jobKey": known.key.to_string(),
             "opsVersion": OPS_VERSION,

@@ -1,4 +1,5 @@
-//! The command line: exit codes, outputs, and what it says about wrong input.
+//! The command line: exit codes, outputs, and what it says about wrong input. Never looks inside:
+//! the program is run as people run it.
 
 use crate::site::{SUPPLY_NANO, Site};
 use std::fs;

@@ -1,5 +1,5 @@
 //! A worker that lies, among real roles on a real log: it is caught and pays, and the run ends with
-//! what an honest one gives.
+//! what an honest one gives. Never skips the market: it is leased its blocks like any other.
 
 use crate::site::Site;
 use ohc::base::canon::Digest;

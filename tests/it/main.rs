@@ -1,4 +1,5 @@
-//! End to end: the program and the embedded network, on real files in temporary folders.
+//! End to end: the program and the embedded network, on real files in temporary folders. Never
+//! reaches beyond this machine.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod cli;

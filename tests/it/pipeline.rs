@@ -1,4 +1,5 @@
-//! The main job: a pipeline from its manifest to a model, a card and a bill.
+//! The main job: a pipeline from its manifest to a model, a card and a bill. Never accepts a number
+//! that does not add up.
 
 use crate::site::{SUPPLY_NANO, Site, nano};
 use serde_json::Value;

@@ -1,4 +1,5 @@
 //! kill -9 at any instant: the next apply goes on from the log, and no coin and no result is lost.
+//! Never waits for a moment that the program announces: the instants are random.
 
 use crate::site::{SUPPLY_NANO, Site};
 use serde_json::Value;

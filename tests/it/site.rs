@@ -1,4 +1,4 @@
-//! A folder with a pipeline and a home, and the program run in it.
+//! A folder with a pipeline and a home, and the program run in it. Never touches another folder.
 
 use serde_json::Value;
 use std::fs;

@@ -33,7 +33,8 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("genesis", &[]),
     // Where they meet.
     ("price", &["genesis", "graph", "verdict"]),
-    ("settle", &["genesis", "ledger", "state"]),
+    ("lease", &[]),
+    ("settle", &["genesis", "lease", "ledger"]),
     // The log and its fold.
     ("command", &["job", "receipt", "verdict"]),
     ("event", &["verdict"]),
@@ -41,8 +42,8 @@ const DOMAIN: &[(&str, &[&str])] = &[
     (
         "state",
         &[
-            "auction", "command", "event", "genesis", "graph", "job", "ledger", "plan", "poh",
-            "price", "receipt", "settle", "slot", "verdict",
+            "auction", "command", "event", "genesis", "graph", "job", "lease", "ledger", "plan",
+            "poh", "price", "receipt", "settle", "slot", "verdict",
         ],
     ),
     ("forecast", &["graph", "job", "plan", "price", "state"]),

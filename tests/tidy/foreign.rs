@@ -14,7 +14,10 @@ const PLACES: &[(&[&str], &[&str])] = &[
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),
     (&["serde_yaml"], &["domain/manifest"]),
     (&["petgraph"], &["domain/graph", "domain/manifest"]),
-    (&["serde", "serde_json"], &["domain/manifest", "compute/", "effects/", "cli/"]),
+    (
+        &["serde", "serde_json"],
+        &["domain/manifest", "compute/", "effects/", "node/publish", "cli/"],
+    ),
     (&["tokio", "futures_util"], &["effects/", "node/", "cli/", "main.rs"]),
     (&["clap"], &["cli/", "main.rs"]),
     (&["indicatif", "annotate_snippets"], &["cli/"]),

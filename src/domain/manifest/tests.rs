@@ -201,7 +201,9 @@ proptest! {
     }
 
     #[test]
-    fn r13_any_yaml_like_text_is_answered(text in "[a-c:{}\\[\\],&*!|>'\"#?~<\\-\\. \n\t$0-9]{0,120}") {
+    fn r13_any_yaml_like_text_is_answered(
+        text in "[a-c:{}\\[\\],&*!|>'\"#?~<\\-\\. \n\t$0-9]{0,120}",
+    ) {
         check_total(&text)?;
     }
 
