@@ -283,7 +283,7 @@ fn conclude(
 /// How a run ended in one word, and what went wrong.
 fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
     let job = |id: JobId| run.plan.job(id).map(ToString::to_string).unwrap_or_default();
-    let stage = |block: u32| run.plan.stages_of(block);
+    let stage = |block: u32| run.plan.name_of(block);
     let error = |exit, message: String, hint: &str| {
         Some(Stop::Error { exit, message, hint: Some(hint.to_owned()) })
     };

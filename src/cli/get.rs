@@ -102,7 +102,7 @@ fn blocks(state: &State, only: Option<RunId>, names: &Names) -> List {
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for run in wanted(state, only) {
         for (index, block) in (0u32..).zip(&run.blocks) {
-            let (id, stages) = (run.block_id(index).to_string(), run.plan.stages_of(index));
+            let (id, name) = (run.block_id(index).to_string(), run.plan.name_of(index));
             let phase = json::phase(&block.phase);
             let worker = worker_of(block).map(|key| names.of(key));
             let paid = match &block.phase {
@@ -111,14 +111,15 @@ fn blocks(state: &State, only: Option<RunId>, names: &Names) -> List {
             };
             let jobs = run.plan.blocks.get(index as usize).map_or(0, |block| block.jobs.len());
             items.push(json!({
-                "block": id, "run": run.id.to_string(), "stages": stages, "jobs": jobs,
+                "block": id, "run": run.id.to_string(), "name": name, "jobs": jobs,
+                "stages": run.plan.stages_of(index),
                 "phase": phase, "attempts": block.attempts, "worker": worker,
                 "reward": paid.map(|paid| json::ohc(paid.reward)),
                 "gas": paid.map(|paid| json::ohc(paid.gas)),
             }));
             rows.push(vec![
                 id,
-                stages,
+                name,
                 jobs.to_string(),
                 phase.to_owned(),
                 block.attempts.to_string(),
@@ -130,7 +131,7 @@ fn blocks(state: &State, only: Option<RunId>, names: &Names) -> List {
     }
     let columns = vec![
         ("block", Align::Left),
-        ("stages", Align::Left),
+        ("name", Align::Left),
         ("jobs", Align::Right),
         ("phase", Align::Left),
         ("attempts", Align::Right),

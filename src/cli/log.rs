@@ -95,7 +95,7 @@ fn event_text(event: &Event, state: &State, names: &Names) -> String {
     };
     let plan = run.and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
     let job = |id| plan.and_then(|plan| plan.job(id)).map(ToString::to_string).unwrap_or_default();
-    let stage = |block| plan.map(|plan| plan.stages_of(block)).unwrap_or_default();
+    let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
     prose::event(event, names, &job, &stage).unwrap_or_else(|| fields(&json::event(event, names)))
 }
 

@@ -60,6 +60,15 @@ impl Plan {
         self.dag.jobs.iter().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()))
     }
 
+    /// What a block computes, for people: the address of its only job, or its stages.
+    #[must_use]
+    pub fn name_of(&self, block: u32) -> String {
+        match self.blocks.get(block as usize).map(|block| block.jobs.as_slice()) {
+            Some([only]) => self.job(*only).map(ToString::to_string).unwrap_or_default(),
+            _ => self.stages_of(block),
+        }
+    }
+
     /// The stages that a block computes, for people: `table+split`.
     #[must_use]
     pub fn stages_of(&self, block: u32) -> String {

@@ -93,3 +93,12 @@ fn a_long_training_is_cut_into_parts_that_hand_on_their_state() {
 fn the_schema_for_editors_is_the_one_of_the_grammar() {
     check("schemas/pipeline.v1alpha1.json", &json_schema());
 }
+
+#[test]
+fn the_manifest_of_the_readme_compiles() {
+    let readme = read("README.md");
+    let text = readme.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```"));
+    let (text, _) = text.unwrap();
+    let (manifest, faults) = compile(text, &BTreeMap::new());
+    assert!(faults.is_empty() && manifest.is_some(), "{faults:?}");
+}

@@ -165,7 +165,7 @@ impl<'a> Watcher<'a> {
     fn say(&mut self, event: &Event) -> io::Result<()> {
         let plan = self.plan;
         let job = |id: JobId| plan.job(id).map(ToString::to_string).unwrap_or_default();
-        let stage = |block: u32| plan.stages_of(block);
+        let stage = |block: u32| plan.name_of(block);
         let is_news = !matches!(event, Event::Settled { .. } | Event::Cached { .. });
         if self.mode == Mode::Json
             || run_of(event).is_none()
