@@ -42,10 +42,7 @@ pub(super) fn open(home: &Home) -> Result<(Booted, Names), Stop> {
 
 /// An error of booting, with its advice.
 pub(super) fn stop(error: &boot::BootError) -> Stop {
-    match (Stop::because(Exit::Failed, error), error.hint()) {
-        (Stop::Error { exit, message, hint: None }, hint) => Stop::Error { exit, message, hint },
-        (stop, _) => stop,
-    }
+    Stop::because(Exit::Failed, error)
 }
 
 /// Threads that this machine runs at once.

@@ -21,15 +21,15 @@ const PRESENT_MAX: usize = 1 << 17;
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// Nothing lies under this digest.
-    #[error("artifact {digest} is not in the store; hint: fetch it again from whoever made it")]
+    #[error("artifact {digest} is not in the store; hint: apply again to compute it again")]
     Missing {
         /// Its name.
         digest: Digest,
     },
     /// What lies there does not hash to the digest.
     #[error(
-        "artifact {digest} is damaged: its bytes have another digest; hint: check the disk, then \
-         fetch or compute it again, which replaces the damaged bytes"
+        "artifact {digest} is damaged: its bytes have another digest; hint: it is set aside: apply \
+         again to compute it again, and check the disk"
     )]
     Damaged {
         /// Its name.
@@ -134,12 +134,18 @@ impl Artifacts {
         Ok(digest)
     }
 
-    /// The bytes under a digest, checked.
+    /// The bytes under a digest, checked. Damaged ones are set aside: they are nobody's artifact,
+    /// and where they lay the right ones can be put again.
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
         let bytes = self.fetch(digest).await;
         match &bytes {
             Ok(_) => self.remember(digest),
             Err(_) => drop(self.present().remove(&digest)),
+        }
+        if let Err(ArtifactError::Damaged { .. }) = &bytes {
+            let aside = format!("damaged/{digest}").into();
+            // Where that fails they stay, and every read goes on refusing them.
+            drop(self.store.rename(&place(digest), &aside).await);
         }
         bytes
     }

@@ -18,6 +18,7 @@ use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::role::client;
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -165,10 +166,7 @@ impl Site {
         let quote = forecast.quote;
         let budget = asked.or(pipeline.manifest.budget).unwrap_or(quote.high);
         let submission = self.submission(pipeline, forecast, budget);
-        let goes_on = self.open_run(pipeline).is_some_and(|run| {
-            run.status == Status::Running && run.subject == submission.subject()
-        });
-        if goes_on {
+        if self.open_run(pipeline).is_some_and(|run| client::goes_on(run, &submission)) {
             return Ok(budget);
         }
         if budget < quote.low {
@@ -203,6 +201,7 @@ impl Site {
         interruptible: impl FnOnce(Interrupt, &Runtime),
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<Finished, ApplyError> {
+        publish::prepare(pipeline, base)?;
         let submission = self.submission(pipeline, forecast, budget);
         let Self { home, runtime, booted, keys } = self;
         for source in &pipeline.sources {

@@ -15,6 +15,7 @@ use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The record that holds the genesis.
@@ -59,6 +60,37 @@ pub enum BootError {
     /// A key cannot be read or made.
     #[error(transparent)]
     Keys(#[from] KeyringError),
+    /// A key that the log depends on is gone: a new one would be somebody else.
+    #[error(
+        "the {name} key of this home is gone: there is no file {}; hint: restore it from a copy; \
+         without it nobody can {loss}", .path.display()
+    )]
+    KeyGone {
+        /// Whose.
+        name: &'static str,
+        /// Where it lay.
+        path: PathBuf,
+        /// What nobody else can do.
+        loss: &'static str,
+    },
+    /// A key is not the one that the network began with.
+    #[error(
+        "the {name} key of this home is not the one that its log began with; hint: restore the \
+         right one from a copy, or move the home away to begin a new history"
+    )]
+    KeyOther {
+        /// Whose.
+        name: &'static str,
+    },
+    /// The home cannot be made.
+    #[error("cannot make the home {}: {source}; hint: check its folder and permissions, or choose \
+        another with --home", .path.display())]
+    Home {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The log cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,10 +98,13 @@ pub enum BootError {
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
     /// The genesis on disk is not one.
-    #[error("the genesis in the log is damaged: {0}")]
+    #[error("the genesis in the log is damaged: {0}; hint: restore the home from a copy")]
     Genesis(#[from] GenesisError),
     /// A stored slot is not one.
-    #[error("slot {height} of the log is damaged: {what}")]
+    #[error(
+        "slot {height} of the log is damaged: {what}; hint: `ohc log verify` checks all of it; \
+         restore the home from a copy, or move it away to begin a new history"
+    )]
     Slot {
         /// Which.
         height: Height,
@@ -77,34 +112,35 @@ pub enum BootError {
         what: String,
     },
     /// The bytes of the genesis do not decode.
-    #[error("the genesis in the log is damaged: {0}")]
+    #[error("the genesis in the log is damaged: {0}; hint: restore the home from a copy")]
     Decode(#[from] DecodeError),
-}
-
-impl BootError {
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            // These say it themselves.
-            Self::Keys(_) | Self::Store(_) | Self::Artifacts(_) => None,
-            Self::Genesis(_) | Self::Decode(_) | Self::Slot { .. } => Some(
-                "run `ohc log verify` to see where; restore the folder from a backup, or move it \
-                 away to begin a new history"
-                    .into(),
-            ),
-        }
-    }
 }
 
 /// Reads the keys of a home; makes those that are missing.
 pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
+    prepare(home)?;
+    let must_exist = |name: &'static str, loss: &'static str| match home.key(name) {
+        path if home.exists() && !path.exists() => Err(BootError::KeyGone { name, path, loss }),
+        _ => Ok(()),
+    };
+    must_exist("client", "spend what its account holds")?;
+    must_exist("validator", "sign the next page of this log")?;
     let load = |name: &str| keyring::load_or_create(&home.key(name), clock::fresh_seed);
     type Fleet = Result<Vec<SecretKey>, KeyringError>;
     let fleet = |range: Range<usize>| -> Fleet { range.map(|n| load(&worker_name(n))).collect() };
     let retired = fleet(workers..workers_known(home).max(workers));
     let (client, validator) = (load("client")?, load("validator")?);
     Ok(Keys { client, validator, workers: fleet(0..workers)?, retired: retired? })
+}
+
+/// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
+fn prepare(home: &Home) -> Result<(), BootError> {
+    let path = home.dir().join(".gitignore");
+    if path.exists() {
+        return Ok(());
+    }
+    let made = std::fs::create_dir_all(home.dir()).and_then(|()| std::fs::write(&path, "*\n"));
+    made.map_err(|source| BootError::Home { path: home.dir().to_path_buf(), source })
 }
 
 /// Every key of a home by the name of its file.
@@ -140,9 +176,20 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         }
     };
     genesis.check()?;
+    let holds = |key: PublicKey, staked: bool| {
+        let ours = |a: &&Allocation| a.key == key && (a.stake > Ohc::ZERO) == staked;
+        genesis.allocations.iter().any(|allocation| ours(&allocation))
+    };
+    if !holds(client, false) {
+        return Err(BootError::KeyOther { name: "client" });
+    }
+    if !holds(validator, true) {
+        return Err(BootError::KeyOther { name: "validator" });
+    }
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
     let mut state = State::new(&genesis);
     let mut parent = genesis.digest();
+    let mut last = None;
     for stored in store.iter() {
         let (height, bytes) = stored?;
         let damaged = |what: String| BootError::Slot { height, what };
@@ -154,7 +201,14 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         if events_root(&events) != slot.head.events {
             return Err(damaged("its events are not those that were signed".into()));
         }
-        parent = slot.head.digest();
+        let before = std::mem::replace(&mut parent, slot.head.digest());
+        last = Some((slot, before));
+    }
+    // The signatures of the last page stand for those before it, which its parent digest names.
+    if let Some((slot, before)) = last {
+        let height = slot.head.height;
+        slot.check(state.network(), before, state.validators())
+            .map_err(|error| BootError::Slot { height, what: error.to_string() })?;
     }
     Ok(Booted { genesis, state, parent, store, artifacts, recovery })
 }

@@ -11,6 +11,7 @@ use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Map, Value, json};
+use std::io;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
@@ -34,6 +35,17 @@ pub enum PublishError {
         /// The output.
         name: String,
     },
+    /// Nothing can be written where the output is to go.
+    #[error("output `{name}` cannot be written to {}: {source}; hint: choose another `to:`, or \
+        check the folder and its permissions", .folder.display())]
+    Place {
+        /// The output.
+        name: String,
+        /// Where it is to go.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The artifact cannot be read, or the files cannot be written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -47,6 +59,21 @@ pub struct Origin<'a> {
     pub runtime: &'a Handle,
     /// The state that knows the results.
     pub state: &'a State,
+}
+
+/// Makes the folders of the outputs and sees that files can be written there: better before
+/// anything is paid than after.
+pub fn prepare(pipeline: &Pipeline, base: &Path) -> Result<(), PublishError> {
+    for (name, output) in &pipeline.plan.dag.outputs {
+        let folder = base.join(&output.to);
+        let probe = folder.join(".ohc-probe");
+        let tried = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&probe, b""))
+            .and_then(|()| std::fs::remove_file(&probe));
+        let place = |source| PublishError::Place { name: name.clone(), folder, source };
+        tried.map_err(place)?;
+    }
+    Ok(())
 }
 
 /// Writes every output of a pipeline below `base`, unless it is there already.

@@ -51,6 +51,15 @@ enum Step {
     Finished,
 }
 
+/// Whether a run is already doing what a submission asks for: then it is joined, not begun again.
+/// One that counts on results which are lost by now would wait for them for ever.
+#[must_use]
+pub fn goes_on(run: &Run, submission: &Submission) -> bool {
+    run.status == Status::Running
+        && run.subject == submission.subject()
+        && submission.fresh.iter().all(|lost| run.fresh.contains(lost))
+}
+
 /// One client and the pipeline that it wants.
 #[derive(Debug)]
 pub struct Client {
@@ -141,7 +150,7 @@ impl Client {
     }
 
     fn is_wanted(&self, run: &Run) -> bool {
-        run.subject == self.submission.subject() && run.status == Status::Running
+        goes_on(run, &self.submission)
     }
 
     /// The newest run of this client with this subject: it may be over within one slot.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod cli;
+mod damage;
 mod dishonest;
 mod pipeline;
 mod recovery;

@@ -217,9 +217,23 @@ fn too_deep() -> String {
 fn place(text: &str, location: Location) -> Place {
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let size = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let offset = size(location.span().byte_offset()).min(text.len());
+    // A syntax error has a line and a column but no offset.
+    let offset = match location.span().byte_offset() {
+        Some(_) => size(location.span().byte_offset()),
+        None => offset_of(text, location.line(), location.column()),
+    };
+    let offset = offset.min(text.len());
     let length = size(location.span().byte_len()).min(text.len() - offset);
     Place { offset, length, line: narrow(location.line()), column: narrow(location.column()) }
+}
+
+/// The byte at which a line and column (both from 1, in characters) stand.
+fn offset_of(text: &str, line: u64, column: u64) -> usize {
+    let nth = |n: u64| usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
+    let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
+    let rest = text.get(before..).unwrap_or_default();
+    let inside: usize = rest.chars().take(nth(column)).map(char::len_utf8).sum();
+    before + inside
 }
 
 /// What serde sees; a second pass gives it places and the texts of its numbers.

@@ -257,12 +257,27 @@ pub(super) fn outputs(
             let message = format!("output `{}` would overwrite another", cut(&key.text));
             faults.advise(to.place, message, format!("`{}` is taken on line {line}", cut(path)));
         }
+        if let Some(path) = to.text()
+            && !stays_below(path)
+        {
+            let message = format!("output `{}` would be written elsewhere", cut(&key.text));
+            let hint = "an output goes into a folder below the manifest's, such as `out/model/`";
+            faults.advise(to.place, message, hint.to_owned());
+        }
         if let (Some((stage, output)), Some(to)) = (published(from, known, faults), to.text()) {
             let from = (stage, output, from.place);
             outputs.insert(key.text.clone(), Publish { from, to: to.to_owned() });
         }
     }
     outputs
+}
+
+/// Whether a path leads to a folder below the one that it starts from: a manifest may come from
+/// somebody else, and must not write where its reader does not expect it.
+fn stays_below(path: &str) -> bool {
+    let mut parts = path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
+    let is_absolute = path.starts_with(['/', '\\']) || path.contains(':');
+    !is_absolute && parts.clone().next().is_some() && parts.all(|part| part != "..")
 }
 
 fn published(from: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<(String, String)> {
