@@ -6,7 +6,7 @@ use super::job::{Input, Pin, job_key};
 use super::plan::Plan;
 use super::price::{self, Ceiling, Quote};
 use super::state::State;
-use super::state::run::{Known, Run};
+use super::state::run::{Failure, Known, Run};
 use crate::base::amount::{Price, Work};
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
@@ -28,6 +28,8 @@ pub enum Fate {
     Unfinished,
     /// Its result was settled under this key, but artifacts of it are gone.
     Lost(Digest),
+    /// It is settled that it fails.
+    Fails(Failure),
 }
 
 /// What a plan would do.
@@ -57,6 +59,15 @@ impl Forecast {
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.blocks.iter().all(Option::is_none)
+    }
+
+    /// The first job that is known to fail, and how.
+    #[must_use]
+    pub fn sure_failure(&self) -> Option<(JobId, &Failure)> {
+        (0u32..).zip(&self.fates).find_map(|(id, fate)| match fate {
+            Fate::Fails(failure) => Some((JobId(id), failure)),
+            _ => None,
+        })
     }
 
     /// Keys of results that must be computed again because their artifacts are gone.
@@ -164,6 +175,9 @@ fn fate(
             }
             Some(_) => return Fate::Lost(key),
             None => {}
+        }
+        if let Some(failure) = state.failure(&key) {
+            return Fate::Fails(failure.clone());
         }
     }
     let Some((run, old)) = last.get(&job.to_string()) else { return Fate::New };

@@ -73,6 +73,13 @@ fn a_loss_that_is_not_a_number_fails_the_run_and_gives_the_rest_back() {
     let accounts = site.json(&["get", "accounts", "-o", "json"]);
     let items = accounts["items"].as_array().unwrap();
     assert!(items.iter().all(|item| item["escrow"] == "0.00" && item["bond"] == "0.00"));
+    // It would fail again: that is known now, and nothing is paid for it a second time.
+    let again = site.run(&["apply", "nan.yaml"]);
+    assert_eq!(again.code(), Some(1));
+    assert!(again.err().contains("as it did before"), "{}", again.err());
+    assert_eq!(site.json(&["get", "accounts", "-o", "json"]), accounts);
+    let plan = site.json(&["plan", "nan.yaml", "-o", "json"]);
+    assert!(plan.to_string().contains("\"action\":\"fail\""), "{plan}");
 }
 
 #[test]

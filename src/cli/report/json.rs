@@ -214,6 +214,7 @@ fn quote(quote: crate::domain::price::Quote) -> Value {
 const fn action(fate: &Fate) -> &'static str {
     match fate {
         Fate::Cached(_) => "cached",
+        Fate::Fails(_) => "fail",
         _ => "run",
     }
 }

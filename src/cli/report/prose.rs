@@ -20,6 +20,7 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::InputChanged(inputs) => format!("input changed: {}", inputs.join(", ")),
         Fate::Unfinished => "unfinished".into(),
         Fate::Lost(_) => "lost: its artifacts are gone".into(),
+        Fate::Fails(failure) => format!("fails: {}", failure.message),
     }
 }
 

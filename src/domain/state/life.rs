@@ -3,13 +3,12 @@
 
 use super::State;
 use super::order::{segments_of, ticks_of};
-use super::run::{Delivery, Judging, Known, Paid, Phase, Run, Status};
+use super::run::{Delivery, Failure, Judging, Known, Paid, Phase, Run, Status};
 use crate::base::amount::{Ohc, Work};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
 use crate::domain::event::{Ending, Event, Pause};
-use crate::domain::job::job_key;
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::receipt::{Claim, Outcome};
@@ -195,6 +194,10 @@ impl State {
         events.push(Event::Settled { lease: lease.id, worker, reward, gas });
         match receipt.outcome {
             Outcome::Failed { job, message, hint } => {
+                if let Some(key) = self.runs.get(&block.run).and_then(|run| run.key(job)) {
+                    let failure = Failure { message: message.clone(), hint: hint.clone() };
+                    self.failures.insert(key, failure);
+                }
                 self.drain(block.run, Ending::Failed { job, message, hint });
             }
             Outcome::Done(claims) => self.learn(&lease, claims, checked),
@@ -207,9 +210,7 @@ impl State {
     fn learn(&mut self, lease: &Lease, claims: Vec<Claim>, checked: Verification) {
         let Some(run) = self.runs.get_mut(&lease.id.block.run) else { return };
         for Claim { job, outputs, metrics, .. } in claims {
-            let spec = run.plan.job(job).map(|job| job.spec.clone());
-            let (Some(spec), Some(inputs)) = (spec, run.known_inputs(job)) else { continue };
-            let key = job_key(&spec, &inputs);
+            let Some(key) = run.key(job) else { continue };
             let (worker, id) = (lease.worker, lease.id);
             let known = Known { key, outputs, metrics, worker, lease: id, checked };
             if let Some(result) = run.results.get_mut(job.index()) {
@@ -271,6 +272,8 @@ impl State {
             let todo = self.skip_known(block, events);
             if todo.is_empty() {
                 self.finish_block(block, Phase::Cached);
+            } else if let Some(ending) = self.sure_failure(id, &todo) {
+                return self.drain(id, ending);
             } else if !self.offer(block, todo, events) {
                 // What is under way may give money back: it stays ready.
                 if let Some(run) = self.runs.get_mut(&id) {
@@ -279,6 +282,15 @@ impl State {
                 return;
             }
         }
+    }
+
+    /// How a run ends that comes to jobs of which one is known to fail.
+    fn sure_failure(&self, id: RunId, todo: &[JobId]) -> Option<Ending> {
+        let run = self.runs.get(&id)?;
+        todo.iter().find_map(|job| {
+            let Failure { message, hint } = self.failures.get(&run.key(*job)?)?.clone();
+            Some(Ending::Failed { job: *job, message, hint })
+        })
     }
 
     /// Takes over the results that are known; returns the jobs of a block that are left to do.

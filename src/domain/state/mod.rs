@@ -23,7 +23,6 @@ use super::auction::Record;
 use super::command::{Bid, SignedOrder};
 use super::event::Event;
 use super::genesis::{Genesis, Params};
-use super::job::job_key;
 use super::lease::Lease;
 use super::ledger::{Account, Ledger};
 use super::poh::{Entry, Place};
@@ -33,7 +32,7 @@ use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
-use run::{Known, Run};
+use run::{Failure, Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that follows from a genesis and its slots.
@@ -49,6 +48,7 @@ pub struct State {
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
     cache: BTreeMap<Digest, Known>,
+    failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
     /// When leases lapse.
@@ -98,6 +98,7 @@ impl State {
             workers: BTreeMap::new(),
             runs: BTreeMap::new(),
             cache: BTreeMap::new(),
+            failures: BTreeMap::new(),
             offers: BTreeSet::new(),
             lapses: BTreeSet::new(),
             reprices: BTreeSet::new(),
@@ -136,9 +137,8 @@ impl State {
 
     /// The result of a job if it is known and may be used by this run.
     fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
-        let planned = run.plan.job(job)?;
-        let key = job_key(&planned.spec, &run.known_inputs(job)?);
-        self.known(&key, planned.verification).filter(|_| !run.fresh.contains(&key))
+        let (key, wanted) = (run.key(job)?, run.plan.job(job)?.verification);
+        self.known(&key, wanted).filter(|_| !run.fresh.contains(&key))
     }
 
     /// Takes a lease out of every index; its phase is the caller's to change.

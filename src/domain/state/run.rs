@@ -8,7 +8,7 @@ use crate::base::keys::PublicKey;
 use crate::base::time::Height;
 use crate::domain::event::{Ending, Pause};
 use crate::domain::graph::From;
-use crate::domain::job::Input;
+use crate::domain::job::{Input, job_key};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::Plan;
 use crate::domain::receipt::Receipt;
@@ -83,6 +83,15 @@ pub struct Known {
     pub lease: LeaseId,
     /// How it was checked before it was.
     pub checked: Verification,
+}
+
+/// A settled failure of a job: it fails for every honest worker, so nobody is paid for it twice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// How far a block is.
@@ -219,6 +228,12 @@ impl Run {
             Origin::Output { .. } => None,
         };
         self.inputs(id).into_iter().map(known).collect()
+    }
+
+    /// The key of a job if all of its inputs are known.
+    #[must_use]
+    pub fn key(&self, id: JobId) -> Option<Digest> {
+        Some(job_key(&self.plan.job(id)?.spec, &self.known_inputs(id)?))
     }
 
     /// The settled result of a job.

@@ -1,6 +1,6 @@
 //! What the roles and the command line read from the state. Never writes it.
 
-use super::run::{Judging, Known, Origin, Phase, Run};
+use super::run::{Failure, Judging, Known, Origin, Phase, Run};
 use super::{State, Worker};
 use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
@@ -138,6 +138,13 @@ impl State {
     #[must_use]
     pub fn known(&self, key: &Digest, wanted: Verification) -> Option<&Known> {
         self.cache.get(key).filter(|known| known.checked.strength() >= wanted.strength())
+    }
+
+    /// How the job of this key fails, if it was settled that it does. Every validator agreed, and
+    /// the audit of a failure is always a full one.
+    #[must_use]
+    pub fn failure(&self, key: &Digest) -> Option<&Failure> {
+        self.failures.get(key)
     }
 
     /// Whether another slot would change something although nobody sends a command: audits are
