@@ -117,7 +117,11 @@ fn verify(home: &Home, output: Format, context: &mut Context) -> Result<Exit, St
         Format::Json => screen.json(&verdict_json(&verdict))?,
         Format::Text => {
             let LogVerdict { slots, commands, hashes, first_fault } = &verdict;
-            screen.line(format!("{slots} slots, {commands} commands, {hashes} hashes are good"))?;
+            // A store that cannot be opened says nothing about the slots before its fault.
+            if *slots > 0 || first_fault.is_none() {
+                let good = format!("{slots} slots, {commands} commands, {hashes} hashes are good");
+                screen.line(good)?;
+            }
             if let Some(fault) = first_fault {
                 let wrong = screen.paint.red("wrong:");
                 screen.line(format!("{wrong} slot {}: {}", fault.height, fault.what))?;
