@@ -130,8 +130,11 @@ fn award(offer: &Offer, bids: &mut [Standing], bond_factor: u64) -> Option<Award
     }
     let (index, own, ask) = best?;
     let risk = own.checked_sub(ask)?;
-    let others = scores.iter().enumerate().filter(|(i, _)| *i != index);
-    let next = others.filter_map(|(_, s)| s.map(|(score, _)| score)).filter(|s| *s >= own).min();
+    // A bid that cannot pay its bond competes with nobody.
+    let rivals =
+        bids.iter().zip(&scores).enumerate().filter(|(i, (b, _))| *i != index && serious(b));
+    let next = rivals.filter_map(|(_, (_, score))| score.map(|(score, _)| score));
+    let next = next.filter(|score| *score >= own).min();
     let price = next.and_then(|next| next.checked_sub(risk)).unwrap_or(offer.reserve);
     let price = price.min(offer.reserve);
     let bid = bids.get_mut(index)?;
@@ -217,6 +220,13 @@ mod tests {
         assert_eq!(clear([again.clone()], &mut [bid(1, 1)], 4)[0].worker, key(1));
         let too_dear = bid(2, 11);
         assert_eq!(clear([again], &mut [bid(1, 1), too_dear], 4)[0].worker, key(1));
+    }
+
+    #[test]
+    fn a_bid_that_cannot_pay_its_bond_sets_no_price() {
+        let mut shill = bid(2, 7);
+        shill.purse = Ohc::ZERO;
+        assert_eq!(clear([offer(0, 100)], &mut [bid(1, 6), shill], 4)[0].price.nano(), 100);
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub struct Claim {
 }
 canonical_struct!(Claim { job, outputs, bytes, segments, metrics });
 
+/// A number that can be written and read back, under a name of bounded length.
+fn is_metric((name, value): &(String, f64)) -> bool {
+    name.len() <= TEXT_BYTES_MAX && value.is_finite()
+}
+
 impl Receipt {
     /// The name of this receipt in verdicts.
     #[must_use]
@@ -57,7 +62,7 @@ impl Receipt {
         self.digest()
     }
 
-    /// Whether every list and text is within its bound.
+    /// Whether every list, text and number is within its bound.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match &self.outcome {
@@ -65,7 +70,7 @@ impl Receipt {
                 claim.outputs.len() <= OUTPUTS_PER_JOB_MAX
                     && claim.segments.len() <= SEGMENTS_PER_JOB_MAX + 1
                     && claim.metrics.len() <= METRICS_PER_JOB_MAX
-                    && claim.metrics.iter().all(|(name, _)| name.len() <= TEXT_BYTES_MAX)
+                    && claim.metrics.iter().all(is_metric)
             }),
             Outcome::Failed { message, hint, .. } => {
                 message.len() <= TEXT_BYTES_MAX && hint.len() <= TEXT_BYTES_MAX

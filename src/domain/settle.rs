@@ -58,35 +58,23 @@ pub fn gas_shares(
     shares.into_iter().collect()
 }
 
-/// A lease lapsed: a share of its bond is lost, half of it to the harmed client, half burned.
+/// A lease lapsed: a share of its bond is burned. Nobody gains by it: the client sets the time-out
+/// and says where the inputs lie, so it could live on leases that cannot be met.
 /// Returns what was lost.
-pub fn lapse(
-    ledger: &mut Ledger,
-    lease: &Lease,
-    client: PublicKey,
-    params: &Params,
-) -> Result<Ohc, LedgerError> {
+pub fn lapse(ledger: &mut Ledger, lease: &Lease, params: &Params) -> Result<Ohc, LedgerError> {
     let fine = lease.bond.ratio(params.lapse_ppm, 1_000_000, Rounding::Floor).unwrap_or_default();
-    forfeit(ledger, lease, client, fine)
+    ledger.post(Hold::Bond(lease.id), &[(Payee::Burn, fine)])?;
+    Ok(fine)
 }
 
 /// A receipt was false: the whole bond is lost, half of it to the harmed client, half burned.
 /// Returns what was lost.
 pub fn slash(ledger: &mut Ledger, lease: &Lease, client: PublicKey) -> Result<Ohc, LedgerError> {
-    forfeit(ledger, lease, client, lease.bond)
-}
-
-fn forfeit(
-    ledger: &mut Ledger,
-    lease: &Lease,
-    client: PublicKey,
-    fine: Ohc,
-) -> Result<Ohc, LedgerError> {
-    let harmed = fine.ratio(1, 2, Rounding::Floor).unwrap_or_default();
-    let burned = fine.checked_sub(harmed).unwrap_or_default();
+    let harmed = lease.bond.ratio(1, 2, Rounding::Floor).unwrap_or_default();
+    let burned = lease.bond.checked_sub(harmed).unwrap_or_default();
     let payments = [(Payee::Account(client), harmed), (Payee::Burn, burned)];
     ledger.post(Hold::Bond(lease.id), &payments)?;
-    Ok(fine)
+    Ok(lease.bond)
 }
 
 /// An objection did not hold: its author pays twice the block's gas, half of it to the worker that

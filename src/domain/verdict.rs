@@ -23,14 +23,17 @@ pub enum Verification {
 }
 
 impl Verification {
-    /// How much a result that passed it is to be trusted: the greater, the more. Policies that
-    /// sample are ordered by their rate, then by their segments.
+    /// Whether a result that passed this was checked at least as well as `wanted` asks for: as
+    /// often, and in as many segments.
     #[must_use]
-    pub const fn strength(self) -> (u32, u32) {
-        match self {
-            Self::None => (0, 0),
-            Self::Audit { rate_ppm, segments } => (rate_ppm, segments),
-            Self::Full => (u32::MAX, u32::MAX),
+    pub const fn covers(self, wanted: Self) -> bool {
+        match (self, wanted) {
+            (Self::Full, _) | (_, Self::None) => true,
+            (Self::None, _) | (_, Self::Full) => false,
+            (
+                Self::Audit { rate_ppm, segments },
+                Self::Audit { rate_ppm: rate_wanted, segments: segments_wanted },
+            ) => rate_ppm >= rate_wanted && segments >= segments_wanted,
         }
     }
 }

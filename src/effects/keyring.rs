@@ -125,8 +125,8 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
             Ok(()) | Err(_) => Ok(()),
         }
     });
-    fs::remove_file(&draft)?;
-    written?;
+    let removed = fs::remove_file(&draft);
+    written.and(removed)?;
     File::open(directory)?.sync_all()
 }
 

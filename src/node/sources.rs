@@ -6,6 +6,7 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::table::survey_csv;
 use crate::domain::job::{Format, Pin};
 use crate::domain::manifest::{Diagnostic, Manifest};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A source as it is now.
@@ -42,6 +43,9 @@ fn read(name: &str, url: &str, format: Format, base: &Path) -> Result<Source, Wr
         Ok(meta) if meta.is_dir() => {
             return Err((format!("{shown} is a folder"), Some("name a file".into())));
         }
+        Ok(meta) if !meta.is_file() => {
+            return Err((format!("{shown} is not a file"), Some("name a regular file".into())));
+        }
         Ok(meta) => meta.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let hint = "a source's path is relative to the manifest's folder";
@@ -53,7 +57,11 @@ fn read(name: &str, url: &str, format: Format, base: &Path) -> Result<Source, Wr
         let hint = format!("a source may have at most {ARTIFACT_BYTES_MAX} bytes");
         return Err((format!("{shown} has {size} bytes"), Some(hint)));
     }
-    let bytes = std::fs::read(&path).map_err(|error| about(&error))?;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(&path).map_err(|error| about(&error))?;
+    // It may grow while it is read: never beyond the bound.
+    let mut file = file.take(ARTIFACT_BYTES_MAX as u64);
+    file.read_to_end(&mut bytes).map_err(|error| about(&error))?;
     let (rows, columns) = match format {
         Format::Csv => survey_csv(&bytes).map_err(|fault| {
             let hint = (!fault.hint.is_empty()).then_some(fault.hint);

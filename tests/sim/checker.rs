@@ -201,7 +201,11 @@ impl Checker {
             Event::Lapsed { lease, fine, .. } => {
                 let attempt = self.live(*lease)?.clone();
                 ensure(attempt.stage == Stage::Held, "R-5", || format!("{lease} is answered"))?;
-                self.forfeit(&attempt, *fine)
+                // Burned whole: nobody may live on the lapses of others.
+                self.live.remove(&attempt.id.block);
+                self.gain(&attempt.worker, *fine, -1);
+                self.burned += i128::from(fine.nano());
+                Ok(())
             }
             Event::Slashed { lease, bond, .. } => {
                 let attempt = self.live(*lease)?.clone();

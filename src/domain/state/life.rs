@@ -67,8 +67,7 @@ impl State {
             self.lapses.pop_first();
             let Some(Phase::Leased(lease)) = self.phase(id.block) else { continue };
             let lease = lease.clone();
-            let client = self.client(id.block.run);
-            let fine = settle::lapse(&mut self.ledger, &lease, client, &self.params);
+            let fine = settle::lapse(&mut self.ledger, &lease, &self.params);
             assert!(fine.is_ok(), "R-3: the bond of a live lease ends once");
             let (worker, fine) = (lease.worker, fine.unwrap_or_default());
             events.push(Event::Lapsed { lease: id, worker, fine });
@@ -217,8 +216,8 @@ impl State {
                 *result = Some(known.clone());
             }
             run.fresh.remove(&key);
-            let old = self.cache.get(&key).map(|old| old.checked.strength());
-            if old.is_none_or(|old| old < checked.strength()) {
+            let old = self.cache.get(&key).map(|old| old.checked);
+            if old.is_none_or(|old| checked.covers(old) && !old.covers(checked)) {
                 self.cache.insert(key, known);
             }
         }
@@ -396,11 +395,15 @@ impl State {
         events.push(Event::Ended { run: id, ending, refund });
     }
 
-    /// When a lease that begins now is late: the sum of its jobs' time-outs.
-    pub(super) fn deadline(&self, run: &Run, jobs: &[JobId]) -> Tick {
+    /// When a lease that begins now is late: the sum of its jobs' time-outs, after what its worker
+    /// holds already.
+    pub(super) fn deadline(&self, run: &Run, jobs: &[JobId], worker: &PublicKey) -> Tick {
+        // What the worker holds already comes first: waiting for itself is not lateness.
+        let queue = self.workers.get(worker).filter(|worker| !worker.leases.is_empty());
+        let begin = queue.map_or(self.now(), |worker| worker.busy_until.max(self.now()));
         let of = |id: &JobId| run.plan.job(*id).map_or(0, |job| job.timeout_ms);
         let ms = jobs.iter().map(of).fold(0, u64::saturating_add);
-        self.now().after(ticks_of(ms, self.params.ticks_per_second))
+        begin.after(ticks_of(ms, self.params.ticks_per_second))
     }
 }
 

@@ -125,7 +125,7 @@ impl State {
         let Some(state) = run.block(block.index) else { return };
         let Phase::Offered(offer) = &state.phase else { return };
         let id = LeaseId { block, attempt: state.attempts + 1 };
-        let deadline = self.deadline(run, &offer.todo);
+        let deadline = self.deadline(run, &offer.todo, &worker);
         let silent_until = self.now().after(self.params.heartbeat_ticks);
         let offer = offer.clone();
         let work = offer.work;
@@ -137,6 +137,7 @@ impl State {
         if let Some(known) = self.workers.get_mut(&worker) {
             known.queued = known.queued.saturating_add(work);
             known.leases.insert(id);
+            known.busy_until = deadline;
         }
         if let Some(state) = self.block_mut(block) {
             state.attempts += 1;

@@ -74,6 +74,8 @@ pub struct Worker {
     pub queued: Work,
     /// The leases that it holds.
     pub leases: BTreeSet<LeaseId>,
+    /// When the last of them is late.
+    pub busy_until: Tick,
     /// What it was paid so far.
     pub earned: Ohc,
 }

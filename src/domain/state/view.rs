@@ -137,7 +137,7 @@ impl State {
     /// whoever checks nothing would decide what all others get.
     #[must_use]
     pub fn known(&self, key: &Digest, wanted: Verification) -> Option<&Known> {
-        self.cache.get(key).filter(|known| known.checked.strength() >= wanted.strength())
+        self.cache.get(key).filter(|known| known.checked.covers(wanted))
     }
 
     /// How the job of this key fails, if it was settled that it does. Every validator agreed, and
