@@ -8,12 +8,15 @@ use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
 use super::work::Bench;
-use crate::base::amount::{Ohc, Price};
+use crate::base::amount::{Ohc, Price, Rounding};
 use crate::base::canon::Digest;
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
+use crate::base::limits::REPRICES_MAX;
 use crate::domain::command::Submission;
 use crate::domain::forecast::{self, Fate, Forecast};
+use crate::domain::genesis::Params;
+use crate::domain::price;
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::ArtifactError;
@@ -204,13 +207,14 @@ impl Site {
         publish::prepare(pipeline, base)?;
         let submission = self.submission(pipeline, forecast, budget);
         let Self { home, runtime, booted, keys } = self;
+        let bond = dearest_bond(forecast, booted.state.params());
         for source in &pipeline.sources {
             runtime.block_on(booted.artifacts.put(&source.bytes))?;
         }
         let artifacts = booted.artifacts.clone();
         let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
         let client: SecretKey = boot::keys(&home, 0)?.client;
-        let mut network = Embedded::start(booted, keys, &bench, Clock::start());
+        let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
         interruptible(network.interrupt(), &runtime);
         let name = pipeline.manifest.name.clone();
         let run = network.run(client, name, submission, watch);
@@ -226,6 +230,14 @@ impl Site {
         }
         Ok(finished)
     }
+}
+
+/// What a worker may have to put up for one block, at its highest price.
+fn dearest_bond(forecast: &Forecast, params: &Params) -> Ohc {
+    let blocks = forecast.blocks.iter().flatten();
+    let reserve = blocks.filter_map(|b| price::raised(b.ceiling.reserve, REPRICES_MAX)).max();
+    let bond = reserve.and_then(|most| most.ratio(params.bond_factor, 1, Rounding::Ceil));
+    bond.unwrap_or_default()
 }
 
 impl Finished {

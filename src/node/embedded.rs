@@ -5,7 +5,7 @@
 //! Threads: the caller's thread drives all roles; every worker and the auditor compute on a thread
 //! of their own. They talk in values; nothing is shared but the artifact store.
 
-use super::boot::Booted;
+use super::boot::{Booted, Keys};
 use super::notice::Notice;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Price, Rounding, Work};
@@ -25,7 +25,9 @@ use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::store::{Store, StoreError};
 use crate::role::{Machine, Signer, client, validator, worker};
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Work that an embedded worker takes on at a time, in units.
@@ -90,6 +92,15 @@ pub enum Happening<'a> {
 struct Desk {
     machine: worker::Worker,
     orders: Sender<Assignment>,
+    wanted: Wanted,
+}
+
+/// What a worker's thread has been given and its worker still holds: the rest it skips.
+type Wanted = Arc<Mutex<BTreeSet<LeaseId>>>;
+
+fn locked(wanted: &Wanted) -> MutexGuard<'_, BTreeSet<LeaseId>> {
+    // Nothing panics while it is held.
+    wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an embedded worker asks for a unit of work.
@@ -115,10 +126,10 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts the threads and roles over a booted node. Workers that are short of money for bonds
-    /// are funded by the client, who owns the network.
+    /// Starts the threads and roles over a booted node. Workers that are short of money for bonds,
+    /// of which one may be as much as `bond`, are funded by the client, who owns the network.
     #[must_use]
-    pub fn start(booted: Booted, keys: super::boot::Keys, bench: &Bench, clock: Clock) -> Self {
+    pub fn start(booted: Booted, keys: Keys, bench: &Bench, clock: Clock, bond: Ohc) -> Self {
         let Booted { state, parent, store, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
         let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY };
@@ -139,7 +150,7 @@ impl Embedded {
             refused: None,
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
-        this.fund(keys.client, &names);
+        this.fund(keys.client, &names, bond);
         for key in keys.workers {
             this.seat(key, bid, bench);
         }
@@ -157,9 +168,10 @@ impl Embedded {
     /// Gives a worker a thread to compute on; returns its place.
     fn seat(&mut self, key: SecretKey, bid: Bid, bench: &Bench) -> usize {
         let (index, machine) = (self.desks.len(), worker::Worker::new(Signer::new(key), bid));
-        let (clock, outbox) = (self.clock, self.outbox.clone());
-        let orders = spawn_worker(index, machine.key(), bench.clone(), clock, outbox);
-        self.desks.push(Desk { machine, orders });
+        let wanted = Wanted::default();
+        let thread = (machine.key(), bench.clone(), self.clock, wanted.clone());
+        let orders = spawn_worker(index, thread, self.outbox.clone());
+        self.desks.push(Desk { machine, orders, wanted });
         index
     }
 
@@ -184,14 +196,16 @@ impl Embedded {
     /// Replaces one worker's bench: a test puts a dishonest one here.
     pub fn replace_bench(&mut self, index: usize, bench: Bench) {
         if let Some(desk) = self.desks.get_mut(index) {
-            desk.orders =
-                spawn_worker(index, desk.machine.key(), bench, self.clock, self.outbox.clone());
+            let thread = (desk.machine.key(), bench, self.clock, desk.wanted.clone());
+            desk.orders = spawn_worker(index, thread, self.outbox.clone());
         }
     }
 
-    fn fund(&mut self, client: SecretKey, workers: &[PublicKey]) {
+    fn fund(&mut self, client: SecretKey, workers: &[PublicKey], bond: Ohc) {
         let mut signer = Signer::new(client);
-        let purse = Ohc::from_whole(PURSE_OHC).unwrap_or_default();
+        // Twice the dearest bond: half of a purse is the least that a worker is left with.
+        let dear = bond.ratio(2, 1, Rounding::Ceil).unwrap_or(bond);
+        let purse = Ohc::from_whole(PURSE_OHC).unwrap_or_default().max(dear);
         let poor = |key: &PublicKey| {
             let balance = self.state.ledger().account(key).balance;
             let bonds = self.state.workers().get(key).map_or(0, |worker| worker.leases.len());
@@ -283,7 +297,11 @@ impl Embedded {
                 Ok(())
             }
             Inbox::Computed(index, lease, outcome) => {
-                self.tell_worker(index, worker::Input::Computed(lease, outcome?));
+                let desk = self.desks.get(index);
+                // What went wrong for a lease that is over concerns nobody.
+                if desk.is_some_and(|desk| locked(&desk.wanted).remove(&lease)) {
+                    self.tell_worker(index, worker::Input::Computed(lease, outcome?));
+                }
                 Ok(())
             }
             Inbox::Checked(verdict) => {
@@ -366,12 +384,17 @@ impl Embedded {
                 worker::Output::Send(order) => self.send(order),
                 worker::Output::Compute(assignment) => {
                     if let Some(desk) = self.desks.get(index) {
+                        locked(&desk.wanted).insert(assignment.lease);
                         // The thread lives as long as this sender.
                         drop(desk.orders.send(assignment));
                     }
                 }
-                // The thread finishes what it has begun; its result is dropped by the role.
-                worker::Output::Stop(_) => {}
+                // The thread finishes what it has begun, and skips what it has not.
+                worker::Output::Stop(lease) => {
+                    if let Some(desk) = self.desks.get(index) {
+                        locked(&desk.wanted).remove(&lease);
+                    }
+                }
             }
         }
     }
@@ -412,15 +435,16 @@ fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<Duty>> {
 
 fn spawn_worker(
     index: usize,
-    worker: PublicKey,
-    bench: Bench,
-    clock: Clock,
+    (worker, bench, clock, wanted): (PublicKey, Bench, Clock, Wanted),
     outbox: Sender<Inbox>,
 ) -> Sender<Assignment> {
     let (sender, assignments) = mpsc::channel::<Assignment>();
     std::thread::spawn(move || {
         for assignment in assignments {
             let lease = assignment.lease;
+            if !locked(&wanted).contains(&lease) {
+                continue;
+            }
             // A reader that is gone ends the thread at the next result.
             let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
             let mut begin = |task: &Task| {

@@ -20,7 +20,7 @@ use crate::domain::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How long a slot is put off while only the passing of time can change something.
-const WAITING_SLOT_MS: u64 = 250;
+const WAITING_SLOT_MS: u64 = 900;
 
 /// Commands of a slot that are this validator's own verdicts: 16 of 256 take half a megabyte.
 const JUDGE_COMMANDS_MAX: usize = 16;

@@ -2,6 +2,7 @@
 //! what an honest one gives. Never skips the market: it is leased its blocks like any other.
 
 use crate::site::Site;
+use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
 use ohc::domain::command::Submission;
@@ -31,7 +32,7 @@ fn run(site: &Site, home: &str, tamper: Option<Tamper>) -> (Vec<Event>, State) {
         runtime.block_on(booted.artifacts.put(&source.bytes)).unwrap();
     }
     let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
-    let mut network = Embedded::start(booted, keys, &bench, Clock::start());
+    let mut network = Embedded::start(booted, keys, &bench, Clock::start(), Ohc::ZERO);
     if let Some(tamper) = tamper {
         network.replace_bench(0, bench.dishonest(tamper));
     }
