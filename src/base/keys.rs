@@ -186,12 +186,6 @@ impl<T> Verified<T> {
     pub fn signed(&self) -> &Signed<T> {
         &self.0
     }
-
-    /// Gives the signed value back.
-    #[must_use]
-    pub fn into_signed(self) -> Signed<T> {
-        self.0
-    }
 }
 
 #[cfg(test)]

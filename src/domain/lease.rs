@@ -40,8 +40,6 @@ pub struct Lease {
     pub silent_until: Tick,
     /// When it lapses whatever comes.
     pub deadline: Tick,
-    /// Steps that its worker has reported.
-    pub step: u64,
 }
 
 impl Lease {

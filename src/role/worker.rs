@@ -76,12 +76,6 @@ impl Worker {
         self.signer.public()
     }
 
-    /// Whether it has nothing to compute or deliver.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.doing.is_empty()
-    }
-
     /// Begins what was leased, forgets what was taken away, and keeps its bid standing.
     fn follow(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let me = self.key();

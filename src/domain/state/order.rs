@@ -156,7 +156,7 @@ impl State {
             return Err(Reject::NoLease);
         }
         let before = (lease.lapses_at(), lease.id);
-        (lease.step, lease.silent_until) = (beat.step, until);
+        lease.silent_until = until;
         let after = (lease.lapses_at(), lease.id);
         self.lapses.remove(&before);
         self.lapses.insert(after);
