@@ -19,4 +19,5 @@ pub mod receipt;
 pub mod settle;
 pub mod slot;
 pub mod state;
+pub mod terms;
 pub mod verdict;

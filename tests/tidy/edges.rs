@@ -22,8 +22,9 @@ const DOMAIN: &[(&str, &[&str])] = &[
     // Work: these would compile in a project that had never heard of money…
     ("cost", &["job"]),
     ("receipt", &[]),
+    ("terms", &["verdict"]),
     ("verdict", &[]),
-    ("manifest", &["job", "verdict"]),
+    ("manifest", &["job", "terms", "verdict"]),
     ("graph", &["cost", "job", "manifest"]),
     ("plan", &["command", "graph", "job", "manifest"]),
     // … and these in one that had never heard of learning.

@@ -4,7 +4,7 @@
 use super::diagnostic::{Faults, Place, is_steering, list, suggest};
 use super::expression::is_expression;
 use super::form::{Field, Need, Object, Range, Type};
-use super::grammar::{KIND_NAMES, stage_kind};
+use super::kind::{KIND_NAMES, stage_kind};
 use super::node::{Kind, Node};
 use super::quantity::{decimal, duration_ms, is_dns_label, is_identifier, is_label_value};
 use crate::base::amount::Ohc;

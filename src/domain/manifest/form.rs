@@ -1,6 +1,9 @@
 //! Forms: the words in which the grammar is written. Types, fields, objects, stage kinds and ports.
 //! Never says what a manifest may hold: `grammar` and `kind` do, in these words.
 
+use super::node::Node;
+use crate::domain::job::{Format, Spec};
+
 /// What may stand at one place.
 pub(super) enum Type {
     /// Text of 1 to so many bytes.
@@ -93,6 +96,9 @@ pub(super) struct StageKind {
     pub(super) inputs: Option<&'static [Port]>,
     /// What it gives; `None` gives the parts that `ratios` names.
     pub(super) outputs: Option<&'static [(&'static str, Good)]>,
+    /// The spec of its job, from settings that have been checked; an ingest asks for the format of
+    /// its source too. `None` means that they had not.
+    pub(super) spec: fn(&Node, Option<Format>) -> Option<Spec>,
 }
 
 /// An input of a stage kind.

@@ -2,8 +2,8 @@
 //! to.
 //! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
 
-use super::form::{Field, Object, StageKind, Type, default, integer, optional, required};
-use super::kind;
+use super::form::{Field, Object, Type, default, integer, optional, required};
+use super::kind::KIND_NAMES;
 use crate::base::limits::{
     ATTEMPTS_MAX, INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX,
     SEGMENTS_PER_JOB_MAX, SOURCES_MAX,
@@ -28,17 +28,6 @@ pub(super) const BACKOFF: (u64, u32, u64) = (1000, 2, 5 * 60 * 1000);
 
 // The texts of the table repeat these numbers for people.
 const _: () = assert!(INSTANCES_PER_STAGE_DEFAULT == 256 && JOBS_PER_BLOCK_MAX == 64);
-
-/// All stage kinds.
-pub(super) static KINDS: &[&StageKind] =
-    &[&kind::INGEST, &kind::SPLIT, &kind::TRAIN, &kind::EVALUATE, &kind::NOOP];
-/// Their names, in the same order.
-pub(super) const KIND_NAMES: &[&str] = &["ingest", "split", "train", "evaluate", "noop"];
-
-/// The stage kind of that name.
-pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
-    KINDS.iter().copied().find(|kind| kind.name == name)
-}
 
 /// The whole manifest.
 pub(super) static MANIFEST: Object = Object {

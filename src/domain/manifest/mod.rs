@@ -28,6 +28,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use super::terms::Backoff;
 pub use super::verdict::Verification;
 pub(in crate::domain) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place};
@@ -126,27 +127,6 @@ pub enum InputRef {
         /// What flows from each.
         output: String,
     },
-}
-
-/// Waits between attempts: the first, how many times as long each further one is, the longest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Backoff {
-    /// Milliseconds before the second attempt.
-    pub initial_ms: u64,
-    /// At least 1.
-    pub factor: u32,
-    /// Milliseconds at the most.
-    pub max_ms: u64,
-}
-
-impl Backoff {
-    /// How long to wait after so many attempts (at least 1): `initial · factor^(attempts − 1)`, at
-    /// most `max`, in milliseconds.
-    #[must_use]
-    pub fn wait_ms(&self, attempts: u32) -> u64 {
-        let factor = u64::from(self.factor).saturating_pow(attempts.saturating_sub(1));
-        self.initial_ms.saturating_mul(factor).min(self.max_ms)
-    }
 }
 
 /// An output that is written to disk.
@@ -277,7 +257,7 @@ fn limits(spec: &Node) -> Option<Limits> {
 fn sources(spec: &Node) -> BTreeMap<String, Source> {
     let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
     let read = |node: &Node| {
-        let format = read::format(node.get("format")?.text()?)?;
+        let format = kind::format(node.get("format")?.text()?)?;
         Some((node.get("url")?.text()?.to_owned(), format))
     };
     let source = |url, format, place| Source { url, format, place };

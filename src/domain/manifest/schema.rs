@@ -3,7 +3,8 @@
 
 use super::diagnostic::Faults;
 use super::form::{Field, Need, Object, Range, StageKind, Type};
-use super::grammar::{KINDS, MANIFEST, PARAM, STAGE};
+use super::grammar::{MANIFEST, PARAM, STAGE};
+use super::kind::KINDS;
 use super::node::{self, Key, Kind, Node};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -5,10 +5,10 @@ use super::check::{self, Stage as Walk};
 use super::diagnostic::{Faults, Place};
 use super::expression::{self, Matrix, Scope, substitute};
 use super::form::{Good, StageKind};
-use super::grammar::stage_kind;
+use super::kind::stage_kind;
 use super::matrix::{self, Cell};
 use super::node::{Key, Kind, Node};
-use super::{Instance, Source, read};
+use super::{Instance, Source, kind};
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::job::Format;
 use std::cell::OnceCell;
@@ -142,7 +142,7 @@ fn instances(
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
                 whole_ratios(&resolved, &mut own);
-                own.is_empty().then(|| read::spec(kind, &resolved, format)).flatten()
+                own.is_empty().then(|| (kind.spec)(&resolved, format)).flatten()
             }
         };
         let Some(spec) = spec else {
@@ -167,7 +167,7 @@ fn substitute_if(varies: bool, with: &Node, scope: Scope<'_>, faults: &mut Fault
 /// Shares of a split add up to exactly one: they are summed as integers of their text.
 fn whole_ratios(with: &Node, faults: &mut Faults) {
     let Some(ratios) = with.get("ratios") else { return };
-    if let Some((sum, one)) = read::ratio_sum(ratios).filter(|(sum, one)| sum != one) {
+    if let Some((sum, one)) = kind::ratio_sum(ratios).filter(|(sum, one)| sum != one) {
         let (whole, fraction) = (sum / one, sum % one);
         let text = format!("{whole}.{fraction:09}");
         let text = text.trim_end_matches('0').trim_end_matches('.');

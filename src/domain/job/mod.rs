@@ -1,0 +1,140 @@
+//! Jobs: what one unit of compute is told to do, and the key under which its result is known.
+//! Never says how it is computed (`compute` does) nor what it costs (`cost` does).
+
+mod evaluate;
+mod ingest;
+mod split;
+mod train;
+
+pub use evaluate::{Evaluate, Goal, Metric};
+pub use ingest::{Format, Ingest, Pin};
+pub use split::Split;
+pub use train::{Activation, Model, Optimizer, Part, Scaling, Train};
+
+use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, canonical_struct};
+
+/// The name of the exact arithmetic: any change of any bit of any result gets a new one.
+pub const OPS_VERSION: &str = "ohc-ops/1";
+
+/// What a job computes: one closed list. Stages of a manifest name these by `uses:`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Spec {
+    /// Reads a source into a table.
+    Ingest(Ingest),
+    /// Divides the rows of a table into named parts.
+    Split(Split),
+    /// Trains a model on a table.
+    Train(Train),
+    /// Measures models on held-out rows and selects the best.
+    Evaluate(Evaluate),
+    /// Computes nothing: measures the market itself.
+    Noop(Noop),
+}
+canonical_enum!(Spec {
+    1 => Ingest(x),
+    2 => Split(x),
+    3 => Train(x),
+    4 => Evaluate(x),
+    5 => Noop(x),
+} tag "ohc/spec/1");
+
+/// `uses: noop`: any inputs, output `done`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Noop {
+    /// Tells one no-op from another: two with the same tag and inputs are the same job.
+    pub tag: u64,
+}
+canonical_struct!(Noop { tag });
+
+impl Spec {
+    /// The word after `uses:`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Ingest(_) => "ingest",
+            Self::Split(_) => "split",
+            Self::Train(_) => "train",
+            Self::Evaluate(_) => "evaluate",
+            Self::Noop(_) => "noop",
+        }
+    }
+
+    /// The names of what the job gives, in the order of its receipt.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<&str> {
+        match self {
+            Self::Ingest(_) => vec!["table"],
+            Self::Split(split) => split.ratios.iter().map(|(name, _)| name.as_str()).collect(),
+            Self::Train(train) if train.part.is_last() => vec!["model"],
+            Self::Train(_) => vec!["state"],
+            Self::Evaluate(_) => vec!["best", "report"],
+            Self::Noop(_) => vec!["done"],
+        }
+    }
+
+    /// The settings in which two jobs of one stage differ, as the manifest names them.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let changed: Vec<(&'static str, bool)> = match (self, other) {
+            (Self::Ingest(a), Self::Ingest(b)) => a.differences(b),
+            (Self::Split(a), Self::Split(b)) => a.differences(b),
+            (Self::Train(a), Self::Train(b)) => a.differences(b),
+            (Self::Evaluate(a), Self::Evaluate(b)) => a.differences(b),
+            (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
+            _ => vec![("uses", true)],
+        };
+        changed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
+    /// Whether its receipt commits to a checkpoint at every segment boundary.
+    #[must_use]
+    pub const fn has_checkpoints(&self) -> bool {
+        matches!(self, Self::Train(_))
+    }
+
+    /// How many segments the job is committed in: an audit re-executes one of them at a time.
+    /// Only training has more than one; each ends with a checkpoint.
+    #[must_use]
+    pub fn segments(&self) -> u32 {
+        match self {
+            Self::Train(train) => train.epochs_of_part().1.clamp(1, 8),
+            _ => 1,
+        }
+    }
+}
+
+/// An input of a job by name, and the digest of its bytes. Several inputs of one name are told
+/// apart by the instance in brackets: `models[width=16,seed=1]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// The name.
+    pub name: String,
+    /// BLAKE3 of the bytes.
+    pub digest: Digest,
+}
+canonical_struct!(Input { name, digest });
+
+/// Everything that decides a job's result, and nothing else.
+struct Key<'a> {
+    spec: &'a Spec,
+    inputs: &'a [Input],
+}
+
+impl Encode for Key<'_> {
+    fn encode(&self, w: &mut Writer) {
+        OPS_VERSION.encode(w);
+        self.spec.encode(w);
+        self.inputs.encode(w);
+    }
+}
+
+impl Canonical for Key<'_> {
+    const TAG: &'static str = "ohc/job-key/1";
+}
+
+/// The key under which the result of a job is known: spec, ops version, inputs in their order.
+/// The names of run, stage and attempt are not in it, so a renamed stage is still cached.
+#[must_use]
+pub fn job_key(spec: &Spec, inputs: &[Input]) -> Digest {
+    Key { spec, inputs }.digest()
+}

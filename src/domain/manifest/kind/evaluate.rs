@@ -1,0 +1,71 @@
+//! `uses: evaluate`: its settings, inputs and outputs, and its spec.
+//! Never reports a fault: what is read has been checked.
+
+use super::word;
+use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default};
+use crate::domain::manifest::node::Node;
+
+/// `uses: evaluate`
+pub(super) static EVALUATE: StageKind = StageKind {
+    name: "evaluate",
+    doc: "Measures models on held-out rows and selects the best.",
+    with: Object {
+        name: "evaluate",
+        doc: "What the best model is.",
+        fields: &[default(
+            "select",
+            Type::Object(&SELECT),
+            "{ metric: accuracy, goal: max }",
+            "What decides which model is the best.",
+            "{ metric: accuracy, goal: max }",
+        )],
+    },
+    inputs: Some(&[
+        Port { name: "models", good: Good::Model, many: true, doc: "The models to measure." },
+        Port { name: "data", good: Good::Table, many: false, doc: "The held-out rows." },
+    ]),
+    outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
+    spec: read,
+};
+
+static SELECT: Object = Object {
+    name: "select",
+    doc: "What decides which model is the best.",
+    fields: &[
+        default(
+            "metric",
+            Type::Word(&["accuracy", "loss"]),
+            "accuracy",
+            "Share of rows whose label is predicted, or mean cross-entropy in nats.",
+            "accuracy",
+        ),
+        default(
+            "goal",
+            Type::Word(&["max", "min"]),
+            "max for accuracy, min for loss",
+            "Which end of it is good.",
+            "max",
+        ),
+    ],
+};
+
+fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+    evaluate(with).map(Spec::Evaluate)
+}
+
+fn evaluate(with: &Node) -> Option<Evaluate> {
+    let select = with.get("select");
+    let metric = match select.map_or(Some("accuracy"), |node| word(node, "metric", "accuracy"))? {
+        "accuracy" => Metric::Accuracy,
+        "loss" => Metric::Loss,
+        _ => return None,
+    };
+    let natural = if metric == Metric::Accuracy { "max" } else { "min" };
+    let goal = match select.map_or(Some(natural), |node| word(node, "goal", natural))? {
+        "max" => Goal::Max,
+        "min" => Goal::Min,
+        _ => return None,
+    };
+    Some(Evaluate { metric, goal })
+}

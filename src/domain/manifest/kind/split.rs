@@ -1,0 +1,74 @@
+//! `uses: split`: its settings, inputs and outputs, and its spec.
+//! Never reports a fault: what is read has been checked.
+
+use super::{seed, wide};
+use crate::domain::job::{Format, Spec, Split};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::quantity::decimal;
+
+/// Parts of one split.
+const PARTS_MAX: usize = 16;
+/// Decimal places of a share.
+const SHARE_PLACES: usize = 9;
+
+/// `uses: split`
+pub(super) static SPLIT: StageKind = StageKind {
+    name: "split",
+    doc: "Divides the rows of a table into named parts.",
+    with: Object {
+        name: "split",
+        doc: "How the rows of a table are divided.",
+        fields: &[
+            required(
+                "ratios",
+                Type::Map {
+                    of: &Type::Share { places: SHARE_PLACES },
+                    noun: "part",
+                    min: 2,
+                    max: PARTS_MAX,
+                },
+                "Parts and their shares, which add up to 1; each part is an output.",
+                "{ train: 0.8, test: 0.2 }",
+            ),
+            optional(
+                "stratify",
+                Type::Text(256),
+                "The column whose values are to be equally frequent in every part.",
+                "species",
+            ),
+            seed("Seed of the permutation of the rows."),
+        ],
+    },
+    inputs: Some(&[Port {
+        name: "table",
+        good: Good::Table,
+        many: false,
+        doc: "The table to divide.",
+    }]),
+    outputs: None,
+    spec: read,
+};
+
+fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+    Some(Spec::Split(Split {
+        ratios: ratios(with.get("ratios")?)?,
+        stratify: match with.get("stratify") {
+            Some(column) => Some(column.text()?.to_owned()),
+            None => None,
+        },
+        seed: wide(with, "seed", 0)?,
+    }))
+}
+
+fn ratios(node: &Node) -> Option<Vec<(String, f64)>> {
+    let each = node.entries().iter();
+    each.map(|(key, share)| Some((key.text.clone(), share.real()?))).collect()
+}
+
+/// The sum of all shares in units of 10⁻⁹, and that of a whole; `None` if one is no share.
+pub(in crate::domain::manifest) fn ratio_sum(node: &Node) -> Option<(u64, u64)> {
+    let mut shares = node.entries().iter().map(|(_, share)| decimal(share.number()?, SHARE_PLACES));
+    let sum = shares.try_fold(0u64, |sum, share| sum.checked_add(share?))?;
+    Some((sum, decimal("1", SHARE_PLACES)?))
+}
