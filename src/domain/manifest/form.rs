@@ -1,6 +1,7 @@
 //! Forms: the words in which the grammar is written. Types, fields, objects, stage kinds and ports.
 //! Never says what a manifest may hold: `grammar` and `kind` do, in these words.
 
+use super::diagnostic::Faults;
 use super::node::Node;
 use crate::domain::job::{Format, Spec};
 
@@ -99,7 +100,13 @@ pub(super) struct StageKind {
     /// The spec of its job, from settings that have been checked; an ingest asks for the format of
     /// its source too. `None` means that they had not.
     pub(super) spec: fn(&Node, Option<Format>) -> Option<Spec>,
+    /// Reports what the table cannot say: settings (the first node) that fit it one by one but not
+    /// together, or not with the rest of the stage (the second).
+    pub(super) sound: fn(&Node, &Node, &mut Faults),
 }
+
+/// For a kind whose settings always fit together.
+pub(super) const fn always_sound(_: &Node, _: &Node, _: &mut Faults) {}
 
 /// An input of a stage kind.
 pub(super) struct Port {
@@ -109,6 +116,8 @@ pub(super) struct Port {
     pub(super) good: Good,
     /// Whether several may flow in.
     pub(super) many: bool,
+    /// Whether nothing need flow in.
+    pub(super) optional: bool,
     /// What it is for.
     pub(super) doc: &'static str,
 }

@@ -297,7 +297,8 @@ fn by_kind(kind: &'static StageKind) -> Json {
             Json::object(fields)
         };
         let each = ports.iter().map(|each| (each.name.to_owned(), port(each.doc))).collect();
-        let names: Vec<&str> = ports.iter().map(|port| port.name).collect();
+        let needed = ports.iter().filter(|port| !port.optional);
+        let names: Vec<&str> = needed.map(|port| port.name).collect();
         let inputs = vec![
             ("additionalProperties", Json::Bool(false)),
             ("required", Json::words(&names)),

@@ -3,7 +3,7 @@
 
 use super::word;
 use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, default};
 use crate::domain::manifest::node::Node;
 
 /// `uses: evaluate`
@@ -22,11 +22,24 @@ pub(super) static EVALUATE: StageKind = StageKind {
         )],
     },
     inputs: Some(&[
-        Port { name: "models", good: Good::Model, many: true, doc: "The models to measure." },
-        Port { name: "data", good: Good::Table, many: false, doc: "The held-out rows." },
+        Port {
+            name: "models",
+            good: Good::Model,
+            many: true,
+            optional: false,
+            doc: "The models to measure.",
+        },
+        Port {
+            name: "data",
+            good: Good::Table,
+            many: false,
+            optional: false,
+            doc: "The held-out rows.",
+        },
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
+    sound: always_sound,
 };
 
 static SELECT: Object = Object {

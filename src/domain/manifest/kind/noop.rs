@@ -3,7 +3,7 @@
 
 use super::wide;
 use crate::domain::job::{Format, Noop, Spec};
-use crate::domain::manifest::form::{Good, Object, StageKind, default, integer};
+use crate::domain::manifest::form::{Good, Object, StageKind, always_sound, default, integer};
 use crate::domain::manifest::node::Node;
 
 /// `uses: noop`
@@ -24,6 +24,7 @@ pub(super) static NOOP: StageKind = StageKind {
     inputs: None,
     outputs: Some(&[("done", Good::Token)]),
     spec: read,
+    sound: always_sound,
 };
 
 fn read(with: &Node, _: Option<Format>) -> Option<Spec> {

@@ -4,7 +4,7 @@
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
 use crate::domain::job::{Activation, Format, Model, Optimizer, Part, Scaling, Spec, Train};
 use crate::domain::manifest::form::{
-    Good, Object, Port, StageKind, Type, default, integer, required,
+    Good, Object, Port, StageKind, Type, always_sound, default, integer, required,
 };
 use crate::domain::manifest::node::Node;
 
@@ -49,10 +49,12 @@ pub(super) static TRAIN: StageKind = StageKind {
         name: "data",
         good: Good::Table,
         many: false,
+        optional: false,
         doc: "The rows to learn from.",
     }]),
     outputs: Some(&[("model", Good::Model)]),
     spec: read,
+    sound: always_sound,
 };
 
 static MODEL: Object = Object {
