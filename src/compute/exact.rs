@@ -18,7 +18,7 @@ pub(crate) fn exp_of_nonpositive(x: f64) -> f64 {
     series * power_of_two(k as i64)
 }
 
-/// ln x for finite x >= 1, to a few units in the last place: x = m 2^e with m near 1, and
+/// ln x for normal x > 0, to a few units in the last place: x = m 2^e with m near 1, and
 /// ln m = 2 artanh((m - 1) / (m + 1)).
 pub(crate) fn ln_from_one(x: f64) -> f64 {
     let bits = x.to_bits();
@@ -34,6 +34,37 @@ pub(crate) fn ln_from_one(x: f64) -> f64 {
     let series = (0..=11).rev().fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
     let e = exponent as f64;
     e * LN2_HIGH + (2.0 * s * series + e * LN2_LOW)
+}
+
+/// e^x for any x, to about one unit in the last place: 0 and infinity where f64 ends.
+pub(crate) fn exp(x: f64) -> f64 {
+    if x < -746.0 {
+        return 0.0;
+    }
+    if x > 710.0 {
+        return f64::INFINITY;
+    }
+    let k = (x * std::f64::consts::LOG2_E + 0.5).floor();
+    let r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    let series = (1..=14).rev().fold(1.0, |sum, n| 1.0 + sum * r / f64::from(n));
+    // In two steps: at both ends of the range 2^k alone is no number.
+    let half = (k as i64) / 2;
+    series * power_of_two(half) * power_of_two(k as i64 - half)
+}
+
+/// ln x for any x: no number below 0, minus infinity at 0.
+pub(crate) fn ln(x: f64) -> f64 {
+    const TWO_54: f64 = 18_014_398_509_481_984.0;
+    if x.is_nan() || x < 0.0 {
+        return f64::NAN;
+    }
+    if x == 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if x < f64::MIN_POSITIVE {
+        return ln_from_one(x * TWO_54) - 54.0 * (LN2_HIGH + LN2_LOW);
+    }
+    ln_from_one(x)
 }
 
 /// 2^k for k in the range of normal numbers.
@@ -60,6 +91,28 @@ mod tests {
             let bound = 4.0 * f64::EPSILON * want.max(1e-3);
             prop_assert!((got - want).abs() <= bound, "{x}: {got} {want}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn exp_and_ln_hold_on_both_sides_of_one(x in -744.0f64..709.7) {
+            let (got, want) = (exp(x), x.exp());
+            // Below 2^-1022 a result has fewer bits: two of the smallest steps.
+            let bound = (4.0 * f64::EPSILON * want).max(1e-323);
+            prop_assert!((got - want).abs() <= bound, "{x}: {got} {want}");
+            if x < 0.0 && x > -708.0 {
+                prop_assert_eq!(exp(x).to_bits(), exp_of_nonpositive(x).to_bits());
+            }
+            let (got, want) = (ln(want), want.ln());
+            prop_assert!((got - want).abs() <= 4.0 * f64::EPSILON * want.abs().max(1e-3));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_known() {
+        assert_eq!([exp(-1e300), exp(0.0), exp(1e300)], [0.0, 1.0, f64::INFINITY]);
+        assert_eq!([ln(1.0), ln(0.0)], [0.0, f64::NEG_INFINITY]);
+        assert!(ln(-1.0).is_nan() && ln(f64::NAN).is_nan());
     }
 
     #[test]

@@ -6,10 +6,12 @@ use super::classifier::Classifier;
 use super::evaluate::{self, Candidate};
 use super::examples::Examples;
 use super::kernel::philox::{Philox, purpose};
+use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
-use super::{Done, Fault, Named, Progress, Replayed, quote, train};
-use crate::domain::job::{Evaluate, Ingest, Spec, Train};
+use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
+use crate::base::canon::Encode;
+use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -34,6 +36,7 @@ pub fn run(
         }
         Spec::Evaluate(spec) => measure(spec, inputs)?,
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
+        Spec::Transform(spec) => steps(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -63,7 +66,11 @@ pub fn replay(
             let outputs = last.then_some((replayed.outputs, replayed.metrics));
             Ok(Replayed { begin: Some(replayed.begin), state: Some(replayed.checkpoint), outputs })
         }
-        Spec::Ingest(_) | Spec::Split(_) | Spec::Evaluate(_) | Spec::Noop(_) => {
+        Spec::Ingest(_)
+        | Spec::Split(_)
+        | Spec::Evaluate(_)
+        | Spec::Noop(_)
+        | Spec::Transform(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
@@ -95,6 +102,21 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
         .map(|(name, bytes)| candidate(name, bytes))
         .collect::<Result<Vec<_>, _>>()?;
     evaluate::run(spec, &candidates, &table(inputs, "data")?)
+}
+
+fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
+    let right = optional(inputs, "right")?.map(Table::from_bytes).transpose()?;
+    let fitted = optional(inputs, "fitted")?.map(Recipe::from_bytes).transpose()?;
+    let table = transform::run(spec, table(inputs, "table")?, right.as_ref(), fitted.as_ref())?;
+    let metrics = [("rows", table.rows()), ("columns", table.columns().len())];
+    Ok(Done {
+        outputs: vec![
+            named("table", &table.to_bytes()),
+            named("fitted", &table.recipe().to_bytes()),
+        ],
+        checkpoints: Vec::new(),
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
+    })
 }
 
 /// What the report calls an input: `width=16` for `models[width=16]`, `models` for itself; none if

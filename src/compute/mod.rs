@@ -7,15 +7,18 @@ pub mod classifier;
 pub mod evaluate;
 mod exact;
 pub mod examples;
+mod formula;
 mod graph;
 pub mod job;
 pub mod kernel;
 pub mod model;
 pub mod optim;
+pub mod recipe;
 pub mod split;
 pub mod state;
 pub mod table;
 pub mod train;
+pub mod transform;
 
 use crate::base::canon::Digest;
 

@@ -6,6 +6,7 @@
 //! bytes little-endian (-0.0 is kept), a truth value as one byte, a text with its length. Where a
 //! column has nulls, each cell has a byte 0 (null, nothing follows) or 1 before it. There is one
 //! form per table: a column that claims nulls has one, and bytes beyond the last cell are refused.
+//! Between the columns and the number of rows stands the recipe: what was done to the raw rows.
 
 mod csv;
 mod ingest;
@@ -13,14 +14,17 @@ mod ingest;
 pub use crate::domain::job::{Column, ColumnKind};
 pub use ingest::{BadRows, Offender, Survey, read_chunk, survey};
 
+use super::recipe::{Applied, Recipe};
 use super::{Fault, quote};
 use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::base::limits;
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
 use arrow_schema::{Field, Schema};
+use arrow_select::filter::filter_record_batch;
+use arrow_select::take::take_record_batch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,6 +34,7 @@ const MAGIC: &[u8] = b"ohc/table/1\n";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     batch: RecordBatch,
+    recipe: Recipe,
 }
 
 /// The cells of one column.
@@ -46,7 +51,7 @@ pub enum Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
-    fn of(array: &'a ArrayRef) -> Option<Self> {
+    pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
         let array = array.as_any();
         array
             .downcast_ref()
@@ -87,23 +92,6 @@ impl<'a> Cells<'a> {
             Self::Integer(array) => array.iter().map(|x| x.map(|x| x.to_string())).collect(),
             Self::Text(array) => array.iter().map(|x| x.map(str::to_owned)).collect(),
             Self::Truth(array) => array.iter().map(|x| x.map(|x| x.to_string())).collect(),
-        }
-    }
-
-    /// The cells at `rows`, in that order.
-    fn take(self, rows: &[usize]) -> ArrayRef {
-        fn pick<'r, A: Array, T>(
-            array: &'r A,
-            rows: &'r [usize],
-            value: impl Fn(&'r A, usize) -> T + 'r,
-        ) -> impl Iterator<Item = Option<T>> + 'r {
-            rows.iter().map(move |&row| array.is_valid(row).then(|| value(array, row)))
-        }
-        match self {
-            Self::Real(a) => Arc::new(Float64Array::from_iter(pick(a, rows, |a, i| a.value(i)))),
-            Self::Integer(a) => Arc::new(Int64Array::from_iter(pick(a, rows, |a, i| a.value(i)))),
-            Self::Text(a) => Arc::new(StringArray::from_iter(pick(a, rows, |a, i| a.value(i)))),
-            Self::Truth(a) => Arc::new(BooleanArray::from_iter(pick(a, rows, |a, i| a.value(i)))),
         }
     }
 
@@ -189,37 +177,57 @@ impl Table {
 
     /// The columns of these names, in this order; a fault names the nearest to one it lacks.
     pub fn select(&self, names: &[String]) -> Result<Self, Fault> {
-        let arrays = names.iter().map(|name| {
-            self.column(name)?;
-            Ok((name.clone(), self.batch.column_by_name(name).cloned()))
-        });
+        let arrays = names.iter().map(|name| Ok((name.clone(), self.array(name)?.clone())));
         let arrays = arrays.collect::<Result<Vec<_>, Fault>>()?;
-        let columns = arrays.into_iter().filter_map(|(name, array)| Some((name, array?)));
-        Self::new(columns).ok_or_else(|| {
+        let selected = Self::new(arrays.into_iter()).ok_or_else(|| {
             Fault::new("a column is selected twice, or none is", "name each column once")
-        })
+        })?;
+        if self.recipe.steps().is_empty() {
+            return Ok(selected);
+        }
+        let mut recipe = self.recipe.clone();
+        recipe.push(Applied::Select(names.to_vec()))?;
+        Ok(selected.with_recipe(recipe))
     }
 
     /// The first rows of the table: all of them if it has no more.
     #[must_use]
     pub fn head(&self, rows: usize) -> Self {
-        Self { batch: self.batch.slice(0, rows.clamp(1, self.rows())) }
+        let batch = self.batch.slice(0, rows.clamp(1, self.rows()));
+        Self { batch, recipe: self.recipe.clone() }
     }
 
     /// The cells of a column, or a fault that names the nearest column.
     pub fn column(&self, name: &str) -> Result<Cells<'_>, Fault> {
-        self.batch.column_by_name(name).and_then(Cells::of).ok_or_else(|| {
-            let columns = self.columns();
-            let hint = match nearest(name, &columns) {
-                Some(near) => format!("did you mean {}?", quote(near)),
-                None => {
-                    let first: Vec<_> = columns.iter().take(4).map(|name| quote(name)).collect();
-                    let more = if columns.len() > first.len() { ", …" } else { "" };
-                    format!("its columns are {}{more}", first.join(", "))
-                }
-            };
-            Fault::new(format!("the table has no column {}", quote(name)), hint)
-        })
+        let cells = self.batch.column_by_name(name).and_then(|array| Cells::of(array));
+        cells.ok_or_else(|| no_column(name, &self.columns()))
+    }
+
+    /// The array behind a column, or a fault that names the nearest column.
+    pub(super) fn array(&self, name: &str) -> Result<&ArrayRef, Fault> {
+        self.batch.column_by_name(name).ok_or_else(|| no_column(name, &self.columns()))
+    }
+
+    /// All columns, in order.
+    pub(super) fn arrays(&self) -> Vec<(String, ArrayRef)> {
+        self.columns().into_iter().zip(self.batch.columns().iter().cloned()).collect()
+    }
+
+    /// What was done to the raw rows that this table comes from.
+    #[must_use]
+    pub const fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The same cells, with another account of how they came to be.
+    pub(super) fn with_recipe(self, recipe: Recipe) -> Self {
+        Self { recipe, ..self }
+    }
+
+    /// The rows that are marked, in their order; none if no row is.
+    pub(super) fn filter(&self, marked: &BooleanArray) -> Option<Self> {
+        let batch = filter_record_batch(&self.batch, marked).expect("there is a mark for each row");
+        (batch.num_rows() > 0).then(|| Self { batch, recipe: self.recipe.clone() })
     }
 
     /// The rows at these places, in this order; a place may occur more than once.
@@ -230,25 +238,29 @@ impl Table {
     pub fn take(&self, rows: &[usize]) -> Self {
         assert!(!rows.is_empty(), "a table has at least one row");
         assert!(rows.iter().all(|row| *row < self.rows()), "a row that is taken exists");
-        let names = self.columns();
-        let arrays = self.cells().map(|cells| cells.take(rows));
-        Self::new(names.into_iter().zip(arrays)).expect("the columns keep names and equal lengths")
+        let rows = rows.iter().map(|row| u32::try_from(*row).ok());
+        let batch = take_record_batch(&self.batch, &rows.collect::<UInt32Array>());
+        Self { batch: batch.expect("the rows exist"), recipe: self.recipe.clone() }
     }
 
     /// The only door: arrays of the four types, equally long, under distinct names.
-    fn new(columns: impl Iterator<Item = (String, ArrayRef)>) -> Option<Self> {
+    /// The result is a raw table.
+    pub(super) fn new(columns: impl Iterator<Item = (String, ArrayRef)>) -> Option<Self> {
         let (fields, arrays): (Vec<_>, Vec<_>) = columns
             .map(|(name, array)| (Field::new(name, array.data_type().clone(), true), array))
             .unzip();
         let distinct: BTreeSet<_> = fields.iter().map(Field::name).collect();
         let legal = distinct.len() == fields.len()
             && arrays.iter().all(|array| Cells::of(array).is_some() && !array.is_empty());
+        let kinds = arrays.iter().filter_map(|array| Cells::of(array).map(Cells::kind));
+        let names = fields.iter().map(|field| field.name().clone());
+        let raw = names.zip(kinds).map(|(name, kind)| Column { name, kind }).collect();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).ok()?;
-        legal.then_some(Self { batch })
+        legal.then(|| Self { batch, recipe: Recipe::raw(raw) })
     }
 
     fn cells(&self) -> impl Iterator<Item = Cells<'_>> {
-        self.batch.columns().iter().filter_map(Cells::of)
+        self.batch.columns().iter().filter_map(|array| Cells::of(array))
     }
 }
 
@@ -261,6 +273,7 @@ impl Encode for Table {
             cells.kind().encode(w);
             (cells.nulls() > 0).encode(w);
         }
+        self.recipe.encode(w);
         w.length(self.rows());
         self.cells().for_each(|cells| cells.encode(w));
     }
@@ -281,6 +294,7 @@ impl Decode for Table {
         if fields.iter().any(|(name, ..)| !is_column_name(name)) {
             return Err(DecodeError::OutOfRange);
         }
+        let recipe = Recipe::decode(r)?;
         // Every cell takes a byte or more, so the number of rows is bounded by the bytes that
         // are left, and memory by a small multiple of them.
         let rows = r.length()?;
@@ -288,7 +302,12 @@ impl Decode for Table {
             .into_iter()
             .map(|(name, kind, nulls)| Ok((name, decode_cells(r, kind, nulls, rows)?)))
             .collect::<Result<Vec<_>, _>>()?;
-        Self::new(columns.into_iter()).ok_or(DecodeError::OutOfRange)
+        let table = Self::new(columns.into_iter()).ok_or(DecodeError::OutOfRange)?;
+        // A table to which nothing was done has the columns that it began with.
+        if recipe.steps().is_empty() && recipe != table.recipe {
+            return Err(DecodeError::OutOfRange);
+        }
+        Ok(table.with_recipe(recipe))
     }
 }
 
@@ -341,6 +360,19 @@ fn decode_cells(
 /// Whether a column may be called that: names travel in pins and messages.
 fn is_column_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= limits::TEXT_BYTES_MAX
+}
+
+/// What to say where a table has no such column.
+pub(super) fn no_column(name: &str, columns: &[String]) -> Fault {
+    let hint = match nearest(name, columns) {
+        Some(near) => format!("did you mean {}?", quote(near)),
+        None => {
+            let first: Vec<_> = columns.iter().take(4).map(|name| quote(name)).collect();
+            let more = if columns.len() > first.len() { ", …" } else { "" };
+            format!("its columns are {}{more}", first.join(", "))
+        }
+    };
+    Fault::new(format!("the table has no column {}", quote(name)), hint)
 }
 
 fn too_large(bytes: usize) -> Fault {

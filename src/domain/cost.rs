@@ -5,6 +5,8 @@
 //!
 //! The constant is what it costs to lease, fetch, commit and settle a job of no size.
 
+mod transform;
+
 use super::job::{Model, Part, Spec, Train};
 use crate::base::amount::Work;
 
@@ -101,6 +103,11 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (flop, vec![best, REPORT])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
+        Spec::Transform(transform) => {
+            let right = inputs.get(1).copied().unwrap_or_default();
+            let (flop, table) = transform::estimate(transform, first, right);
+            (flop, vec![table, Shape { bytes: 4096, ..Shape::default() }])
+        }
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     (Size { flop, bytes_in, bytes_out }, outputs)

@@ -11,6 +11,10 @@ pub mod purpose {
     pub const SYNTHETIC: u32 = 3;
     /// The division of a table's rows into parts.
     pub const SPLIT: u32 = 4;
+    /// The order of the rows of a shuffled table.
+    pub const SHUFFLE: u32 = 5;
+    /// The rows of a sample.
+    pub const SAMPLE: u32 = 6;
 }
 
 /// A stream of 2^66 random words: the key is the seed, the counter is (index, stream, purpose).

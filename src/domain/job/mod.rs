@@ -2,17 +2,24 @@
 //! Never says how it is computed (`compute` does) nor what it costs (`cost` does).
 
 mod evaluate;
+mod formula;
 mod ingest;
 mod split;
 mod train;
+mod transform;
 
 pub use evaluate::{Evaluate, Goal, Metric};
+pub use formula::{Expr, Formula, Mismatch, Op, Unreadable};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
 pub use split::Split;
 pub use train::{Activation, Model, Optimizer, Part, Scaling, Train};
+pub use transform::{
+    Aggregate, Cast, Cell, Direction, Fill, Filling, Hash, Join, JoinKind, Measure, OnBadCell,
+    OneHot, Sample, SampleSize, Scale, ScaleTo, Step, Summary, Transform, Unknown,
+};
 
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, canonical_struct};
 
@@ -32,6 +39,8 @@ pub enum Spec {
     Evaluate(Evaluate),
     /// Computes nothing: measures the market itself.
     Noop(Noop),
+    /// Turns a table into another, step by step.
+    Transform(Transform),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -39,6 +48,7 @@ canonical_enum!(Spec {
     3 => Train(x),
     4 => Evaluate(x),
     5 => Noop(x),
+    6 => Transform(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -59,6 +69,7 @@ impl Spec {
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
             Self::Noop(_) => "noop",
+            Self::Transform(_) => "transform",
         }
     }
 
@@ -72,6 +83,7 @@ impl Spec {
             Self::Train(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Noop(_) => vec!["done"],
+            Self::Transform(_) => vec!["table", "fitted"],
         }
     }
 
@@ -83,6 +95,7 @@ impl Spec {
             (Self::Split(a), Self::Split(b)) => a.differences(b),
             (Self::Train(a), Self::Train(b)) => a.differences(b),
             (Self::Evaluate(a), Self::Evaluate(b)) => a.differences(b),
+            (Self::Transform(a), Self::Transform(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

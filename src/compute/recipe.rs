@@ -1,0 +1,344 @@
+//! Recipes: the row-wise steps that made a table from a raw one, with all that they learned.
+//! Never changes which rows there are, and never looks from one row at another.
+//!
+//! A table carries its recipe, a model that of the table it was trained on. So a model takes raw
+//! rows: the steps that they have not gone through yet are applied to them, with the statistics and
+//! vocabularies of the training. Steps that choose or order rows leave the recipe as it is; those
+//! after which a row is no longer one row of before (`join`, `aggregate`, `fill` with the previous
+//! value) begin a new raw table.
+
+mod apply;
+#[cfg(test)]
+mod tests;
+
+pub(super) use apply::{numbers, table_of};
+
+use super::table::Table;
+use super::{Fault, quote};
+use crate::base::canon::{
+    Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
+};
+use crate::domain::job::{Cast, Cell, Column, Formula, Hash, ScaleTo, Unknown};
+use std::collections::BTreeSet;
+
+const MAGIC: &[u8] = b"ohc/recipe/1\n";
+/// Steps of one recipe: more than any pipeline has, few enough to be applied to a row.
+pub const STEPS_MAX: usize = 4_096;
+
+/// The raw columns of a table, and the steps that were applied to them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recipe {
+    raw: Vec<Column>,
+    steps: Vec<Applied>,
+}
+
+/// A row-wise step with all that it learned.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Applied {
+    /// Keeps these columns, in this order.
+    Select(Vec<String>),
+    /// Leaves these columns out.
+    Drop(Vec<String>),
+    /// Gives columns other names: the old one and the new one of each.
+    Rename(Vec<(String, String)>),
+    /// Turns cells into another kind.
+    Cast(Cast),
+    /// Puts a value of its own into the empty cells of each column.
+    Fill(Vec<(String, Cell)>),
+    /// Computes columns, one after the other.
+    Derive(Vec<(String, Formula)>),
+    /// Replaces a column by one of zeros and ones for each of its values.
+    OneHot(Vocabulary),
+    /// Subtracts from numbers, then divides them.
+    Scale(Vec<Scaled>),
+    /// Replaces a text column by counts of its words in buckets.
+    Hash(Hash),
+}
+canonical_enum!(Applied {
+    1 => Select(x),
+    2 => Drop(x),
+    3 => Rename(x),
+    4 => Cast(x),
+    5 => Fill(x),
+    6 => Derive(x),
+    7 => OneHot(x),
+    8 => Scale(x),
+    9 => Hash(x),
+});
+
+/// The values of a column that a fit has seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vocabulary {
+    /// The column.
+    pub column: String,
+    /// Its values as text, ascending by their bytes, each once.
+    pub values: Vec<String>,
+    /// What becomes of another.
+    pub unknown: Unknown,
+}
+canonical_struct!(Vocabulary { column, values, unknown });
+
+impl Vocabulary {
+    /// The column that tells whether a cell has this value.
+    pub(super) fn name(&self, value: &str) -> String {
+        format!("{}={value}", self.column)
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|value| self.name(value))
+    }
+}
+
+/// How the numbers of a column are scaled: `(x - shift) / divisor`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scaled {
+    /// The column.
+    pub column: String,
+    /// What the statistics were for: it is told to people and changes nothing.
+    pub to: ScaleTo,
+    /// What is subtracted.
+    pub shift: f64,
+    /// What is divided by: never 0.
+    pub divisor: f64,
+}
+canonical_struct!(Scaled { column, to, shift, divisor });
+
+/// The column of one bucket of a hashed column.
+pub(super) fn bucket_name(hash: &Hash, bucket: u32) -> String {
+    format!("{}#{bucket}", hash.column)
+}
+
+impl Recipe {
+    /// The recipe of a table to which nothing was done yet.
+    #[must_use]
+    pub const fn raw(columns: Vec<Column>) -> Self {
+        Self { raw: columns, steps: Vec::new() }
+    }
+
+    /// The columns that it begins with.
+    #[must_use]
+    pub fn raw_columns(&self) -> &[Column] {
+        &self.raw
+    }
+
+    /// What is done to them, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Applied] {
+        &self.steps
+    }
+
+    /// Adds a step that was applied to a table of this recipe.
+    pub(super) fn push(&mut self, step: Applied) -> Result<(), Fault> {
+        if self.steps.len() == STEPS_MAX {
+            let message = format!("a table goes through at most {STEPS_MAX} steps");
+            return Err(Fault::new(message, "do several things in one step"));
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Whether a table of this recipe has gone through the first steps of another one.
+    #[must_use]
+    pub fn is_prefix_of(&self, other: &Self) -> bool {
+        other.steps.starts_with(&self.steps)
+    }
+
+    /// What is left to do after the steps of `done`, whose table has these columns; `None` if this
+    /// recipe does not begin with those steps.
+    #[must_use]
+    pub fn remaining(&self, done: &Self, columns: Vec<Column>) -> Option<Self> {
+        let steps = self.steps.strip_prefix(done.steps.as_slice())?.to_vec();
+        Some(Self { raw: columns, steps })
+    }
+
+    /// Brings a table to where this recipe ends: all of it for a raw table, what is left of it for
+    /// one that has gone through the first steps, nothing for one that is there.
+    pub fn bring(&self, table: &Table) -> Result<Table, Fault> {
+        let rest = self.remaining(table.recipe(), table.schema()).ok_or_else(|| {
+            Fault::new(
+                "the table has gone through other steps than those that were fitted",
+                "give raw rows, or rows that come from the same transforms",
+            )
+        })?;
+        if rest.steps.is_empty() {
+            return Ok(table.clone());
+        }
+        // A raw table is brought from the raw columns of this recipe: what else it has is left out.
+        let begin = if table.recipe().steps.is_empty() { self } else { &rest };
+        Ok(begin.apply(table)?.with_recipe(self.clone()))
+    }
+
+    /// As [`Recipe::bring`], but for these columns alone: a table need not have what only other
+    /// columns are made from, such as the label that is to be predicted.
+    pub fn bring_toward(&self, table: &Table, wanted: &[String]) -> Result<Table, Fault> {
+        if table.recipe().steps.is_empty() {
+            return self.toward(wanted)?.apply(table);
+        }
+        match self.remaining(table.recipe(), table.schema()) {
+            Some(rest) => rest.toward(wanted)?.apply(table),
+            None => self.bring(table),
+        }
+    }
+
+    /// The raw columns that these columns are made from, with what they must be.
+    pub fn needs(&self, wanted: &[String]) -> Result<Vec<Column>, Fault> {
+        Ok(self.toward(wanted)?.raw)
+    }
+
+    /// The part of the recipe that makes these columns and no others, in this order.
+    pub fn toward(&self, wanted: &[String]) -> Result<Self, Fault> {
+        // What is alive after each step, from the last to the first.
+        let mut live: BTreeSet<String> = wanted.iter().cloned().collect();
+        let mut after = Vec::with_capacity(self.steps.len());
+        for step in self.steps.iter().rev() {
+            after.push(live.clone());
+            step.before(&mut live);
+        }
+        let mut raw: Vec<Column> =
+            self.raw.iter().filter(|column| live.contains(&column.name)).cloned().collect();
+        if let Some(missing) =
+            live.iter().find(|name| !raw.iter().any(|column| column.name == **name))
+        {
+            return Err(Fault::new(
+                format!("column {} is made from nothing that the rows have", quote(missing)),
+                "give rows with the columns that the model was trained on",
+            ));
+        }
+        if raw.is_empty() {
+            // Only constants are wanted: something must tell how many rows there are.
+            raw.extend(self.raw.first().cloned());
+        }
+        let mut steps = Vec::new();
+        for (step, live) in self.steps.iter().zip(after.iter().rev()) {
+            steps.extend(step.only(live));
+            // What is dead goes at once: a later step may use its name again.
+            if !live.is_empty() {
+                steps.push(Applied::Select(live.iter().cloned().collect()));
+            }
+        }
+        steps.push(Applied::Select(wanted.to_vec()));
+        Ok(Self { raw, steps })
+    }
+
+    /// Applies every step to a table that has the raw columns; others are left out.
+    pub fn apply(&self, table: &Table) -> Result<Table, Fault> {
+        let mut table = apply::raw(table, &self.raw)?;
+        for step in &self.steps {
+            table = step.apply(&table)?;
+        }
+        Ok(table)
+    }
+
+    /// Reads the bytes of the artifact and refuses everything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(Fault::new(
+                "these bytes are not a recipe",
+                "connect this input to the output `fitted` of a transform",
+            ));
+        }
+        <Self as Decode>::from_bytes(bytes).map_err(|error| {
+            Fault::new(
+                format!("the bytes of a recipe are damaged: {error}"),
+                "fetch the artifact again; if its digest holds, its maker wrote a wrong recipe",
+            )
+        })
+    }
+}
+
+impl Encode for Recipe {
+    fn encode(&self, w: &mut Writer) {
+        w.raw(MAGIC);
+        self.raw.encode(w);
+        self.steps.encode(w);
+    }
+}
+
+impl Decode for Recipe {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if r.raw(MAGIC.len())? != MAGIC {
+            return Err(DecodeError::OutOfRange);
+        }
+        let (raw, steps) = (Vec::<Column>::decode(r)?, Vec::<Applied>::decode(r)?);
+        let is_sound = |step: &Applied| match step {
+            Applied::Scale(columns) => columns.iter().all(|each| each.divisor != 0.0),
+            Applied::OneHot(words) => words.values.is_sorted_by(|a, b| a < b),
+            Applied::Hash(hash) => (1..=apply::BUCKETS_MAX).contains(&hash.buckets),
+            _ => true,
+        };
+        let good = !raw.is_empty() && steps.len() <= STEPS_MAX && steps.iter().all(is_sound);
+        if good { Ok(Self { raw, steps }) } else { Err(DecodeError::OutOfRange) }
+    }
+}
+
+impl Applied {
+    /// From what must be there after the step to what must be there before it.
+    fn before(&self, live: &mut BTreeSet<String>) {
+        match self {
+            Self::Rename(names) => {
+                let old = |(old, new): &(String, String)| live.contains(new).then(|| old.clone());
+                let old: Vec<String> = names.iter().filter_map(old).collect();
+                names.iter().for_each(|(_, new)| drop(live.remove(new)));
+                live.extend(old);
+            }
+            Self::Derive(columns) => {
+                for (name, formula) in columns.iter().rev() {
+                    if live.remove(name) {
+                        live.extend(formula.columns().into_iter().map(str::to_owned));
+                    }
+                }
+            }
+            Self::OneHot(words) => replaced(words.names(), &words.column, live),
+            Self::Hash(hash) => {
+                let names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
+                replaced(names, &hash.column, live);
+            }
+            Self::Select(_) | Self::Drop(_) | Self::Cast(_) | Self::Fill(_) | Self::Scale(_) => {}
+        }
+    }
+
+    /// The part of the step that makes what must be there after it.
+    fn only(&self, live: &BTreeSet<String>) -> Option<Self> {
+        fn pick<T: Clone>(items: &[T], is_live: impl Fn(&T) -> bool) -> Option<Vec<T>> {
+            let picked: Vec<T> = items.iter().filter(|item| is_live(item)).cloned().collect();
+            (!picked.is_empty()).then_some(picked)
+        }
+        match self {
+            Self::Select(_) | Self::Drop(_) => None,
+            Self::Rename(names) => pick(names, |(_, new)| live.contains(new)).map(Self::Rename),
+            Self::Cast(cast) => pick(&cast.columns, |(name, _)| live.contains(name))
+                .map(|columns| Self::Cast(Cast { columns, ..cast.clone() })),
+            Self::Fill(columns) => pick(columns, |(name, _)| live.contains(name)).map(Self::Fill),
+            Self::Scale(columns) => {
+                pick(columns, |each| live.contains(&each.column)).map(Self::Scale)
+            }
+            Self::Derive(columns) => {
+                let mut live = live.clone();
+                let mut kept: Vec<(String, Formula)> = Vec::new();
+                for (name, formula) in columns.iter().rev() {
+                    if live.remove(name) {
+                        live.extend(formula.columns().into_iter().map(str::to_owned));
+                        kept.push((name.clone(), formula.clone()));
+                    }
+                }
+                kept.reverse();
+                (!kept.is_empty()).then_some(Self::Derive(kept))
+            }
+            Self::OneHot(words) => {
+                words.names().any(|name| live.contains(&name)).then(|| self.clone())
+            }
+            Self::Hash(hash) => {
+                let mut names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
+                names.any(|name| live.contains(&name)).then(|| self.clone())
+            }
+        }
+    }
+}
+
+/// One column becomes several: it must be there before if one of them must be there after.
+fn replaced(names: impl Iterator<Item = String>, column: &str, live: &mut BTreeSet<String>) {
+    let removed = names.filter(|name| live.remove(name)).count();
+    if removed > 0 {
+        live.insert(column.to_owned());
+    }
+}

@@ -1,0 +1,141 @@
+//! The kinds of formulas: what the cells are that a formula gives, from those that it reads.
+//! Never looks at a cell: a formula either fits the columns of a table or it does not.
+
+use super::{Expr, Formula, Op, print};
+use crate::domain::job::{Column, ColumnKind};
+
+/// Why a formula does not fit a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Mismatch {
+    /// It reads a column that is not there.
+    Column(String),
+    /// Something in it is of the wrong kind: what, in a sentence without a full stop.
+    Kind(String),
+}
+
+impl Formula {
+    /// What its cells are over a table of these columns. `None` if they are always null.
+    pub fn kind(&self, columns: &[Column]) -> Result<Option<ColumnKind>, Mismatch> {
+        kind(&self.0, columns)
+    }
+}
+
+fn kind(expr: &Expr, columns: &[Column]) -> Result<Option<ColumnKind>, Mismatch> {
+    Ok(match expr {
+        Expr::Column(name) => {
+            let found = columns.iter().find(|column| column.name == *name);
+            Some(found.ok_or_else(|| Mismatch::Column(name.clone()))?.kind)
+        }
+        Expr::Null => None,
+        Expr::Truth(_) => Some(ColumnKind::Truth),
+        Expr::Integer(_) => Some(ColumnKind::Integer),
+        Expr::Real(_) => Some(ColumnKind::Real),
+        Expr::Text(_) => Some(ColumnKind::Text),
+        Expr::Apply(op, args) => {
+            let kinds = args.iter().map(|arg| kind(arg, columns));
+            let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+            applied(*op, args, &kinds)?
+        }
+    })
+}
+
+fn applied(
+    op: Op,
+    args: &[Expr],
+    kinds: &[Option<ColumnKind>],
+) -> Result<Option<ColumnKind>, Mismatch> {
+    use ColumnKind::{Integer, Real, Text, Truth};
+    let all = |noun: &str, fits: fn(ColumnKind) -> bool| {
+        let stray = kinds.iter().zip(args).find(|(kind, _)| kind.is_some_and(|kind| !fits(kind)));
+        match stray {
+            Some((Some(kind), arg)) => Err(Mismatch::Kind(format!(
+                "`{}` takes {noun}, but `{}` is {}",
+                print::name(op),
+                shown(arg),
+                called(*kind)
+            ))),
+            _ => Ok(()),
+        }
+    };
+    let is_number = |kind| matches!(kind, Integer | Real);
+    let joined = |kinds: &[Option<ColumnKind>]| {
+        kinds.iter().try_fold(None, |sum, kind| join(sum, *kind)).ok_or_else(|| {
+            let nouns: Vec<&str> = kinds.iter().flatten().map(|kind| called(*kind)).collect();
+            let name = print::name(op);
+            Mismatch::Kind(format!("`{name}` takes values of one kind, not {}", nouns.join(", ")))
+        })
+    };
+    Ok(match op {
+        Op::Not | Op::And | Op::Or => {
+            all("truth values", |kind| kind == Truth)?;
+            Some(Truth)
+        }
+        Op::IsNull => Some(Truth),
+        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::In => {
+            joined(kinds)?;
+            Some(Truth)
+        }
+        Op::Div | Op::Sqrt | Op::Ln | Op::Exp => {
+            all("numbers", is_number)?;
+            Some(Real)
+        }
+        Op::Add | Op::Sub | Op::Mul | Op::Rem | Op::Neg | Op::Abs => {
+            all("numbers", is_number)?;
+            joined(kinds)?
+        }
+        Op::Round | Op::Floor | Op::Ceil | Op::Min | Op::Max => {
+            all("numbers", is_number)?;
+            joined(kinds)?
+        }
+        Op::Length => {
+            all("text", |kind| kind == Text)?;
+            Some(Integer)
+        }
+        Op::Lower | Op::Upper => {
+            all("text", |kind| kind == Text)?;
+            Some(Text)
+        }
+        Op::Contains | Op::StartsWith => {
+            all("text", |kind| kind == Text)?;
+            Some(Truth)
+        }
+        Op::Coalesce => joined(kinds)?,
+        Op::If => {
+            if kinds.first().is_some_and(|kind| kind.is_some_and(|kind| kind != Truth)) {
+                let condition = args.first().map(shown).unwrap_or_default();
+                let message = format!("`if` takes a truth value first, not `{condition}`");
+                return Err(Mismatch::Kind(message));
+            }
+            joined(kinds.get(1..).unwrap_or_default())?
+        }
+    })
+}
+
+/// The kind that holds both; integers become reals beside reals.
+fn join(a: Option<ColumnKind>, b: Option<ColumnKind>) -> Option<Option<ColumnKind>> {
+    use ColumnKind::{Integer, Real};
+    match (a, b) {
+        (None, kind) | (kind, None) => Some(kind),
+        (Some(a), Some(b)) if a == b => Some(Some(a)),
+        (Some(Integer), Some(Real)) | (Some(Real), Some(Integer)) => Some(Some(Real)),
+        _ => None,
+    }
+}
+
+/// What a person calls a value of that kind.
+const fn called(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Real => "a number",
+        ColumnKind::Integer => "an integer",
+        ColumnKind::Text => "text",
+        ColumnKind::Truth => "a truth value",
+    }
+}
+
+/// A node in a message: at most 40 characters of it.
+fn shown(expr: &Expr) -> String {
+    let text = expr.to_string();
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(40).collect();
+    if chars.next().is_some() { format!("{start}…") } else { start }
+}
