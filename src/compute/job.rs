@@ -35,7 +35,7 @@ pub fn run(
         Spec::Evaluate(spec) => measure(spec, inputs)?,
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
     };
-    progress(Progress { step: 1, steps: 1, loss: None });
+    progress(Progress::WHOLE);
     Ok(done)
 }
 
@@ -186,7 +186,7 @@ mod tests {
     fn outputs(spec: &Spec, inputs: &[Named]) -> Vec<Named> {
         let mut steps = Vec::new();
         let done = run(spec, inputs, &mut |progress| steps.push(progress)).unwrap();
-        assert_eq!(steps, [Progress { step: 1, steps: 1, loss: None }]);
+        assert_eq!(steps, [Progress::WHOLE]);
         assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
         assert!(done.checkpoints.is_empty());
         let again = replay(spec, inputs, 0, None).unwrap();

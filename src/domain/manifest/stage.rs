@@ -141,9 +141,7 @@ fn instances(
                 let scope = Scope { params: common.params, matrix: Matrix::Cell(&cell.values) };
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
-                if own.is_empty() {
-                    (kind.check)(&resolved, &mut own);
-                }
+                (kind.sound)(&resolved, stage, &mut own);
                 own.is_empty().then(|| (kind.spec)(&resolved, format)).flatten()
             }
         };

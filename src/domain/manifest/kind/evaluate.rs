@@ -3,7 +3,7 @@
 
 use super::word;
 use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default, nothing_more};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, default};
 use crate::domain::manifest::node::Node;
 
 /// `uses: evaluate`
@@ -39,7 +39,7 @@ pub(super) static EVALUATE: StageKind = StageKind {
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[
         ("accuracy", "Share of the rows whose label the best model predicts."),
         ("loss", "Mean cross-entropy of the best model, in nats."),

@@ -3,7 +3,7 @@
 
 use super::wide;
 use crate::domain::job::{Format, Noop, Spec};
-use crate::domain::manifest::form::{Good, Object, StageKind, default, integer, nothing_more};
+use crate::domain::manifest::form::{Good, Object, StageKind, always_sound, default, integer};
 use crate::domain::manifest::node::Node;
 
 /// `uses: noop`
@@ -24,7 +24,7 @@ pub(super) static NOOP: StageKind = StageKind {
     inputs: None,
     outputs: Some(&[("done", Good::Token)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[],
 };
 

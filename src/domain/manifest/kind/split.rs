@@ -50,7 +50,7 @@ pub(super) static SPLIT: StageKind = StageKind {
     }]),
     outputs: None,
     spec: read,
-    check: whole,
+    sound: whole_ratios,
     metrics: &[],
 };
 
@@ -71,7 +71,7 @@ fn ratios(node: &Node) -> Option<Vec<(String, f64)>> {
 }
 
 /// Shares add up to exactly one: they are summed as integers of their text.
-fn whole(with: &Node, faults: &mut Faults) {
+fn whole_ratios(with: &Node, _: &Node, faults: &mut Faults) {
     let Some(ratios) = with.get("ratios") else { return };
     if let Some((sum, one)) = ratio_sum(ratios).filter(|(sum, one)| sum != one) {
         let (whole, fraction) = (sum / one, sum % one);

@@ -4,7 +4,7 @@
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
 use crate::domain::job::{Activation, Format, Model, Optimizer, Part, Scaling, Spec, Train};
 use crate::domain::manifest::form::{
-    Good, Object, Port, StageKind, Tagged, Type, default, integer, nothing_more, required,
+    Good, Object, Port, StageKind, Tagged, Type, always_sound, default, integer, required,
 };
 use crate::domain::manifest::node::Node;
 
@@ -54,7 +54,7 @@ pub(super) static TRAIN: StageKind = StageKind {
     }]),
     outputs: Some(&[("model", Good::Model)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[("loss", "Mean loss over the rows of the last epoch; cross-entropy is in nats.")],
 };
 
