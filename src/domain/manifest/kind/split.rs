@@ -2,7 +2,7 @@
 //! Reports only shares that do not add up: all else has been checked before it is read.
 
 use super::{seed, wide};
-use crate::domain::job::{Format, Spec, Split};
+use crate::domain::job::{Reading, Spec, Split};
 use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
 use crate::domain::manifest::node::Node;
@@ -54,7 +54,7 @@ pub(super) static SPLIT: StageKind = StageKind {
     metrics: &[],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Split(Split {
         ratios: ratios(with.get("ratios")?)?,
         stratify: match with.get("stratify") {
