@@ -278,7 +278,7 @@ impl Applied {
             Self::Rename(names) => {
                 let old = |(old, new): &(String, String)| live.contains(new).then(|| old.clone());
                 let old: Vec<String> = names.iter().filter_map(old).collect();
-                names.iter().for_each(|(_, new)| drop(live.remove(new)));
+                live.retain(|name| !names.iter().any(|(_, new)| new == name));
                 live.extend(old);
             }
             Self::Derive(columns) => {

@@ -6,7 +6,8 @@
 //! bytes little-endian (-0.0 is kept), a truth value as one byte, a text with its length. Where a
 //! column has nulls, each cell has a byte 0 (null, nothing follows) or 1 before it. There is one
 //! form per table: a column that claims nulls has one, and bytes beyond the last cell are refused.
-//! Between the columns and the number of rows stands the recipe: what was done to the raw rows.
+//! After the line stands a byte 0 where the table is raw, else 1 and the recipe: what was done to
+//! the raw rows that it comes from.
 
 mod csv;
 mod ingest;
@@ -267,13 +268,17 @@ impl Table {
 impl Encode for Table {
     fn encode(&self, w: &mut Writer) {
         w.raw(MAGIC);
+        let is_raw = self.recipe.steps().is_empty();
+        (!is_raw).encode(w);
+        if !is_raw {
+            self.recipe.encode(w);
+        }
         w.length(self.batch.num_columns());
         for (field, cells) in self.batch.schema_ref().fields().iter().zip(self.cells()) {
             field.name().encode(w);
             cells.kind().encode(w);
             (cells.nulls() > 0).encode(w);
         }
-        self.recipe.encode(w);
         w.length(self.rows());
         self.cells().for_each(|cells| cells.encode(w));
     }
@@ -284,6 +289,7 @@ impl Decode for Table {
         if r.raw(MAGIC.len())? != MAGIC {
             return Err(DecodeError::OutOfRange);
         }
+        let recipe: Option<Recipe> = Option::decode(r)?;
         let columns = r.length()?;
         if columns == 0 || columns > limits::COLUMNS_MAX {
             return Err(DecodeError::OutOfRange);
@@ -294,7 +300,6 @@ impl Decode for Table {
         if fields.iter().any(|(name, ..)| !is_column_name(name)) {
             return Err(DecodeError::OutOfRange);
         }
-        let recipe = Recipe::decode(r)?;
         // Every cell takes a byte or more, so the number of rows is bounded by the bytes that
         // are left, and memory by a small multiple of them.
         let rows = r.length()?;
@@ -303,11 +308,12 @@ impl Decode for Table {
             .map(|(name, kind, nulls)| Ok((name, decode_cells(r, kind, nulls, rows)?)))
             .collect::<Result<Vec<_>, _>>()?;
         let table = Self::new(columns.into_iter()).ok_or(DecodeError::OutOfRange)?;
-        // A table to which nothing was done has the columns that it began with.
-        if recipe.steps().is_empty() && recipe != table.recipe {
-            return Err(DecodeError::OutOfRange);
+        match recipe {
+            None => Ok(table),
+            // A recipe without steps would be a second form of a raw table.
+            Some(recipe) if recipe.steps().is_empty() => Err(DecodeError::OutOfRange),
+            Some(recipe) => Ok(table.with_recipe(recipe)),
         }
-        Ok(table.with_recipe(recipe))
     }
 }
 

@@ -1,1 +1,121 @@
 use super::*;
+use crate::base::canon::Digest;
+use crate::compute::transform;
+use crate::domain::job::{OneHot, Scale, Step, Transform};
+
+fn table(csv: &str) -> Table {
+    Table::from_csv(csv.as_bytes()).unwrap()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn texts(table: &Table, column: &str) -> Vec<String> {
+    let cells = table.column(column).unwrap().texts();
+    cells.into_iter().map(|cell| cell.unwrap_or("null".into())).collect()
+}
+
+const TRAIN: &str = "id,city,a,y\n1,Bern,1,no\n2,Genf,2,yes\n3,Bern,6,no\n";
+const TEST: &str = "id,city,a,y\n8,Genf,5,yes\n9,Rom,3,no\n";
+
+/// One-hot, scale, derive, drop and rename: a chain with everything that is fitted.
+fn chain() -> Transform {
+    let columns = names(&["city"]);
+    Transform {
+        steps: vec![
+            Step::OneHot(OneHot { columns, unknown: Unknown::Zeros }),
+            Step::Scale(Scale { columns: names(&["a"]), to: ScaleTo::MinMax }),
+            Step::Derive(vec![("d".into(), Formula::parse("a * 10 + id").unwrap())]),
+            Step::Drop(names(&["id"])),
+            Step::Rename(vec![("d".into(), "id".into())]),
+        ],
+    }
+}
+
+fn trained() -> Table {
+    transform::run(&chain(), table(TRAIN), None, None).unwrap()
+}
+
+#[test]
+fn held_out_rows_are_treated_with_what_was_learned_in_training() {
+    let train = trained();
+    assert_eq!(train.columns(), ["city=Bern", "city=Genf", "a", "y", "id"]);
+    assert_eq!(texts(&train, "a"), ["0", "0.2", "1"]);
+    let test = train.recipe().bring(&table(TEST)).unwrap();
+    assert_eq!(test.columns(), train.columns());
+    assert_eq!(texts(&test, "city=Bern"), ["0", "0"]);
+    assert_eq!(texts(&test, "city=Genf"), ["1", "0"]);
+    assert_eq!(texts(&test, "a"), ["0.8", "0.4"]);
+    assert_eq!(texts(&test, "id"), ["16", "13"]);
+    assert_eq!(test.recipe(), train.recipe());
+    // What is there already is taken as it is.
+    assert_eq!(train.recipe().bring(&test).unwrap(), test);
+}
+
+#[test]
+fn rows_that_went_half_the_way_go_the_rest_of_it() {
+    let half = Transform { steps: chain().steps[..2].to_vec() };
+    let fitted = transform::run(&half, table(TRAIN), None, None).unwrap();
+    let rest = Transform { steps: chain().steps[2..].to_vec() };
+    let train = transform::run(&rest, fitted.clone(), None, None).unwrap();
+    assert_eq!(train, trained());
+    assert!(fitted.recipe().is_prefix_of(train.recipe()));
+    assert!(!train.recipe().is_prefix_of(fitted.recipe()));
+    let half_way = fitted.recipe().bring(&table(TEST)).unwrap();
+    let all_the_way = train.recipe().bring(&half_way).unwrap();
+    assert_eq!(all_the_way, train.recipe().bring(&table(TEST)).unwrap());
+    // Statistics of other rows are other steps.
+    let other = transform::run(&half, table(TEST), None, None).unwrap();
+    let fault = train.recipe().bring(&other).unwrap_err();
+    assert!(fault.message.contains("other steps"), "{fault}");
+}
+
+#[test]
+fn a_model_asks_only_for_what_its_features_are_made_from() {
+    let recipe = trained().recipe().clone();
+    let features = names(&["a", "city=Genf"]);
+    let needs: Vec<_> = recipe.needs(&features).unwrap().into_iter().map(|c| c.name).collect();
+    assert_eq!(needs, ["city", "a"]);
+    // Neither the label nor the id is there, and something else is.
+    let rows = recipe.bring_toward(&table("z,a,city\n1,6,Genf\n"), &features).unwrap();
+    assert_eq!(rows.columns(), ["a", "city=Genf"]);
+    assert_eq!([texts(&rows, "a"), texts(&rows, "city=Genf")], [["1"], ["1"]]);
+    let fault = recipe.bring_toward(&table("z,a\n1,6\n"), &features).unwrap_err();
+    assert_eq!(fault.message, "the table has no column \"city\"");
+    // The name `id` is that of a raw column, and after the rename that of another one.
+    let rows = recipe.bring_toward(&table("id,a\n4,6\n"), &names(&["id"])).unwrap();
+    assert_eq!(texts(&rows, "id"), ["14"]);
+    let fault = recipe.toward(&names(&["nowhere"])).unwrap_err();
+    assert!(fault.message.contains("nowhere"));
+}
+
+#[test]
+fn raw_columns_are_taken_for_what_they_were() {
+    let recipe = Recipe::raw(table("a,b\n0.5,x\n").schema());
+    let rows = recipe.apply(&table("b,a\n,1\n")).unwrap();
+    assert_eq!(rows.schema(), recipe.raw_columns());
+    let fault = recipe.apply(&table("a,b\nx,y\n")).unwrap_err();
+    assert_eq!(fault.message, "column \"a\" is string, not number");
+}
+
+#[test]
+fn a_table_keeps_its_recipe_in_its_bytes() {
+    let train = trained();
+    let again = Table::from_bytes(&train.to_bytes()).unwrap();
+    assert_eq!((again.recipe(), &again), (train.recipe(), &train));
+    let bytes = train.recipe().to_bytes();
+    assert_eq!(Recipe::from_bytes(&bytes).unwrap(), *train.recipe());
+    for end in 0..bytes.len() {
+        assert!(Recipe::from_bytes(&bytes[..end]).is_err());
+    }
+    let fault = Recipe::from_bytes(b"ohc/table/1\n").unwrap_err();
+    assert_eq!(fault.message, "these bytes are not a recipe");
+}
+
+#[test]
+fn the_bits_of_a_chain_are_golden() {
+    let train = trained();
+    let digests = [Digest::of(&train.to_bytes()), Digest::of(&train.recipe().to_bytes())];
+    assert_eq!(digests.map(|d| d.short()), ["", ""]);
+}

@@ -166,7 +166,7 @@ fn damaged(bytes: &[u8], error: DecodeError) {
 fn the_layout_is_the_documented_one() {
     let got = Table::from_csv(b"r,t\n-0.0,x\n2.5,\n").unwrap().to_bytes();
     let mut want =
-        b"ohc/table/1\n\x02\0\0\0\x01\0\0\0r\x01\0\x01\0\0\0t\x03\x01\x02\0\0\0".to_vec();
+        b"ohc/table/1\n\0\x02\0\0\0\x01\0\0\0r\x01\0\x01\0\0\0t\x03\x01\x02\0\0\0".to_vec();
     want.extend((-0.0f64).to_le_bytes());
     want.extend(2.5f64.to_le_bytes());
     want.extend(b"\x01\x01\0\0\0x\0");

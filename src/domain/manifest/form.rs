@@ -39,7 +39,6 @@ pub(super) enum Type {
     /// A mapping from names to values of one type.
     Map { of: &'static Type, noun: &'static str, min: usize, max: usize },
     /// A mapping from the names of columns, which may be any text, to values of one type.
-    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
     Columns { of: &'static Type, min: usize, max: usize },
     /// A list of values of one type.
     List { of: &'static Type, min: usize, max: usize },
@@ -52,7 +51,6 @@ pub(super) enum Type {
     /// field's words, and do not name the field themselves.
     Tagged(&'static Tagged),
     /// A mapping with exactly one key, which says what it is: `select: [a, b]`.
-    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
     OneOf(&'static OneOf),
     /// The settings of a stage: an object that `uses` decides.
     With,
@@ -188,6 +186,8 @@ pub(super) enum Good {
     Table,
     /// A trained model.
     Model,
+    /// What a transform learned.
+    Recipe,
     /// Metrics.
     Report,
     /// Nothing but the fact that it was done.
@@ -201,6 +201,7 @@ impl Good {
             Self::Source => "a source",
             Self::Table => "a table",
             Self::Model => "a model",
+            Self::Recipe => "a recipe",
             Self::Report => "a report",
             Self::Token => "a token",
         }

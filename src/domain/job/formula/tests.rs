@@ -36,8 +36,8 @@ fn formulas_print_with_the_fewest_brackets() {
     check("MAX(a, b, c % 2)", "max(a, b, c % 2)");
     check("`sepal length (cm)` / `a``b`", "`sepal length (cm)` / `a``b`");
     check("`and` = `plain`", "`and` = plain");
-    check("'it''s' = \"x\".len()".split(" =").next().unwrap(), "'it''s'");
-    check("größe".replace("größe", "`größe` > 0").as_str(), "`größe` > 0");
+    check("'it''s'", "'it''s'");
+    check("`größe`>0", "`größe` > 0");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn numbers_keep_their_sign_and_their_kind() {
     check("-(x + y)", "-(x + y)");
     check("1e3", "1000.0");
     check("1E-400", "0.0");
-    check("9223372036854775808", "9223372036854775808.0".replace(".0", "").as_str());
+    check("9223372036854775808", "9.223372036854776e18");
     check("2.5e300", "2.5e300");
 }
 

@@ -6,6 +6,7 @@ mod ingest;
 mod noop;
 mod split;
 mod train;
+mod transform;
 
 pub(super) use ingest::reading;
 
@@ -13,10 +14,17 @@ use super::form::{Field, Need, Range, StageKind, Type, default, integer};
 use super::node::Node;
 
 /// All stage kinds.
-pub(super) static KINDS: &[&StageKind] =
-    &[&ingest::INGEST, &split::SPLIT, &train::TRAIN, &evaluate::EVALUATE, &noop::NOOP];
+pub(super) static KINDS: &[&StageKind] = &[
+    &ingest::INGEST,
+    &split::SPLIT,
+    &train::TRAIN,
+    &evaluate::EVALUATE,
+    &noop::NOOP,
+    &transform::TRANSFORM,
+];
 /// Their names, in the same order.
-pub(super) const KIND_NAMES: &[&str] = &["ingest", "split", "train", "evaluate", "noop"];
+pub(super) const KIND_NAMES: &[&str] =
+    &["ingest", "split", "train", "evaluate", "noop", "transform"];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
