@@ -10,8 +10,8 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, Pause, Reject, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Evaluate, Format, Goal, Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin,
-    Scaling, Spec, Split, Train, job_key,
+    Activation, Chunk, Column, ColumnKind, Evaluate, Goal, Groups, Ingest, Input, Metric, Model,
+    Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Train, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -60,7 +60,7 @@ fn specs() -> Vec<Spec> {
     let optimizer =
         Optimizer::AdamW { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
     vec![
-        Spec::Ingest(Ingest { format: Format::Csv, rows: 150 }),
+        Spec::Ingest(Ingest::unpinned(Reading::csv()).pinned(&pin(), 0, 1).expect("one chunk")),
         Spec::Split(Split {
             ratios: vec![("train".into(), 0.8), ("test".into(), 0.2)],
             stratify: Some("species".into()),
@@ -119,8 +119,12 @@ fn commands() -> Vec<Command> {
 }
 
 fn pin() -> Pin {
-    let columns = vec!["a".into(), "b".into()];
-    Pin { source: "rows".into(), digest: digest(9), bytes: 3_858, rows: 150, columns }
+    let column = |name: &str, kind| Column { name: name.into(), kind };
+    let columns = vec![column("a", ColumnKind::Real), column("b", ColumnKind::Text)];
+    let (digest, bytes, rows) = (digest(9), 3_858, 150);
+    let groups = Some(Groups { first: 0, count: 2 });
+    let chunks = vec![Chunk { digest, bytes, rows, first_line: 2, groups }];
+    Pin { source: "rows".into(), digest, bytes, rows, columns, chunks }
 }
 
 fn events(worker: PublicKey) -> Vec<Event> {

@@ -3,7 +3,7 @@
 
 use super::diagnostic::Faults;
 use super::node::Node;
-use crate::domain::job::{Format, Spec};
+use crate::domain::job::{Reading, Spec};
 
 /// What may stand at one place.
 pub(super) enum Type {
@@ -97,9 +97,9 @@ pub(super) struct StageKind {
     pub(super) inputs: Option<&'static [Port]>,
     /// What it gives; `None` gives the parts that `ratios` names.
     pub(super) outputs: Option<&'static [(&'static str, Good)]>,
-    /// The spec of its job, from settings that have been checked; an ingest asks for the format of
-    /// its source too. `None` means that they had not.
-    pub(super) spec: fn(&Node, Option<Format>) -> Option<Spec>,
+    /// The spec of its job, from settings that have been checked; an ingest asks how its
+    /// source is read too. `None` means that they had not.
+    pub(super) spec: fn(&Node, Option<&Reading>) -> Option<Spec>,
     /// Reports what the table cannot say: settings (the first node) that fit it one by one but not
     /// together, or not with the rest of the stage (the second).
     pub(super) sound: fn(&Node, &Node, &mut Faults),

@@ -1,7 +1,7 @@
 //! `uses: compare`: its settings, inputs and outputs, and its spec.
 //! Never reports a fault: what is read has been checked.
 
-use crate::domain::job::{Compare, Format, Spec};
+use crate::domain::job::{Compare, Reading, Spec};
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, optional};
 use crate::domain::manifest::node::Node;
 
@@ -45,7 +45,7 @@ pub(super) static COMPARE: StageKind = StageKind {
     sound: always_sound,
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     let text = |key: &str| match with.get(key) {
         Some(node) => Some(Some(node.text()?.to_owned())),
         None => Some(None),

@@ -2,7 +2,7 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::word;
-use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
+use crate::domain::job::{Evaluate, Goal, Metric, Reading, Spec};
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, default};
 use crate::domain::manifest::node::Node;
 
@@ -63,7 +63,7 @@ static SELECT: Object = Object {
     ],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     evaluate(with).map(Spec::Evaluate)
 }
 

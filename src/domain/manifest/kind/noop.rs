@@ -2,7 +2,7 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::wide;
-use crate::domain::job::{Format, Noop, Spec};
+use crate::domain::job::{Noop, Reading, Spec};
 use crate::domain::manifest::form::{Good, Object, StageKind, always_sound, default, integer};
 use crate::domain::manifest::node::Node;
 
@@ -27,6 +27,6 @@ pub(super) static NOOP: StageKind = StageKind {
     sound: always_sound,
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Noop(Noop { tag: wide(with, "tag", 0)? }))
 }

@@ -2,7 +2,7 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::{seed, wide};
-use crate::domain::job::{Format, Spec, Split};
+use crate::domain::job::{Reading, Spec, Split};
 use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
 use crate::domain::manifest::node::Node;
@@ -53,7 +53,7 @@ pub(super) static SPLIT: StageKind = StageKind {
     sound: whole_ratios,
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Split(Split {
         ratios: ratios(with.get("ratios")?)?,
         stratify: match with.get("stratify") {

@@ -2,7 +2,7 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
-use crate::domain::job::{Activation, Format, Model, Optimizer, Part, Scaling, Spec, Train};
+use crate::domain::job::{Activation, Model, Optimizer, Part, Reading, Scaling, Spec, Train};
 use crate::domain::manifest::form::{
     Good, Object, Port, StageKind, Type, always_sound, default, integer, required,
 };
@@ -91,7 +91,7 @@ static OPTIMIZER: Object = Object {
     ],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     train(with).map(Spec::Train)
 }
 
