@@ -169,7 +169,7 @@ fn fate(
         .collect();
     if let Some(inputs) = &all {
         let key = job_key(&job.spec, inputs);
-        match state.known(&key, job.verification) {
+        match state.known(&key, job.terms.verification) {
             Some(known) if known.outputs.iter().all(is_present) => {
                 return Fate::Cached(known.clone());
             }

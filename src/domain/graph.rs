@@ -6,9 +6,9 @@ mod tests;
 
 use super::cost::{self, Shape, Size};
 use super::job::{Column, Part, Pin, Spec};
-use super::manifest::{
-    Backoff, Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, Verification, suggest,
-};
+use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
+use super::terms::Terms;
+use super::verdict::Verification;
 use crate::base::ids::JobId;
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use petgraph::algo::toposort;
@@ -55,14 +55,8 @@ pub struct Job {
     pub after: Vec<JobId>,
     /// What it takes, estimated.
     pub size: Size,
-    /// How much of it validators do again.
-    pub verification: Verification,
-    /// Attempts in all.
-    pub attempts_max: u32,
-    /// Milliseconds that one attempt may take.
-    pub timeout_ms: u64,
-    /// How long a block waits between its attempts.
-    pub backoff: Backoff,
+    /// On what conditions it is run.
+    pub terms: Arc<Terms>,
 }
 
 /// An input of a job.
@@ -186,6 +180,7 @@ impl<'a> Build<'a> {
     fn stage(&mut self, stage: &'a Stage) -> Result<(), Diagnostic> {
         let columns = self.columns(stage);
         let after = self.after(stage);
+        let terms = terms(stage);
         let mut checked = BTreeSet::new();
         let mut instances = Vec::with_capacity(stage.instances.len());
         for instance in &stage.instances {
@@ -198,7 +193,7 @@ impl<'a> Build<'a> {
             }
             let spec = self.pinned(stage, &instance.spec);
             let (job, shapes) =
-                self.parts(stage, (&instance.label, &spec), (inputs, &shapes), &after)?;
+                self.parts((stage, &terms), (&instance.label, &spec), (inputs, &shapes), &after)?;
             instances.push(MadeInstance { label: &instance.label, job, shapes });
         }
         let by_label = match instances.len() {
@@ -218,7 +213,7 @@ impl<'a> Build<'a> {
     /// one before left.
     fn parts(
         &mut self,
-        stage: &Stage,
+        (stage, terms): (&Stage, &Arc<Terms>),
         (label, spec): (&str, &Spec),
         (inputs, shapes): (Vec<Edge>, &[Shape]),
         after: &[JobId],
@@ -244,11 +239,6 @@ impl<'a> Build<'a> {
                 }
                 other => other.clone(),
             };
-            let verification = match spec {
-                // It decides what is published: all of it is computed again, whatever is asked.
-                Spec::Evaluate(_) => Verification::Full,
-                _ => stage.verification,
-            };
             let (size, outputs) = cost::estimate(&spec, &job_shapes);
             let part = if count > 1 { format!("#{}/{count}", index + 1) } else { String::new() };
             let id = self.push(Job {
@@ -259,10 +249,7 @@ impl<'a> Build<'a> {
                 // Later parts follow the first by its state.
                 after: if index == 0 { after.to_vec() } else { Vec::new() },
                 size,
-                verification,
-                attempts_max: stage.attempts_max,
-                timeout_ms: stage.timeout_ms,
-                backoff: stage.backoff,
+                terms: Arc::clone(terms),
             });
             let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
             last = Some((id, outputs));
@@ -404,6 +391,17 @@ impl Made<'_> {
             [one] => Some(one),
             some => some.get(*self.by_label.get(label)?),
         }
+    }
+}
+
+/// The terms of a stage: what an evaluation says decides what is published, so that all of it is
+/// computed again, whatever is asked.
+fn terms(stage: &Stage) -> Arc<Terms> {
+    match stage.instances.first().map(|instance| &instance.spec) {
+        Some(Spec::Evaluate(_)) => {
+            Arc::new(Terms { verification: Verification::Full, ..Terms::clone(&stage.terms) })
+        }
+        _ => Arc::clone(&stage.terms),
     }
 }
 

@@ -88,8 +88,8 @@ pub fn derive(submission: &Submission) -> Result<(Manifest, Plan), Vec<Diagnosti
     let params = submission.params.iter().cloned().collect();
     let (manifest, faults) = manifest::compile(&submission.manifest, &params);
     let manifest = match manifest {
-        Some(manifest) if faults.is_empty() => manifest,
-        _ => return Err(faults),
+        Some(manifest) => manifest,
+        None => return Err(faults),
     };
     let plan = plan(&manifest, &submission.pins)?;
     Ok((manifest, plan))
@@ -127,13 +127,6 @@ fn units(dag: &Dag, jobs: &[u32]) -> u64 {
     jobs.iter().map(work).fold(0, u64::saturating_add)
 }
 
-fn same_terms(a: &Job, b: &Job) -> bool {
-    a.verification == b.verification
-        && a.attempts_max == b.attempts_max
-        && a.timeout_ms == b.timeout_ms
-        && a.backoff == b.backoff
-}
-
 /// Rule 1. Returns chains of jobs; every job is in one.
 fn fuse(dag: &Dag, preds: &[Vec<u32>], jobs_max: usize) -> Vec<Vec<u32>> {
     let mut successors = vec![0u32; dag.jobs.len()];
@@ -152,7 +145,7 @@ fn fuse(dag: &Dag, preds: &[Vec<u32>], jobs_max: usize) -> Vec<Vec<u32>> {
                     chains.get(*chain).is_some_and(|jobs| {
                         jobs.len() < jobs_max
                             && units(dag, jobs) + job.size.work().units() <= FUSE_UNITS
-                            && before.is_some_and(|before| same_terms(before, job))
+                            && before.is_some_and(|before| before.terms == job.terms)
                     })
                 })
             }
@@ -240,12 +233,13 @@ mod tests {
     use crate::domain::cost::Size;
     use crate::domain::graph::Edge;
     use crate::domain::job::{Noop, Spec};
-    use crate::domain::manifest::Backoff;
-    use crate::domain::verdict::Verification;
+    use crate::domain::terms::Terms;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     /// `preds[i]` are the predecessors of job i; `units` its work.
     fn dag(preds: &[Vec<u32>], units: u64) -> Dag {
+        let terms = Arc::new(Terms::default());
         let job = |(i, preds): (usize, &Vec<u32>)| Job {
             stage: format!("s{}", i % 3),
             label: "".into(),
@@ -259,10 +253,7 @@ mod tests {
                 .collect(),
             after: Vec::new(),
             size: Size { flop: (units - 100) * 1_000_000, ..Size::default() },
-            verification: Verification::None,
-            attempts_max: 1,
-            timeout_ms: 1,
-            backoff: Backoff { initial_ms: 0, factor: 1, max_ms: 0 },
+            terms: Arc::clone(&terms),
         };
         Dag { jobs: preds.iter().enumerate().map(job).collect(), outputs: BTreeMap::new() }
     }

@@ -32,6 +32,25 @@ pub struct Terms {
     pub when: Option<Condition>,
 }
 
+impl Default for Terms {
+    /// The terms of a stage that says nothing.
+    fn default() -> Self {
+        Self {
+            verification: Verification::Audit { rate_ppm: 250_000, segments: 1 },
+            retry: Retry::default(),
+            timeout_ms: 15 * 60 * 1000,
+            deadline_ms: None,
+            resources: Resources::default(),
+            budget: None,
+            cache: Cache { mode: CacheMode::Settled, age_max_ms: None },
+            on_failure: OnFailure::Fail,
+            parallel_max: None,
+            fail_fast: true,
+            when: None,
+        }
+    }
+}
+
 /// What follows a lost attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Retry {
@@ -41,6 +60,16 @@ pub struct Retry {
     pub backoff: Backoff,
     /// The causes that another attempt is made for.
     pub on: BTreeSet<Cause>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts_max: 4,
+            backoff: Backoff { initial_ms: 1000, factor: 2, max_ms: 5 * 60 * 1000 },
+            on: Cause::ALL.iter().map(|(_, cause)| *cause).collect(),
+        }
+    }
 }
 
 /// Waits between attempts: the first, how many times as long each further one is, the longest.
@@ -134,6 +163,15 @@ pub enum OnFailure {
     Fail,
     /// The run goes on without what depends on the job.
     Continue,
+}
+
+/// What happens to a run whose budget is used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnExhausted {
+    /// It waits for its client to give more.
+    Pause,
+    /// It ends as failed.
+    Fail,
 }
 
 /// A condition on metrics of settled jobs. Numbers are compared, never computed with.

@@ -54,7 +54,9 @@ impl State {
         let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
         match delivery.receipt.outcome {
             Outcome::Failed { .. } => Verification::Full,
-            Outcome::Done(_) => jobs.next().map_or(Verification::Full, |job| job.verification),
+            Outcome::Done(_) => {
+                jobs.next().map_or(Verification::Full, |job| job.terms.verification)
+            }
         }
     }
 
@@ -119,14 +121,15 @@ impl State {
     /// How long its block waits for the next attempt.
     fn backoff_ticks(&self, lease: &Lease) -> u64 {
         let run = self.runs.get(&lease.id.block.run);
-        let of = |id: &JobId| Some(run?.plan.job(*id)?.backoff.wait_ms(lease.id.attempt));
+        let of =
+            |id: &JobId| Some(run?.plan.job(*id)?.terms.retry.backoff.wait_ms(lease.id.attempt));
         let ms = lease.offer.todo.iter().filter_map(of).max().unwrap_or(0);
         ticks_of(ms, self.params.ticks_per_second)
     }
 
     fn attempts_max(&self, jobs: &[JobId], run: RunId) -> u32 {
         let run = self.runs.get(&run);
-        let of = |id: &JobId| Some(run?.plan.job(*id)?.attempts_max);
+        let of = |id: &JobId| Some(run?.plan.job(*id)?.terms.retry.attempts_max);
         jobs.iter().filter_map(of).min().unwrap_or(1)
     }
 
@@ -401,7 +404,7 @@ impl State {
         // What the worker holds already comes first: waiting for itself is not lateness.
         let queue = self.workers.get(worker).filter(|worker| !worker.leases.is_empty());
         let begin = queue.map_or(self.now(), |worker| worker.busy_until.max(self.now()));
-        let of = |id: &JobId| run.plan.job(*id).map_or(0, |job| job.timeout_ms);
+        let of = |id: &JobId| run.plan.job(*id).map_or(0, |job| job.terms.timeout_ms);
         let ms = jobs.iter().map(of).fold(0, u64::saturating_add);
         begin.after(ticks_of(ms, self.params.ticks_per_second))
     }

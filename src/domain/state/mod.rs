@@ -139,7 +139,7 @@ impl State {
 
     /// The result of a job if it is known and may be used by this run.
     fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
-        let (key, wanted) = (run.key(job)?, run.plan.job(job)?.verification);
+        let (key, wanted) = (run.key(job)?, run.plan.job(job)?.terms.verification);
         self.known(&key, wanted).filter(|_| !run.fresh.contains(&key))
     }
 

@@ -40,6 +40,11 @@ pub(super) static EVALUATE: StageKind = StageKind {
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
     sound: always_sound,
+    metrics: &[
+        ("accuracy", "Share of the rows whose label the best model predicts."),
+        ("loss", "Mean cross-entropy of the best model, in nats."),
+        ("rows", "Rows that the models were measured on."),
+    ],
 };
 
 static SELECT: Object = Object {

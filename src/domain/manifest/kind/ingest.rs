@@ -20,6 +20,7 @@ pub(super) static INGEST: StageKind = StageKind {
     outputs: Some(&[("table", Good::Table), ("report", Good::Report)]),
     spec: read,
     sound: always_sound,
+    metrics: &[],
 };
 
 /// How a source is to be read.

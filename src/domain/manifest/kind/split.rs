@@ -1,5 +1,5 @@
 //! `uses: split`: its settings, inputs and outputs, and its spec.
-//! Never reports a fault: what is read has been checked.
+//! Reports only shares that do not add up: all else has been checked before it is read.
 
 use super::{seed, wide};
 use crate::domain::job::{Reading, Spec, Split};
@@ -51,6 +51,7 @@ pub(super) static SPLIT: StageKind = StageKind {
     outputs: None,
     spec: read,
     sound: whole_ratios,
+    metrics: &[],
 };
 
 fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
