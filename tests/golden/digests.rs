@@ -10,8 +10,9 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, Pause, Reject, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, Column, ColumnKind, Evaluate, Goal, Groups, Ingest, Input, Metric, Model,
-    Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Train, job_key,
+    Activation, Chunk, Column, ColumnKind, Evaluate, Fill, Filling, Formula, Goal, Groups, Ingest,
+    Input, Metric, Model, Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Step, Train,
+    Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -78,7 +79,18 @@ fn specs() -> Vec<Spec> {
         }),
         Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max }),
         Spec::Noop(Noop { tag: 9 }),
+        Spec::Transform(Transform {
+            steps: vec![
+                Step::Derive(vec![("ratio".into(), formula("a / b"))]),
+                Step::Fill(Fill { columns: vec!["a".into()], with: Filling::Median }),
+                Step::Shuffle { seed: 7 },
+            ],
+        }),
     ]
+}
+
+fn formula(text: &str) -> Formula {
+    Formula::parse(text).expect("a formula")
 }
 
 fn commands() -> Vec<Command> {

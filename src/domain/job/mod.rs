@@ -1,6 +1,7 @@
 //! Jobs: what one unit of compute is told to do, and the key under which its result is known.
 //! Never says how it is computed (`compute` does) nor what it costs (`cost` does).
 
+mod compare;
 mod evaluate;
 mod formula;
 mod ingest;
@@ -8,6 +9,7 @@ mod split;
 mod train;
 mod transform;
 
+pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable};
 pub use ingest::{
@@ -37,6 +39,8 @@ pub enum Spec {
     Train(Train),
     /// Measures models on held-out rows and selects the best.
     Evaluate(Evaluate),
+    /// Puts the measures of many models side by side.
+    Compare(Compare),
     /// Computes nothing: measures the market itself.
     Noop(Noop),
     /// Turns a table into another, step by step.
@@ -48,7 +52,8 @@ canonical_enum!(Spec {
     3 => Train(x),
     4 => Evaluate(x),
     5 => Noop(x),
-    6 => Transform(x),
+    6 => Compare(x),
+    7 => Transform(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -68,6 +73,7 @@ impl Spec {
             Self::Split(_) => "split",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
+            Self::Compare(_) => "compare",
             Self::Noop(_) => "noop",
             Self::Transform(_) => "transform",
         }
@@ -82,6 +88,7 @@ impl Spec {
             Self::Train(train) if train.part.is_last() => vec!["model"],
             Self::Train(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
+            Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
             Self::Transform(_) => vec!["table", "fitted"],
         }
@@ -96,6 +103,7 @@ impl Spec {
             (Self::Train(a), Self::Train(b)) => a.differences(b),
             (Self::Evaluate(a), Self::Evaluate(b)) => a.differences(b),
             (Self::Transform(a), Self::Transform(b)) => a.differences(b),
+            (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

@@ -190,6 +190,8 @@ pub(super) enum Good {
     Recipe,
     /// Metrics.
     Report,
+    /// A picture.
+    Chart,
     /// Nothing but the fact that it was done.
     Token,
 }
@@ -203,6 +205,7 @@ impl Good {
             Self::Model => "a model",
             Self::Recipe => "a recipe",
             Self::Report => "a report",
+            Self::Chart => "a chart",
             Self::Token => "a token",
         }
     }

@@ -1,6 +1,7 @@
 //! Stage kinds: one file for each, with its part of the grammar and the way to a job's spec.
 //! Never says how a kind is computed.
 
+mod compare;
 mod evaluate;
 mod ingest;
 mod noop;
@@ -19,12 +20,13 @@ pub(super) static KINDS: &[&StageKind] = &[
     &split::SPLIT,
     &train::TRAIN,
     &evaluate::EVALUATE,
+    &compare::COMPARE,
     &noop::NOOP,
     &transform::TRANSFORM,
 ];
 /// Their names, in the same order.
 pub(super) const KIND_NAMES: &[&str] =
-    &["ingest", "split", "train", "evaluate", "noop", "transform"];
+    &["ingest", "split", "train", "evaluate", "compare", "noop", "transform"];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
