@@ -244,21 +244,27 @@ impl Condition {
     /// The stages whose metrics it reads, in order and perhaps more than once.
     #[must_use]
     pub fn stages(&self) -> Vec<&str> {
+        self.metrics().into_iter().map(|(stage, _)| stage).collect()
+    }
+
+    /// Stage and name of the metrics that it reads, in order and perhaps more than once.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(&str, &str)> {
         match self {
-            Self::All(each) | Self::Any(each) => each.iter().flat_map(Self::stages).collect(),
-            Self::Not(inner) => inner.stages(),
+            Self::All(each) | Self::Any(each) => each.iter().flat_map(Self::metrics).collect(),
+            Self::Not(inner) => inner.metrics(),
             Self::Constant(_) => Vec::new(),
             Self::Compare(left, _, right) => {
-                [left, right].into_iter().filter_map(Operand::stage).collect()
+                [left, right].into_iter().filter_map(Operand::metric).collect()
             }
         }
     }
 }
 
 impl Operand {
-    fn stage(&self) -> Option<&str> {
+    fn metric(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Metric { stage, .. } => Some(stage),
+            Self::Metric { stage, name } => Some((stage, name)),
             Self::Number(_) => None,
         }
     }

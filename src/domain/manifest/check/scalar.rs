@@ -6,7 +6,7 @@ use super::super::form::{Range, Type, Unit};
 use super::super::kind::KIND_NAMES;
 use super::super::node::{Kind, Node};
 use super::super::quantity::{
-    Misfit, bytes, decimal, duration_ms, is_dns_label, is_label_value, range,
+    Misfit, bytes, decimal, duration_ms, is_dns_label, is_identifier, is_label_value, range,
 };
 use super::{Site, Walk, cut, place_of};
 use crate::base::amount::Ohc;
@@ -41,6 +41,12 @@ impl Walk<'_> {
                 (
                     format!("{what} must be lower-case letters, digits and inner `-`, at most 63"),
                     "such as `iris-2`".to_owned(),
+                )
+            }),
+            Type::Name => self.holds(node.text().is_some_and(is_identifier), site, || {
+                (
+                    format!("{what} must be a name"),
+                    "a letter, then letters, digits, `-` and `_`, at most 63".to_owned(),
                 )
             }),
             Type::Share { places } => self.share(*places, site),
