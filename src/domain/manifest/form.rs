@@ -55,7 +55,7 @@ pub(super) enum Type {
     /// A mapping with exactly one key, which says what it is: `select: [a, b]`.
     #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
     OneOf(&'static OneOf),
-    /// `true`, `false` or one expression that may read metrics: whoever reads it says what is wrong.
+    /// `true`, `false` or one expression that may read metrics: its reader says what is wrong.
     Condition,
     /// The settings of a stage: an object that `uses` decides.
     With,

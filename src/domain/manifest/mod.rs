@@ -236,7 +236,9 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))
         .collect();
     cycle::find(&reference::waits(&edges), faults);
-    reference::unread(&edges, spec.get("outputs"), &known, faults);
+    if !faults.has_errors() {
+        reference::unread(&edges, spec.get("outputs"), &known, faults);
+    }
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
     let name = root.get("metadata")?.get("name")?.text()?.to_owned();
     let total = spec.get("budget").and_then(|budget| budget.get("total"));

@@ -281,6 +281,9 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
     }
 }
 
+/// What the schema says about expressions.
+const EXPRESSION: &str =
+    "A text with an expression: names of params, matrix, item, run or metrics, and operators.";
 /// A name, as a regular expression.
 const NAME: &str = "^[A-Za-z][A-Za-z0-9_-]{0,62}$";
 /// A number of bytes, as a regular expression.
@@ -385,12 +388,7 @@ fn or_expression(value: Json) -> Json {
 
 fn expression() -> Json {
     Json::object(vec![
-        (
-            "description",
-            Json::text(
-                "A text with an expression in it: names of params, matrix, item, run or metrics, numbers, texts, operators.",
-            ),
-        ),
+        ("description", Json::text(EXPRESSION)),
         ("type", Json::text("string")),
         ("pattern", Json::text("\\$\\{\\{.*\\}\\}")),
     ])

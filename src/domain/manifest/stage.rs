@@ -152,7 +152,7 @@ fn instances(
         let spec = match (&shared, varies) {
             (Some(spec), false) => Some(Clone::clone(spec)),
             _ => {
-                let scope = common.scope(Matrix::Cell(context, &cell.values));
+                let scope = common.scope(Matrix::Cell(context, &cell.values, &names));
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
                 (kind.sound)(&resolved, stage, &mut own);

@@ -36,8 +36,9 @@ pub(super) enum Matrix<'a> {
     Elsewhere,
     /// The context and its names, but not yet the cell: expressions are checked, not replaced.
     Axes(&'static str, &'a [&'a str]),
-    /// The context and one cell: names and their values.
-    Cell(&'static str, &'a [(&'a str, &'a Kind)]),
+    /// The context and one cell: names and their values; then the names of all cells. A name that
+    /// is none of them has been reported before.
+    Cell(&'static str, &'a [(&'a str, &'a Kind)], &'a [&'a str]),
 }
 
 /// Whether a text has an expression in it.
@@ -210,7 +211,10 @@ fn look_up(
         [context, name] => match (context.as_str(), scope.matrix) {
             ("params", _) => scope.params.get(name),
             ("run", _) => scope.run.get(name),
-            (context, Matrix::Cell(own, cell)) if context == own => {
+            (context, Matrix::Cell(own, cell, names)) if context == own => {
+                if !names.contains(&&**name) {
+                    return None;
+                }
                 cell.iter().find(|(axis, _)| axis == name).map(|(_, value)| *value)
             }
             // Known, but its value is not: the caller only wants to hear of faults.
@@ -252,6 +256,9 @@ fn unknown(words: &[String], scope: Scope<'_>) -> (String, Option<String>) {
             ("`metrics` is known only in `when`".to_owned(), Some(hint))
         }
         [context, name] if context == "matrix" || context == "item" => cell(context, name, scope),
+        [name] if scope.params.contains_key(name) => {
+            (format!("`{name}` is no name"), Some(format!("did you mean `params.{name}`?")))
+        }
         [context, _] => {
             let message = format!("unknown context `{context}` in an expression");
             (message, suggest(context, ["params", "matrix", "item", "run", "metrics"]))
@@ -279,15 +286,11 @@ fn cell(context: &str, name: &str, scope: Scope<'_>) -> (String, Option<String>)
             };
             (format!("unknown {noun} `{name}`"), hint.or(Some(give.to_owned())))
         }
-        Matrix::Cell(own, cell) if own == context => {
-            let label: Vec<String> = cell
-                .iter()
-                .map(|(name, kind)| format!("{name}={}", kind.scalar_text().unwrap_or_default()))
-                .collect();
-            let message = format!("`{context}.{name}` has no value at {}", label.join(","));
-            (message, Some("give it one with `matrix.include`".to_owned()))
+        Matrix::Cell(own, ..) if own == context => {
+            let message = format!("`{context}.{name}` has no value in some instances");
+            (message, Some("give it one in each of them with `matrix.include`".to_owned()))
         }
-        Matrix::Axes(own, _) | Matrix::Cell(own, _) => {
+        Matrix::Axes(own, _) | Matrix::Cell(own, ..) => {
             let of = if own == "item" { "foreach" } else { "matrix" };
             let message = format!("`{context}` is not known here");
             (message, Some(format!("the stage has a `{of}`: write `{own}.NAME`")))
@@ -316,7 +319,7 @@ mod tests {
         let width = number("16");
         let cell = [("width", &width)];
         let run = BTreeMap::from([("name".to_owned(), Kind::Text("iris".to_owned()))]);
-        let matrix = Matrix::Cell("matrix", &cell);
+        let matrix = Matrix::Cell("matrix", &cell, &["width", "hieght"]);
         let scope = Scope { params: &params, run: &run, matrix, metrics: false };
         let mut faults = Faults::default();
         let node = Node { place: Place::default(), kind: Kind::Text(text.to_owned()) };
@@ -411,7 +414,7 @@ mod tests {
         check("${{ params.epochs params.deep }}", Err("is no expression: `params.deep` is left"));
         check("${{ run.nmae }}", Err("there is only `name`"));
         check("${{ item.width }}", Err("the stage has a `matrix`: write `matrix.NAME`"));
-        check("${{ matrix.hieght }}", Err("has no value at width=16"));
+        check("${{ matrix.hieght }}", Err("has no value in some instances"));
         check("${{ metrics.a.b }}", Err("`metrics` is known only in `when`"));
         check("${{ params.list.of.words }}", Err("`params.list.of.words` is no name"));
         check(&"${{ params.name }}".repeat(2000), Err("at most 1024 bytes"));

@@ -43,6 +43,7 @@ pub(super) static COMPARE: StageKind = StageKind {
     outputs: Some(&[("table", Good::Table), ("chart", Good::Chart)]),
     spec: read,
     sound: always_sound,
+    metrics: &[],
 };
 
 fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
