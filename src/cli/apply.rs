@@ -311,6 +311,16 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
             let message = format!("the budget of {} OhC does not cover the next block", run.budget);
             ("paused", error(Exit::Unpaid, message, hint))
         }
+        Status::Paused(Pause::StageBudget { stage }) => {
+            let hint = "raise the budget of the stage and apply again: what is settled is not paid \
+                        again";
+            let message = format!("the budget of stage `{stage}` does not cover its next block");
+            ("paused", error(Exit::Unpaid, message, hint))
+        }
+        Status::Paused(Pause::Client) => {
+            let hint = "resume it, or apply again";
+            ("paused", error(Exit::Cancelled, format!("{} was paused", run.id), hint))
+        }
         Status::Running | Status::Draining(_) => ("failed", None),
     }
 }

@@ -44,7 +44,7 @@ pub fn ceiling<'a>(
 fn gas_of(job: &Job, params: &Params) -> Option<Ohc> {
     let kib = job.size.bytes_out.div_ceil(1024);
     let bytes = params.gas_per_kib.ratio(kib, 1, Rounding::Ceil)?;
-    let share = audited_ppm(job.verification, job.spec.segments());
+    let share = audited_ppm(job.terms.verification, job.spec.segments());
     let units = mul_div(job.size.work().units(), u64::from(share), u64::from(PPM), Rounding::Ceil)?;
     bytes.checked_add(params.gas_per_unit.ratio(units, 1, Rounding::Ceil)?)
 }

@@ -23,6 +23,7 @@ use crate::domain::state::{Assignment, Duty, State, Task};
 use crate::domain::verdict::Verdict;
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::role::{Machine, Signer, client, validator, worker};
 use std::collections::BTreeSet;
@@ -132,7 +133,7 @@ impl Embedded {
     pub fn start(booted: Booted, keys: Keys, bench: &Bench, clock: Clock, bond: Ohc) -> Self {
         let Booted { state, parent, store, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
-        let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY };
+        let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY, has: machine::equipment() };
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
         let audits = spawn_auditor(bench.clone(), outbox.clone());
         let mut this = Self {

@@ -103,7 +103,7 @@ fn commands() -> Vec<Command> {
             fresh: vec![digest(6)],
         })),
         Command::Cancel { run: RunId(7) },
-        Command::Bid(Bid { ask: Price::new(800), capacity: Work::new(25) }),
+        Command::Bid(Bid { ask: Price::new(800), capacity: Work::new(25), has: Default::default() }),
         Command::Withdraw,
         Command::Heartbeat(vec![Beat { lease: LEASE, step: 12 }]),
         Command::Deliver(vec![

@@ -57,7 +57,7 @@ impl Fold {
     }
 
     pub fn bid(&mut self, who: Who, ask: u64) -> Vec<Event> {
-        let bid = Bid { ask: Price::new(ask), capacity: Work::new(10_000) };
+        let bid = Bid { ask: Price::new(ask), capacity: Work::new(10_000), has: Default::default() };
         self.send(who, Command::Bid(bid))
     }
 
