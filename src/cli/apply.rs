@@ -121,7 +121,7 @@ fn unpaid(error: &ApplyError, asked: Option<Ohc>, path: &Path, pipeline: &Pipeli
     match (stop(error), pipeline.manifest.budget) {
         (Stop::Error { exit: Exit::Unpaid, message, hint }, Some(_)) if asked.is_none() => {
             let place = pipeline.manifest.budget_place;
-            let fault = Diagnostic { place, message, hint };
+            let fault = Diagnostic::new(place, &message, hint);
             plan::wrong(path, pipeline.text.clone(), vec![fault], Exit::Unpaid)
         }
         (stop, _) => stop,

@@ -20,6 +20,8 @@ pub struct Pipeline {
     pub params: BTreeMap<String, String>,
     /// What it says.
     pub manifest: Manifest,
+    /// What it says and hardly means.
+    pub warnings: Vec<Diagnostic>,
     /// Its sources as they are now, in the order of their names.
     pub sources: Vec<Source>,
     /// Its jobs and blocks.
@@ -75,9 +77,9 @@ impl Pipeline {
         params: BTreeMap<String, String>,
         base: &Path,
     ) -> Result<Self, (String, Vec<Diagnostic>)> {
-        let (manifest, faults) = manifest::compile(&text, &params);
-        let Some(manifest) = manifest.filter(|_| faults.is_empty()) else {
-            return Err((text, faults));
+        let (manifest, warnings) = manifest::compile(&text, &params);
+        let Some(manifest) = manifest else {
+            return Err((text, warnings));
         };
         let sources = match sources::pin(&manifest, base) {
             Ok(sources) => sources,
@@ -85,7 +87,7 @@ impl Pipeline {
         };
         let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
         match plan::plan(&manifest, &pins) {
-            Ok(plan) => Ok(Self { text, params, manifest, sources, plan }),
+            Ok(plan) => Ok(Self { text, params, manifest, warnings, sources, plan }),
             Err(faults) => Err((text, faults)),
         }
     }

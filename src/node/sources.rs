@@ -26,7 +26,7 @@ pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnost
         match read(name, &source.url, source.format, base) {
             Ok(read) => sources.push(read),
             Err((message, hint)) => {
-                faults.push(Diagnostic { place: source.place, message, hint });
+                faults.push(Diagnostic::new(source.place, &message, hint));
             }
         }
     }

@@ -159,8 +159,9 @@ fn reapply(world: &World) -> Result<(), Breach> {
 /// settle, this still holds for the runs that have everything checked.
 fn honest(world: &World, lies: bool) -> Result<(), Breach> {
     let state = world.state();
-    let is_full =
-        |run: &&Run| run.plan.dag.jobs.iter().all(|job| job.verification == Verification::Full);
+    let is_full = |run: &&Run| {
+        run.plan.dag.jobs.iter().all(|job| job.terms.verification == Verification::Full)
+    };
     for run in state.runs().values().filter(|run| !lies || is_full(run)) {
         for (id, job) in (0u32..).map(JobId).zip(&run.plan.dag.jobs) {
             let Some(known) = run.result(id) else { continue };

@@ -25,7 +25,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("terms", &["verdict"]),
     ("verdict", &[]),
     ("manifest", &["job", "terms", "verdict"]),
-    ("graph", &["cost", "job", "manifest"]),
+    ("graph", &["cost", "job", "manifest", "terms", "verdict"]),
     ("plan", &["command", "graph", "job", "manifest"]),
     // … and these in one that had never heard of learning.
     ("ledger", &[]),

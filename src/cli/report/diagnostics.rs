@@ -14,7 +14,8 @@ pub(crate) fn text(path: &str, source: &str, faults: &[Diagnostic], colour: bool
     let mut text = String::new();
     for fault in faults {
         // Names in a message are from the manifest: nothing of it may move the cursor.
-        let title = Level::ERROR.primary_title(normalize_untrusted_str(&fault.message));
+        let level = if fault.is_error() { Level::ERROR } else { Level::WARNING };
+        let title = level.primary_title(normalize_untrusted_str(&fault.message));
         let mut group = match span(source, fault.place) {
             Some(span) => title.element(
                 Snippet::source(source).path(path).annotation(AnnotationKind::Primary.span(span)),
@@ -28,12 +29,20 @@ pub(crate) fn text(path: &str, source: &str, faults: &[Diagnostic], colour: bool
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
     }
-    let count = match faults.len() {
-        1 => "1 fault".to_owned(),
-        n => format!("{n} faults"),
-    };
-    text.push_str(&format!("{path}: {count}\n"));
+    text.push_str(&format!("{path}: {}\n", count(faults)));
     text
+}
+
+/// `2 faults, 1 warning`; either is left away where there is none.
+fn count(faults: &[Diagnostic]) -> String {
+    let errors = faults.iter().filter(|fault| fault.is_error()).count();
+    let counts = [(errors, "fault"), (faults.len() - errors, "warning")];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let words = counts.map(|(count, noun)| match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The bytes that a place marks, if it is known; whatever it says, within the text.
@@ -55,6 +64,7 @@ pub(crate) fn json(path: &str, faults: &[Diagnostic]) -> Vec<Value> {
             "file": path,
             "line": fault.place.line,
             "column": fault.place.column,
+            "severity": severity(fault),
             "message": fault.message,
             "hint": fault.hint,
         })
@@ -70,9 +80,15 @@ pub(crate) fn github(path: &str, faults: &[Diagnostic]) -> String {
         let message = format!("{}{}", fault.message, hint.collect::<String>());
         let (line, column) = (fault.place.line.max(1), fault.place.column.max(1));
         let file = escaped(path).replace(':', "%3A").replace(',', "%2C");
-        format!("::error file={file},line={line},col={column}::{}\n", escaped(&message))
+        let level = severity(fault);
+        format!("::{level} file={file},line={line},col={column}::{}\n", escaped(&message))
     };
     faults.iter().map(line).collect()
+}
+
+/// The word for it in JSON and in workflow commands.
+fn severity(fault: &Diagnostic) -> &'static str {
+    if fault.is_error() { "error" } else { "warning" }
 }
 
 fn escaped(text: &str) -> String {
@@ -82,12 +98,11 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::manifest::Severity;
 
     fn fault(offset: usize, length: usize, line: u32, column: u32) -> Diagnostic {
         let place = Place { offset, length, line, column };
-        let (message, hint) =
-            ("unknown key `epoch`".to_owned(), "did you mean `epochs`?".to_owned());
-        Diagnostic { place, message, hint: Some(hint) }
+        Diagnostic::new(place, "unknown key `epoch`", Some("did you mean `epochs`?".to_owned()))
     }
 
     const SOURCE: &str = "with:\n  epoch: 3\n";
@@ -117,6 +132,15 @@ mod tests {
         }
         let shown = text("m.yaml", "é", &[fault(1, 1, 1, 1)], true);
         assert!(shown.contains("unknown key"), "a place inside a character: {shown}");
+    }
+
+    #[test]
+    fn a_warning_is_called_one() {
+        let warning = Diagnostic { severity: Severity::Warning, ..fault(8, 5, 2, 3) };
+        let shown = text("m.yaml", SOURCE, &[fault(8, 5, 2, 3), warning.clone()], false);
+        assert!(shown.contains("warning: unknown key"), "{shown}");
+        assert!(shown.contains("m.yaml: 1 fault, 1 warning"), "{shown}");
+        assert!(github("m.yaml", &[warning]).starts_with("::warning file=m.yaml"));
     }
 
     #[test]

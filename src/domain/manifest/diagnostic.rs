@@ -24,11 +24,22 @@ pub struct Place {
     pub column: u32,
 }
 
+/// How grave a fault is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Nothing can be run.
+    Error,
+    /// It can be run, but is hardly what was meant.
+    Warning,
+}
+
 /// One fault: the place, what is wrong, and perhaps what to do.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Diagnostic {
     /// Where.
     pub place: Place,
+    /// How grave.
+    pub severity: Severity,
     /// What is wrong: one sentence without a full stop.
     pub message: String,
     /// What to do about it.
@@ -36,9 +47,17 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A fault; texts from outside that it quotes cannot move a cursor or turn a line around.
-    pub(in crate::domain) fn new(place: Place, message: &str, hint: Option<String>) -> Self {
-        Self { place, message: printable(message), hint: hint.map(|hint| printable(&hint)) }
+    /// An error; texts from outside that it quotes cannot move a cursor or turn a line around.
+    #[must_use]
+    pub fn new(place: Place, message: &str, hint: Option<String>) -> Self {
+        let (message, hint) = (printable(message), hint.map(|hint| printable(&hint)));
+        Self { place, severity: Severity::Error, message, hint }
+    }
+
+    /// Whether nothing can be run.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 }
 
@@ -53,7 +72,8 @@ fn printable(text: &str) -> String {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.place.line, self.place.column, self.message)?;
+        let warning = if self.is_error() { "" } else { "warning: " };
+        write!(f, "{}:{}: {warning}{}", self.place.line, self.place.column, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
@@ -81,6 +101,17 @@ impl Faults {
         self.push(Diagnostic::new(place, &message.into(), hint.into()));
     }
 
+    /// Adds a warning with advice.
+    pub(crate) fn warn(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
+        let fault = Diagnostic::new(place, &message.into(), hint.into());
+        self.push(Diagnostic { severity: Severity::Warning, ..fault });
+    }
+
     /// Adds a fault that is already made.
     pub(crate) fn push(&mut self, fault: Diagnostic) {
         if !self.is_full() {
@@ -96,6 +127,11 @@ impl Faults {
     /// Whether further faults would be dropped: loops over hostile input end here.
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() >= FAULTS_MAX
+    }
+
+    /// Whether one of them is an error.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.0.iter().any(Diagnostic::is_error)
     }
 
     /// Whether there is none.

@@ -1,6 +1,7 @@
 //! Forms: the words in which the grammar is written. Types, fields, objects, stage kinds and ports.
 //! Never says what a manifest may hold: `grammar` and `kind` do, in these words.
 
+use super::diagnostic::Faults;
 use super::node::Node;
 use crate::domain::job::{Format, Spec};
 
@@ -12,6 +13,8 @@ pub(super) enum Type {
     DnsLabel,
     /// One of some words.
     Word(&'static [&'static str]),
+    /// `true` or `false`.
+    Bool,
     /// An integer from `min` to `max`.
     Integer { min: i128, max: i128 },
     /// A finite number.
@@ -22,6 +25,11 @@ pub(super) enum Type {
     Amount,
     /// A duration from `min_ms` to `max_ms`.
     Duration { min_ms: u64, max_ms: u64 },
+    /// A range of a resource, such as `2..` or `8GiB..32GiB`.
+    Range(Unit),
+    /// A number of bytes with a unit, such as `64MiB`, from `min` to `max`.
+    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
+    Bytes { min: u64, max: u64 },
     /// A number, text or boolean that can stand in a label.
     AxisValue,
     /// A number, text or boolean.
@@ -30,12 +38,59 @@ pub(super) enum Type {
     Object(&'static Object),
     /// A mapping from names to values of one type.
     Map { of: &'static Type, noun: &'static str, min: usize, max: usize },
+    /// A mapping from the names of columns, which may be any text, to values of one type.
+    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
+    Columns { of: &'static Type, min: usize, max: usize },
     /// A list of values of one type.
     List { of: &'static Type, min: usize, max: usize },
     /// A word, or an object.
     WordOr(&'static [&'static str], &'static Object),
+    /// The first of some types whose shape (scalar, list or mapping) is that of the value.
+    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
+    Either(&'static [Type]),
+    /// An object that one of its fields chooses: `kind: mlp`. The variants are called as that
+    /// field's words, and do not name the field themselves.
+    Tagged(&'static Tagged),
+    /// A mapping with exactly one key, which says what it is: `select: [a, b]`.
+    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
+    OneOf(&'static OneOf),
     /// The settings of a stage: an object that `uses` decides.
     With,
+}
+
+/// What a range counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unit {
+    /// Things of which there must be one: cores.
+    Some,
+    /// Things of which there may be none: graphics cards.
+    Any,
+    /// Bytes, of which there must be one.
+    Bytes,
+}
+
+/// Objects of which a field says which one it is.
+pub(super) struct Tagged {
+    /// The name in the schema.
+    pub(super) name: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// The field that decides.
+    pub(super) tag: &'static str,
+    /// The word that holds where the field is missing; `None` demands it.
+    pub(super) default: Option<&'static str>,
+    /// The variants: the name of each is its word.
+    pub(super) variants: &'static [Object],
+}
+
+/// Values of which a key says which one it is.
+pub(super) struct OneOf {
+    /// The name in the schema.
+    pub(super) name: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// The keys; `need` of a field means nothing here.
+    pub(super) variants: &'static [Field],
 }
 
 /// The numbers that a real may be. Comparisons only: the rules compute with no float.
@@ -99,7 +154,16 @@ pub(super) struct StageKind {
     /// The spec of its job, from settings that have been checked; an ingest asks for the format of
     /// its source too. `None` means that they had not.
     pub(super) spec: fn(&Node, Option<Format>) -> Option<Spec>,
+    /// Reports what the structure of the settings does not tell: they fit the grammar, and have no
+    /// expressions any more.
+    pub(super) check: fn(&Node, &mut Faults),
+    /// The metrics that its job always reports and what they are: what `when` may read.
+    #[expect(dead_code, reason = "conditions and the reference are about to read it")]
+    pub(super) metrics: &'static [(&'static str, &'static str)],
 }
+
+/// The structure tells everything.
+pub(super) fn nothing_more(_: &Node, _: &mut Faults) {}
 
 /// An input of a stage kind.
 pub(super) struct Port {
@@ -109,6 +173,8 @@ pub(super) struct Port {
     pub(super) good: Good,
     /// Whether several may flow in.
     pub(super) many: bool,
+    /// Whether it need not be there.
+    pub(super) optional: bool,
     /// What it is for.
     pub(super) doc: &'static str,
 }

@@ -28,13 +28,12 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use super::terms::Backoff;
-pub use super::verdict::Verification;
 pub(in crate::domain) use diagnostic::suggest;
-pub use diagnostic::{Diagnostic, FAULTS_MAX, Place};
+pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use schema::json_schema;
 
 use super::job::{Format, Spec};
+use super::terms::{OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
 use diagnostic::Faults;
@@ -43,6 +42,7 @@ use node::{Kind, Node};
 use reference::{Drafts, Edges, Known};
 use stage::Common;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A pipeline: every name in it resolves, and every value is in its bounds.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +55,10 @@ pub struct Manifest {
     pub budget: Option<Ohc>,
     /// The budget in the text; unknown where there is none.
     pub budget_place: Place,
+    /// What happens when the budget is used up.
+    pub on_exhausted: OnExhausted,
+    /// Milliseconds that the run may take.
+    pub deadline_ms: Option<u64>,
     /// What is done, by name; no stage waits for itself.
     pub stages: BTreeMap<String, Stage>,
     /// What is written to disk, by name.
@@ -89,14 +93,8 @@ pub struct Stage {
     pub inputs: Vec<(String, InputRef, Place)>,
     /// Stages that must be done first, though nothing flows from them.
     pub needs: Vec<(String, Place)>,
-    /// How much of the work validators do again.
-    pub verification: Verification,
-    /// Attempts in all: at least 1.
-    pub attempts_max: u32,
-    /// Waits between attempts.
-    pub backoff: Backoff,
-    /// Milliseconds that one attempt may take.
-    pub timeout_ms: u64,
+    /// On what conditions its jobs are run.
+    pub terms: Arc<Terms>,
 }
 
 /// One cell of a stage's matrix.
@@ -147,16 +145,8 @@ pub struct Limits {
     pub jobs_per_block: u32,
 }
 
-/// The settings of a stage that `spec.defaults` may give.
-struct Settings {
-    verification: Verification,
-    attempts_max: u32,
-    backoff: Backoff,
-    timeout_ms: u64,
-}
-
-/// Compiles a manifest, with parameters set from outside. Either there is a manifest, or there are
-/// diagnostics: all of them, in order of place.
+/// Compiles a manifest, with parameters set from outside. There is a manifest unless a diagnostic
+/// is an error; all diagnostics are given, in order of place.
 #[must_use]
 pub fn compile(
     text: &str,
@@ -169,7 +159,7 @@ pub fn compile(
         check::manifest(&root, &grammar::MANIFEST, &mut faults);
         build(&root, &params, &mut faults)
     });
-    let manifest = manifest.filter(|_| faults.is_empty());
+    let manifest = manifest.filter(|_| !faults.has_errors());
     (manifest, faults.into_vec())
 }
 
@@ -238,8 +228,23 @@ fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> O
     let total = spec.get("budget").and_then(|budget| budget.get("total"));
     let budget = total.and_then(|total| total.text()?.parse().ok());
     let budget_place = total.map(|total| total.place).unwrap_or_default();
-    let stages = stages(drafts, edges, spec.get("defaults"))?;
-    Some(Manifest { name, sources, budget, budget_place, stages, outputs, limits: limits? })
+    let on_exhausted = spec.get("budget").and_then(|budget| budget.get("onExhausted"));
+    let deadline = spec.get("run").and_then(|run| run.get("deadline"));
+    let stages = stages(drafts, edges, spec.get("defaults"), faults)?;
+    Some(Manifest {
+        name,
+        sources,
+        budget,
+        budget_place,
+        on_exhausted: match on_exhausted.map(Node::text) {
+            None | Some(Some("pause")) => OnExhausted::Pause,
+            Some(_) => OnExhausted::Fail,
+        },
+        deadline_ms: read::duration(deadline)?,
+        stages,
+        outputs,
+        limits: limits?,
+    })
 }
 
 fn limits(spec: &Node) -> Option<Limits> {
@@ -273,12 +278,21 @@ fn stages(
     drafts: Drafts<'_>,
     mut edges: BTreeMap<&str, Edges>,
     defaults: Option<&Node>,
+    faults: &mut Faults,
 ) -> Option<BTreeMap<String, Stage>> {
     let each = drafts.into_values();
     each.map(|draft| {
         let name = draft.key.text.clone();
         let Edges { inputs, needs } = edges.remove(name.as_str())?;
-        let settings = read::settings(draft.node, defaults)?;
+        let terms = read::terms(draft.node, defaults)?;
+        let written = |name: &str| draft.node.get(name).or_else(|| defaults?.get(name));
+        if let (Some(deadline), Some(_)) = (written("deadline"), written("timeout"))
+            && terms.deadline_ms.is_some_and(|deadline| deadline < terms.timeout_ms)
+        {
+            let message = "no attempt can take as long as `timeout`: `deadline` is shorter";
+            let hint = "`timeout` is for one attempt, `deadline` for all of them".to_owned();
+            faults.warn(deadline.place, message, hint);
+        }
         let stage = Stage {
             name: name.clone(),
             place: draft.key.place,
@@ -286,10 +300,7 @@ fn stages(
             instances: draft.instances?,
             inputs,
             needs,
-            verification: settings.verification,
-            attempts_max: settings.attempts_max,
-            backoff: settings.backoff,
-            timeout_ms: settings.timeout_ms,
+            terms: Arc::new(terms),
         };
         Some((name, stage))
     })

@@ -1,6 +1,9 @@
 //! Quantities as text: decimals as scaled integers, durations, names. No float on the way.
 //! Never knows which field a quantity stands in.
 
+use super::form::Unit;
+use crate::domain::terms::Amounts;
+
 /// Milliseconds in a day, the largest unit of a duration.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -44,6 +47,69 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
         rest = tail;
     }
     (last != u64::MAX).then_some(total)
+}
+
+/// Things that one worker can have, at most: no machine comes near it.
+const COUNT_MAX: u64 = 1_000_000;
+/// Bytes that one worker can have, at most: a pebibyte.
+const BYTES_MAX: u64 = 1 << 50;
+
+/// Why a text is no range that a worker can have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Misfit {
+    /// It does not read as one.
+    Form,
+    /// The smaller end is the second.
+    Backwards,
+    /// It asks for none where some are needed.
+    Nothing,
+    /// It asks for more than there can be.
+    Beyond,
+}
+
+/// A range: `4` is exactly that, `2..` at least, `..8` at most, `2..8` both.
+pub(super) fn range(text: &str, unit: Unit) -> Result<Amounts, Misfit> {
+    let one = |text: &str| match unit {
+        Unit::Bytes => bytes(text),
+        Unit::Some | Unit::Any => decimal(text, 0).filter(|_| !text.contains('.')),
+    };
+    let end = |text: &str| match text {
+        "" => Ok(None),
+        text => one(text).map(Some).ok_or(Misfit::Form),
+    };
+    let (min, max) = match text.split_once("..") {
+        Some(("", "")) => return Err(Misfit::Form),
+        Some((min, max)) => (end(min)?.unwrap_or(0), end(max)?),
+        None => one(text).map(|exact| (exact, Some(exact))).ok_or(Misfit::Form)?,
+    };
+    let most = if unit == Unit::Bytes { BYTES_MAX } else { COUNT_MAX };
+    match max {
+        Some(max) if max < min => Err(Misfit::Backwards),
+        Some(0) if unit != Unit::Any => Err(Misfit::Nothing),
+        _ if min > most || max.is_some_and(|max| max > most) => Err(Misfit::Beyond),
+        _ => Ok(Amounts { min, max }),
+    }
+}
+
+/// A number of bytes with its unit, such as `64MiB` or `1.5GB`: whole bytes, no float on the way.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let (number, factor) = UNITS.iter().find_map(|(unit, factor)| {
+        let number = text.strip_suffix(unit)?;
+        number.ends_with(|c: char| c.is_ascii_digit()).then_some((number, *factor))
+    })?;
+    let milli = decimal(number, 3)?.checked_mul(factor)?;
+    (milli % 1_000 == 0).then_some(milli / 1_000)
 }
 
 /// Whether text can name a stage, source, parameter, axis, part or output: a letter, then letters,
@@ -100,6 +166,28 @@ mod tests {
         check(duration_ms("2d"), Some(172_800_000));
         for bad in ["", "15", "m", "30m1h", "1m1m", "1 m", "1.5h", "99999999999999999999s"] {
             check(duration_ms(bad), None);
+        }
+    }
+
+    #[test]
+    fn ranges_have_ends_and_units() {
+        let amounts = |min, max| Ok(Amounts { min, max });
+        check(range("4", Unit::Some), amounts(4, Some(4)));
+        check(range("2..", Unit::Some), amounts(2, None));
+        check(range("2..8", Unit::Some), amounts(2, Some(8)));
+        check(range("..8", Unit::Some), amounts(0, Some(8)));
+        check(range("0", Unit::Any), amounts(0, Some(0)));
+        check(range("1.5GiB..2GB", Unit::Bytes), amounts(3 << 29, Some(2_000_000_000)));
+        check(range("8..2", Unit::Some), Err(Misfit::Backwards));
+        check(range("0", Unit::Some), Err(Misfit::Nothing));
+        check(range("0B", Unit::Bytes), Err(Misfit::Nothing));
+        check(range("2000000", Unit::Some), Err(Misfit::Beyond));
+        check(range("4096TiB..", Unit::Bytes), Err(Misfit::Beyond));
+        for bad in ["", "..", "a", "1.5", "1..2..3", "-1", "2 ..", "4GiB"] {
+            check(range(bad, Unit::Some), Err(Misfit::Form));
+        }
+        for bad in ["4", "GiB", "1.0001kB", "1gib", "99999999999999TiB"] {
+            check(range(bad, Unit::Bytes), Err(Misfit::Form));
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) fn edges(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -
         }
     }
     let is_readable = given.is_none_or(|node| matches!(node.kind, Kind::Map(_)));
-    for port in ports.unwrap_or_default() {
+    for port in ports.unwrap_or_default().iter().filter(|port| !port.optional) {
         if is_readable && !entries.iter().any(|(key, _)| key.text == port.name) {
             let at = draft.key.place;
             let message = format!("stage `{}` needs the input `{}`", draft.key.text, port.name);

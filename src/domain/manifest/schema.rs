@@ -2,7 +2,7 @@
 //! Never decides anything: it is printed from the same table that manifests are checked against.
 
 use super::diagnostic::Faults;
-use super::form::{Field, Need, Object, Range, StageKind, Type};
+use super::form::{Field, Need, Object, OneOf, Range, StageKind, Tagged, Type, Unit};
 use super::grammar::{MANIFEST, PARAM, STAGE};
 use super::kind::KINDS;
 use super::node::{self, Key, Kind, Node};
@@ -34,6 +34,7 @@ type Definitions = BTreeMap<String, Json>;
 type Fields = Vec<(&'static str, Json)>;
 
 /// A JSON value; numbers are carried as text.
+#[derive(Clone)]
 enum Json {
     Bool(bool),
     Number(String),
@@ -114,12 +115,25 @@ fn quote(text: &str, out: &mut String) {
 
 /// The reference to an object, which is defined on the way.
 fn define(object_: &'static Object, name: &str, definitions: &mut Definitions) -> Json {
+    define_as(name, definitions, |definitions| object(object_, definitions))
+}
+
+/// The reference to a definition, which is made unless it is there.
+fn define_as(
+    name: &str,
+    definitions: &mut Definitions,
+    fields: impl FnOnce(&mut Definitions) -> Fields,
+) -> Json {
     if !definitions.contains_key(name) {
         // Taken before its fields are visited, so that no object is visited twice.
         definitions.insert(name.to_owned(), Json::Bool(true));
-        let defined = Json::object(object(object_, definitions));
+        let defined = Json::object(fields(definitions));
         definitions.insert(name.to_owned(), defined);
     }
+    reference(name)
+}
+
+fn reference(name: &str) -> Json {
     Json::object(vec![("$ref", Json::text(&format!("#/definitions/{name}")))])
 }
 
@@ -213,6 +227,19 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             fields.push(("additionalProperties", self::ty(of, definitions)));
             Json::object(fields)
         }
+        Type::Columns { of, min, max } => {
+            let mut fields = typed("object");
+            fields.push(("minProperties", Json::number(min)));
+            fields.push(("maxProperties", Json::number(max)));
+            fields.push(("additionalProperties", self::ty(of, definitions)));
+            Json::object(fields)
+        }
+        Type::Either(types) => {
+            let each = types.iter().map(|each| self::ty(each, definitions));
+            Json::object(vec![("anyOf", Json::List(each.collect()))])
+        }
+        Type::Tagged(tagged) => tagged_by(tagged, definitions),
+        Type::OneOf(one_of) => one_key(one_of, definitions),
         Type::List { of, min, max } => {
             let mut fields = typed("array");
             fields.push(("minItems", Json::number(min)));
@@ -231,6 +258,9 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         Type::DnsLabel => pattern("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
         Type::Amount => or_expression(pattern("^[0-9]+(\\.[0-9]{1,9})?$")),
         Type::Duration { .. } => or_expression(pattern("^([0-9]+(ms|s|m|h|d))+$")),
+        Type::Range(unit) => or_expression(range(*unit)),
+        Type::Bytes { .. } => or_expression(pattern(&format!("^{BYTES}$"))),
+        Type::Bool => or_expression(Json::object(typed("boolean"))),
         Type::Integer { min, max } => {
             let mut fields = typed("integer");
             fields.push(("minimum", Json::number(min)));
@@ -247,6 +277,83 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             Json::object(vec![("type", Json::words(&["string", "number", "boolean"]))])
         }
     }
+}
+
+/// A number of bytes, as a regular expression.
+const BYTES: &str = "[0-9]+(\\.[0-9]{1,3})?([KMGT]iB|[kMGT]?B)";
+
+/// A range such as `2..8`; a plain number is one too where nothing but the number is counted.
+fn range(unit: Unit) -> Json {
+    let one = if unit == Unit::Bytes { BYTES } else { "[0-9]+" };
+    let text = pattern(&format!("^({one}|{one}\\.\\.({one})?|\\.\\.{one})$"));
+    if unit == Unit::Bytes {
+        return text;
+    }
+    let min = Json::number(u8::from(unit == Unit::Some));
+    let number = vec![("type", Json::text("integer")), ("minimum", min)];
+    Json::object(vec![("anyOf", Json::List(vec![text, Json::object(number)]))])
+}
+
+/// Objects that a field chooses between.
+fn tagged_by(tagged: &'static Tagged, definitions: &mut Definitions) -> Json {
+    define_as(tagged.name, definitions, |definitions| {
+        let variants = tagged.variants.iter().map(|variant| {
+            let tag = Json::object(vec![
+                ("description", Json::text(variant.doc)),
+                ("const", Json::text(variant.name)),
+            ]);
+            let mut fields = object(variant, definitions);
+            for (key, value) in &mut fields {
+                if let ("properties", Json::Object(properties)) = (*key, value) {
+                    properties.insert(0, (tagged.tag.to_owned(), tag.clone()));
+                }
+            }
+            let mut required: Vec<&str> = variant
+                .fields
+                .iter()
+                .filter(|field| matches!(field.need, Need::Required))
+                .map(|field| field.name)
+                .collect();
+            if tagged.default != Some(variant.name) {
+                required.insert(0, tagged.tag);
+            }
+            fields.retain(|(key, _)| *key != "required");
+            if !required.is_empty() {
+                fields.push(("required", Json::words(&required)));
+            }
+            Json::object(fields)
+        });
+        let mut variants: Vec<Json> = variants.collect();
+        // An expression may choose: then nothing is known of the rest.
+        let tag = vec![(tagged.tag.to_owned(), reference("expression"))];
+        variants.push(Json::object(vec![
+            ("properties", Json::Object(tag)),
+            ("required", Json::words(&[tagged.tag])),
+        ]));
+        vec![
+            ("description", Json::text(tagged.doc)),
+            ("type", Json::text("object")),
+            ("anyOf", Json::List(variants)),
+        ]
+    })
+}
+
+/// Mappings with one key, which says what they are.
+fn one_key(one_of: &'static OneOf, definitions: &mut Definitions) -> Json {
+    define_as(one_of.name, definitions, |definitions| {
+        let each = one_of.variants.iter();
+        let properties = each
+            .map(|variant| (variant.name.to_owned(), field(variant, false, definitions)))
+            .collect();
+        vec![
+            ("description", Json::text(one_of.doc)),
+            ("type", Json::text("object")),
+            ("minProperties", Json::number(1)),
+            ("maxProperties", Json::number(1)),
+            ("additionalProperties", Json::Bool(false)),
+            ("properties", Json::Object(properties)),
+        ]
+    })
 }
 
 fn word(words: &[&str]) -> Json {
@@ -269,8 +376,7 @@ fn real(range: &Range) -> Json {
 
 /// Wherever a scalar that is not plain text may stand, an expression may stand too.
 fn or_expression(value: Json) -> Json {
-    let reference = vec![("$ref", Json::text("#/definitions/expression"))];
-    Json::object(vec![("anyOf", Json::List(vec![value, Json::object(reference)]))])
+    Json::object(vec![("anyOf", Json::List(vec![value, reference("expression")]))])
 }
 
 fn expression() -> Json {
@@ -297,7 +403,8 @@ fn by_kind(kind: &'static StageKind) -> Json {
             Json::object(fields)
         };
         let each = ports.iter().map(|each| (each.name.to_owned(), port(each.doc))).collect();
-        let names: Vec<&str> = ports.iter().map(|port| port.name).collect();
+        let needed = ports.iter().filter(|port| !port.optional);
+        let names: Vec<&str> = needed.map(|port| port.name).collect();
         let inputs = vec![
             ("additionalProperties", Json::Bool(false)),
             ("required", Json::words(&names)),

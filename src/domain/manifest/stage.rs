@@ -8,7 +8,7 @@ use super::form::{Good, StageKind};
 use super::kind::stage_kind;
 use super::matrix::{self, Cell};
 use super::node::{Key, Kind, Node};
-use super::{Instance, Source, kind};
+use super::{Instance, Source};
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::job::Format;
 use std::cell::OnceCell;
@@ -141,7 +141,9 @@ fn instances(
                 let scope = Scope { params: common.params, matrix: Matrix::Cell(&cell.values) };
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
-                whole_ratios(&resolved, &mut own);
+                if own.is_empty() {
+                    (kind.check)(&resolved, &mut own);
+                }
                 own.is_empty().then(|| (kind.spec)(&resolved, format)).flatten()
             }
         };
@@ -162,18 +164,6 @@ fn instances(
 
 fn substitute_if(varies: bool, with: &Node, scope: Scope<'_>, faults: &mut Faults) -> Node {
     if varies { substitute(with, scope, faults) } else { with.clone() }
-}
-
-/// Shares of a split add up to exactly one: they are summed as integers of their text.
-fn whole_ratios(with: &Node, faults: &mut Faults) {
-    let Some(ratios) = with.get("ratios") else { return };
-    if let Some((sum, one)) = kind::ratio_sum(ratios).filter(|(sum, one)| sum != one) {
-        let (whole, fraction) = (sum / one, sum % one);
-        let text = format!("{whole}.{fraction:09}");
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        let message = format!("the shares of `ratios` add up to {text}, not to 1");
-        faults.advise(ratios.place, message, "such as { train: 0.8, test: 0.2 }".to_owned());
-    }
 }
 
 /// The format of the source that an ingest reads, where that is known.

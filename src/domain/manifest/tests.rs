@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::domain::job::{Activation, Metric, Model, Optimizer, Scaling};
+use crate::domain::terms::{Amounts, Backoff, CacheMode, Cause, OnFailure};
+use crate::domain::verdict::Verification;
 use proptest::prelude::*;
 
 /// The manifest of the design, as it is printed there.
@@ -53,9 +55,9 @@ fn the_manifest_of_the_design_compiles_as_printed() {
     let Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay } = train.optimizer;
     assert_eq!((lr, beta1, beta2, eps, weight_decay), (0.01, 0.9, 0.999, 1e-8, 0.01));
     let stage = &manifest.stages["train"];
-    assert_eq!(stage.verification, Verification::Audit { rate_ppm: 250_000, segments: 1 });
-    assert_eq!((stage.attempts_max, stage.timeout_ms), (4, 900_000));
-    assert_eq!(stage.backoff, Backoff { initial_ms: 1000, factor: 2, max_ms: 300_000 });
+    assert_eq!(stage.terms.verification, Verification::Audit { rate_ppm: 250_000, segments: 1 });
+    assert_eq!((stage.terms.retry.attempts_max, stage.terms.timeout_ms), (4, 900_000));
+    assert_eq!(stage.terms.retry.backoff, Backoff { initial_ms: 1000, factor: 2, max_ms: 300_000 });
 }
 
 #[test]
@@ -75,11 +77,48 @@ fn stages_take_what_they_do_not_say_from_the_defaults() {
          {{ backoff: {{ factor: 3 }} }} }}\n"
     );
     let manifest = sound(&text, &[]);
-    let (a, b) = (&manifest.stages["a"], &manifest.stages["b"]);
+    let (a, b) = (&manifest.stages["a"].terms, &manifest.stages["b"].terms);
     assert_eq!((a.verification, b.verification), (Verification::Full, Verification::None));
-    assert_eq!((a.attempts_max, b.attempts_max), (4, 2));
-    assert_eq!((a.backoff.factor, b.backoff.factor), (3, 3));
+    assert_eq!((a.retry.attempts_max, b.retry.attempts_max), (4, 2));
+    assert_eq!((a.retry.backoff.factor, b.retry.backoff.factor), (3, 3));
     assert_eq!((a.timeout_ms, b.timeout_ms), (2000, 2000));
+}
+
+#[test]
+fn every_term_is_read() {
+    let text = format!(
+        "{HEAD}    a:
+      uses: noop
+      matrix: {{ axes: {{ n: [1, 2] }}, maxParallel: 3 }}
+      retry: {{ retryOn: [timeout, worker-lost] }}
+      deadline: 2h
+      resources: {{ cpu: 2.., memory: 8GiB..32GiB, gpu: 1 }}
+      budget: {{ total: \"1.50\" }}
+      cache: {{ maxAge: 1d }}
+      onFailure: continue
+    b: {{ uses: noop, cache: off, matrix: {{ axes: {{ n: [1] }}, failFast: false }} }}
+  defaults: {{ cache: private, resources: {{ cpu: 1, gpu: 2 }} }}
+  budget: {{ total: \"2\", onExhausted: fail }}
+  run: {{ deadline: 8h }}
+"
+    );
+    let manifest = sound(&text, &[]);
+    let (a, b) = (&manifest.stages["a"].terms, &manifest.stages["b"].terms);
+    assert_eq!(a.retry.on, [Cause::WorkerLost, Cause::Timeout].into());
+    assert_eq!(b.retry.on.len(), Cause::ALL.len());
+    assert_eq!((a.deadline_ms, b.deadline_ms), (Some(7_200_000), None));
+    assert_eq!(a.resources.cpu, Amounts { min: 2, max: None });
+    assert_eq!(b.resources.cpu, Amounts { min: 1, max: Some(1) });
+    assert_eq!(a.resources.memory, Amounts { min: 8 << 30, max: Some(32 << 30) });
+    assert_eq!(a.resources.gpu, Amounts { min: 1, max: Some(1) });
+    assert_eq!((a.budget, b.budget), ("1.50".parse().ok(), None));
+    assert_eq!((a.cache.mode, a.cache.age_max_ms), (CacheMode::Private, Some(86_400_000)));
+    assert_eq!((b.cache.mode, b.cache.age_max_ms), (CacheMode::Off, None));
+    assert_eq!((a.on_failure, b.on_failure), (OnFailure::Continue, OnFailure::Fail));
+    assert_eq!((a.parallel_max, b.parallel_max), (Some(3), None));
+    assert_eq!((a.fail_fast, b.fail_fast), (false, false));
+    assert_eq!(manifest.on_exhausted, OnExhausted::Fail);
+    assert_eq!(manifest.deadline_ms, Some(28_800_000));
 }
 
 #[test]

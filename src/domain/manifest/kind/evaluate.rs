@@ -3,7 +3,7 @@
 
 use super::word;
 use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default, nothing_more};
 use crate::domain::manifest::node::Node;
 
 /// `uses: evaluate`
@@ -22,11 +22,29 @@ pub(super) static EVALUATE: StageKind = StageKind {
         )],
     },
     inputs: Some(&[
-        Port { name: "models", good: Good::Model, many: true, doc: "The models to measure." },
-        Port { name: "data", good: Good::Table, many: false, doc: "The held-out rows." },
+        Port {
+            name: "models",
+            good: Good::Model,
+            many: true,
+            optional: false,
+            doc: "The models to measure.",
+        },
+        Port {
+            name: "data",
+            good: Good::Table,
+            many: false,
+            optional: false,
+            doc: "The held-out rows.",
+        },
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
+    check: nothing_more,
+    metrics: &[
+        ("accuracy", "Share of the rows whose label the best model predicts."),
+        ("loss", "Mean cross-entropy of the best model, in nats."),
+        ("rows", "Rows that the models were measured on."),
+    ],
 };
 
 static SELECT: Object = Object {

@@ -2,7 +2,7 @@
 //! Never reports a fault: what is read has been checked.
 
 use crate::domain::job::{Format, Ingest, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, nothing_more};
 use crate::domain::manifest::node::Node;
 
 /// `uses: ingest`
@@ -14,10 +14,13 @@ pub(super) static INGEST: StageKind = StageKind {
         name: "rows",
         good: Good::Source,
         many: false,
+        optional: false,
         doc: "The source to read: `sources.NAME`.",
     }]),
     outputs: Some(&[("table", Good::Table)]),
     spec: read,
+    check: nothing_more,
+    metrics: &[],
 };
 
 /// The format of a source.

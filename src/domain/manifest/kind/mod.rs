@@ -8,7 +8,6 @@ mod split;
 mod train;
 
 pub(super) use ingest::format;
-pub(super) use split::ratio_sum;
 
 use super::form::{Field, Need, Range, StageKind, Type, default, integer};
 use super::node::Node;

@@ -3,7 +3,7 @@
 
 use super::wide;
 use crate::domain::job::{Format, Noop, Spec};
-use crate::domain::manifest::form::{Good, Object, StageKind, default, integer};
+use crate::domain::manifest::form::{Good, Object, StageKind, default, integer, nothing_more};
 use crate::domain::manifest::node::Node;
 
 /// `uses: noop`
@@ -24,6 +24,8 @@ pub(super) static NOOP: StageKind = StageKind {
     inputs: None,
     outputs: Some(&[("done", Good::Token)]),
     spec: read,
+    check: nothing_more,
+    metrics: &[],
 };
 
 fn read(with: &Node, _: Option<Format>) -> Option<Spec> {

@@ -1,8 +1,9 @@
 //! `uses: split`: its settings, inputs and outputs, and its spec.
-//! Never reports a fault: what is read has been checked.
+//! Reports only shares that do not add up: all else has been checked before it is read.
 
 use super::{seed, wide};
 use crate::domain::job::{Format, Spec, Split};
+use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::quantity::decimal;
@@ -44,10 +45,13 @@ pub(super) static SPLIT: StageKind = StageKind {
         name: "table",
         good: Good::Table,
         many: false,
+        optional: false,
         doc: "The table to divide.",
     }]),
     outputs: None,
     spec: read,
+    check: whole,
+    metrics: &[],
 };
 
 fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
@@ -66,8 +70,20 @@ fn ratios(node: &Node) -> Option<Vec<(String, f64)>> {
     each.map(|(key, share)| Some((key.text.clone(), share.real()?))).collect()
 }
 
+/// Shares add up to exactly one: they are summed as integers of their text.
+fn whole(with: &Node, faults: &mut Faults) {
+    let Some(ratios) = with.get("ratios") else { return };
+    if let Some((sum, one)) = ratio_sum(ratios).filter(|(sum, one)| sum != one) {
+        let (whole, fraction) = (sum / one, sum % one);
+        let text = format!("{whole}.{fraction:09}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        let message = format!("the shares of `ratios` add up to {text}, not to 1");
+        faults.advise(ratios.place, message, "such as { train: 0.8, test: 0.2 }".to_owned());
+    }
+}
+
 /// The sum of all shares in units of 10⁻⁹, and that of a whole; `None` if one is no share.
-pub(in crate::domain::manifest) fn ratio_sum(node: &Node) -> Option<(u64, u64)> {
+fn ratio_sum(node: &Node) -> Option<(u64, u64)> {
     let mut shares = node.entries().iter().map(|(_, share)| decimal(share.number()?, SHARE_PLACES));
     let sum = shares.try_fold(0u64, |sum, share| sum.checked_add(share?))?;
     Some((sum, decimal("1", SHARE_PLACES)?))

@@ -4,7 +4,7 @@
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
 use crate::domain::job::{Activation, Format, Model, Optimizer, Part, Scaling, Spec, Train};
 use crate::domain::manifest::form::{
-    Good, Object, Port, StageKind, Type, default, integer, required,
+    Good, Object, Port, StageKind, Tagged, Type, default, integer, nothing_more, required,
 };
 use crate::domain::manifest::node::Node;
 
@@ -21,7 +21,7 @@ pub(super) static TRAIN: StageKind = StageKind {
         fields: &[
             required(
                 "model",
-                Type::Object(&MODEL),
+                Type::Tagged(&MODEL),
                 "What is trained.",
                 "{ kind: mlp, hidden: [16] }",
             ),
@@ -30,7 +30,7 @@ pub(super) static TRAIN: StageKind = StageKind {
             default("batch", integer(1, 65_536), "32", "Rows per step.", "32"),
             default(
                 "optimizer",
-                Type::Object(&OPTIMIZER),
+                Type::Tagged(&OPTIMIZER),
                 "{ kind: adamw }",
                 "How parameters follow gradients.",
                 "{ kind: adamw, lr: 0.01 }",
@@ -49,17 +49,27 @@ pub(super) static TRAIN: StageKind = StageKind {
         name: "data",
         good: Good::Table,
         many: false,
+        optional: false,
         doc: "The rows to learn from.",
     }]),
     outputs: Some(&[("model", Good::Model)]),
     spec: read,
+    check: nothing_more,
+    metrics: &[("loss", "Mean loss over the rows of the last epoch; cross-entropy is in nats.")],
 };
 
-static MODEL: Object = Object {
+static MODEL: Tagged = Tagged {
     name: "model",
     doc: "The shape of a model.",
+    tag: "kind",
+    default: None,
+    variants: &[MLP],
+};
+
+const MLP: Object = Object {
+    name: "mlp",
+    doc: "A multi-layer perceptron.",
     fields: &[
-        required("kind", Type::Word(&["mlp"]), "A multi-layer perceptron.", "mlp"),
         required(
             "hidden",
             Type::List { of: &integer(1, 65_536), min: 0, max: LAYERS_MAX },
@@ -76,11 +86,18 @@ static MODEL: Object = Object {
     ],
 };
 
-static OPTIMIZER: Object = Object {
+static OPTIMIZER: Tagged = Tagged {
     name: "optimizer",
     doc: "How parameters follow gradients.",
+    tag: "kind",
+    default: Some("adamw"),
+    variants: &[ADAMW],
+};
+
+const ADAMW: Object = Object {
+    name: "adamw",
+    doc: "AdamW: Adam with decoupled weight decay.",
     fields: &[
-        default("kind", Type::Word(&["adamw"]), "adamw", "AdamW, decoupled weight decay.", "adamw"),
         real("lr", ABOVE_ZERO, "0.001", "Learning rate."),
         real("beta1", BELOW_ONE, "0.9", "Decay of the first moment."),
         real("beta2", BELOW_ONE, "0.999", "Decay of the second moment."),

@@ -2,12 +2,14 @@
 //! to.
 //! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
 
-use super::form::{Field, Object, Type, default, integer, optional, required};
+mod terms;
+
+use super::form::{Object, Type, default, integer, optional, required};
 use super::kind::KIND_NAMES;
 use crate::base::limits::{
-    ATTEMPTS_MAX, INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX,
-    SEGMENTS_PER_JOB_MAX, SOURCES_MAX,
+    INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX, SOURCES_MAX,
 };
+use terms::{duration, stage_budget};
 
 /// The one version of the manifest that there is.
 pub(super) const API_VERSION: &str = "ohc/v1alpha1";
@@ -15,17 +17,6 @@ pub(super) const API_VERSION: &str = "ohc/v1alpha1";
 pub(super) const STAGES_MAX: usize = 4_096;
 /// Combinations that one matrix may exclude.
 pub(super) const EXCLUDES_MAX: usize = 256;
-/// Parts per million of a whole: the unit of audit rates.
-pub(super) const PPM: u32 = 1_000_000;
-/// The audit rate of a stage that says nothing.
-pub(super) const AUDIT_RATE_PPM: u32 = 250_000;
-/// Attempts of a stage that says nothing.
-pub(super) const ATTEMPTS: u32 = 4;
-/// Milliseconds of an attempt of a stage that says nothing.
-pub(super) const TIMEOUT_MS: u64 = 15 * 60 * 1000;
-/// Waits between attempts of a stage that says nothing: first, factor, longest.
-pub(super) const BACKOFF: (u64, u32, u64) = (1000, 2, 5 * 60 * 1000);
-
 // The texts of the table repeat these numbers for people.
 const _: () = assert!(INSTANCES_PER_STAGE_DEFAULT == 256 && JOBS_PER_BLOCK_MAX == 64);
 
@@ -84,7 +75,12 @@ static SPEC: Object = Object {
             "Data from outside; a plan pins its size and digest.",
             "{ flowers: { url: data/iris.csv, format: csv } }",
         ),
-        optional("budget", Type::Object(&BUDGET), "What the run may cost.", "{ total: \"5.00\" }"),
+        optional(
+            "budget",
+            Type::Object(&BUDGET),
+            "What the run may cost.",
+            "{ total: \"5.00\", onExhausted: pause }",
+        ),
         optional(
             "defaults",
             Type::Object(&DEFAULTS),
@@ -143,114 +139,49 @@ static SOURCE: Object = Object {
 static BUDGET: Object = Object {
     name: "budget",
     doc: "What the run may cost.",
-    fields: &[required(
-        "total",
-        Type::Amount,
-        "The most that the run may cost: OhC as quoted decimal text.",
-        "\"5.00\"",
-    )],
+    fields: &[
+        required(
+            "total",
+            Type::Amount,
+            "The most that the run may cost: OhC as quoted decimal text.",
+            "\"5.00\"",
+        ),
+        default(
+            "onExhausted",
+            Type::Word(&["pause", "fail"]),
+            "pause",
+            "What happens when it is used up: the run waits for more, or ends.",
+            "fail",
+        ),
+    ],
 };
 
 static DEFAULTS: Object = Object {
     name: "defaults",
-    doc: "What holds for stages that say nothing.",
-    fields: &[verification(), retry(), timeout()],
-};
-
-const fn verification() -> Field {
-    default(
-        "verification",
-        Type::WordOr(&["full", "none"], &VERIFICATION),
-        "audit: { rate: 0.25, segments: 1 }",
-        "How much of the work validators do again: a sample, all of it (`full`), or `none`.",
-        "{ audit: { rate: 0.25, segments: 1 } }",
-    )
-}
-
-const fn retry() -> Field {
-    default(
-        "retry",
-        Type::Object(&RETRY),
-        "{ maxAttempts: 4 }",
-        "What follows a lost attempt.",
-        "{ maxAttempts: 4, backoff: { initial: 1s, factor: 2, max: 5m } }",
-    )
-}
-
-const fn timeout() -> Field {
-    default("timeout", duration(1000), "15m", "The longest that one attempt may take.", "15m")
-}
-
-const fn duration(min_ms: u64) -> Type {
-    Type::Duration { min_ms, max_ms: 30 * 24 * 60 * 60 * 1000 }
-}
-
-static VERIFICATION: Object = Object {
-    name: "verification",
-    doc: "How much of the work validators do again.",
-    fields: &[required(
-        "audit",
-        Type::Object(&AUDIT),
-        "Validators do a sample again, drawn after delivery.",
-        "{ rate: 0.25, segments: 1 }",
-    )],
-};
-
-static AUDIT: Object = Object {
-    name: "audit",
-    doc: "The sample that validators do again.",
+    doc: "What holds for stages that say nothing: merged into every stage, the stage wins.",
     fields: &[
-        default(
-            "rate",
-            Type::Share { places: 6 },
-            "0.25",
-            "The share of blocks that is audited, above 0.",
-            "0.25",
-        ),
-        default(
-            "segments",
-            integer(1, SEGMENTS_PER_JOB_MAX as u64),
-            "1",
-            "Segments of an audited job that are done again.",
-            "1",
-        ),
-    ],
-};
-
-static RETRY: Object = Object {
-    name: "retry",
-    doc: "What follows a lost attempt.",
-    fields: &[
-        default("maxAttempts", integer(1, ATTEMPTS_MAX as u64), "4", "Attempts in all.", "4"),
-        default(
-            "backoff",
-            Type::Object(&BACKOFF_OBJECT),
-            "1s, then 2 times as long, up to 5m",
-            "Waits between attempts.",
-            "{ initial: 1s, factor: 2, max: 5m }",
-        ),
-    ],
-};
-
-static BACKOFF_OBJECT: Object = Object {
-    name: "backoff",
-    doc: "Waits between attempts.",
-    fields: &[
-        default("initial", duration(0), "1s", "The wait before the second attempt.", "1s"),
-        default("factor", integer(1, 10), "2", "How many times as long each further wait is.", "2"),
-        default("max", duration(0), "5m", "The longest wait.", "5m"),
+        terms::verification(),
+        terms::retry(),
+        terms::timeout(),
+        terms::deadline(),
+        terms::resources(),
+        terms::cache(),
+        terms::on_failure(),
     ],
 };
 
 static RUN: Object = Object {
     name: "run",
     doc: "Bounds of the run as a whole.",
-    fields: &[optional(
-        "limits",
-        Type::Object(&LIMITS),
-        "Bounds of the run.",
-        "{ instances: 1000 }",
-    )],
+    fields: &[
+        optional(
+            "deadline",
+            duration(1000),
+            "The longest that the run may take; then it ends as failed.",
+            "8h",
+        ),
+        optional("limits", Type::Object(&LIMITS), "Bounds of the run.", "{ instances: 1000 }"),
+    ],
 };
 
 static LIMITS: Object = Object {
@@ -299,9 +230,14 @@ pub(super) static STAGE: Object = Object {
             "One instance per combination of values.",
             "{ axes: { width: [16, 32], seed: [1, 2] } }",
         ),
-        verification(),
-        retry(),
-        timeout(),
+        terms::verification(),
+        terms::retry(),
+        terms::timeout(),
+        terms::deadline(),
+        terms::resources(),
+        stage_budget(),
+        terms::cache(),
+        terms::on_failure(),
     ],
 };
 
@@ -330,6 +266,8 @@ static MATRIX: Object = Object {
             "Combinations to leave out; an axis that is not named matches any value.",
             "[{ width: 32, seed: 2 }]",
         ),
+        terms::parallel_max(),
+        terms::fail_fast(),
     ],
 };
 
@@ -344,5 +282,12 @@ static OUTPUT: Object = Object {
             "evaluate.best",
         ),
         required("to", Type::Text(1024), "A folder beside the manifest.", "out/iris/"),
+        default(
+            "publishWhen",
+            Type::Word(&["settled"]),
+            "settled",
+            "When it is written: nothing that may still be found to be wrong leaves the network.",
+            "settled",
+        ),
     ],
 };
