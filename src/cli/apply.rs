@@ -67,7 +67,7 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
         return unchanged(&site, &pipeline, &forecast, base, (args.output, clock), context);
     }
-    if let Some((job, failure)) = forecast.sure_failure() {
+    if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
         let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
         return Err(Stop::failed(message, Some(failure.hint.clone())));

@@ -267,6 +267,7 @@ const fn action(fate: &Fate) -> &'static str {
     match fate {
         Fate::Cached(_) => "cached",
         Fate::Fails(_) => "fail",
+        Fate::Skipped(_) => "skip",
         _ => "run",
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
+use crate::domain::state::Unused;
 use crate::domain::terms::Cause;
 use std::fmt::Write as _;
 
@@ -21,6 +22,12 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::InputChanged(inputs) => format!("input changed: {}", inputs.join(", ")),
         Fate::Unfinished => "unfinished".into(),
         Fate::Lost(_) => "lost: its artifacts are gone".into(),
+        Fate::Again(_) => "to be run again".into(),
+        Fate::Unused(Unused::Off) => "its stage uses no cache".into(),
+        Fate::Unused(Unused::Foreign) => "its result belongs to another client".into(),
+        Fate::Unused(Unused::Aged) => "its result is too old".into(),
+        Fate::Skipped(Skip::Condition) => "skipped: its condition does not hold".into(),
+        Fate::Skipped(_) => "skipped: what it needs has no result".into(),
         Fate::Fails(failure) => format!("fails: {}", failure.message),
     }
 }

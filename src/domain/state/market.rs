@@ -62,9 +62,12 @@ impl State {
     fn stall(&mut self, block: BlockId, why: Stall, events: &mut Vec<Event>) {
         let run = self.runs.get(&block.run);
         if run.is_some_and(|run| run.status != Status::Running) {
-            self.take_back(block, Phase::Void);
-            self.touched.insert(block.run);
-            return;
+            let gave_up = match why {
+                Stall::NoBids => GaveUp::Attempts(Cause::NoBids),
+                Stall::Escrow | Stall::Stage(_) => GaveUp::Budget,
+            };
+            self.take_back(block, Phase::Waiting);
+            return self.give_up(block, gave_up, events);
         }
         match why {
             Stall::NoBids => self.pause(block.run, Pause::NoBids, events),
