@@ -30,16 +30,16 @@ use tokio::runtime::Runtime;
 
 pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, Stop> {
     let clock = Clock::start();
-    let is_json = args.output == Format::Json;
+    let format = args.output.format;
     let applied = try_apply(args, clock, context);
     match applied {
-        Err(stop) if is_json && !matches!(stop, Stop::Said(_) | Stop::Pipe) => {
+        Err(stop) if format.is_data() && !matches!(stop, Stop::Said(_) | Stop::Pipe) => {
             let (run, status) = (None, "failed");
             let (bill, outputs, metrics) = (&Bill::default(), &[][..], json!({}));
             let (seconds, error) = (clock.seconds(), report::error_json(&stop));
             let result = json::Result { run, status, bill, outputs, metrics, seconds, error };
-            context.screen.json(&json::result(&result))?;
-            context.screen.complain(&stop, false)?;
+            context.screen.data(&json::result(&result), format)?;
+            context.screen.complain(&stop, Format::Table)?;
             Err(Stop::Said(stop.exit()))
         }
         other => other,
@@ -52,20 +52,20 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     let workers = args.workers.map_or_else(cores, usize::from);
     if args.dry_run && !home.exists() {
         let forecast = plan::forecast(home, &pipeline)?;
-        plan::show(&pipeline, &forecast, args.output, context)?;
+        plan::show(&pipeline, &forecast, args.output.format, context)?;
         return Ok(Exit::Done);
     }
     let site = Site::open(home, workers).map_err(|error| stop(&error))?;
     report_recovery(&site);
     let forecast = site.forecast(&pipeline).map_err(|error| stop(&error))?;
     if args.dry_run {
-        plan::show(&pipeline, &forecast, args.output, context)?;
+        plan::show(&pipeline, &forecast, args.output.format, context)?;
         return Ok(Exit::Done);
     }
     let base = home::folder(&args.manifest);
     // An open run holds money in escrow: it must be ended even if all its results are known.
     if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
-        return unchanged(&site, &pipeline, &forecast, base, (args.output, clock), context);
+        return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
     }
     if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
@@ -74,12 +74,12 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     }
     let budget = site.budget(&pipeline, &forecast, args.budget);
     let budget = budget.map_err(|error| unpaid(&error, args.budget, &args.manifest, &pipeline))?;
-    show_plan(&pipeline, &forecast, budget, args.output, &mut context.screen)?;
+    show_plan(&pipeline, &forecast, budget, args.output.format, &mut context.screen)?;
     let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
     if !has_cap && !confirm(budget)? {
         return Err(Stop::Said(Exit::Cancelled));
     }
-    let show = Show { output: args.output, clock, base };
+    let show = Show { output: args.output.format, clock, base };
     run(site, &pipeline, &forecast, budget, &show, context)
 }
 
@@ -137,12 +137,14 @@ fn show_plan(
 ) -> Result<(), Stop> {
     let (name, plan) = (&pipeline.manifest.name, &pipeline.plan);
     match output {
-        Format::Json => screen.json(&json::object(
-            "ApplyStream",
-            json!({"pipeline": name, "jobs": plan.dag.jobs.len(), "blocks": plan.blocks.len(),
-                "budget": json::ohc(budget)}),
-        ))?,
-        Format::Text => {
+        Format::Json | Format::Yaml => {
+            let (jobs, blocks) = (plan.dag.jobs.len(), plan.blocks.len());
+            let fields = json!({"pipeline": name, "jobs": jobs, "blocks": blocks,
+                "budget": json::ohc(budget)});
+            screen.data(&json::object("ApplyStream", fields), output)?;
+        }
+        Format::Name => {}
+        Format::Table | Format::Wide => {
             let paint = screen.paint;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
         }
@@ -169,20 +171,25 @@ fn unchanged(
     };
     let metrics = metrics(pipeline, &known);
     match output {
-        Format::Text => {
+        Format::Name => {
+            if let Some(run) = site.last_run(pipeline) {
+                screen.line(run.id)?;
+            }
+        }
+        Format::Table | Format::Wide => {
             let unchanged = screen.paint.green("unchanged");
             let name = &pipeline.manifest.name;
             screen.line(format!("{name}: {unchanged}, nothing was run and nothing spent"))?;
             show_selection(pipeline, &known, screen)?;
             show_outputs(&outputs, screen)?;
         }
-        Format::Json => {
+        Format::Json | Format::Yaml => {
             let run = site.last_run(pipeline).map(|run| run.id.to_string());
             let (status, outputs, seconds) = ("unchanged", outputs.as_slice(), clock.seconds());
             let (bill, error) = (&bill, None);
             show_plan(pipeline, forecast, Ohc::ZERO, output, screen)?;
             let result = json::Result { run, status, bill, outputs, metrics, seconds, error };
-            screen.json(&json::result(&result))?;
+            screen.data(&json::result(&result), output)?;
         }
     }
     Ok(Exit::Done)
@@ -200,9 +207,10 @@ fn run(
     let quit = context.quit;
     let screen = &mut context.screen;
     let mode = match show.output {
-        Format::Json => Mode::Json,
-        Format::Text if screen.is_live => Mode::Live,
-        Format::Text => Mode::Plain,
+        Format::Json | Format::Yaml => Mode::Data(show.output),
+        Format::Name => Mode::Silent,
+        Format::Table | Format::Wide if screen.is_live => Mode::Live,
+        Format::Table | Format::Wide => Mode::Plain,
     };
     let mut watcher = Watcher::new(screen, &names, &pipeline.plan, mode, show.clock);
     let interruptible = |interrupt, runtime: &Runtime| on_ctrl_c(interrupt, runtime, quit);
@@ -251,7 +259,8 @@ fn conclude(
     let bill = Bill::of(run);
     let (status, wrong) = verdict(run);
     match show.output {
-        Format::Text => {
+        Format::Name => screen.line(run.id)?,
+        Format::Table | Format::Wide => {
             screen.text(prose::bill(&bill, screen.paint))?;
             show_selection(pipeline, &|job| run.result(job), screen)?;
             show_outputs(&finished.outputs, screen)?;
@@ -261,8 +270,8 @@ fn conclude(
                 screen.line(format!("{}: {status} in {seconds:.1} s", pipeline.manifest.name))?;
             }
         }
-        Format::Json => {
-            screen.json(&json::bill(&bill))?;
+        Format::Json | Format::Yaml => {
+            screen.data(&json::bill(&bill), show.output)?;
             let metrics = metrics(pipeline, &|job| run.result(job));
             let result = json::Result {
                 run: Some(run.id.to_string()),
@@ -273,13 +282,13 @@ fn conclude(
                 seconds: show.clock.seconds(),
                 error: wrong.as_ref().and_then(report::error_json),
             };
-            screen.json(&json::result(&result))?;
+            screen.data(&json::result(&result), show.output)?;
         }
     }
     match wrong {
         None => Ok(Exit::Done),
         Some(wrong) => {
-            screen.complain(&wrong, false)?;
+            screen.complain(&wrong, Format::Table)?;
             Err(Stop::Said(wrong.exit()))
         }
     }

@@ -29,18 +29,20 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
     let detail: Map<String, Value> =
         measured.detail.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let ratio = measured.baseline.map(|(_, baseline)| measured.value / baseline);
-    match args.output {
-        Format::Json => {
+    match args.output.format {
+        format @ (Format::Json | Format::Yaml) => {
             let baseline = measured.baseline.map(|(name, v)| json!({"name": name, "value": v}));
-            context.screen.json(&json::object(
+            let object = json::object(
                 "Bench",
                 json!({
                     "name": measured.name, "value": measured.value, "unit": measured.unit,
                     "baseline": baseline, "ratio": ratio, "detail": detail,
                 }),
-            ))?;
+            );
+            context.screen.data(&object, format)?;
         }
-        Format::Text => {
+        Format::Name => context.screen.line(measured.name)?,
+        Format::Table | Format::Wide => {
             let Measurement { name, value, unit, baseline, .. } = &measured;
             let mut line = format!("{name}: {value:.4} {unit}");
             if let (Some((name, baseline)), Some(ratio)) = (baseline, ratio) {

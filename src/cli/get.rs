@@ -1,31 +1,20 @@
 //! `ohc get`: lists what the log knows. Changes nothing.
 
 use super::Context;
-use super::args::{Get, Listed, Listing};
+use super::args::{Get, Listed};
 use super::exit::{Exit, Stop};
 use super::home;
 use super::names::Names;
 use super::report::json;
-use super::report::table::{Align, table};
+use super::report::sheet::{Sheet, numbers, words};
 use super::wallet::pending;
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
 use crate::domain::state::State;
 use crate::domain::state::run::{BlockRun, Phase, Run, Status};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
-
-/// A list: its columns and rows for people, its objects for programs.
-struct List {
-    kind: &'static str,
-    columns: Vec<(&'static str, Align)>,
-    /// The first cell of a row is its name.
-    rows: Vec<Vec<String>>,
-    items: Vec<Value>,
-    /// Further fields of the object.
-    fields: Value,
-}
 
 pub(super) fn get(args: &Get, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
@@ -35,28 +24,13 @@ pub(super) fn get(args: &Get, context: &mut Context) -> Result<Exit, Stop> {
         let hint = "`ohc get runs` lists them".to_owned();
         return Err(Stop::failed(format!("there is no {run} in this log"), Some(hint)));
     }
-    let list = match args.kind {
+    let sheet = match args.kind {
         Listed::Runs => runs(state, args.run, &names),
         Listed::Blocks => blocks(state, args.run, &names),
         Listed::Accounts => accounts(state, &names),
         Listed::Workers => workers(state, &names),
     };
-    let screen = &mut context.screen;
-    match args.output {
-        Listing::Table => screen.text(table(&list.columns, &list.rows, screen.paint))?,
-        Listing::Name => {
-            for name in list.rows.iter().filter_map(|row| row.first()) {
-                screen.line(name)?;
-            }
-        }
-        Listing::Json => {
-            let mut object = json::object(list.kind, list.fields);
-            if let Value::Object(fields) = &mut object {
-                fields.insert("items".into(), Value::Array(list.items));
-            }
-            screen.json(&object)?;
-        }
-    }
+    context.screen.sheet(sheet, args.output.format)?;
     Ok(Exit::Done)
 }
 
@@ -64,7 +38,7 @@ fn wanted(state: &State, only: Option<RunId>) -> impl Iterator<Item = &Run> {
     state.runs().values().filter(move |run| only.is_none_or(|only| only == run.id))
 }
 
-fn runs(state: &State, only: Option<RunId>, names: &Names) -> List {
+fn runs(state: &State, only: Option<RunId>, names: &Names) -> Sheet {
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for run in wanted(state, only) {
         let (reward, gas) = run.spent();
@@ -88,17 +62,17 @@ fn runs(state: &State, only: Option<RunId>, names: &Names) -> List {
         rows.push(vec![id, name, status.to_owned(), blocks, cost, budget]);
     }
     let columns = vec![
-        ("run", Align::Left),
-        ("pipeline", Align::Left),
-        ("status", Align::Left),
-        ("blocks", Align::Right),
-        ("spent", Align::Right),
-        ("budget", Align::Right),
+        words("run"),
+        words("pipeline"),
+        words("status"),
+        numbers("blocks"),
+        numbers("spent"),
+        numbers("budget"),
     ];
-    List { kind: "RunList", columns, rows, items, fields: json!({}) }
+    Sheet { kind: "RunList", columns, rows, items, fields: json!({}), none: "no run yet" }
 }
 
-fn blocks(state: &State, only: Option<RunId>, names: &Names) -> List {
+fn blocks(state: &State, only: Option<RunId>, names: &Names) -> Sheet {
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for run in wanted(state, only) {
         for (index, block) in (0u32..).zip(&run.blocks) {
@@ -130,16 +104,16 @@ fn blocks(state: &State, only: Option<RunId>, names: &Names) -> List {
         }
     }
     let columns = vec![
-        ("block", Align::Left),
-        ("name", Align::Left),
-        ("jobs", Align::Right),
-        ("phase", Align::Left),
-        ("attempts", Align::Right),
-        ("worker", Align::Left),
-        ("reward", Align::Right),
-        ("gas", Align::Right),
+        words("block"),
+        words("name"),
+        numbers("jobs"),
+        words("phase"),
+        numbers("attempts"),
+        words("worker"),
+        numbers("reward"),
+        numbers("gas"),
     ];
-    List { kind: "BlockList", columns, rows, items, fields: json!({}) }
+    Sheet { kind: "BlockList", columns, rows, items, fields: json!({}), none: "no block yet" }
 }
 
 fn worker_of(block: &BlockRun) -> Option<&PublicKey> {
@@ -152,7 +126,7 @@ fn worker_of(block: &BlockRun) -> Option<&PublicKey> {
     }
 }
 
-fn accounts(state: &State, names: &Names) -> List {
+fn accounts(state: &State, names: &Names) -> Sheet {
     let ledger = state.ledger();
     let keys: BTreeSet<PublicKey> =
         ledger.accounts().map(|(key, _)| *key).chain(names.iter().map(|(key, _)| *key)).collect();
@@ -173,22 +147,22 @@ fn accounts(state: &State, names: &Names) -> List {
     rows.push(nobody("treasury", ledger.treasury()));
     rows.push(nobody("burned", ledger.burned()));
     let columns = vec![
-        ("name", Align::Left),
-        ("key", Align::Left),
-        ("balance", Align::Right),
-        ("escrow", Align::Right),
-        ("bond", Align::Right),
-        ("stake", Align::Right),
+        words("name"),
+        words("key"),
+        numbers("balance"),
+        numbers("escrow"),
+        numbers("bond"),
+        numbers("stake"),
     ];
     let supply = SUPPLY.nano() / crate::base::amount::NANO_PER_OHC;
     let fields = json!({
         "supply": supply.to_string(), "treasury": json::ohc(ledger.treasury()),
         "burned": json::ohc(ledger.burned()),
     });
-    List { kind: "AccountList", columns, rows, items, fields }
+    Sheet { kind: "AccountList", columns, rows, items, fields, none: "no account" }
 }
 
-fn workers(state: &State, names: &Names) -> List {
+fn workers(state: &State, names: &Names) -> Sheet {
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for (key, worker) in state.workers() {
         let ask = worker.bid.map(|bid| bid.ask.nano_per_unit());
@@ -210,13 +184,20 @@ fn workers(state: &State, names: &Names) -> List {
         ]);
     }
     let columns = vec![
-        ("worker", Align::Left),
-        ("key", Align::Left),
-        ("ask", Align::Right),
-        ("leases", Align::Right),
-        ("good", Align::Right),
-        ("bad", Align::Right),
-        ("earned", Align::Right),
+        words("worker"),
+        words("key"),
+        numbers("ask"),
+        numbers("leases"),
+        numbers("good"),
+        numbers("bad"),
+        numbers("earned"),
     ];
-    List { kind: "WorkerList", columns, rows, items, fields: json!({}) }
+    Sheet {
+        kind: "WorkerList",
+        columns,
+        rows,
+        items,
+        fields: json!({}),
+        none: "no worker has ever bid",
+    }
 }

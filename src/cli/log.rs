@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 pub(super) fn log(verb: &LogVerb, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
     match verb {
-        LogVerb::Show { last, output } => show(&home, *last, *output, context),
-        LogVerb::Verify { output } => verify(&home, *output, context),
+        LogVerb::Show { last, output } => show(&home, *last, output.format, context),
+        LogVerb::Verify { output } => verify(&home, output.format, context),
     }
 }
 
@@ -40,8 +40,13 @@ fn show(
             continue;
         }
         match output {
-            Format::Json => context.screen.json(&slot_json(&slot, &events, &names))?,
-            Format::Text => context.screen.text(slot_text(&slot, &events, &state, &names))?,
+            Format::Json | Format::Yaml => {
+                context.screen.data(&slot_json(&slot, &events, &names), output)?;
+            }
+            Format::Name => context.screen.line(slot.head.height)?,
+            Format::Table | Format::Wide => {
+                context.screen.text(slot_text(&slot, &events, &state, &names))?
+            }
         }
     }
     Ok(Exit::Done)
@@ -114,8 +119,8 @@ fn verify(home: &Home, output: Format, context: &mut Context) -> Result<Exit, St
     let verdict = verdict.map_err(|error| Stop::because(Exit::Failed, &error))?;
     let screen = &mut context.screen;
     match output {
-        Format::Json => screen.json(&verdict_json(&verdict))?,
-        Format::Text => {
+        Format::Json | Format::Yaml => screen.data(&verdict_json(&verdict), output)?,
+        Format::Table | Format::Wide | Format::Name => {
             let LogVerdict { slots, commands, hashes, first_fault } = &verdict;
             // A store that cannot be opened says nothing about the slots before its fault.
             if *slots > 0 || first_fault.is_none() {

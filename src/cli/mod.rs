@@ -42,7 +42,7 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };
-    let wants_json = verb.wants_json();
+    let format = verb.format();
     let mut context = Context { home, screen: Screen::new(color), quit };
     let ended = dispatch(verb, &mut context);
     let ended = ended.and_then(|exit| Ok(context.screen.flush().map(|()| exit)?));
@@ -50,7 +50,7 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
         Ok(exit) => *exit,
         Err(stop) => {
             // If the complaint cannot be written either, the exit code has to do.
-            let _ = context.screen.complain(stop, wants_json);
+            let _ = context.screen.complain(stop, format);
             stop.exit()
         }
     };

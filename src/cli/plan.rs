@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop> {
     let pipeline = prepare(&args.manifest, args.params.params)?;
     let forecast = forecast(home::beside(context, &args.manifest), &pipeline)?;
-    show(&pipeline, &forecast, args.output, context)?;
+    show(&pipeline, &forecast, args.output.format, context)?;
     match args.detailed_exitcode && !forecast.is_unchanged() {
         true => Ok(Exit::Changes),
         false => Ok(Exit::Done),
@@ -63,10 +63,18 @@ pub(super) fn show(
 ) -> Result<(), Stop> {
     let (name, plan, screen) = (&pipeline.manifest.name, &pipeline.plan, &mut context.screen);
     match format {
-        Format::Json => screen.json(&json::plan(name, plan, forecast, pipeline.manifest.budget))?,
-        Format::Text => {
+        Format::Json | Format::Yaml => {
+            screen.data(&json::plan(name, plan, forecast, pipeline.manifest.budget), format)?;
+        }
+        Format::Name => {
+            for job in &plan.dag.jobs {
+                screen.line(job)?;
+            }
+        }
+        Format::Table | Format::Wide => {
             let paint = screen.paint;
-            screen.text(prose::plan_jobs(plan, forecast, paint))?;
+            let width = screen.width;
+            screen.text(prose::plan_jobs(plan, forecast, paint, width))?;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
         }
     }

@@ -1,7 +1,7 @@
 //! `ohc validate`: every fault of every manifest. Opens no source and no home.
 
 use super::Context;
-use super::args::{Findings, Validate};
+use super::args::{Findings, Format, Validate};
 use super::exit::{Exit, Stop};
 use super::report::{diagnostics, json};
 use crate::domain::manifest::{self, Diagnostic};
@@ -20,7 +20,7 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
             exit = Exit::Failed;
         }
         let (name, screen) = (path.display().to_string(), &mut context.screen);
-        match args.output {
+        match args.format {
             Findings::Text if faults.is_empty() => screen.line(format!("{name}: sound"))?,
             Findings::Text => {
                 let colour = screen.paint.0;
@@ -32,9 +32,10 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
             })),
         }
     }
-    if args.output == Findings::Json {
+    if args.format == Findings::Json {
         let ok = exit == Exit::Done;
-        context.screen.json(&json::object("Findings", json!({"ok": ok, "files": files})))?;
+        let object = json::object("Findings", json!({"ok": ok, "files": files}));
+        context.screen.data(&object, Format::Json)?;
     }
     Ok(exit)
 }

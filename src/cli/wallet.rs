@@ -4,11 +4,15 @@ use super::Context;
 use super::args::{Format, WalletVerb};
 use super::exit::{Exit, Stop};
 use super::home;
+use super::names::Names;
 use super::report::json;
+use super::report::sheet::{Sheet, words};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
 use crate::domain::ledger::{Hold, Ledger};
-use serde_json::{Value, json};
+use crate::node::boot::Booted;
+use crate::node::home::Home;
+use serde_json::json;
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases.
 pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
@@ -22,43 +26,58 @@ pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
 pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
     let (booted, names) = home::open(&home)?;
-    let screen = &mut context.screen;
     match verb {
         WalletVerb::Show { output } => {
-            let file = |name: &str| home.key(name).display().to_string();
-            match output {
-                Format::Json => {
-                    let key = |(key, name): (&PublicKey, &String)| {
-                        let (key, file) = (key.to_string(), file(name));
-                        json!({"name": name, "key": key, "file": file})
-                    };
-                    let items: Vec<Value> = names.iter().map(key).collect();
-                    screen.json(&json::object("KeyList", json!({"items": items})))?;
-                }
-                Format::Text => {
-                    for (key, name) in names.iter() {
-                        screen.line(format!("{name:<10}  {key}  {}", file(name)))?;
-                    }
-                }
-            }
+            let keys = keys(&home, &names);
+            context.screen.sheet(keys, output.format)?;
         }
-        WalletVerb::Balance { output } => {
-            let client = names.iter().find(|(_, name)| *name == "client").map(|(key, _)| *key);
-            let client = client.unwrap_or(PublicKey([0; 32]));
-            let ledger = booted.state.ledger();
-            let balance = ledger.account(&client).balance;
-            let (escrow, bond) = pending(ledger, &client);
-            match output {
-                Format::Json => screen.json(&json::object(
-                    "Balance",
-                    json!({"name": "client", "key": client.to_string(), "balance":
-                        json::ohc(balance), "escrow": json::ohc(escrow), "bond": json::ohc(bond)}),
-                ))?,
-                Format::Text => {
-                    screen.line(format!("{balance} OhC to spend, {escrow} OhC in escrow"))?;
-                }
-            }
-        }
+        WalletVerb::Balance { output } => balance(&booted, &names, output.format, context)?,
     }
     Ok(Exit::Done)
+}
+
+fn keys(home: &Home, names: &Names) -> Sheet {
+    let file = |name: &str| home.key(name).display().to_string();
+    let item = |(key, name): (&PublicKey, &String)| {
+        let (key, file) = (key.to_string(), file(name));
+        json!({"name": name, "key": key, "file": file})
+    };
+    let row = |(key, name): (&PublicKey, &String)| vec![name.clone(), key.to_string(), file(name)];
+    Sheet {
+        kind: "KeyList",
+        columns: vec![words("name"), words("key"), words("file").wide()],
+        rows: names.iter().map(row).collect(),
+        items: names.iter().map(item).collect(),
+        fields: json!({}),
+        none: "this home has no keys",
+    }
+}
+
+fn balance(
+    booted: &Booted,
+    names: &Names,
+    format: Format,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    let client = names.iter().find(|(_, name)| *name == "client").map(|(key, _)| *key);
+    let client = client.unwrap_or(PublicKey([0; 32]));
+    let ledger = booted.state.ledger();
+    let balance = ledger.account(&client).balance;
+    let (escrow, bond) = pending(ledger, &client);
+    let screen = &mut context.screen;
+    match format {
+        Format::Json | Format::Yaml => {
+            let object = json::object(
+                "Balance",
+                json!({"name": "client", "key": client.to_string(), "balance": json::ohc(balance),
+                    "escrow": json::ohc(escrow), "bond": json::ohc(bond)}),
+            );
+            screen.data(&object, format)?;
+        }
+        Format::Name => screen.line("client")?,
+        Format::Table | Format::Wide => {
+            screen.line(format!("{balance} OhC to spend, {escrow} OhC in escrow"))?;
+        }
+    }
+    Ok(())
 }

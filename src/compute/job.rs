@@ -7,9 +7,9 @@ use super::evaluate::{self, Candidate};
 use super::examples::Examples;
 use super::kernel::philox::{Philox, purpose};
 use super::split;
-use super::table::Table;
+use super::table::{self, Table};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train};
-use crate::domain::job::{Evaluate, Format, Ingest, Spec, Train};
+use crate::domain::job::{Evaluate, Ingest, Spec, Train};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -24,7 +24,7 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Done, Fault> {
     let done = match spec {
-        Spec::Ingest(ingest) => outputs_alone(ingest_rows(ingest, inputs)?),
+        Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
         Spec::Split(spec) => {
             outputs_alone(split::run(spec, &table(inputs, "table")?, permutation)?)
         }
@@ -35,7 +35,7 @@ pub fn run(
         Spec::Evaluate(spec) => measure(spec, inputs)?,
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
     };
-    progress(Progress { step: 1, steps: 1, loss: None });
+    progress(Progress::WHOLE);
     Ok(done)
 }
 
@@ -70,22 +70,18 @@ pub fn replay(
     }
 }
 
-fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Vec<Named>, Fault> {
+fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
     let bytes = required(inputs, "rows")?;
-    let table = match spec.format {
-        Format::Csv => Table::from_csv(bytes)?,
-    };
-    if table.rows() as u64 != spec.rows {
-        return Err(Fault::new(
-            format!(
-                "source does not match its pin: {} rows, the pin says {}",
-                table.rows(),
-                spec.rows
-            ),
-            "the source changed after the plan was made: plan again",
-        ));
-    }
-    Ok(vec![named("table", &table.to_bytes())])
+    let chunk = spec.chunks.first().ok_or_else(|| {
+        Fault::new("the job has nothing to read", "pin its source, then plan again")
+    })?;
+    let (table, rows) = table::read_chunk(spec, bytes, chunk)?;
+    let report = rows.report();
+    Ok(Done {
+        outputs: vec![named("table", &table.to_bytes()), named("report", report.as_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("rows".into(), rows.rows as f64), ("badRows".into(), rows.bad as f64)],
+    })
 }
 
 fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
@@ -164,12 +160,16 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 mod tests {
     use super::*;
     use crate::base::canon::Digest;
-    use crate::domain::job::{Goal, Metric, Noop, Split};
+    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
     fn ingest(rows: u64) -> Spec {
-        Spec::Ingest(Ingest { format: Format::Csv, rows })
+        let survey = table::survey(&Reading::csv(), IRIS).unwrap();
+        let (digest, bytes) = (Digest::of(IRIS), IRIS.len() as u64);
+        let chunks = vec![Chunk { digest, bytes, rows, first_line: 1, groups: None }];
+        let columns = survey.columns;
+        Spec::Ingest(Ingest { columns, chunks, ..Ingest::unpinned(Reading::csv()) })
     }
 
     fn split(seed: u64) -> Spec {
@@ -186,7 +186,7 @@ mod tests {
     fn outputs(spec: &Spec, inputs: &[Named]) -> Vec<Named> {
         let mut steps = Vec::new();
         let done = run(spec, inputs, &mut |progress| steps.push(progress)).unwrap();
-        assert_eq!(steps, [Progress { step: 1, steps: 1, loss: None }]);
+        assert_eq!(steps, [Progress::WHOLE]);
         assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
         assert!(done.checkpoints.is_empty());
         let again = replay(spec, inputs, 0, None).unwrap();

@@ -57,6 +57,16 @@ pub struct Progress {
     pub steps: u64,
     /// The training loss at this step, where there is one.
     pub loss: Option<f32>,
+    /// The learning rate of this step, where there is one.
+    pub rate: Option<f32>,
+    /// Rows that have been worked on so far, counted again at every pass; 0 where rows mean
+    /// nothing.
+    pub rows: u64,
+}
+
+impl Progress {
+    /// Of a job that has one step: it is done.
+    pub const WHOLE: Self = Self { step: 1, steps: 1, loss: None, rate: None, rows: 0 };
 }
 
 /// Bytes that go into a job or come out of it, under their name.

@@ -8,11 +8,13 @@
 //! form per table: a column that claims nulls has one, and bytes beyond the last cell are refused.
 
 mod csv;
+mod ingest;
 
-pub use csv::survey_csv;
+pub use crate::domain::job::{Column, ColumnKind};
+pub use ingest::{BadRows, Offender, Survey, read_chunk, survey};
 
 use super::{Fault, quote};
-use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer, canonical_enum};
+use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::base::limits;
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_array::{
@@ -29,20 +31,6 @@ const MAGIC: &[u8] = b"ohc/table/1\n";
 pub struct Table {
     batch: RecordBatch,
 }
-
-/// The type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Finite 64-bit reals.
-    Real,
-    /// 64-bit signed integers.
-    Integer,
-    /// UTF-8 text.
-    Text,
-    /// True or false.
-    Truth,
-}
-canonical_enum!(Kind { 1 => Real, 2 => Integer, 3 => Text, 4 => Truth });
 
 /// The cells of one column.
 #[derive(Debug, Clone, Copy)]
@@ -70,12 +58,12 @@ impl<'a> Cells<'a> {
 
     /// The type of the cells.
     #[must_use]
-    pub const fn kind(self) -> Kind {
+    pub const fn kind(self) -> ColumnKind {
         match self {
-            Self::Real(_) => Kind::Real,
-            Self::Integer(_) => Kind::Integer,
-            Self::Text(_) => Kind::Text,
-            Self::Truth(_) => Kind::Truth,
+            Self::Real(_) => ColumnKind::Real,
+            Self::Integer(_) => ColumnKind::Integer,
+            Self::Text(_) => ColumnKind::Text,
+            Self::Truth(_) => ColumnKind::Truth,
         }
     }
 
@@ -192,6 +180,32 @@ impl Table {
         self.batch.schema_ref().fields().iter().map(|field| field.name().clone()).collect()
     }
 
+    /// The columns with their kinds, in order.
+    #[must_use]
+    pub fn schema(&self) -> Vec<Column> {
+        let kinds = self.cells().map(Cells::kind);
+        self.columns().into_iter().zip(kinds).map(|(name, kind)| Column { name, kind }).collect()
+    }
+
+    /// The columns of these names, in this order; a fault names the nearest to one it lacks.
+    pub fn select(&self, names: &[String]) -> Result<Self, Fault> {
+        let arrays = names.iter().map(|name| {
+            self.column(name)?;
+            Ok((name.clone(), self.batch.column_by_name(name).cloned()))
+        });
+        let arrays = arrays.collect::<Result<Vec<_>, Fault>>()?;
+        let columns = arrays.into_iter().filter_map(|(name, array)| Some((name, array?)));
+        Self::new(columns).ok_or_else(|| {
+            Fault::new("a column is selected twice, or none is", "name each column once")
+        })
+    }
+
+    /// The first rows of the table: all of them if it has no more.
+    #[must_use]
+    pub fn head(&self, rows: usize) -> Self {
+        Self { batch: self.batch.slice(0, rows.clamp(1, self.rows())) }
+    }
+
     /// The cells of a column, or a fault that names the nearest column.
     pub fn column(&self, name: &str) -> Result<Cells<'_>, Fault> {
         self.batch.column_by_name(name).and_then(Cells::of).ok_or_else(|| {
@@ -262,7 +276,7 @@ impl Decode for Table {
             return Err(DecodeError::OutOfRange);
         }
         let fields = (0..columns)
-            .map(|_| Ok((String::decode(r)?, Kind::decode(r)?, bool::decode(r)?)))
+            .map(|_| Ok((String::decode(r)?, ColumnKind::decode(r)?, bool::decode(r)?)))
             .collect::<Result<Vec<_>, _>>()?;
         if fields.iter().any(|(name, ..)| !is_column_name(name)) {
             return Err(DecodeError::OutOfRange);
@@ -280,7 +294,7 @@ impl Decode for Table {
 
 fn decode_cells(
     r: &mut Reader<'_>,
-    kind: Kind,
+    kind: ColumnKind,
     nulls: bool,
     rows: usize,
 ) -> Result<ArrayRef, DecodeError> {
@@ -301,22 +315,22 @@ fn decode_cells(
         if nulls == null { Ok(()) } else { Err(DecodeError::OutOfRange) }
     }
     Ok(match kind {
-        Kind::Real => {
+        ColumnKind::Real => {
             let mut builder = Float64Builder::new();
             read(r, nulls, rows, |cell| builder.append_option(cell))?;
             Arc::new(builder.finish())
         }
-        Kind::Integer => {
+        ColumnKind::Integer => {
             let mut builder = Int64Builder::new();
             read(r, nulls, rows, |cell| builder.append_option(cell))?;
             Arc::new(builder.finish())
         }
-        Kind::Text => {
+        ColumnKind::Text => {
             let mut builder = StringBuilder::new();
             read::<String>(r, nulls, rows, |cell| builder.append_option(cell))?;
             Arc::new(builder.finish())
         }
-        Kind::Truth => {
+        ColumnKind::Truth => {
             let mut builder = BooleanBuilder::new();
             read(r, nulls, rows, |cell| builder.append_option(cell))?;
             Arc::new(builder.finish())

@@ -14,7 +14,7 @@ use super::optim::{AdamW, Moments};
 use super::state::{Floats, Moving, State};
 use super::{Done, Fault, Named, Progress};
 use crate::base::canon::Digest;
-use crate::domain::job::{Scaling, Spec, Train};
+use crate::domain::job::{Optimizer, Scaling, Spec, Train};
 
 /// What a replayed segment gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -281,12 +281,22 @@ impl<'a> Session<'a> {
                 total += f64::from(loss) * batch.len() as f64;
                 let (first, last) = self.part;
                 let (step, steps) = (self.step - first, last - first);
-                progress(Progress { step, steps, loss: Some(loss) });
+                let whole = (step - 1) / self.steps_per_epoch * u64::from(rows);
+                let within = ((step - 1) % self.steps_per_epoch + 1) * u64::from(self.spec.batch);
+                let seen = whole + within.min(u64::from(rows));
+                let rate = Some(self.rate());
+                progress(Progress { step, steps, loss: Some(loss), rate, rows: seen });
             }
             self.loss = Some(total / f64::from(rows));
             self.epoch += 1;
         }
         Ok(())
+    }
+
+    /// The learning rate of the last step, for people.
+    fn rate(&self) -> f32 {
+        let Optimizer::AdamW { lr, .. } = self.spec.optimizer;
+        lr as f32
     }
 
     /// One step on the given rows.

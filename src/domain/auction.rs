@@ -174,7 +174,14 @@ mod tests {
     fn offer(index: u32, reserve: u64) -> Offer {
         let block = BlockId { run: RunId(1), index };
         let reserve = Ohc::from_nano(reserve);
-        Offer { block, work: Work::new(10), reserve, needs: Equipment::default(), barred: Vec::new(), lapsed: None }
+        Offer {
+            block,
+            work: Work::new(10),
+            reserve,
+            needs: Equipment::default(),
+            barred: Vec::new(),
+            lapsed: None,
+        }
     }
 
     fn bid(worker: u8, ask: u64) -> Standing {

@@ -21,6 +21,9 @@ pub const PART_UNITS: u64 = 20_000;
 /// Parts of one training at the most.
 pub const PARTS_MAX: u64 = 64;
 
+/// What a report takes.
+const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Shape {
@@ -63,9 +66,11 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     let first = inputs.first().copied().unwrap_or_default();
     let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let (flop, outputs) = match spec {
-        Spec::Ingest(_) => {
-            let bytes = cells(first).saturating_mul(8);
-            (first.bytes, vec![Shape { bytes, ..first }])
+        Spec::Ingest(ingest) => {
+            let columns = ingest.keep.as_ref().map_or(first.columns, |keep| keep.len() as u64);
+            let rows = ingest.limit.map_or(first.rows, |limit| limit.min(first.rows));
+            let bytes = rows.saturating_mul(columns).saturating_mul(8);
+            (first.bytes, vec![Shape { rows, columns, bytes }, REPORT])
         }
         Spec::Split(split) => {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
@@ -93,7 +98,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             });
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
-            (flop, vec![best, Shape { bytes: 1024, ..Shape::default() }])
+            (flop, vec![best, REPORT])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
     };

@@ -154,7 +154,7 @@ fn trainer(
 fn file_name(spec: &Spec, output: &str) -> &'static str {
     match (spec, output) {
         (Spec::Train(_), "model") | (Spec::Evaluate(_), "best") => "model.safetensors",
-        (Spec::Evaluate(_), "report") => "report.json",
+        (Spec::Evaluate(_) | Spec::Ingest(_), "report") => "report.json",
         _ => "table.ohct",
     }
 }

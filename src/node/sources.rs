@@ -3,8 +3,8 @@
 
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::compute::table::survey_csv;
-use crate::domain::job::{Format, Pin};
+use crate::compute::table::survey;
+use crate::domain::job::{Chunk, Pin, Reading};
 use crate::domain::manifest::{Diagnostic, Manifest};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Source {
 pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnostic>> {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for (name, source) in &manifest.sources {
-        match read(name, &source.url, source.format, base) {
+        match read(name, &source.url, &source.reading, base) {
             Ok(read) => sources.push(read),
             Err((message, hint)) => {
                 faults.push(Diagnostic::new(source.place, &message, hint));
@@ -35,7 +35,7 @@ pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnost
 
 type Wrong = (String, Option<String>);
 
-fn read(name: &str, url: &str, format: Format, base: &Path) -> Result<Source, Wrong> {
+fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<Source, Wrong> {
     let path = locate(url, base)?;
     let shown = path.display();
     let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
@@ -62,14 +62,14 @@ fn read(name: &str, url: &str, format: Format, base: &Path) -> Result<Source, Wr
     // It may grow while it is read: never beyond the bound.
     let mut file = file.take(ARTIFACT_BYTES_MAX as u64);
     file.read_to_end(&mut bytes).map_err(|error| about(&error))?;
-    let (rows, columns) = match format {
-        Format::Csv => survey_csv(&bytes).map_err(|fault| {
-            let hint = (!fault.hint.is_empty()).then_some(fault.hint);
-            (format!("{shown}: {}", fault.message), hint)
-        })?,
-    };
-    let digest = Digest::of(&bytes);
-    let pin = Pin { source: name.into(), digest, bytes: bytes.len() as u64, rows, columns };
+    let survey = survey(reading, &bytes).map_err(|fault| {
+        let hint = (!fault.hint.is_empty()).then_some(fault.hint);
+        (format!("{shown}: {}", fault.message), hint)
+    })?;
+    let (digest, rows, size) = (Digest::of(&bytes), survey.rows.rows, bytes.len() as u64);
+    let chunks = vec![Chunk { digest, bytes: size, rows, first_line: 1, groups: None }];
+    let columns = survey.columns;
+    let pin = Pin { source: name.into(), digest, bytes: size, rows, columns, chunks };
     Ok(Source { pin, bytes })
 }
 

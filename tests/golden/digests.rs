@@ -7,15 +7,16 @@ use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::time::Height;
 use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
-use ohc::domain::event::{Ending, Event, Pause, Reject, events_root};
+use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Evaluate, Format, Goal, Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin,
-    Scaling, Spec, Split, Train, job_key,
+    Activation, Chunk, Column, ColumnKind, Evaluate, Goal, Groups, Ingest, Input, Metric, Model,
+    Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Train, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
 use ohc::domain::slot::{Draft, Slot, commands_root};
+use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Seed, Segment, Verdict};
 use std::collections::BTreeMap;
 
@@ -60,7 +61,7 @@ fn specs() -> Vec<Spec> {
     let optimizer =
         Optimizer::AdamW { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
     vec![
-        Spec::Ingest(Ingest { format: Format::Csv, rows: 150 }),
+        Spec::Ingest(Ingest::unpinned(Reading::csv()).pinned(&pin(), 0, 1).expect("one chunk")),
         Spec::Split(Split {
             ratios: vec![("train".into(), 0.8), ("test".into(), 0.2)],
             stratify: Some("species".into()),
@@ -103,7 +104,13 @@ fn commands() -> Vec<Command> {
             fresh: vec![digest(6)],
         })),
         Command::Cancel { run: RunId(7) },
-        Command::Bid(Bid { ask: Price::new(800), capacity: Work::new(25), has: Default::default() }),
+        Command::Bid(Bid {
+            ask: Price::new(800),
+            capacity: Work::new(25),
+            has: Equipment { cores: 2, memory: 3, gpus: 4 },
+        }),
+        Command::Pause { run: RunId(7) },
+        Command::Resume { run: RunId(7), added: nano(5) },
         Command::Withdraw,
         Command::Heartbeat(vec![Beat { lease: LEASE, step: 12 }]),
         Command::Deliver(vec![
@@ -119,8 +126,12 @@ fn commands() -> Vec<Command> {
 }
 
 fn pin() -> Pin {
-    let columns = vec!["a".into(), "b".into()];
-    Pin { source: "rows".into(), digest: digest(9), bytes: 3_858, rows: 150, columns }
+    let column = |name: &str, kind| Column { name: name.into(), kind };
+    let columns = vec![column("a", ColumnKind::Real), column("b", ColumnKind::Text)];
+    let (digest, bytes, rows) = (digest(9), 3_858, 150);
+    let groups = Some(Groups { first: 0, count: 2 });
+    let chunks = vec![Chunk { digest, bytes, rows, first_line: 2, groups }];
+    Pin { source: "rows".into(), digest, bytes, rows, columns, chunks }
 }
 
 fn events(worker: PublicKey) -> Vec<Event> {
@@ -135,10 +146,18 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::BidPlaced { worker },
         Event::BidGone { worker },
         Event::Cached { run, job },
-        Event::Offered { block, attempt: 1, reserve: amount },
+        Event::Offered { block, attempt: 1, reserve: amount, gas: amount },
         Event::Repriced { block, reserve: amount },
         Event::Leased { lease, worker, price: amount, bond: amount, work: Work::new(100) },
-        Event::Lapsed { lease, worker, fine: amount },
+        Event::Lapsed { lease, worker, cause: Cause::Timeout, fine: amount },
+        Event::Released { lease, worker },
+        Event::Failed { run, job, message: "no".into(), hint: "do".into() },
+        Event::GivenUp { block, why: GaveUp::Deadline },
+        Event::GivenUp { block, why: GaveUp::Budget },
+        Event::Skipped { run, job, why: Skip::Condition },
+        Event::Skipped { run, job, why: Skip::Needs(job) },
+        Event::Skipped { run, job, why: Skip::FailFast(job) },
+        Event::Resumed { run, added: amount },
         Event::Delivered { lease, receipt: digest(4) },
         Event::Drawn { lease, audit },
         Event::Disputed { lease, validator, segment: SEGMENT },
@@ -149,8 +168,12 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Paused { run, reason: Pause::Budget },
         ended(Ending::Settled),
         ended(Ending::Failed { job, message: "no".into(), hint: "do".into() }),
-        ended(Ending::Exhausted { block }),
+        Event::Paused { run, reason: Pause::StageBudget { stage: "train".into() } },
+        Event::Paused { run, reason: Pause::Client },
+        ended(Ending::Exhausted { block, why: GaveUp::Attempts(Cause::NoBids) }),
         ended(Ending::Cancelled),
+        ended(Ending::Overdue),
+        ended(Ending::Unpaid),
     ]
 }
 

@@ -5,7 +5,7 @@ use super::{check, names, read};
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
 use ohc::domain::graph::{Dag, Edge, From, Job, Output, expand};
-use ohc::domain::job::Pin;
+use ohc::domain::job::{Chunk, Column, ColumnKind, Pin};
 use ohc::domain::manifest::{Diagnostic, Manifest, compile, json_schema};
 use std::collections::BTreeMap;
 
@@ -15,13 +15,26 @@ fn params(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// The same made-up pin for every source: 150 rows of iris.
 fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
-    let columns = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"];
+    let columns = [
+        ("sepal_length", ColumnKind::Real),
+        ("sepal_width", ColumnKind::Real),
+        ("petal_length", ColumnKind::Real),
+        ("petal_width", ColumnKind::Real),
+        ("species", ColumnKind::Text),
+    ];
     let pin = |source: &String| Pin {
         source: source.clone(),
         digest: Digest::of(source.as_bytes()),
         bytes: 3_858,
         rows: 150,
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: columns.map(|(name, kind)| Column { name: name.to_owned(), kind }).to_vec(),
+        chunks: vec![Chunk {
+            digest: Digest::of(source.as_bytes()),
+            bytes: 3_858,
+            rows: 150,
+            first_line: 1,
+            groups: None,
+        }],
     };
     manifest.sources.keys().map(|source| (source.clone(), pin(source))).collect()
 }

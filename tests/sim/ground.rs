@@ -6,7 +6,7 @@ use ohc::base::canon::Digest;
 use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::domain::command::Submission;
 use ohc::domain::genesis::{Allocation, Genesis, Params};
-use ohc::domain::job::Pin;
+use ohc::domain::job::{Chunk, Column, ColumnKind, Pin};
 
 /// Who takes part, by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -71,13 +71,26 @@ pub fn genesis(validators: u8, purse: Ohc) -> Genesis {
 }
 
 pub fn pin(source: &str) -> Pin {
-    let columns = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"];
+    let columns = [
+        ("sepal_length", ColumnKind::Real),
+        ("sepal_width", ColumnKind::Real),
+        ("petal_length", ColumnKind::Real),
+        ("petal_width", ColumnKind::Real),
+        ("species", ColumnKind::Text),
+    ];
     Pin {
         source: source.to_owned(),
         digest: Digest::of(source.as_bytes()),
         bytes: 3_858,
         rows: 150,
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: columns.map(|(name, kind)| Column { name: name.to_owned(), kind }).to_vec(),
+        chunks: vec![Chunk {
+            digest: Digest::of(source.as_bytes()),
+            bytes: 3_858,
+            rows: 150,
+            first_line: 1,
+            groups: None,
+        }],
     }
 }
 

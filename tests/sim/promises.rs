@@ -186,9 +186,7 @@ impl Promises {
                 }
                 Ok(())
             }
-            Event::Skipped { run, job, why } => {
-                self.runs.get_mut(run).unwrap().skipped(*job, *why)
-            }
+            Event::Skipped { run, job, why } => self.runs.get_mut(run).unwrap().skipped(*job, *why),
             Event::Paused { run, .. } => {
                 let promise = self.runs.get_mut(run).unwrap();
                 promise.is_paused = true;

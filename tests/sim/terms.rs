@@ -186,7 +186,9 @@ fn no_more_blocks_of_a_stage_are_live_than_it_says() {
     let [cells, all] = sweep(", maxParallel: 2 }", "1, 2, 3, 4, 5");
     let mut fold = begun(SOLO, &[&format!("{cells} }}"), &all]);
     assert_eq!(fold.held(WORKER).len(), 2);
-    assert!(!fold.events.iter().any(|e| matches!(e, Event::Offered { block, .. } if block.index > 1)));
+    assert!(
+        !fold.events.iter().any(|e| matches!(e, Event::Offered { block, .. } if block.index > 1))
+    );
     for _ in 0..5 {
         assert!(fold.held(WORKER).len() <= 2);
         let lease = fold.held(WORKER)[0];

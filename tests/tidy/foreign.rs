@@ -12,7 +12,7 @@ const PLACES: &[(&[&str], &[&str])] = &[
     (&["sha2"], &["domain/poh"]),
     (&["blake3"], &["base/", "compute/", "effects/artifacts", "effects/store"]),
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),
-    (&["serde_yaml"], &["domain/manifest"]),
+    (&["serde_yaml"], &["domain/manifest", "cli/report/yaml"]),
     (&["petgraph"], &["domain/graph", "domain/manifest"]),
     (
         &["serde", "serde_json"],

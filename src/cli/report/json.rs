@@ -3,9 +3,9 @@
 
 use super::bill::Bill;
 use crate::base::amount::Ohc;
+use crate::base::ids::JobId;
 use crate::cli::names::Names;
 use crate::domain::command::Command;
-use crate::base::ids::JobId;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;

@@ -5,6 +5,7 @@ use super::{Screen, json, prose};
 use crate::base::amount::Ohc;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::time::Millis;
+use crate::cli::args::Format;
 use crate::cli::names::Names;
 use crate::domain::event::Event;
 use crate::domain::plan::Plan;
@@ -28,7 +29,9 @@ pub(crate) enum Mode {
     /// One line per thing that happened.
     Plain,
     /// One object per event.
-    Json,
+    Data(Format),
+    /// Nothing.
+    Silent,
 }
 
 /// What is being computed under a lease.
@@ -141,8 +144,8 @@ impl<'a> Watcher<'a> {
 
     fn events(&mut self, state: &State, events: &[Event]) -> io::Result<()> {
         for event in events {
-            if self.mode == Mode::Json {
-                self.screen.json(&json::event(event, self.names))?;
+            if let Mode::Data(format) = self.mode {
+                self.screen.data(&json::event(event, self.names), format)?;
             }
             match event {
                 Event::Settled { lease, reward, gas, .. } => {
@@ -168,7 +171,7 @@ impl<'a> Watcher<'a> {
         let job = |id: JobId| plan.job(id).map(ToString::to_string).unwrap_or_default();
         let stage = |block: u32| plan.name_of(block);
         let is_news = !matches!(event, Event::Settled { .. } | Event::Cached { .. });
-        if self.mode == Mode::Json
+        if matches!(self.mode, Mode::Data(_) | Mode::Silent)
             || run_of(event).is_none()
             || (self.run.is_some() && run_of(event) != self.run)
             || (self.mode == Mode::Live && (!is_news || matches!(event, Event::Ended { .. })))

@@ -6,9 +6,11 @@ pub(crate) mod diagnostics;
 pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
+pub(crate) mod sheet;
 pub(crate) mod table;
+mod yaml;
 
-use super::args::Color;
+use super::args::{Color, Format};
 use super::exit::Stop;
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -23,6 +25,8 @@ pub(crate) struct Screen {
     pub(crate) paint_errors: Paint,
     /// Whether a person watches both streams, so that lines may be redrawn.
     pub(crate) is_live: bool,
+    /// How long a line may be; lines for pipes are not broken.
+    pub(crate) width: Option<usize>,
 }
 
 impl Screen {
@@ -39,6 +43,7 @@ impl Screen {
             paint: Paint(allowed(out)),
             paint_errors: Paint(allowed(err)),
             is_live: out && err,
+            width: if out { width() } else { None },
         }
     }
 
@@ -52,11 +57,6 @@ impl Screen {
         write!(self.out, "{text}")
     }
 
-    /// Writes one JSON value on one line.
-    pub(crate) fn json(&mut self, value: &Value) -> io::Result<()> {
-        writeln!(self.out, "{value}")
-    }
-
     /// Lets the reader see what was written so far.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
@@ -64,10 +64,10 @@ impl Screen {
 
     /// Says why a command did not get to its end: on the standard error, and to programs also as
     /// the last object of the standard output.
-    pub(crate) fn complain(&mut self, stop: &Stop, wants_json: bool) -> io::Result<()> {
-        if let (true, Some(error)) = (wants_json, error_json(stop)) {
-            let kind = json!({"version": 1, "kind": "Error", "status": "failed", "error": error});
-            self.json(&kind)?;
+    pub(crate) fn complain(&mut self, stop: &Stop, format: Format) -> io::Result<()> {
+        if let (true, Some(error)) = (format.is_data(), error_json(stop)) {
+            let object = json::object("Error", json!({"status": "failed", "error": error}));
+            self.data(&object, format)?;
         }
         self.flush()?;
         let mut err = io::stderr().lock();
@@ -86,6 +86,13 @@ impl Screen {
             }
         }
     }
+}
+
+/// The width of the terminal, unless `COLUMNS` names another.
+fn width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let is = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    asked.or_else(is).filter(|width| *width > 0)
 }
 
 /// What went wrong, for programs; nothing if it was said already.

@@ -56,12 +56,17 @@ pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: 
 }
 
 /// Every job of a plan, and why it runs.
-pub(crate) fn plan_jobs(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
+pub(crate) fn plan_jobs(
+    plan: &Plan,
+    forecast: &Forecast,
+    paint: Paint,
+    width: Option<usize>,
+) -> String {
     let columns = [
         ("job", Align::Left),
         ("block", Align::Right),
         ("work", Align::Right),
-        ("why", Align::Left),
+        ("why", Align::Wrap),
     ];
     let rows: Vec<Vec<String>> = std::iter::zip(&plan.dag.jobs, &forecast.fates)
         .zip(&plan.block_of)
@@ -70,7 +75,7 @@ pub(crate) fn plan_jobs(plan: &Plan, forecast: &Forecast, paint: Paint) -> Strin
             vec![job.to_string(), block.to_string(), work, why(fate)]
         })
         .collect();
-    table(&columns, &rows, paint)
+    table(&columns, &rows, paint, width)
 }
 
 /// What a run cost.
@@ -86,7 +91,7 @@ pub(crate) fn bill(bill: &Bill, paint: Paint) -> String {
         let (run, cached) = (line.run.to_string(), line.cached.to_string());
         vec![line.stage.clone(), run, cached, fixed(line.reward), fixed(line.gas)]
     };
-    let mut text = table(&columns, &bill.lines.iter().map(row).collect::<Vec<_>>(), paint);
+    let mut text = table(&columns, &bill.lines.iter().map(row).collect::<Vec<_>>(), paint, None);
     let total = paint.bold(&bill.total().to_string());
     // The numbers of a bill can be added up by whoever reads it.
     let _ = writeln!(

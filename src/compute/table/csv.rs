@@ -5,7 +5,7 @@
 //! the pin of a source and the job that reads it always agree; `arrow-csv` then reads the cells,
 //! and types follow from all of them.
 
-use super::{Kind, Table, is_column_name, too_large};
+use super::{ColumnKind, Table, is_column_name, too_large};
 use crate::base::limits;
 use crate::compute::{Fault, quote};
 use arrow_array::{
@@ -18,13 +18,6 @@ use std::sync::Arc;
 
 /// Cells that are decoded at a time: a bound on memory, not on tables.
 const CELLS_PER_BATCH: usize = 1 << 18;
-
-/// What a source holds: the number of rows without the header, and the names of the columns.
-/// Fails exactly where [`Table::from_csv`] does.
-pub fn survey_csv(bytes: &[u8]) -> Result<(u64, Vec<String>), Fault> {
-    let extent = scan(bytes)?;
-    Ok((extent.rows as u64, header(bytes, extent)?))
-}
 
 pub(super) fn read(bytes: &[u8]) -> Result<Table, Fault> {
     let extent = scan(bytes)?;
@@ -201,26 +194,26 @@ fn texts(batch: &RecordBatch, i: usize) -> impl Iterator<Item = Option<&str>> + 
 fn column(batches: &[RecordBatch], i: usize) -> ArrayRef {
     let cells = batches.iter().flat_map(|batch| texts(batch, i));
     match infer(cells.clone().flatten()) {
-        Kind::Integer => Arc::new(Int64Array::from_iter(cells.map(|cell| integer(cell?)))),
-        Kind::Real => Arc::new(Float64Array::from_iter(cells.map(|cell| real(cell?)))),
-        Kind::Truth => Arc::new(BooleanArray::from_iter(cells.map(|cell| truth(cell?)))),
-        Kind::Text => Arc::new(StringArray::from_iter(cells)),
+        ColumnKind::Integer => Arc::new(Int64Array::from_iter(cells.map(|cell| integer(cell?)))),
+        ColumnKind::Real => Arc::new(Float64Array::from_iter(cells.map(|cell| real(cell?)))),
+        ColumnKind::Truth => Arc::new(BooleanArray::from_iter(cells.map(|cell| truth(cell?)))),
+        ColumnKind::Text => Arc::new(StringArray::from_iter(cells)),
     }
 }
 
 /// The narrowest type that holds every value; Text if there is none.
-fn infer<'a>(values: impl Iterator<Item = &'a str> + Clone) -> Kind {
+fn infer<'a>(values: impl Iterator<Item = &'a str> + Clone) -> ColumnKind {
     let all = |fits: &dyn Fn(&str) -> bool| values.clone().all(fits);
     if values.clone().next().is_none() {
-        Kind::Text
+        ColumnKind::Text
     } else if all(&|text| integer(text).is_some()) {
-        Kind::Integer
+        ColumnKind::Integer
     } else if all(&|text| real(text).is_some()) {
-        Kind::Real
+        ColumnKind::Real
     } else if all(&|text| truth(text).is_some()) {
-        Kind::Truth
+        ColumnKind::Truth
     } else {
-        Kind::Text
+        ColumnKind::Text
     }
 }
 

@@ -181,10 +181,15 @@ fn what_cannot_be_trained_is_refused() {
 }
 
 #[test]
-fn progress_counts_the_steps_of_the_part() {
+fn progress_counts_the_steps_and_rows_of_the_part() {
     let mut seen = Vec::new();
-    run(&spec(2, Part::WHOLE), &data(), None, &mut |p| seen.push((p.step, p.steps))).unwrap();
-    assert_eq!(seen, (1..=10).map(|step| (step, 10)).collect::<Vec<_>>());
+    run(&spec(2, Part::WHOLE), &data(), None, &mut |p| seen.push(p)).unwrap();
+    let steps: Vec<_> = seen.iter().map(|p| (p.step, p.steps)).collect();
+    assert_eq!(steps, (1..=10).map(|step| (step, 10)).collect::<Vec<_>>());
+    let rows = data().rows() as u64;
+    assert!(seen.windows(2).all(|pair| pair[0].rows < pair[1].rows), "{seen:?}");
+    let passes = seen.iter().filter(|p| p.rows % rows == 0).count() as u64;
+    assert_eq!(seen.last().map(|p| p.rows), Some(passes * rows), "whole passes end on whole rows");
 }
 
 proptest! {

@@ -179,11 +179,7 @@ pub(super) fn impossible(blocks: &[Option<BlockForecast>], bids: &[Bid]) -> Vec<
     each.filter(|(_, block)| block.as_ref().is_some_and(is)).map(|(index, _)| index).collect()
 }
 
-pub(super) fn warnings(
-    forecast: &Forecast,
-    manifest: &Manifest,
-    plan: &Plan,
-) -> Vec<Diagnostic> {
+pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     let short = |budget: Ohc, low: Ohc, high: Ohc| {
         let hint = format!("raise it to {high} OhC: what is not spent comes back");

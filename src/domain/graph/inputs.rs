@@ -10,13 +10,21 @@ use std::collections::BTreeSet;
 
 impl Build<'_> {
     /// The inputs of one instance, and their shapes.
-    pub(super) fn inputs(&self, stage: &Stage, label: &str) -> Result<(Vec<Edge>, Vec<Shape>), Diagnostic> {
+    pub(super) fn inputs(
+        &self,
+        stage: &Stage,
+        label: &str,
+    ) -> Result<(Vec<Edge>, Vec<Shape>), Diagnostic> {
         let mut edges = Vec::new();
         let mut shapes = Vec::new();
         for (name, from, place) in &stage.inputs {
             match from {
                 InputRef::Source(source) => {
-                    edges.push(Edge { name: name.clone(), from: From::Source(source.clone()), each: false });
+                    edges.push(Edge {
+                        name: name.clone(),
+                        from: From::Source(source.clone()),
+                        each: false,
+                    });
                     shapes.push(self.pins.get(source).map(shape).unwrap_or_default());
                 }
                 InputRef::Output { stage: other, output } => {
@@ -49,7 +57,12 @@ impl Build<'_> {
         Ok((edges, shapes))
     }
 
-    pub(super) fn edge(&self, made: &MadeInstance<'_>, name: String, output: &str) -> Option<(Edge, Shape)> {
+    pub(super) fn edge(
+        &self,
+        made: &MadeInstance<'_>,
+        name: String,
+        output: &str,
+    ) -> Option<(Edge, Shape)> {
         let job = self.jobs.get(made.job.index())?;
         let index = job.spec.outputs().iter().position(|known| *known == output)?;
         let from = From::Job { id: made.job, output: output.to_owned() };

@@ -7,7 +7,7 @@ mod parts;
 mod tests;
 
 use super::cost::{Shape, Size};
-use super::job::{Pin, Spec};
+use super::job::{Column, Pin, Spec};
 use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
 use super::terms::Terms;
 use super::verdict::Verification;
@@ -189,7 +189,7 @@ struct Made<'a> {
     /// Label → index, where there is more than one.
     by_label: BTreeMap<&'a str, usize>,
     /// The columns of its tables, if it gives tables.
-    columns: Option<&'a [String]>,
+    columns: Option<Arc<[Column]>>,
 }
 
 struct MadeInstance<'a> {
@@ -222,7 +222,7 @@ impl<'a> Build<'a> {
             if let Some((what, column)) = named_column(&instance.spec)
                 && checked.insert(column)
             {
-                self.check_column(stage, (what, column), columns);
+                self.check_column(stage, (what, column), columns.as_deref());
             }
             let first = Job {
                 stage: stage.name.clone(),
@@ -241,21 +241,21 @@ impl<'a> Build<'a> {
             0 | 1 => BTreeMap::new(),
             _ => instances.iter().enumerate().map(|(index, made)| (made.label, index)).collect(),
         };
-        let is_table = matches!(
-            stage.instances.first().map(|instance| &instance.spec),
-            Some(Spec::Ingest(_) | Spec::Split(_))
-        );
-        let columns = columns.filter(|_| is_table);
+        let columns = match stage.instances.first().map(|instance| &instance.spec) {
+            Some(Spec::Ingest(ingest)) => columns.map(|columns| ingest.table(&columns).into()),
+            Some(Spec::Split(_)) => columns,
+            _ => None,
+        };
         self.made.insert(&stage.name, Made { instances, by_label, columns });
         Ok(())
     }
 
     /// The columns of the table that reaches a stage, if a pinned source is where it began.
-    fn columns(&self, stage: &Stage) -> Option<&'a [String]> {
+    fn columns(&self, stage: &Stage) -> Option<Arc<[Column]>> {
         stage.inputs.iter().find_map(|(_, from, _)| match from {
-            InputRef::Source(source) => self.pins.get(source).map(|pin| pin.columns.as_slice()),
+            InputRef::Source(source) => self.pins.get(source).map(|pin| pin.columns.clone().into()),
             InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
-                self.made.get(stage.as_str())?.columns
+                self.made.get(stage.as_str())?.columns.clone()
             }
         })
     }
@@ -264,14 +264,14 @@ impl<'a> Build<'a> {
         &mut self,
         stage: &Stage,
         (what, column): (&str, &str),
-        columns: Option<&[String]>,
+        columns: Option<&[Column]>,
     ) {
         if let Some(columns) = columns
-            && !columns.iter().any(|known| known == column)
+            && !columns.iter().any(|known| known.name == column)
             && self.faults.len() < FAULTS_MAX
         {
             let message = format!("`{what}` is the column `{column}`, but the data has no such");
-            let hint = suggest(column, columns.iter().map(String::as_str));
+            let hint = suggest(column, columns.iter().map(|known| known.name.as_str()));
             self.faults.insert(fault(stage.column_place, message, hint));
         }
     }
@@ -282,7 +282,8 @@ impl<'a> Build<'a> {
         if let Spec::Ingest(ingest) = &mut spec
             && let Some((_, InputRef::Source(source), _)) = stage.inputs.first()
         {
-            ingest.rows = self.pins.get(source).map_or(0, |pin| pin.rows);
+            let pinned = self.pins.get(source).and_then(|pin| ingest.pinned(pin, 0, usize::MAX));
+            *ingest = pinned.unwrap_or_else(|| ingest.clone());
         }
         spec
     }

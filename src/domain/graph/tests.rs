@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::canon::Digest;
+use crate::domain::job::{Chunk, ColumnKind};
 use crate::domain::manifest::compile;
 use proptest::prelude::*;
 
@@ -10,13 +11,11 @@ fn dag(stages: &str, columns: &[&str]) -> Dag {
     let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n";
     let (manifest, faults) = compile(&format!("{head}{stages}"), &BTreeMap::new());
     assert!(faults.is_empty(), "{faults:?}");
-    let pin = Pin {
-        source: "s".to_owned(),
-        digest: Digest::default(),
-        bytes: 1000,
-        rows: 100,
-        columns: columns.iter().map(|c| (*c).to_owned()).collect(),
-    };
+    let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Real };
+    let (digest, bytes, rows) = (Digest::default(), 1000, 100);
+    let chunks = vec![Chunk { digest, bytes, rows, first_line: 2, groups: None }];
+    let columns = columns.iter().map(column).collect();
+    let pin = Pin { source: "s".to_owned(), digest, bytes, rows, columns, chunks };
     expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)])).unwrap()
 }
 
@@ -70,14 +69,15 @@ fn equal_cells_are_joined_and_needs_wait_for_all() {
 }
 
 #[test]
-fn a_pin_tells_the_rows_of_an_ingest() {
+fn a_pin_tells_the_columns_and_chunks_of_an_ingest() {
     let dag = dag(
         "  sources: { s: { url: s.csv, format: csv } }\n  stages: { t: { uses: ingest, inputs: \
          { rows: sources.s } } }\n",
         &["x", "y"],
     );
     let Spec::Ingest(ingest) = &dag.jobs[0].spec else { panic!("no ingest") };
-    assert_eq!(ingest.rows, 100);
+    assert_eq!(ingest.chunks[0].rows, 100);
+    assert_eq!(ingest.columns.len(), 2);
 }
 
 #[test]

@@ -7,7 +7,10 @@ mod split;
 mod train;
 
 pub use evaluate::{Evaluate, Goal, Metric};
-pub use ingest::{Format, Ingest, Pin};
+pub use ingest::{
+    Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
+    Pin, Reading,
+};
 pub use split::Split;
 pub use train::{Activation, Model, Optimizer, Part, Scaling, Train};
 
@@ -63,7 +66,7 @@ impl Spec {
     #[must_use]
     pub fn outputs(&self) -> Vec<&str> {
         match self {
-            Self::Ingest(_) => vec!["table"],
+            Self::Ingest(_) => vec!["table", "report"],
             Self::Split(split) => split.ratios.iter().map(|(name, _)| name.as_str()).collect(),
             Self::Train(train) if train.part.is_last() => vec!["model"],
             Self::Train(_) => vec!["state"],

@@ -3,7 +3,7 @@
 
 use super::diagnostic::Faults;
 use super::node::Node;
-use crate::domain::job::{Format, Spec};
+use crate::domain::job::{Reading, Spec};
 
 /// What may stand at one place.
 pub(super) enum Type {
@@ -151,19 +151,19 @@ pub(super) struct StageKind {
     pub(super) inputs: Option<&'static [Port]>,
     /// What it gives; `None` gives the parts that `ratios` names.
     pub(super) outputs: Option<&'static [(&'static str, Good)]>,
-    /// The spec of its job, from settings that have been checked; an ingest asks for the format of
-    /// its source too. `None` means that they had not.
-    pub(super) spec: fn(&Node, Option<Format>) -> Option<Spec>,
-    /// Reports what the structure of the settings does not tell: they fit the grammar, and have no
-    /// expressions any more.
-    pub(super) check: fn(&Node, &mut Faults),
+    /// The spec of its job, from settings that have been checked; an ingest asks how its
+    /// source is read too. `None` means that they had not.
+    pub(super) spec: fn(&Node, Option<&Reading>) -> Option<Spec>,
+    /// Reports what the table cannot say: settings (the first node) that fit it one by one but not
+    /// together, or not with the rest of the stage (the second).
+    pub(super) sound: fn(&Node, &Node, &mut Faults),
     /// The metrics that its job always reports and what they are: what `when` may read.
     #[expect(dead_code, reason = "conditions and the reference are about to read it")]
     pub(super) metrics: &'static [(&'static str, &'static str)],
 }
 
-/// The structure tells everything.
-pub(super) fn nothing_more(_: &Node, _: &mut Faults) {}
+/// For a kind whose settings always fit together.
+pub(super) const fn always_sound(_: &Node, _: &Node, _: &mut Faults) {}
 
 /// An input of a stage kind.
 pub(super) struct Port {
@@ -173,7 +173,7 @@ pub(super) struct Port {
     pub(super) good: Good,
     /// Whether several may flow in.
     pub(super) many: bool,
-    /// Whether it need not be there.
+    /// Whether nothing need flow in.
     pub(super) optional: bool,
     /// What it is for.
     pub(super) doc: &'static str,

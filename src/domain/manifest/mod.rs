@@ -32,7 +32,7 @@ pub(in crate::domain) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use schema::json_schema;
 
-use super::job::{Format, Spec};
+use super::job::{Reading, Spec};
 use super::terms::{OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
@@ -73,7 +73,7 @@ pub struct Source {
     /// A path beside the manifest, or an address.
     pub url: String,
     /// How the bytes are to be read.
-    pub format: Format,
+    pub reading: Reading,
     /// Its name in the text.
     pub place: Place,
 }
@@ -261,15 +261,12 @@ fn limits(spec: &Node) -> Option<Limits> {
 
 fn sources(spec: &Node) -> BTreeMap<String, Source> {
     let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
-    let read = |node: &Node| {
-        let format = kind::format(node.get("format")?.text()?)?;
-        Some((node.get("url")?.text()?.to_owned(), format))
-    };
-    let source = |url, format, place| Source { url, format, place };
+    let read = |node: &Node| Some((node.get("url")?.text()?.to_owned(), kind::reading(node)?));
+    let source = |url, reading, place| Source { url, reading, place };
     entries
         .filter_map(|(key, node)| {
-            let (url, format) = read(node)?;
-            Some((key.text.clone(), source(url, format, key.place)))
+            let (url, reading) = read(node)?;
+            Some((key.text.clone(), source(url, reading, key.place)))
         })
         .collect()
 }

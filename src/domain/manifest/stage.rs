@@ -10,7 +10,7 @@ use super::matrix::{self, Cell};
 use super::node::{Key, Kind, Node};
 use super::{Instance, Source};
 use crate::base::limits::JOBS_PER_RUN_MAX;
-use crate::domain::job::Format;
+use crate::domain::job::Reading;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +112,7 @@ fn instances(
     let empty = Node { place: key.place, kind: Kind::Map(Vec::new()) };
     let given = stage.entries().iter().find(|(key, _)| key.text == "with");
     let (at, with) = given.map_or((key.place, &empty), |(key, with)| (key.place, with));
-    let format = source_format(stage, common.sources);
+    let reading = source_reading(stage, common.sources);
     let mut own = Faults::default();
     let count = expression::count(with);
     let varies = count > 0;
@@ -141,10 +141,8 @@ fn instances(
                 let scope = Scope { params: common.params, matrix: Matrix::Cell(&cell.values) };
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
-                if own.is_empty() {
-                    (kind.check)(&resolved, &mut own);
-                }
-                own.is_empty().then(|| (kind.spec)(&resolved, format)).flatten()
+                (kind.sound)(&resolved, stage, &mut own);
+                own.is_empty().then(|| (kind.spec)(&resolved, reading)).flatten()
             }
         };
         let Some(spec) = spec else {
@@ -166,8 +164,8 @@ fn substitute_if(varies: bool, with: &Node, scope: Scope<'_>, faults: &mut Fault
     if varies { substitute(with, scope, faults) } else { with.clone() }
 }
 
-/// The format of the source that an ingest reads, where that is known.
-fn source_format(stage: &Node, sources: &BTreeMap<String, Source>) -> Option<Format> {
+/// How the source of an ingest is read, where that is known.
+fn source_reading<'a>(stage: &Node, sources: &'a BTreeMap<String, Source>) -> Option<&'a Reading> {
     let name = stage.get("inputs")?.get("rows")?.text()?.strip_prefix("sources.")?;
-    sources.get(name).map(|source| source.format)
+    sources.get(name).map(|source| &source.reading)
 }

@@ -18,8 +18,10 @@ use crate::domain::terms::{Equipment, OnExhausted};
 enum Left {
     /// These jobs.
     Jobs(Vec<JobId>),
-    /// Nothing: it is over like this.
-    Nothing(Phase),
+    /// Nothing: its results are known.
+    Known,
+    /// Nothing: none of its jobs is to be run.
+    Skipped,
     /// It does not matter: its run ends because of it.
     Ends,
 }
@@ -78,7 +80,8 @@ impl State {
             let Some(index) = run.next_ready() else { return };
             let block = BlockId { run: id, index };
             match self.left_of(block, events) {
-                Left::Nothing(phase) => self.finish_block(block, phase),
+                Left::Known => self.finish_block(block, Phase::Cached),
+                Left::Skipped => self.finish_block(block, Phase::Skipped),
                 Left::Ends => return,
                 Left::Jobs(todo) => {
                     if !self.offer(block, todo, events) {
@@ -133,8 +136,8 @@ impl State {
         }
         match (todo.is_empty(), is_cached) {
             (false, _) => Left::Jobs(todo),
-            (true, true) => Left::Nothing(Phase::Cached),
-            (true, false) => Left::Nothing(Phase::Skipped),
+            (true, true) => Left::Known,
+            (true, false) => Left::Skipped,
         }
     }
 
@@ -152,9 +155,8 @@ impl State {
         let Some(ceiling) = price::ceiling(jobs(), &self.params, 0) else { return false };
         let work =
             jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
-        let needs = jobs().fold(Equipment::default(), |needs, job| {
-            needs.max(job.terms.resources.least())
-        });
+        let needs =
+            jobs().fold(Equipment::default(), |needs, job| needs.max(job.terms.resources.least()));
         let deadline_ms = run.terms(block.index).and_then(|terms| terms.deadline_ms);
         let Some(total) = ceiling.total() else { return false };
         let Some(state) = run.blocks.get(block.index as usize) else { return false };
@@ -234,12 +236,7 @@ impl State {
     }
 
     /// The budget of a stage does not cover one of its blocks, which is not on offer.
-    pub(super) fn exhaust_stage(
-        &mut self,
-        stage: String,
-        block: BlockId,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn exhaust_stage(&mut self, stage: String, block: BlockId, events: &mut Vec<Event>) {
         match self.runs.get(&block.run).map(|run| run.on_exhausted) {
             Some(OnExhausted::Pause) => {
                 self.pause(block.run, Pause::StageBudget { stage }, events);
@@ -318,12 +315,7 @@ impl State {
 
     /// Takes a block back from the market or from its worker, who keeps the bond. A block that was
     /// delivered is left: what is delivered is settled. True if it was taken back.
-    pub(super) fn recall(
-        &mut self,
-        block: BlockId,
-        phase: Phase,
-        events: &mut Vec<Event>,
-    ) -> bool {
+    pub(super) fn recall(&mut self, block: BlockId, phase: Phase, events: &mut Vec<Event>) -> bool {
         let lease = match self.phase(block) {
             Some(Phase::Offered(_)) => None,
             Some(Phase::Leased(lease)) => Some(lease.clone()),

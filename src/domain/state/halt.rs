@@ -94,9 +94,8 @@ impl State {
             let jobs = self.runs.get(&id).and_then(|run| run.plan.blocks.get(index as usize));
             for job in jobs.map(|block| block.jobs.clone()).unwrap_or_default() {
                 let run = self.runs.get(&id);
-                let is_open = run.is_some_and(|run| {
-                    run.result(job).is_none() && !run.gone.contains_key(&job)
-                });
+                let is_open = run
+                    .is_some_and(|run| run.result(job).is_none() && !run.gone.contains_key(&job));
                 if is_open {
                     self.skip_job(id, job, Skip::FailFast(failed), events);
                 }

@@ -53,7 +53,9 @@ impl State {
         let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
         match delivery.receipt.outcome {
             Outcome::Failed { .. } => Verification::Full,
-            Outcome::Done(_) => jobs.next().map_or(Verification::Full, |job| job.terms.verification),
+            Outcome::Done(_) => {
+                jobs.next().map_or(Verification::Full, |job| job.terms.verification)
+            }
         }
     }
 

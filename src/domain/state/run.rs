@@ -437,11 +437,7 @@ pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<
 
 /// Whether the condition of a job's stage holds. Later parts of an instance follow the first,
 /// which has been asked.
-pub fn holds<'a>(
-    plan: &Plan,
-    job: &Job,
-    result: &dyn Fn(JobId) -> Option<&'a Known>,
-) -> bool {
+pub fn holds<'a>(plan: &Plan, job: &Job, result: &dyn Fn(JobId) -> Option<&'a Known>) -> bool {
     let Some(condition) = job.terms.when.as_ref().filter(|_| !job.is_later_part()) else {
         return true;
     };

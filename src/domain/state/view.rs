@@ -165,9 +165,7 @@ impl State {
         match mode {
             CacheMode::Off => Some(Unused::Off),
             CacheMode::Private if known.client != *client => Some(Unused::Foreign),
-            _ if age_max.is_some_and(|max| known.at.after(max) < self.now()) => {
-                Some(Unused::Aged)
-            }
+            _ if age_max.is_some_and(|max| known.at.after(max) < self.now()) => Some(Unused::Aged),
             CacheMode::Private | CacheMode::Settled => None,
         }
     }

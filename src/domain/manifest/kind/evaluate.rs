@@ -2,8 +2,8 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::word;
-use crate::domain::job::{Evaluate, Format, Goal, Metric, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, default, nothing_more};
+use crate::domain::job::{Evaluate, Goal, Metric, Reading, Spec};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, default};
 use crate::domain::manifest::node::Node;
 
 /// `uses: evaluate`
@@ -39,7 +39,7 @@ pub(super) static EVALUATE: StageKind = StageKind {
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[
         ("accuracy", "Share of the rows whose label the best model predicts."),
         ("loss", "Mean cross-entropy of the best model, in nats."),
@@ -68,7 +68,7 @@ static SELECT: Object = Object {
     ],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     evaluate(with).map(Spec::Evaluate)
 }
 

@@ -1,8 +1,8 @@
 //! `uses: ingest`: its settings, inputs and outputs, and its spec.
 //! Never reports a fault: what is read has been checked.
 
-use crate::domain::job::{Format, Ingest, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, nothing_more};
+use crate::domain::job::{Ingest, Reading, Spec};
+use crate::domain::manifest::form::{Good, Object, Port, StageKind, always_sound};
 use crate::domain::manifest::node::Node;
 
 /// `uses: ingest`
@@ -17,21 +17,22 @@ pub(super) static INGEST: StageKind = StageKind {
         optional: false,
         doc: "The source to read: `sources.NAME`.",
     }]),
-    outputs: Some(&[("table", Good::Table)]),
+    outputs: Some(&[("table", Good::Table), ("report", Good::Report)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[],
 };
 
-/// The format of a source.
-pub(in crate::domain::manifest) fn format(word: &str) -> Option<Format> {
-    match word {
-        "csv" => Some(Format::Csv),
+/// How a source is to be read.
+pub(in crate::domain::manifest) fn reading(source: &Node) -> Option<Reading> {
+    match source.get("format")?.text()? {
+        "csv" => Some(Reading::csv()),
         _ => None,
     }
 }
 
-/// The rows come from the pin and the format from the source, which only the caller knows.
-fn read(_: &Node, format: Option<Format>) -> Option<Spec> {
-    Some(Spec::Ingest(Ingest { format: format?, rows: 0 }))
+/// Columns and chunks come from the pin and the reading from the source, which only the caller
+/// knows.
+fn read(_: &Node, reading: Option<&Reading>) -> Option<Spec> {
+    Some(Spec::Ingest(Ingest::unpinned(reading?.clone())))
 }

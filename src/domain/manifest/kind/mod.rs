@@ -7,7 +7,7 @@ mod noop;
 mod split;
 mod train;
 
-pub(super) use ingest::format;
+pub(super) use ingest::reading;
 
 use super::form::{Field, Need, Range, StageKind, Type, default, integer};
 use super::node::Node;

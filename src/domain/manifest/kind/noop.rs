@@ -2,8 +2,8 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::wide;
-use crate::domain::job::{Format, Noop, Spec};
-use crate::domain::manifest::form::{Good, Object, StageKind, default, integer, nothing_more};
+use crate::domain::job::{Noop, Reading, Spec};
+use crate::domain::manifest::form::{Good, Object, StageKind, always_sound, default, integer};
 use crate::domain::manifest::node::Node;
 
 /// `uses: noop`
@@ -24,10 +24,10 @@ pub(super) static NOOP: StageKind = StageKind {
     inputs: None,
     outputs: Some(&[("done", Good::Token)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Noop(Noop { tag: wide(with, "tag", 0)? }))
 }

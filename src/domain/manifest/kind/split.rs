@@ -2,7 +2,7 @@
 //! Reports only shares that do not add up: all else has been checked before it is read.
 
 use super::{seed, wide};
-use crate::domain::job::{Format, Spec, Split};
+use crate::domain::job::{Reading, Spec, Split};
 use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
 use crate::domain::manifest::node::Node;
@@ -50,11 +50,11 @@ pub(super) static SPLIT: StageKind = StageKind {
     }]),
     outputs: None,
     spec: read,
-    check: whole,
+    sound: whole_ratios,
     metrics: &[],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Split(Split {
         ratios: ratios(with.get("ratios")?)?,
         stratify: match with.get("stratify") {
@@ -71,7 +71,7 @@ fn ratios(node: &Node) -> Option<Vec<(String, f64)>> {
 }
 
 /// Shares add up to exactly one: they are summed as integers of their text.
-fn whole(with: &Node, faults: &mut Faults) {
+fn whole_ratios(with: &Node, _: &Node, faults: &mut Faults) {
     let Some(ratios) = with.get("ratios") else { return };
     if let Some((sum, one)) = ratio_sum(ratios).filter(|(sum, one)| sum != one) {
         let (whole, fraction) = (sum / one, sum % one);

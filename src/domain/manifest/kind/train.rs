@@ -2,9 +2,9 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
-use crate::domain::job::{Activation, Format, Model, Optimizer, Part, Scaling, Spec, Train};
+use crate::domain::job::{Activation, Model, Optimizer, Part, Reading, Scaling, Spec, Train};
 use crate::domain::manifest::form::{
-    Good, Object, Port, StageKind, Tagged, Type, default, integer, nothing_more, required,
+    Good, Object, Port, StageKind, Tagged, Type, always_sound, default, integer, required,
 };
 use crate::domain::manifest::node::Node;
 
@@ -54,7 +54,7 @@ pub(super) static TRAIN: StageKind = StageKind {
     }]),
     outputs: Some(&[("model", Good::Model)]),
     spec: read,
-    check: nothing_more,
+    sound: always_sound,
     metrics: &[("loss", "Mean loss over the rows of the last epoch; cross-entropy is in nats.")],
 };
 
@@ -106,7 +106,7 @@ const ADAMW: Object = Object {
     ],
 };
 
-fn read(with: &Node, _: Option<Format>) -> Option<Spec> {
+fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     train(with).map(Spec::Train)
 }
 

@@ -1,0 +1,149 @@
+//! The command line: what can be asked for, with one line about it and one example each.
+//! Never does anything; verbs do.
+
+mod inspect;
+mod machine;
+mod output;
+mod pipeline;
+mod wallet;
+
+pub(crate) use inspect::{Get, Listed, LogVerb};
+pub(crate) use machine::{Bench, Measured};
+pub(crate) use output::{Findings, Format, Output};
+pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
+pub(crate) use wallet::WalletVerb;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// What `ohc` was asked for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ohc",
+    version,
+    about = "A job market for machine learning whose minutes are a hash chain",
+    after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
+        Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
+        4 budget or no bids, 6 cancelled, 64 usage, 130 interrupted.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// Folder of the embedded network: its keys, log and artifacts [default: .ohc at the root of
+    /// the manifest's git repository]
+    #[arg(long, global = true, env = "OHC_HOME", value_name = "DIR", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// Whether to write in colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// When to write in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a pipeline: train, verify, settle, and write its outputs
+    #[command(after_help = "Example:\n  ohc apply manifests/iris.yaml -p epochs=90\n\n\
+        Applying again what has not changed runs nothing and spends nothing. Ctrl-C is safe: the \
+        next apply goes on from the log.")]
+    Apply(Apply),
+    /// Show what apply would run, why, and what it would cost
+    #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --detailed-exitcode")]
+    Plan(Plan),
+    /// Check manifests, and report every fault at its place
+    #[command(after_help = "Example:\n  ohc validate manifests/*.yaml --format github")]
+    Validate(Validate),
+    /// Print the JSON Schema of a kind of document
+    #[command(after_help = "Example:\n  ohc schema pipeline > pipeline.v1alpha1.json")]
+    Schema {
+        /// Which
+        #[arg(value_enum)]
+        kind: SchemaKind,
+    },
+    /// List runs, blocks, accounts or workers
+    #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
+    Get(Get),
+    /// Show keys and money
+    #[command(after_help = "Example:\n  ohc wallet balance")]
+    Wallet {
+        #[command(subcommand)]
+        verb: WalletVerb,
+    },
+    /// Read and verify the log
+    #[command(after_help = "Example:\n  ohc log verify -o json")]
+    Log {
+        #[command(subcommand)]
+        verb: LogVerb,
+    },
+    /// Measure this machine with what docs/benchmarks.md claims
+    #[command(after_help = "Example:\n  ohc bench settle --jobs 1000 -o json")]
+    Bench(Bench),
+}
+
+impl Verb {
+    /// How its answer, and what goes wrong, are to be reported; people read what says nothing.
+    pub(crate) fn format(&self) -> Format {
+        let output: Option<&Output> = match self {
+            Self::Apply(apply) => Some(&apply.output),
+            Self::Plan(plan) => Some(&plan.output),
+            Self::Bench(bench) => Some(&bench.output),
+            Self::Get(get) => Some(&get.output),
+            Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
+            | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
+                Some(output)
+            }
+            Self::Validate(validate) if validate.format == Findings::Json => {
+                return Format::Json;
+            }
+            Self::Validate(_) | Self::Schema { .. } => None,
+        };
+        output.map_or(Format::Table, |output| output.format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_has_a_line_about_it_and_an_example() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} says nothing about itself");
+            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains("Example:\n  ohc "), "{name} has no example");
+            command.get_subcommands().for_each(check);
+        }
+        let command = Cli::command();
+        command.clone().debug_assert();
+        check(&command);
+    }
+
+    #[test]
+    fn examples_are_command_lines() {
+        fn examples(command: &clap::Command, all: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let line = help.lines().nth(1).unwrap_or_default().trim().to_owned();
+            all.push(line.split(" >").next().unwrap_or_default().to_owned());
+            command.get_subcommands().for_each(|sub| examples(sub, all));
+        }
+        let mut all = Vec::new();
+        examples(&Cli::command(), &mut all);
+        for example in all {
+            let parsed = Cli::try_parse_from(example.split(' '));
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
+}
