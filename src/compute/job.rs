@@ -3,6 +3,7 @@
 //! from one call to the next.
 
 use super::classifier::Classifier;
+use super::compare;
 use super::evaluate::{self, Candidate};
 use super::examples::Examples;
 use super::kernel::philox::{Philox, purpose};
@@ -33,6 +34,12 @@ pub fn run(
             return train::run(spec, &data, optional(inputs, "state")?, progress);
         }
         Spec::Evaluate(spec) => measure(spec, inputs)?,
+        Spec::Compare(spec) => {
+            let reports = inputs.iter().filter_map(|input| {
+                Some((instance("reports", &input.name)?, input.bytes.as_slice()))
+            });
+            compare::run(spec, &reports.collect::<Vec<_>>())?
+        }
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
     };
     progress(Progress::WHOLE);
@@ -63,7 +70,7 @@ pub fn replay(
             let outputs = last.then_some((replayed.outputs, replayed.metrics));
             Ok(Replayed { begin: Some(replayed.begin), state: Some(replayed.checkpoint), outputs })
         }
-        Spec::Ingest(_) | Spec::Split(_) | Spec::Evaluate(_) | Spec::Noop(_) => {
+        Spec::Ingest(_) | Spec::Split(_) | Spec::Evaluate(_) | Spec::Compare(_) | Spec::Noop(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
@@ -91,16 +98,18 @@ fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
 fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
     let candidates = inputs
         .iter()
-        .filter_map(|input| instance(&input.name).map(|name| (name, input.bytes.as_slice())))
+        .filter_map(|input| {
+            instance("models", &input.name).map(|name| (name, input.bytes.as_slice()))
+        })
         .map(|(name, bytes)| candidate(name, bytes))
         .collect::<Result<Vec<_>, _>>()?;
     evaluate::run(spec, &candidates, &table(inputs, "data")?)
 }
 
-/// What the report calls an input: `width=16` for `models[width=16]`, `models` for itself; none if
-/// the input is no model.
-fn instance(input: &str) -> Option<&str> {
-    match input.strip_prefix("models")? {
+/// What an input of a port with many is called: `width=16` for `models[width=16]`, `models` for
+/// itself; none if it is an input of another port.
+fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
+    match input.strip_prefix(port)? {
         "" => Some(input),
         rest => rest.strip_prefix('[')?.strip_suffix(']'),
     }
@@ -266,10 +275,10 @@ mod tests {
 
     #[test]
     fn models_are_called_by_their_instance() {
-        assert_eq!(instance("models"), Some("models"));
-        assert_eq!(instance("models[width=16,seed=1]"), Some("width=16,seed=1"));
-        assert_eq!(instance("data"), None);
-        assert_eq!(instance("models_of_old"), None);
+        assert_eq!(instance("models", "models"), Some("models"));
+        assert_eq!(instance("models", "models[width=16,seed=1]"), Some("width=16,seed=1"));
+        assert_eq!(instance("models", "data"), None);
+        assert_eq!(instance("models", "models_of_old"), None);
     }
 
     #[test]

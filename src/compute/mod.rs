@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod classifier;
+pub mod compare;
 pub mod evaluate;
 mod exact;
 pub mod examples;

@@ -18,6 +18,8 @@ pub const BYTES_PER_UNIT: u64 = 64 * 1024;
 pub const CLASSES_ASSUMED: u64 = 10;
 /// A training of more work than this is cut into parts at checkpoints.
 pub const PART_UNITS: u64 = 20_000;
+/// Bytes of a chart, about.
+const CHART_BYTES: u64 = 16 * 1024;
 /// Parts of one training at the most.
 pub const PARTS_MAX: u64 = 64;
 
@@ -99,6 +101,10 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])
+        }
+        Spec::Compare(_) => {
+            let table = Shape { bytes: bytes_in, ..Shape::default() };
+            (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
     };

@@ -155,6 +155,7 @@ fn file_name(spec: &Spec, output: &str) -> &'static str {
     match (spec, output) {
         (Spec::Train(_), "model") | (Spec::Evaluate(_), "best") => "model.safetensors",
         (Spec::Evaluate(_) | Spec::Ingest(_), "report") => "report.json",
+        (Spec::Compare(_), "chart") => "chart.svg",
         _ => "table.ohct",
     }
 }

@@ -324,7 +324,7 @@ fn named_column(spec: &Spec) -> Option<(&'static str, &str)> {
     match spec {
         Spec::Train(train) => Some(("target", &train.target)),
         Spec::Split(split) => split.stratify.as_deref().map(|column| ("stratify", column)),
-        Spec::Ingest(_) | Spec::Evaluate(_) | Spec::Noop(_) => None,
+        Spec::Ingest(_) | Spec::Evaluate(_) | Spec::Compare(_) | Spec::Noop(_) => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Jobs: what one unit of compute is told to do, and the key under which its result is known.
 //! Never says how it is computed (`compute` does) nor what it costs (`cost` does).
 
+mod compare;
 mod evaluate;
 mod ingest;
 mod split;
 mod train;
 
+pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
@@ -30,6 +32,8 @@ pub enum Spec {
     Train(Train),
     /// Measures models on held-out rows and selects the best.
     Evaluate(Evaluate),
+    /// Puts the measures of many models side by side.
+    Compare(Compare),
     /// Computes nothing: measures the market itself.
     Noop(Noop),
 }
@@ -39,6 +43,7 @@ canonical_enum!(Spec {
     3 => Train(x),
     4 => Evaluate(x),
     5 => Noop(x),
+    6 => Compare(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -58,6 +63,7 @@ impl Spec {
             Self::Split(_) => "split",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
+            Self::Compare(_) => "compare",
             Self::Noop(_) => "noop",
         }
     }
@@ -71,6 +77,7 @@ impl Spec {
             Self::Train(train) if train.part.is_last() => vec!["model"],
             Self::Train(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
+            Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
         }
     }
@@ -83,6 +90,7 @@ impl Spec {
             (Self::Split(a), Self::Split(b)) => a.differences(b),
             (Self::Train(a), Self::Train(b)) => a.differences(b),
             (Self::Evaluate(a), Self::Evaluate(b)) => a.differences(b),
+            (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

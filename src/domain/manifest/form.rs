@@ -190,6 +190,8 @@ pub(super) enum Good {
     Model,
     /// Metrics.
     Report,
+    /// A picture.
+    Chart,
     /// Nothing but the fact that it was done.
     Token,
 }
@@ -202,6 +204,7 @@ impl Good {
             Self::Table => "a table",
             Self::Model => "a model",
             Self::Report => "a report",
+            Self::Chart => "a chart",
             Self::Token => "a token",
         }
     }

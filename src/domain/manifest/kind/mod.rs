@@ -1,6 +1,7 @@
 //! Stage kinds: one file for each, with its part of the grammar and the way to a job's spec.
 //! Never says how a kind is computed.
 
+mod compare;
 mod evaluate;
 mod ingest;
 mod noop;
@@ -13,10 +14,16 @@ use super::form::{Field, Need, Range, StageKind, Type, default, integer};
 use super::node::Node;
 
 /// All stage kinds.
-pub(super) static KINDS: &[&StageKind] =
-    &[&ingest::INGEST, &split::SPLIT, &train::TRAIN, &evaluate::EVALUATE, &noop::NOOP];
+pub(super) static KINDS: &[&StageKind] = &[
+    &ingest::INGEST,
+    &split::SPLIT,
+    &train::TRAIN,
+    &evaluate::EVALUATE,
+    &compare::COMPARE,
+    &noop::NOOP,
+];
 /// Their names, in the same order.
-pub(super) const KIND_NAMES: &[&str] = &["ingest", "split", "train", "evaluate", "noop"];
+pub(super) const KIND_NAMES: &[&str] = &["ingest", "split", "train", "evaluate", "compare", "noop"];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
