@@ -1,9 +1,9 @@
 //! The sums of a forecast: by stage, in time, and what people should be warned of.
 //! Never says why a job runs.
 //!
-//! Time is a guess from work: a core does [`UNITS_PER_SECOND`] at its best, which is what `ohc bench
-//! train` measures on a processor with AVX-512, and about a quarter of it as a rule. Blocks that
-//! wait for each other take their turns; all others share the workers evenly.
+//! Time is a guess from work: a core does [`UNITS_PER_SECOND`] at its best, which is what
+//! `ohc bench train` measures on a processor with AVX-512, and about a quarter of it as a rule.
+//! Blocks that wait for each other take their turns; all others share the workers evenly.
 
 use super::{BlockForecast, Fate, Forecast};
 use crate::base::amount::{Ohc, Rounding, Work, mul_div};

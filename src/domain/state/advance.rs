@@ -146,8 +146,8 @@ impl State {
         self.failures.get(&run.key(job)?)
     }
 
-    /// Puts a block on offer: its reserve and gas leave the escrow first. False if they cannot; true
-    /// as well where it has to wait for others of its stage, or comes too late.
+    /// Puts a block on offer: its reserve and gas leave the escrow first. False if they cannot;
+    /// true as well where it has to wait for others of its stage, or comes too late.
     fn offer(&mut self, block: BlockId, todo: Vec<JobId>, events: &mut Vec<Event>) -> bool {
         let now = self.now();
         let Some(run) = self.runs.get_mut(&block.run) else { return false };
