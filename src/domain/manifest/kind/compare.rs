@@ -47,7 +47,6 @@ pub(super) static COMPARE: StageKind = StageKind {
     ],
     spec: read,
     sound: always_sound,
-    metrics: &[],
 };
 
 fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
