@@ -412,7 +412,7 @@ mod tests {
         check("${{ params.epochs", Err("`${{` without `}}`"));
         check("a ${{ }} b", Err("`` is no expression: something is missing at its end"));
         check("${{ params.epochs params.deep }}", Err("is no expression: `params.deep` is left"));
-        check("${{ run.nmae }}", Err("there is only `name`"));
+        check("${{ run.nmae }}", Err("did you mean `name`?"));
         check("${{ item.width }}", Err("the stage has a `matrix`: write `matrix.NAME`"));
         check("${{ matrix.hieght }}", Err("has no value in some instances"));
         check("${{ metrics.a.b }}", Err("`metrics` is known only in `when`"));
