@@ -67,7 +67,7 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
         return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
     }
-    if let Some((job, failure)) = forecast.sure_failure() {
+    if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
         let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
         return Err(Stop::failed(message, Some(failure.hint.clone())));
@@ -319,6 +319,16 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
             let hint = "apply again with a larger --budget: what is settled is not paid again";
             let message = format!("the budget of {} OhC does not cover the next block", run.budget);
             ("paused", error(Exit::Unpaid, message, hint))
+        }
+        Status::Paused(Pause::StageBudget { stage }) => {
+            let hint = "raise the budget of the stage and apply again: what is settled is not paid \
+                        again";
+            let message = format!("the budget of stage `{stage}` does not cover its next block");
+            ("paused", error(Exit::Unpaid, message, hint))
+        }
+        Status::Paused(Pause::Client) => {
+            let hint = "resume it, or apply again";
+            ("paused", error(Exit::Cancelled, format!("{} was paused", run.id), hint))
         }
         Status::Running | Status::Draining(_) => ("failed", None),
     }

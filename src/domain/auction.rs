@@ -7,6 +7,7 @@
 //! delay that the client pays for. The price is the next score, at most the reserve and at least
 //! the ask; queues do not enter prices. Ties go to the younger queue, then to the key.
 
+use super::terms::Equipment;
 use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::ids::BlockId;
 use crate::base::keys::PublicKey;
@@ -21,6 +22,8 @@ pub struct Offer {
     pub work: Work,
     /// The most that is paid for it.
     pub reserve: Ohc,
+    /// What its worker must have.
+    pub needs: Equipment,
     /// Workers that were slashed for it: they do not get it again.
     pub barred: Vec<PublicKey>,
     /// The worker whose attempt lapsed last: it gets it again only if nobody else bids for it.
@@ -37,6 +40,8 @@ pub struct Standing {
     pub ask: Price,
     /// Units that it takes on at a time.
     pub capacity: Work,
+    /// What it has.
+    pub has: Equipment,
     /// Units that it has taken on.
     pub queued: Work,
     /// Leases that it holds.
@@ -146,10 +151,11 @@ fn award(offer: &Offer, bids: &mut [Standing], bond_factor: u64) -> Option<Award
     Some(Award { block: offer.block, worker: bid.worker, price, bond })
 }
 
-/// Score and ask of one bid for one offer; none if it is above the reserve or barred.
+/// Score and ask of one bid for one offer; none if it is above the reserve, if its worker lacks
+/// what is needed, or if it is barred.
 fn score(offer: &Offer, bid: &Standing) -> Option<(Ohc, Ohc)> {
     let ask = bid.ask.of(offer.work).filter(|ask| *ask <= offer.reserve)?;
-    if offer.barred.contains(&bid.worker) {
+    if offer.barred.contains(&bid.worker) || !bid.has.meets(&offer.needs) {
         return None;
     }
     Some((ask.checked_add(bid.record.risk(offer.reserve)?)?, ask))
@@ -168,7 +174,14 @@ mod tests {
     fn offer(index: u32, reserve: u64) -> Offer {
         let block = BlockId { run: RunId(1), index };
         let reserve = Ohc::from_nano(reserve);
-        Offer { block, work: Work::new(10), reserve, barred: Vec::new(), lapsed: None }
+        Offer {
+            block,
+            work: Work::new(10),
+            reserve,
+            needs: Equipment::default(),
+            barred: Vec::new(),
+            lapsed: None,
+        }
     }
 
     fn bid(worker: u8, ask: u64) -> Standing {
@@ -176,6 +189,7 @@ mod tests {
             worker: key(worker),
             ask: Price::new(ask),
             capacity: Work::new(100),
+            has: Equipment::default(),
             queued: Work::ZERO,
             leases: 0,
             purse: Ohc::from_nano(1_000_000),

@@ -3,6 +3,7 @@
 
 use super::job::Pin;
 use super::receipt::Receipt;
+use super::terms::Equipment;
 use super::verdict::Verdict;
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
@@ -26,6 +27,18 @@ pub enum Command {
         /// The run.
         run: RunId,
     },
+    /// Lets a run of this client stand still: nothing new is offered, what is leased is settled.
+    Pause {
+        /// The run.
+        run: RunId,
+    },
+    /// Lets a run of this client that stands still go on.
+    Resume {
+        /// The run.
+        run: RunId,
+        /// What is added to its budget; may be nothing.
+        added: Ohc,
+    },
     /// Offers to work; replaces this worker's earlier bid.
     Bid(Bid),
     /// Takes the worker's bid back.
@@ -46,6 +59,8 @@ canonical_enum!(Command {
     6 => Heartbeat(x),
     7 => Deliver(x),
     8 => Judge(x),
+    9 => Pause { run },
+    10 => Resume { run, added },
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.
@@ -93,8 +108,10 @@ pub struct Bid {
     pub ask: Price,
     /// Units of work that the worker takes on at a time; one block of any size always fits.
     pub capacity: Work,
+    /// What it has: a block that needs more is not given to it.
+    pub has: Equipment,
 }
-canonical_struct!(Bid { ask, capacity });
+canonical_struct!(Bid { ask, capacity, has });
 
 /// A sign of life for one lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! Events: the closed list of what the fold derives from commands and slot boundaries.
 //! Never stored as truth: replay gives them again, and a slot commits to their root.
 
+use super::terms::Cause;
 use super::verdict::{Audit, Segment};
 use crate::base::amount::{Ohc, Work};
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
@@ -64,6 +65,8 @@ pub enum Event {
         attempt: u32,
         /// The most that is paid for it.
         reserve: Ohc,
+        /// What the validators get.
+        gas: Ohc,
     },
     /// Nobody took an offer: its reserve rises by 1/8.
     Repriced {
@@ -91,8 +94,17 @@ pub enum Event {
         lease: LeaseId,
         /// Who.
         worker: PublicKey,
+        /// Silent or late.
+        cause: Cause,
         /// What it lost of its bond.
         fine: Ohc,
+    },
+    /// A lease is over because its block is not wanted any more: the bond is back.
+    Released {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        worker: PublicKey,
     },
     /// A receipt is committed.
     Delivered {
@@ -148,6 +160,40 @@ pub enum Event {
         /// What the validators got.
         gas: Ohc,
     },
+    /// A job fails for every honest worker.
+    Failed {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A block is not tried again.
+    GivenUp {
+        /// The block.
+        block: BlockId,
+        /// Why.
+        why: GaveUp,
+    },
+    /// A job is not run, and nothing is paid for it.
+    Skipped {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// Why.
+        why: Skip,
+    },
+    /// A run that stood still goes on.
+    Resumed {
+        /// The run.
+        run: RunId,
+        /// What was added to its escrow.
+        added: Ohc,
+    },
     /// A run stands still until its client does something.
     Paused {
         /// The run.
@@ -172,10 +218,10 @@ canonical_enum!(Event {
     4 => BidPlaced { worker },
     5 => BidGone { worker },
     6 => Cached { run, job },
-    7 => Offered { block, attempt, reserve },
+    7 => Offered { block, attempt, reserve, gas },
     8 => Repriced { block, reserve },
     9 => Leased { lease, worker, price, bond, work },
-    10 => Lapsed { lease, worker, fine },
+    10 => Lapsed { lease, worker, cause, fine },
     11 => Delivered { lease, receipt },
     12 => Drawn { lease, audit },
     13 => Disputed { lease, validator, segment },
@@ -184,6 +230,11 @@ canonical_enum!(Event {
     16 => Settled { lease, worker, reward, gas },
     17 => Paused { run, reason },
     18 => Ended { run, ending, refund },
+    19 => Released { lease, worker },
+    20 => Failed { run, job, message, hint },
+    21 => GivenUp { block, why },
+    22 => Skipped { run, job, why },
+    23 => Resumed { run, added },
 } tag "ohc/event/1");
 
 /// Why a command had no effect.
@@ -219,6 +270,12 @@ pub enum Reject {
     /// This validator has spoken about this receipt.
     #[error("this validator has spoken about it")]
     Spoken,
+    /// The run is paused or ending: it cannot be paused.
+    #[error("the run does not go on")]
+    NotRunning,
+    /// The run is not paused: it cannot be resumed.
+    #[error("the run is not paused")]
+    NotPaused,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -231,22 +288,56 @@ canonical_enum!(Reject {
     8 => BadReceipt,
     9 => NoReceipt,
     10 => Spoken,
+    11 => NotRunning,
+    12 => NotPaused,
 });
 
-/// Why a run stands still.
+/// Why a block is not tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GaveUp {
+    /// Its last attempt came to nothing for this cause, or this cause is not tried again.
+    Attempts(Cause),
+    /// It took longer than the deadline of its stage.
+    Deadline,
+    /// It costs more than what is left of the budget of its stage.
+    Budget,
+}
+canonical_enum!(GaveUp { 1 => Attempts(x), 2 => Deadline, 3 => Budget });
+
+/// Why a job is not run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Skip {
+    /// The condition of its stage does not hold.
+    Condition,
+    /// This job, which it needs or was sold with, has no result.
+    Needs(JobId),
+    /// This job of its stage came to nothing, and the first failure ends the stage.
+    FailFast(JobId),
+}
+canonical_enum!(Skip { 1 => Condition, 2 => Needs(x), 3 => FailFast(x) });
+
+/// Why a run stands still.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pause {
     /// Nobody took a block at its highest price.
     NoBids,
     /// The escrow does not cover the next block.
     Budget,
+    /// What is left of the budget of a stage does not cover its next block.
+    StageBudget {
+        /// The stage.
+        stage: String,
+    },
+    /// Its client wants it to.
+    Client,
 }
-canonical_enum!(Pause { 1 => NoBids, 2 => Budget });
+canonical_enum!(Pause { 1 => NoBids, 2 => Budget, 3 => StageBudget { stage }, 4 => Client });
 
 /// How a run is over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// Every job has a settled result.
+    /// Every job has a settled result, was skipped, or came to nothing in a stage whose failures
+    /// let the run go on.
     Settled,
     /// A job fails for every honest worker.
     Failed {
@@ -257,19 +348,27 @@ pub enum Ending {
         /// What to do about it.
         hint: String,
     },
-    /// No attempt at a block was accepted.
+    /// A block was given up.
     Exhausted {
         /// The block.
         block: BlockId,
+        /// Why.
+        why: GaveUp,
     },
     /// The client stopped it.
     Cancelled,
+    /// It took longer than its deadline.
+    Overdue,
+    /// Its escrow does not cover the next block, and it is not to wait for more.
+    Unpaid,
 }
 canonical_enum!(Ending {
     1 => Settled,
     2 => Failed { job, message, hint },
-    3 => Exhausted { block },
+    3 => Exhausted { block, why },
     4 => Cancelled,
+    5 => Overdue,
+    6 => Unpaid,
 });
 
 struct Events<'a>(&'a [Event]);

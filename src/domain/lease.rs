@@ -1,6 +1,7 @@
 //! Leases: a block on offer, and one attempt of one worker at it.
 //! Never says how an attempt ends: the fold does, and `settle` pays for it.
 
+use super::terms::Equipment;
 use crate::base::amount::{Ohc, Work};
 use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::PublicKey;
@@ -13,6 +14,8 @@ pub struct Offered {
     pub todo: Vec<JobId>,
     /// Their work.
     pub work: Work,
+    /// What their worker must have.
+    pub needs: Equipment,
     /// The most that is paid for it.
     pub reserve: Ohc,
     /// What the validators get.

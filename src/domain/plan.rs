@@ -4,8 +4,11 @@
 //! Cutting has two rules, both off where `run.limits.jobsPerBlock` is 1:
 //! 1. *Fuse*: a job whose only predecessor has no other successor joins that one's block, while
 //!    the block stays below [`FUSE_UNITS`]: it would only wait for bytes that its predecessor has.
-//! 2. *Batch*: siblings (same stage, same predecessors) beyond [`SIBLINGS`] share blocks, evenly,
-//!    while a block stays below [`FUSE_UNITS`].
+//!    Both have the same terms; where these are about a stage, both are of it.
+//! 2. *Batch*: siblings (same stage, same predecessors) beyond [`SIBLINGS`], or beyond what their
+//!    stage lets be at work at once, share blocks, evenly, while a block stays below
+//!    [`FUSE_UNITS`]. Not where a failure leaves the others to be finished: who shares a block
+//!    shares its failure.
 //!
 //! Both keep blocks convex: no path leaves a block and comes back. Fusing contracts an edge that is
 //! the only way between its ends; siblings have the same predecessors, so a path from one to
@@ -13,12 +16,13 @@
 //! cycle. (Long trainings were cut into parts before: see `cost::parts`.)
 
 use super::command::Submission;
-use super::graph::{self, Dag, From, Job};
+use super::graph::{self, Dag, Job};
 use super::job::Pin;
 use super::manifest::{self, Diagnostic, Manifest};
 use crate::base::amount::Work;
 use crate::base::ids::JobId;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Work beyond which nothing more is put into a block, in units.
 pub const FUSE_UNITS: u64 = 2_000;
@@ -112,11 +116,7 @@ pub fn cut(dag: Dag, jobs_max: usize) -> Plan {
 }
 
 fn predecessors(job: &Job) -> Vec<u32> {
-    let data = job.inputs.iter().filter_map(|edge| match &edge.from {
-        From::Job { id, .. } => Some(id.0),
-        From::Source(_) => None,
-    });
-    let mut all: Vec<u32> = data.chain(job.after.iter().map(|id| id.0)).collect();
+    let mut all: Vec<u32> = job.needs().map(|id| id.0).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -125,6 +125,13 @@ fn predecessors(job: &Job) -> Vec<u32> {
 fn units(dag: &Dag, jobs: &[u32]) -> u64 {
     let work = |id: &u32| dag.jobs.get(*id as usize).map_or(0, |job| job.size.work().units());
     jobs.iter().map(work).fold(0, u64::saturating_add)
+}
+
+/// Whether two jobs may be sold together: on the same terms, and if those are about a stage, of
+/// the same one.
+fn may_share(a: &Job, b: &Job) -> bool {
+    let same = Arc::ptr_eq(&a.terms, &b.terms) || a.terms == b.terms;
+    same && (a.stage == b.stage || !a.terms.is_of_a_stage())
 }
 
 /// Rule 1. Returns chains of jobs; every job is in one.
@@ -145,7 +152,7 @@ fn fuse(dag: &Dag, preds: &[Vec<u32>], jobs_max: usize) -> Vec<Vec<u32>> {
                     chains.get(*chain).is_some_and(|jobs| {
                         jobs.len() < jobs_max
                             && units(dag, jobs) + job.size.work().units() <= FUSE_UNITS
-                            && before.is_some_and(|before| before.terms == job.terms)
+                            && before.is_some_and(|before| may_share(before, job))
                     })
                 })
             }
@@ -173,7 +180,12 @@ fn batch(dag: &Dag, preds: &[Vec<u32>], chains: Vec<Vec<u32>>, jobs_max: usize) 
     }
     let mut groups: Vec<Vec<u32>> = Vec::new();
     for chains in siblings.into_values() {
-        let share = chains.len().div_ceil(SIBLINGS);
+        let terms = chains.first().and_then(|chain| dag.jobs.get(*chain.first()? as usize));
+        let terms = terms.map(|job| &job.terms);
+        // The failure of one must not be that of others where these are to be finished.
+        let may_batch = terms.is_none_or(|terms| terms.ends_the_run());
+        let parallel = terms.and_then(|terms| terms.parallel_max).unwrap_or(0) as usize;
+        let share = if may_batch { chains.len().div_ceil(SIBLINGS.max(parallel)) } else { 1 };
         let (mut group, mut chains_in): (Vec<u32>, usize) = (Vec::new(), 0);
         for chain in chains {
             let fits = chains_in < share
@@ -231,11 +243,10 @@ fn join(dag: Dag, preds: &[Vec<u32>], groups: Vec<Vec<u32>>) -> Plan {
 mod tests {
     use super::*;
     use crate::domain::cost::Size;
-    use crate::domain::graph::Edge;
+    use crate::domain::graph::{Edge, From};
     use crate::domain::job::{Noop, Spec};
     use crate::domain::terms::Terms;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     /// `preds[i]` are the predecessors of job i; `units` its work.
     fn dag(preds: &[Vec<u32>], units: u64) -> Dag {
@@ -249,9 +260,11 @@ mod tests {
                 .map(|p| Edge {
                     name: "after".into(),
                     from: From::Job { id: JobId(*p), output: "done".into() },
+                    each: false,
                 })
                 .collect(),
             after: Vec::new(),
+            watches: Vec::new(),
             size: Size { flop: (units - 100) * 1_000_000, ..Size::default() },
             terms: Arc::clone(&terms),
         };

@@ -3,6 +3,7 @@
 
 use super::verdict::Verification;
 use crate::base::amount::Ohc;
+use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeSet;
 
 /// What a stage says about the running of its jobs; every default is in its place.
@@ -30,25 +31,6 @@ pub struct Terms {
     pub fail_fast: bool,
     /// The jobs are skipped unless this holds when all that they wait for is settled.
     pub when: Option<Condition>,
-}
-
-impl Default for Terms {
-    /// The terms of a stage that says nothing.
-    fn default() -> Self {
-        Self {
-            verification: Verification::Audit { rate_ppm: 250_000, segments: 1 },
-            retry: Retry::default(),
-            timeout_ms: 15 * 60 * 1000,
-            deadline_ms: None,
-            resources: Resources::default(),
-            budget: None,
-            cache: Cache { mode: CacheMode::Settled, age_max_ms: None },
-            on_failure: OnFailure::Fail,
-            parallel_max: None,
-            fail_fast: true,
-            when: None,
-        }
-    }
 }
 
 /// What follows a lost attempt.
@@ -106,14 +88,73 @@ pub enum Cause {
     NoBids,
 }
 
+canonical_enum!(Cause { 1 => WorkerLost, 2 => Timeout, 3 => VerificationFailed, 4 => NoBids });
+
 impl Cause {
+    /// The word of the manifest.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::WorkerLost => "worker-lost",
+            Self::Timeout => "timeout",
+            Self::VerificationFailed => "verification-failed",
+            Self::NoBids => "no-bids",
+        }
+    }
+
     /// All of them, with the words of the manifest.
     pub const ALL: [(&'static str, Self); 4] = [
-        ("worker-lost", Self::WorkerLost),
-        ("timeout", Self::Timeout),
-        ("verification-failed", Self::VerificationFailed),
-        ("no-bids", Self::NoBids),
+        (Self::WorkerLost.word(), Self::WorkerLost),
+        (Self::Timeout.word(), Self::Timeout),
+        (Self::VerificationFailed.word(), Self::VerificationFailed),
+        (Self::NoBids.word(), Self::NoBids),
     ];
+}
+
+impl Default for Terms {
+    /// The terms of a stage that says nothing.
+    fn default() -> Self {
+        Self {
+            verification: Verification::Audit { rate_ppm: 250_000, segments: 1 },
+            retry: Retry::default(),
+            timeout_ms: 15 * 60 * 1000,
+            deadline_ms: None,
+            resources: Resources::default(),
+            budget: None,
+            cache: Cache { mode: CacheMode::Settled, age_max_ms: None },
+            on_failure: OnFailure::Fail,
+            parallel_max: None,
+            fail_fast: true,
+            when: None,
+        }
+    }
+}
+
+impl Terms {
+    /// Whether they say something about the stage as a whole, or about what follows a failure: then
+    /// its jobs are not sold together with those of another stage.
+    #[must_use]
+    pub fn is_of_a_stage(&self) -> bool {
+        self.deadline_ms.is_some()
+            || self.budget.is_some()
+            || self.parallel_max.is_some()
+            || self.when.is_some()
+            || !self.ends_the_run()
+    }
+
+    /// Whether the first failure of a job ends the run at once.
+    #[must_use]
+    pub fn ends_the_run(&self) -> bool {
+        self.fail_fast && self.on_failure == OnFailure::Fail
+    }
+
+    /// Milliseconds until a block of the stage is tried again after so many attempts, the last of
+    /// which came to nothing for this cause; `None` if it is not.
+    #[must_use]
+    pub fn wait_ms(&self, attempts: u32, cause: Cause) -> Option<u64> {
+        let again = attempts < self.retry.attempts_max && self.retry.on.contains(&cause);
+        again.then(|| self.retry.backoff.wait_ms(attempts))
+    }
 }
 
 /// What a worker must have: at least `min`; more than `max` is not used.
@@ -125,6 +166,45 @@ pub struct Resources {
     pub memory: Amounts,
     /// Graphics cards.
     pub gpu: Amounts,
+}
+
+/// What a worker has, as it declares itself. Nobody checks it: who declares more than there is
+/// loses its bonds by attempts that come to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Equipment {
+    /// Cores.
+    pub cores: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Graphics cards.
+    pub gpus: u64,
+}
+canonical_struct!(Equipment { cores, memory, gpus });
+
+impl Equipment {
+    /// Whether it is at least what is asked for.
+    #[must_use]
+    pub const fn meets(&self, needs: &Self) -> bool {
+        self.cores >= needs.cores && self.memory >= needs.memory && self.gpus >= needs.gpus
+    }
+
+    /// Enough for both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            cores: self.cores.max(other.cores),
+            memory: self.memory.max(other.memory),
+            gpus: self.gpus.max(other.gpus),
+        }
+    }
+}
+
+impl Resources {
+    /// The least that a worker must have.
+    #[must_use]
+    pub const fn least(&self) -> Equipment {
+        Equipment { cores: self.cpu.min, memory: self.memory.min, gpus: self.gpu.min }
+    }
 }
 
 /// A range of a resource.
@@ -165,12 +245,12 @@ pub enum OnFailure {
     Continue,
 }
 
-/// What happens to a run whose budget is used up.
+/// What follows where a budget does not cover the next block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnExhausted {
-    /// It waits for its client to give more.
+    /// The run stands still until its client adds to the budget.
     Pause,
-    /// It ends as failed.
+    /// The run ends.
     Fail,
 }
 
@@ -244,21 +324,27 @@ impl Condition {
     /// The stages whose metrics it reads, in order and perhaps more than once.
     #[must_use]
     pub fn stages(&self) -> Vec<&str> {
+        self.metrics().into_iter().map(|(stage, _)| stage).collect()
+    }
+
+    /// Stage and name of the metrics that it reads, in order and perhaps more than once.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(&str, &str)> {
         match self {
-            Self::All(each) | Self::Any(each) => each.iter().flat_map(Self::stages).collect(),
-            Self::Not(inner) => inner.stages(),
+            Self::All(each) | Self::Any(each) => each.iter().flat_map(Self::metrics).collect(),
+            Self::Not(inner) => inner.metrics(),
             Self::Constant(_) => Vec::new(),
             Self::Compare(left, _, right) => {
-                [left, right].into_iter().filter_map(Operand::stage).collect()
+                [left, right].into_iter().filter_map(Operand::metric).collect()
             }
         }
     }
 }
 
 impl Operand {
-    fn stage(&self) -> Option<&str> {
+    fn metric(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Metric { stage, .. } => Some(stage),
+            Self::Metric { stage, name } => Some((stage, name)),
             Self::Number(_) => None,
         }
     }

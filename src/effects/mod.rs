@@ -3,4 +3,5 @@
 pub mod artifacts;
 pub mod clock;
 pub mod keyring;
+pub mod machine;
 pub mod store;

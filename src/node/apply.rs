@@ -8,13 +8,13 @@ use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
 use super::work::Bench;
-use crate::base::amount::{Ohc, Price, Rounding};
+use crate::base::amount::{Ohc, Rounding};
 use crate::base::canon::Digest;
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::REPRICES_MAX;
-use crate::domain::command::Submission;
-use crate::domain::forecast::{self, Fate, Forecast};
+use crate::domain::command::{Bid, Submission};
+use crate::domain::forecast::{self, Fate, Forecast, Wish};
 use crate::domain::genesis::Params;
 use crate::domain::price;
 use crate::domain::state::State;
@@ -116,12 +116,23 @@ impl Site {
 
     /// What applying a pipeline would do.
     pub fn forecast(&self, pipeline: &Pipeline) -> Result<Forecast, ApplyError> {
+        self.forecast_again(pipeline, &[])
+    }
+
+    /// What applying a pipeline would do if these stages, and all that depends on them, are run
+    /// again though their results are settled.
+    pub fn forecast_again(
+        &self,
+        pipeline: &Pipeline,
+        again: &[String],
+    ) -> Result<Forecast, ApplyError> {
         let artifacts = &self.booted.artifacts;
         // A store that cannot be asked has nothing: the job is run again.
         let is_present =
             |digest: &Digest| self.runtime.block_on(artifacts.has(*digest)).unwrap_or(false);
         let client = self.keys.client.public();
-        outlook(&self.booted.state, pipeline, client, self.keys.workers.len(), &is_present)
+        let workers = self.keys.workers.len();
+        outlook(&self.booted.state, pipeline, client, workers, again, &is_present)
     }
 
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
@@ -155,7 +166,8 @@ impl Site {
         };
         let (artifacts, state) = (&self.booted.artifacts, &self.booted.state);
         let origin = Origin { artifacts, runtime: self.runtime.handle(), state };
-        Ok(publish::publish(&origin, pipeline, base, &known)?)
+        let is_gone = |job: JobId| forecast.fates.get(job.index()).is_some_and(Fate::is_gone);
+        Ok(publish::publish(&origin, pipeline, base, &known, &is_gone)?)
     }
 
     /// What may be spent: what was asked for, else the manifest's budget, else the high quote; or
@@ -189,7 +201,7 @@ impl Site {
             params: pipeline.params.clone().into_iter().collect(),
             pins: pipeline.pins(),
             budget,
-            fresh: forecast.lost(),
+            fresh: forecast.fresh(),
         }
     }
 
@@ -226,7 +238,8 @@ impl Site {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =
                 Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
-            finished.outputs = publish::publish(&origin, pipeline, base, &known)?;
+            let is_gone = |job: JobId| run.gone.contains_key(&job);
+            finished.outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
         }
         Ok(finished)
     }
@@ -250,23 +263,24 @@ impl Finished {
     }
 }
 
-/// What a pipeline would do in a state: every worker asks what stands in its bid, or what embedded
-/// workers ask for where none stands.
+/// What a pipeline would do in a state, if the stages `again` are run again: every worker asks what
+/// stands in its bid, or what embedded workers ask for where none stands.
 pub fn outlook(
     state: &State,
     pipeline: &Pipeline,
     client: PublicKey,
     workers: usize,
+    again: &[String],
     is_present: &dyn Fn(&Digest) -> bool,
 ) -> Result<Forecast, ApplyError> {
-    let mut asks: Vec<Price> = forecast::live_asks(state);
-    if asks.is_empty() {
-        asks = vec![embedded::standing_ask(state.params()); workers];
+    let mut bids: Vec<Bid> = forecast::live_bids(state);
+    if bids.is_empty() {
+        bids = vec![embedded::standing_bid(state.params()); workers];
     }
     let pins = pipeline.pins();
-    let name = (&client, pipeline.manifest.name.as_str());
-    forecast::forecast(state, &pipeline.plan, &pins, name, &asks, is_present)
-        .ok_or(ApplyError::Priceless)
+    let name = pipeline.manifest.name.as_str();
+    let wish = Wish { client: &client, name, bids: &bids, again };
+    forecast::forecast(state, &pipeline.plan, &pins, &wish, is_present).ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.
@@ -274,7 +288,7 @@ pub fn outlook_of_nothing(pipeline: &Pipeline, workers: usize) -> Result<Forecas
     let key = |n: u8| SecretKey::from_bytes(&[n; 32]).public();
     let (client, validator) = (key(1), key(2));
     let genesis = boot::embedded_genesis(client, validator, [0; 32]);
-    outlook(&State::new(&genesis), pipeline, client, workers, &|_| false)
+    outlook(&State::new(&genesis), pipeline, client, workers, &[], &|_| false)
 }
 
 /// One thread for timers and signals; computation has threads of its own.

@@ -8,7 +8,7 @@
 use super::boot::{Booted, Keys};
 use super::notice::Notice;
 use super::work::Bench;
-use crate::base::amount::{Ohc, Price, Rounding, Work};
+use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::{LeaseId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
@@ -23,6 +23,7 @@ use crate::domain::state::{Assignment, Duty, State, Task};
 use crate::domain::verdict::Verdict;
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::role::{Machine, Signer, client, validator, worker};
 use std::collections::BTreeSet;
@@ -103,10 +104,11 @@ fn locked(wanted: &Wanted) -> MutexGuard<'_, BTreeSet<LeaseId>> {
     wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an embedded worker asks for a unit of work.
+/// What an embedded worker bids: a share of the base price, and the machine that it runs on.
 #[must_use]
-pub fn standing_ask(params: &Params) -> Price {
-    params.base_price.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(params.base_price)
+pub fn standing_bid(params: &Params) -> Bid {
+    let ask = params.base_price.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(params.base_price);
+    Bid { ask, capacity: CAPACITY, has: machine::equipment() }
 }
 
 /// A running embedded network.
@@ -132,7 +134,7 @@ impl Embedded {
     pub fn start(booted: Booted, keys: Keys, bench: &Bench, clock: Clock, bond: Ohc) -> Self {
         let Booted { state, parent, store, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
-        let bid = Bid { ask: standing_ask(state.params()), capacity: CAPACITY };
+        let bid = standing_bid(state.params());
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
         let audits = spawn_auditor(bench.clone(), outbox.clone());
         let mut this = Self {

@@ -76,15 +76,20 @@ pub fn prepare(pipeline: &Pipeline, base: &Path) -> Result<(), PublishError> {
     Ok(())
 }
 
-/// Writes every output of a pipeline below `base`, unless it is there already.
+/// Writes every output of a pipeline below `base`, unless it is there already, or its job has no
+/// result and gets none.
 pub fn publish(
     origin: &Origin<'_>,
     pipeline: &Pipeline,
     base: &Path,
     result: &dyn Fn(JobId) -> Option<Known>,
+    is_gone: &dyn Fn(JobId) -> bool,
 ) -> Result<Vec<Published>, PublishError> {
     let mut published = Vec::new();
     for (name, output) in &pipeline.plan.dag.outputs {
+        if is_gone(output.job) {
+            continue;
+        }
         let unsettled = || PublishError::Unsettled { name: name.clone() };
         let job = pipeline.plan.job(output.job).ok_or_else(unsettled)?;
         let known = result(output.job).ok_or_else(unsettled)?;

@@ -7,7 +7,7 @@ use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::time::Height;
 use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
-use ohc::domain::event::{Ending, Event, Pause, Reject, events_root};
+use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, Column, ColumnKind, Evaluate, Fill, Filling, Formula, Goal, Groups, Ingest,
@@ -17,6 +17,7 @@ use ohc::domain::job::{
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
 use ohc::domain::slot::{Draft, Slot, commands_root};
+use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Seed, Segment, Verdict};
 use std::collections::BTreeMap;
 
@@ -115,7 +116,13 @@ fn commands() -> Vec<Command> {
             fresh: vec![digest(6)],
         })),
         Command::Cancel { run: RunId(7) },
-        Command::Bid(Bid { ask: Price::new(800), capacity: Work::new(25) }),
+        Command::Bid(Bid {
+            ask: Price::new(800),
+            capacity: Work::new(25),
+            has: Equipment { cores: 2, memory: 3, gpus: 4 },
+        }),
+        Command::Pause { run: RunId(7) },
+        Command::Resume { run: RunId(7), added: nano(5) },
         Command::Withdraw,
         Command::Heartbeat(vec![Beat { lease: LEASE, step: 12 }]),
         Command::Deliver(vec![
@@ -151,10 +158,18 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::BidPlaced { worker },
         Event::BidGone { worker },
         Event::Cached { run, job },
-        Event::Offered { block, attempt: 1, reserve: amount },
+        Event::Offered { block, attempt: 1, reserve: amount, gas: amount },
         Event::Repriced { block, reserve: amount },
         Event::Leased { lease, worker, price: amount, bond: amount, work: Work::new(100) },
-        Event::Lapsed { lease, worker, fine: amount },
+        Event::Lapsed { lease, worker, cause: Cause::Timeout, fine: amount },
+        Event::Released { lease, worker },
+        Event::Failed { run, job, message: "no".into(), hint: "do".into() },
+        Event::GivenUp { block, why: GaveUp::Deadline },
+        Event::GivenUp { block, why: GaveUp::Budget },
+        Event::Skipped { run, job, why: Skip::Condition },
+        Event::Skipped { run, job, why: Skip::Needs(job) },
+        Event::Skipped { run, job, why: Skip::FailFast(job) },
+        Event::Resumed { run, added: amount },
         Event::Delivered { lease, receipt: digest(4) },
         Event::Drawn { lease, audit },
         Event::Disputed { lease, validator, segment: SEGMENT },
@@ -165,8 +180,12 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Paused { run, reason: Pause::Budget },
         ended(Ending::Settled),
         ended(Ending::Failed { job, message: "no".into(), hint: "do".into() }),
-        ended(Ending::Exhausted { block }),
+        Event::Paused { run, reason: Pause::StageBudget { stage: "train".into() } },
+        Event::Paused { run, reason: Pause::Client },
+        ended(Ending::Exhausted { block, why: GaveUp::Attempts(Cause::NoBids) }),
         ended(Ending::Cancelled),
+        ended(Ending::Overdue),
+        ended(Ending::Unpaid),
     ]
 }
 

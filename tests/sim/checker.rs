@@ -1,6 +1,7 @@
 //! The checker: watches slots and events from outside and knows the rules by heart.
 //! Shares no accounting with the fold: it reads events, and counts the money that it can see.
 
+use crate::promises::Promises;
 use ohc::base::amount::{Ohc, SUPPLY};
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::{BlockId, LeaseId, RunId};
@@ -21,13 +22,13 @@ pub struct Breach {
     pub what: String,
 }
 
-type Checked = Result<(), Breach>;
+pub type Checked = Result<(), Breach>;
 
-fn breach<T>(rule: &'static str, what: impl Into<String>) -> Result<T, Breach> {
+pub fn breach<T>(rule: &'static str, what: impl Into<String>) -> Result<T, Breach> {
     Err(Breach { rule, what: what.into() })
 }
 
-fn ensure(holds: bool, rule: &'static str, what: impl Fn() -> String) -> Checked {
+pub fn ensure(holds: bool, rule: &'static str, what: impl Fn() -> String) -> Checked {
     if holds { Ok(()) } else { breach(rule, what()) }
 }
 
@@ -63,6 +64,7 @@ pub struct Checker {
     validators: BTreeSet<PublicKey>,
     nonces: BTreeMap<PublicKey, u64>,
     bids: BTreeMap<PublicKey, Bid>,
+    promises: Promises,
     bills: BTreeMap<RunId, Bill>,
     reserves: BTreeMap<BlockId, Ohc>,
     live: BTreeMap<BlockId, Attempt>,
@@ -88,6 +90,7 @@ impl Checker {
             heads: Vec::new(),
             nonces: BTreeMap::new(),
             bids: BTreeMap::new(),
+            promises: Promises::default(),
             bills: BTreeMap::new(),
             reserves: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -118,8 +121,10 @@ impl Checker {
         self.heads.push(slot.head.digest());
         self.events.extend_from_slice(events);
         self.read_bids(slot, events);
+        self.promises.read(slot, events);
         for event in events {
             self.event(height, slot, event)?;
+            self.promises.event(event, &self.bids)?;
         }
         Ok(())
     }
@@ -169,7 +174,7 @@ impl Checker {
                 let old = self.bills.insert(*run, bill);
                 ensure(old.is_none(), "R-3", || format!("{run} began twice"))
             }
-            Event::Offered { block, attempt, reserve } => {
+            Event::Offered { block, attempt, reserve, .. } => {
                 self.is_open(block.run)?;
                 let next = self.attempts(*block) + 1;
                 ensure(*attempt == next, "R-4", || format!("{block}: {attempt} is not {next}"))?;
@@ -219,11 +224,26 @@ impl Checker {
                 Ok(())
             }
             Event::Ended { run, refund, .. } => self.ended(*run, *refund),
+            Event::Released { lease, .. } => {
+                let attempt = self.live(*lease)?.clone();
+                ensure(attempt.stage == Stage::Held, "R-5", || format!("{lease} is answered"))?;
+                self.live.remove(&lease.block);
+                Ok(())
+            }
+            Event::Resumed { run, added } => {
+                self.is_open(*run)?;
+                let Some(bill) = self.bills.get_mut(run) else { return breach("bill", "no run") };
+                bill.budget += added.nano();
+                Ok(())
+            }
             Event::Rejected { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
             | Event::Cached { .. }
             | Event::Disputed { .. }
+            | Event::Failed { .. }
+            | Event::GivenUp { .. }
+            | Event::Skipped { .. }
             | Event::Paused { .. } => Ok(()),
         }
     }
@@ -291,8 +311,8 @@ impl Checker {
         let twice = std::mem::replace(&mut bill.is_over, true);
         ensure(!twice, "R-3", || format!("{run} ended twice"))?;
         let (budget, spent) = (bill.budget, bill.spent);
-        // A cancel takes leases back without a word.
-        self.live.retain(|block, _| block.run != run);
+        let left = self.live.keys().find(|block| block.run == run);
+        ensure(left.is_none(), "R-4", || format!("{run} ended before {left:?}"))?;
         ensure(budget == spent + refund.nano(), "bill", || {
             format!("{run}: budget {budget}, spent {spent}, refund {}", refund.nano())
         })

@@ -33,7 +33,7 @@ fn leased(attempts_max: u32) -> Fold {
 #[track_caller]
 fn exhausted(fold: &Fold) {
     let status = fold.status(1);
-    let Status::Ended { ending: Ending::Exhausted { block: BLOCK }, refund } = status else {
+    let Status::Ended { ending: Ending::Exhausted { block: BLOCK, .. }, refund } = status else {
         panic!("{status:?}")
     };
     assert_eq!(refund, ohc(5), "nothing was accepted, nothing is paid");

@@ -15,6 +15,7 @@ use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::slot::commands_root;
 use ohc::domain::state::State;
 use ohc::domain::state::run::{Phase, Status};
+use ohc::domain::terms::Cause;
 use ohc::domain::verdict::{Finding, Segment, Verdict};
 use std::collections::BTreeMap;
 
@@ -57,7 +58,8 @@ impl Fold {
     }
 
     pub fn bid(&mut self, who: Who, ask: u64) -> Vec<Event> {
-        let bid = Bid { ask: Price::new(ask), capacity: Work::new(10_000) };
+        let bid =
+            Bid { ask: Price::new(ask), capacity: Work::new(10_000), has: Default::default() };
         self.send(who, Command::Bid(bid))
     }
 
@@ -396,7 +398,10 @@ fn a_silent_worker_loses_a_tenth_of_its_bond_and_its_bid() {
     assert_eq!(fold.slot(199, &[]), []);
     let events = fold.slot(1, &[]);
     let fine = Ohc::from_nano(bond.nano() / 10);
-    assert_eq!(events[0], Event::Lapsed { lease, worker: WORKER.key(), fine });
+    assert_eq!(
+        events[0],
+        Event::Lapsed { lease, worker: WORKER.key(), cause: Cause::WorkerLost, fine }
+    );
     assert_eq!(events[1], Event::BidGone { worker: WORKER.key() });
     assert!(matches!(events[2], Event::Offered { attempt: 2, .. }));
     assert_eq!(fold.balance(WORKER).nano(), ohc(100).nano() - fine.nano());

@@ -20,6 +20,8 @@ mod fold;
 mod ground;
 mod labour;
 mod pipelines;
+mod promises;
 mod roles;
 mod scenarios;
+mod terms;
 mod world;

@@ -42,7 +42,7 @@ fn a_worker_divides_its_receipts_into_messages() {
     let stages: Vec<String> =
         (0..40).map(|n| format!("s{n}: {{ uses: noop, with: {{ tag: {n} }} }}")).collect();
     let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
-    let bid = Bid { ask: Price::new(1), capacity: Work::new(100_000) };
+    let bid = Bid { ask: Price::new(1), capacity: Work::new(100_000), has: Default::default() };
     fold.send(WORKER, Command::Bid(bid));
     fold.submit(&noops("many", "", &stages), ohc(500));
     let leases = fold.held(WORKER);

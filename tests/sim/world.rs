@@ -126,7 +126,7 @@ impl World {
         let desk = |(n, (nature, ask)): (u8, (Nature, u64))| Desk {
             who: Who::Worker(n),
             nature,
-            bid: Bid { ask: Price::new(ask), capacity: Work::new(1_000) },
+            bid: Bid { ask: Price::new(ask), capacity: Work::new(1_000), has: Default::default() },
             machine: None,
             life: 0,
         };

@@ -22,6 +22,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
     // Work: these would compile in a project that had never heard of money…
     ("cost", &["job"]),
     ("receipt", &[]),
+    // What a worker has, for its bid and the auction; what a condition and a cause are.
     ("terms", &["verdict"]),
     ("verdict", &[]),
     ("manifest", &["job", "terms", "verdict"]),
@@ -29,25 +30,31 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("plan", &["command", "graph", "job", "manifest"]),
     // … and these in one that had never heard of learning.
     ("ledger", &[]),
-    ("auction", &[]),
+    ("auction", &["terms"]),
     ("poh", &[]),
     ("genesis", &[]),
     // Where they meet.
     ("price", &["genesis", "graph", "verdict"]),
-    ("lease", &[]),
+    ("lease", &["terms"]),
     ("settle", &["genesis", "lease", "ledger"]),
     // The log and its fold.
-    ("command", &["job", "receipt", "verdict"]),
-    ("event", &["verdict"]),
+    ("command", &["job", "receipt", "terms", "verdict"]),
+    ("event", &["terms", "verdict"]),
     ("slot", &["command", "poh"]),
     (
         "state",
         &[
-            "auction", "command", "event", "genesis", "graph", "job", "lease", "ledger", "plan",
-            "poh", "price", "receipt", "settle", "slot", "verdict",
+            "auction", "command", "event", "genesis", "graph", "job", "lease", "ledger",
+            "manifest", "plan", "poh", "price", "receipt", "settle", "slot", "terms", "verdict",
         ],
     ),
-    ("forecast", &["graph", "job", "plan", "price", "state"]),
+    (
+        "forecast",
+        &[
+            "command", "event", "graph", "job", "manifest", "plan", "price", "state", "terms",
+            "verdict",
+        ],
+    ),
 ];
 
 /// What `compute` may know of the rules: what a job is, nothing of markets and money.

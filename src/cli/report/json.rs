@@ -3,9 +3,10 @@
 
 use super::bill::Bill;
 use crate::base::amount::Ohc;
+use crate::base::ids::JobId;
 use crate::cli::names::Names;
 use crate::domain::command::Command;
-use crate::domain::event::{Ending, Event, Pause};
+use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
 use crate::domain::state::run::{Phase, Status};
@@ -51,9 +52,9 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
         Event::Cached { run, job } => json!({
             "kind": "cached", "run": run.to_string(), "job": job.0,
         }),
-        Event::Offered { block, attempt, reserve } => json!({
+        Event::Offered { block, attempt, reserve, gas } => json!({
             "kind": "offered", "block": block.to_string(), "attempt": attempt,
-            "reserve": ohc(*reserve),
+            "reserve": ohc(*reserve), "gas": ohc(*gas),
         }),
         Event::Repriced { block, reserve } => json!({
             "kind": "repriced", "block": block.to_string(), "reserve": ohc(*reserve),
@@ -63,7 +64,21 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
             "price": ohc(*price), "bond": ohc(*bond), "work": work.units(),
         }),
         Event::Paused { run, reason } => json!({
-            "kind": "paused", "run": run.to_string(), "reason": pause(*reason),
+            "kind": "paused", "run": run.to_string(), "reason": pause(reason),
+        }),
+        Event::Resumed { run, added } => json!({
+            "kind": "resumed", "run": run.to_string(), "added": ohc(*added),
+        }),
+        Event::Failed { run, job, message, hint } => json!({
+            "kind": "failed", "run": run.to_string(), "job": job.0, "message": message,
+            "hint": hint,
+        }),
+        Event::GivenUp { block, why } => json!({
+            "kind": "given-up", "block": block.to_string(), "why": gave_up(*why),
+        }),
+        Event::Skipped { run, job, why } => json!({
+            "kind": "skipped", "run": run.to_string(), "job": job.0, "why": skip(*why),
+            "because": cause_job(*why).map(|job| job.0),
         }),
         Event::Ended { run, ending, refund } => json!({
             "kind": "ended", "run": run.to_string(), "ending": self::ending(ending),
@@ -76,9 +91,12 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
 /// What becomes of a lease.
 fn lease_event(event: &Event, names: &Names) -> Value {
     match event {
-        Event::Lapsed { lease, worker, fine } => json!({
+        Event::Lapsed { lease, worker, cause, fine } => json!({
             "kind": "lapsed", "lease": lease.to_string(), "worker": names.of(worker),
-            "fine": ohc(*fine),
+            "cause": cause.word(), "fine": ohc(*fine),
+        }),
+        Event::Released { lease, worker } => json!({
+            "kind": "released", "lease": lease.to_string(), "worker": names.of(worker),
         }),
         Event::Delivered { lease, receipt } => json!({
             "kind": "delivered", "lease": lease.to_string(), "receipt": receipt.to_string(),
@@ -108,10 +126,38 @@ fn lease_event(event: &Event, names: &Names) -> Value {
 }
 
 /// Why a run stands still, in one word.
-pub(crate) const fn pause(reason: Pause) -> &'static str {
+pub(crate) const fn pause(reason: &Pause) -> &'static str {
     match reason {
         Pause::NoBids => "no-bids",
         Pause::Budget => "budget",
+        Pause::StageBudget { .. } => "stage-budget",
+        Pause::Client => "client",
+    }
+}
+
+/// Why a block is not tried again, in one word.
+pub(crate) const fn gave_up(why: GaveUp) -> &'static str {
+    match why {
+        GaveUp::Attempts(cause) => cause.word(),
+        GaveUp::Deadline => "deadline",
+        GaveUp::Budget => "budget",
+    }
+}
+
+/// Why a job is not run, in one word.
+pub(crate) const fn skip(why: Skip) -> &'static str {
+    match why {
+        Skip::Condition => "condition",
+        Skip::Needs(_) => "needs",
+        Skip::FailFast(_) => "fail-fast",
+    }
+}
+
+/// The job because of which another one is not run.
+pub(crate) const fn cause_job(why: Skip) -> Option<JobId> {
+    match why {
+        Skip::Condition => None,
+        Skip::Needs(job) | Skip::FailFast(job) => Some(job),
     }
 }
 
@@ -121,6 +167,8 @@ pub(crate) const fn ending(ending: &Ending) -> &'static str {
         Ending::Settled => "settled",
         Ending::Failed { .. } | Ending::Exhausted { .. } => "failed",
         Ending::Cancelled => "cancelled",
+        Ending::Overdue => "overdue",
+        Ending::Unpaid => "unpaid",
     }
 }
 
@@ -144,6 +192,8 @@ pub(crate) const fn phase(phase: &Phase) -> &'static str {
         Phase::Judged(_) => "judged",
         Phase::Settled(_) => "settled",
         Phase::Cached => "cached",
+        Phase::Skipped => "skipped",
+        Phase::GivenUp(_) => "given-up",
         Phase::Void => "void",
     }
 }
@@ -154,6 +204,8 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Transfer { .. } => "transfer",
         Command::Submit(_) => "submit",
         Command::Cancel { .. } => "cancel",
+        Command::Pause { .. } => "pause",
+        Command::Resume { .. } => "resume",
         Command::Bid(_) => "bid",
         Command::Withdraw => "withdraw",
         Command::Heartbeat(_) => "heartbeat",
@@ -215,6 +267,7 @@ const fn action(fate: &Fate) -> &'static str {
     match fate {
         Fate::Cached(_) => "cached",
         Fate::Fails(_) => "fail",
+        Fate::Skipped(_) => "skip",
         _ => "run",
     }
 }

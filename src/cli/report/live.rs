@@ -154,6 +154,7 @@ impl<'a> Watcher<'a> {
                     self.end(*lease);
                 }
                 Event::Lapsed { lease, .. }
+                | Event::Released { lease, .. }
                 | Event::Delivered { lease, .. }
                 | Event::Slashed { lease, .. } => self.end(*lease),
                 _ => {}
@@ -216,10 +217,16 @@ fn run_of(event: &Event) -> Option<RunId> {
         Event::Submitted { run, .. }
         | Event::Cached { run, .. }
         | Event::Paused { run, .. }
+        | Event::Resumed { run, .. }
+        | Event::Failed { run, .. }
+        | Event::Skipped { run, .. }
         | Event::Ended { run, .. } => Some(*run),
-        Event::Offered { block, .. } | Event::Repriced { block, .. } => of_block(block),
+        Event::Offered { block, .. }
+        | Event::Repriced { block, .. }
+        | Event::GivenUp { block, .. } => of_block(block),
         Event::Leased { lease, .. }
         | Event::Lapsed { lease, .. }
+        | Event::Released { lease, .. }
         | Event::Delivered { lease, .. }
         | Event::Drawn { lease, .. }
         | Event::Disputed { lease, .. }

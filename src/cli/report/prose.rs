@@ -6,9 +6,11 @@ use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::cli::names::Names;
-use crate::domain::event::{Ending, Event};
+use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
+use crate::domain::state::Unused;
+use crate::domain::terms::Cause;
 use std::fmt::Write as _;
 
 /// Why a job runs, or does not.
@@ -20,6 +22,12 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::InputChanged(inputs) => format!("input changed: {}", inputs.join(", ")),
         Fate::Unfinished => "unfinished".into(),
         Fate::Lost(_) => "lost: its artifacts are gone".into(),
+        Fate::Again(_) => "to be run again".into(),
+        Fate::Unused(Unused::Off) => "its stage uses no cache".into(),
+        Fate::Unused(Unused::Foreign) => "its result belongs to another client".into(),
+        Fate::Unused(Unused::Aged) => "its result is too old".into(),
+        Fate::Skipped(Skip::Condition) => "skipped: its condition does not hold".into(),
+        Fate::Skipped(_) => "skipped: what it needs has no result".into(),
         Fate::Fails(failure) => format!("fails: {}", failure.message),
     }
 }
@@ -121,9 +129,21 @@ pub(crate) fn event(
             format!("settled  {}  {}  {reward} + {gas} OhC", at(lease), names.of(worker))
         }
         Event::Cached { job: id, .. } => format!("cached   {}", job(*id)),
-        Event::Lapsed { lease, worker, fine } => {
-            format!("lapsed   {}  {} was silent and pays {fine} OhC", at(lease), names.of(worker))
+        Event::Lapsed { lease, worker, cause, fine } => {
+            let how = if *cause == Cause::Timeout { "late" } else { "silent" };
+            format!("lapsed   {}  {} was {how} and pays {fine} OhC", at(lease), names.of(worker))
         }
+        Event::Released { lease, worker } => {
+            format!("released {}  {} is not needed any more", at(lease), names.of(worker))
+        }
+        Event::Failed { job: id, message, .. } => format!("failed   {}  {message}", job(*id)),
+        Event::GivenUp { block, why } => {
+            format!("given up {block} {}  {}", stage(block.index), gave_up(*why))
+        }
+        Event::Skipped { job: id, why, .. } => {
+            format!("skipped  {}  {}", job(*id), skip(*why, job))
+        }
+        Event::Resumed { run, added } => format!("resumed  {run}  {added} OhC were added"),
         Event::Slashed { lease, worker, bond, segment } => format!(
             "slashed  {}  {} loses {bond} OhC: {} was not computed as claimed",
             at(lease),
@@ -144,12 +164,30 @@ pub(crate) fn event(
         Event::Repriced { block, reserve } => {
             format!("repriced {block} {}  nobody bid; now {reserve} OhC", stage(block.index))
         }
-        Event::Paused { run, reason } => format!("paused   {run}  {}", pause(*reason)),
+        Event::Paused { run, reason } => format!("paused   {run}  {}", pause(reason)),
         Event::Ended { run, ending: how, refund } => {
             format!("{:<8} {run}  refunded {refund} OhC", ending(how))
         }
         _ => return None,
     })
+}
+
+/// Why a block is not tried again.
+fn gave_up(why: GaveUp) -> String {
+    match why {
+        GaveUp::Attempts(cause) => format!("no attempt was accepted (last: {})", cause.word()),
+        GaveUp::Deadline => "it took longer than its deadline".to_owned(),
+        GaveUp::Budget => "the budget of its stage is used up".to_owned(),
+    }
+}
+
+/// Why a job is not run.
+fn skip(why: Skip, job: &dyn Fn(crate::base::ids::JobId) -> String) -> String {
+    match why {
+        Skip::Condition => "its condition does not hold".to_owned(),
+        Skip::Needs(other) => format!("{} has no result", job(other)),
+        Skip::FailFast(other) => format!("{} failed", job(other)),
+    }
 }
 
 /// What went wrong with a run, and what to do about it.
@@ -163,9 +201,23 @@ pub(crate) fn failure(
             let hint = (!hint.is_empty()).then(|| hint.clone());
             (format!("{} failed: {message}", job(*id)), hint)
         }
-        Ending::Exhausted { block } => (
-            format!("no attempt at block {block} ({}) was accepted", stage(block.index)),
-            Some("`ohc log show` says why; raise retry.maxAttempts, or use other workers".into()),
+        Ending::Exhausted { block, why } => {
+            let hint = match why {
+                GaveUp::Attempts(_) => {
+                    "`ohc log show` says why; raise retry.maxAttempts, or use other workers"
+                }
+                GaveUp::Deadline => "raise the `deadline` of the stage",
+                GaveUp::Budget => "raise the `budget` of the stage",
+            };
+            let what = format!("block {block} ({}) was given up", stage(block.index));
+            (format!("{what}: {}", gave_up(*why)), Some(hint.into()))
+        }
+        Ending::Overdue => {
+            ("the run took longer than its deadline".into(), Some("raise `run.deadline`".into()))
+        }
+        Ending::Unpaid => (
+            "the budget does not cover the next block".into(),
+            Some("raise `budget.total`: what is settled is not paid again".into()),
         ),
         Ending::Settled | Ending::Cancelled => ("the run was cancelled".into(), None),
     }

@@ -11,6 +11,8 @@ pub(super) enum Type {
     Text(usize),
     /// A DNS label.
     DnsLabel,
+    /// A name as those of stages: a letter, then letters, digits, `-` and `_`.
+    Name,
     /// One of some words.
     Word(&'static [&'static str]),
     /// `true` or `false`.
@@ -45,13 +47,14 @@ pub(super) enum Type {
     /// A word, or an object.
     WordOr(&'static [&'static str], &'static Object),
     /// The first of some types whose shape (scalar, list or mapping) is that of the value.
-    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
     Either(&'static [Type]),
     /// An object that one of its fields chooses: `kind: mlp`. The variants are called as that
     /// field's words, and do not name the field themselves.
     Tagged(&'static Tagged),
     /// A mapping with exactly one key, which says what it is: `select: [a, b]`.
     OneOf(&'static OneOf),
+    /// `true`, `false` or one expression that may read metrics: its reader says what is wrong.
+    Condition,
     /// The settings of a stage: an object that `uses` decides.
     With,
 }
@@ -156,7 +159,6 @@ pub(super) struct StageKind {
     /// together, or not with the rest of the stage (the second).
     pub(super) sound: fn(&Node, &Node, &mut Faults),
     /// The metrics that its job always reports and what they are: what `when` may read.
-    #[expect(dead_code, reason = "conditions and the reference are about to read it")]
     pub(super) metrics: &'static [(&'static str, &'static str)],
 }
 

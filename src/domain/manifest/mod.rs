@@ -30,6 +30,7 @@ mod tests;
 
 pub(in crate::domain) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
+pub use params::params_file;
 pub use schema::json_schema;
 
 use super::job::{Reading, Spec};
@@ -145,6 +146,9 @@ pub struct Limits {
     pub jobs_per_block: u32,
 }
 
+/// Values that expressions read, by name.
+type Values = BTreeMap<String, Kind>;
+
 /// Compiles a manifest, with parameters set from outside. There is a manifest unless a diagnostic
 /// is an error; all diagnostics are given, in order of place.
 #[must_use]
@@ -155,18 +159,26 @@ pub fn compile(
     let mut faults = Faults::default();
     let manifest = node::parse(text, &mut faults).and_then(|raw| {
         let params = params::read(&raw, params, &mut faults);
-        let root = resolve(&raw, &params, &mut faults);
+        let run = run(&raw);
+        let root = resolve(&raw, (&params, &run), &mut faults);
         check::manifest(&root, &grammar::MANIFEST, &mut faults);
-        build(&root, &params, &mut faults)
+        build(&root, (&params, &run), &mut faults)
     });
     let manifest = manifest.filter(|_| !faults.has_errors());
     (manifest, faults.into_vec())
 }
 
+/// What expressions read as `run.`: what is known of a run before it is submitted.
+fn run(root: &Node) -> Values {
+    let name = root.get("metadata").and_then(|metadata| metadata.get("name"));
+    name.map(|name| ("name".to_owned(), name.kind.clone())).into_iter().collect()
+}
+
 /// Replaces the expressions below `spec`, but not those in the `with` of a stage, which wait for
-/// the cells of its matrix, nor in `params`, which cannot have any.
-fn resolve(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> Node {
-    let scope = Scope { params, matrix: Matrix::Elsewhere };
+/// the cells of its matrix, nor in its `when`, which waits for metrics, nor in `params`, which
+/// cannot have any.
+fn resolve(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) -> Node {
+    let scope = Scope { params, run, matrix: Matrix::Elsewhere, metrics: false };
     each_entry(root, |key, spec| {
         if key != "spec" {
             return spec.clone();
@@ -175,7 +187,7 @@ fn resolve(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) ->
             "params" => part.clone(),
             "stages" => each_entry(part, |_, stage| {
                 each_entry(stage, |key, part| match key {
-                    "with" => part.clone(),
+                    "with" | "when" => part.clone(),
                     _ => substitute(part, scope, faults),
                 })
             }),
@@ -198,13 +210,14 @@ fn each_entry(node: &Node, mut replace: impl FnMut(&str, &Node) -> Node) -> Node
 
 /// Everything that the structure alone does not tell. Gives `None` where something is missing or
 /// misshapen, which has been reported.
-fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> Option<Manifest> {
+fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) -> Option<Manifest> {
     let spec = root.get("spec")?;
     let limits = limits(spec);
     let sources = sources(spec);
     let names = |key| spec.get(key).map(Node::entries).unwrap_or_default().iter();
     let mut common = Common {
         params,
+        run,
         sources: &sources,
         instances_max: limits.map_or(INSTANCES_PER_STAGE_DEFAULT, |limits| limits.instances),
         instances_left: JOBS_PER_RUN_MAX,
@@ -223,6 +236,9 @@ fn build(root: &Node, params: &BTreeMap<String, Kind>, faults: &mut Faults) -> O
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))
         .collect();
     cycle::find(&reference::waits(&edges), faults);
+    if !faults.has_errors() {
+        reference::unread(&edges, spec.get("outputs"), &known, faults);
+    }
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
     let name = root.get("metadata")?.get("name")?.text()?.to_owned();
     let total = spec.get("budget").and_then(|budget| budget.get("total"));
@@ -281,7 +297,8 @@ fn stages(
     each.map(|draft| {
         let name = draft.key.text.clone();
         let Edges { inputs, needs } = edges.remove(name.as_str())?;
-        let terms = read::terms(draft.node, defaults)?;
+        let mut terms = read::terms(draft.node, defaults)?;
+        terms.when = draft.when.map(|(condition, _)| condition);
         let written = |name: &str| draft.node.get(name).or_else(|| defaults?.get(name));
         if let (Some(deadline), Some(_)) = (written("deadline"), written("timeout"))
             && terms.deadline_ms.is_some_and(|deadline| deadline < terms.timeout_ms)

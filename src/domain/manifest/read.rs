@@ -20,7 +20,7 @@ pub(super) fn terms(stage: &Node, defaults: Option<&Node>) -> Option<Terms> {
         Some(Some("continue")) => OnFailure::Continue,
         Some(_) => return None,
     };
-    let fan = stage.get("matrix");
+    let fan = stage.get("matrix").or_else(|| stage.get("foreach"));
     let fan = |name: &str| fan.and_then(|fan| fan.get(name));
     Some(Terms {
         verification: match all("verification") {

@@ -8,6 +8,7 @@ use super::form::{Good, Port};
 use super::node::{Key, Kind, Node};
 use super::stage::Draft;
 use super::{InputRef, Publish};
+use crate::domain::terms::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All stages by name.
@@ -82,7 +83,76 @@ pub(super) fn edges(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -
     // The order of the text must not reach the key of a job.
     let rank = |name: &str| ports.unwrap_or_default().iter().position(|port| port.name == name);
     inputs.sort_by(|(a, ..), (b, ..)| (rank(a), a).cmp(&(rank(b), b)));
-    Edges { inputs, needs: needs(draft, known, faults) }
+    let mut needs = needs(draft, known, faults);
+    if let Some((condition, place)) = &draft.when {
+        metrics(condition, *place, known, faults);
+        // What a condition reads must be there before it is asked.
+        let missing = |stage: &&str| known.stages.contains_key(stage);
+        for stage in condition.stages().into_iter().filter(missing) {
+            if !needs.iter().any(|(name, _)| name == stage) {
+                needs.push((stage.to_owned(), *place));
+            }
+        }
+    }
+    Edges { inputs, needs }
+}
+
+/// Whether the metrics that a condition reads are reported by the one job of a stage.
+fn metrics(condition: &Condition, place: Place, known: &Known<'_>, faults: &mut Faults) {
+    for (stage, name) in condition.metrics() {
+        let Some(draft) = stage_of(stage, place, known, faults) else { continue };
+        let count = draft.labels.as_ref().map_or(1, Vec::len);
+        if count > 1 {
+            let message = format!("`metrics.{stage}` is ambiguous: it has {count} instances");
+            let hint = "read those of a stage that selects one, such as `uses: evaluate`";
+            faults.advise(place, message, hint.to_owned());
+        }
+        let Some(kind) = draft.kind else { continue };
+        if !kind.metrics.iter().any(|(known, _)| *known == name) {
+            let message = format!("`{stage}` reports no metric `{}`", cut(name));
+            let hint = suggest(name, kind.metrics.iter().map(|(name, _)| *name));
+            let none = format!("`uses: {}` reports none", kind.name);
+            faults.advise(place, message, hint.unwrap_or(none));
+        }
+    }
+}
+
+/// Stages whose results nobody takes: no output, no stage, no condition. Those that report metrics
+/// or give nothing but the fact that they were done may be meant like that.
+pub(super) fn unread(
+    edges: &BTreeMap<&str, Edges>,
+    outputs: Option<&Node>,
+    known: &Known<'_>,
+    faults: &mut Faults,
+) {
+    let taken: BTreeSet<&str> = edges.values().flat_map(stages_of).map(|(name, _)| name).collect();
+    let outputs = outputs.map(Node::entries).unwrap_or_default().iter();
+    let froms = outputs.filter_map(|(_, node)| node.get("from")?.text()?.split('.').next());
+    let published: BTreeSet<&str> = froms.collect();
+    for (name, draft) in known.stages {
+        let Some((kind, goods)) = draft.kind.zip(draft.outputs()) else { continue };
+        let is_quiet = goods.iter().all(|(_, good)| *good == Good::Token);
+        if taken.contains(name) || published.contains(name) || is_quiet || !kind.metrics.is_empty()
+        {
+            continue;
+        }
+        let output = goods.first().map_or("", |(output, _)| *output);
+        let message = format!("nobody takes what stage `{name}` gives");
+        let hint =
+            format!("publish it: `outputs: {{ {output}: {{ from: {name}.{output}, to: out/ }} }}`");
+        faults.warn(draft.key.place, message, hint);
+    }
+}
+
+/// The stages that one waits for, and where it says so.
+fn stages_of(edges: &Edges) -> Vec<(&str, Place)> {
+    let inputs = edges.inputs.iter().filter_map(|(_, from, place)| match from {
+        InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
+            Some((stage.as_str(), *place))
+        }
+        InputRef::Source(_) => None,
+    });
+    inputs.chain(edges.needs.iter().map(|(name, place)| (name.as_str(), *place))).collect()
 }
 
 fn unknown_input(draft: &Draft<'_>, key: &Key, ports: &[Port], faults: &mut Faults) {
@@ -229,16 +299,7 @@ fn needs(draft: &Draft<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<(Stri
 
 /// What each stage waits for, from its edges.
 pub(super) fn waits<'a>(edges: &'a BTreeMap<&'a str, Edges>) -> Waits<'a> {
-    let stage_of = |edge: &'a InputRef| match edge {
-        InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => Some(stage.as_str()),
-        InputRef::Source(_) => None,
-    };
-    let waits = |edges: &'a Edges| {
-        let inputs = edges.inputs.iter().filter_map(|(_, r, place)| Some((stage_of(r)?, *place)));
-        let needs = edges.needs.iter().map(|(name, place)| (name.as_str(), *place));
-        inputs.chain(needs).collect()
-    };
-    edges.iter().map(|(stage, edges)| (*stage, waits(edges))).collect()
+    edges.iter().map(|(stage, edges)| (*stage, stages_of(edges))).collect()
 }
 
 /// The outputs of the manifest.

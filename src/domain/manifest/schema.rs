@@ -222,7 +222,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             let mut fields = typed("object");
             fields.push(("minProperties", Json::number(min)));
             fields.push(("maxProperties", Json::number(max)));
-            let names = vec![("pattern", Json::text("^[A-Za-z][A-Za-z0-9_-]{0,62}$"))];
+            let names = vec![("pattern", Json::text(NAME))];
             fields.push(("propertyNames", Json::object(names)));
             fields.push(("additionalProperties", self::ty(of, definitions)));
             Json::object(fields)
@@ -245,7 +245,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             fields.push(("minItems", Json::number(min)));
             fields.push(("maxItems", Json::number(max)));
             fields.push(("items", self::ty(of, definitions)));
-            Json::object(fields)
+            or_expression(Json::object(fields))
         }
         Type::With => Json::object(typed("object")),
         Type::Word(words) => or_expression(word(words)),
@@ -255,6 +255,8 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             fields.push(("maxLength", Json::number(max)));
             Json::object(fields)
         }
+        Type::Condition => or_expression(Json::object(typed("boolean"))),
+        Type::Name => pattern(NAME),
         Type::DnsLabel => pattern("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
         Type::Amount => or_expression(pattern("^[0-9]+(\\.[0-9]{1,9})?$")),
         Type::Duration { .. } => or_expression(pattern("^([0-9]+(ms|s|m|h|d))+$")),
@@ -279,6 +281,11 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
     }
 }
 
+/// What the schema says about expressions.
+const EXPRESSION: &str =
+    "A text with an expression: names of params, matrix, item, run or metrics, and operators.";
+/// A name, as a regular expression.
+const NAME: &str = "^[A-Za-z][A-Za-z0-9_-]{0,62}$";
 /// A number of bytes, as a regular expression.
 const BYTES: &str = "[0-9]+(\\.[0-9]{1,3})?([KMGT]iB|[kMGT]?B)";
 
@@ -381,9 +388,9 @@ fn or_expression(value: Json) -> Json {
 
 fn expression() -> Json {
     Json::object(vec![
-        ("description", Json::text("The value of a parameter, or of an axis of the matrix.")),
+        ("description", Json::text(EXPRESSION)),
         ("type", Json::text("string")),
-        ("pattern", Json::text("\\$\\{\\{ *(params|matrix)\\.[A-Za-z0-9_-]+ *\\}\\}")),
+        ("pattern", Json::text("\\$\\{\\{.*\\}\\}")),
     ])
 }
 

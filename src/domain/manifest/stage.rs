@@ -11,6 +11,7 @@ use super::node::{Key, Kind, Node};
 use super::{Instance, Source};
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::job::Reading;
+use crate::domain::terms::Condition;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +24,20 @@ const FAULTY_MAX: usize = 256;
 pub(super) struct Common<'a> {
     /// Values of parameters.
     pub(super) params: &'a BTreeMap<String, Kind>,
+    /// Values of `run.`.
+    pub(super) run: &'a BTreeMap<String, Kind>,
     /// Sources that are whole.
     pub(super) sources: &'a BTreeMap<String, Source>,
     /// Instances that one stage may have.
     pub(super) instances_max: usize,
     /// Instances that all stages together may still have.
     pub(super) instances_left: usize,
+}
+
+impl<'a> Common<'a> {
+    fn scope(&self, matrix: Matrix<'a>) -> Scope<'a> {
+        Scope { params: self.params, run: self.run, matrix, metrics: false }
+    }
 }
 
 /// A stage as far as it could be read.
@@ -45,6 +54,8 @@ pub(super) struct Draft<'a> {
     pub(super) instances: Option<Vec<Instance>>,
     /// The column that it names, or the stage itself.
     pub(super) column_place: Place,
+    /// What must hold for it to run, and where it says so.
+    pub(super) when: Option<(Condition, Place)>,
     known: OnceCell<BTreeSet<String>>,
 }
 
@@ -80,7 +91,11 @@ pub(super) fn draft<'a>(
         .zip(cells)
         .and_then(|(kind, cells)| instances((key, node), kind, cells, common, faults));
     let column_place = column.map_or(key.place, |column| column.place);
-    Draft { key, node, kind, labels, instances, column_place, known: OnceCell::new() }
+    let scope = Scope { metrics: true, ..common.scope(Matrix::Elsewhere) };
+    let when = node
+        .get("when")
+        .and_then(|node| Some((expression::condition(node, scope, faults)?, node.place)));
+    Draft { key, node, kind, labels, instances, column_place, when, known: OnceCell::new() }
 }
 
 fn cells<'a>(
@@ -122,11 +137,10 @@ fn instances(
         faults.advise(at, message, hint);
         return None;
     }
+    let (context, names) = matrix::names(stage);
     if varies {
         // Axes that do not exist are told apart from values that do not fit.
-        let axes = matrix::axes(stage);
-        let scope = Scope { params: common.params, matrix: Matrix::Axes(&axes) };
-        substitute(with, scope, &mut own);
+        substitute(with, common.scope(Matrix::Axes(context, &names)), &mut own);
     }
     let mut instances = Vec::with_capacity(cells.len());
     let mut shared = None;
@@ -138,7 +152,7 @@ fn instances(
         let spec = match (&shared, varies) {
             (Some(spec), false) => Some(Clone::clone(spec)),
             _ => {
-                let scope = Scope { params: common.params, matrix: Matrix::Cell(&cell.values) };
+                let scope = common.scope(Matrix::Cell(context, &cell.values, &names));
                 let resolved = substitute_if(varies, with, scope, &mut own);
                 check::with(&resolved, at, &kind.with, Walk::Resolved, &mut own);
                 (kind.sound)(&resolved, stage, &mut own);

@@ -2,15 +2,26 @@
 //! live bids. Never decides who wins: `auction` does.
 
 use super::State;
-use super::run::Phase;
-use crate::base::amount::Rounding;
+use super::run::{Phase, Status};
+use crate::base::amount::{Ohc, Rounding};
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::limits::REPRICES_MAX;
 use crate::domain::auction::{self, Award, Offer, Standing};
-use crate::domain::event::{Event, Pause};
+use crate::domain::event::{Event, GaveUp, Pause};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::price;
+use crate::domain::terms::Cause;
+
+/// Why the price of an offer cannot rise.
+enum Stall {
+    /// It is the highest.
+    NoBids,
+    /// The escrow does not cover more.
+    Escrow,
+    /// The budget of this stage does not cover more.
+    Stage(String),
+}
 
 impl State {
     /// Raises the reserve of offers that no live bid accepts, by 1/8 at a time.
@@ -28,10 +39,45 @@ impl State {
             if self.is_wanted(block, &offer) {
                 // Its takers are busy: the price is right, the wait is not its fault.
                 self.put_offer(block, Offered { since: self.now(), ..offer });
+            } else if !self.tries_again(block) {
+                self.take_back(block, Phase::Waiting);
+                self.give_up(block, GaveUp::Attempts(Cause::NoBids), events);
             } else if offer.reprices < REPRICES_MAX {
                 self.reprice(block, offer, events);
             } else {
-                self.pause(block.run, Pause::NoBids, events);
+                self.stall(block, Stall::NoBids, events);
+            }
+        }
+    }
+
+    /// Whether the price of a block is raised where nobody takes it.
+    fn tries_again(&self, block: BlockId) -> bool {
+        let run = self.runs.get(&block.run);
+        let terms = run.and_then(|run| run.terms(block.index));
+        terms.is_some_and(|terms| terms.retry.on.contains(&Cause::NoBids))
+    }
+
+    /// Nobody takes an offer at its price, and the price cannot rise. A run that is ending does not
+    /// wait for that.
+    fn stall(&mut self, block: BlockId, why: Stall, events: &mut Vec<Event>) {
+        let run = self.runs.get(&block.run);
+        if run.is_some_and(|run| run.status != Status::Running) {
+            let gave_up = match why {
+                Stall::NoBids => GaveUp::Attempts(Cause::NoBids),
+                Stall::Escrow | Stall::Stage(_) => GaveUp::Budget,
+            };
+            self.take_back(block, Phase::Waiting);
+            return self.give_up(block, gave_up, events);
+        }
+        match why {
+            Stall::NoBids => self.pause(block.run, Pause::NoBids, events),
+            Stall::Escrow => self.exhaust(block.run, events),
+            Stall::Stage(stage) => {
+                self.take_back(block, Phase::Waiting);
+                if let Some(run) = self.runs.get_mut(&block.run) {
+                    run.ready.insert(block.index);
+                }
+                self.exhaust_stage(stage, block, events);
             }
         }
     }
@@ -47,29 +93,43 @@ impl State {
             let purse = self.ledger.account(key).balance;
             ask.is_some_and(|ask| ask <= offer.reserve)
                 && !barred.contains(key)
+                && worker.bid.is_some_and(|bid| bid.has.meets(&offer.needs))
                 && (!worker.leases.is_empty() || bond.is_some_and(|bond| bond <= purse))
         })
     }
 
     fn reprice(&mut self, block: BlockId, offer: Offered, events: &mut Vec<Event>) {
+        let with_gas = |reserve: Ohc| reserve.checked_add(offer.gas);
         let reserve = price::raised(offer.reserve, 1);
-        let total = reserve.and_then(|reserve| reserve.checked_add(offer.gas));
-        let (hold, owner) = (Hold::Reward(block), Owner::Hold(Hold::Escrow(block.run)));
-        let before = self.ledger.void(hold);
-        assert!(before.is_ok(), "an offer has a reward until it ends");
-        let raised = total.is_some_and(|total| self.ledger.open(hold, owner, total).is_ok());
-        match (raised, reserve) {
-            (true, Some(reserve)) => {
-                let reprices = offer.reprices + 1;
-                self.put_offer(block, Offered { reserve, reprices, since: self.now(), ..offer });
-                events.push(Event::Repriced { block, reserve });
-            }
-            _ => {
-                let reopened = self.ledger.open(hold, owner, before.unwrap_or_default());
-                assert!(reopened.is_ok(), "what was just given back can be taken again");
-                self.pause(block.run, Pause::Budget, events);
-            }
+        let (Some(reserve), Some(before)) = (reserve, with_gas(offer.reserve)) else {
+            return self.stall(block, Stall::Escrow, events);
+        };
+        let Some(total) = with_gas(reserve) else {
+            return self.stall(block, Stall::Escrow, events);
+        };
+        let run = self.runs.get_mut(&block.run);
+        let stage = run.and_then(|run| run.stage_mut(block.index));
+        if stage.is_some_and(|stage| !stage.covers(before, total)) {
+            let run = self.runs.get(&block.run);
+            let job = run.and_then(|run| run.first_job(block.index));
+            let stage = job.map(|job| job.stage.clone()).unwrap_or_default();
+            return self.stall(block, Stall::Stage(stage), events);
         }
+        let (hold, owner) = (Hold::Reward(block), Owner::Hold(Hold::Escrow(block.run)));
+        let voided = self.ledger.void(hold);
+        assert!(voided.as_ref() == Ok(&before), "an offer has a reward until it ends");
+        if self.ledger.open(hold, owner, total).is_err() {
+            let reopened = self.ledger.open(hold, owner, before);
+            assert!(reopened.is_ok(), "what was just given back can be taken again");
+            return self.stall(block, Stall::Escrow, events);
+        }
+        let run = self.runs.get_mut(&block.run);
+        if let Some(stage) = run.and_then(|run| run.stage_mut(block.index)) {
+            stage.recommit(before, total);
+        }
+        let reprices = offer.reprices + 1;
+        self.put_offer(block, Offered { reserve, reprices, since: self.now(), ..offer });
+        events.push(Event::Repriced { block, reserve });
     }
 
     /// Puts a block's offer in place of whatever phase it was in.
@@ -94,6 +154,7 @@ impl State {
                     worker: *key,
                     ask: bid.ask,
                     capacity: bid.capacity,
+                    has: bid.has,
                     queued: worker.queued,
                     leases: worker.leases.len(),
                     purse: self.ledger.account(key).balance,
@@ -114,9 +175,9 @@ impl State {
         if offer.since > self.now() {
             return None; // it waits after a failed attempt
         }
-        let (work, reserve) = (offer.work, offer.reserve);
+        let Offered { work, reserve, needs, .. } = *offer;
         let (barred, lapsed) = (state.barred.clone(), state.lapsed);
-        Some(Offer { block, work, reserve, barred, lapsed })
+        Some(Offer { block, work, reserve, needs, barred, lapsed })
     }
 
     fn lease(&mut self, award: Award, events: &mut Vec<Event>) {
@@ -125,7 +186,7 @@ impl State {
         let Some(state) = run.block(block.index) else { return };
         let Phase::Offered(offer) = &state.phase else { return };
         let id = LeaseId { block, attempt: state.attempts + 1 };
-        let deadline = self.deadline(run, &offer.todo, &worker);
+        let deadline = self.lateness(run, &offer.todo, &worker);
         let silent_until = self.now().after(self.params.heartbeat_ticks);
         let offer = offer.clone();
         let work = offer.work;

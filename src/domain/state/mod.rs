@@ -5,19 +5,22 @@
 //! 1. time moves to the end of the slot's Proof-of-History segment;
 //! 2. audits are drawn for the receipts of earlier slots, from that segment's last hash;
 //! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole;
-//! 4. leases that are silent or late lapse; dear offers are repriced; verdicts become settlements;
-//!    what is ready is offered, the market clears, runs that are done end (`state::life`);
+//! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
+//!    verdicts become settlements (`state::life`, `state::halt`); what is ready is offered, and
+//!    runs that are done end (`state::advance`); the market clears (`state::market`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
+mod advance;
+mod halt;
 mod life;
 mod market;
 mod order;
 pub mod run;
 mod view;
 
-pub use view::{Assignment, Duty, Task, TaskInput};
+pub use view::{Assignment, Duty, Task, TaskInput, Unused};
 
 use super::auction::Record;
 use super::command::{Bid, SignedOrder};
@@ -48,6 +51,8 @@ pub struct State {
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
     cache: BTreeMap<Digest, Known>,
+    /// Results of clients that did not, or could not, use what is in the cache.
+    own: BTreeMap<(Digest, PublicKey), Known>,
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
@@ -55,6 +60,8 @@ pub struct State {
     lapses: BTreeSet<(Tick, LeaseId)>,
     /// When offers are repriced.
     reprices: BTreeSet<(Tick, BlockId)>,
+    /// When deadlines pass: of runs, and of blocks of them.
+    dues: BTreeSet<(Tick, RunId, Option<u32>)>,
     /// Receipts whose audit is not drawn yet.
     undrawn: BTreeSet<LeaseId>,
     /// Receipts in front of the validators.
@@ -100,10 +107,12 @@ impl State {
             workers: BTreeMap::new(),
             runs: BTreeMap::new(),
             cache: BTreeMap::new(),
+            own: BTreeMap::new(),
             failures: BTreeMap::new(),
             offers: BTreeSet::new(),
             lapses: BTreeSet::new(),
             reprices: BTreeSet::new(),
+            dues: BTreeSet::new(),
             undrawn: BTreeSet::new(),
             judging: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -125,6 +134,7 @@ impl State {
             }
         }
         self.lapse_leases(&mut events);
+        self.pass_deadlines(&mut events);
         self.reprice_offers(&mut events);
         self.settle_receipts(&mut events);
         self.advance_runs(&mut events);
@@ -139,8 +149,9 @@ impl State {
 
     /// The result of a job if it is known and may be used by this run.
     fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
-        let (key, wanted) = (run.key(job)?, run.plan.job(job)?.terms.verification);
-        self.known(&key, wanted).filter(|_| !run.fresh.contains(&key))
+        let key = run.key(job)?;
+        let known = self.known(&key, &run.plan.job(job)?.terms, &run.client);
+        known.filter(|_| !run.fresh.contains(&key))
     }
 
     /// Takes a lease out of every index; its phase is the caller's to change.

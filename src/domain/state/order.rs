@@ -2,15 +2,16 @@
 //! its number. Never clears the market or settles anything: that happens at the slot's boundary.
 
 use super::State;
-use super::run::{BlockRun, Delivery, Dispute, Judging, Phase, Run, Status};
+use super::run::{BlockRun, Delivery, Dispute, Judging, Phase, Run, StageRun, Status};
 use crate::base::amount::{Ohc, Rounding, mul_div};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX, SOURCES_MAX};
 use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
-use crate::domain::event::{Ending, Event, Reject};
+use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::graph::From;
 use crate::domain::ledger::{Hold, Owner};
+use crate::domain::manifest::Stage;
 use crate::domain::plan;
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::{Finding, Segment, Verdict};
@@ -35,7 +36,9 @@ impl State {
         match &order.body.command {
             Command::Transfer { to, amount } => self.transfer(author, *to, *amount, events),
             Command::Submit(submission) => self.submit(author, submission, events),
-            Command::Cancel { run } => self.cancel(author, *run),
+            Command::Cancel { run } => self.cancel(author, *run, events),
+            Command::Pause { run } => self.pause_for(author, *run, events),
+            Command::Resume { run, added } => self.resume(author, *run, *added, events),
             Command::Bid(bid) => self.bid(author, *bid, events),
             Command::Withdraw => self.withdraw(author, events),
             Command::Heartbeat(beats) => {
@@ -90,6 +93,7 @@ impl State {
             attempts: 0,
             barred: Vec::new(),
             lapsed: None,
+            due: None,
         });
         let (subject, budget) = (submission.subject(), submission.budget);
         let run = Run {
@@ -100,8 +104,12 @@ impl State {
             sources,
             fresh: submission.fresh.iter().copied().collect(),
             budget,
+            on_exhausted: manifest.on_exhausted,
             status: Status::Running,
             results: vec![None; plan.dag.jobs.len()],
+            gone: BTreeMap::new(),
+            stages: manifest.stages.values().filter_map(bounded).collect(),
+            finishing: None,
             ready: (0u32..)
                 .zip(&plan.blocks)
                 .filter(|(_, b)| b.needs.is_empty())
@@ -114,21 +122,67 @@ impl State {
             since: self.height,
         };
         self.runs.insert(id, run);
+        if let Some(ms) = manifest.deadline_ms {
+            let due = self.now().after(ticks_of(ms, self.params.ticks_per_second));
+            self.dues.insert((due, id, None));
+        }
         self.touched.insert(id);
         events.push(Event::Submitted { run: id, client, subject, budget });
         Ok(())
     }
 
-    fn cancel(&mut self, author: PublicKey, run: RunId) -> Result<(), Reject> {
-        let status = match self.runs.get(&run) {
-            Some(run) if run.is_over() => return Err(Reject::NoRun),
-            Some(run) if run.client != author => return Err(Reject::NotYours),
-            Some(run) => run.status.clone(),
-            None => return Err(Reject::NoRun),
-        };
-        if !matches!(status, Status::Draining(_)) {
-            self.drain(run, Ending::Cancelled);
+    /// A run of this author that is not over.
+    fn own_run(&self, author: PublicKey, id: RunId) -> Result<&Run, Reject> {
+        match self.runs.get(&id) {
+            Some(run) if run.is_over() => Err(Reject::NoRun),
+            Some(run) if run.client != author => Err(Reject::NotYours),
+            Some(run) => Ok(run),
+            None => Err(Reject::NoRun),
         }
+    }
+
+    fn cancel(
+        &mut self,
+        author: PublicKey,
+        run: RunId,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        self.own_run(author, run)?;
+        self.stop(run, Ending::Cancelled, events);
+        Ok(())
+    }
+
+    fn pause_for(
+        &mut self,
+        author: PublicKey,
+        run: RunId,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if self.own_run(author, run)?.status != Status::Running {
+            return Err(Reject::NotRunning);
+        }
+        self.pause(run, Pause::Client, events);
+        Ok(())
+    }
+
+    fn resume(
+        &mut self,
+        author: PublicKey,
+        id: RunId,
+        added: Ohc,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        let run = self.own_run(author, id)?;
+        if !matches!(run.status, Status::Paused(_)) {
+            return Err(Reject::NotPaused);
+        }
+        let budget = run.budget.checked_add(added).ok_or(Reject::Short)?;
+        self.ledger.add(Hold::Escrow(id), added).map_err(|_| Reject::Short)?;
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.budget = budget;
+        }
+        self.go_on(id);
+        events.push(Event::Resumed { run: id, added });
         Ok(())
     }
 
@@ -228,6 +282,14 @@ impl State {
             (Some(_), Finding::Object { .. }) | (_, Finding::Deny { .. }) => Err(Reject::NoReceipt),
         }
     }
+}
+
+/// A stage whose blocks are bounded together, by name.
+fn bounded(stage: &Stage) -> Option<(String, StageRun)> {
+    let (parallel_max, budget) = (stage.terms.parallel_max, stage.terms.budget);
+    let is_bounded = parallel_max.is_some() || budget.is_some();
+    let run = StageRun { parallel_max, budget, ..StageRun::default() };
+    is_bounded.then(|| (stage.name.clone(), run))
 }
 
 /// Applies every item of a batch; each is accepted or rejected for itself.

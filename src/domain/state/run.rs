@@ -5,13 +5,14 @@ use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
-use crate::base::time::Height;
-use crate::domain::event::{Ending, Pause};
-use crate::domain::graph::From;
+use crate::base::time::{Height, Tick};
+use crate::domain::event::{Ending, GaveUp, Pause, Skip};
+use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::Plan;
 use crate::domain::receipt::Receipt;
+use crate::domain::terms::{OnExhausted, Terms};
 use crate::domain::verdict::{Audit, Finding, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,17 +33,25 @@ pub struct Run {
     pub sources: BTreeMap<String, Digest>,
     /// Keys of jobs whose settled results are lost.
     pub fresh: BTreeSet<Digest>,
-    /// What was locked when it began.
+    /// What was locked when it began, and what was added since.
     pub budget: Ohc,
+    /// What follows where a budget is used up.
+    pub on_exhausted: OnExhausted,
     /// Whether it goes on.
     pub status: Status,
     /// The result of each job, once there is one.
     pub results: Vec<Option<Known>>,
+    /// The jobs that have no result and never get one, though the run goes on.
+    pub gone: BTreeMap<JobId, Gone>,
+    /// The stages whose blocks are bounded together: in number, or in what they cost.
+    pub stages: BTreeMap<String, StageRun>,
+    /// While the run ends: the stage whose other jobs are finished first.
+    pub finishing: Option<String>,
     /// How far each block is.
     pub blocks: Vec<BlockRun>,
     /// Blocks that wait for nothing but to be offered.
     pub ready: BTreeSet<u32>,
-    /// Blocks that are neither settled nor cached.
+    /// Blocks that are not done: neither settled nor cached, skipped or given up.
     pub blocks_left: usize,
     /// Blocks whose reward is pending: offered, leased, delivered or judged.
     pub blocks_live: BTreeSet<u32>,
@@ -68,6 +77,64 @@ pub enum Status {
     },
 }
 
+/// Why a job has no result and never gets one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// It fails for every honest worker.
+    Failed(Failure),
+    /// Its block was given up.
+    GivenUp(GaveUp),
+    /// It was not run.
+    Skipped(Skip),
+}
+
+/// The blocks of a stage that are bounded together.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StageRun {
+    /// Blocks on offer or at work at the same time, at the most.
+    pub parallel_max: Option<u32>,
+    /// What all of its blocks may cost.
+    pub budget: Option<Ohc>,
+    /// Blocks whose reward is pending.
+    pub live: u32,
+    /// What is paid for its blocks, or pending.
+    pub committed: Ohc,
+    /// Blocks that are ready, but wait for one of the others.
+    pub parked: BTreeSet<u32>,
+    /// Whether the budget did not cover the last block that was to be offered.
+    pub is_short: bool,
+}
+
+impl StageRun {
+    /// Whether its budget covers what is committed if `before` becomes `after`.
+    pub(super) fn covers(&self, before: Ohc, after: Ohc) -> bool {
+        let rest = self.committed.checked_sub(before).unwrap_or_default();
+        let sum = rest.checked_add(after);
+        self.budget.is_none_or(|budget| sum.is_some_and(|sum| sum <= budget))
+    }
+
+    /// What was committed as `before` is `after` now; what becomes free may pay for others.
+    pub(super) fn recommit(&mut self, before: Ohc, after: Ohc) {
+        let rest = self.committed.checked_sub(before).unwrap_or_default();
+        self.committed = rest.checked_add(after).unwrap_or(rest);
+        self.is_short = self.is_short && after >= before;
+    }
+
+    /// Whether as many blocks are live as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.parallel_max.is_some_and(|max| self.live >= max)
+    }
+
+    /// How many more blocks may be offered.
+    fn room(&self) -> usize {
+        match (self.is_short, self.parallel_max) {
+            (true, _) => 0,
+            (false, None) => usize::MAX,
+            (false, Some(max)) => max.saturating_sub(self.live) as usize,
+        }
+    }
+}
+
 /// A settled result of a job: it may be used by any later run (the cache).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Known {
@@ -83,6 +150,10 @@ pub struct Known {
     pub lease: LeaseId,
     /// How it was checked before it was.
     pub checked: Verification,
+    /// Who paid for it.
+    pub client: PublicKey,
+    /// When it was settled, or last confirmed.
+    pub at: Tick,
 }
 
 /// A settled failure of a job: it fails for every honest worker, so nobody is paid for it twice.
@@ -107,6 +178,8 @@ pub struct BlockRun {
     pub barred: Vec<PublicKey>,
     /// The worker whose attempt lapsed last: others go first.
     pub lapsed: Option<PublicKey>,
+    /// When its stage's deadline passes: set by its first offer.
+    pub due: Option<Tick>,
 }
 
 /// The life of a block. A phase carries what it needs; nothing is kept beside it.
@@ -126,6 +199,10 @@ pub enum Phase {
     Settled(Paid),
     /// All its results were known.
     Cached,
+    /// None of its jobs is run: it costs nothing.
+    Skipped,
+    /// It is not tried again, and its run goes on or ends without it.
+    GivenUp(GaveUp),
     /// Its run ended before it did.
     Void,
 }
@@ -195,11 +272,13 @@ pub enum Origin {
 }
 
 impl Run {
-    /// The inputs of a job, in their order, with what is known of each.
+    /// The inputs of a job, in their order, with what is known of each. Of instances that are taken
+    /// together, those without a result are left out.
     #[must_use]
     pub fn inputs(&self, id: JobId) -> Vec<(String, Origin)> {
         let Some(job) = self.plan.job(id) else { return Vec::new() };
-        job.inputs.iter().map(|edge| (edge.name.to_string(), self.origin(&edge.from))).collect()
+        let left = job.inputs.iter().filter(|edge| !edge.each || !self.is_gone(edge));
+        left.map(|edge| (edge.name.to_string(), self.origin(&edge.from))).collect()
     }
 
     fn origin(&self, from: &From) -> Origin {
@@ -234,6 +313,68 @@ impl Run {
     #[must_use]
     pub fn key(&self, id: JobId) -> Option<Digest> {
         Some(job_key(&self.plan.job(id)?.spec, &self.known_inputs(id)?))
+    }
+
+    fn is_gone(&self, edge: &Edge) -> bool {
+        matches!(&edge.from, From::Job { id, .. } if self.gone.contains_key(id))
+    }
+
+    /// Why a job is not to be run, once everything that it waits for is done.
+    pub(super) fn skip(&self, job: &Job) -> Option<Skip> {
+        let is_gone = |id: JobId| self.gone.contains_key(&id);
+        needs_what_is_gone(job, &is_gone)
+            .map(Skip::Needs)
+            .or_else(|| (!holds(&self.plan, job, &|id| self.result(id))).then_some(Skip::Condition))
+    }
+
+    /// What the first job of a block is: if a block is of a stage, all its jobs are.
+    #[must_use]
+    pub fn first_job(&self, block: u32) -> Option<&Job> {
+        self.plan.job(*self.plan.blocks.get(block as usize)?.jobs.first()?)
+    }
+
+    /// The terms of a block.
+    #[must_use]
+    pub fn terms(&self, block: u32) -> Option<&Terms> {
+        self.first_job(block).map(|job| &*job.terms)
+    }
+
+    /// What bounds a block together with others of its stage.
+    pub(super) fn stage_mut(&mut self, block: u32) -> Option<&mut StageRun> {
+        let first = *self.plan.blocks.get(block as usize)?.jobs.first()?;
+        self.stages.get_mut(&self.plan.job(first)?.stage)
+    }
+
+    /// Whether blocks are offered: all, or while the run ends those of one stage.
+    pub(super) fn is_offering(&self) -> bool {
+        match self.status {
+            Status::Running => true,
+            Status::Draining(_) => self.finishing.is_some(),
+            Status::Paused(_) | Status::Ended { .. } => false,
+        }
+    }
+
+    /// Whether a block may still be offered when its turn comes.
+    pub(super) fn is_wanted(&self, block: u32) -> bool {
+        match (&self.status, &self.finishing) {
+            (Status::Running | Status::Paused(_), _) => true,
+            (Status::Draining(_), Some(stage)) => {
+                self.first_job(block).is_some_and(|job| job.stage == *stage)
+            }
+            _ => false,
+        }
+    }
+
+    /// The next block to be offered; those that waited for room in their stage come last.
+    pub(super) fn next_ready(&mut self) -> Option<u32> {
+        if self.ready.is_empty() {
+            for stage in self.stages.values_mut() {
+                for _ in 0..stage.room().min(stage.parked.len()) {
+                    self.ready.extend(stage.parked.pop_first());
+                }
+            }
+        }
+        self.ready.pop_first()
     }
 
     /// The settled result of a job.
@@ -271,4 +412,38 @@ impl Run {
     pub fn is_over(&self) -> bool {
         matches!(self.status, Status::Ended { .. })
     }
+}
+
+/// The job because of which another one cannot be run. Of instances that are taken together, one
+/// that is left is enough.
+pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<JobId> {
+    if let Some(needed) = job.after.iter().find(|id| is_gone(**id)) {
+        return Some(*needed);
+    }
+    let gone = |edge: &Edge| match &edge.from {
+        From::Job { id, .. } => is_gone(*id).then_some(*id),
+        From::Source(_) => None,
+    };
+    // Edges of one port stand side by side: each port is looked at once.
+    for port in job.inputs.chunk_by(|a, b| a.each && b.each && a.port() == b.port()) {
+        let lost = port.iter().find_map(gone);
+        let is_left = port.iter().any(|edge| edge.each && gone(edge).is_none());
+        if lost.is_some() && !is_left {
+            return lost;
+        }
+    }
+    None
+}
+
+/// Whether the condition of a job's stage holds. Later parts of an instance follow the first,
+/// which has been asked.
+pub fn holds<'a>(plan: &Plan, job: &Job, result: &dyn Fn(JobId) -> Option<&'a Known>) -> bool {
+    let Some(condition) = job.terms.when.as_ref().filter(|_| !job.is_later_part()) else {
+        return true;
+    };
+    condition.holds(&|stage, name| {
+        let of = |id: &&JobId| plan.job(**id).is_some_and(|job| job.stage == stage);
+        let known = result(*job.watches.iter().find(of)?)?;
+        known.metrics.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
+    })
 }

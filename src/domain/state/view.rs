@@ -1,5 +1,6 @@
 //! What the roles and the command line read from the state. Never writes it.
 
+use super::order::ticks_of;
 use super::run::{Failure, Judging, Known, Origin, Phase, Run};
 use super::{State, Worker};
 use crate::base::amount::Ohc;
@@ -12,8 +13,20 @@ use crate::domain::job::Spec;
 use crate::domain::ledger::Ledger;
 use crate::domain::poh::Place;
 use crate::domain::receipt::{Claim, Outcome, Receipt};
-use crate::domain::verdict::{Segment, Verification};
+use crate::domain::terms::{Cache, CacheMode, Terms};
+use crate::domain::verdict::Segment;
 use std::collections::BTreeMap;
+
+/// Why a settled result is not used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unused {
+    /// The stage uses none.
+    Off,
+    /// It is another client's.
+    Foreign,
+    /// It is older than the stage allows.
+    Aged,
+}
 
 /// What the holder of a lease computes.
 #[derive(Clone, PartialEq, Debug)]
@@ -133,11 +146,28 @@ impl State {
         &self.cache
     }
 
-    /// The settled result of a job key, if it was checked at least as well as is asked for: or
-    /// whoever checks nothing would decide what all others get.
+    /// The settled result of a job key, if a client may use it on such terms: if it was checked at
+    /// least as well as is asked for (or whoever checks nothing would decide what all others get),
+    /// is young enough, and belongs to whom it must.
     #[must_use]
-    pub fn known(&self, key: &Digest, wanted: Verification) -> Option<&Known> {
-        self.cache.get(key).filter(|known| known.checked.covers(wanted))
+    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Known> {
+        let own = self.own.get(&(*key, *client));
+        let each = self.cache.get(key).into_iter().chain(own);
+        let mut sound = each.filter(|known| known.checked.covers(terms.verification));
+        sound.find(|known| self.unused(known, terms, client).is_none())
+    }
+
+    /// Why a client may not use a settled result on such terms.
+    #[must_use]
+    pub fn unused(&self, known: &Known, terms: &Terms, client: &PublicKey) -> Option<Unused> {
+        let Cache { mode, age_max_ms } = terms.cache;
+        let age_max = age_max_ms.map(|ms| ticks_of(ms, self.params.ticks_per_second));
+        match mode {
+            CacheMode::Off => Some(Unused::Off),
+            CacheMode::Private if known.client != *client => Some(Unused::Foreign),
+            _ if age_max.is_some_and(|max| known.at.after(max) < self.now()) => Some(Unused::Aged),
+            CacheMode::Private | CacheMode::Settled => None,
+        }
     }
 
     /// How the job of this key fails, if it was settled that it does. Every validator agreed, and
@@ -154,10 +184,11 @@ impl State {
         !self.undrawn.is_empty()
     }
 
-    /// Whether the passing of ticks alone may change something: leases lapse, offers are repriced.
+    /// Whether the passing of ticks alone may change something: leases lapse, offers are repriced,
+    /// deadlines pass.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.lapses.is_empty() || !self.offers.is_empty()
+        !self.lapses.is_empty() || !self.offers.is_empty() || !self.dues.is_empty()
     }
 
     /// What the holder of a lease computes, while it holds it.

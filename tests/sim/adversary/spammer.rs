@@ -23,7 +23,11 @@ pub fn spam(state: &State, dice: &mut Dice) -> SignedOrder {
                 *dice.pick(&["", "a: [", "apiVersion: ohc/v1alpha1\nkind: Pipeline\n", "\0"]);
             Command::Submit(Box::new(submission(text.to_owned(), Vec::new(), Ohc::ZERO)))
         }
-        3 => Command::Bid(Bid { ask: price(dice), capacity: Work::new(dice.roll()) }),
+        3 => Command::Bid(Bid {
+            ask: price(dice),
+            capacity: Work::new(dice.roll()),
+            has: Default::default(),
+        }),
         4 => Command::Cancel { run },
         5 => Command::Transfer { to: Who::Stranger(1).key(), amount: SUPPLY },
         6 => Command::Transfer { to: WHO.key(), amount: Ohc::from_nano(dice.below(1_000)) },

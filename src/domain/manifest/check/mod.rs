@@ -76,6 +76,7 @@ impl Walk<'_> {
             Type::Tagged(tagged) => self.tagged(tagged, site),
             Type::OneOf(one_of) => self.one_of(one_of, site),
             Type::Either(types) => self.either(types, site),
+            Type::Condition => {}
             scalar => self.scalar(scalar, site),
         }
     }

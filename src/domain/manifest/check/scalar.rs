@@ -2,11 +2,11 @@
 //! Never looks at lists, mappings or other values.
 
 use super::super::diagnostic::{is_steering, list, suggest};
-use super::super::form::{Range, Type, Unit};
+use super::super::form::{Object, Range, Type, Unit};
 use super::super::kind::KIND_NAMES;
 use super::super::node::{Kind, Node};
 use super::super::quantity::{
-    Misfit, bytes, decimal, duration_ms, is_dns_label, is_label_value, range,
+    Misfit, bytes, decimal, duration_ms, is_dns_label, is_identifier, is_label_value, range,
 };
 use super::{Site, Walk, cut, place_of};
 use crate::base::amount::Ohc;
@@ -18,17 +18,7 @@ impl Walk<'_> {
         match ty {
             Type::Text(max) => self.text(*max, site),
             Type::Word(words) => self.word(words, site),
-            Type::WordOr(words, object) => {
-                if node.text().is_some_and(|text| words.contains(&text)) {
-                    return;
-                }
-                let known: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
-                let hint = node.text().and_then(|text| suggest(text, words.iter().copied()));
-                let hint = hint.filter(|hint| hint.starts_with("did"));
-                let hint = hint.unwrap_or(format!("such as `{{ {}: … }}`", known.join(", ")));
-                let message = format!("{what} must be {} or a mapping", list(words));
-                self.faults.advise(place_of(site), message, hint);
-            }
+            Type::WordOr(words, object) => self.word_or(words, object, site),
             Type::Bool => self.holds(matches!(node.kind, Kind::Bool(_)), site, || {
                 (
                     format!("{what} must be `true` or `false`, not {}", described(node)),
@@ -41,6 +31,12 @@ impl Walk<'_> {
                 (
                     format!("{what} must be lower-case letters, digits and inner `-`, at most 63"),
                     "such as `iris-2`".to_owned(),
+                )
+            }),
+            Type::Name => self.holds(node.text().is_some_and(is_identifier), site, || {
+                (
+                    format!("{what} must be a name"),
+                    "a letter, then letters, digits, `-` and `_`, at most 63".to_owned(),
                 )
             }),
             Type::Share { places } => self.share(*places, site),
@@ -78,6 +74,19 @@ impl Walk<'_> {
                 (format!("{what} must be a number, text or a boolean, not {noun}"), String::new())
             }),
         }
+    }
+
+    fn word_or(&mut self, words: &[&'static str], object: &Object, site: Site<'_>) {
+        let Site { node, what, .. } = site;
+        if node.text().is_some_and(|text| words.contains(&text)) {
+            return;
+        }
+        let known: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
+        let hint = node.text().and_then(|text| suggest(text, words.iter().copied()));
+        let hint = hint.filter(|hint| hint.starts_with("did"));
+        let hint = hint.unwrap_or(format!("such as `{{ {}: … }}`", known.join(", ")));
+        let message = format!("{what} must be {} or a mapping", list(words));
+        self.faults.advise(place_of(site), message, hint);
     }
 
     fn share(&mut self, places: usize, site: Site<'_>) {

@@ -16,7 +16,11 @@ pub(super) const API_VERSION: &str = "ohc/v1alpha1";
 /// Stages of one manifest.
 pub(super) const STAGES_MAX: usize = 4_096;
 /// Combinations that one matrix may exclude.
-pub(super) const EXCLUDES_MAX: usize = 256;
+const EXCLUDES_MAX: usize = 256;
+/// Combinations that one matrix may include.
+const INCLUDES_MAX: usize = 256;
+/// Items of a parameter that is a list.
+const ITEMS_MAX: usize = 4_096;
 // The texts of the table repeat these numbers for people.
 const _: () = assert!(INSTANCES_PER_STAGE_DEFAULT == 256 && JOBS_PER_BLOCK_MAX == 64);
 
@@ -110,19 +114,31 @@ pub(super) static PARAM: Object = Object {
     fields: &[
         required(
             "type",
-            Type::Word(&["integer", "number", "string", "boolean"]),
+            Type::Word(&["integer", "number", "string", "boolean", "list"]),
             "What its value is.",
             "integer",
         ),
-        optional("default", Type::Scalar, "Its value unless it is overridden.", "60"),
+        default(
+            "of",
+            Type::Word(&["integer", "number", "string", "boolean"]),
+            "string",
+            "What the items are, if it is a list.",
+            "integer",
+        ),
+        optional(
+            "default",
+            Type::Either(&[Type::Scalar, Type::List { of: &Type::Scalar, min: 0, max: ITEMS_MAX }]),
+            "Its value unless it is overridden.",
+            "60",
+        ),
         optional(
             "enum",
             Type::List { of: &Type::Scalar, min: 1, max: 64 },
-            "The only values it may have.",
+            "The only values it, or an item of it, may have.",
             "[16, 32]",
         ),
-        optional("minimum", Type::Scalar, "The smallest number it may be.", "1"),
-        optional("maximum", Type::Scalar, "The largest number it may be.", "1000"),
+        optional("minimum", Type::Scalar, "The smallest number it, or an item, may be.", "1"),
+        optional("maximum", Type::Scalar, "The largest number it, or an item, may be.", "1000"),
         optional("description", Type::Text(1024), "What it is for.", "Passes over the rows"),
     ],
 };
@@ -230,6 +246,19 @@ pub(super) static STAGE: Object = Object {
             "One instance per combination of values.",
             "{ axes: { width: [16, 32], seed: [1, 2] } }",
         ),
+        optional(
+            "foreach",
+            Type::Object(&FOREACH),
+            "One instance per item of a list: a matrix of one axis.",
+            "{ as: lang, in: [en, de, fr] }",
+        ),
+        optional(
+            "when",
+            Type::Condition,
+            "The stage is skipped unless this holds when all that it waits for is settled; it \
+             may read `metrics.STAGE.NAME`.",
+            "${{ metrics.evaluate.accuracy >= 0.9 }}",
+        ),
         terms::verification(),
         terms::retry(),
         terms::timeout(),
@@ -265,6 +294,33 @@ static MATRIX: Object = Object {
             },
             "Combinations to leave out; an axis that is not named matches any value.",
             "[{ width: 32, seed: 2 }]",
+        ),
+        optional(
+            "include",
+            Type::List {
+                of: &Type::Map { of: &Type::AxisValue, noun: "name", min: 1, max: 16 },
+                min: 0,
+                max: INCLUDES_MAX,
+            },
+            "Names added to the combinations whose axes they do not contradict, or else \
+             combinations of their own; after `exclude`.",
+            "[{ width: 64, seed: 1 }, { width: 16, lr: 0.1 }]",
+        ),
+        terms::parallel_max(),
+        terms::fail_fast(),
+    ],
+};
+
+static FOREACH: Object = Object {
+    name: "foreach",
+    doc: "One instance per item of a list.",
+    fields: &[
+        required("as", Type::Name, "The name: `${{ item.NAME }}` reads the item.", "lang"),
+        required(
+            "in",
+            Type::List { of: &Type::AxisValue, min: 1, max: JOBS_PER_RUN_MAX },
+            "The items, or an expression that is a list.",
+            "[en, de, fr]",
         ),
         terms::parallel_max(),
         terms::fail_fast(),

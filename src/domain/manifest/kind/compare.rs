@@ -41,6 +41,10 @@ pub(super) static COMPARE: StageKind = StageKind {
         doc: "Evaluations: `evaluate.report`, or `evaluate.*.report` of all instances.",
     }]),
     outputs: Some(&[("table", Good::Table), ("chart", Good::Chart)]),
+    metrics: &[
+        ("instances", "Instances that are compared."),
+        ("best", "The measure of the best one."),
+    ],
     spec: read,
     sound: always_sound,
 };

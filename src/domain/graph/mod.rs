@@ -1,16 +1,17 @@
 //! Graphs: from a manifest and the pins of its sources to jobs in an order that never looks back.
 //! Never cuts jobs into blocks and never sees a price.
 
+mod inputs;
+mod parts;
 #[cfg(test)]
 mod tests;
 
-use super::cost::{self, Shape, Size};
-use super::job::{Column, Part, Pin, Spec};
+use super::cost::{Shape, Size};
+use super::job::{Column, Pin, Spec};
 use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
 use super::terms::Terms;
 use super::verdict::Verification;
 use crate::base::ids::JobId;
-use crate::base::limits::JOBS_PER_RUN_MAX;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,9 @@ pub struct Job {
     pub inputs: Vec<Edge>,
     /// Jobs that must be done first, though nothing flows from them.
     pub after: Vec<JobId>,
+    /// Jobs whose metrics the condition of its stage reads: they are done first, whatever comes of
+    /// them.
+    pub watches: Vec<JobId>,
     /// What it takes, estimated.
     pub size: Size,
     /// On what conditions it is run.
@@ -66,6 +70,17 @@ pub struct Edge {
     pub name: String,
     /// What flows in.
     pub from: From,
+    /// Whether it is of one of the instances of a stage that are taken together: some of them may
+    /// be missing, as long as one is left.
+    pub each: bool,
+}
+
+impl Edge {
+    /// The input that it belongs to: `models` of `models[width=16,seed=1]`.
+    #[must_use]
+    pub fn port(&self) -> &str {
+        self.name.split_once('[').map_or(self.name.as_str(), |(port, _)| port)
+    }
 }
 
 /// Where an input comes from.
@@ -80,6 +95,23 @@ pub enum From {
         /// Which of its outputs.
         output: String,
     },
+}
+
+impl Job {
+    /// The jobs that must be done before it, some perhaps more than once.
+    pub fn needs(&self) -> impl Iterator<Item = JobId> + '_ {
+        let data = self.inputs.iter().filter_map(|edge| match &edge.from {
+            From::Job { id, .. } => Some(*id),
+            From::Source(_) => None,
+        });
+        data.chain(self.after.iter().copied()).chain(self.watches.iter().copied())
+    }
+
+    /// Whether it goes on from the state of an earlier part of its instance.
+    #[must_use]
+    pub fn is_later_part(&self) -> bool {
+        matches!(&self.spec, Spec::Train(train) if train.part.index > 0)
+    }
 }
 
 impl fmt::Display for Job {
@@ -147,7 +179,8 @@ fn waits(stage: &Stage) -> impl Iterator<Item = &str> {
         InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => Some(stage.as_str()),
         InputRef::Source(_) => None,
     });
-    inputs.chain(stage.needs.iter().map(|(name, _)| name.as_str()))
+    let watched = stage.terms.when.iter().flat_map(|when| when.stages());
+    inputs.chain(stage.needs.iter().map(|(name, _)| name.as_str())).chain(watched)
 }
 
 /// What is known of a stage whose jobs exist.
@@ -179,21 +212,29 @@ impl<'a> Build<'a> {
     /// Makes the jobs of a stage; a bound that is passed ends the expansion.
     fn stage(&mut self, stage: &'a Stage) -> Result<(), Diagnostic> {
         let columns = self.columns(stage);
-        let after = self.after(stage);
+        let (after, watches) = (self.after(stage), self.watches(stage));
         let terms = terms(stage);
         let mut checked = BTreeSet::new();
         let mut instances = Vec::with_capacity(stage.instances.len());
         for instance in &stage.instances {
             let (inputs, shapes) = self.inputs(stage, &instance.label)?;
-            self.count(stage, (inputs.len(), after.len()))?;
+            self.count(stage, inputs.len() + after.len() + watches.len())?;
             if let Some((what, column)) = named_column(&instance.spec)
                 && checked.insert(column)
             {
                 self.check_column(stage, (what, column), columns.as_deref());
             }
-            let spec = self.pinned(stage, &instance.spec);
-            let (job, shapes) =
-                self.parts((stage, &terms), (&instance.label, &spec), (inputs, &shapes), &after)?;
+            let first = Job {
+                stage: stage.name.clone(),
+                label: instance.label.clone(),
+                spec: self.pinned(stage, &instance.spec),
+                inputs,
+                after: after.clone(),
+                watches: watches.clone(),
+                size: Size::default(),
+                terms: Arc::clone(&terms),
+            };
+            let (job, shapes) = self.parts(stage, first, &shapes)?;
             instances.push(MadeInstance { label: &instance.label, job, shapes });
         }
         let by_label = match instances.len() {
@@ -207,123 +248,6 @@ impl<'a> Build<'a> {
         };
         self.made.insert(&stage.name, Made { instances, by_label, columns });
         Ok(())
-    }
-
-    /// The jobs of one instance: one, or the parts of a long training, each from the state that the
-    /// one before left.
-    fn parts(
-        &mut self,
-        (stage, terms): (&Stage, &Arc<Terms>),
-        (label, spec): (&str, &Spec),
-        (inputs, shapes): (Vec<Edge>, &[Shape]),
-        after: &[JobId],
-    ) -> Result<(JobId, Vec<Shape>), Diagnostic> {
-        let count = match spec {
-            Spec::Train(train) => cost::parts(train, shapes.first().copied().unwrap_or_default()),
-            _ => 1,
-        };
-        let mut last: Option<(JobId, Vec<Shape>)> = None;
-        for index in 0..count.max(1) {
-            let mut job_inputs = inputs.clone();
-            let mut job_shapes = shapes.to_vec();
-            if let Some((id, state)) = &last {
-                let from = From::Job { id: *id, output: "state".to_owned() };
-                job_inputs.push(Edge { name: "state".to_owned(), from });
-                job_shapes.extend_from_slice(state);
-            }
-            let spec = match spec {
-                Spec::Train(train) => {
-                    let mut train = train.clone();
-                    train.part = Part { index, count: count.max(1) };
-                    Spec::Train(train)
-                }
-                other => other.clone(),
-            };
-            let (size, outputs) = cost::estimate(&spec, &job_shapes);
-            let part = if count > 1 { format!("#{}/{count}", index + 1) } else { String::new() };
-            let id = self.push(Job {
-                stage: stage.name.clone(),
-                label: format!("{label}{part}"),
-                spec,
-                inputs: job_inputs,
-                // Later parts follow the first by its state.
-                after: if index == 0 { after.to_vec() } else { Vec::new() },
-                size,
-                terms: Arc::clone(terms),
-            });
-            let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
-            last = Some((id, outputs));
-        }
-        last.ok_or_else(|| fault(stage.place, "stage has no jobs", None))
-    }
-
-    fn push(&mut self, job: Job) -> Option<JobId> {
-        let id = u32::try_from(self.jobs.len()).ok().map(JobId)?;
-        if self.jobs.len() >= JOBS_PER_RUN_MAX {
-            return None;
-        }
-        self.jobs.push(job);
-        Some(id)
-    }
-
-    fn count(&mut self, stage: &Stage, (inputs, after): (usize, usize)) -> Result<(), Diagnostic> {
-        self.edges = self.edges.saturating_add(inputs).saturating_add(after);
-        if self.edges > EDGES_PER_RUN_MAX {
-            return Err(too_many(stage.place, EDGES_PER_RUN_MAX, "edges"));
-        }
-        Ok(())
-    }
-
-    /// The inputs of one instance, and their shapes.
-    fn inputs(&self, stage: &Stage, label: &str) -> Result<(Vec<Edge>, Vec<Shape>), Diagnostic> {
-        let mut edges = Vec::new();
-        let mut shapes = Vec::new();
-        for (name, from, place) in &stage.inputs {
-            match from {
-                InputRef::Source(source) => {
-                    edges.push(Edge { name: name.clone(), from: From::Source(source.clone()) });
-                    shapes.push(self.pins.get(source).map(shape).unwrap_or_default());
-                }
-                InputRef::Output { stage: other, output } => {
-                    let made = self.made.get(other.as_str()).and_then(|made| made.of(label));
-                    let (edge, shape) = made
-                        .and_then(|made| self.edge(made, name.clone(), output))
-                        .ok_or_else(|| nothing(*place, other, output))?;
-                    edges.push(edge);
-                    shapes.push(shape);
-                }
-                InputRef::Each { stage: other, output } => {
-                    let made = self.made.get(other.as_str()).map(|made| made.instances.as_slice());
-                    let made = made.unwrap_or_default();
-                    if edges.len().saturating_add(made.len()) > EDGES_PER_RUN_MAX {
-                        return Err(too_many(*place, EDGES_PER_RUN_MAX, "edges"));
-                    }
-                    for each in made {
-                        let name = match each.label {
-                            "" => name.clone(),
-                            label => format!("{name}[{label}]"),
-                        };
-                        let found = self.edge(each, name, output);
-                        let (edge, shape) = found.ok_or_else(|| nothing(*place, other, output))?;
-                        edges.push(edge);
-                        shapes.push(shape);
-                    }
-                }
-            }
-        }
-        Ok((edges, shapes))
-    }
-
-    fn edge(&self, made: &MadeInstance<'_>, name: String, output: &str) -> Option<(Edge, Shape)> {
-        let job = self.jobs.get(made.job.index())?;
-        let index = job.spec.outputs().iter().position(|known| *known == output)?;
-        let from = From::Job { id: made.job, output: output.to_owned() };
-        Some((Edge { name, from }, made.shapes.get(index).copied()?))
-    }
-
-    fn after(&self, stage: &Stage) -> Vec<JobId> {
-        let made = stage.needs.iter().filter_map(|(name, _)| self.made.get(name.as_str()));
-        made.flat_map(|made| made.instances.iter().map(|instance| instance.job)).collect()
     }
 
     /// The columns of the table that reaches a stage, if a pinned source is where it began.
@@ -384,16 +308,6 @@ impl<'a> Build<'a> {
     }
 }
 
-impl Made<'_> {
-    /// The instance that a plain reference from an instance of that label means.
-    fn of(&self, label: &str) -> Option<&MadeInstance<'_>> {
-        match self.instances.as_slice() {
-            [one] => Some(one),
-            some => some.get(*self.by_label.get(label)?),
-        }
-    }
-}
-
 /// The terms of a stage: what an evaluation says decides what is published, so that all of it is
 /// computed again, whatever is asked.
 fn terms(stage: &Stage) -> Arc<Terms> {
@@ -416,10 +330,6 @@ fn named_column(spec: &Spec) -> Option<(&'static str, &str)> {
         | Spec::Noop(_)
         | Spec::Transform(_) => None,
     }
-}
-
-fn shape(pin: &Pin) -> Shape {
-    Shape { rows: pin.rows, columns: pin.columns.len() as u64, bytes: pin.bytes }
 }
 
 fn fault(place: Place, message: impl AsRef<str>, hint: Option<String>) -> Diagnostic {

@@ -1,0 +1,148 @@
+//! Why a job would run: its fate, from what is known, what changed since the last run, and what
+//! the terms of its stage let be used. Never looks at money.
+
+use super::Fate;
+use crate::base::canon::Digest;
+use crate::base::ids::JobId;
+use crate::base::keys::PublicKey;
+use crate::domain::event::Skip;
+use crate::domain::graph::{Edge, From, Job};
+use crate::domain::job::{Input, Pin, job_key};
+use crate::domain::plan::Plan;
+use crate::domain::state::State;
+use crate::domain::state::run::{Known, Run, holds, needs_what_is_gone};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that the fate of a job depends on, besides those of the jobs before it.
+pub(super) struct Asked<'a> {
+    state: &'a State,
+    plan: &'a Plan,
+    client: &'a PublicKey,
+    sources: BTreeMap<&'a str, Digest>,
+    last: BTreeMap<(&'a str, &'a str), (&'a Run, JobId)>,
+    again: &'a BTreeSet<JobId>,
+    is_present: &'a dyn Fn(&Digest) -> bool,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        plan: &'a Plan,
+        pins: &'a [Pin],
+        client: &'a PublicKey,
+        last: Option<&'a Run>,
+        again: &'a BTreeSet<JobId>,
+        is_present: &'a dyn Fn(&Digest) -> bool,
+    ) -> Self {
+        let sources = pins.iter().map(|pin| (pin.source.as_str(), pin.digest)).collect();
+        let last = last.map(jobs).unwrap_or_default();
+        Self { state, plan, client, sources, last, again, is_present }
+    }
+
+    /// The fate of a job, given those of all before it.
+    pub(super) fn fate(&self, fates: &[Fate], id: JobId) -> Fate {
+        let Some(job) = self.plan.job(id) else { return Fate::New };
+        let is_gone = |id: JobId| fates.get(id.index()).is_some_and(Fate::is_gone);
+        if let Some(needed) = needs_what_is_gone(job, &is_gone) {
+            return Fate::Skipped(Skip::Needs(needed));
+        }
+        let runs = |id: &JobId| fates.get(id.index()).is_none_or(Fate::runs);
+        // Before what it reads has run, nobody knows whether a condition holds.
+        if !job.watches.iter().any(runs) && !holds(self.plan, job, &|id| cached(fates, id)) {
+            return Fate::Skipped(Skip::Condition);
+        }
+        let left = job.inputs.iter().filter(|edge| !edge.each || !is_gone_edge(edge, &is_gone));
+        let inputs: Vec<(&str, Option<Digest>)> =
+            left.map(|edge| (edge.name.as_str(), self.origin(fates, &edge.from))).collect();
+        let known = |(name, digest): &(&str, Option<Digest>)| {
+            Some(Input { name: (*name).to_owned(), digest: (*digest)? })
+        };
+        let all: Option<Vec<Input>> = inputs.iter().map(known).collect();
+        if let Some(fate) = all.and_then(|inputs| self.known(id, job, &inputs)) {
+            return fate;
+        }
+        self.changed(job, &inputs)
+    }
+
+    /// What follows from what is settled under the key of a job.
+    fn known(&self, id: JobId, job: &Job, inputs: &[Input]) -> Option<Fate> {
+        let key = job_key(&job.spec, inputs);
+        if let Some(failure) = self.state.failure(&key) {
+            return Some(Fate::Fails(failure.clone()));
+        }
+        match self.state.known(&key, &job.terms, self.client) {
+            Some(_) if self.again.contains(&id) => Some(Fate::Again(key)),
+            Some(known) if known.outputs.iter().all(self.is_present) => {
+                Some(Fate::Cached(known.clone()))
+            }
+            Some(_) => Some(Fate::Lost(key)),
+            None => {
+                let known = self.state.cache().get(&key)?;
+                let why = self.state.unused(known, &job.terms, self.client)?;
+                Some(Fate::Unused(why))
+            }
+        }
+    }
+
+    fn origin(&self, fates: &[Fate], from: &From) -> Option<Digest> {
+        match from {
+            From::Source(name) => self.sources.get(name.as_str()).copied(),
+            From::Job { id, output } => {
+                let known = match fates.get(id.index())? {
+                    Fate::Cached(known) => known,
+                    // It will be computed again, and comes out the same.
+                    Fate::Lost(key) | Fate::Again(key) => self.state.cache().get(key)?,
+                    _ => return None,
+                };
+                let outputs = self.plan.job(*id)?.spec.outputs();
+                known.outputs.get(outputs.iter().position(|o| *o == output.as_str())?).copied()
+            }
+        }
+    }
+
+    /// What is not as it was in the last run.
+    fn changed(&self, job: &Job, inputs: &[(&str, Option<Digest>)]) -> Fate {
+        let Some((run, old)) = self.last.get(&(job.stage.as_str(), job.label.as_str())) else {
+            return Fate::New;
+        };
+        let changed = run.plan.job(*old).map(|old| job.spec.differences(&old.spec));
+        if let Some(changed) = changed.filter(|changed| !changed.is_empty()) {
+            return Fate::SpecChanged(changed);
+        }
+        let before: BTreeMap<String, Digest> = run
+            .known_inputs(*old)
+            .map(|inputs| inputs.into_iter().map(|input| (input.name, input.digest)).collect())
+            .unwrap_or_default();
+        let differs = |(name, digest): &&(&str, Option<Digest>)| {
+            digest.is_none() || before.get(*name) != digest.as_ref()
+        };
+        let differing: Vec<String> =
+            inputs.iter().filter(differs).map(|(name, _)| (*name).to_owned()).collect();
+        match (run.result(*old).is_some(), differing.is_empty()) {
+            (true, false) => Fate::InputChanged(differing),
+            (true, true) => Fate::New,
+            (false, _) => Fate::Unfinished,
+        }
+    }
+}
+
+fn is_gone_edge(edge: &Edge, is_gone: &dyn Fn(JobId) -> bool) -> bool {
+    matches!(&edge.from, From::Job { id, .. } if is_gone(*id))
+}
+
+fn cached(fates: &[Fate], id: JobId) -> Option<&Known> {
+    match fates.get(id.index())? {
+        Fate::Cached(known) => Some(known),
+        _ => None,
+    }
+}
+
+/// The jobs of a run by stage and label.
+fn jobs(run: &Run) -> BTreeMap<(&str, &str), (&Run, JobId)> {
+    let named = |(id, job)| named(run, id, job);
+    (0u32..).map(JobId).zip(&run.plan.dag.jobs).map(named).collect()
+}
+
+fn named<'a>(run: &'a Run, id: JobId, job: &'a Job) -> ((&'a str, &'a str), (&'a Run, JobId)) {
+    ((job.stage.as_str(), job.label.as_str()), (run, id))
+}

@@ -1,0 +1,36 @@
+//! What this machine has: cores and memory, as a worker declares them in its bid.
+//! Never finds graphics cards: no kernel here uses one.
+
+use crate::domain::terms::Equipment;
+
+/// What the system says there is; memory counts as none where it does not say.
+#[must_use]
+pub fn equipment() -> Equipment {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    Equipment { cores, memory: memory_bytes(&text).unwrap_or(0), gpus: 0 }
+}
+
+/// The line `MemTotal:  24576 kB` of `/proc/meminfo`, in bytes.
+fn memory_bytes(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let text = "MemFree: 1 kB\nMemTotal:       24576 kB\n";
+        assert_eq!(memory_bytes(text), Some(24_576 * 1024));
+        assert_eq!(memory_bytes("MemTotal: much"), None);
+    }
+
+    #[test]
+    fn this_machine_has_a_core() {
+        assert!(equipment().cores > 0);
+    }
+}
