@@ -1,3 +1,6 @@
+//! Tests of computed formulas: tables of cases, and a naive oracle that goes row by row.
+//! Never tests how a formula is read.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,6 @@
+//! Tests of steps, each with nulls, empty columns and what it refuses.
+//! Never tests the language of formulas.
+
 use super::*;
 use crate::domain::job::{
     Aggregate, Cast, Cell, ColumnKind, Direction, Fill, Formula, Hash, Join, JoinKind, Measure,

@@ -79,11 +79,17 @@ fn applied(
             all("numbers", is_number)?;
             Some(Real)
         }
-        Op::Add | Op::Sub | Op::Mul | Op::Rem | Op::Neg | Op::Abs => {
-            all("numbers", is_number)?;
-            joined(kinds)?
-        }
-        Op::Round | Op::Floor | Op::Ceil | Op::Min | Op::Max => {
+        Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Rem
+        | Op::Neg
+        | Op::Abs
+        | Op::Round
+        | Op::Floor
+        | Op::Ceil
+        | Op::Min
+        | Op::Max => {
             all("numbers", is_number)?;
             joined(kinds)?
         }

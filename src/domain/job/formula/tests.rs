@@ -1,3 +1,6 @@
+//! Tests of formulas: what reads, how it prints, what it is, and what is refused where.
+//! Never computes a cell.
+
 use super::*;
 use crate::domain::job::{Column, ColumnKind};
 use proptest::prelude::*;
