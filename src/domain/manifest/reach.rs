@@ -1,5 +1,5 @@
-//! Reach: what of a manifest leads nowhere. Stages that nobody takes from, sources that nobody reads,
-//! outputs that are never written.
+//! Reach: what of a manifest leads nowhere: stages that nobody takes from, sources that nobody
+//! reads, outputs that are never written.
 //! Never reports an error: all of it can be run, and is hardly what was meant.
 
 use super::check::cut;

@@ -1,4 +1,4 @@
-//! Hostile texts: what somebody might write to take the time or the memory of whoever reads it, each
+//! Hostile texts: what somebody might write to take the time or the memory of a reader, each
 //! measured until it is refused. Never spends more on one than the bounds of a manifest allow.
 
 use super::{BenchError, Measurement, Scratch};
