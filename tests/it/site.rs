@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A temporary folder with the example manifests and their data.
+/// A temporary folder with example manifests and their data.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
 }
@@ -17,6 +17,13 @@ impl Site {
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::copy(manifests.join("data/iris.csv"), dir.path().join("data/iris.csv")).unwrap();
         fs::copy(manifests.join("iris.yaml"), dir.path().join("iris.yaml")).unwrap();
+        Self { dir }
+    }
+
+    /// All the manifests of the project, with all their data.
+    pub(crate) fn of_all() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), dir.path());
         Self { dir }
     }
 
@@ -62,6 +69,19 @@ impl Site {
         let items = accounts["items"].as_array().unwrap();
         let held = items.iter().flat_map(|item| parts.iter().map(move |part| &item[*part]));
         held.chain([&accounts["treasury"], &accounts["burned"]]).map(nano).sum()
+    }
+}
+
+/// Copies what is below a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
     }
 }
 

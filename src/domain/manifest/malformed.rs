@@ -36,6 +36,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("unexpected EOF", "the text ends where more is expected", "a [ or { before it is not closed"),
     ("unclosed bracket", "a [ or { is not closed", "such as [16, 32]"),
+    (
+        "invalid trailing content after",
+        "nothing can follow a quoted text here",
+        "a comma or an end is missing, or a quote inside of it needs a `\\` before it",
+    ),
     ("unclosed quote", "a quote is not closed", "the text ends before its second quote"),
     ("tabs disallowed within this context", "a tab cannot indent a line", "indent with spaces"),
     ("while scanning a plain scalar, found a tab", "a tab cannot stand here", "indent with spaces"),

@@ -70,7 +70,7 @@ fn nested() -> Vec<Case> {
         case("dashes", fill("- ", FULL), says),
         case("complex-keys", fill("? ", FULL), says),
         case("stairs", stairs, says),
-        case("quotes-in-brackets", fill("[\"", FULL), "lacks a comma, or its end"),
+        case("quotes-in-brackets", fill("[\"", FULL), "nothing can follow a quoted text"),
     ]
 }
 
