@@ -5,6 +5,9 @@
 mod cli;
 mod damage;
 mod dishonest;
+mod manifests;
 mod pipeline;
 mod recovery;
+mod schema;
 mod site;
+mod validate;
