@@ -55,6 +55,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "`*name` repeats what stands at `&name` before it; text that begins with `*` needs quotes",
     ),
     (
+        "recursive references require weak recursion types",
+        "an alias cannot stand inside of what it repeats",
+        "`*name` repeats what stands at `&name` before it",
+    ),
+    (
         "while scanning an anchor or alias",
         "a `*` or `&` cannot stand here",
         "text that begins with one needs quotes",

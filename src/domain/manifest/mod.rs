@@ -17,6 +17,8 @@ mod expression;
 mod form;
 mod grammar;
 mod kind;
+#[cfg(test)]
+mod laws;
 mod malformed;
 mod matrix;
 mod node;
