@@ -53,12 +53,7 @@ fn keys(home: &Home, names: &Names) -> Sheet {
     }
 }
 
-fn balance(
-    view: &View,
-    names: &Names,
-    format: Format,
-    context: &mut Context,
-) -> Result<(), Stop> {
+fn balance(view: &View, names: &Names, format: Format, context: &mut Context) -> Result<(), Stop> {
     let client = names.iter().find(|(_, name)| *name == "client").map(|(key, _)| *key);
     let client = client.unwrap_or(PublicKey([0; 32]));
     let ledger = view.state.ledger();

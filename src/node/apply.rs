@@ -288,7 +288,12 @@ impl Site {
     }
 
     /// Has one thing done about a run that is there, and follows it until it ends or stands still.
-    pub fn tend(self, run: RunId, errand: &Errand, hooks: Hooks<'_>) -> Result<Finished, ApplyError> {
+    pub fn tend(
+        self,
+        run: RunId,
+        errand: &Errand,
+        hooks: Hooks<'_>,
+    ) -> Result<Finished, ApplyError> {
         let command = errand.command();
         let client = |signer| Client::about(signer, run, command);
         Ok(self.serve(client, Ohc::ZERO, hooks)?.0)

@@ -270,7 +270,8 @@ impl Drop for Host {
         locked(&self.shared.lines).iter().for_each(|(_, line)| line.hang_up());
         // Wakes the thread that waits for the next line. If that fails, nobody else gets through
         // either, and the thread is left to the end of the process.
-        if let (Ok(Some(_)), Some(thread)) = (Line::connect(&self.home.attach()), self.thread.take())
+        if let (Ok(Some(_)), Some(thread)) =
+            (Line::connect(&self.home.attach()), self.thread.take())
         {
             let _ = thread.join();
         }

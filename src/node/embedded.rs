@@ -438,7 +438,9 @@ impl Embedded {
         for nonce in nonces {
             let Some(reply) = self.asked.remove(nonce) else { continue };
             let refused = events.iter().find_map(|event| match event {
-                Event::Rejected { author, nonce: n, reason } if Some(*author) == me && n == nonce => {
+                Event::Rejected { author, nonce: n, reason }
+                    if Some(*author) == me && n == nonce =>
+                {
                     Some(*reason)
                 }
                 _ => None,

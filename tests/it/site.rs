@@ -58,7 +58,8 @@ impl Site {
     #[track_caller]
     pub(crate) fn spawn_slow(&self, more: &[&str]) -> Child {
         self.vary("slow.yaml", "default: 60", "default: 20000");
-        let mut child = self.spawn(&[&["apply", "slow.yaml", "-o", "json", "--budget", "60"], more].concat());
+        let mut child =
+            self.spawn(&[&["apply", "slow.yaml", "-o", "json", "--budget", "60"], more].concat());
         for _ in 0..600 {
             std::thread::sleep(Duration::from_millis(50));
             if let Some(ended) = child.try_wait().unwrap() {

@@ -1,5 +1,5 @@
-//! The threads of an embedded network: each computes what it is sent and tells the loop what came of
-//! it. Never touches the state or the log.
+//! The threads of an embedded network: each computes what it is sent and tells the loop what came
+//! of it. Never touches the state or the log.
 
 use super::{Failure, Inbox};
 use crate::base::ids::LeaseId;
