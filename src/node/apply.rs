@@ -253,7 +253,7 @@ impl Site {
         Submission {
             manifest: pipeline.text.clone(),
             params: pipeline.params.clone().into_iter().collect(),
-            pins: pipeline.pins(),
+            pins: pipeline.pins.clone(),
             budget,
             fresh: forecast.fresh(),
         }
@@ -270,9 +270,6 @@ impl Site {
     ) -> Result<Finished, ApplyError> {
         publish::prepare(pipeline, base)?;
         let submission = self.submission(pipeline, forecast, budget);
-        for source in &pipeline.sources {
-            self.runtime.block_on(self.view.artifacts.put(&source.bytes))?;
-        }
         let bond = dearest_bond(forecast, self.view.state.params());
         let name = pipeline.manifest.name.clone();
         let client = |signer| Client::new(signer, name, submission);
@@ -384,10 +381,10 @@ pub fn outlook(
     if bids.is_empty() {
         bids = vec![embedded::standing_bid(state.params()); workers];
     }
-    let pins = pipeline.pins();
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };
-    forecast::forecast(state, &pipeline.plan, &pins, &wish, is_present).ok_or(ApplyError::Priceless)
+    forecast::forecast(state, &pipeline.plan, &pipeline.pins, &wish, is_present)
+        .ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.

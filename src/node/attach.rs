@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_needs_a_run_that_is_under_way() {
+    fn an_errand_needs_a_run_that_is_under_way() {
         let dir = tempfile::tempdir().unwrap();
         let (home, _store, _host) = host(dir.path(), 0);
         let mut peer = Peer::connect(&home).unwrap().unwrap();
