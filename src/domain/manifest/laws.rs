@@ -32,8 +32,8 @@ fn agrees(row: &Row, rule: &Row) -> bool {
     rule.iter().all(|(name, value)| row.get(name) == Some(value))
 }
 
-/// What the documentation says, word by word: all combinations, the last axis fastest; without those
-/// that a rule matches; then each inclusion extends what it does not contradict, or is a cell.
+/// What the documentation says, word by word: all combinations, the last axis fastest; without
+/// those that a rule matches; then each inclusion extends what it does not contradict, or is a cell.
 fn model(sizes: &[u8], excludes: &[Row], includes: &[Row]) -> Vec<String> {
     let mut rows = vec![Row::new()];
     for (name, size) in AXES.iter().zip(sizes) {
@@ -81,7 +81,8 @@ proptest! {
         });
         let list = |rows: &[Row]| rows.iter().map(flow).collect::<Vec<_>>().join(", ");
         let text = format!(
-            "{HEAD}    s: {{ uses: noop, matrix: {{ axes: {{ {} }}, exclude: [{}], include: [{}] }} }}\n",
+            "{HEAD}    s: {{ uses: noop, matrix: {{ axes: {{ {} }}, exclude: [{}], include: [{}] \
+             }} }}\n",
             axes.collect::<Vec<_>>().join(", "), list(&excludes), list(&includes),
         );
         let expect = model(&sizes, &excludes, &includes);
@@ -100,7 +101,8 @@ proptest! {
     #[test]
     fn an_expression_comes_to_what_integers_come_to(sum in sum(3)) {
         let (text, value) = sum;
-        let text = format!("{HEAD}    s: {{ uses: noop, with: {{ tag: \"${{{{ {text} }}}}\" }} }}\n");
+        let text =
+            format!("{HEAD}    s: {{ uses: noop, with: {{ tag: \"${{{{ {text} }}}}\" }} }}\n");
         let (manifest, faults) = compile(&text, &BTreeMap::new());
         let fits = u64::try_from(value);
         prop_assert_eq!(manifest.is_some(), fits.is_ok(), "{}{:?}", text, faults);
@@ -129,8 +131,8 @@ proptest! {
     }
 }
 
-/// An expression of small integers as it is written, and its value. Sums are left without parentheses
-/// where they bind to the left.
+/// An expression of small integers as it is written, and its value. Sums are left without
+/// parentheses where they bind to the left.
 fn sum(depth: u32) -> impl Strategy<Value = (String, i128)> {
     let number = (0i128..50).prop_map(|value| (value.to_string(), value));
     number.prop_recursive(depth, 24, 2, |inner| {
