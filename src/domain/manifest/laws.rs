@@ -33,7 +33,7 @@ fn agrees(row: &Row, rule: &Row) -> bool {
 }
 
 /// What the documentation says, word by word: all combinations, the last axis fastest; without
-/// those that a rule matches; then each inclusion extends what it does not contradict, or is a cell.
+/// those that a rule matches; then each inclusion extends what it agrees with, or is a cell.
 fn model(sizes: &[u8], excludes: &[Row], includes: &[Row]) -> Vec<String> {
     let mut rows = vec![Row::new()];
     for (name, size) in AXES.iter().zip(sizes) {
