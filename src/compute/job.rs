@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use crate::base::canon::Digest;
     use crate::compute::examples::{Examples, Truth};
+    use crate::compute::train::tests::spec_of;
     use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split, Task};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
@@ -272,6 +273,22 @@ mod tests {
         let digest = |seed| Digest::of(&outputs(&split(seed), &[iris_table()])[1].bytes).short();
         assert_eq!(digest(7), "0b0fbb908197");
         assert_ne!(digest(8), digest(7));
+    }
+
+    #[test]
+    fn a_training_finds_its_rows_to_validate_on_by_name() {
+        let parts = outputs(&split(7), &[iris_table()]);
+        let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
+        let inputs = [named("data", &parts[0].bytes), named("validation", &parts[1].bytes)];
+        let done = run(&spec, &inputs, &mut |_| {}).unwrap();
+        let names: Vec<_> = done.metrics.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["loss", "epochs", "validationLoss"]);
+        let again = replay(&spec, &inputs, 0, None).unwrap();
+        assert_eq!(again.outputs, Some((done.outputs, done.metrics.clone())));
+        let blind = run(&spec, &inputs[..1], &mut |_| {}).unwrap();
+        assert_eq!(blind.metrics, done.metrics[..2]);
+        let wrong = [named("data", &parts[0].bytes), named("validation", IRIS)];
+        check(&spec, &wrong, "these bytes are not a table");
     }
 
     #[test]

@@ -172,4 +172,4 @@ fn check(spec: &Train, lesson: &Lesson) -> Result<(), Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

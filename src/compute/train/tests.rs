@@ -33,7 +33,7 @@ fn spec(epochs: u32, part: Part) -> Train {
 }
 
 /// A linear model that is trained for one epoch.
-pub(super) fn spec_of(task: Task, targets: &[&str]) -> Train {
+pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
     Train {
         task,
         model: Model::Linear,

@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::compute::predictor::Predictions;
-use crate::domain::job::{Decay, EarlyStopping};
+use crate::compute::transform;
+use crate::domain::job::{
+    Decay, EarlyStopping, Fill, Filling, OneHot, Scale, ScaleTo, Step, Transform, Unknown,
+};
 
 /// y = 3a − 2b + 5, two labels: whether a or b is above 0.5, and a class that is rare. With noise
 /// the number is off, and a fifth of the classes are the other one.
@@ -250,6 +253,30 @@ fn r10_no_way_to_learn_depends_on_threads_or_the_instruction_set() {
             assert_eq!(with(Engine::with(isa, 1)), expect, "{isa:?}");
         }
     }
+}
+
+#[test]
+fn a_model_takes_raw_rows_through_the_steps_that_its_training_rows_went_through() {
+    let raw = cells("id,colour,size,y\n1,red,10,1\n2,blue,,2\n3,red,30,3\n4,green,20,4\n");
+    let mean = Fill { columns: vec!["size".to_owned()], with: Filling::Mean };
+    let colours = OneHot { columns: vec!["colour".to_owned()], unknown: Unknown::Zeros };
+    let steps = vec![
+        Step::Drop(vec!["id".to_owned()]),
+        Step::Fill(mean),
+        Step::OneHot(colours),
+        Step::Scale(Scale { columns: vec!["size".to_owned()], to: ScaleTo::MinMax }),
+    ];
+    let made = transform::run(&Transform { steps }, raw.clone(), None, None).unwrap();
+    let (model, _) = outcome(&spec_of(Task::Regression, &["y"]), &made);
+    assert_eq!(model.features(), ["colour=blue", "colour=green", "colour=red", "size"]);
+    let said = model.predict(&made).unwrap();
+    assert_eq!(model.predict(&raw).unwrap(), said);
+    let Predictions::Real(said) = said else { unreachable!() };
+    // One row alone, with its columns in another order, without a target, of a colour never seen.
+    let one = cells("size,colour\n10,red\n20,violet\n");
+    let Predictions::Real(alone) = model.predict(&one).unwrap() else { unreachable!() };
+    assert_eq!(alone[0], said[0]);
+    assert!(model.predict(&cells("size\n10\n")).unwrap_err().message.contains("colour"));
 }
 
 #[test]

@@ -80,7 +80,12 @@ pub(super) static TRAIN: StageKind = StageKind {
                 "classWeights",
                 Type::Either(&[
                     Type::Word(&["even", "balanced"]),
-                    Type::Columns { of: &Type::Real(ABOVE_ZERO), min: 1, max: COLUMNS_MAX },
+                    Type::Columns {
+                        noun: "class",
+                        of: &Type::Real(ABOVE_ZERO),
+                        min: 1,
+                        max: COLUMNS_MAX,
+                    },
                 ]),
                 "even",
                 "How much each class counts in the loss: the same, by the inverse of its share \
