@@ -19,8 +19,8 @@ const NOOP: &[u8] = b"ohc noop\n";
 
 /// Runs the whole of a job.
 ///
-/// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes every input
-/// called `models` or `models[…]`, in their order.
+/// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
+/// every input called `models` or `models[…]`, in their order.
 pub fn run(
     spec: &Spec,
     inputs: &[Named],

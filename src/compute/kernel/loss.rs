@@ -173,7 +173,8 @@ mod tests {
             numbers in proptest::collection::vec(-9f32..9.0, 7),
             marks in proptest::collection::vec(0u8..2, 7),
         ) {
-            let (isa, marks) = (Isa::best(), marks.iter().map(|&x| f32::from(x)).collect::<Vec<_>>());
+            let isa = Isa::best();
+            let marks: Vec<f32> = marks.iter().map(|&x| f32::from(x)).collect();
             let gradient = squares_gradient(isa, &outputs, &numbers, 1.0);
             near(&gradient, &slopes(&outputs, &numbers, squares64));
             let gradient = logistic_gradient(isa, &outputs, &marks, 1.0);

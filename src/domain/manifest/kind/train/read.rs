@@ -134,7 +134,8 @@ fn schedule(node: Option<&Node>) -> Option<Schedule> {
 /// Settings that do not fit together: the task with targets, model and weights; validation with
 /// what needs it and with the inputs; a warm-up with the epochs.
 pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
-    let at = stage.get("uses").map_or(stage.place, |uses| uses.place);
+    let given = stage.entries().iter().find(|(key, _)| key.text == "with");
+    let at = given.map_or(stage.place, |(key, _)| key.place);
     if let Some(task) = task(with) {
         sound_targets(task, with, at, faults);
         sound_task(task, with, faults);
@@ -150,7 +151,7 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
         (None, None, Some(stopping)) => {
             let message = "early stopping needs rows to validate on";
             let hint =
-                "hold some out, such as `validation: 0.1`, or connect `inputs: { validation: … }`";
+                "hold some out, such as `validation: 0.1`, or connect the input `validation`";
             faults.advise(stopping.place, message, hint.to_owned());
         }
         _ => {}
