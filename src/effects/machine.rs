@@ -1,4 +1,4 @@
-//! What this machine has: cores and memory, as a worker declares them in its bid.
+//! What this machine has: cores and memory, as a worker declares them in its bid; free disk.
 //! Never finds graphics cards: no kernel here uses one.
 
 use crate::domain::terms::Equipment;
@@ -9,6 +9,13 @@ pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Equipment { cores, memory: memory_bytes(&text).unwrap_or(0), gpus: 0 }
+}
+
+/// The bytes that may still be written below a folder, where the system says.
+#[must_use]
+pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(folder).ok()?;
+    about.f_bavail.checked_mul(about.f_frsize)
 }
 
 /// The line `MemTotal:  24576 kB` of `/proc/meminfo`, in bytes.
@@ -27,6 +34,13 @@ mod tests {
         let text = "MemFree: 1 kB\nMemTotal:       24576 kB\n";
         assert_eq!(memory_bytes(text), Some(24_576 * 1024));
         assert_eq!(memory_bytes("MemTotal: much"), None);
+    }
+
+    #[test]
+    fn a_disk_has_room_and_a_folder_that_is_not_there_tells_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_bytes(dir.path()).is_some_and(|bytes| bytes > 0));
+        assert_eq!(free_bytes(&dir.path().join("none")), None);
     }
 
     #[test]

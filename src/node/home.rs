@@ -46,6 +46,12 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// What sources were found to be.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.dir.join("pins")
+    }
+
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {
