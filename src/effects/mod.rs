@@ -4,5 +4,6 @@ pub mod artifacts;
 pub mod clock;
 pub mod keyring;
 pub mod machine;
+pub mod socket;
 pub mod sources;
 pub mod store;
