@@ -38,7 +38,9 @@ iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.du
 key = iam.create_access_key(UserName="reader")["AccessKey"]
 
 urllib.request.urlopen(
-    urllib.request.Request(f"{endpoint}/moto-api/reset-auth", data=b"0", method="POST")
+    urllib.request.Request(
+        f"{endpoint}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}
+    )
 ).read()
 print(json.dumps({"port": port, "id": key["AccessKeyId"], "key": key["SecretAccessKey"]}))
 sys.stdout.flush()

@@ -219,13 +219,18 @@ impl Failure {
         if says("Received redirect without LOCATION") {
             return Self::Region;
         }
+        if says("Range request not supported") || says("Received non-partial response") {
+            return Self::Broken("the server cannot go on where it did".to_owned());
+        }
         if says("too many redirects") {
             return Self::Redirects;
         }
         if says("URL scheme is not allowed") {
             return Self::PlainHttp;
         }
-        if chain(error).any(|error| error.is::<rustls::Error>() || tls_inside(error)) {
+        let is_tls =
+            |error: &(dyn Error + 'static)| error.is::<rustls::Error>() || holds_tls(error);
+        if chain(error).any(is_tls) || says("tls handshake eof") {
             return Self::Tls(root);
         }
         if says("dns error") || says("failed to lookup address") {
@@ -244,7 +249,7 @@ impl Failure {
 }
 
 /// An IO error may hold the one of TLS where `source` does not lead to it.
-fn tls_inside(error: &(dyn Error + 'static)) -> bool {
+fn holds_tls(error: &(dyn Error + 'static)) -> bool {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     inner.is_some_and(|inner| inner.is::<rustls::Error>())
 }
@@ -252,4 +257,62 @@ fn tls_inside(error: &(dyn Error + 'static)) -> bool {
 /// An error and those that caused it.
 fn chain(error: &object_store::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(secrets: &[&str]) -> About {
+        let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+        About::bucket(Provider::S3, "lake", secrets.iter())
+    }
+
+    fn generic(source: impl Into<Box<dyn Error + Send + Sync>>) -> object_store::Error {
+        object_store::Error::Generic { store: "S3", source: source.into() }
+    }
+
+    #[track_caller]
+    fn check(error: &object_store::Error, expect: &str) {
+        let told = about(&[]).explain(error, "s3://lake/x.csv").to_string();
+        assert!(told.contains(expect), "{expect:?} is not in {told}");
+        assert!(told.contains("; hint: "), "{told}");
+    }
+
+    #[test]
+    fn failures_of_a_network_are_told_apart() {
+        let http = |kind, what: &str| generic(HttpError::new(kind, io::Error::other(what)));
+        let connect = HttpErrorKind::Connect;
+        check(&http(connect, "dns error: failed to lookup address"), "the host is not known");
+        check(&http(connect, "Connection refused (os error 111)"), "cannot connect: Connection");
+        check(&http(HttpErrorKind::Timeout, "slow"), "no answer in time");
+        check(&http(HttpErrorKind::Interrupted, "reset by peer"), "the connection broke: reset");
+        let tls = io::Error::other(rustls::Error::HandshakeNotComplete);
+        check(&generic(HttpError::new(connect, tls)), "no secure connection");
+        check(&generic("URL scheme is not allowed"), "plain HTTP is not spoken");
+        check(&generic("Content-Length Header missing from response"), "how long it is");
+        check(&generic("Range request not supported by x"), "cannot go on where it did");
+    }
+
+    #[test]
+    fn answers_of_a_store_are_told_by_status_and_code() {
+        let answer = |status: &str, code: &str| {
+            generic(format!("{STATUS}{status}: <Error><Code>{code}</Code><Key>hunter2</Key>"))
+        };
+        check(&answer("503 Slow Down", "SlowDown"), "answered 503 SlowDown");
+        check(&answer("301 Moved Permanently", "PermanentRedirect"), "set AWS_REGION");
+        check(&answer("403 Forbidden", "InvalidAccessKeyId"), "403 InvalidAccessKeyId");
+        let told = about(&[]).explain(&answer("403 Forbidden", "a b\u{1b}"), "x").to_string();
+        assert!(!told.contains("hunter2") && !told.contains('\u{1b}'), "{told}");
+        let source = format!("{STATUS}404 Not Found: <Code>NoSuchBucket</Code>").into();
+        let missing = object_store::Error::NotFound { path: "x".into(), source };
+        check(&missing, "there is no bucket `lake`");
+    }
+
+    #[test]
+    fn secrets_are_struck_out_wherever_a_library_puts_them() {
+        let error = generic("cannot parse hunter2-hunter2 of true");
+        let told = about(&["hunter2-hunter2", "true"]).explain(&error, "s3://lake/x").to_string();
+        assert!(!told.contains("hunter2") && told.contains("true"), "{told}");
+    }
 }

@@ -94,10 +94,16 @@ impl Source {
             (From::Remote(remote), select) => remote.all(root, &|name| wants(select, name)).await?,
         };
         if objects.is_empty() {
-            return Err(SourceError::new(
-                format!("nothing in {} is asked for", shown(root, "")),
-                "look at the pattern: `*` stays in one folder, `**` crosses folders",
-            ));
+            return Err(match &self.address.select {
+                Select::Matching(glob) => SourceError::new(
+                    format!("nothing matches {root}{}", glob.glob()),
+                    "look at the pattern: `*` stays in one folder, `**` crosses folders",
+                ),
+                _ => SourceError::new(
+                    format!("there is no file below {}", shown(root, "")),
+                    "look at its name; names that begin with `.` or `_` are left out",
+                ),
+            });
         }
         objects.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(objects)
@@ -233,6 +239,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
+        fs::create_dir(dir.path().join("d/empty")).unwrap();
         dir
     }
 
@@ -258,7 +265,8 @@ mod tests {
             ("d/none.csv", "there is no file d/none.csv"),
             ("none/*.csv", "there is no folder none/"),
             ("d/e", "ends with `/`"),
-            ("d/*.parquet", "nothing in d/"),
+            ("d/*.parquet", "nothing matches d/*.parquet"),
+            ("d/empty/", "there is no file below d/empty/"),
         ] {
             let error = names(url, dir.path()).unwrap_err().to_string();
             assert!(error.contains(expect), "{url}: {error}");

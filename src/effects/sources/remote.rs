@@ -39,6 +39,18 @@ impl Default for Patience {
     }
 }
 
+/// The settings that say who is asked.
+const ENDPOINTS: &[&str] = &[
+    "aws_endpoint",
+    "aws_endpoint_url",
+    "aws_endpoint_url_s3",
+    "azure_endpoint",
+    "azure_storage_endpoint",
+    "base_url",
+    "endpoint",
+    "endpoint_url",
+    "google_base_url",
+];
 /// The longest pause before a request is made again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How old a read may be and still be taken up again where it broke. Tries are what is bounded.
@@ -193,9 +205,9 @@ fn bucket(
     about: &About,
 ) -> Result<Arc<dyn ObjectStore>, SourceError> {
     // Who sets an endpoint of plain HTTP has said that it is to be spoken.
-    let is_plain = settings.iter().any(|(key, value)| {
-        (key.contains("endpoint") || key.contains("base_url")) && value.starts_with("http://")
-    });
+    let is_plain = settings
+        .iter()
+        .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
     let (client, retry) = (client(patience, is_plain), retry(patience));
     let failed = |error| about.explain(&error, &format!("the store of {authority}"));
     Ok(match provider {

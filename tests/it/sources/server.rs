@@ -86,16 +86,17 @@ impl Server {
 /// A file with an entity tag, or the range of it that is asked for.
 pub(super) fn file(bytes: &[u8], asked: &Asked) -> Answer {
     let tag = format!("ETag: \"{}\"", ohc::base::canon::Digest::of(bytes).short());
+    let since = "Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT".to_owned();
     let range = asked.headers.get("range").and_then(|range| range.strip_prefix("bytes="));
     match range.and_then(|range| range.split_once('-')) {
-        None => Answer("200 OK", vec![tag], Body::Bytes(bytes.to_vec())),
+        None => Answer("200 OK", vec![tag, since], Body::Bytes(bytes.to_vec())),
         Some((first, last)) => {
             let first: usize = first.parse().unwrap();
             let last = last.parse().unwrap_or(bytes.len() - 1);
             let part = format!("Content-Range: bytes {first}-{last}/{}", bytes.len());
             Answer(
                 "206 Partial Content",
-                vec![tag, part],
+                vec![tag, since, part],
                 Body::Bytes(bytes[first..=last].to_vec()),
             )
         }

@@ -206,6 +206,26 @@ fn a_secret_is_sent_and_never_shown() {
     }
 }
 
+#[test]
+fn a_redirect_to_another_host_does_not_take_the_secret_along() {
+    let site = Site::new();
+    let bytes = iris(&site);
+    let other = Server::of(&bytes);
+    let location = format!("Location: {}", other.url("/iris.csv"));
+    let server = Server::start(move |_, _| {
+        Answer("302 Found", vec![location.clone()], Body::Bytes(Vec::new()))
+    });
+    let secret = format!("url: \"{}\", auth: {{ secretRef: lake }}", server.url("/iris.csv"));
+    site.vary("web.yaml", "url: data/iris.csv", &secret);
+    let mut command = site.command(&["plan", "web.yaml"]);
+    command.env("OHC_SECRET_LAKE_AUTHORIZATION", "Bearer hunter2-hunter2");
+    assert!(command.output().unwrap().status.success());
+    let with = |asked: &super::server::Asked| asked.headers.contains_key("authorization");
+    assert!(server.asked().iter().all(with));
+    let asked = other.asked();
+    assert!(!asked.is_empty() && !asked.iter().any(with), "{asked:?}");
+}
+
 /// Reads all of a source with little patience.
 fn read(url: &str) -> Result<(), SourceError> {
     let patience = Patience {
@@ -231,11 +251,16 @@ fn a_server_that_falls_silent_is_given_up() {
     let silent = |headers: Vec<String>| {
         Server::start(move |_, _| Answer("200 OK", headers.clone(), Body::Stall(b"a,b\n".to_vec())))
     };
-    for tags in [vec!["ETag: \"1\"".to_owned()], vec![]] {
-        let length = vec!["Content-Length: 1000".to_owned()];
-        let server = silent([tags, length].concat());
+    let length = "Content-Length: 1000".to_owned();
+    let tag = "ETag: \"1\"".to_owned();
+    for (headers, expect) in [
+        (vec![length.clone()], "no answer in time"),
+        // It is asked to go on where it fell silent, and does not know how.
+        (vec![length, tag], "the connection broke"),
+    ] {
+        let server = silent(headers);
         let error = read(&server.url("/x.csv")).unwrap_err().to_string();
-        assert!(error.contains("no answer in time"), "{error}");
+        assert!(error.contains(expect), "{error}");
     }
     // One that accepts and says nothing at all.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
