@@ -9,7 +9,7 @@ const PLACES: &[(&[&str], &[&str])] = &[
     (&["candle_", "arrow_", "safetensors"], &["compute/"]),
     (&["fjall"], &["effects/store"]),
     (&["object_store"], &["effects/artifacts", "effects/sources"]),
-    (&["globset", "rustls", "url"], &["effects/sources"]),
+    (&["globset", "rustls"], &["effects/sources"]),
     (&["sha2"], &["domain/poh"]),
     (&["blake3"], &["base/", "compute/", "effects/artifacts", "effects/sources", "effects/store"]),
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),

@@ -295,7 +295,7 @@ mod tests {
         bad("s3://lake", "s3://lake/");
         bad("https://host/", "name one file");
         bad("https://host/*.csv", "name one file");
-        bad("https:///x.csv", "address");
+        bad("https://[host/x.csv", "is no address");
         bad("data/[.csv", "pattern");
     }
 }

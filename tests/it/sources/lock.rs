@@ -79,8 +79,8 @@ fn a_lock_holds_the_pipelines_of_its_folder_side_by_side() {
     for manifest in ["iris.yaml", "other.yaml"] {
         site.json(&["plan", manifest, "-o", "json", "--locked"]);
     }
-    site.vary("twice.yaml", "flowers: { url: data/iris.csv, format: csv }",
-        "flowers: { url: data/iris.csv, format: csv }\n    more: { url: data/iris.csv, format: csv }");
+    let one = "flowers: { url: data/iris.csv, format: csv }";
+    site.vary("twice.yaml", one, &format!("{one}\n    {}", one.replace("flowers", "more")));
     refused(&site, &["plan", "twice.yaml", "--locked"], &["source `more` is not in ohc.lock"]);
 }
 
