@@ -12,4 +12,5 @@ mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod sources;
 mod validate;
