@@ -256,6 +256,10 @@ fn conclude(
     let Some(run) = finished.state.runs().get(&finished.run) else {
         return Err(Stop::failed("the run is not in the log", None));
     };
+    if let Some(error) = &finished.unrecorded {
+        // The run is what counts, whether or not anybody reads this.
+        let _ = writeln!(io::stderr(), "note: `ohc logs` will not show all of it: {error}");
+    }
     let bill = Bill::of(run);
     let (status, wrong) = verdict(run);
     match show.output {
@@ -309,7 +313,7 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
         }
         Status::Ended { ending, .. } => {
             let (message, hint) = prose::failure(ending, &job, &stage);
-            ("failed", Some(Stop::Error { exit: Exit::Failed, message, hint }))
+            ("failed", Some(Stop::Error { exit: Exit::of_ending(ending), message, hint }))
         }
         Status::Paused(Pause::NoBids) => {
             let hint = "no worker bids, not at the highest price either: add workers";

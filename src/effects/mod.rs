@@ -2,6 +2,8 @@
 
 pub mod artifacts;
 pub mod clock;
+pub mod journal;
 pub mod keyring;
 pub mod machine;
 pub mod store;
+pub mod tensorboard;

@@ -7,6 +7,7 @@ use super::embedded::{self, Embedded, Failure, Happening, Interrupt};
 use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
+use super::record::Recorder;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
 use crate::base::canon::Digest;
@@ -21,6 +22,7 @@ use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::effects::journal::JournalError;
 use crate::role::client;
 use std::path::Path;
 use tokio::runtime::Runtime;
@@ -91,6 +93,8 @@ pub struct Finished {
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
+    /// Why the journal of the run is not whole, if it is not.
+    pub unrecorded: Option<JournalError>,
 }
 
 impl Site {
@@ -229,18 +233,25 @@ impl Site {
         let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
         interruptible(network.interrupt(), &runtime);
         let name = pipeline.manifest.name.clone();
-        let run = network.run(client, name, submission, watch);
+        let mut recorder = Recorder::new(&home);
+        let mut watch = |happening: Happening<'_>| {
+            recorder.see(&happening);
+            watch(happening);
+        };
+        let run = network.run(client, name, submission, &mut watch);
         // Whatever happened: bids that nobody stands behind must not stay in the log.
-        let state = network.stop(watch);
+        let state = network.stop(&mut watch);
         let (run, state) = (run?, state?);
-        let mut finished = Finished { run, state, outputs: Vec::new() };
+        let mut finished = Finished { run, state, outputs: Vec::new(), unrecorded: None };
         if let Some(run) = finished.settled() {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =
                 Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
             let is_gone = |job: JobId| run.gone.contains_key(&job);
             finished.outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            recorder.published(finished.run, &finished.outputs);
         }
+        finished.unrecorded = recorder.finish();
         Ok(finished)
     }
 }

@@ -46,6 +46,12 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// What was written down about each run while it happened.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {
