@@ -5,13 +5,17 @@ pub mod apply;
 pub mod bench;
 pub mod boot;
 pub mod embedded;
+pub mod history;
 pub mod home;
 pub mod notice;
 pub mod pipeline;
 pub mod publish;
+pub mod record;
 pub mod sources;
+pub mod story;
 pub mod verify;
 pub mod work;
 
 pub use crate::compute::Progress;
-pub use crate::effects::clock::Clock;
+pub use crate::effects::clock::{Clock, wall_ms};
+pub use crate::effects::{journal, tensorboard};
