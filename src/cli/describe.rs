@@ -2,8 +2,9 @@
 //! Folds the log again where the state has forgotten; never changes anything.
 
 use super::Context;
-use super::args::Describe;
+use super::args::{Describe, RunName};
 use super::exit::{Exit, Stop};
+use super::get;
 use super::home;
 use super::names::Names;
 use super::report::bill::Bill;
@@ -14,10 +15,9 @@ use super::wallet::pending;
 use super::why;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
-use crate::base::time::Height;
 use crate::domain::command::{Command, Submission};
 use crate::domain::event::{Ending, Event};
-use crate::domain::graph::From;
+use crate::domain::graph::{Edge, From, Job};
 use crate::domain::state::State;
 use crate::domain::state::run::{Gone, Run, Status};
 use crate::domain::verdict::{Finding, Verification};
@@ -44,7 +44,7 @@ pub(super) fn describe(args: &Describe, context: &mut Context) -> Result<Exit, S
 }
 
 fn run_card(home: &Home, booted: &Booted, id: RunId, names: &Names) -> Result<Card, Stop> {
-    let run = subject::run(super::args::RunName::Run(id), &booted.state)?;
+    let run = subject::run(RunName::Run(id), &booted.state)?;
     let submission = submission(booted, run)?;
     let bill = Bill::of(run);
     let done = run.blocks.len() - run.blocks_left;
@@ -77,8 +77,8 @@ fn run_card(home: &Home, booted: &Booted, id: RunId, names: &Names) -> Result<Ca
     let sources = List { name: "sources", columns, items: sources.collect() };
     let columns = vec!["job", "metrics"];
     let metrics = List { name: "metrics", columns, items: metrics(run) };
-    let columns = vec!["block", "name", "phase", "attempts", "worker", "reward", "gas"];
-    let blocks = List { name: "sold", columns, items: super::get::block_items(run, names) };
+    let columns = vec!["block", "name", "phase", "worker", "reward", "gas"];
+    let blocks = List { name: "sold", columns, items: get::block_items(run, names) };
     let columns = vec!["output", "digest", "file"];
     let outputs = List { name: "outputs", columns, items: outputs(home, run.id) };
     let lists = vec![sources, stages, metrics, blocks, outputs];
@@ -163,7 +163,7 @@ pub(super) fn stages(run: &Run) -> Vec<Value> {
 
 /// What the jobs of a run measured.
 fn metrics(run: &Run) -> Vec<Value> {
-    let measured = |(id, job): (u32, &crate::domain::graph::Job)| {
+    let measured = |(id, job): (u32, &Job)| {
         let known = run.result(JobId(id)).filter(|known| !known.metrics.is_empty())?;
         Some(json!({"job": job.to_string(), "metrics": measures(&known.metrics)}))
     };
@@ -190,14 +190,14 @@ fn outputs(home: &Home, run: RunId) -> Vec<Value> {
 }
 
 fn block_card(booted: &Booted, block: BlockId, names: &Names) -> Result<Card, Stop> {
-    let run = subject::run(super::args::RunName::Run(block.run), &booted.state)?;
+    let run = subject::run(RunName::Run(block.run), &booted.state)?;
     let turns = why::story(booted, block)?;
     let planned = run.plan.blocks.get(block.index as usize);
     let jobs = planned.map_or(&[][..], |block| &block.jobs);
     let ids = |indexes: &[u32]| -> Vec<Value> {
         indexes.iter().map(|index| json!(run.block_id(*index).to_string())).collect()
     };
-    let own = super::get::block_item(run, block.index, names);
+    let own = get::block_item(run, block.index, names);
     let mut fields = vec![
         ("block", json!(block.to_string())),
         ("name", json!(run.plan.name_of(block.index))),
@@ -213,7 +213,7 @@ fn block_card(booted: &Booted, block: BlockId, names: &Names) -> Result<Card, St
         fields.push(("verification", json!(verification(terms.verification))));
     }
     let columns = vec!["job", "uses", "work", "state"];
-    let jobs = jobs.iter().filter_map(|id| super::get::job_item(run, *id, names)).collect();
+    let jobs = jobs.iter().filter_map(|id| get::job_item(run, *id, names)).collect();
     let jobs = List { name: "jobs", columns, items: jobs };
     let columns = vec!["attempt", "worker", "price", "bond", "receipt", "drawn", "ended"];
     let attempts = List { name: "tries", columns, items: attempts(&turns, names) };
@@ -226,14 +226,6 @@ fn block_card(booted: &Booted, block: BlockId, names: &Names) -> Result<Card, St
 /// The attempts at a block, from its story.
 fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
     let mut attempts: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
-    let mut note = |lease: LeaseId, height: Height, said: Vec<(&str, Value)>| {
-        let attempt = attempts.entry(lease.attempt).or_default();
-        attempt.insert("attempt".into(), lease.attempt.into());
-        for (name, value) in said {
-            attempt.insert(name.into(), value);
-        }
-        height
-    };
     for Turn { height, what, .. } in turns {
         let What::Event(event) = what else { continue };
         let Some(lease) = event.lease() else { continue };
@@ -266,7 +258,9 @@ fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
             }
             _ => continue,
         };
-        note(lease, *height, said);
+        let attempt = attempts.entry(lease.attempt).or_default();
+        attempt.insert("attempt".into(), lease.attempt.into());
+        attempt.extend(said.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
     attempts.into_values().map(Value::Object).collect()
 }
@@ -301,7 +295,7 @@ fn verification(verification: Verification) -> String {
 fn job_card(state: &State, id: RunId, job: JobId, names: &Names) -> Card {
     let Some(run) = state.runs().get(&id) else { return Card::default() };
     let Some(planned) = run.plan.job(job) else { return Card::default() };
-    let item = super::get::job_item(run, job, names).unwrap_or_default();
+    let item = get::job_item(run, job, names).unwrap_or_default();
     let known = run.result(job);
     let mut fields = vec![
         ("job", json!(planned.to_string())),
@@ -326,7 +320,7 @@ fn job_card(state: &State, id: RunId, job: JobId, names: &Names) -> Card {
         .map(|inputs| inputs.into_iter().map(|i| (i.name, i.digest.to_string())).collect())
         .unwrap_or_default();
     let address = |id: &JobId| run.plan.job(*id).map(ToString::to_string).unwrap_or_default();
-    let input = |edge: &crate::domain::graph::Edge| {
+    let input = |edge: &Edge| {
         let from = match &edge.from {
             From::Source(name) => format!("sources.{name}"),
             From::Job { id, output } => format!("{}.{output}", address(id)),

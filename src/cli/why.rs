@@ -2,7 +2,7 @@
 //! of its key, an account from every transfer. Folds the log again; never guesses a cause.
 
 use super::Context;
-use super::args::{Format, Why};
+use super::args::{Format, RunName, Why};
 use super::exit::{Exit, Stop};
 use super::home;
 use super::ledger::{self, Entries, Entry, Filter, hold_name, place_name};
@@ -11,6 +11,7 @@ use super::report::sheet::{Sheet, numbers, words, wrapped};
 use super::report::{json, prose};
 use super::subject::{self, Subject};
 use crate::base::amount::Ohc;
+use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, RunId};
 use crate::base::keys::PublicKey;
 use crate::domain::auction::{Considered, Passed, Tally};
@@ -54,7 +55,7 @@ pub(super) fn story(booted: &Booted, block: BlockId) -> Result<Vec<Turn>, Stop> 
 }
 
 fn of_block(booted: &Booted, block: BlockId, names: &Names) -> Result<(String, Sheet), Stop> {
-    let run = subject::run(super::args::RunName::Run(block.run), &booted.state)?;
+    let run = subject::run(RunName::Run(block.run), &booted.state)?;
     let turns = story(booted, block)?;
     let name = run.plan.name_of(block.index);
     let phase = run.block(block.index).map(|state| &state.phase);
@@ -82,7 +83,7 @@ fn of_block(booted: &Booted, block: BlockId, names: &Names) -> Result<(String, S
         item
     };
     let sheet = Sheet {
-        kind: "Explanation",
+        kind: "BlockExplanation",
         columns: vec![numbers("slot"), numbers("tick").wide(), words("what"), wrapped("how")],
         rows: turns.iter().map(row).collect(),
         items: turns.iter().map(item).collect(),
@@ -221,7 +222,7 @@ fn of_job(state: &State, run: RunId, job: JobId, names: &Names) -> (String, Shee
     let block = run.plan.block_of.get(job.index()).map(|index| run.block_id(*index));
     let (fate, came) = came_to(run, job, names);
     let against = match (before, &parts) {
-        (None, _) => format!("{} had no run before {}: all of it is new", run.name, run.id),
+        (None, _) => format!("{} had no run before {}", run.name, run.id),
         (Some(before), None) => format!("{} had no such job", before.id),
         (Some(before), Some(parts)) => format!("compared with {}: {}", before.id, differs(parts)),
     };
@@ -288,7 +289,7 @@ fn key_sheet(parts: Option<&KeyParts>, fields: Value) -> Sheet {
             (before, now) if before == now => "same",
             _ => "changed",
         };
-        let short = |digest: &Option<crate::base::canon::Digest>| {
+        let short = |digest: &Option<Digest>| {
             digest.map_or_else(|| "-".to_owned(), |digest| digest.short())
         };
         rows.push(vec![format!("input {name}"), is.into(), short(before), short(now)]);
@@ -297,12 +298,12 @@ fn key_sheet(parts: Option<&KeyParts>, fields: Value) -> Sheet {
             "now": now.map(|digest| digest.to_string())}));
     }
     Sheet {
-        kind: "Explanation",
+        kind: "JobExplanation",
         columns: vec![words("part"), words("is"), words("before"), wrapped("now")],
         rows,
         items,
         fields,
-        none: "there is nothing to compare it with",
+        none: "all of it is new",
     }
 }
 
@@ -334,7 +335,7 @@ fn of_account(
     };
     let summary = format!("began with {began} OhC and has {balance} OhC now");
     let sheet = Sheet {
-        kind: "Explanation",
+        kind: "AccountExplanation",
         columns: vec![numbers("slot"), numbers("amount"), numbers("balance"), wrapped("why")],
         rows: entries.kept.iter().map(row).collect(),
         items: entries.kept.iter().map(item).collect(),
@@ -352,18 +353,17 @@ fn of_account(
 /// What a movement of money was for.
 fn reason(entry: &Entry, state: &State, names: &Names) -> String {
     let Entry { what, posting, .. } = entry;
-    let named = |block: BlockId| {
+    let name = |block: BlockId| {
         let run = state.runs().get(&block.run);
-        let name = run.map(|run| run.plan.name_of(block.index)).unwrap_or_default();
-        format!("{block} {name}")
+        run.map(|run| run.plan.name_of(block.index)).unwrap_or_default()
     };
     let of = match posting.hold() {
         Some(Hold::Escrow(id)) => {
             let name = state.runs().get(&id).map(|run| run.name.as_str()).unwrap_or_default();
             format!("{id} {name}")
         }
-        Some(Hold::Reward(block)) => named(block),
-        Some(Hold::Bond(lease)) => format!("{lease} {}", named(lease.block)),
+        Some(Hold::Reward(block)) => format!("{block} {}", name(block)),
+        Some(Hold::Bond(lease)) => format!("{lease} {}", name(lease.block)),
         None => {
             let (from, to) = (place_name(posting.from, names), place_name(posting.to, names));
             format!("from {from} to {to}")

@@ -80,7 +80,7 @@ impl Progress {
     #[must_use]
     pub const fn is_point(&self) -> bool {
         let stride = self.steps.div_ceil(Self::POINTS);
-        self.step <= 1 || self.step == self.steps || (stride > 0 && self.step % stride == 0)
+        self.step <= 1 || self.step == self.steps || self.step.is_multiple_of(stride)
     }
 }
 

@@ -216,3 +216,77 @@ fn is_turn(entry: &Entry) -> bool {
     let Entry::Folded { event, .. } = entry else { return false };
     matches!(event, Event::Ended { .. } | Event::Paused { .. } | Event::Resumed { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::BlockId;
+    use crate::base::keys::PublicKey;
+    use crate::effects::journal::{Reader, file_of};
+
+    const LEASE: LeaseId = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
+
+    /// A recorder of run 1, whose journal has so many bytes already.
+    fn recorder(folder: &std::path::Path, bytes: u64) -> Recorder {
+        let journal = Journal::open(folder, RunId(1)).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(file_of(folder, RunId(1)))
+            .and_then(|file| file.set_len(bytes))
+            .unwrap();
+        drop(journal);
+        let journal = Journal::open(folder, RunId(1)).unwrap();
+        let book = Book { journal, doing: BTreeMap::new(), is_full: false };
+        let books = BTreeMap::from([(RunId(1), book)]);
+        Recorder { folder: folder.to_path_buf(), books, broken: None }
+    }
+
+    fn began() -> Notice {
+        let (worker, address) = (PublicKey([1; 32]), "train".to_owned());
+        Notice::Began { worker, lease: LEASE, job: JobId(0), address }
+    }
+
+    fn lines(folder: &std::path::Path) -> usize {
+        let mut reader = Reader::open(folder, RunId(1)).unwrap().unwrap();
+        std::iter::from_fn(|| reader.next_line().unwrap()).count()
+    }
+
+    #[test]
+    fn a_training_of_any_length_has_a_bounded_number_of_lines() {
+        for steps in [1u64, 40, 100_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut recorder = recorder(dir.path(), 0);
+            recorder.see(&Happening::Notice(&began()));
+            for step in 1..=steps {
+                let progress = Progress { step, steps, ..Progress::WHOLE };
+                recorder.see(&Happening::Notice(&Notice::Step { lease: LEASE, progress }));
+            }
+            assert!(recorder.finish().is_none());
+            let lines = lines(dir.path());
+            // Where a step takes long there is one line more per second.
+            assert!(lines <= 2 + 300 && lines >= if steps > 1 { 40 } else { 1 }, "{lines}");
+        }
+    }
+
+    #[test]
+    fn steps_end_at_half_of_what_a_journal_may_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(dir.path(), JOURNAL_BYTES_MAX / 2);
+        let before = std::fs::metadata(file_of(dir.path(), RunId(1))).unwrap().len();
+        recorder.see(&Happening::Notice(&began()));
+        let progress = Progress { steps: 9, ..Progress::WHOLE };
+        recorder.see(&Happening::Notice(&Notice::Step { lease: LEASE, progress }));
+        assert!(recorder.finish().is_none());
+        let after = std::fs::metadata(file_of(dir.path(), RunId(1))).unwrap().len();
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn only_the_turns_of_a_run_go_into_a_full_journal() {
+        let entry = |event: Event| Entry::Folded { event, block: None, jobs: BTreeMap::new() };
+        let (run, worker) = (RunId(1), PublicKey([1; 32]));
+        let added = crate::base::amount::Ohc::ZERO;
+        assert!(is_turn(&entry(Event::Resumed { run, added })));
+        assert!(!is_turn(&entry(Event::Released { lease: LEASE, worker })));
+    }
+}

@@ -2,11 +2,12 @@
 //! TensorBoard. Never waits longer than a run takes.
 
 use crate::site::{Ran, Site};
+use ohc::effects::clock::Clock;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The lines of a journal as objects.
 #[track_caller]
@@ -18,9 +19,9 @@ fn lines(ran: &Ran) -> Vec<Value> {
 /// Waits for something that another process is about to do.
 #[track_caller]
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let begin = Instant::now();
+    let clock = Clock::start();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what} did not happen");
+        assert!(clock.seconds() < 60.0, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

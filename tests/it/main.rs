@@ -5,6 +5,8 @@
 mod cli;
 mod damage;
 mod dishonest;
+mod inspect;
+mod json;
 mod logs;
 mod pipeline;
 mod recovery;

@@ -2,7 +2,7 @@
 //! Never knows what it describes.
 
 use super::table::{Align, table, wrap};
-use super::{Screen, json};
+use super::{Screen, json, prose};
 use crate::cli::args::Format;
 use serde_json::Value;
 use std::io;
@@ -97,7 +97,7 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::Bool(is) => if *is { "yes" } else { "no" }.to_owned(),
         Value::Number(number) => match number.as_f64() {
-            Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:.4}"),
+            Some(number) if !value.is_u64() && !value.is_i64() => prose::measure(number),
             _ => number.to_string(),
         },
         Value::String(text) if is_digest(text) => text.chars().take(12).collect(),

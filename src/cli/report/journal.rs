@@ -103,7 +103,7 @@ impl<'a> Teller<'a> {
             }
             Entry::Measured { stage, metrics } => {
                 let measure = |(name, value): &(String, Option<f64>)| match value {
-                    Some(value) => format!("{name} {value:.4}"),
+                    Some(value) => format!("{name} {}", prose::measure(*value)),
                     None => format!("{name} is not a number"),
                 };
                 let measures: Vec<String> = metrics.iter().map(measure).collect();

@@ -110,6 +110,11 @@ fn fixed(amount: Ohc) -> String {
     format!("{text}{}", "0".repeat(9usize.saturating_sub(places)))
 }
 
+/// A measure with four places, or none where it counts something.
+pub(crate) fn measure(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+}
+
 /// `1 job`, `2 jobs`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
