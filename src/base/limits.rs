@@ -57,6 +57,12 @@ pub const STAKE_FLOOR_OHC: u64 = 39_900;
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
 /// The journal of one run, in bytes: beyond half of it no more steps are written.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What another process of this machine asks a running one in one frame, in bytes.
+pub const ASK_BYTES_MAX: usize = 4 * 1024;
+/// What it is answered in one frame, in bytes: a batch of slots, or one slot of any size.
+pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
+/// Processes that are attached to a running one.
+pub const ATTACHED_MAX: usize = 32;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;

@@ -21,21 +21,21 @@ use crate::domain::graph::{Edge, From, Job};
 use crate::domain::state::State;
 use crate::domain::state::run::{Gone, Run, Status};
 use crate::domain::verdict::{Finding, Verification};
-use crate::node::boot::Booted;
 use crate::node::history;
 use crate::node::home::Home;
 use crate::node::journal::{Entry, Reader};
 use crate::node::story::{Turn, What};
+use crate::node::view::View;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 pub(super) fn describe(args: &Describe, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
-    let state = &booted.state;
+    let (view, names) = home::open(&home)?;
+    let state = &view.state;
     let card = match subject::find(&args.subject, state, &names)? {
-        Subject::Run(run) => run_card(&home, &booted, run, &names)?,
-        Subject::Block(block) => block_card(&booted, block, &names)?,
+        Subject::Run(run) => run_card(&home, &view, run, &names)?,
+        Subject::Block(block) => block_card(&view, block, &names)?,
         Subject::Job(run, job) => job_card(state, run, job, &names),
         Subject::Account(key) => account_card(state, &key, &names),
     };
@@ -43,9 +43,9 @@ pub(super) fn describe(args: &Describe, context: &mut Context) -> Result<Exit, S
     Ok(Exit::Done)
 }
 
-fn run_card(home: &Home, booted: &Booted, id: RunId, names: &Names) -> Result<Card, Stop> {
-    let run = subject::run(RunName::Run(id), &booted.state)?;
-    let submission = submission(booted, run)?;
+fn run_card(home: &Home, view: &View, id: RunId, names: &Names) -> Result<Card, Stop> {
+    let run = subject::run(RunName::Run(id), &view.state)?;
+    let submission = submission(view, run)?;
     let bill = Bill::of(run);
     let done = run.blocks.len() - run.blocks_left;
     let params = submission.iter().flat_map(|asked| &asked.params);
@@ -100,9 +100,9 @@ fn because(run: &Run) -> Value {
 }
 
 /// What was asked for when a run began: the state keeps the plan alone.
-fn submission(booted: &Booted, run: &Run) -> Result<Option<Submission>, Stop> {
+fn submission(view: &View, run: &Run) -> Result<Option<Submission>, Stop> {
     let mut found = None;
-    let folded = history::fold(booted, &mut |page| {
+    let folded = history::fold(view, &mut |page| {
         let began =
             |event: &Event| matches!(event, Event::Submitted { run: id, .. } if *id == run.id);
         if !page.events.iter().any(began) {
@@ -189,9 +189,9 @@ fn outputs(home: &Home, run: RunId) -> Vec<Value> {
     outputs.into_values().collect()
 }
 
-fn block_card(booted: &Booted, block: BlockId, names: &Names) -> Result<Card, Stop> {
-    let run = subject::run(RunName::Run(block.run), &booted.state)?;
-    let turns = why::story(booted, block)?;
+fn block_card(view: &View, block: BlockId, names: &Names) -> Result<Card, Stop> {
+    let run = subject::run(RunName::Run(block.run), &view.state)?;
+    let turns = why::story(view, block)?;
     let planned = run.plan.blocks.get(block.index as usize);
     let jobs = planned.map_or(&[][..], |block| &block.jobs);
     let ids = |indexes: &[u32]| -> Vec<Value> {

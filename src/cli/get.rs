@@ -55,8 +55,8 @@ impl Page {
 
 pub(super) fn get(args: &Get, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
-    let state = &booted.state;
+    let (view, names) = home::open(&home)?;
+    let state = &view.state;
     let only = match args.run {
         Some(name) => Some(subject::run(name, state)?.id),
         None => None,

@@ -219,19 +219,19 @@ impl Entries {
 
 pub(super) fn ledger(args: &Ledger, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
+    let (view, names) = home::open(&home)?;
     let account = match &args.account {
-        Some(name) => Some(subject::account(name, &booted.state, &names)?),
+        Some(name) => Some(subject::account(name, &view.state, &names)?),
         None => None,
     };
     let run = match args.run {
-        Some(run) => Some(subject::run(run, &booted.state)?.id),
+        Some(run) => Some(subject::run(run, &view.state)?.id),
         None => None,
     };
-    let began = account.map_or(Ohc::ZERO, |account| balance_of(&booted.genesis, account));
+    let began = account.map_or(Ohc::ZERO, |account| balance_of(&view.genesis, account));
     let filter = Filter { account, run, limit: args.limit as usize };
     let mut entries = Entries::new(filter, began);
-    let state = history::fold(&booted, &mut |page| entries.take(page));
+    let state = history::fold(&view, &mut |page| entries.take(page));
     let state = state.map_err(|error| home::stop(&error))?;
     let Some(format) = args.output.format() else {
         context.screen.text(csv(&entries, &names))?;

@@ -20,24 +20,24 @@ use crate::domain::ledger::{Hold, Place, Posting};
 use crate::domain::state::State;
 use crate::domain::state::run::{Gone, Phase, Run};
 use crate::domain::verdict::Finding;
-use crate::node::boot::Booted;
 use crate::node::history;
 use crate::node::story::{Story, Turn, What};
+use crate::node::view::View;
 use serde_json::{Value, json};
 
 pub(super) fn why(args: &Why, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
+    let (view, names) = home::open(&home)?;
     let format = args.output.format;
-    let (head, sheet) = match subject::find(&args.subject, &booted.state, &names)? {
+    let (head, sheet) = match subject::find(&args.subject, &view.state, &names)? {
         Subject::Run(run) => {
             let hint = format!("name one of its blocks or jobs, or see `ohc describe {run}`");
             let message = format!("{run} is many blocks, each with its own story");
             return Err(Stop::failed(message, Some(hint)));
         }
-        Subject::Block(block) => of_block(&booted, block, &names)?,
-        Subject::Job(run, job) => of_job(&booted.state, run, job, &names),
-        Subject::Account(key) => of_account(&booted, key, args.limit as usize, &names)?,
+        Subject::Block(block) => of_block(&view, block, &names)?,
+        Subject::Job(run, job) => of_job(&view.state, run, job, &names),
+        Subject::Account(key) => of_account(&view, key, args.limit as usize, &names)?,
     };
     if matches!(format, Format::Table | Format::Wide) {
         context.screen.line(head)?;
@@ -47,16 +47,16 @@ pub(super) fn why(args: &Why, context: &mut Context) -> Result<Exit, Stop> {
 }
 
 /// The story of a block, as the log tells it.
-pub(super) fn story(booted: &Booted, block: BlockId) -> Result<Vec<Turn>, Stop> {
+pub(super) fn story(view: &View, block: BlockId) -> Result<Vec<Turn>, Stop> {
     let mut story = Story::of(block);
-    let folded = history::fold(booted, &mut |page| story.take(page));
+    let folded = history::fold(view, &mut |page| story.take(page));
     folded.map_err(|error| home::stop(&error))?;
     Ok(story.turns)
 }
 
-fn of_block(booted: &Booted, block: BlockId, names: &Names) -> Result<(String, Sheet), Stop> {
-    let run = subject::run(RunName::Run(block.run), &booted.state)?;
-    let turns = story(booted, block)?;
+fn of_block(view: &View, block: BlockId, names: &Names) -> Result<(String, Sheet), Stop> {
+    let run = subject::run(RunName::Run(block.run), &view.state)?;
+    let turns = story(view, block)?;
     let name = run.plan.name_of(block.index);
     let phase = run.block(block.index).map(|state| &state.phase);
     let ended = match phase {
@@ -309,15 +309,15 @@ fn key_sheet(parts: Option<&KeyParts>, fields: Value) -> Sheet {
 
 /// Every transfer that led to the balance of an account, with its reason.
 fn of_account(
-    booted: &Booted,
+    view: &View,
     key: PublicKey,
     limit: usize,
     names: &Names,
 ) -> Result<(String, Sheet), Stop> {
-    let began = ledger::balance_of(&booted.genesis, key);
+    let began = ledger::balance_of(&view.genesis, key);
     let filter = Filter { account: Some(key), run: None, limit };
     let mut entries = Entries::new(filter, began);
-    let state = history::fold(booted, &mut |page| entries.take(page));
+    let state = history::fold(view, &mut |page| entries.take(page));
     let state = state.map_err(|error| home::stop(&error))?;
     let balance = state.ledger().account(&key).balance;
     let row = |entry: &Entry| {

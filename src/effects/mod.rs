@@ -5,5 +5,6 @@ pub mod clock;
 pub mod journal;
 pub mod keyring;
 pub mod machine;
+pub mod socket;
 pub mod store;
 pub mod tensorboard;

@@ -1,8 +1,8 @@
 //! History: the log of a home folded again, slot by slot, for whoever wants to see what it did.
 //! Never writes, and holds one slot at a time.
 
-use super::boot::{BootError, Booted};
-use crate::base::canon::Decode;
+use super::boot::BootError;
+use super::view::View;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::slot::Slot;
@@ -38,19 +38,19 @@ impl Page<'_> {
     }
 }
 
-/// Shows every slot of a log, in its order, and returns the state after the last.
-pub fn fold(booted: &Booted, watch: &mut dyn FnMut(&Page<'_>)) -> Result<State, BootError> {
-    let mut state = State::traced(&booted.genesis);
-    for stored in booted.store.iter() {
-        let (height, bytes) = stored?;
-        let damaged = |what: String| BootError::Slot { height, what };
-        let slot = Slot::from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
+/// Shows every slot that a view has folded, in their order, and returns the state after the last.
+pub fn fold(view: &View, watch: &mut dyn FnMut(&Page<'_>)) -> Result<State, BootError> {
+    let mut state = State::traced(&view.genesis);
+    for slot in view.slots()? {
+        let slot = slot?;
+        let height = slot.head.height;
+        let damaged = |what: &str| Err(BootError::Slot { height, what: what.to_owned() });
         if height != state.height().next() {
-            return Err(damaged("it does not follow the slot before it".into()));
+            return damaged("it does not follow the slot before it");
         }
         let events = state.apply(height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
-            return Err(damaged("its events are not those that were signed".into()));
+            return damaged("its events are not those that were signed");
         }
         let trace = state.take_trace();
         watch(&Page { slot: &slot, state: &state, events: &events, trace: &trace });

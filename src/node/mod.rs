@@ -2,6 +2,7 @@
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
 pub mod apply;
+pub mod attach;
 pub mod bench;
 pub mod boot;
 pub mod embedded;
@@ -14,6 +15,7 @@ pub mod record;
 pub mod sources;
 pub mod story;
 pub mod verify;
+pub mod view;
 pub mod work;
 
 pub use crate::compute::Progress;
