@@ -66,14 +66,14 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
         return Ok(Exit::Done);
     }
     let base = home::folder(&args.manifest);
-    // An open run holds money in escrow: it must be ended even if all its results are known.
-    if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
-        return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
-    }
     if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
         let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
         return Err(Stop::failed(message, Some(failure.hint.clone())));
+    }
+    // An open run holds money in escrow: it must be ended even if all its results are known.
+    if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
+        return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
     }
     let budget = site.budget(&pipeline, &forecast, args.budget);
     let budget = budget.map_err(|error| unpaid(&error, args.budget, &args.manifest, &pipeline))?;

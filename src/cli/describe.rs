@@ -76,7 +76,7 @@ fn run_card(home: &Home, view: &View, id: RunId, names: &Names) -> Result<Card, 
     let columns = vec!["source", "bytes", "digest"];
     let sources = List { name: "sources", columns, items: sources.collect() };
     let columns = vec!["job", "metrics"];
-    let metrics = List { name: "metrics", columns, items: metrics(run) };
+    let metrics = List { name: "measured", columns, items: metrics(run) };
     let columns = vec!["block", "name", "phase", "worker", "reward", "gas"];
     let blocks = List { name: "sold", columns, items: get::block_items(run, names) };
     let columns = vec!["output", "digest", "file"];

@@ -2,7 +2,7 @@
 //! Folds the log again; never reckons what the ledger does not say.
 
 use super::Context;
-use super::args::{Format, Ledger};
+use super::args::{Format, Ledger, LedgerFormat};
 use super::exit::{Exit, Stop};
 use super::home;
 use super::names::Names;
@@ -21,6 +21,10 @@ use crate::node::history::{self, Page};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+
+/// Movements that are shown where nobody says how many, and that a spreadsheet gets.
+const SHOWN: u32 = 1_000;
+const ALL: u32 = 1_000_000;
 
 /// One line of the ledger.
 #[derive(Debug, Clone)]
@@ -229,11 +233,15 @@ pub(super) fn ledger(args: &Ledger, context: &mut Context) -> Result<Exit, Stop>
         None => None,
     };
     let began = account.map_or(Ohc::ZERO, |account| balance_of(&view.genesis, account));
-    let filter = Filter { account, run, limit: args.limit as usize };
+    let limit = args.limit.unwrap_or(match args.output {
+        LedgerFormat::Shown(_) => SHOWN,
+        LedgerFormat::Csv => ALL,
+    });
+    let filter = Filter { account, run, limit: limit as usize };
     let mut entries = Entries::new(filter, began);
     let state = history::fold(&view, &mut |page| entries.take(page));
     let state = state.map_err(|error| home::stop(&error))?;
-    let Some(format) = args.output.format() else {
+    let LedgerFormat::Shown(format) = args.output else {
         context.screen.text(csv(&entries, &names))?;
         return Ok(Exit::Done);
     };

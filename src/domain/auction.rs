@@ -372,7 +372,9 @@ mod tests {
         #[test]
         fn a_tally_says_who_was_in_question_and_the_least_of_them_won(
             // Ask, work that waits, leases, purse, failed leases; and who is barred or lapsed.
-            all in proptest::collection::vec((1u64..14, 0u64..120, 0usize..3, 0u64..900, 0u64..9), 1..6),
+            all in proptest::collection::vec(
+                (1u64..14, 0u64..120, 0usize..3, 0u64..900, 0u64..9), 1..6,
+            ),
             barred in 0u8..8, lapsed in 0u8..8,
         ) {
             let standing = |(worker, (ask, queued, leases, purse, bad)): (u8, _)| Standing {

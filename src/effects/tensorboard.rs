@@ -2,8 +2,8 @@
 //! its readers expect them. Never reads one, and knows no record but scalars.
 //!
 //! A file is a sequence of TFRecords: the length as u64, its masked CRC32C, the bytes, their masked
-//! CRC32C; all little-endian. The bytes are an `Event` message of `tensorflow/core/util/event.proto`
-//! in the encoding of protocol buffers; the first says which version of the file this is.
+//! CRC32C; all little-endian. The bytes are an `Event` of `tensorflow/core/util/event.proto` in the
+//! encoding of protocol buffers; the first says which version of the file this is.
 
 use std::fs;
 use std::io;

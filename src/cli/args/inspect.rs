@@ -125,52 +125,31 @@ pub(crate) struct Ledger {
     /// Only what was for this run, such as run-1, or latest
     #[arg(long)]
     pub(crate) run: Option<RunName>,
-    /// Only the last N movements
-    #[arg(long, value_name = "N", default_value_t = 1_000,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) limit: u32,
+    /// Only the last N movements [default: 1000; as csv a million]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: Option<u32>,
     /// How to report: for people (table, wide), for programs (json, yaml, csv), or slots alone
     /// (name)
-    #[arg(
-        short = 'o',
-        long = "output",
-        value_enum,
-        default_value_t = LedgerFormat::Table,
-        value_name = "FORMAT",
-        hide_possible_values = true
-    )]
+    #[arg(short = 'o', long = "output", default_value = "table", value_name = "FORMAT",
+        value_parser = ledger_format)]
     pub(crate) output: LedgerFormat,
 }
 
 /// How the ledger is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LedgerFormat {
-    /// For people: columns.
-    #[value(alias = "text")]
-    Table,
-    /// The same with all columns.
-    Wide,
-    /// For programs: one object.
-    Json,
-    /// The same object as YAML.
-    Yaml,
-    /// The slots alone, one per line.
-    Name,
+    /// As every list.
+    Shown(Format),
     /// For spreadsheets.
     Csv,
 }
 
-impl LedgerFormat {
-    /// The same as other lists have it; nothing if it is CSV, which they have not.
-    pub(crate) fn format(self) -> Option<Format> {
-        match self {
-            Self::Table => Some(Format::Table),
-            Self::Wide => Some(Format::Wide),
-            Self::Json => Some(Format::Json),
-            Self::Yaml => Some(Format::Yaml),
-            Self::Name => Some(Format::Name),
-            Self::Csv => None,
-        }
+fn ledger_format(text: &str) -> Result<LedgerFormat, &'static str> {
+    match text {
+        "csv" => Ok(LedgerFormat::Csv),
+        _ => <Format as ValueEnum>::from_str(text, false)
+            .map(LedgerFormat::Shown)
+            .map_err(|_| "write table, wide, json, yaml, name or csv"),
     }
 }
 

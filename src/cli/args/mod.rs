@@ -7,7 +7,9 @@ mod output;
 mod pipeline;
 mod wallet;
 
-pub(crate) use inspect::{Describe, Get, Ledger, Listed, LogVerb, Logs, RunName, Why};
+pub(crate) use inspect::{
+    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
+};
 pub(crate) use machine::{Bench, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
@@ -116,7 +118,12 @@ impl Verb {
             Self::Describe(describe) => Some(&describe.output),
             Self::Logs(logs) => Some(&logs.output),
             Self::Why(why) => Some(&why.output),
-            Self::Ledger(ledger) => return ledger.output.format().unwrap_or(Format::Table),
+            Self::Ledger(ledger) => {
+                return match ledger.output {
+                    LedgerFormat::Shown(format) => format,
+                    LedgerFormat::Csv => Format::Table,
+                };
+            }
             Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
             | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
