@@ -68,15 +68,15 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
         return Ok(Exit::Done);
     }
     let base = home::folder(&args.manifest);
-    // An open run holds money in escrow: it must be ended even if all its results are known.
-    if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
-        write_lock(base, &pipeline, is_locked)?;
-        return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
-    }
     if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
         let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
         return Err(Stop::failed(message, Some(failure.hint.clone())));
+    }
+    // An open run holds money in escrow: it must be ended even if all its results are known.
+    if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
+        write_lock(base, &pipeline, is_locked)?;
+        return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
     }
     let budget = site.budget(&pipeline, &forecast, args.budget);
     let budget = budget.map_err(|error| unpaid(&error, args.budget, &args.manifest, &pipeline))?;
@@ -271,6 +271,10 @@ fn conclude(
         (None, Some(run)) => verdict(run),
         (None, None) => return Err(Stop::failed("the run is not in the log", None)),
     };
+    if let Some(error) = &finished.unrecorded {
+        // The run is what counts, whether or not anybody reads this.
+        let _ = writeln!(io::stderr(), "note: `ohc logs` will not show all of it: {error}");
+    }
     let known = |job| run.and_then(|run| run.result(job));
     match show.output {
         Format::Name => run.map_or(Ok(()), |run| screen.line(run.id))?,
@@ -333,7 +337,7 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
         }
         Status::Ended { ending, .. } => {
             let (message, hint) = prose::failure(ending, &job, &stage);
-            ("failed", Some(Stop::Error { exit: Exit::Failed, message, hint }))
+            ("failed", Some(Stop::Error { exit: Exit::of_ending(ending), message, hint }))
         }
         Status::Paused(Pause::NoBids) => {
             let hint = "no worker bids, not at the highest price either: add workers";

@@ -8,6 +8,7 @@ use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
+use super::record::Recorder;
 use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
@@ -23,6 +24,7 @@ use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
+use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
 use crate::role::Signer;
 use crate::role::client::{self, Client};
@@ -109,6 +111,16 @@ pub struct Finished {
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
+    /// Why the journal of the run is not whole, if it is not.
+    pub unrecorded: Option<JournalError>,
+}
+
+/// What is left of a site when its network has stopped.
+struct Served {
+    finished: Finished,
+    recorder: Recorder,
+    artifacts: Arc<Artifacts>,
+    runtime: Runtime,
 }
 
 /// How a network is shown while it runs, and how it is stopped.
@@ -273,14 +285,18 @@ impl Site {
         let bond = dearest_bond(forecast, self.view.state.params());
         let name = pipeline.manifest.name.clone();
         let client = |signer| Client::new(signer, name, submission);
-        let (mut finished, artifacts, runtime) = self.serve(client, bond, hooks)?;
+        let served = self.serve(client, bond, hooks)?;
+        let Served { mut finished, mut recorder, artifacts, runtime } = served;
         if let Some(run) = finished.settled() {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =
                 Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
             let is_gone = |job: JobId| run.gone.contains_key(&job);
-            finished.outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            let outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            recorder.published(run.id, &outputs);
+            finished.outputs = outputs;
         }
+        finished.unrecorded = recorder.finish();
         Ok(finished)
     }
 
@@ -293,7 +309,9 @@ impl Site {
     ) -> Result<Finished, ApplyError> {
         let command = errand.command();
         let client = |signer| Client::about(signer, run, command);
-        Ok(self.serve(client, Ohc::ZERO, hooks)?.0)
+        let Served { mut finished, recorder, .. } = self.serve(client, Ohc::ZERO, hooks)?;
+        finished.unrecorded = recorder.finish();
+        Ok(finished)
     }
 
     /// Runs the network until the client is done or somebody stops it.
@@ -302,7 +320,7 @@ impl Site {
         client: impl FnOnce(Signer) -> Client,
         bond: Ohc,
         hooks: Hooks<'_>,
-    ) -> Result<(Finished, Arc<Artifacts>, Runtime), ApplyError> {
+    ) -> Result<Served, ApplyError> {
         let Self { home, runtime, view, keys, host } = self;
         let booted = view.into_booted()?;
         let artifacts = booted.artifacts.clone();
@@ -313,8 +331,9 @@ impl Site {
         if let Some(host) = &host {
             host.serve(Some(network.handle()));
         }
-        let mut following = None;
+        let (mut following, mut recorder) = (None, Recorder::new(&home));
         let mut watch = |happening: Happening<'_>| {
+            recorder.see(&happening);
             if let Happening::Following(run) = &happening {
                 following = Some(*run);
             }
@@ -330,8 +349,9 @@ impl Site {
             Err(Failure::Stopped(why)) => (following, Some(why)),
             Err(failure) => return Err(failure.into()),
         };
-        let finished = Finished { run, stopped, state: state?, outputs: Vec::new() };
-        Ok((finished, artifacts, runtime))
+        let (state, outputs, unrecorded) = (state?, Vec::new(), None);
+        let finished = Finished { run, stopped, state, outputs, unrecorded };
+        Ok(Served { finished, recorder, artifacts, runtime })
     }
 }
 

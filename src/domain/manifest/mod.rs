@@ -35,6 +35,7 @@ mod tests;
 pub(in crate::domain) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use params::params_file;
+pub use quantity::duration_ms;
 pub use schema::json_schema;
 
 use super::job::{Reading, Spec};
