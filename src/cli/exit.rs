@@ -28,6 +28,24 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The graver of two: what several things end with together.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        const GRAVITY: [Exit; 9] = [
+            Exit::Done,
+            Exit::Changes,
+            Exit::Cancelled,
+            Exit::TimedOut,
+            Exit::Unpaid,
+            Exit::Failed,
+            Exit::Unverified,
+            Exit::Usage,
+            Exit::Interrupted,
+        ];
+        let gravity = |exit: Self| GRAVITY.iter().position(|other| *other == exit);
+        if gravity(other) > gravity(self) { other } else { self }
+    }
+
     /// The number that the shell sees.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -121,6 +139,13 @@ mod tests {
         };
         assert_eq!(message, "the log is in use");
         assert_eq!(hint.as_deref(), Some("wait for the other ohc"));
+    }
+
+    #[test]
+    fn several_ends_are_as_grave_as_the_gravest() {
+        assert_eq!(Exit::Done.worse(Exit::Cancelled), Exit::Cancelled);
+        assert_eq!(Exit::Failed.worse(Exit::Unpaid), Exit::Failed);
+        assert_eq!(Exit::Failed.worse(Exit::Interrupted), Exit::Interrupted);
     }
 
     #[test]

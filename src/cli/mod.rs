@@ -4,13 +4,17 @@
 mod apply;
 mod args;
 mod bench;
+mod documents;
 mod exit;
 mod get;
 mod home;
 mod log;
 mod names;
+mod outcome;
 mod plan;
 mod report;
+mod signals;
+mod tend;
 mod validate;
 mod wallet;
 
@@ -69,8 +73,11 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
     match verb {
-        Verb::Apply(args) => apply::apply(args, context),
-        Verb::Plan(args) => plan::plan(args, context),
+        Verb::Apply(args) => apply::apply(&args, context),
+        Verb::Cancel(args) => tend::cancel(&args, context),
+        Verb::Pause(args) => tend::pause(&args, context),
+        Verb::Resume(args) => tend::resume(&args, context),
+        Verb::Plan(args) => plan::plan(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;

@@ -2,29 +2,29 @@
 
 use super::Context;
 use super::args::{Findings, Format, Validate};
+use super::documents;
 use super::exit::{Exit, Stop};
 use super::report::{diagnostics, json};
 use crate::domain::manifest::{self, Diagnostic};
-use crate::node::pipeline;
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::path::Path;
 
 pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, Stop> {
+    let params = documents::params(&args.params)?;
     let mut files = Vec::new();
     let mut exit = Exit::Done;
-    for path in &args.manifests {
-        let (text, faults) = faults(path)?;
+    for document in documents::read(&args.files)? {
+        let (_, faults) = manifest::compile(&document.text, &params);
+        let (faults, text) = (document.placed(faults), document.whole());
         let is_sound = !faults.iter().any(Diagnostic::is_error);
         if !is_sound {
             exit = Exit::Failed;
         }
-        let (name, screen) = (path.display().to_string(), &mut context.screen);
+        let (name, screen) = (document.path.display().to_string(), &mut context.screen);
         match args.format {
             Findings::Text if faults.is_empty() => screen.line(format!("{name}: sound"))?,
             Findings::Text => {
                 let colour = screen.paint.0;
-                screen.text(diagnostics::text(&name, &text, &faults, colour))?;
+                screen.text(diagnostics::text(&name, text, &faults, colour))?;
             }
             Findings::Github => screen.text(diagnostics::github(&name, &faults))?,
             Findings::Json => files.push(json!({
@@ -38,10 +38,4 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
         context.screen.data(&object, Format::Json)?;
     }
     Ok(exit)
-}
-
-fn faults(path: &Path) -> Result<(String, Vec<Diagnostic>), Stop> {
-    let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let (_, faults) = manifest::compile(&text, &BTreeMap::new());
-    Ok((text, faults))
 }

@@ -10,6 +10,7 @@ pub mod home;
 pub mod notice;
 pub mod pipeline;
 pub mod publish;
+pub mod saved;
 pub mod sources;
 pub mod verify;
 pub mod view;

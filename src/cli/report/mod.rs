@@ -6,6 +6,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
+pub(crate) mod quotation;
 pub(crate) mod sheet;
 pub(crate) mod table;
 mod yaml;
