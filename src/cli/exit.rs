@@ -13,6 +13,10 @@ pub enum Exit {
     Failed,
     /// `plan --detailed-exitcode`: something would run.
     Changes,
+    /// `diff`: there are differences.
+    Differs,
+    /// `diff`: it cannot be told whether there are.
+    Unknown,
     /// A log, a receipt or an artifact is not what it should be.
     Unverified,
     /// The budget does not cover it, or nobody bids for it.
@@ -31,9 +35,11 @@ impl Exit {
     /// The graver of two: what several things end with together.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
-        const GRAVITY: [Exit; 9] = [
+        const GRAVITY: [Exit; 11] = [
             Exit::Done,
             Exit::Changes,
+            Exit::Differs,
+            Exit::Unknown,
             Exit::Cancelled,
             Exit::TimedOut,
             Exit::Unpaid,
@@ -51,8 +57,8 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Failed => 1,
-            Self::Changes => 2,
+            Self::Failed | Self::Differs => 1,
+            Self::Changes | Self::Unknown => 2,
             Self::Unverified => 3,
             Self::Unpaid => 4,
             Self::TimedOut => 5,
@@ -96,6 +102,18 @@ impl Stop {
     /// An error with exit code 1.
     pub(crate) fn failed(message: impl Into<String>, hint: Option<String>) -> Self {
         Self::Error { exit: Exit::Failed, message: message.into(), hint }
+    }
+
+    /// The same with another code.
+    pub(crate) fn with(self, code: Exit) -> Self {
+        match self {
+            Self::Manifest { path, text, faults, .. } => {
+                Self::Manifest { path, text, faults, exit: code }
+            }
+            Self::Error { message, hint, .. } => Self::Error { exit: code, message, hint },
+            Self::Said(_) => Self::Said(code),
+            Self::Pipe => Self::Pipe,
+        }
     }
 
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.

@@ -4,6 +4,7 @@
 mod apply;
 mod args;
 mod bench;
+mod diff;
 mod documents;
 mod exit;
 mod get;
@@ -74,6 +75,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
     match verb {
         Verb::Apply(args) => apply::apply(&args, context),
+        Verb::Diff(args) => diff::diff(&args, context),
         Verb::Cancel(args) => tend::cancel(&args, context),
         Verb::Pause(args) => tend::pause(&args, context),
         Verb::Resume(args) => tend::resume(&args, context),

@@ -18,7 +18,7 @@ use crate::base::limits::REPRICES_MAX;
 use crate::domain::command::{Bid, Submission};
 use crate::domain::forecast::{self, Fate, Forecast, Wish};
 use crate::domain::genesis::Params;
-use crate::domain::price;
+use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
@@ -210,6 +210,13 @@ impl Site {
         outlook(&self.view.state, pipeline, client, workers, again, &is_present)
     }
 
+    /// What a pipeline would cost if nothing were known.
+    pub fn list_price(&self, pipeline: &Pipeline) -> Result<Quote, ApplyError> {
+        let (client, workers) = (self.client(), self.keys.workers.len());
+        let nothing = State::new(&self.view.genesis);
+        Ok(outlook(&nothing, pipeline, client, workers, &[], &|_| false)?.quote)
+    }
+
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
     #[must_use]
     pub fn open_run(&self, pipeline: &Pipeline) -> Option<&Run> {
@@ -295,8 +302,10 @@ impl Site {
         let submission = self.submission(pipeline, forecast, budget);
         if let (Some(store), Ok(folder)) = (self.view.store(), base.canonicalize()) {
             // For a resume, which knows the run and not where its manifest lies.
-            let folder = folder.display().to_string();
-            store.put_own(&folder_of(submission.subject()), folder.as_bytes())?;
+            let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
+            if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
+                store.put_own(&name, folder.as_bytes())?;
+            }
         }
         let bond = dearest_bond(forecast, self.view.state.params());
         let name = pipeline.manifest.name.clone();

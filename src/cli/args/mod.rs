@@ -11,7 +11,7 @@ pub(crate) use inspect::{Get, Listed, LogVerb};
 pub(crate) use machine::{Bench, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
-    Again, Apply, Files, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
+    Again, Apply, Diff, Files, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
 pub(crate) use wallet::WalletVerb;
 
@@ -64,6 +64,11 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --out iris.plan\n\n\
         CAUGHT is how likely a worker is found out that lies in every block of the stage.")]
     Plan(Plan),
+    /// Show what differs from what was applied last: 0 nothing, 1 something, 2 cannot be told
+    #[command(after_help = "Example:\n  ohc diff manifests/iris.yaml\n\n\
+        OHC_EXTERNAL_DIFF names a program that is given both manifests instead, such as \
+        \"diff -u\".")]
+    Diff(Diff),
     /// End a run: what is delivered is settled, what is not spent comes back
     #[command(after_help = "Example:\n  ohc cancel run-1")]
     Cancel(Tended),
@@ -112,6 +117,7 @@ impl Verb {
         let output: Option<&Output> = match self {
             Self::Apply(apply) => Some(&apply.output),
             Self::Plan(plan) => Some(&plan.output),
+            Self::Diff(diff) => Some(&diff.output),
             Self::Cancel(tended) | Self::Pause(tended) => Some(&tended.output),
             Self::Resume(resume) => Some(&resume.output),
             Self::Bench(bench) => Some(&bench.output),

@@ -9,6 +9,7 @@ use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
 use crate::domain::forecast::{Fate, Forecast, StageForecast, Time};
 use crate::domain::plan::Plan;
+use crate::domain::revision::Difference;
 use crate::domain::state::run::{Phase, Status};
 use crate::node::Progress;
 use crate::node::publish::Published;
@@ -297,6 +298,30 @@ fn share(ppm: u32) -> f64 {
 fn seconds(time: Time) -> Value {
     let seconds = |ms: u64| ms as f64 / 1e3;
     json!({"low": seconds(time.low_ms), "likely": seconds(time.likely_ms)})
+}
+
+/// One thing that differs between two versions of a pipeline.
+pub(crate) fn difference(difference: &Difference) -> Value {
+    let size = |size: &Option<(u64, u64)>| size.map(|(bytes, rows)| json!({"bytes": bytes, "rows": rows}));
+    match difference {
+        Difference::Param(c) => {
+            json!({"what": "param", "name": c.name, "was": c.was, "is": c.is})
+        }
+        Difference::Source(c) => {
+            json!({"what": "source", "name": c.name, "was": size(&c.was), "is": size(&c.is)})
+        }
+        Difference::Output(c) => {
+            json!({"what": "output", "name": c.name, "was": c.was, "is": c.is})
+        }
+        Difference::Budget(c) => {
+            json!({"what": "budget", "was": c.was.map(ohc), "is": c.is.map(ohc)})
+        }
+        Difference::Bounds => json!({"what": "run"}),
+        Difference::Stage(c, parts) => json!({
+            "what": "stage", "name": c.name, "was": c.was, "is": c.is,
+            "settings": parts.settings, "added": parts.added, "removed": parts.removed,
+        }),
+    }
 }
 
 fn quote(quote: crate::domain::price::Quote) -> Value {

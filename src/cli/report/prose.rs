@@ -14,6 +14,7 @@ use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
+use crate::domain::revision::{Change, Difference};
 use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
@@ -240,6 +241,11 @@ pub(crate) fn stopping(why: Stopped) -> String {
     format!("{because}: what is delivered is settled first; Ctrl-C again stops at once")
 }
 
+/// Behind the reason of a stage whose jobs are in blocks of another one.
+pub(crate) fn sold_with(stage: &str) -> String {
+    format!(" (in the price of {stage})")
+}
+
 /// What a crash left, and was taken away.
 pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
     let path = path.display();
@@ -261,6 +267,69 @@ pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
     let Run { id, name, .. } = run;
     format!("{id} ({name}) goes on in the ohc that is at work here; when that is done, `ohc resume \
         {id}` follows it to its end")
+}
+
+/// One thing that differs between two versions of a pipeline, with `+`, `-` or `~` before it.
+pub(crate) fn difference(difference: &Difference) -> String {
+    let rows = |(bytes, rows): &(u64, u64)| format!("{rows} rows, {bytes} bytes");
+    match difference {
+        Difference::Param(Change { name, was, is }) => {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
+            format!("~ param {name}: {} -> {}", text(was), text(is))
+        }
+        Difference::Source(change) => changed("source", change, rows),
+        Difference::Output(change) => changed("output", change, String::clone),
+        Difference::Budget(Change { was, is, .. }) => {
+            let amount = |amount: &Option<Ohc>| amount.map_or("none".into(), |a| a.to_string());
+            format!("~ budget: {} -> {}", amount(was), amount(is))
+        }
+        Difference::Bounds => "~ run: its deadline, or what follows a budget that is used up".into(),
+        Difference::Stage(change, parts) => match (change.was, change.is) {
+            (Some(_), Some(_)) => {
+                let mut what: Vec<String> = parts.settings.iter().map(|s| (*s).into()).collect();
+                what.extend(parts.added.iter().map(|job| format!("+{job}")));
+                what.extend(parts.removed.iter().map(|job| format!("-{job}")));
+                format!("~ stage {}: {}", change.name, what.join(", "))
+            }
+            _ => changed("stage", change, |jobs| count(*jobs, "job")),
+        },
+    }
+}
+
+fn changed<T>(what: &str, change: &Change<T>, text: impl Fn(&T) -> String) -> String {
+    let Change { name, was, is } = change;
+    match (was, is) {
+        (Some(was), Some(is)) => {
+            let (was, is) = (text(was), text(is));
+            if was == is {
+                return format!("~ {what} {name}: {is}, with other content");
+            }
+            format!("~ {what} {name}: {was} -> {is}")
+        }
+        (None, Some(is)) => format!("+ {what} {name}: {}", text(is)),
+        (Some(was), None) => format!("- {what} {name}: {}", text(was)),
+        (None, None) => format!("  {what} {name}"),
+    }
+}
+
+/// What a pipeline was compared with.
+pub(crate) fn compared(name: &str, run: Option<&Run>, differs: bool) -> String {
+    match (run, differs) {
+        (None, _) => format!("{name} was never applied here"),
+        (Some(run), true) => format!("{name} differs from {}", run.id),
+        (Some(run), false) => format!("{name} is what was applied last ({})", run.id),
+    }
+}
+
+/// What both versions would likely cost if nothing were known.
+pub(crate) fn prices(was: Option<Ohc>, is: Ohc) -> String {
+    let Some(was) = was else { return format!("likely price of all of it: {is} OhC") };
+    let delta = match (is.checked_sub(was), was.checked_sub(is)) {
+        (Some(Ohc::ZERO), _) => "the same".to_owned(),
+        (Some(more), _) => format!("+{more}"),
+        (None, less) => format!("-{}", less.unwrap_or_default()),
+    };
+    format!("likely price of all of it: {was} -> {is} OhC ({delta})")
 }
 
 /// Where a plan was saved.

@@ -55,7 +55,8 @@ pub(crate) fn stages(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
         let mut cells = vec![name, count(stage.runs), count(stage.cached)];
         cells.extend(is_skipping.then(|| count(stage.gone)));
         let quote = [stage.quote.low, stage.quote.likely, stage.quote.high];
-        cells.extend(quote.map(|amount| if stage.runs == 0 { "-".into() } else { short(amount) }));
+        let is_priced = stage.quote.high > Ohc::ZERO;
+        cells.extend(quote.map(|amount| if is_priced { short(amount) } else { "-".into() }));
         cells.push(match stage.runs {
             0 => "-".into(),
             _ => percent(stage.detection.every_block_ppm),
@@ -73,13 +74,13 @@ pub(crate) fn reasons(
     paint: Paint,
     width: Option<usize>,
 ) -> String {
-    let why = why(plan, forecast);
+    let (why, sold_with) = (why(plan, forecast), sold_with(plan, forecast));
     let rows: Vec<Vec<String>> = forecast
         .stages
         .iter()
         .filter_map(|stage| {
             let reasons = why.get(stage.stage.as_str())?;
-            let text = match reasons.as_slice() {
+            let mut text = match reasons.as_slice() {
                 [(only, _)] => only.clone(),
                 several => {
                     let each = several.iter().map(|(why, jobs)| {
@@ -88,6 +89,9 @@ pub(crate) fn reasons(
                     each.collect::<Vec<_>>().join("; ")
                 }
             };
+            if let Some(first) = sold_with.get(stage.stage.as_str()) {
+                text.push_str(&prose::sold_with(first));
+            }
             Some(vec![stage.stage.clone(), text])
         })
         .collect();
@@ -96,6 +100,22 @@ pub(crate) fn reasons(
     }
     let columns = [("stage", Align::Left), ("why", Align::Wrap)];
     format!("\n{}", table(&columns, &rows, paint, width))
+}
+
+/// The stages without a price of their own, and the first stage of the blocks that they are in.
+fn sold_with<'a>(plan: &'a Plan, forecast: &'a Forecast) -> BTreeMap<&'a str, &'a str> {
+    let mut found = BTreeMap::new();
+    let free = forecast.stages.iter().filter(|s| s.runs > 0 && s.quote.high == Ohc::ZERO);
+    let free: BTreeSet<&str> = free.map(|stage| stage.stage.as_str()).collect();
+    for (job, block) in plan.dag.jobs.iter().zip(&plan.block_of) {
+        let first = plan.blocks.get(*block as usize).and_then(|block| block.jobs.first());
+        if let (true, Some(first)) =
+            (free.contains(job.stage.as_str()), first.and_then(|id| plan.job(*id)))
+        {
+            found.insert(job.stage.as_str(), first.stage.as_str());
+        }
+    }
+    found
 }
 
 /// The stages with their depth, each below the last in the plan's order of those that it needs.

@@ -46,8 +46,8 @@ pub(crate) fn stale(path: &Path, stale: &[Stale]) -> Stop {
     let each = stale.iter().map(|stale| match stale {
         Stale::Source(name) => format!("source `{name}` has changed"),
         Stale::Applied(run) => format!("the pipeline was applied ({run})"),
-        Stale::More(jobs) => format!("{} more would be run", count(*jobs, "job")),
-        Stale::Fewer(jobs) => format!("{} less would be run", count(*jobs, "job")),
+        Stale::More(jobs) => format!("{} would be run that were not to be", count(*jobs, "job")),
+        Stale::Fewer(jobs) => format!("{} would not be run that were to be", count(*jobs, "job")),
         Stale::Dearer { was, is } => format!("it would cost up to {is} OhC, not {was}"),
     });
     let changes: Vec<String> = each.collect();
@@ -100,6 +100,12 @@ pub(crate) fn is_running(run: &Run) -> Stop {
 pub(crate) fn no_raise(run: &Run, asked: Ohc) -> Stop {
     let message = format!("{} has a budget of {} OhC, more than {asked}", run.id, run.budget);
     stop(Exit::Usage, message, "write +OHC to add to it")
+}
+
+/// A program that was to show a difference.
+pub(crate) fn no_external(program: &str, error: &std::io::Error) -> Stop {
+    let message = format!("cannot run `{program}`: {error}");
+    stop(Exit::Failed, message, "OHC_EXTERNAL_DIFF names a program such as `diff -u`")
 }
 
 /// A budget beyond all there is.
