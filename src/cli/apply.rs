@@ -85,8 +85,7 @@ fn wanted(args: &args::Apply) -> Result<Vec<Wanted>, Stop> {
         if saved::is_saved(path) {
             all.push(Wanted::Saved(path.clone()));
         } else {
-            let one = args::Files { manifests: vec![path.clone()], files: Vec::new() };
-            all.extend(documents::read(&one)?.into_iter().map(Wanted::Pipeline));
+            all.extend(documents::of(path)?.into_iter().map(Wanted::Pipeline));
         }
     }
     Ok(all)

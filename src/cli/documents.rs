@@ -64,12 +64,17 @@ impl Document {
 pub(super) fn read(files: &args::Files) -> Result<Vec<Document>, Stop> {
     let mut all = Vec::new();
     for path in files.all() {
-        match path.is_dir() {
-            true => all.extend(of_folder(path)?),
-            false => all.extend(split(path, text(path)?)),
-        }
+        all.extend(of(path)?);
     }
     Ok(all)
+}
+
+/// The documents of one path.
+pub(super) fn of(path: &Path) -> Result<Vec<Document>, Stop> {
+    match path.is_dir() {
+        true => of_folder(path),
+        false => Ok(split(path, text(path)?)),
+    }
 }
 
 /// The only document of a file.
