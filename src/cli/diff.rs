@@ -80,7 +80,11 @@ fn revision(pipeline: &Pipeline) -> Revision<'_> {
 
 /// All of a pipeline, as what is new in it.
 fn added(pipeline: &Pipeline) -> Vec<Difference> {
-    let plan = Plan { dag: Dag { jobs: Vec::new(), outputs: BTreeMap::new() }, blocks: Vec::new(), block_of: Vec::new() };
+    let plan = Plan {
+        dag: Dag { jobs: Vec::new(), outputs: BTreeMap::new() },
+        blocks: Vec::new(),
+        block_of: Vec::new(),
+    };
     let manifest = Manifest { budget: None, ..pipeline.manifest.clone() };
     let params = BTreeMap::new();
     let nothing = Revision { manifest: &manifest, plan: &plan, params: &params, pins: &[] };

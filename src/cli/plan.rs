@@ -103,8 +103,11 @@ pub(super) fn planned(home: Home, pipeline: &Pipeline, again: &[String]) -> Resu
             let last = Base::of(&site, pipeline);
             Ok(Planned { forecast: site.forecast_again(pipeline, again)?, workers, last })
         }),
-        false => apply::outlook_of_nothing(pipeline, workers)
-            .map(|forecast| Planned { forecast, workers, last: Base::default() }),
+        false => apply::outlook_of_nothing(pipeline, workers).map(|forecast| Planned {
+            forecast,
+            workers,
+            last: Base::default(),
+        }),
     };
     planned.map_err(|error| stop(&error))
 }

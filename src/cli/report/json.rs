@@ -302,7 +302,8 @@ fn seconds(time: Time) -> Value {
 
 /// One thing that differs between two versions of a pipeline.
 pub(crate) fn difference(difference: &Difference) -> Value {
-    let size = |size: &Option<(u64, u64)>| size.map(|(bytes, rows)| json!({"bytes": bytes, "rows": rows}));
+    let size =
+        |size: &Option<(u64, u64)>| size.map(|(bytes, rows)| json!({"bytes": bytes, "rows": rows}));
     match difference {
         Difference::Param(c) => {
             json!({"what": "param", "name": c.name, "was": c.was, "is": c.is})

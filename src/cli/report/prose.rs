@@ -249,7 +249,9 @@ pub(crate) fn sold_with(stage: &str) -> String {
 /// What a crash left, and was taken away.
 pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
     let path = path.display();
-    format!("note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}")
+    format!(
+        "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
+    )
 }
 
 /// Asks whether an amount may be spent.
@@ -265,8 +267,10 @@ pub(crate) fn unchanged(name: &str, paint: Paint) -> String {
 /// A run that another process works on.
 pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
     let Run { id, name, .. } = run;
-    format!("{id} ({name}) goes on in the ohc that is at work here; when that is done, `ohc resume \
-        {id}` follows it to its end")
+    format!(
+        "{id} ({name}) goes on in the ohc that is at work here; when that is done, `ohc resume \
+        {id}` follows it to its end"
+    )
 }
 
 /// One thing that differs between two versions of a pipeline, with `+`, `-` or `~` before it.
@@ -283,7 +287,9 @@ pub(crate) fn difference(difference: &Difference) -> String {
             let amount = |amount: &Option<Ohc>| amount.map_or("none".into(), |a| a.to_string());
             format!("~ budget: {} -> {}", amount(was), amount(is))
         }
-        Difference::Bounds => "~ run: its deadline, or what follows a budget that is used up".into(),
+        Difference::Bounds => {
+            "~ run: its deadline, or what follows a budget that is used up".into()
+        }
         Difference::Stage(change, parts) => match (change.was, change.is) {
             (Some(_), Some(_)) => {
                 let mut what: Vec<String> = parts.settings.iter().map(|s| (*s).into()).collect();

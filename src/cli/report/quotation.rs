@@ -83,9 +83,9 @@ pub(crate) fn reasons(
             let mut text = match reasons.as_slice() {
                 [(only, _)] => only.clone(),
                 several => {
-                    let each = several.iter().map(|(why, jobs)| {
-                        format!("{why} ({})", prose::count(*jobs, "job"))
-                    });
+                    let each = several
+                        .iter()
+                        .map(|(why, jobs)| format!("{why} ({})", prose::count(*jobs, "job")));
                     each.collect::<Vec<_>>().join("; ")
                 }
             };

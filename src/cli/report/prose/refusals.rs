@@ -37,7 +37,8 @@ pub(crate) fn no_network() -> Stop {
 
 /// A plan with something that would make it another plan.
 pub(crate) fn plan_is_fixed(path: &Path) -> Stop {
-    let message = format!("{} is a saved plan: its parameters and stages are in it", path.display());
+    let message =
+        format!("{} is a saved plan: its parameters and stages are in it", path.display());
     stop(Exit::Usage, message, "save another plan with other parameters")
 }
 
@@ -52,7 +53,11 @@ pub(crate) fn stale(path: &Path, stale: &[Stale]) -> Stop {
     });
     let changes: Vec<String> = each.collect();
     let message = format!("{} is out of date: {}", path.display(), changes.join("; "));
-    stop(Exit::Failed, message, "look at it again and save it again: `ohc plan MANIFEST --out FILE`")
+    stop(
+        Exit::Failed,
+        message,
+        "look at it again and save it again: `ohc plan MANIFEST --out FILE`",
+    )
 }
 
 /// Nobody has said what may be spent, and nobody can be asked.
@@ -63,10 +68,7 @@ pub(crate) fn no_budget(quote: Ohc) -> Stop {
 }
 
 /// A stage that the manifest does not have.
-pub(crate) fn no_stage<'a>(
-    stage: &str,
-    stages: impl Iterator<Item = &'a String> + Clone,
-) -> Stop {
+pub(crate) fn no_stage<'a>(stage: &str, stages: impl Iterator<Item = &'a String> + Clone) -> Stop {
     let message = format!("there is no stage `{stage}`");
     let hint = suggest(stage, stages.map(String::as_str));
     Stop::Error { exit: Exit::Failed, message, hint }
