@@ -22,6 +22,7 @@ use crate::node::embedded::{Handle, Happening};
 use crate::node::home::Home;
 use crate::node::pipeline::{Pipeline, PrepareError};
 use crate::node::view::Followed;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -78,7 +79,10 @@ fn tend(
             };
         }
         match ask(&mut site, errand) {
-            Ok(()) => was_asked = true,
+            Ok(()) => {
+                was_asked = true;
+                waiting(run_of(&site.view().state, args.run)?, show)?;
+            }
             // It went meanwhile, or is about to: the next look shows what is to be done.
             Err(AttachError::Line(_) | AttachError::Idle) => {
                 std::thread::sleep(FOLLOW);
@@ -101,6 +105,14 @@ fn ask(site: &mut Site, errand: &Errand) -> Result<(), AttachError> {
     match site.view_mut().peer() {
         Some(peer) => peer.errand(errand.clone()).map(drop),
         None => Err(AttachError::Idle),
+    }
+}
+
+/// Says what is waited for, where somebody waits.
+fn waiting(run: &Run, show: Show) -> Result<(), Stop> {
+    match show.output {
+        Format::Table | Format::Wide => Ok(writeln!(io::stderr(), "{}", prose::waiting(run))?),
+        Format::Json | Format::Yaml | Format::Name => Ok(()),
     }
 }
 

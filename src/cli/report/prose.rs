@@ -264,6 +264,11 @@ pub(crate) fn unchanged(name: &str, paint: Paint) -> String {
     format!("{name}: {}, nothing was run and nothing spent", paint.green("unchanged"))
 }
 
+/// What is waited for when a run is cancelled or paused.
+pub(crate) fn waiting(run: &Run) -> String {
+    format!("{} ({}): what workers have in hand is settled first", run.id, run.name)
+}
+
 /// A run that another process works on.
 pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
     let Run { id, name, .. } = run;
