@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod agree;
+mod applying;
 mod attach;
 mod cli;
 mod damage;
