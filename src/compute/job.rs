@@ -192,7 +192,7 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 mod tests {
     use super::*;
     use crate::base::canon::Digest;
-    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split};
+    use crate::domain::job::{Chunk, Dealing, Goal, Metric, Noop, Reading, Split};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
@@ -206,7 +206,7 @@ mod tests {
 
     fn split(seed: u64) -> Spec {
         let ratios = vec![("train".into(), 0.8), ("test".into(), 0.2)];
-        Spec::Split(Split { ratios, stratify: Some("species".into()), seed })
+        Spec::Split(Split { ratios, dealing: Dealing::Stratified("species".into()), seed })
     }
 
     fn evaluation() -> Spec {

@@ -27,6 +27,8 @@ pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
 const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+/// What a card takes.
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -98,7 +100,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
             let models = inputs.iter().filter(|shape| shape.rows == 0);
             let flop = models.fold(0u64, |sum, model| {
-                sum.saturating_add((model.bytes / 2).saturating_mul(data.rows))
+                sum.saturating_add(forward_flop(model.bytes, data.rows))
             });
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
@@ -109,6 +111,16 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
+        Spec::Predict(predict) => {
+            let data = inputs.get(1).copied().unwrap_or_default();
+            let probabilities = if predict.probabilities { CLASSES_ASSUMED } else { 0 };
+            let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
+            let columns = kept.saturating_add(1 + probabilities);
+            let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
+            let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
+            (flop, vec![Shape { rows: data.rows, columns, bytes }])
+        }
+        Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
@@ -138,6 +150,11 @@ fn train_flop(train: &Train, data: Shape) -> (u64, u64) {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     (parameters, parameters.saturating_mul(6).saturating_mul(data.rows))
+}
+
+/// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
+fn forward_flop(model_bytes: u64, rows: u64) -> u64 {
+    (model_bytes / 2).saturating_mul(rows)
 }
 
 fn cells(shape: Shape) -> u64 {

@@ -10,9 +10,9 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, Column, ColumnKind, Evaluate, Fill, Filling, Formula, Goal, Groups, Ingest,
-    Input, Metric, Model, Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Step, Train,
-    Transform, job_key,
+    Activation, Chunk, Column, ColumnKind, Dealing, Evaluate, Fill, Filling, Formula, Goal, Groups,
+    Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Step,
+    Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -65,7 +65,7 @@ fn specs() -> Vec<Spec> {
         Spec::Ingest(Ingest::unpinned(Reading::csv()).pinned(&pin(), 0, 1).expect("one chunk")),
         Spec::Split(Split {
             ratios: vec![("train".into(), 0.8), ("test".into(), 0.2)],
-            stratify: Some("species".into()),
+            dealing: Dealing::Stratified("species".into()),
             seed: 7,
         }),
         Spec::Train(Train {

@@ -323,12 +323,14 @@ fn terms(stage: &Stage) -> Arc<Terms> {
 fn named_column(spec: &Spec) -> Option<(&'static str, &str)> {
     match spec {
         Spec::Train(train) => Some(("target", &train.target)),
-        Spec::Split(split) => split.stratify.as_deref().map(|column| ("stratify", column)),
+        Spec::Split(split) => split.dealing.column(),
         Spec::Ingest(_)
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => None,
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Export(_) => None,
     }
 }
 

@@ -194,6 +194,8 @@ pub(super) enum Good {
     Report,
     /// A picture.
     Chart,
+    /// A text about a model.
+    Card,
     /// Nothing but the fact that it was done.
     Token,
 }
@@ -208,6 +210,7 @@ impl Good {
             Self::Recipe => "a recipe",
             Self::Report => "a report",
             Self::Chart => "a chart",
+            Self::Card => "a card",
             Self::Token => "a token",
         }
     }

@@ -86,7 +86,7 @@ pub struct Stage {
     pub name: String,
     /// The name in the text.
     pub place: Place,
-    /// `target` or `stratify` in the text, or the name where there is neither.
+    /// `target`, `stratify` or `by` in the text, or the name where there is none of them.
     pub column_place: Place,
     /// At least one; labels differ.
     pub instances: Vec<Instance>,

@@ -84,7 +84,7 @@ pub(super) fn draft<'a>(
     faults: &mut Faults,
 ) -> Draft<'a> {
     let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
-    let column = ["target", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
+    let column = ["target", "stratify", "by"].iter().find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
     let labels = cells.as_ref().map(|cells| cells.iter().map(|c| c.label.clone()).collect());
     let instances = kind
