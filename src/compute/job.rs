@@ -2,17 +2,19 @@
 //! Never asks who wants it, what it is worth or where bytes come from; nothing here is remembered
 //! from one call to the next.
 
-use super::classifier::Classifier;
 use super::compare;
 use super::evaluate::{self, Candidate};
 use super::examples::Examples;
+use super::export;
 use super::kernel::philox::{Philox, purpose};
+use super::predict;
+use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
-use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
+use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Task, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -44,6 +46,8 @@ pub fn run(
         }
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
         Spec::Transform(spec) => steps(spec, inputs)?,
+        Spec::Predict(spec) => say(spec, inputs)?,
+        Spec::Export(spec) => give(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -78,7 +82,9 @@ pub fn replay(
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => {
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Export(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
@@ -100,7 +106,8 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
 }
 
 fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
-    Examples::from_table(&table(inputs, "data")?, &spec.target)
+    let targets = [spec.target.clone()];
+    Examples::from_table(&table(inputs, "data")?, Task::Classification, &targets, None)
 }
 
 fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
@@ -109,9 +116,33 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
         .filter_map(|input| {
             instance("models", &input.name).map(|name| (name, input.bytes.as_slice()))
         })
-        .map(|(name, bytes)| candidate(name, bytes))
+        .map(|(name, bytes)| {
+            let model = Predictor::from_bytes(bytes)?;
+            Ok(Candidate { name: name.to_owned(), bytes, model })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     evaluate::run(spec, &candidates, &table(inputs, "data")?)
+}
+
+fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
+    let model = Predictor::from_bytes(required(inputs, "model")?)?;
+    let table = predict::run(spec, &model, &table(inputs, "data")?)?;
+    Ok(Done {
+        outputs: vec![named("table", &table.to_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("rows".to_owned(), table.rows() as f64)],
+    })
+}
+
+fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
+    let bytes = required(inputs, "model")?;
+    let model = Predictor::from_bytes(bytes)?;
+    let (file, card) = export::run(spec, bytes, &model, optional(inputs, "report")?)?;
+    Ok(Done {
+        outputs: vec![named("model", &file), named("card", card.as_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
+    })
 }
 
 fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
@@ -136,17 +167,6 @@ fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
         "" => Some(input),
         rest => rest.strip_prefix('[')?.strip_suffix(']'),
     }
-}
-
-fn candidate<'a>(name: &str, bytes: &'a [u8]) -> Result<Candidate<'a>, Fault> {
-    let model = Classifier::from_bytes(bytes)?;
-    Ok(Candidate {
-        name: name.to_owned(),
-        bytes,
-        features: model.features().to_vec(),
-        classes: model.classes().to_vec(),
-        logits: Box::new(move |values, rows| model.logits(values, rows)),
-    })
 }
 
 /// The order in which a split deals the rows of one stratum out.
@@ -192,7 +212,8 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 mod tests {
     use super::*;
     use crate::base::canon::Digest;
-    use crate::domain::job::{Chunk, Dealing, Goal, Metric, Noop, Reading, Split};
+    use crate::compute::examples::Truth;
+    use crate::domain::job::{Chunk, Dealing, Noop, Reading, Split};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
@@ -210,7 +231,7 @@ mod tests {
     }
 
     fn evaluation() -> Spec {
-        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max })
+        Spec::Evaluate(Evaluate { select: None })
     }
 
     /// Runs a job twice and replays it: three times the same bytes.
@@ -255,10 +276,12 @@ mod tests {
         assert_eq!(rows, [120, 30]);
         for (part, each) in parts.iter().zip([40, 10]) {
             let table = Table::from_bytes(&part.bytes).unwrap();
-            let examples = Examples::from_table(&table, "species").unwrap();
-            assert_eq!(examples.classes, ["setosa", "versicolor", "virginica"]);
+            let target = ["species".to_owned()];
+            let read = Examples::from_table(&table, Task::Classification, &target, None);
+            let Truth::Classes { classes, of } = read.unwrap().truth else { unreachable!() };
+            assert_eq!(classes, ["setosa", "versicolor", "virginica"]);
             for class in 0..3 {
-                assert_eq!(examples.labels.iter().filter(|label| **label == class).count(), each);
+                assert_eq!(of.iter().filter(|label| **label == class).count(), each);
             }
         }
     }

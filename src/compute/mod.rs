@@ -3,17 +3,19 @@
 //! machine, with any number of threads, in debug and release.
 
 pub mod bench;
-pub mod classifier;
 pub mod compare;
 pub mod evaluate;
 mod exact;
 pub mod examples;
+pub mod export;
 mod formula;
 mod graph;
 pub mod job;
 pub mod kernel;
 pub mod model;
 pub mod optim;
+pub mod predict;
+pub mod predictor;
 pub mod recipe;
 pub mod split;
 pub mod state;

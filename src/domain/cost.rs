@@ -99,9 +99,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
             let models = inputs.iter().filter(|shape| shape.rows == 0);
-            let flop = models.fold(0u64, |sum, model| {
-                sum.saturating_add(forward_flop(model.bytes, data.rows))
-            });
+            let flop = models
+                .fold(0u64, |sum, model| sum.saturating_add(forward_flop(model.bytes, data.rows)));
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])

@@ -10,9 +10,9 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, Column, ColumnKind, Dealing, Evaluate, Fill, Filling, Formula, Goal, Groups,
-    Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Step,
-    Train, Transform, job_key,
+    Activation, Chunk, Column, ColumnKind, Dealing, Evaluate, Export, Fill, Filling, Formula,
+    Groups, Ingest, Input, Metric, Model, ModelFormat, Noop, Optimizer, Part, Pin, Predict,
+    Reading, Scaling, Spec, Split, Step, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -78,7 +78,7 @@ fn specs() -> Vec<Spec> {
             scaling: Scaling::Standard,
             part: Part { index: 1, count: 3 },
         }),
-        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max }),
+        Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),
         Spec::Noop(Noop { tag: 9 }),
         Spec::Transform(Transform {
             steps: vec![
@@ -87,6 +87,8 @@ fn specs() -> Vec<Spec> {
                 Step::Shuffle { seed: 7 },
             ],
         }),
+        Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
+        Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
     ]
 }
 

@@ -36,9 +36,8 @@ impl Bin {
 /// The bins, from the probability of the predicted class of each row and whether it is right.
 pub(super) fn bins(rows: impl Iterator<Item = (f64, bool)>) -> Vec<Bin> {
     let edge = |i: u32| f64::from(i) / f64::from(BINS);
-    let mut bins: Vec<Bin> = (0..BINS)
-        .map(|i| Bin { above: edge(i), to: edge(i + 1), ..Bin::default() })
-        .collect();
+    let mut bins: Vec<Bin> =
+        (0..BINS).map(|i| Bin { above: edge(i), to: edge(i + 1), ..Bin::default() }).collect();
     for (probability, is_right) in rows {
         let at = bins.iter().position(|bin| probability <= bin.to).unwrap_or(bins.len() - 1);
         if let Some(bin) = bins.get_mut(at) {

@@ -62,10 +62,8 @@ pub(super) fn measure(
     let right: u64 = counts.iter().map(|counts| counts.hits).sum();
     let total = actual.len() as u64;
     let occurring: Vec<Counts> = counts.iter().copied().filter(|each| each.occurs()).collect();
-    let mut measures = vec![
-        (Metric::Accuracy, share(right, total)),
-        (Metric::Loss, loss / total.max(1) as f64),
-    ];
+    let mut measures =
+        vec![(Metric::Accuracy, share(right, total)), (Metric::Loss, loss / total.max(1) as f64)];
     measures.extend(counts::averages(&occurring));
     measures.extend(ranking::mean(&areas).map(|area| (Metric::RocAuc, area)));
     measures.push((Metric::CalibrationError, calibration::error(&bins)));

@@ -58,8 +58,7 @@ pub(super) fn averages(counts: &[Counts]) -> Vec<(Metric, f64)> {
     let rows: u64 = counts.iter().map(|counts| counts.actual).sum();
     let each = scores.into_iter().flat_map(|(plain, weighted, score)| {
         let total: f64 = counts.iter().map(|counts| score(*counts)).sum();
-        let weighed: f64 =
-            counts.iter().map(|counts| score(*counts) * counts.actual as f64).sum();
+        let weighed: f64 = counts.iter().map(|counts| score(*counts) * counts.actual as f64).sum();
         let weighed = if rows == 0 { 0.0 } else { weighed / rows as f64 };
         [(plain, total / counts.len().max(1) as f64), (weighted, weighed)]
     });

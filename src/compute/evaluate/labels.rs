@@ -43,10 +43,8 @@ pub(super) fn measure(
     let areas: Vec<Option<f64>> = (0..labels).map(area).collect();
     let cells = actual.len() as u64;
     let rows = cells / width as u64;
-    let mut measures = vec![
-        (Metric::Accuracy, share(whole, rows)),
-        (Metric::Loss, loss / cells.max(1) as f64),
-    ];
+    let mut measures =
+        vec![(Metric::Accuracy, share(whole, rows)), (Metric::Loss, loss / cells.max(1) as f64)];
     measures.extend(counts::averages(&counts));
     measures.push((Metric::F1Micro, counts::micro_f1(&counts)));
     measures.extend(ranking::mean(&areas).map(|area| (Metric::RocAuc, area)));

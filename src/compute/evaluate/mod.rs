@@ -21,8 +21,9 @@ use super::examples::Truth;
 use super::predictor::Predictor;
 use super::table::Table;
 use super::{Done, Fault, Named, quote};
+use crate::base::canon::Digest;
 use crate::base::limits;
-use crate::domain::job::{Evaluate, Goal, Metric, Select, Task};
+use crate::domain::job::{Evaluate, Goal, Metric, Task};
 use report::Subject;
 
 /// Probabilities of one model at a time: rows × classes.
@@ -100,6 +101,7 @@ pub fn run(spec: &Evaluate, candidates: &[Candidate<'_>], data: &Table) -> Resul
         truth: &truth,
         candidates: &all,
         best: (&best.name, &measured),
+        model: Digest::of(best.bytes),
     };
     let report = report::write(&subject);
     let metrics = measured.measures.iter().map(|(metric, value)| (metric.word().into(), *value));
@@ -163,8 +165,7 @@ fn judge(truth: &Truth, said: &Said) -> Result<Measured, Fault> {
             if of.len() == predicted.len()
                 && probabilities.len() == of.len().saturating_mul(classes.len()) =>
         {
-            let (measures, details) =
-                classes::measure(classes.len(), predicted, probabilities, of);
+            let (measures, details) = classes::measure(classes.len(), predicted, probabilities, of);
             (measures, Details::Classes(details))
         }
         (Truth::Real(actual), Said::Real(predicted)) if actual.len() == predicted.len() => {
@@ -193,11 +194,7 @@ fn judge(truth: &Truth, said: &Said) -> Result<Measured, Fault> {
 }
 
 /// The value that decides.
-fn selected(
-    metric: Metric,
-    candidate: &Candidate<'_>,
-    measured: &Measured,
-) -> Result<f64, Fault> {
+fn selected(metric: Metric, candidate: &Candidate<'_>, measured: &Measured) -> Result<f64, Fault> {
     let found = measured.measures.iter().find(|(each, _)| *each == metric);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<_> = measured.measures.iter().map(|(each, _)| each.word()).collect();

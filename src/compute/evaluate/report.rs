@@ -5,6 +5,7 @@ use super::classes::Classes;
 use super::counts::Counts;
 use super::labels::Labels;
 use super::{Details, Measured};
+use crate::base::canon::Digest;
 use crate::compute::examples::Truth;
 use crate::domain::job::{Metric, Select, Task};
 use std::fmt::Write;
@@ -19,11 +20,13 @@ pub(super) struct Subject<'a> {
     pub(super) candidates: &'a [(&'a str, Vec<(Metric, f64)>)],
     /// The best one.
     pub(super) best: (&'a str, &'a Measured),
+    /// The bytes of its model.
+    pub(super) model: Digest,
 }
 
 /// The report on all candidates, with the details of the best one.
 pub(super) fn write(subject: &Subject<'_>) -> String {
-    let Subject { task, select, truth, candidates, best: (best, measured) } = subject;
+    let Subject { task, select, truth, candidates, best: (best, measured), model } = subject;
     let candidates = candidates.iter().map(|(name, measures)| {
         let name = ("name", json(name));
         let numbers = measures.iter().map(|(metric, value)| (metric.word(), number(*value)));
@@ -37,6 +40,7 @@ pub(super) fn write(subject: &Subject<'_>) -> String {
         ("goal", json(select.goal.word())),
         ("rows", truth.rows().to_string()),
         ("best", json(best)),
+        ("model", json(&model.to_string())),
         ("candidates", array(candidates)),
     ];
     let names = truth.vocabulary();
@@ -53,11 +57,7 @@ pub(super) fn write(subject: &Subject<'_>) -> String {
     object(&fields) + "\n"
 }
 
-fn of_classes(
-    details: &Classes,
-    names: &[String],
-    rows: usize,
-) -> Vec<(&'static str, String)> {
+fn of_classes(details: &Classes, names: &[String], rows: usize) -> Vec<(&'static str, String)> {
     let name = |class: u32| json(names.get(class as usize).map_or("", String::as_str));
     let majority = details.counts.get(details.majority as usize).map_or(0, |counts| counts.actual);
     let baseline = object(&[
@@ -153,6 +153,9 @@ mod tests {
     #[test]
     fn what_json_must_escape_is_escaped_and_what_it_lacks_is_null() {
         assert_eq!(json("a\"b\\c\n\r\t\u{1}é"), "\"a\\\"b\\\\c\\n\\r\\t\\u0001é\"");
-        assert_eq!((number(0.1), number(-2.0), number(f64::NAN)), ("0.1".into(), "-2".into(), "null".into()));
+        assert_eq!(
+            (number(0.1), number(-2.0), number(f64::NAN)),
+            ("0.1".into(), "-2".into(), "null".into())
+        );
     }
 }

@@ -6,7 +6,7 @@ use crate::compute::kernel::Engine;
 use crate::compute::predictor::{About, Scales, Unit};
 use crate::compute::recipe::Recipe;
 use crate::compute::table::{Column, ColumnKind};
-use crate::domain::job::{Activation, Model};
+use crate::domain::job::{Activation, Model, Select};
 
 const USUAL: Evaluate = Evaluate { select: None };
 
@@ -23,11 +23,20 @@ fn data() -> Table {
 }
 
 /// A model without hidden layers: output j of feature x is `weights[j] · x + bias[j]`.
-fn linear(task: Task, targets: &[&str], classes: &[&str], weights: &[f32], bias: &[f32]) -> Predictor {
+fn linear(
+    task: Task,
+    targets: &[&str],
+    classes: &[&str],
+    weights: &[f32],
+    bias: &[f32],
+) -> Predictor {
     let model = Model::Mlp { hidden: Vec::new(), activation: Activation::Relu };
     let raw = ["x"].iter().chain(targets).map(|name| Column {
         name: (*name).to_owned(),
-        kind: if *name == "x" { ColumnKind::Real } else { ColumnKind::Text },
+        kind: match task {
+            Task::Classification if *name != "x" => ColumnKind::Text,
+            _ => ColumnKind::Real,
+        },
     });
     let about = About {
         task,
