@@ -5,6 +5,7 @@
 mod cli;
 mod damage;
 mod dishonest;
+mod metrics;
 mod pipeline;
 mod recovery;
 mod site;

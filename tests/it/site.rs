@@ -65,6 +65,16 @@ impl Site {
     }
 }
 
+/// A script of `tests/peers`, to be run by their Python, which is made first.
+pub(crate) fn python(script: &str) -> Command {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+    let made = Command::new(peers.join("venv")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut command = Command::new(String::from_utf8(made.stdout).unwrap().trim());
+    command.arg(peers.join(script));
+    command
+}
+
 /// What the program did.
 pub(crate) struct Ran(Output);
 

@@ -135,6 +135,18 @@ pub struct Publish {
     pub from: (String, String, Place),
     /// A folder, as it is written in the manifest.
     pub to: String,
+    /// The form of a table; it means nothing for other outputs.
+    pub format: TableFormat,
+}
+
+/// In which form a table is written to disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TableFormat {
+    /// Comma-separated values (RFC 4180) with a header.
+    #[default]
+    Csv,
+    /// Parquet.
+    Parquet,
 }
 
 /// Bounds of a run.
