@@ -4,8 +4,11 @@
 
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
-use crate::domain::graph::{Edge, From, Job};
+use crate::compute::Fault;
+use crate::compute::table::Table;
+use crate::domain::graph::{Edge, From, Job, Output};
 use crate::domain::job::{Input, OPS_VERSION, Pin, Spec};
+use crate::domain::manifest::TableFormat;
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
@@ -174,10 +177,10 @@ fn trainer(
 
 /// The name of the file of an output that is a table; none if it is none.
 fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
-    let is_table = match (spec, output.output.as_str()) {
-        (Spec::Split(_), _) => true,
-        (Spec::Ingest(_) | Spec::Transform(_) | Spec::Predict(_) | Spec::Compare(_), "table") => {
-            true
+    let is_table = match spec {
+        Spec::Split(_) => true,
+        Spec::Ingest(_) | Spec::Transform(_) | Spec::Predict(_) | Spec::Compare(_) => {
+            output.output == "table"
         }
         _ => false,
     };
