@@ -212,8 +212,8 @@ const fn usage(task: Task) -> &'static str {
         Task::Classification => {
             concat!(
                 include_str!("export/usage.md"),
-                "\nThe class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax makes \
-                 probabilities of the outputs."
+                "\nThe class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax \
+                 makes probabilities of the outputs."
             )
         }
         Task::Regression => {

@@ -77,8 +77,9 @@ pub(super) fn measure(
     (measures, Classes { counts, areas, confusion, bins, majority, prior_loss })
 }
 
-/// The surprise at what happened, in nats, where it was said to have this probability. Probabilities
-/// are kept 2^-52 away from 0 and 1, as scikit-learn does, so that one error is not infinite.
+/// The surprise at what happened, in nats, where it was said to have this probability.
+/// Probabilities are kept 2^-52 away from 0 and 1, as scikit-learn does, so that one error is not
+/// infinite.
 pub(super) fn cross_entropy(probability: f64) -> f64 {
     -exact::ln(probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
@@ -142,11 +143,13 @@ mod tests {
             let mut turned = rows.clone();
             turned.rotate_left(turn % rows.len());
             let (again, other) = measured(&turned);
-            prop_assert_eq!((&details.counts, &details.confusion), (&other.counts, &other.confusion));
+            prop_assert_eq!(&details.counts, &other.counts);
+            prop_assert_eq!(&details.confusion, &other.confusion);
             prop_assert_eq!(&details.areas, &other.areas);
             let counted = |measures: &[(Metric, f64)]| {
                 let floats = [Metric::Loss, Metric::CalibrationError];
-                measures.iter().filter(|each| !floats.contains(&each.0)).copied().collect::<Vec<_>>()
+                let counts = measures.iter().filter(|each| !floats.contains(&each.0));
+                counts.copied().collect::<Vec<_>>()
             };
             prop_assert_eq!(counted(&got), counted(&again));
         }

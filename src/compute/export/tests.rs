@@ -58,7 +58,7 @@ fn a_card_says_what_the_model_is_for_what_it_takes_and_how_good_it_is() {
         "## Intended use\n\nTells who moves.\n\\# Not a heading\n",
         "One of 2 classes: `no`, `yes`.",
         "| `city` | string |\n| `x` | number |\n",
-        "1. drop `id`\n2. one-hot `city`: `Bern`, `Genf`\n3. scale `x` to mean 0 and deviation 1: (x - ",
+        "1. drop `id`\n2. one-hot `city`: `Bern`, `Genf`\n3. scale `x` to mean 0 and deviation 1",
         "hidden layers of 4 with tanh; 3 features, 26 parameters of 32 bits.",
         "Measured on 3 rows",
         "| accuracy | 0.6667 | 0.6667 |",

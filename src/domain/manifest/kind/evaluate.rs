@@ -52,8 +52,8 @@ static SELECT: Object = Object {
         required(
             "metric",
             Type::Word(Metric::WORDS),
-            "Of classes: accuracy, loss, precision, recall, f1 (means over the classes; weighted by \
-             their rows with `Weighted`), rocAuc, calibrationError. Of several labels also f1Micro \
+            "Of classes: accuracy, loss, precision, recall, f1 (means over the classes; weighted \
+             by their rows with `Weighted`), rocAuc, calibrationError. Of several labels also f1Micro \
              and hammingLoss. Of numbers: mse, rmse, mae, medianAbsoluteError, r2.",
             "f1",
         ),

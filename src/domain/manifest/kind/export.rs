@@ -11,8 +11,8 @@ use crate::domain::manifest::node::Node;
 /// `uses: export`
 pub(super) static EXPORT: StageKind = StageKind {
     name: "export",
-    doc: "Gives a model with a card: what it is for, how good it is, which rows it takes, and how to \
-          use it elsewhere. Published, `model` has its card beside it.",
+    doc: "Gives a model with a card: what it is for, how good it is, which rows it takes, and how \
+          to use it elsewhere. Published, `model` has its card beside it.",
     with: Object {
         name: "export",
         doc: "The form of the model, and what its card says.",

@@ -13,8 +13,8 @@ const NAMES_MAX: usize = 4_096;
 /// `uses: predict`
 pub(super) static PREDICT: StageKind = StageKind {
     name: "predict",
-    doc: "Says what a model predicts of every row: the class, the number, or which labels. Rows may \
-          be raw: what was done to those of the training is done to them first.",
+    doc: "Says what a model predicts of every row: the class, the number, or which labels. Rows \
+          may be raw: what was done to those of the training is done to them first.",
     with: Object {
         name: "predict",
         doc: "What the table of predictions holds.",

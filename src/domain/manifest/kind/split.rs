@@ -41,8 +41,8 @@ pub(super) static SPLIT: StageKind = StageKind {
             optional(
                 "by",
                 Type::Text(256),
-                "The column whose values stay together, such as a customer with many rows: no value \
-                 is in two parts, and parts are as near to their shares as that allows. Rows \
+                "The column whose values stay together, such as a customer with many rows: no \
+                 value is in two parts, and parts are as near to their shares as that allows. Rows \
                  without a value stay together too.",
                 "customer",
             ),
