@@ -8,9 +8,9 @@
 //! its share in every stratum, and close to it over all of them.
 //!
 //! Groups (the rows of one value of the grouping column; rows without a value are one too) are
-//! dealt whole, each to the part that lacks most rows of its share; of equals, to the first. Large ones
-//! come first, while every part has room for them: by the binary digits of their size, and by lot
-//! where these are as many. So a part has less than one group too many. No part stays empty while
+//! dealt whole, each to the part that lacks most rows of its share; of equals, to the first. Large
+//! ones come first, while every part has room for them: by the binary digits of their size, and by
+//! lot where these are as many. So a part has less than one group too many. No part stays empty while
 //! there are groups for it.
 //!
 //! Rows keep their order inside a part.

@@ -53,8 +53,8 @@ static SELECT: Object = Object {
             "metric",
             Type::Word(Metric::WORDS),
             "Of classes: accuracy, loss, precision, recall, f1 (means over the classes; weighted \
-             by their rows with `Weighted`), rocAuc, calibrationError. Of several labels also f1Micro \
-             and hammingLoss. Of numbers: mse, rmse, mae, medianAbsoluteError, r2.",
+             by their rows with `Weighted`), rocAuc, calibrationError. Of several labels also \
+             f1Micro and hammingLoss. Of numbers: mse, rmse, mae, medianAbsoluteError, r2.",
             "f1",
         ),
         default(
