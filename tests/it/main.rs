@@ -6,7 +6,13 @@ mod attach;
 mod cli;
 mod damage;
 mod dishonest;
+<<<<<<< HEAD
 mod metrics;
+=======
+mod manifests;
+>>>>>>> origin/main
 mod pipeline;
 mod recovery;
+mod schema;
 mod site;
+mod validate;
