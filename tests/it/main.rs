@@ -6,11 +6,8 @@ mod attach;
 mod cli;
 mod damage;
 mod dishonest;
-<<<<<<< HEAD
-mod metrics;
-=======
 mod manifests;
->>>>>>> origin/main
+mod metrics;
 mod pipeline;
 mod recovery;
 mod schema;
