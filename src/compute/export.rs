@@ -167,18 +167,17 @@ fn cell(value: &Cell) -> String {
 }
 
 fn network(model: &Predictor) -> String {
-    let Model::Mlp { hidden, activation } = model.model();
     let (features, parameters) = (model.features().len(), model.parameters());
-    let bend = match activation {
-        Activation::Relu => "ReLU",
-        Activation::Tanh => "tanh",
-    };
-    let shape = match hidden.as_slice() {
-        [] => "linear".to_owned(),
-        hidden => {
+    let shape = match model.model() {
+        Model::Mlp { hidden, activation } if !hidden.is_empty() => {
+            let bend = match activation {
+                Activation::Relu => "ReLU",
+                Activation::Tanh => "tanh",
+            };
             let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
             format!("hidden layers of {} with {bend}", widths.join(", "))
         }
+        Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }

@@ -10,8 +10,8 @@
 //! Groups (the rows of one value of the grouping column; rows without a value are one too) are
 //! dealt whole, each to the part that lacks most rows of its share; of equals, to the first. Large
 //! ones come first, while every part has room for them: by the binary digits of their size, and by
-//! lot where these are as many. So a part has less than one group too many. No part stays empty while
-//! there are groups for it.
+//! lot where these are as many. So a part has less than one group too many. No part stays empty
+//! while there are groups for it.
 //!
 //! Rows keep their order inside a part.
 
@@ -29,34 +29,54 @@ pub fn run(
     permutation: impl Fn(u64, u64, usize) -> Vec<u32>,
 ) -> Result<Vec<Named>, Fault> {
     let shares = shares(spec)?;
+    let order = |stratum, rows| permutation(spec.seed, u64::from(stratum), rows);
     let parts = match &spec.dealing {
-        Dealing::Rows => deal(spec.seed, &[(0..table.rows()).collect()], &shares, permutation),
+        Dealing::Rows => deal(&[(0..table.rows()).collect()], &shares, order),
         Dealing::Stratified(column) => {
             let strata = values(table, column)?;
             check_strata(column, &strata)?;
-            let strata: Vec<_> = strata.into_values().collect();
-            deal(spec.seed, &strata, &shares, permutation)
+            deal(&strata.into_values().collect::<Vec<_>>(), &shares, order)
         }
         Dealing::Grouped(column) => {
             let groups = values(table, column)?;
             check_groups(column, groups.len(), shares.len())?;
-            let lot = permutation(spec.seed, 0, groups.len());
+            let lot = order(0, groups.len());
             deal_groups(groups.into_values().collect(), &lot, &shares)
         }
     };
     let dealt: usize = parts.iter().map(Vec::len).sum();
     assert_eq!(dealt, table.rows(), "every row goes to one part");
-    let named = spec.ratios.iter().zip(parts).map(|((name, _), mut rows)| {
+    let named = spec.ratios.iter().zip(parts).map(|((name, _), rows)| {
         if rows.is_empty() {
             return Err(Fault::new(
                 format!("part {} gets none of the {} rows", quote(name), table.rows()),
                 "give it a larger share, or split a larger table",
             ));
         }
-        rows.sort_unstable();
         Ok(Named { name: name.clone(), bytes: table.take(&rows).to_bytes() })
     });
     named.collect()
+}
+
+/// Deals the rows of each stratum out to parts of these shares, which sum to 1: the rows of each
+/// part, ascending. `permutation(stratum, rows)` is the order in which they are dealt.
+pub(super) fn deal(
+    strata: &[Vec<usize>],
+    shares: &[f64],
+    permutation: impl Fn(u32, usize) -> Vec<u32>,
+) -> Vec<Vec<usize>> {
+    let mut parts = vec![Vec::new(); shares.len()];
+    let mut carried = vec![0.0; shares.len()];
+    for (number, rows) in (0..).zip(strata) {
+        let order = permutation(number, rows.len());
+        let mut shuffled = order.iter().filter_map(|&place| rows.get(place as usize).copied());
+        let sizes = apportion(rows.len(), shares, &mut carried);
+        for (part, size) in parts.iter_mut().zip(sizes) {
+            part.extend(shuffled.by_ref().take(size));
+        }
+    }
+    parts.iter_mut().for_each(|rows| rows.sort_unstable());
+    parts
 }
 
 /// The ratios scaled to a sum of 1.
@@ -108,27 +128,7 @@ fn check_groups(column: &str, groups: usize, parts: usize) -> Result<(), Fault> 
     ))
 }
 
-/// Deals the rows of each stratum out one by one.
-fn deal(
-    seed: u64,
-    strata: &[Vec<usize>],
-    shares: &[f64],
-    permutation: impl Fn(u64, u64, usize) -> Vec<u32>,
-) -> Vec<Vec<usize>> {
-    let mut parts = vec![Vec::new(); shares.len()];
-    let mut carried = vec![0.0; shares.len()];
-    for (number, rows) in (0..).zip(strata) {
-        let order = permutation(seed, number, rows.len());
-        let mut shuffled = order.iter().filter_map(|&place| rows.get(place as usize).copied());
-        let sizes = apportion(rows.len(), shares, &mut carried);
-        for (part, size) in parts.iter_mut().zip(sizes) {
-            part.extend(shuffled.by_ref().take(size));
-        }
-    }
-    parts
-}
-
-/// Deals groups out whole; `lot` is an order of them.
+/// Deals groups out whole: the rows of each part, ascending; `lot` is an order of the groups.
 fn deal_groups(groups: Vec<Vec<usize>>, lot: &[u32], shares: &[f64]) -> Vec<Vec<usize>> {
     let rows: usize = groups.iter().map(Vec::len).sum();
     let mut order: Vec<&Vec<usize>> =
@@ -151,6 +151,7 @@ fn deal_groups(groups: Vec<Vec<usize>>, lot: &[u32], shares: &[f64]) -> Vec<Vec<
             part.extend(group.iter().copied());
         }
     }
+    parts.iter_mut().for_each(|rows| rows.sort_unstable());
     parts
 }
 

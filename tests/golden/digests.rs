@@ -10,9 +10,10 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, Column, ColumnKind, Dealing, Evaluate, Export, Fill, Filling, Formula,
-    Groups, Ingest, Input, Metric, Model, ModelFormat, Noop, Optimizer, Part, Pin, Predict,
-    Reading, Scaling, Spec, Split, Step, Train, Transform, job_key,
+    Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
+    Export, Fill, Filling, Formula, Groups, Ingest, Input, Metric, Model, ModelFormat, Noop,
+    Optimizer, Part, Pin, Predict, Reading, Scaling, Schedule, Spec, Split, Step, Task, Train,
+    Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -69,11 +70,18 @@ fn specs() -> Vec<Spec> {
             seed: 7,
         }),
         Spec::Train(Train {
+            task: Task::Classification,
             model,
-            target: "species".into(),
+            targets: vec!["species".into()],
+            features: None,
+            class_weights: ClassWeights::Of([("setosa".into(), 2.0)].into()),
             epochs: 60,
             batch: 32,
             optimizer,
+            schedule: Schedule { decay: Decay::Cosine, warmup: 0.5, end: 0.125 },
+            clip: Some(1.0),
+            validation: Some(0.25),
+            early_stopping: Some(EarlyStopping { patience: 5, min_delta: 0.0 }),
             seed: 1,
             scaling: Scaling::Standard,
             part: Part { index: 1, count: 3 },

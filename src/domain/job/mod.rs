@@ -21,7 +21,10 @@ pub use ingest::{
 };
 pub use predict::Predict;
 pub use split::{Dealing, Split};
-pub use train::{Activation, Model, Optimizer, Part, Scaling, Task, Train};
+pub use train::{
+    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+    Task, Train,
+};
 pub use transform::{
     Aggregate, Cast, Cell, Direction, Fill, Filling, Hash, Join, JoinKind, Measure, OnBadCell,
     OneHot, Sample, SampleSize, Scale, ScaleTo, Step, Summary, Transform, Unknown,
