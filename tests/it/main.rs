@@ -12,6 +12,7 @@ mod inspect;
 mod json;
 mod logs;
 mod manifests;
+mod metrics;
 mod pipeline;
 mod recovery;
 mod schema;
