@@ -3,7 +3,8 @@
 
 use crate::base::canon::{Digest, canonical_enum, canonical_struct};
 
-/// `uses: ingest`: inputs `rows` (one for each chunk, in order), outputs `table` and `report`.
+/// `uses: ingest`: inputs `rows` (one for each run of chunks that lie in one artifact, in order),
+/// outputs `table` and `report`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ingest {
     /// How the bytes are to be read.
@@ -26,7 +27,9 @@ pub struct Reading {
     pub format: Format,
     /// Cells that stand for null.
     pub nulls: Vec<String>,
-    /// What is declared of columns. Where nothing is, kinds follow from all rows.
+    /// What is declared of columns. Where nothing is, kinds follow from all rows. If no kind is
+    /// declared of any, these are the columns: their names, where the source has none, or those
+    /// of them that are read.
     pub columns: Vec<Declared>,
     /// What becomes of a row that cannot be read.
     pub on_bad_row: OnBadRow,
@@ -38,8 +41,12 @@ canonical_struct!(Reading { format, nulls, columns, on_bad_row });
 pub enum Format {
     /// Comma-separated values and their kin.
     Csv(Dialect),
+    /// An object for each line, whose keys are the columns.
+    Json,
+    /// A row for each line, with the one column `text`.
+    Text,
 }
-canonical_enum!(Format { 1 => Csv(x) });
+canonical_enum!(Format { 1 => Csv(x), 2 => Json, 3 => Text });
 
 /// How comma-separated values are written. All marks are single ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +62,7 @@ pub struct Dialect {
     pub header: bool,
     /// Lines that begin with this are no rows.
     pub comment: Option<u8>,
-    /// Whether spaces and tabs around an unquoted cell are dropped.
+    /// Whether spaces and tabs around a cell, outside its quotes, are dropped.
     pub trim: bool,
     /// Lines before the header (or the first row) that are no part of the table.
     pub skip_lines: u32,
