@@ -47,8 +47,9 @@ pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, St
 }
 
 fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<Exit, Stop> {
-    let pipeline = prepare(&args.manifest, args.params.params)?;
     let home = home::beside(context, &args.manifest);
+    let keep = (!args.dry_run || home.exists()).then_some(&home);
+    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
     let workers = args.workers.map_or_else(cores, usize::from);
     if args.dry_run && !home.exists() {
         let forecast = plan::forecast(home, &pipeline)?;

@@ -199,7 +199,7 @@ impl Site {
         Submission {
             manifest: pipeline.text.clone(),
             params: pipeline.params.clone().into_iter().collect(),
-            pins: pipeline.pins(),
+            pins: pipeline.pins.clone(),
             budget,
             fresh: forecast.fresh(),
         }
@@ -220,9 +220,6 @@ impl Site {
         let submission = self.submission(pipeline, forecast, budget);
         let Self { home, runtime, booted, keys } = self;
         let bond = dearest_bond(forecast, booted.state.params());
-        for source in &pipeline.sources {
-            runtime.block_on(booted.artifacts.put(&source.bytes))?;
-        }
         let artifacts = booted.artifacts.clone();
         let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
         let client: SecretKey = boot::keys(&home, 0)?.client;
@@ -277,10 +274,10 @@ pub fn outlook(
     if bids.is_empty() {
         bids = vec![embedded::standing_bid(state.params()); workers];
     }
-    let pins = pipeline.pins();
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };
-    forecast::forecast(state, &pipeline.plan, &pins, &wish, is_present).ok_or(ApplyError::Priceless)
+    forecast::forecast(state, &pipeline.plan, &pipeline.pins, &wish, is_present)
+        .ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.

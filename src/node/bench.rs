@@ -4,7 +4,7 @@
 use super::apply::{ApplyError, Site};
 use super::embedded::Happening;
 use super::home::Home;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, PrepareError};
 use crate::base::canon::{Decode, DecodeError, Digest};
 use crate::compute::Fault;
 use crate::compute::bench as kernels;
@@ -117,9 +117,12 @@ fn head(name: &str, jobs: u32) -> String {
 }
 
 fn prepare(text: String) -> Result<Pipeline, BenchError> {
-    Pipeline::prepare(text, BTreeMap::new(), Path::new(".")).map_err(|(_, faults)| {
-        let message = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
-        BenchError::Jobs(message)
+    Pipeline::prepare(text, BTreeMap::new(), Path::new("."), None).map_err(|error| match error {
+        PrepareError::Wrong { faults, .. } => {
+            let message = faults.first().map(|fault| fault.message.clone());
+            BenchError::Jobs(message.unwrap_or_default())
+        }
+        PrepareError::Sources(error) => BenchError::Jobs(error.to_string()),
     })
 }
 

@@ -118,7 +118,7 @@ pub enum BootError {
 
 /// Reads the keys of a home; makes those that are missing.
 pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
-    prepare(home)?;
+    begin(home)?;
     let must_exist = |name: &'static str, loss: &'static str| match home.key(name) {
         path if home.exists() && !path.exists() => Err(BootError::KeyGone { name, path, loss }),
         _ => Ok(()),
@@ -134,7 +134,7 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
 }
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
-fn prepare(home: &Home) -> Result<(), BootError> {
+pub(super) fn begin(home: &Home) -> Result<(), BootError> {
     let path = home.dir().join(".gitignore");
     if path.exists() {
         return Ok(());
