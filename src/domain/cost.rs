@@ -7,7 +7,7 @@
 
 mod transform;
 
-use super::job::{Model, Part, Spec, Train};
+use super::job::{ColumnKind, Ingest, Model, Part, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -37,6 +37,18 @@ pub struct Shape {
     pub columns: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl Shape {
+    /// Two tables, one below the other.
+    #[must_use]
+    pub const fn below(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            columns: if self.columns > other.columns { self.columns } else { other.columns },
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// What a job takes, estimated.
@@ -70,12 +82,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     let first = inputs.first().copied().unwrap_or_default();
     let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let (flop, outputs) = match spec {
-        Spec::Ingest(ingest) => {
-            let columns = ingest.keep.as_ref().map_or(first.columns, |keep| keep.len() as u64);
-            let rows = ingest.limit.map_or(first.rows, |limit| limit.min(first.rows));
-            let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            (first.bytes, vec![Shape { rows, columns, bytes }, REPORT])
-        }
+        Spec::Ingest(ingest) => (first.bytes, vec![table(ingest, first), REPORT]),
         Spec::Split(split) => {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
@@ -138,6 +145,22 @@ fn train_flop(train: &Train, data: Shape) -> (u64, u64) {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     (parameters, parameters.saturating_mul(6).saturating_mul(data.rows))
+}
+
+/// The table of an ingest: 8 bytes for a number, 1 for a boolean, and for a string 4 and its share
+/// of the source.
+fn table(ingest: &Ingest, source: Shape) -> Shape {
+    let rows = ingest.limit.map_or(source.rows, |limit| limit.min(source.rows));
+    let share = source.bytes / source.rows.max(1) / source.columns.max(1);
+    let columns = ingest.table(&ingest.columns);
+    let row = columns.iter().fold(0u64, |sum, column| {
+        sum.saturating_add(match column.kind {
+            ColumnKind::Real | ColumnKind::Integer => 8,
+            ColumnKind::Truth => 1,
+            ColumnKind::Text => share.saturating_add(4),
+        })
+    });
+    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row) }
 }
 
 fn cells(shape: Shape) -> u64 {

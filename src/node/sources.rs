@@ -5,8 +5,8 @@ use super::boot::{self, BootError};
 use super::home::Home;
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::compute::table::survey;
-use crate::domain::job::{Chunk, Pin, Reading};
+use crate::compute::table::{Cut, survey};
+use crate::domain::job::{Pin, Reading};
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use std::io::Read;
@@ -49,8 +49,8 @@ pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<
         let artifacts = Artifacts::open(&home.artifacts())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(PinError::Threads)?;
-        for (_, bytes) in &sources {
-            runtime.block_on(artifacts.put(bytes))?;
+        for cut in sources.iter().flat_map(|(_, cuts)| cuts) {
+            runtime.block_on(artifacts.put(&cut.bytes))?;
         }
     }
     Ok(sources.into_iter().map(|(pin, _)| pin).collect())
@@ -58,7 +58,7 @@ pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<
 
 type Wrong = (String, Option<String>);
 
-fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, Vec<u8>), Wrong> {
+fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, Vec<Cut>), Wrong> {
     let path = locate(url, base)?;
     let shown = path.display();
     let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
@@ -85,15 +85,15 @@ fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, V
     // It may grow while it is read: never beyond the bound.
     let mut file = file.take(ARTIFACT_BYTES_MAX as u64);
     file.read_to_end(&mut bytes).map_err(|error| about(&error))?;
-    let survey = survey(reading, &bytes).map_err(|fault| {
+    let (survey, cuts) = survey(reading, &bytes).map_err(|fault| {
         let hint = (!fault.hint.is_empty()).then_some(fault.hint);
         (format!("{shown}: {}", fault.message), hint)
     })?;
     let (digest, rows, size) = (Digest::of(&bytes), survey.rows.rows, bytes.len() as u64);
-    let chunks = vec![Chunk { digest, bytes: size, rows, first_line: 1, groups: None }];
+    let chunks = cuts.iter().flat_map(|cut| cut.chunks.clone()).collect();
     let columns = survey.columns;
     let pin = Pin { source: name.into(), digest, bytes: size, rows, columns, chunks };
-    Ok((pin, bytes))
+    Ok((pin, cuts))
 }
 
 fn locate(url: &str, base: &Path) -> Result<PathBuf, Wrong> {

@@ -43,7 +43,7 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
 fn listing(dag: &Dag) -> String {
     let address = |id: JobId| dag.jobs.get(id.index()).map_or("?".to_owned(), Job::to_string);
     let edge = |edge: &Edge| match &edge.from {
-        From::Source(source) => format!("    {} <- sources.{source}\n", edge.name),
+        From::Source { name, .. } => format!("    {} <- sources.{name}\n", edge.name),
         From::Job { id, output } => format!("    {} <- {} {output}\n", edge.name, address(*id)),
     };
     let job = |(index, job): (usize, &Job)| {

@@ -38,6 +38,8 @@ pub(super) struct Lines {
     done: usize,
     /// Bytes that must come before it is worth looking again.
     wait: usize,
+    /// Bytes that are looked at together, at least.
+    pub(super) block: usize,
     open: Open,
     /// The last whole chunk: rows that cannot be read may still follow and end the file.
     held: Option<(Vec<u8>, Open)>,
@@ -65,7 +67,8 @@ impl Lines {
             is_at_head: true,
             pending: Vec::new(),
             done: 0,
-            wait: BLOCK,
+            wait: 0,
+            block: BLOCK,
             open: Open::default(),
             held: None,
         }
@@ -76,13 +79,13 @@ impl Lines {
         // Columns go on from file to file; lines are counted anew.
         self.scanner.restart();
         self.is_at_head = true;
-        self.wait = 0;
+        self.wait = self.block;
     }
 
     /// The next bytes of the file.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, Fault> {
         let mut cuts = Vec::new();
-        for block in bytes.chunks(BLOCK) {
+        for block in bytes.chunks(self.block) {
             self.pending.extend_from_slice(block);
             if self.pending.len() - self.done >= self.wait {
                 self.scan(false, &mut cuts)?;
@@ -157,6 +160,7 @@ impl Lines {
     /// Looks at every row that has come as a whole.
     fn scan(&mut self, is_end: bool, cuts: &mut Vec<Cut>) -> Result<(), Fault> {
         if self.is_at_head && !self.head(is_end)? {
+            self.wait = self.wait(self.pending.len());
             return Ok(());
         }
         loop {
@@ -182,9 +186,14 @@ impl Lines {
                 "is there a quote that is never closed?",
             ));
         }
-        // What is not whole is looked at again only when it has doubled.
-        self.wait = BLOCK.max(2 * partial);
+        self.wait = self.wait(partial);
         Ok(())
+    }
+
+    /// Bytes with which it is worth looking again where these are not whole: twice as many, so
+    /// that no byte is looked at often.
+    fn wait(&self, partial: usize) -> usize {
+        self.block.max(2 * partial).min(RECORD_BYTES_MAX + 1)
     }
 
     /// One more row, which begins on this line.

@@ -93,3 +93,6 @@ pub fn survey(reading: &Reading, bytes: &[u8]) -> Result<(Survey, Vec<Cut>), Fau
     cuts.extend(surveyor.end()?);
     Ok((surveyor.finish()?, cuts))
 }
+
+#[cfg(test)]
+mod tests;

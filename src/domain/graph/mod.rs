@@ -1,6 +1,7 @@
 //! Graphs: from a manifest and the pins of its sources to jobs in an order that never looks back.
 //! Never cuts jobs into blocks and never sees a price.
 
+mod chunks;
 mod inputs;
 mod parts;
 #[cfg(test)]
@@ -11,7 +12,9 @@ use super::job::{Column, Pin, Spec};
 use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
 use super::terms::Terms;
 use super::verdict::Verification;
+use crate::base::canon::Digest;
 use crate::base::ids::JobId;
+use crate::base::limits::CHUNKS_PER_SOURCE_MAX;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +49,8 @@ pub struct Output {
 pub struct Job {
     /// The stage that it is an instance of.
     pub stage: String,
-    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts; empty where neither is.
+    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts or a source into chunks;
+    /// empty where neither is.
     pub label: String,
     /// What it computes.
     pub spec: Spec,
@@ -86,8 +90,13 @@ impl Edge {
 /// Where an input comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum From {
-    /// The bytes of a source.
-    Source(String),
+    /// An artifact of a source.
+    Source {
+        /// The source.
+        name: String,
+        /// The artifact, by the pin of the source.
+        digest: Digest,
+    },
     /// An output of an earlier job.
     Job {
         /// The job.
@@ -102,7 +111,7 @@ impl Job {
     pub fn needs(&self) -> impl Iterator<Item = JobId> + '_ {
         let data = self.inputs.iter().filter_map(|edge| match &edge.from {
             From::Job { id, .. } => Some(*id),
-            From::Source(_) => None,
+            From::Source { .. } => None,
         });
         data.chain(self.after.iter().copied()).chain(self.watches.iter().copied())
     }
@@ -127,9 +136,17 @@ impl fmt::Display for Job {
 pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, Vec<Diagnostic>> {
     let mut faults = BTreeSet::new();
     for (name, source) in &manifest.sources {
-        if !pins.contains_key(name) {
+        let Some(pin) = pins.get(name) else {
             let hint = "pin it first: its size and digest decide the plan".to_owned();
             let message = format!("source `{name}` has no pin");
+            faults.insert(fault(source.place, message, Some(hint)));
+            continue;
+        };
+        if pin.chunks.is_empty() || pin.chunks.len() > CHUNKS_PER_SOURCE_MAX {
+            let count = pin.chunks.len();
+            let message = format!("the pin of source `{name}` has {count} chunks");
+            let hint =
+                format!("1 to {CHUNKS_PER_SOURCE_MAX} can be read: give it a larger `split`");
             faults.insert(fault(source.place, message, Some(hint)));
         }
     }
@@ -194,8 +211,12 @@ struct Made<'a> {
 
 struct MadeInstance<'a> {
     label: &'a str,
-    /// The last of its parts.
-    job: JobId,
+    /// The last of its parts, or one job for each chunk.
+    jobs: Vec<MadeJob>,
+}
+
+struct MadeJob {
+    id: JobId,
     /// Of its outputs, in the order of the spec.
     shapes: Vec<Shape>,
 }
@@ -219,23 +240,26 @@ impl<'a> Build<'a> {
         for instance in &stage.instances {
             let (inputs, shapes) = self.inputs(stage, &instance.label)?;
             self.count(stage, inputs.len() + after.len() + watches.len())?;
-            if let Some((what, column)) = named_column(&instance.spec)
-                && checked.insert(column)
-            {
-                self.check_column(stage, (what, column), columns.as_deref());
+            for (what, column) in named_columns(&instance.spec) {
+                if checked.insert(column) {
+                    self.check_column(stage, (what, column), columns.as_deref());
+                }
             }
-            let first = Job {
+            let whole = Job {
                 stage: stage.name.clone(),
                 label: instance.label.clone(),
-                spec: self.pinned(stage, &instance.spec),
+                spec: instance.spec.clone(),
                 inputs,
                 after: after.clone(),
                 watches: watches.clone(),
                 size: Size::default(),
                 terms: Arc::clone(&terms),
             };
-            let (job, shapes) = self.parts(stage, first, &shapes)?;
-            instances.push(MadeInstance { label: &instance.label, job, shapes });
+            let jobs = match &instance.spec {
+                Spec::Ingest(ingest) => self.chunks(stage, ingest, whole)?,
+                _ => vec![self.parts(stage, whole, &shapes)?],
+            };
+            instances.push(MadeInstance { label: &instance.label, jobs });
         }
         let by_label = match instances.len() {
             0 | 1 => BTreeMap::new(),
@@ -276,30 +300,21 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The spec with what only the pins know.
-    fn pinned(&self, stage: &Stage, spec: &Spec) -> Spec {
-        let mut spec = spec.clone();
-        if let Spec::Ingest(ingest) = &mut spec
-            && let Some((_, InputRef::Source(source), _)) = stage.inputs.first()
-        {
-            let pinned = self.pins.get(source).and_then(|pin| ingest.pinned(pin, 0, usize::MAX));
-            *ingest = pinned.unwrap_or_else(|| ingest.clone());
-        }
-        spec
-    }
-
     fn outputs(&mut self, manifest: &Manifest) -> BTreeMap<String, Output> {
         let mut outputs = BTreeMap::new();
         for (name, publish) in &manifest.outputs {
             let (stage, output, place) = &publish.from;
             let made = self.made.get(stage.as_str()).and_then(|made| made.of(""));
-            let found = made.and_then(|made| self.edge(made, String::new(), output));
+            let found = made.and_then(|made| match made.jobs.as_slice() {
+                [one] => self.edge(one, String::new(), output),
+                _ => None,
+            });
             match found.map(|(edge, _)| edge.from) {
                 Some(From::Job { id, output }) => {
                     outputs
                         .insert(name.clone(), Output { job: id, output, to: publish.to.clone() });
                 }
-                Some(From::Source(_)) | None => {
+                Some(From::Source { .. }) | None => {
                     self.faults.insert(nothing(*place, stage, output));
                 }
             }
@@ -319,16 +334,15 @@ fn terms(stage: &Stage) -> Arc<Terms> {
     }
 }
 
-/// The column that a job names, and the setting that names it.
-fn named_column(spec: &Spec) -> Option<(&'static str, &str)> {
+/// The columns that a job names, and the setting that names each.
+fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
     match spec {
-        Spec::Train(train) => Some(("target", &train.target)),
-        Spec::Split(split) => split.stratify.as_deref().map(|column| ("stratify", column)),
-        Spec::Ingest(_)
-        | Spec::Evaluate(_)
-        | Spec::Compare(_)
-        | Spec::Noop(_)
-        | Spec::Transform(_) => None,
+        Spec::Train(train) => vec![("target", &train.target)],
+        Spec::Split(split) => split.stratify.iter().map(|column| ("stratify", &**column)).collect(),
+        Spec::Ingest(ingest) => {
+            ingest.keep.iter().flatten().map(|column| ("columns", &**column)).collect()
+        }
+        Spec::Evaluate(_) | Spec::Compare(_) | Spec::Noop(_) | Spec::Transform(_) => Vec::new(),
     }
 }
 

@@ -213,22 +213,34 @@ impl Ingest {
         Self { reading, columns: Vec::new(), keep: None, limit: None, chunks: Vec::new() }
     }
 
-    /// The job that reads `count` chunks of a pin, from `first` on. `None` if there are none,
-    /// or if the limit is reached before them; fewer than `count` if the pin ends.
+    /// The job that reads `count` chunks of a pin, from `first` on: no more of them than its limit
+    /// reaches. `None` if there are none, or if the limit is reached before them.
     #[must_use]
     pub fn pinned(&self, pin: &Pin, first: usize, count: usize) -> Option<Self> {
+        let (before, rest) = pin.chunks.split_at_checked(first)?;
+        let rest = rest.get(..count.min(rest.len()))?;
         let rows = |chunks: &[Chunk]| {
             chunks.iter().fold(0u64, |rows, chunk| rows.saturating_add(chunk.rows))
         };
-        let (before, rest) = pin.chunks.split_at_checked(first)?;
-        let chunks = rest.get(..count.min(rest.len())).filter(|chunks| !chunks.is_empty())?;
-        let left = self.limit.map(|limit| limit.saturating_sub(rows(before)));
-        if left == Some(0) {
+        let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(rows(before)));
+        let mut seen = 0u64;
+        let is_reached = |chunk: &&Chunk| {
+            let is_reached = seen < left;
+            seen = seen.saturating_add(chunk.rows);
+            is_reached
+        };
+        let chunks: Vec<Chunk> = rest.iter().take_while(is_reached).cloned().collect();
+        if chunks.is_empty() {
             return None;
         }
-        let limit = left.filter(|left| *left < rows(chunks));
-        let (columns, chunks) = (pin.columns.clone(), chunks.to_vec());
-        Some(Self { columns, limit, chunks, ..self.clone() })
+        let limit = (left < rows(&chunks)).then_some(left);
+        Some(Self { columns: pin.columns.clone(), limit, chunks, ..self.clone() })
+    }
+
+    /// The artifacts that its chunks lie in: one for each run of chunks in the same one.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Digest> {
+        artifacts(&self.chunks)
     }
 
     /// The columns of the table that it gives, from those of its pin.
@@ -255,6 +267,20 @@ impl Ingest {
             ("limit", self.limit != other.limit),
             ("rows", (&self.columns, &self.chunks) != (&other.columns, &other.chunks)),
         ]
+    }
+}
+
+/// The artifacts of chunks: one for each run of chunks in the same one.
+fn artifacts(chunks: &[Chunk]) -> Vec<Digest> {
+    let runs = chunks.chunk_by(|a, b| a.digest == b.digest);
+    runs.filter_map(|run| run.first()).map(|chunk| chunk.digest).collect()
+}
+
+impl Pin {
+    /// The artifacts that its chunks lie in: one for each run of chunks in the same one.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Digest> {
+        artifacts(&self.chunks)
     }
 }
 

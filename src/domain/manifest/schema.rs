@@ -261,7 +261,14 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         Type::Amount => or_expression(pattern("^[0-9]+(\\.[0-9]{1,9})?$")),
         Type::Duration { .. } => or_expression(pattern("^([0-9]+(ms|s|m|h|d))+$")),
         Type::Range(unit) => or_expression(range(*unit)),
-        Type::Bytes { .. } => or_expression(pattern(&format!("^{BYTES}$"))),
+        Type::Amounts { rows, .. } => {
+            let mut count = typed("integer");
+            count.push(("minimum", Json::number(1)));
+            count.push(("maximum", Json::number(rows)));
+            let either = vec![Json::object(count), pattern(&format!("^{BYTES}$"))];
+            or_expression(Json::object(vec![("anyOf", Json::List(either))]))
+        }
+        Type::Mark { or } => pattern(&format!("^([\\t !-/:-@\\[-`{{-~]|{or})$")),
         Type::Bool => or_expression(Json::object(typed("boolean"))),
         Type::Integer { min, max } => {
             let mut fields = typed("integer");
