@@ -10,7 +10,10 @@
 //! the raw rows that it comes from.
 
 mod column;
+mod columnar;
+mod convert;
 mod csv;
+mod groups;
 mod ingest;
 mod json;
 mod lines;

@@ -87,6 +87,11 @@ impl Nulls {
         }
     }
 
+    /// Whether nothing stands for null.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_empty && self.others.is_empty()
+    }
+
     /// Whether a cell is null.
     pub(super) fn has(&self, text: &[u8], marks: u8) -> bool {
         marks & mark::NULL != 0

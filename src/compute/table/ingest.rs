@@ -2,13 +2,14 @@
 //! Never decides what a source should be: columns and rows are those of the pin, or a fault.
 
 use super::column::{Building, Judge, Wrong};
+use super::columnar::ColumnarReader;
 use super::row::{Row, Step};
 use super::scan::Scanner;
 use super::{ColumnKind, Table, no_column, too_large};
 use crate::base::canon::Digest;
 use crate::base::limits::{ARTIFACT_BYTES_MAX, OFFENDERS_MAX};
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Chunk, Ingest, OnBadRow};
+use crate::domain::job::{Chunk, Format, Ingest, OnBadRow};
 use std::fmt::Write as _;
 
 /// How many rows were read, and which of them could not be.
@@ -68,7 +69,26 @@ impl BadRows {
 /// The table of all chunks of a job, with the columns that are kept. There is one artifact for each
 /// run of chunks that lie in the same one.
 pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows), Fault> {
-    let mut reader = LineReader::new(spec)?;
+    match spec.reading.format {
+        Format::Csv(_) | Format::Json | Format::Text => {
+            let mut reader = LineReader::new(spec)?;
+            each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
+            reader.finish()
+        }
+        Format::Parquet | Format::Arrow => {
+            let mut reader = ColumnarReader::new(spec)?;
+            each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
+            reader.finish()
+        }
+    }
+}
+
+/// Hands out each chunk with its artifact, until the reader wants no more.
+fn each_chunk(
+    spec: &Ingest,
+    artifacts: &[&[u8]],
+    mut read: impl FnMut(&[u8], &Chunk) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
     let mut artifacts = artifacts.iter();
     let mut current: Option<(Digest, &[u8])> = None;
     for chunk in &spec.chunks {
@@ -77,12 +97,11 @@ pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows
             _ => artifacts.next().copied().ok_or_else(nothing_to_read)?,
         };
         current = Some((chunk.digest, bytes));
-        reader.chunk(bytes, chunk)?;
-        if reader.is_at_limit() {
+        if !read(bytes, chunk)? {
             break;
         }
     }
-    reader.finish()
+    Ok(())
 }
 
 fn nothing_to_read() -> Fault {
@@ -90,7 +109,7 @@ fn nothing_to_read() -> Fault {
 }
 
 /// The bytes are not those that the plan was made for.
-fn mismatch(what: &str) -> Fault {
+pub(super) fn mismatch(what: &str) -> Fault {
     Fault::new(
         format!("source does not match its pin: {what}"),
         "the source changed after the plan was made: plan again",
@@ -128,8 +147,10 @@ impl<'a> LineReader<'a> {
         self.spec.limit.is_some_and(|limit| self.rows.rows >= limit)
     }
 
-    fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<(), Fault> {
-        let mut scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
+    /// Reads a chunk. False if no row is wanted any more.
+    fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<bool, Fault> {
+        let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
+        let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
         let (mut at, before) = (0, self.rows.rows);
         while !self.is_at_limit() {
             let line = scanner.line();
@@ -151,7 +172,10 @@ impl<'a> LineReader<'a> {
         }
         let size =
             self.kept.iter().fold(0usize, |sum, (_, cells)| sum.saturating_add(cells.size()));
-        if size > ARTIFACT_BYTES_MAX { Err(too_large(size)) } else { Ok(()) }
+        if size > ARTIFACT_BYTES_MAX {
+            return Err(too_large(size));
+        }
+        Ok(!self.is_at_limit())
     }
 
     fn row(&mut self, row: Row<'_>, line: u64) -> Result<(), Fault> {
@@ -191,7 +215,7 @@ impl<'a> LineReader<'a> {
     }
 }
 
-fn no_rows(rows: &BadRows) -> Fault {
+pub(super) fn no_rows(rows: &BadRows) -> Fault {
     match rows.rows {
         0 => nothing_to_read(),
         rows => Fault::new(

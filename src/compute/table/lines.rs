@@ -54,12 +54,12 @@ struct Open {
 }
 
 impl Lines {
-    /// A survey of a format that is made of lines.
-    pub(super) fn new(reading: &Reading, target: ChunkTarget) -> Self {
-        Self {
+    /// A survey of a source, if its format is made of lines.
+    pub(super) fn new(reading: &Reading, target: ChunkTarget) -> Option<Self> {
+        Some(Self {
             reading: reading.clone(),
             target,
-            scanner: Scanner::new(reading, None, 1),
+            scanner: Scanner::new(reading, None, 1)?,
             judge: Judge::new(&reading.nulls),
             guesses: Vec::new(),
             rows: BadRows::default(),
@@ -71,7 +71,7 @@ impl Lines {
             block: BLOCK,
             open: Open::default(),
             held: None,
-        }
+        })
     }
 
     /// A file begins.

@@ -25,10 +25,10 @@ pub(super) struct Text {
 }
 
 impl Scanner {
-    /// The scanner of a format that is made of lines; `names` are its columns, as far as they are
+    /// The scanner of a format, if it is made of lines; `names` are its columns, as far as they are
     /// known, and `line` is the first one.
-    pub(super) fn new(reading: &Reading, names: Option<&[String]>, line: u64) -> Self {
-        match reading.format {
+    pub(super) fn new(reading: &Reading, names: Option<&[String]>, line: u64) -> Option<Self> {
+        Some(match reading.format {
             Format::Csv(dialect) => Self::Csv(Csv::new(dialect, line)),
             Format::Json => {
                 let listed = listed(&reading.columns);
@@ -37,7 +37,8 @@ impl Scanner {
                 Self::Json(Json::new(names, is_open, line))
             }
             Format::Text => Self::Text(Text { line, cells: Vec::new() }),
-        }
+            Format::Parquet | Format::Arrow => return None,
+        })
     }
 
     /// Lines are counted anew: another file begins.

@@ -1,6 +1,7 @@
 //! Surveys: what a source is, learned while its bytes pass by, and the chunks that it is cut into.
 //! Never opens anything, and never holds more of a source than its chunks in hand.
 
+use super::columnar::Columnar;
 use super::lines::Lines;
 use super::{BadRows, Column};
 use crate::base::limits::{CHUNK_BYTES_DEFAULT, CHUNKS_PER_SOURCE_MAX};
@@ -33,7 +34,14 @@ pub struct Cut {
 pub struct Surveyor {
     file: String,
     chunks: usize,
-    lines: Lines,
+    form: Form,
+}
+
+/// What a source is made of.
+#[derive(Debug)]
+enum Form {
+    Lines(Lines),
+    Columnar(Columnar),
 }
 
 impl Surveyor {
@@ -41,31 +49,46 @@ impl Surveyor {
     #[must_use]
     pub fn new(reading: &Reading, target: Option<ChunkTarget>) -> Self {
         let target = target.unwrap_or(ChunkTarget::Bytes(CHUNK_BYTES_DEFAULT));
-        Self { file: String::new(), chunks: 0, lines: Lines::new(reading, target) }
+        let form = match Lines::new(reading, target) {
+            Some(lines) => Form::Lines(lines),
+            None => Form::Columnar(Columnar::new(reading, target)),
+        };
+        Self { file: String::new(), chunks: 0, form }
     }
 
     /// A file begins. The name is for messages; where it is empty they name none.
     pub fn begin(&mut self, file: &str) -> Result<(), Fault> {
         file.clone_into(&mut self.file);
-        self.lines.begin();
+        if let Form::Lines(lines) = &mut self.form {
+            lines.begin();
+        }
         Ok(())
     }
 
     /// The next bytes of the file. Gives the artifacts that they completed.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, Fault> {
-        let cuts = self.lines.feed(bytes);
+        let cuts = match &mut self.form {
+            Form::Lines(lines) => lines.feed(bytes),
+            Form::Columnar(columnar) => columnar.feed(bytes),
+        };
         self.counted(cuts)
     }
 
     /// The file has ended.
     pub fn end(&mut self) -> Result<Vec<Cut>, Fault> {
-        let cuts = self.lines.end();
+        let cuts = match &mut self.form {
+            Form::Lines(lines) => lines.end(),
+            Form::Columnar(columnar) => columnar.end(),
+        };
         self.counted(cuts)
     }
 
     /// The source has ended.
     pub fn finish(self) -> Result<Survey, Fault> {
-        self.lines.finish()
+        match self.form {
+            Form::Lines(lines) => lines.finish(),
+            Form::Columnar(columnar) => columnar.finish(),
+        }
     }
 
     /// Says which file a fault is in, and keeps the number of chunks in its bounds: they travel.

@@ -45,8 +45,12 @@ pub enum Format {
     Json,
     /// A row for each line, with the one column `text`.
     Text,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC: a file or a stream of record batches.
+    Arrow,
 }
-canonical_enum!(Format { 1 => Csv(x), 2 => Json, 3 => Text });
+canonical_enum!(Format { 1 => Csv(x), 2 => Json, 3 => Text, 4 => Parquet, 5 => Arrow });
 
 /// How comma-separated values are written. All marks are single ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

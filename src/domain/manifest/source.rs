@@ -28,6 +28,8 @@ fn reading(source: &Node) -> Option<Reading> {
     let format = match source.get("format")?.text()? {
         "csv" => Format::Csv(dialect(source.get("csv"))?),
         "json" => Format::Json,
+        "parquet" => Format::Parquet,
+        "arrow" => Format::Arrow,
         "text" => Format::Text,
         _ => return None,
     };

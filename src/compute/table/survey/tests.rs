@@ -29,7 +29,9 @@ fn fed(
 ) -> Result<(Survey, Vec<Cut>), Fault> {
     let mut surveyor = Surveyor::new(reading, target);
     // So small that pieces end anywhere in rows.
-    surveyor.lines.block = piece.min(1 << 18);
+    if let Form::Lines(lines) = &mut surveyor.form {
+        lines.block = piece.min(1 << 18);
+    }
     let mut cuts = Vec::new();
     for (number, file) in (1..).zip(files) {
         surveyor.begin(&format!("file{number}"))?;

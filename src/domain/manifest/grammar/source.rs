@@ -17,9 +17,9 @@ pub(super) static SOURCE: Object = Object {
         required("url", Type::Text(1024), "A path beside the manifest.", "data/iris.csv"),
         required(
             "format",
-            Type::Word(&["csv", "json", "text"]),
-            "How the bytes are to be read: `csv`, `json` (an object per line) or `text` (a row per \
-             line, in the one column `text`).",
+            Type::Word(&["csv", "json", "parquet", "arrow", "text"]),
+            "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
+             (IPC, a file or a stream) or `text` (a row per line, in the one column `text`).",
             "csv",
         ),
         optional(
