@@ -65,6 +65,13 @@ pub const CHUNKS_PER_SOURCE_MAX: usize = 2_048;
 /// Rows that cannot be read of which a report names the line.
 pub const OFFENDERS_MAX: usize = 10;
 
+/// What another process of this machine asks a running one in one frame, in bytes.
+pub const ASK_BYTES_MAX: usize = 4 * 1024;
+/// What it is answered in one frame, in bytes: a batch of slots, or one slot of any size.
+pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
+/// Processes that are attached to a running one.
+pub const ATTACHED_MAX: usize = 32;
+
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
 

@@ -4,8 +4,9 @@
 use super::Context;
 use super::exit::{Exit, Stop};
 use super::names::Names;
-use crate::node::boot::{self, Booted};
+use crate::node::boot;
 use crate::node::home::Home;
+use crate::node::view::View;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -33,11 +34,11 @@ pub(super) fn here(context: &Context) -> Result<Home, Stop> {
     Err(Stop::failed(message, Some(hint.into())))
 }
 
-/// Folds the log of a home that exists.
-pub(super) fn open(home: &Home) -> Result<(Booted, Names), Stop> {
+/// Folds the log of a home that exists, though a run may be under way there.
+pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
     let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
-    let booted = boot::boot(home, keys.client.public(), keys.validator.public());
-    Ok((booted.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
+    let view = View::open(home, keys.client.public(), keys.validator.public());
+    Ok((view.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
 }
 
 /// An error of booting, with its advice.

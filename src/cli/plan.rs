@@ -47,7 +47,7 @@ pub(super) fn wrong(path: &Path, text: String, faults: Vec<Diagnostic>, exit: Ex
 /// What applying would do now. A home that does not exist is not begun for it.
 pub(super) fn forecast(home: Home, pipeline: &Pipeline) -> Result<Forecast, Stop> {
     let forecast = match home.exists() {
-        true => Site::open(home, cores()).and_then(|site| site.forecast(pipeline)),
+        true => Site::look(home, cores()).and_then(|site| site.forecast(pipeline)),
         false => apply::outlook_of_nothing(pipeline, cores()),
     };
     forecast.map_err(|error| stop(&error))

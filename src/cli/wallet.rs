@@ -10,8 +10,8 @@ use super::report::sheet::{Sheet, words};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
 use crate::domain::ledger::{Hold, Ledger};
-use crate::node::boot::Booted;
 use crate::node::home::Home;
+use crate::node::view::View;
 use serde_json::json;
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases.
@@ -25,13 +25,13 @@ pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
 
 pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
+    let (view, names) = home::open(&home)?;
     match verb {
         WalletVerb::Show { output } => {
             let keys = keys(&home, &names);
             context.screen.sheet(keys, output.format)?;
         }
-        WalletVerb::Balance { output } => balance(&booted, &names, output.format, context)?,
+        WalletVerb::Balance { output } => balance(&view, &names, output.format, context)?,
     }
     Ok(Exit::Done)
 }
@@ -53,15 +53,10 @@ fn keys(home: &Home, names: &Names) -> Sheet {
     }
 }
 
-fn balance(
-    booted: &Booted,
-    names: &Names,
-    format: Format,
-    context: &mut Context,
-) -> Result<(), Stop> {
+fn balance(view: &View, names: &Names, format: Format, context: &mut Context) -> Result<(), Stop> {
     let client = names.iter().find(|(_, name)| *name == "client").map(|(key, _)| *key);
     let client = client.unwrap_or(PublicKey([0; 32]));
-    let ledger = booted.state.ledger();
+    let ledger = view.state.ledger();
     let balance = ledger.account(&client).balance;
     let (escrow, bond) = pending(ledger, &client);
     let screen = &mut context.screen;

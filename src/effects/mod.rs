@@ -4,4 +4,5 @@ pub mod artifacts;
 pub mod clock;
 pub mod keyring;
 pub mod machine;
+pub mod socket;
 pub mod store;

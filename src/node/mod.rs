@@ -2,6 +2,7 @@
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
 pub mod apply;
+pub mod attach;
 pub mod bench;
 pub mod boot;
 pub mod embedded;
@@ -11,6 +12,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod sources;
 pub mod verify;
+pub mod view;
 pub mod work;
 
 pub use crate::compute::Progress;

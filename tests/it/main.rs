@@ -2,9 +2,13 @@
 //! reaches beyond this machine.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
+mod attach;
 mod cli;
 mod damage;
 mod dishonest;
+mod manifests;
 mod pipeline;
 mod recovery;
+mod schema;
 mod site;
+mod validate;

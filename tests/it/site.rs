@@ -3,9 +3,10 @@
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-/// A temporary folder with the example manifests and their data.
+/// A temporary folder with example manifests and their data.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
 }
@@ -17,6 +18,13 @@ impl Site {
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::copy(manifests.join("data/iris.csv"), dir.path().join("data/iris.csv")).unwrap();
         fs::copy(manifests.join("iris.yaml"), dir.path().join("iris.yaml")).unwrap();
+        Self { dir }
+    }
+
+    /// All the manifests of the project, with all their data.
+    pub(crate) fn of_all() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), dir.path());
         Self { dir }
     }
 
@@ -46,6 +54,32 @@ impl Site {
         Ran(self.command(args).output().unwrap())
     }
 
+    /// Starts the program and gives it back while it runs.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Starts an apply that takes long (`slow.yaml`), and waits until its run is under way.
+    #[track_caller]
+    pub(crate) fn spawn_slow(&self, more: &[&str]) -> Child {
+        self.vary("slow.yaml", "default: 60", "default: 20000");
+        let mut child =
+            self.spawn(&[&["apply", "slow.yaml", "-o", "json", "--budget", "60"], more].concat());
+        for _ in 0..600 {
+            std::thread::sleep(Duration::from_millis(50));
+            if let Some(ended) = child.try_wait().unwrap() {
+                panic!("{ended}: {}", Ran::of(child).err());
+            }
+            let blocks = self.run(&["get", "blocks", "-o", "json"]);
+            if blocks.code() == Some(0) && blocks.out().contains("\"phase\":\"leased\"") {
+                return child;
+            }
+        }
+        panic!("the run does not begin")
+    }
+
     /// Runs the program, which must succeed, and reads the last line that it writes.
     #[track_caller]
     pub(crate) fn json(&self, args: &[&str]) -> Value {
@@ -65,10 +99,25 @@ impl Site {
     }
 }
 
+/// A script of `tests/peers`, to be run by their Python, which is made first.
+pub(crate) fn python(script: &str) -> Command {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+    let made = Command::new(peers.join("venv")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut command = Command::new(String::from_utf8(made.stdout).unwrap().trim());
+    command.arg(peers.join(script));
+    command
+}
+
 /// What the program did.
 pub(crate) struct Ran(Output);
 
 impl Ran {
+    /// What a program did, once it has ended.
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child.wait_with_output().unwrap())
+    }
+
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
     }
@@ -99,4 +148,17 @@ pub(crate) fn nano(amount: &Value) -> u128 {
     let (whole, fraction) = text.split_once('.').unwrap();
     let fraction: u128 = format!("{fraction:0<9}").parse().unwrap();
     whole.parse::<u128>().unwrap() * 1_000_000_000 + fraction
+}
+
+/// Copies what is below a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
 }

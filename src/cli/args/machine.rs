@@ -50,4 +50,6 @@ pub(crate) enum Measured {
     Train,
     /// Megabytes per second of comma-separated values, surveyed and read.
     Ingest,
+    /// Milliseconds until the slowest of many hostile manifests is refused.
+    Hostile,
 }

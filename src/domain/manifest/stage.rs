@@ -92,6 +92,9 @@ pub(super) fn draft<'a>(
     let column =
         ["target", "stratify", "columns"].iter().find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
+    if cells.is_none() {
+        axes_of_no_cells(node, common, faults);
+    }
     let labels = cells.as_ref().map(|cells| cells.iter().map(|c| c.label.clone()).collect());
     let instances = kind
         .zip(cells)
@@ -120,6 +123,16 @@ fn cells<'a>(
         }
     }
     Some(cells)
+}
+
+/// Settings that read axes which do not exist are told where the matrix has another fault, too.
+fn axes_of_no_cells(stage: &Node, common: &Common<'_>, faults: &mut Faults) {
+    let (context, names) = matrix::names(stage);
+    if let Some(with) = stage.get("with")
+        && !names.is_empty()
+    {
+        substitute(with, common.scope(Matrix::Axes(context, &names)), faults);
+    }
 }
 
 /// The instances of a stage: settings are checked again once their expressions have values.
