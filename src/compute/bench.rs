@@ -1,4 +1,4 @@
-//! Measurements: kernels against stock candle, in one run and in turns; and how fast tables are read.
+//! Measurements: kernels against stock candle, in one run and in turns; how fast tables are read.
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 use super::Fault;
@@ -233,7 +233,7 @@ pub fn ingest(
     let (mut rows, mut columns) = (0, 0);
     for turn in 0..=repeats.max(1) {
         let begin = now();
-        let (survey, cuts) = table::survey(&reading, bytes)?;
+        let (survey, cuts) = table::survey(&reading, None, bytes)?;
         let surveyed = now();
         (rows, columns) = (survey.rows.rows, survey.columns.len() as u64);
         let read = |cut: &table::Cut| {
@@ -314,7 +314,7 @@ mod tests {
         let lines = source.iter().filter(|byte| **byte == b'\n').count() as u64;
         assert_eq!((measured.rows, measured.columns), (lines - 1, 6));
         assert_eq!((measured.survey, measured.read, measured.read_by_two), (1.0, 1.0, 1.0));
-        let columns = table::survey(&Reading::csv(), &source).unwrap().0.columns;
+        let columns = table::survey(&Reading::csv(), None, &source).unwrap().0.columns;
         let kinds: Vec<_> = columns.iter().map(|column| column.kind.word()).collect();
         assert_eq!(kinds, ["integer", "integer", "number", "number", "string", "boolean"]);
     }

@@ -227,11 +227,11 @@ mod tests {
 
     /// The rows of iris, without their header.
     fn rows() -> Named {
-        named("rows", &table::survey(&Reading::csv(), IRIS).unwrap().1[0].bytes)
+        named("rows", &table::survey(&Reading::csv(), None, IRIS).unwrap().1[0].bytes)
     }
 
     fn ingest(rows: u64) -> Spec {
-        let (survey, cuts) = table::survey(&Reading::csv(), IRIS).unwrap();
+        let (survey, cuts) = table::survey(&Reading::csv(), None, IRIS).unwrap();
         let chunks = vec![Chunk { rows, ..cuts[0].chunks[0].clone() }];
         let columns = survey.columns;
         Spec::Ingest(Ingest { columns, chunks, ..Ingest::unpinned(Reading::csv()) })

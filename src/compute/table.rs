@@ -22,7 +22,7 @@ mod row;
 mod scan;
 mod survey;
 
-pub use crate::domain::job::{Column, ColumnKind};
+pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};
 pub use ingest::{BadRows, Offender, read_chunks};
 pub use survey::{Cut, Survey, Surveyor, survey};
 
@@ -143,7 +143,7 @@ impl Table {
     /// empty cell, quoted or not, is null. Spaces belong to their cell. A blank line is no row.
     pub fn from_csv(bytes: &[u8]) -> Result<Self, Fault> {
         let reading = Reading::csv();
-        let (survey, cuts) = survey(&reading, bytes)?;
+        let (survey, cuts) = survey(&reading, None, bytes)?;
         let chunks = cuts.iter().flat_map(|cut| cut.chunks.clone()).collect();
         let spec = Ingest { columns: survey.columns, chunks, ..Ingest::unpinned(reading) };
         let artifacts: Vec<&[u8]> = cuts.iter().map(|cut| cut.bytes.as_slice()).collect();

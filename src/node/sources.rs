@@ -6,8 +6,8 @@ use super::home::Home;
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::table::{Cut, survey};
-use crate::domain::job::{Pin, Reading};
-use crate::domain::manifest::{Diagnostic, Manifest};
+use crate::domain::job::Pin;
+use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub enum PinError {
 pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<Pin>, PinError> {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for (name, source) in &manifest.sources {
-        match read(name, &source.url, &source.reading, base) {
+        match read(name, source, base) {
             Ok(read) => sources.push(read),
             Err((message, hint)) => {
                 faults.push(Diagnostic::new(source.place, &message, hint));
@@ -58,8 +58,8 @@ pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<
 
 type Wrong = (String, Option<String>);
 
-fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, Vec<Cut>), Wrong> {
-    let path = locate(url, base)?;
+fn read(name: &str, source: &manifest::Source, base: &Path) -> Result<(Pin, Vec<Cut>), Wrong> {
+    let path = locate(&source.url, base)?;
     let shown = path.display();
     let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
     let size = match std::fs::metadata(&path) {
@@ -85,7 +85,7 @@ fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, V
     // It may grow while it is read: never beyond the bound.
     let mut file = file.take(ARTIFACT_BYTES_MAX as u64);
     file.read_to_end(&mut bytes).map_err(|error| about(&error))?;
-    let (survey, cuts) = survey(reading, &bytes).map_err(|fault| {
+    let (survey, cuts) = survey(&source.reading, source.target, &bytes).map_err(|fault| {
         let hint = (!fault.hint.is_empty()).then_some(fault.hint);
         (format!("{shown}: {}", fault.message), hint)
     })?;

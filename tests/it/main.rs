@@ -11,4 +11,5 @@ mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod tables;
 mod validate;

@@ -37,19 +37,13 @@ pub(super) mod mark {
     pub(in super::super) const ASIDE: u8 = 128;
 
     /// The class of each byte.
-    pub(in super::super) const fn classes() -> [u8; 256] {
-        let mut classes = [OTHER; 256];
-        let mut byte = 0;
-        while byte < classes.len() {
-            classes[byte] = match byte {
-                0x30..=0x39 => DIGIT,
-                0x2b | 0x2d | 0x2e | 0x45 | 0x65 => NUMBER,
-                0x80..=0xff => HIGH,
-                _ => OTHER,
-            };
-            byte += 1;
-        }
-        classes
+    pub(in super::super) fn classes() -> [u8; 256] {
+        std::array::from_fn(|byte| match byte {
+            0x30..=0x39 => DIGIT,
+            0x2b | 0x2d | 0x2e | 0x45 | 0x65 => NUMBER,
+            0x80.. => HIGH,
+            _ => OTHER,
+        })
     }
 }
 

@@ -109,8 +109,12 @@ impl Surveyor {
 }
 
 /// Surveys a source of one file that is at hand, and gives all of it in its chunks.
-pub fn survey(reading: &Reading, bytes: &[u8]) -> Result<(Survey, Vec<Cut>), Fault> {
-    let mut surveyor = Surveyor::new(reading, None);
+pub fn survey(
+    reading: &Reading,
+    target: Option<ChunkTarget>,
+    bytes: &[u8],
+) -> Result<(Survey, Vec<Cut>), Fault> {
+    let mut surveyor = Surveyor::new(reading, target);
     surveyor.begin("")?;
     let mut cuts = surveyor.feed(bytes)?;
     cuts.extend(surveyor.end()?);

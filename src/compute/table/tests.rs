@@ -22,7 +22,7 @@ fn check(csv: &[u8], want: &[&str]) {
         })
         .collect();
     assert_eq!(got, want);
-    assert_eq!(survey(&Reading::csv(), csv).unwrap().0.columns, table.schema());
+    assert_eq!(survey(&Reading::csv(), None, csv).unwrap().0.columns, table.schema());
     let bytes = table.to_bytes();
     assert_eq!(bytes, Table::from_csv(csv).unwrap().to_bytes());
     assert_eq!(Table::from_bytes(&bytes).unwrap(), table);
@@ -33,7 +33,7 @@ fn refuse(csv: &[u8], message: &str) {
     let fault = Table::from_csv(csv).unwrap_err();
     assert_eq!(fault.message, message);
     assert!(!fault.hint.is_empty(), "{message} has no hint");
-    assert_eq!(survey(&Reading::csv(), csv).unwrap_err(), fault);
+    assert_eq!(survey(&Reading::csv(), None, csv).unwrap_err(), fault);
 }
 
 #[test]

@@ -261,13 +261,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         Type::Amount => or_expression(pattern("^[0-9]+(\\.[0-9]{1,9})?$")),
         Type::Duration { .. } => or_expression(pattern("^([0-9]+(ms|s|m|h|d))+$")),
         Type::Range(unit) => or_expression(range(*unit)),
-        Type::Amounts { rows, .. } => {
-            let mut count = typed("integer");
-            count.push(("minimum", Json::number(1)));
-            count.push(("maximum", Json::number(rows)));
-            let either = vec![Json::object(count), pattern(&format!("^{BYTES}$"))];
-            or_expression(Json::object(vec![("anyOf", Json::List(either))]))
-        }
+        Type::Amounts { rows, .. } => or_expression(amounts(*rows)),
         Type::Mark { or } => pattern(&format!("^([\\t !-/:-@\\[-`{{-~]|{or})$")),
         Type::Bool => or_expression(Json::object(typed("boolean"))),
         Type::Integer { min, max } => {
@@ -286,6 +280,17 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             Json::object(vec![("type", Json::words(&["string", "number", "boolean"]))])
         }
     }
+}
+
+/// A number of rows, or of bytes with a unit.
+fn amounts(rows: u64) -> Json {
+    let mut count = typed("integer");
+    count.push(("minimum", Json::number(1)));
+    count.push(("maximum", Json::number(rows)));
+    Json::object(vec![(
+        "anyOf",
+        Json::List(vec![Json::object(count), pattern(&format!("^{BYTES}$"))]),
+    )])
 }
 
 /// What the schema says about expressions.
