@@ -41,7 +41,7 @@ pub(super) fn kind_of(name: &str, ty: &DataType) -> Result<ColumnKind, Fault> {
         T::Dictionary(_, values) => kind_of(name, values)?,
         other => {
             let noun = match other {
-                T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => "binary data",
+                ty if ty.is_binary() => "binary data",
                 T::Struct(_) => "a struct",
                 T::Map(..) => "a map",
                 T::List(_) | T::LargeList(_) | T::FixedSizeList(..) => "a list",

@@ -8,7 +8,7 @@ mod parts;
 mod tests;
 
 use super::cost::{Shape, Size};
-use super::job::{Column, Pin, Spec};
+use super::job::{Column, Pin, Spec, Task};
 use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
 use super::terms::Terms;
 use super::verdict::Verification;
@@ -294,7 +294,7 @@ impl<'a> Build<'a> {
             && !columns.iter().any(|known| known.name == column)
             && self.faults.len() < FAULTS_MAX
         {
-            let message = format!("`{what}` is the column `{column}`, but the data has no such");
+            let message = format!("`{what}` names the column `{column}`, but the data has no such");
             let hint = suggest(column, columns.iter().map(|known| known.name.as_str()));
             self.faults.insert(fault(stage.column_place, message, hint));
         }
@@ -334,13 +334,20 @@ fn terms(stage: &Stage) -> Arc<Terms> {
     }
 }
 
-/// The columns that a job names, and the setting that names each.
+/// The columns that a job names, each with the setting that names it.
 fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
     match spec {
-        Spec::Train(train) => vec![("target", &train.target)],
-        Spec::Split(split) => split.stratify.iter().map(|column| ("stratify", &**column)).collect(),
+        Spec::Train(train) => {
+            let target = if train.task == Task::MultiLabel { "targets" } else { "target" };
+            let targets = train.targets.iter().map(|name| (target, name.as_str()));
+            let features = train.features.iter().flatten();
+            targets.chain(features.map(|name| ("features", name.as_str()))).collect()
+        }
+        Spec::Split(split) => {
+            split.stratify.iter().map(|column| ("stratify", column.as_str())).collect()
+        }
         Spec::Ingest(ingest) => {
-            ingest.keep.iter().flatten().map(|column| ("columns", &**column)).collect()
+            ingest.keep.iter().flatten().map(|column| ("columns", column.as_str())).collect()
         }
         Spec::Evaluate(_) | Spec::Compare(_) | Spec::Noop(_) | Spec::Transform(_) => Vec::new(),
     }

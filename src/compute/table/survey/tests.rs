@@ -229,7 +229,11 @@ fn json_lines_are_read_by_key_and_numbers_keep_their_text() {
     check(&json(), b"{\"a\":9223372036854775808}\n", &["a Real 9223372036854776000"]);
     check(&json(), b"{\"a\":\"\"}\n", &["a Text "]);
     let skip = Reading { on_bad_row: OnBadRow::Skip, ..json() };
-    let source = b"{\"a\":1}\n{\"a\":2,\"z\":0,}\n[1]\n{\"a\":[1,\"]\"]}\n{\"a\":3,\"a\":4}\nx\n{\"a\":01}\n";
+    let source = concat!(
+        "{\"a\":1}\n{\"a\":2,\"z\":0,}\n[1]\n{\"a\":[1,\"]\"]}\n",
+        "{\"a\":3,\"a\":4}\nx\n{\"a\":01}\n"
+    )
+    .as_bytes();
     let rows = check(&skip, source, &["a Integer 1"]);
     let what: Vec<_> = rows.offenders.iter().map(|offender| offender.what.as_str()).collect();
     assert_eq!(
