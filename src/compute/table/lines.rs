@@ -6,6 +6,7 @@
 //! has a row that can be read: one without would be no table.
 
 use super::column::{ENCODING, Guess, Judge};
+use super::csv::Csv;
 use super::row::{Step, mark};
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
@@ -265,7 +266,7 @@ impl Lines {
         if let (Scanner::Csv(csv), Format::Csv(dialect)) = (&mut self.scanner, self.reading.format)
         {
             // Until the head is whole, every look at it begins anew.
-            *csv = super::csv::Csv::new(dialect, 1);
+            **csv = Csv::new(dialect, 1);
             let Some(behind) = csv.skip_lines(&self.pending, from, is_end) else {
                 return Ok(false);
             };
@@ -300,7 +301,7 @@ impl Lines {
                     from = end;
                 } else if let Scanner::Csv(csv) = &mut self.scanner {
                     // The first row is one: it is found again.
-                    *csv = super::csv::Csv::new(dialect, begun.0);
+                    **csv = Csv::new(dialect, begun.0);
                     from = begun.1;
                 }
             }

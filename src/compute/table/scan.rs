@@ -12,8 +12,8 @@ const TEXT: &str = "text";
 /// Finds rows one after another, in bytes that may not all have come yet.
 #[derive(Debug)]
 pub(super) enum Scanner {
-    Csv(Csv),
-    Json(Json),
+    Csv(Box<Csv>),
+    Json(Box<Json>),
     Text(Text),
 }
 
@@ -29,12 +29,12 @@ impl Scanner {
     /// known, and `line` is the first one.
     pub(super) fn new(reading: &Reading, names: Option<&[String]>, line: u64) -> Option<Self> {
         Some(match reading.format {
-            Format::Csv(dialect) => Self::Csv(Csv::new(dialect, line)),
+            Format::Csv(dialect) => Self::Csv(Box::new(Csv::new(dialect, line))),
             Format::Json => {
                 let listed = listed(&reading.columns);
                 let is_open = names.is_none() && listed.is_none();
                 let names = names.map(<[String]>::to_vec).or(listed).unwrap_or_default();
-                Self::Json(Json::new(names, is_open, line))
+                Self::Json(Box::new(Json::new(names, is_open, line)))
             }
             Format::Text => Self::Text(Text { line, cells: Vec::new() }),
             Format::Parquet | Format::Arrow => return None,
@@ -42,7 +42,7 @@ impl Scanner {
     }
 
     /// Lines are counted anew: another file begins.
-    pub(super) const fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let line = match self {
             Self::Csv(csv) => &mut csv.line,
             Self::Json(json) => &mut json.line,
@@ -70,7 +70,7 @@ impl Scanner {
     }
 
     /// The line that the next row begins on.
-    pub(super) const fn line(&self) -> u64 {
+    pub(super) fn line(&self) -> u64 {
         match self {
             Self::Csv(csv) => csv.line,
             Self::Json(json) => json.line,

@@ -40,7 +40,7 @@ pub struct Surveyor {
 /// What a source is made of.
 #[derive(Debug)]
 enum Form {
-    Lines(Lines),
+    Lines(Box<Lines>),
     Columnar(Columnar),
 }
 
@@ -50,7 +50,7 @@ impl Surveyor {
     pub fn new(reading: &Reading, target: Option<ChunkTarget>) -> Self {
         let target = target.unwrap_or(ChunkTarget::Bytes(CHUNK_BYTES_DEFAULT));
         let form = match Lines::new(reading, target) {
-            Some(lines) => Form::Lines(lines),
+            Some(lines) => Form::Lines(Box::new(lines)),
             None => Form::Columnar(Columnar::new(reading, target)),
         };
         Self { file: String::new(), chunks: 0, form }

@@ -284,13 +284,12 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
 
 /// A number of rows, or of bytes with a unit.
 fn amounts(rows: u64) -> Json {
-    let mut count = typed("integer");
-    count.push(("minimum", Json::number(1)));
-    count.push(("maximum", Json::number(rows)));
-    Json::object(vec![(
-        "anyOf",
-        Json::List(vec![Json::object(count), pattern(&format!("^{BYTES}$"))]),
-    )])
+    let count = Json::object(vec![
+        ("type", Json::text("integer")),
+        ("minimum", Json::number(1)),
+        ("maximum", Json::number(rows)),
+    ]);
+    Json::object(vec![("anyOf", Json::List(vec![count, pattern(&format!("^{BYTES}$"))]))])
 }
 
 /// What the schema says about expressions.

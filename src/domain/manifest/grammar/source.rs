@@ -38,7 +38,12 @@ pub(super) static SOURCE: Object = Object {
         optional(
             "columns",
             Type::Either(&[
-                Type::Columns { of: &Type::Word(ColumnKind::WORDS), min: 1, max: COLUMNS_MAX },
+                Type::Columns {
+                    of: &Type::Word(ColumnKind::WORDS),
+                    noun: "column",
+                    min: 1,
+                    max: COLUMNS_MAX,
+                },
                 Type::List { of: &Type::Text(TEXT_BYTES_MAX), min: 1, max: COLUMNS_MAX },
             ]),
             "Kinds of columns; those of all others follow from all rows. Or a list: the names of \
