@@ -18,4 +18,5 @@ mod recovery;
 mod schema;
 mod site;
 mod sources;
+mod tables;
 mod validate;
