@@ -4,10 +4,14 @@
 mod apply;
 mod args;
 mod bench;
+mod completions;
 mod exit;
+mod explain;
 mod get;
+pub mod handbook;
 mod home;
 mod log;
+mod man;
 mod names;
 mod plan;
 mod report;
@@ -17,7 +21,6 @@ mod wallet;
 pub use exit::Exit;
 
 use args::{Cli, SchemaKind, Verb};
-use clap::Parser;
 use clap::error::ErrorKind;
 use exit::Stop;
 use report::Screen;
@@ -38,7 +41,7 @@ struct Context {
 /// a second Ctrl-C.
 #[must_use]
 pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
-    let Cli { home, color, verb } = match Cli::try_parse_from(args) {
+    let Cli { home, color, verb } = match Cli::read(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };
@@ -79,6 +82,9 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Log { verb } => log::log(&verb, context),
+        Verb::Explain(args) => explain::explain(&args, context),
+        Verb::Completions(args) => completions::completions(&args, context),
+        Verb::Man(args) => man::man(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

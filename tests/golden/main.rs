@@ -2,6 +2,8 @@
 //! `OHC_BLESS=1 cargo test --test golden` rewrites them; the diff of the commit is the review.
 
 mod digests;
+#[cfg(feature = "node")]
+mod handbook;
 mod manifest;
 
 use std::path::{Path, PathBuf};

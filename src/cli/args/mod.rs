@@ -8,13 +8,25 @@ mod pipeline;
 mod wallet;
 
 pub(crate) use inspect::{Get, Listed, LogVerb};
-pub(crate) use machine::{Bench, Measured};
+pub(crate) use machine::{Bench, Completions, Explain, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
 pub(crate) use wallet::WalletVerb;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::PathBuf;
+
+/// How wide help is at the most.
+const HELP_COLUMNS: usize = 80;
+
+/// The verbs in the order in which people meet them.
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Pipelines", &["apply", "plan", "validate", "explain", "schema"]),
+    ("Network", &["get", "wallet", "log"]),
+    ("This machine", &["bench", "completions", "man"]),
+];
 
 /// What `ohc` was asked for.
 #[derive(Debug, Parser)]
@@ -25,7 +37,8 @@ use std::path::PathBuf;
     after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
         Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
         4 budget or no bids, 6 cancelled, 64 usage, 130 interrupted.",
-    disable_help_subcommand = true
+    max_term_width = HELP_COLUMNS,
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     /// Folder of the embedded network: its keys, log and artifacts [default: .ohc at the root of
@@ -86,9 +99,58 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: LogVerb,
     },
+    /// Say what may stand under a key of a manifest, and what it means
+    #[command(after_help = "Example:\n  ohc explain stages.train.with.optimizer")]
+    Explain(Explain),
+    /// Print a script that completes command lines
+    #[command(
+        after_help = "Example:\n  ohc completions bash > ~/.local/share/bash-completion/completions/ohc"
+    )]
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all verbs
+    #[command(after_help = "Example:\n  ohc man --out ~/.local/share/man/man1")]
+    Man(Man),
     /// Measure this machine with what docs/benchmarks.md claims
     #[command(after_help = "Example:\n  ohc bench settle --jobs 1000 -o json")]
     Bench(Bench),
+}
+
+/// The command line as a tree.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    let groups = groups(&command);
+    let template = [
+        "{about-with-newline}\n{usage-heading} {usage}\n",
+        &groups(&command),
+        "\nOptions:\n{options}{after-help}",
+    ];
+    command.help_template(template.concat())
+}
+
+/// The verbs by groups, each with the line about it.
+fn groups(command: &Command) -> String {
+    let styles = command.get_styles();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let verbs = GROUPS.iter().flat_map(|(_, verbs)| *verbs);
+    let width = verbs.map(|verb| verb.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (group, verbs) in GROUPS {
+        let _ = writeln!(text, "\n{header}{group}:{header:#}");
+        for verb in verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
+            let (name, about) = (verb.get_name(), verb.get_about().unwrap_or_default());
+            let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
+        }
+    }
+    text
+}
+
+impl Cli {
+    /// Reads a command line.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let mut matches = command.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 impl Verb {
@@ -106,7 +168,11 @@ impl Verb {
             Self::Validate(validate) if validate.format == Findings::Json => {
                 return Format::Json;
             }
-            Self::Validate(_) | Self::Schema { .. } => None,
+            Self::Validate(_)
+            | Self::Schema { .. }
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         };
         output.map_or(Format::Table, |output| output.format)
     }
@@ -132,11 +198,41 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_stands_in_one_group() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
+        let command = Cli::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+        grouped.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+    }
+
+    #[test]
+    fn every_help_says_what_each_argument_is_in_80_columns() {
+        fn check(command: &mut Command) {
+            let name = command.get_bin_name().unwrap_or_default().to_owned();
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= HELP_COLUMNS, "{name}: {line}");
+                }
+            }
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{name}: nothing about {}", arg.get_id());
+            }
+            command.get_subcommands_mut().for_each(check);
+        }
+        let mut command = command();
+        command.build();
+        check(&mut command);
+    }
+
+    #[test]
     fn examples_are_command_lines() {
         fn examples(command: &clap::Command, all: &mut Vec<String>) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let line = help.lines().nth(1).unwrap_or_default().trim().to_owned();
-            all.push(line.split(" >").next().unwrap_or_default().to_owned());
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+            let lines = lines.filter(|line| line.starts_with("ohc "));
+            all.extend(lines.map(|line| line.split(" >").next().unwrap_or_default().to_owned()));
             command.get_subcommands().for_each(|sub| examples(sub, all));
         }
         let mut all = Vec::new();

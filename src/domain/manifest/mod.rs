@@ -19,6 +19,7 @@ mod grammar;
 mod kind;
 mod matrix;
 mod node;
+pub mod outline;
 mod params;
 mod quantity;
 mod read;
