@@ -11,9 +11,11 @@
 
 mod csv;
 mod ingest;
+mod survey;
 
 pub use crate::domain::job::{Column, ColumnKind};
-pub use ingest::{BadRows, Offender, Survey, read_chunk, survey};
+pub use ingest::{BadRows, Offender, read_chunk};
+pub use survey::{Cut, Survey, Surveyor, survey};
 
 use super::recipe::{Applied, Recipe};
 use super::{Fault, quote};

@@ -1,19 +1,10 @@
 //! Ingests: what a source is, for its pin, and the table of one chunk of it.
 //! Never decides what a source should be: columns and rows are those of the pin, or a fault.
 
-use super::{Column, Table};
+use super::Table;
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Chunk, Ingest, Reading};
+use crate::domain::job::{Chunk, Ingest};
 use std::fmt::Write as _;
-
-/// What is said of a source when it is pinned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
-    /// The columns, in order.
-    pub columns: Vec<Column>,
-    /// Rows and those of them that cannot be read.
-    pub rows: BadRows,
-}
 
 /// How many rows were read, and which of them could not be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,13 +40,6 @@ impl BadRows {
         text.push_str("]}\n");
         text
     }
-}
-
-/// Reads all of a source to learn its columns and rows.
-pub fn survey(_: &Reading, bytes: &[u8]) -> Result<Survey, Fault> {
-    let table = Table::from_csv(bytes)?;
-    let rows = BadRows { rows: table.rows() as u64, ..BadRows::default() };
-    Ok(Survey { columns: table.schema(), rows })
 }
 
 /// The table of one chunk, with the columns that are kept.
