@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::args::{self, Format};
+use super::consent;
 use super::exit::{Exit, Stop};
 use super::home::{self, cores};
 use super::names::Names;
@@ -24,7 +25,7 @@ use crate::node::pipeline::Pipeline;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -76,7 +77,7 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     let budget = budget.map_err(|error| unpaid(&error, args.budget, &args.manifest, &pipeline))?;
     show_plan(&pipeline, &forecast, budget, args.output.format, &mut context.screen)?;
     let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
-    if !has_cap && !confirm(budget)? {
+    if !has_cap && !consent::ask(&format!("No budget is set. Spend up to {budget} OhC?"))? {
         return Err(Stop::Said(Exit::Cancelled));
     }
     let show = Show { output: args.output.format, clock, base };
@@ -100,20 +101,6 @@ fn report_recovery(site: &Site) {
             cut.path.display()
         );
     }
-}
-
-/// Asks whether an amount may be spent that nobody has set; where nobody can answer, the
-/// command itself is the answer.
-fn confirm(budget: Ohc) -> Result<bool, Stop> {
-    let mut err = io::stderr();
-    if !(io::stdin().is_terminal() && err.is_terminal()) {
-        return Ok(true);
-    }
-    write!(err, "No budget is set. Spend up to {budget} OhC? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A budget that is too small is a fault of the manifest if it is the manifest's.

@@ -6,6 +6,7 @@ use super::exit::{Exit, Stop};
 use super::names::Names;
 use crate::node::boot::{self, Booted};
 use crate::node::home::Home;
+use crate::node::wallet;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -22,9 +23,14 @@ pub(super) fn folder(manifest: &Path) -> &Path {
     }
 }
 
-/// The home of the folder that we are in, or the one that was asked for. It must exist.
+/// The home of the folder that we are in, or the one that was asked for, whether it exists or not.
+pub(super) fn wanted(context: &Context) -> Home {
+    Home::find(context.home.as_deref(), Path::new("."))
+}
+
+/// The same, which must exist.
 pub(super) fn here(context: &Context) -> Result<Home, Stop> {
-    let home = Home::find(context.home.as_deref(), Path::new("."));
+    let home = wanted(context);
     if home.exists() {
         return Ok(home);
     }
@@ -37,7 +43,10 @@ pub(super) fn here(context: &Context) -> Result<Home, Stop> {
 pub(super) fn open(home: &Home) -> Result<(Booted, Names), Stop> {
     let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
     let booted = boot::boot(home, keys.client.public(), keys.validator.public());
-    Ok((booted.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
+    let wallets = wallet::entries(home).unwrap_or_default().into_iter();
+    let wallets = wallets.filter_map(|entry| Some((entry.key.ok()?, entry.name)));
+    let names = Names::new(wallets.chain(boot::names(&keys)));
+    Ok((booted.map_err(|error| stop(&error))?, names))
 }
 
 /// An error of booting, with its advice.

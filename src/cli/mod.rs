@@ -5,8 +5,11 @@ mod apply;
 mod args;
 mod bench;
 mod completions;
+mod consent;
+mod doctor;
 mod exit;
 mod explain;
+mod gc;
 mod get;
 pub mod handbook;
 mod home;
@@ -85,6 +88,8 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Explain(args) => explain::explain(&args, context),
         Verb::Completions(args) => completions::completions(&args, context),
         Verb::Man(args) => man::man(&args, context),
+        Verb::Doctor(args) => doctor::doctor(&args, context),
+        Verb::Gc(args) => gc::gc(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

@@ -2,7 +2,7 @@
 //! Never decides anything by them: what it gives moves timers and makes keys.
 
 use crate::base::time::Millis;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock that began when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,14 @@ impl Clock {
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
     }
+}
+
+/// Milliseconds since 1970 by the clock on the wall, as far as it is set. No rule depends on it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place where wall time enters")]
+pub fn wall_ms() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// 32 bytes from the operating system's generator.

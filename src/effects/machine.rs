@@ -1,5 +1,5 @@
-//! What this machine has: cores and memory, as a worker declares them in its bid.
-//! Never finds graphics cards: no kernel here uses one.
+//! What this machine has: cores and memory, as a worker declares them in its bid, and what else a
+//! check-up asks for. Never finds graphics cards: no kernel here uses one.
 
 use crate::domain::terms::Equipment;
 
@@ -9,6 +9,26 @@ pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Equipment { cores, memory: memory_bytes(&text).unwrap_or(0), gpus: 0 }
+}
+
+/// What makes the kernels and the chain of ticks fast, and whether the processor has it.
+#[must_use]
+pub fn features() -> Vec<(&'static str, bool)> {
+    #[cfg(target_arch = "x86_64")]
+    return vec![
+        ("FMA", std::arch::is_x86_feature_detected!("fma")),
+        ("AVX2", std::arch::is_x86_feature_detected!("avx2")),
+        ("AVX-512", std::arch::is_x86_feature_detected!("avx512f")),
+        ("SHA", std::arch::is_x86_feature_detected!("sha")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}
+
+/// How many files this process may have open at once; none where there is no limit.
+#[must_use]
+pub fn files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// The line `MemTotal:  24576 kB` of `/proc/meminfo`, in bytes.

@@ -134,7 +134,7 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
 }
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
-fn prepare(home: &Home) -> Result<(), BootError> {
+pub(super) fn prepare(home: &Home) -> Result<(), BootError> {
     let path = home.dir().join(".gitignore");
     if path.exists() {
         return Ok(());
@@ -156,6 +156,12 @@ pub fn names(keys: &Keys) -> Vec<(PublicKey, String)> {
 #[must_use]
 pub fn workers_known(home: &Home) -> usize {
     (0..WORKERS_MAX).take_while(|index| home.key(&worker_name(*index)).exists()).count()
+}
+
+/// Whether the key of that name is one that a role of the embedded network has.
+#[must_use]
+pub fn is_role(name: &str) -> bool {
+    matches!(name, "client" | "validator") || (0..WORKERS_MAX).any(|n| worker_name(n) == name)
 }
 
 /// The name of a worker's key: `worker-1` is the first.

@@ -46,10 +46,16 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// The folder of the keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {
-        self.dir.join("keys").join(format!("{name}.pem"))
+        self.keys().join(format!("{name}.pem"))
     }
 }
 

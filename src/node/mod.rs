@@ -4,13 +4,16 @@
 pub mod apply;
 pub mod bench;
 pub mod boot;
+pub mod doctor;
 pub mod embedded;
+pub mod gc;
 pub mod home;
 pub mod notice;
 pub mod pipeline;
 pub mod publish;
 pub mod sources;
 pub mod verify;
+pub mod wallet;
 pub mod work;
 
 pub use crate::compute::Progress;

@@ -8,3 +8,4 @@ mod dishonest;
 mod pipeline;
 mod recovery;
 mod site;
+mod wallet;

@@ -14,6 +14,29 @@ pub(crate) struct Explain {
     pub(crate) path: Option<String>,
 }
 
+/// `ohc doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `ohc gc`
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Delete, instead of showing what could be
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+    /// Show what could be deleted, which is what happens without --yes too
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Keep the results of the last N runs of each pipeline alone [default: of all]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_runs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `ohc completions`
 #[derive(Debug, Args)]
 pub(crate) struct Completions {

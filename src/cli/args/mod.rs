@@ -8,10 +8,10 @@ mod pipeline;
 mod wallet;
 
 pub(crate) use inspect::{Get, Listed, LogVerb};
-pub(crate) use machine::{Bench, Completions, Explain, Man, Measured};
+pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
-pub(crate) use wallet::WalletVerb;
+pub(crate) use wallet::{Transfer, WalletVerb};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["apply", "plan", "validate", "explain", "schema"]),
     ("Network", &["get", "wallet", "log"]),
-    ("This machine", &["bench", "completions", "man"]),
+    ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
 /// What `ohc` was asked for.
@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     /// List runs, blocks, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
-    /// Show keys and money
+    /// Make and show keys, and move money
     #[command(after_help = "Example:\n  ohc wallet balance")]
     Wallet {
         #[command(subcommand)]
@@ -102,6 +102,15 @@ pub(crate) enum Verb {
     /// Say what may stand under a key of a manifest, and what it means
     #[command(after_help = "Example:\n  ohc explain stages.train.with.optimizer")]
     Explain(Explain),
+    /// Say what is wrong with this machine and this home, and what to do
+    #[command(
+        after_help = "Example:\n  ohc doctor -o json\n\nExits with 1 if something does not work."
+    )]
+    Doctor(Doctor),
+    /// Delete what nobody needs any more: first show it, then --yes
+    #[command(after_help = "Examples:\n  ohc gc\n  ohc gc --keep-runs 3 --yes\n\n\
+        The log and the keys stay. What a later run asks for after all is computed again.")]
+    Gc(Gc),
     /// Print a script that completes command lines
     #[command(
         after_help = "Example:\n  ohc completions bash > ~/.local/share/bash-completion/completions/ohc"
@@ -118,7 +127,6 @@ pub(crate) enum Verb {
 /// The command line as a tree.
 pub(crate) fn command() -> Command {
     let command = Cli::command();
-    let groups = groups(&command);
     let template = [
         "{about-with-newline}\n{usage-heading} {usage}\n",
         &groups(&command),
@@ -160,9 +168,11 @@ impl Verb {
             Self::Apply(apply) => Some(&apply.output),
             Self::Plan(plan) => Some(&plan.output),
             Self::Bench(bench) => Some(&bench.output),
+            Self::Gc(gc) => Some(&gc.output),
+            Self::Doctor(doctor) => Some(&doctor.output),
             Self::Get(get) => Some(&get.output),
-            Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
-            | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
+            Self::Wallet { verb } => Some(verb.output()),
+            Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }
             Self::Validate(validate) if validate.format == Findings::Json => {
@@ -189,7 +199,9 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name} says nothing about itself");
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains("Example:\n  ohc "), "{name} has no example");
+            let is_given =
+                ["Example:\n  ohc ", "Examples:\n  ohc "].map(|head| example.contains(head));
+            assert!(is_given.contains(&true), "{name} has no example");
             command.get_subcommands().for_each(check);
         }
         let command = Cli::command();

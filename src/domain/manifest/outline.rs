@@ -207,7 +207,7 @@ impl Kind {
         let mut text = format!("{0}:\n  uses: {0}\n", self.0.name);
         let ports = self.0.inputs.unwrap_or_default().iter().filter(|port| !port.optional);
         let inputs: Vec<String> =
-            ports.map(|port| format!("{}: {}", port.name, origin(port.good))).collect();
+            ports.map(|port| format!("{}: {}", port.name, origin(self.0, port.good))).collect();
         if !inputs.is_empty() {
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "  inputs: {{ {} }}", inputs.join(", "));
@@ -235,10 +235,11 @@ pub fn example() -> String {
     head.to_owned() + &stages.collect::<String>()
 }
 
-/// Where an example takes a good from: a table as it is read, all else from the last kind that
-/// gives it.
-fn origin(good: Good) -> String {
-    let mut outputs = KINDS.iter().flat_map(|kind| {
+/// Where an example of a kind takes a good from: a table as it is read, all else from the last kind
+/// before it that gives it.
+fn origin(of: &StageKind, good: Good) -> String {
+    let before = KINDS.iter().take_while(|kind| kind.name != of.name);
+    let mut outputs = before.flat_map(|kind| {
         let given =
             kind.outputs.unwrap_or_default().iter().filter(move |(_, given)| *given == good);
         given.map(move |(output, _)| format!("{}.{output}", kind.name))
