@@ -53,6 +53,13 @@ pub const VALIDATORS_MAX: usize = 20;
 /// A validator's stake must be more than this many whole OhC.
 pub const STAKE_FLOOR_OHC: u64 = 39_900;
 
+/// What another process of this machine asks a running one in one frame, in bytes.
+pub const ASK_BYTES_MAX: usize = 4 * 1024;
+/// What it is answered in one frame, in bytes: a batch of slots, or one slot of any size.
+pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
+/// Processes that are attached to a running one.
+pub const ATTACHED_MAX: usize = 32;
+
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
 

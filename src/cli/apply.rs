@@ -19,8 +19,8 @@ use crate::domain::job::Spec;
 use crate::domain::manifest::Diagnostic;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::node::Clock;
-use crate::node::apply::{ApplyError, Finished, Site};
-use crate::node::embedded::{Failure, Interrupt};
+use crate::node::apply::{ApplyError, Finished, Hooks, Site};
+use crate::node::embedded::{Handle, Stopped};
 use crate::node::pipeline::Pipeline;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use tokio::runtime::Runtime;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, Stop> {
     let clock = Clock::start();
@@ -48,8 +50,9 @@ pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, St
 }
 
 fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<Exit, Stop> {
-    let pipeline = prepare(&args.manifest, args.params.params)?;
     let home = home::beside(context, &args.manifest);
+    let keep = (!args.dry_run || home.exists()).then_some(&home);
+    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
     let workers = args.workers.map_or_else(cores, usize::from);
     if args.dry_run && !home.exists() {
         let forecast = plan::forecast(home, &pipeline)?;
@@ -92,7 +95,7 @@ struct Show<'a> {
 }
 
 fn report_recovery(site: &Site) {
-    if let Some(cut) = &site.booted().recovery.cut {
+    if let Some(cut) = &site.view().recovery.cut {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(
             io::stderr(),
@@ -200,34 +203,28 @@ fn run(
         Format::Table | Format::Wide => Mode::Plain,
     };
     let mut watcher = Watcher::new(screen, &names, &pipeline.plan, mode, show.clock);
-    let interruptible = |interrupt, runtime: &Runtime| on_ctrl_c(interrupt, runtime, quit);
-    let finished =
-        site.run(pipeline, forecast, budget, show.base, interruptible, &mut |happening| {
-            watcher.see(&happening);
-        });
+    let mut begun = |network, runtime: &Runtime| on_signals(network, runtime, quit);
+    let hooks = Hooks { begun: &mut begun, watch: &mut |happening| watcher.see(&happening) };
+    let finished = site.run(pipeline, forecast, budget, show.base, hooks);
     let shown = watcher.finish();
-    match finished {
-        Ok(finished) => {
-            shown?;
-            conclude(pipeline, &finished, show, screen)
-        }
-        Err(ApplyError::Network(Failure::Interrupted)) => Err(Stop::Error {
-            exit: Exit::Interrupted,
-            message: "interrupted".into(),
-            hint: Some("the next apply goes on from the log: what is settled is kept".into()),
-        }),
-        Err(error) => Err(stop(&error)),
-    }
+    let finished = finished.map_err(|error| stop(&error))?;
+    shown?;
+    conclude(pipeline, &finished, show, screen)
 }
 
-/// The first Ctrl-C asks the run to stop, the second does not wait for it.
-fn on_ctrl_c(interrupt: Interrupt, runtime: &Runtime, quit: fn(u8) -> !) {
+/// The first Ctrl-C or SIGTERM asks the network to stop, the second does not wait for it.
+fn on_signals(network: Handle, runtime: &Runtime, quit: fn(u8) -> !) {
     runtime.spawn(async move {
         // Where there are no signals nobody can send one.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupt.raise();
-            if tokio::signal::ctrl_c().await.is_ok() {
-                quit(Exit::Interrupted.code());
+        let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+        for is_first in [true, false] {
+            tokio::select! {
+                interrupted = ctrl_c() => if interrupted.is_err() { return },
+                _ = term.recv() => {}
+            }
+            match is_first {
+                true => network.stop(Stopped::Interrupted),
+                false => quit(Exit::Interrupted.code()),
             }
         }
     });
@@ -240,16 +237,19 @@ fn conclude(
     show: &Show<'_>,
     screen: &mut Screen,
 ) -> Result<Exit, Stop> {
-    let Some(run) = finished.state.runs().get(&finished.run) else {
-        return Err(Stop::failed("the run is not in the log", None));
+    let run = finished.run();
+    let bill = run.map(Bill::of).unwrap_or_default();
+    let (status, wrong) = match (finished.stopped, run) {
+        (Some(why), run) => left(why, run),
+        (None, Some(run)) => verdict(run),
+        (None, None) => return Err(Stop::failed("the run is not in the log", None)),
     };
-    let bill = Bill::of(run);
-    let (status, wrong) = verdict(run);
+    let known = |job| run.and_then(|run| run.result(job));
     match show.output {
-        Format::Name => screen.line(run.id)?,
+        Format::Name => run.map_or(Ok(()), |run| screen.line(run.id))?,
         Format::Table | Format::Wide => {
             screen.text(prose::bill(&bill, screen.paint))?;
-            show_selection(pipeline, &|job| run.result(job), screen)?;
+            show_selection(pipeline, &known, screen)?;
             show_outputs(&finished.outputs, screen)?;
             let seconds = show.clock.seconds();
             if wrong.is_none() {
@@ -259,9 +259,9 @@ fn conclude(
         }
         Format::Json | Format::Yaml => {
             screen.data(&json::bill(&bill), show.output)?;
-            let metrics = metrics(pipeline, &|job| run.result(job));
+            let metrics = metrics(pipeline, &known);
             let result = json::Result {
-                run: Some(run.id.to_string()),
+                run: run.map(|run| run.id.to_string()),
                 status,
                 bill: &bill,
                 outputs: &finished.outputs,
@@ -279,6 +279,16 @@ fn conclude(
             Err(Stop::Said(wrong.exit()))
         }
     }
+}
+
+/// How a run was left before its end, in one word, and what that means.
+fn left(why: Stopped, run: Option<&Run>) -> (&'static str, Option<Stop>) {
+    let (status, exit) = match why {
+        Stopped::Interrupted => ("interrupted", Exit::Interrupted),
+        Stopped::TimedOut => ("timed-out", Exit::TimedOut),
+    };
+    let (message, hint) = prose::left(why, run.map(|run| run.id));
+    (status, Some(Stop::Error { exit, message, hint: Some(hint) }))
 }
 
 /// How a run ended in one word, and what went wrong.

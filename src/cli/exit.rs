@@ -17,16 +17,18 @@ pub enum Exit {
     Unverified,
     /// The budget does not cover it, or nobody bids for it.
     Unpaid,
+    /// It took longer than it was to be waited for.
+    TimedOut,
     /// It was stopped on purpose.
     Cancelled,
     /// The command line is not one.
     Usage,
-    /// Ctrl-C.
+    /// Ctrl-C, or the system asked the process to end.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the shell sees. 5 is kept for waits that time out.
+    /// The number that the shell sees.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -35,6 +37,7 @@ impl Exit {
             Self::Changes => 2,
             Self::Unverified => 3,
             Self::Unpaid => 4,
+            Self::TimedOut => 5,
             Self::Cancelled => 6,
             Self::Usage => 64,
             Self::Interrupted => 130,

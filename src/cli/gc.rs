@@ -6,7 +6,6 @@ use super::args::{Format, Gc};
 use super::exit::{Exit, Stop};
 use super::home;
 use super::report::Screen;
-use super::report::json;
 use super::report::sheet::{Sheet, numbers, words};
 use super::report::size::size;
 use crate::node::gc::{self, Reason, Sweep, Tally};
@@ -17,13 +16,18 @@ const LOST_SHOWN: usize = 10;
 
 pub(super) fn gc(args: &Gc, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, _) = home::open(&home)?;
+    let (view, _) = home::open(&home)?;
     let failed = |error| Stop::because(Exit::Failed, &error);
-    let sweep = gc::look(&home, &booted.state, args.keep_runs).map_err(failed)?;
+    let sweep = gc::look(&home, &view.state, args.keep_runs).map_err(failed)?;
     let format = args.output.format;
-    let done = args.yes.then(|| gc::clear(&home, &sweep)).transpose().map_err(failed)?;
-    // Until here nobody else could begin to use what goes.
-    drop(booted);
+    let done = match args.yes {
+        // Nobody else can begin to use what goes while the home is ours.
+        true => {
+            let _own = view.into_booted().map_err(|error| home::stop(&error))?;
+            Some(gc::clear(&home, &sweep).map_err(failed)?)
+        }
+        false => None,
+    };
     show(&sweep, done, format, context)?;
     Ok(Exit::Done)
 }

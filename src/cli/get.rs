@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 
 pub(super) fn get(args: &Get, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
-    let state = &booted.state;
+    let (view, names) = home::open(&home)?;
+    let state = &view.state;
     if let Some(run) = args.run.filter(|run| !state.runs().contains_key(run)) {
         let hint = "`ohc get runs` lists them".to_owned();
         return Err(Stop::failed(format!("there is no {run} in this log"), Some(hint)));

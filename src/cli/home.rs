@@ -4,8 +4,9 @@
 use super::Context;
 use super::exit::{Exit, Stop};
 use super::names::Names;
-use crate::node::boot::{self, Booted};
+use crate::node::boot;
 use crate::node::home::Home;
+use crate::node::view::View;
 use crate::node::wallet;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -39,14 +40,14 @@ pub(super) fn here(context: &Context) -> Result<Home, Stop> {
     Err(Stop::failed(message, Some(hint.into())))
 }
 
-/// Folds the log of a home that exists.
-pub(super) fn open(home: &Home) -> Result<(Booted, Names), Stop> {
+/// Folds the log of a home that exists, though a run may be under way there.
+pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
     let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
-    let booted = boot::boot(home, keys.client.public(), keys.validator.public());
+    let view = View::open(home, keys.client.public(), keys.validator.public());
     let wallets = wallet::entries(home).unwrap_or_default().into_iter();
     let wallets = wallets.filter_map(|entry| Some((entry.key.ok()?, entry.name)));
     let names = Names::new(wallets.chain(boot::names(&keys)));
-    Ok((booted.map_err(|error| stop(&error))?, names))
+    Ok((view.map_err(|error| stop(&error))?, names))
 }
 
 /// An error of booting, with its advice.

@@ -6,7 +6,7 @@ use super::exit::{Exit, Stop};
 use super::home::{self, cores};
 use super::names::Names;
 use super::report::{json, prose};
-use crate::base::canon::{Canonical, Decode};
+use crate::base::canon::Canonical;
 use crate::domain::event::Event;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
@@ -28,13 +28,14 @@ fn show(
     output: Format,
     context: &mut Context,
 ) -> Result<Exit, Stop> {
-    let (booted, names) = home::open(home)?;
-    let from = last.map_or(0, |last| booted.recovery.slots.saturating_sub(last));
+    let (view, names) = home::open(home)?;
+    let from = last.map_or(0, |last| view.recovery.slots.saturating_sub(last));
     // Events are not stored: the log is folded again to see them.
-    let mut state = State::new(&booted.genesis);
-    for stored in booted.store.iter() {
-        let (height, bytes) = stored.map_err(|error| Stop::because(Exit::Unverified, &error))?;
-        let slot = Slot::from_bytes(&bytes).map_err(|error| Stop::because(Exit::Failed, &error))?;
+    let mut state = State::new(&view.genesis);
+    let wrong = |error| Stop::because(Exit::Unverified, &error);
+    for slot in view.slots().map_err(wrong)? {
+        let slot = slot.map_err(wrong)?;
+        let height = slot.head.height;
         let events = state.apply(height, &slot.poh, &slot.commands);
         if height.0 <= from {
             continue;

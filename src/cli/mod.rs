@@ -13,6 +13,7 @@ mod gc;
 mod get;
 pub mod handbook;
 mod home;
+mod init;
 mod log;
 mod man;
 mod names;
@@ -85,6 +86,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Log { verb } => log::log(&verb, context),
+        Verb::Init(args) => init::init(&args, context),
         Verb::Explain(args) => explain::explain(&args, context),
         Verb::Completions(args) => completions::completions(&args, context),
         Verb::Man(args) => man::man(&args, context),

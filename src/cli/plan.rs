@@ -9,12 +9,14 @@ use crate::domain::forecast::Forecast;
 use crate::domain::manifest::Diagnostic;
 use crate::node::apply::{self, ApplyError, Site};
 use crate::node::home::Home;
-use crate::node::pipeline::{self, Pipeline};
+use crate::node::pipeline::{self, Pipeline, PrepareError};
 use std::path::Path;
 
 pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop> {
-    let pipeline = prepare(&args.manifest, args.params.params)?;
-    let forecast = forecast(home::beside(context, &args.manifest), &pipeline)?;
+    let home = home::beside(context, &args.manifest);
+    let keep = home.exists().then_some(&home);
+    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
+    let forecast = forecast(home, &pipeline)?;
     show(&pipeline, &forecast, args.output.format, context)?;
     match args.detailed_exitcode && !forecast.is_unchanged() {
         true => Ok(Exit::Changes),
@@ -22,11 +24,19 @@ pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop
     }
 }
 
-/// Reads a manifest and its sources.
-pub(super) fn prepare(path: &Path, params: Vec<(String, String)>) -> Result<Pipeline, Stop> {
+/// Reads a manifest and its sources, and keeps what they hold in a home.
+pub(super) fn prepare(
+    path: &Path,
+    params: Vec<(String, String)>,
+    keep: Option<&Home>,
+) -> Result<Pipeline, Stop> {
     let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let prepared = Pipeline::prepare(text, params.into_iter().collect(), home::folder(path));
-    prepared.map_err(|(text, faults)| wrong(path, text, faults, Exit::Failed))
+    let params = params.into_iter().collect();
+    let prepared = Pipeline::prepare(text, params, home::folder(path), keep);
+    prepared.map_err(|error| match error {
+        PrepareError::Wrong { text, faults } => wrong(path, text, faults, Exit::Failed),
+        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
+    })
 }
 
 /// Faults of a manifest as an end.
@@ -37,7 +47,7 @@ pub(super) fn wrong(path: &Path, text: String, faults: Vec<Diagnostic>, exit: Ex
 /// What applying would do now. A home that does not exist is not begun for it.
 pub(super) fn forecast(home: Home, pipeline: &Pipeline) -> Result<Forecast, Stop> {
     let forecast = match home.exists() {
-        true => Site::open(home, cores()).and_then(|site| site.forecast(pipeline)),
+        true => Site::look(home, cores()).and_then(|site| site.forecast(pipeline)),
         false => apply::outlook_of_nothing(pipeline, cores()),
     };
     forecast.map_err(|error| stop(&error))

@@ -120,7 +120,7 @@ fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
     let entries = wallet::entries(&home).map_err(|error| stop(&error.into()))?;
     // Keys can be there before there is a network.
     let opened = home.exists().then(|| home::open(&home)).transpose()?;
-    let ledger = opened.as_ref().map(|(booted, _)| booted.state.ledger());
+    let ledger = opened.as_ref().map(|(view, _)| view.state.ledger());
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for entry in entries {
         let (name, file) = (entry.name, entry.path.display().to_string());
@@ -157,9 +157,9 @@ fn account(text: &str, home: &Home) -> Result<PublicKey, Stop> {
 
 fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> {
     let home = home::here(context)?;
-    let (booted, names) = home::open(&home)?;
+    let (view, names) = home::open(&home)?;
     let key = account(of, &home)?;
-    let ledger = booted.state.ledger();
+    let ledger = view.state.ledger();
     let (balance, name) = (ledger.account(&key).balance, names.of(&key));
     let (escrow, bond) = pending(ledger, &key);
     let screen = &mut context.screen;
@@ -184,28 +184,27 @@ fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> 
 
 fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     let (home, format) = (home::here(context)?, args.output.format);
-    let (booted, names) = home::open(&home)?;
+    let (view, names) = home::open(&home)?;
     let (to, from) = (account(&args.to, &home)?, public(entry(&home, &args.from)?)?);
-    wallet::check(&booted, &from, &to, args.amount).map_err(|error| stop(&error))?;
+    wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
     let Transfer { from: payer, amount, .. } = args;
     let payee = name(&to, &names);
     let question = format!("Pay {amount} OhC from {payer} to {payee}?");
     if !args.yes && !consent::ask(&question)? {
         return Err(Stop::Said(Exit::Cancelled));
     }
-    let paid = wallet::transfer(&home, booted, payer, to, *amount).map_err(|error| stop(&error))?;
+    let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
     match format {
         Format::Json | Format::Yaml => {
             let fields = json!({"from": payer, "to": to.to_string(), "amount": json::ohc(*amount),
-                "slot": paid.height.0, "balance": json::ohc(paid.balance)});
+                "slot": paid.height.0, "balance": paid.balance.map(json::ohc)});
             screen.data(&json::object("Transfer", fields), format)?;
         }
         Format::Name => screen.line(payer)?,
         Format::Table | Format::Wide => {
-            let text =
-                format!("paid {amount} OhC to {payee}; {payer} has {} OhC left", paid.balance);
-            screen.line(text)?;
+            let left = paid.balance.map(|left| format!("; {payer} has {left} OhC left"));
+            screen.line(format!("paid {amount} OhC to {payee}{}", left.unwrap_or_default()))?;
         }
     }
     Ok(Exit::Done)

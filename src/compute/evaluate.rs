@@ -4,10 +4,10 @@
 //! Measures are sums over rows in their order, in f64, with `exact`'s logarithm: the same bytes on
 //! every machine. The report is JSON in one fixed order and form.
 
-use super::examples::Examples;
+use super::examples::{Examples, Truth};
 use super::table::Table;
 use super::{Done, Fault, Named, exact, quote};
-use crate::domain::job::{Evaluate, Goal, Metric};
+use crate::domain::job::{Evaluate, Goal, Metric, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -79,8 +79,12 @@ pub fn run(spec: &Evaluate, candidates: &[Candidate<'_>], data: &Table) -> Resul
 
 fn measure(candidate: &Candidate<'_>, data: &Table) -> Result<Measured, Fault> {
     let target = target(candidate, data)?;
-    let examples = Examples::for_model(data, &target, &candidate.features, &candidate.classes)?;
+    let (task, classes) = (Task::Classification, &candidate.classes);
+    let examples = Examples::for_model(data, task, &[target], &candidate.features, classes)?;
     let rows = examples.rows();
+    let Truth::Classes { of: labels, .. } = &examples.truth else {
+        return Err(Fault::new("a model of classes is measured on classes", ""));
+    };
     let logits = (candidate.logits)(&examples.values, rows);
     if logits.len() != rows * candidate.classes.len() || logits.iter().any(|x| !x.is_finite()) {
         return Err(Fault::new(
@@ -90,7 +94,7 @@ fn measure(candidate: &Candidate<'_>, data: &Table) -> Result<Measured, Fault> {
     }
     let (mut right, mut loss) = (0u64, 0.0f64);
     let mut confusion = BTreeMap::new();
-    for (logits, actual) in logits.chunks_exact(candidate.classes.len()).zip(&examples.labels) {
+    for (logits, actual) in logits.chunks_exact(candidate.classes.len()).zip(labels) {
         let predicted = argmax(logits);
         right += u64::from(predicted == *actual);
         loss += cross_entropy(logits, *actual);

@@ -1,9 +1,11 @@
-//! Examples: rows of a table as a matrix of features and a vector of labels.
+//! Examples: rows of a table as a matrix of features, and what is true of each row.
 //! Never knows where the rows came from nor what is trained on them.
 
+use super::recipe::Recipe;
 use super::table::{Cells, Table, nearest};
 use super::{Fault, quote};
 use crate::base::limits;
+use crate::domain::job::Task;
 use arrow_array::Array;
 use std::collections::BTreeSet;
 
@@ -14,65 +16,108 @@ pub struct Examples {
     pub features: Vec<String>,
     /// The values, row by row: `rows × features.len()`.
     pub values: Vec<f32>,
-    /// The class of each row: an index into `classes`.
-    pub labels: Vec<u32>,
-    /// The label vocabulary, ascending.
-    pub classes: Vec<String>,
+    /// What a model should say of each row.
+    pub truth: Truth,
+    /// How the rows were made from raw ones.
+    pub recipe: Recipe,
+}
+
+/// What is true of every row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// Each row is of one class.
+    Classes {
+        /// The vocabulary, ascending by bytes.
+        classes: Vec<String>,
+        /// The class of each row: an index into the vocabulary.
+        of: Vec<u32>,
+    },
+    /// Each row has a number.
+    Real(Vec<f64>),
+    /// Each row has some of the labels.
+    Labels {
+        /// The labels: the names of their columns.
+        labels: Vec<String>,
+        /// 1 where a row has a label, else 0: `rows × labels`.
+        of: Vec<f32>,
+    },
+}
+
+impl Truth {
+    /// How many rows there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Classes { of, .. } => of.len(),
+            Self::Real(of) => of.len(),
+            Self::Labels { labels, of } => of.len() / labels.len().max(1),
+        }
+    }
+
+    /// What a model says of a row: classes, labels, or nothing where it is a number.
+    #[must_use]
+    pub fn vocabulary(&self) -> &[String] {
+        match self {
+            Self::Classes { classes, .. } => classes,
+            Self::Real(_) => &[],
+            Self::Labels { labels, .. } => labels,
+        }
+    }
 }
 
 impl Examples {
-    /// Rows to learn from: `target` is the label, every other column is a feature, in the order of
-    /// the table. The vocabulary is the distinct labels as text, ascending by bytes.
+    /// Rows to learn from: every column but the targets is a feature, in the order of the table,
+    /// or only those of `features`, in that order. The vocabulary of classes is the distinct
+    /// cells of the target as text, ascending by bytes.
     ///
-    /// Fails on a feature that is text, null or beyond f32, and on a row without a label.
-    pub fn from_table(table: &Table, target: &str) -> Result<Self, Fault> {
-        let labels = labels(table, target)?;
-        let features: Vec<_> = table.columns().into_iter().filter(|name| name != target).collect();
+    /// Fails on a feature that is text, empty or beyond f32, and on a row whose target is empty or
+    /// not what the task takes.
+    pub fn from_table(
+        table: &Table,
+        task: Task,
+        targets: &[String],
+        features: Option<&[String]>,
+    ) -> Result<Self, Fault> {
+        let truth = truth(table, task, targets, None)?;
+        let features = match features {
+            Some(features) => features.to_vec(),
+            None => table.columns().into_iter().filter(|name| !targets.contains(name)).collect(),
+        };
         if features.is_empty() {
             return Err(Fault::new(
-                format!("the table has no column but its target {}", quote(target)),
+                format!("the table has no column but its target {}", quoted(targets)),
                 "at least one more column is needed to predict it from",
             ));
         }
-        let values = matrix(table, &features)?;
-        let classes: Vec<_> = labels.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        // A model has an output per class: as many as it may have inputs.
-        if classes.len() > limits::COLUMNS_MAX {
+        if let Some(name) = features.iter().find(|name| targets.contains(name)) {
             return Err(Fault::new(
-                format!("column {} has {} distinct labels", quote(target), classes.len()),
-                format!("at most {} are learned: is it a category?", limits::COLUMNS_MAX),
+                format!("{} is both a feature and a target", quote(name)),
+                "a model that reads the answer learns nothing: leave it out of `features`",
             ));
         }
-        let labels = indices(&labels, &classes, target)?;
-        Ok(Self { features, values, labels, classes })
+        let values = matrix(table, &features)?;
+        Ok(Self { features, values, truth, recipe: table.recipe().clone() })
     }
 
-    /// Rows to measure a model on: its features found by name, its labels by its vocabulary;
-    /// columns that it does not know are left out.
+    /// Rows to measure a model on: its features and targets found by name, its classes by their
+    /// vocabulary; columns that it does not know are left out.
     pub fn for_model(
         table: &Table,
-        target: &str,
+        task: Task,
+        targets: &[String],
         features: &[String],
         classes: &[String],
     ) -> Result<Self, Fault> {
-        // A model comes from outside: one that names a column again and again would make the
-        // matrix larger than the table and any bound.
-        let mut seen = BTreeSet::new();
-        if let Some(name) = features.iter().find(|name| !seen.insert(*name)) {
-            return Err(Fault::new(
-                format!("the model reads feature {} twice", quote(name)),
-                "train it again: each column is one feature",
-            ));
-        }
-        let labels = indices(&labels(table, target)?, classes, target)?;
+        let truth = truth(table, task, targets, Some(classes))?;
         let values = matrix(table, features)?;
-        Ok(Self { features: features.to_vec(), values, labels, classes: classes.to_vec() })
+        let recipe = table.recipe().clone();
+        Ok(Self { features: features.to_vec(), values, truth, recipe })
     }
 
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.labels.len()
+        self.truth.rows()
     }
 
     /// How many features each row has.
@@ -82,17 +127,127 @@ impl Examples {
     }
 }
 
+/// What is true of each row; `classes` is the vocabulary, if there is one already.
+fn truth(
+    table: &Table,
+    task: Task,
+    targets: &[String],
+    classes: Option<&[String]>,
+) -> Result<Truth, Fault> {
+    match (task, targets) {
+        (Task::Classification, [target]) => {
+            let cells = labels(table, target)?;
+            let classes = match classes {
+                Some(classes) => classes.to_vec(),
+                None => vocabulary(&cells, target)?,
+            };
+            let of = indices(&cells, &classes, target)?;
+            Ok(Truth::Classes { classes, of })
+        }
+        (Task::Regression, [target]) => numbers(table, target).map(Truth::Real),
+        (Task::MultiLabel, [_, ..]) => {
+            if let Some(name) = twice(targets) {
+                return Err(Fault::new(
+                    format!("label {} is named twice", quote(name)),
+                    "each label is one column",
+                ));
+            }
+            let columns =
+                targets.iter().map(|name| marks(table, name)).collect::<Result<Vec<_>, _>>()?;
+            let of = (0..table.rows())
+                .flat_map(|row| columns.iter().filter_map(move |column| column.get(row).copied()));
+            Ok(Truth::Labels { labels: targets.to_vec(), of: of.collect() })
+        }
+        _ => Err(Fault::new(
+            format!("{} targets do not fit the task", targets.len()),
+            "multi-label learns one label or more, every other task one target",
+        )),
+    }
+}
+
+/// The distinct labels, ascending by bytes.
+fn vocabulary(labels: &[String], target: &str) -> Result<Vec<String>, Fault> {
+    let classes: Vec<_> = labels.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    // A model has an output per class: as many as it may have inputs.
+    if classes.len() > limits::COLUMNS_MAX {
+        return Err(Fault::new(
+            format!("column {} has {} distinct labels", quote(target), classes.len()),
+            format!(
+                "at most {} are learned: a number is predicted with `task: regression`",
+                limits::COLUMNS_MAX
+            ),
+        ));
+    }
+    Ok(classes)
+}
+
+/// The numbers of a target, none of them missing.
+fn numbers(table: &Table, target: &str) -> Result<Vec<f64>, Fault> {
+    let cells: Vec<Option<f64>> = match table.column(target)? {
+        Cells::Real(array) => array.iter().collect(),
+        Cells::Integer(array) => array.iter().map(|x| x.map(|x| x as f64)).collect(),
+        cells => {
+            return Err(Fault::new(
+                format!("column {} is {}, not number", quote(target), cells.kind().word()),
+                "a regression predicts numbers: cast the column, or use `task: classification`",
+            ));
+        }
+    };
+    let number = |(i, cell): (usize, Option<f64>)| match cell {
+        // Its square must not leave f64, nor it itself f32.
+        Some(x) if x.abs() < f64::from(f32::MAX) => Ok(x),
+        Some(_) => Err(Fault::new(
+            format!("column {} is beyond the range of f32 in row {}", quote(target), i + 1),
+            "scale the column down in the source: models compute with 32 bits",
+        )),
+        None => Err(unlabelled(target, i)),
+    };
+    cells.into_iter().enumerate().map(number).collect()
+}
+
+/// A column of a multi-label target: 1 where the row has the label, else 0.
+fn marks(table: &Table, target: &str) -> Result<Vec<f32>, Fault> {
+    let cells: Vec<Option<f64>> = match table.column(target)? {
+        Cells::Truth(array) => {
+            array.iter().map(|x| x.map(|has| if has { 1.0 } else { 0.0 })).collect()
+        }
+        Cells::Real(array) => array.iter().collect(),
+        Cells::Integer(array) => array.iter().map(|x| x.map(|x| x as f64)).collect(),
+        Cells::Text(array) => array.iter().map(|text| text.map(|_| f64::NAN)).collect(),
+    };
+    let mark = |(i, cell): (usize, Option<f64>)| match cell {
+        Some(0.0) => Ok(0.0),
+        Some(1.0) => Ok(1.0),
+        Some(_) => Err(Fault::new(
+            format!("label {} is neither 0 nor 1 in row {}", quote(target), i + 1),
+            "a label is a column of 0 and 1, or of true and false: a `oneHot` makes such columns",
+        )),
+        None => Err(unlabelled(target, i)),
+    };
+    cells.into_iter().enumerate().map(mark).collect()
+}
+
+fn twice(names: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().take(3).map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn unlabelled(target: &str, i: usize) -> Fault {
+    Fault::new(
+        format!("column {} has no label in row {}", quote(target), i + 1),
+        "leave rows without a label out of the source",
+    )
+}
+
 /// The label of each row, as text.
 fn labels(table: &Table, target: &str) -> Result<Vec<String>, Fault> {
     let cells = table.column(target)?.texts();
-    let labels = cells.into_iter().enumerate().map(|(i, label)| {
-        label.ok_or_else(|| {
-            Fault::new(
-                format!("column {} has no label in row {}", quote(target), i + 1),
-                "leave rows without a label out of the source",
-            )
-        })
-    });
+    let labels =
+        cells.into_iter().enumerate().map(|(i, label)| label.ok_or_else(|| unlabelled(target, i)));
     labels.collect()
 }
 
@@ -120,7 +275,17 @@ fn indices(labels: &[String], classes: &[String], target: &str) -> Result<Vec<u3
 }
 
 /// The features row by row. Integers and reals are rounded to the nearest f32; false is 0, true 1.
-fn matrix(table: &Table, features: &[String]) -> Result<Vec<f32>, Fault> {
+///
+/// Fails on a feature that is named twice, is text, empty or beyond f32.
+pub(super) fn matrix(table: &Table, features: &[String]) -> Result<Vec<f32>, Fault> {
+    // A model comes from outside: one that names a column again and again would make the matrix
+    // larger than the table and any bound.
+    if let Some(name) = twice(features) {
+        return Err(Fault::new(
+            format!("feature {} is named twice", quote(name)),
+            "each column is one feature",
+        ));
+    }
     let columns = features
         .iter()
         .map(|name| feature(name, table.column(name)?))
@@ -173,7 +338,8 @@ fn text_fault(name: &str, i: usize, text: &str) -> Fault {
     let hint = if is_number(Some(text.trim())) {
         "spaces belong to a cell: remove those around numbers"
     } else {
-        "features are numbers or true and false: encode the column, or leave it out of the source"
+        "features are numbers or true and false: encode it (`oneHot`, `hash`) or `drop` it in a \
+         transform, or list the `features`"
     };
     Fault::new(format!("feature {} is text in row {}: {}", quote(name), i + 1, quote(text)), hint)
 }
@@ -188,27 +354,80 @@ mod tests {
 
     #[track_caller]
     fn check(csv: &str, target: &str, message: &str, hint: &str) {
-        let fault = Examples::from_table(&table(csv), target).unwrap_err();
+        let targets = [target.to_owned()];
+        let fault = Examples::from_table(&table(csv), Task::Classification, &targets, None);
+        let fault = fault.unwrap_err();
         assert_eq!(fault.message, message);
         assert!(fault.hint.contains(hint), "{}", fault.hint);
     }
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn read(csv: &str, task: Task, targets: &[&str]) -> Result<Examples, Fault> {
+        Examples::from_table(&table(csv), task, &names(targets), None)
+    }
+
     #[test]
     fn every_other_column_is_a_feature_and_labels_are_numbered_as_text() {
-        let got = Examples::from_table(&table("n,y,x,t\n1,b,-0.0,true\n-2,a,1e-3,FALSE\n"), "y");
-        let got = got.unwrap();
+        let csv = "n,y,x,t\n1,b,-0.0,true\n-2,a,1e-3,FALSE\n";
+        let got = read(csv, Task::Classification, &["y"]).unwrap();
         assert_eq!(got.features, ["n", "x", "t"]);
         assert_eq!(got.values, [1.0, -0.0, 1.0, -2.0, 1e-3, 0.0]);
         assert!(got.values[1].is_sign_negative());
-        assert_eq!((got.labels, got.classes), (vec![1, 0], vec!["a".into(), "b".into()]));
+        assert_eq!(got.truth, Truth::Classes { classes: names(&["a", "b"]), of: vec![1, 0] });
+        let some = names(&["t", "n"]);
+        let got =
+            Examples::from_table(&table(csv), Task::Classification, &names(&["y"]), Some(&some));
+        let got = got.unwrap();
+        assert_eq!((got.features, got.values), (some, vec![1.0, 1.0, 0.0, -2.0]));
     }
 
     #[test]
     fn labels_may_be_of_any_type() {
-        let classes = |csv: &str| Examples::from_table(&table(csv), "y").unwrap().classes;
+        let classes = |csv: &str| {
+            read(csv, Task::Classification, &["y"]).unwrap().truth.vocabulary().to_vec()
+        };
         assert_eq!(classes("x,y\n1,10\n1,9\n1,10\n"), ["10", "9"]);
         assert_eq!(classes("x,y\n1,0.5\n1,-1\n"), ["-1", "0.5"]);
         assert_eq!(classes("x,y\n1,true\n1,false\n"), ["false", "true"]);
+    }
+
+    #[test]
+    fn numbers_and_several_labels_are_targets_too() {
+        let got = read("x,y\n1,2\n3,-4\n", Task::Regression, &["y"]).unwrap();
+        assert_eq!((got.rows(), got.truth), (2, Truth::Real(vec![2.0, -4.0])));
+        let csv = "a,x,b,c\n1,7,true,0.0\n0,8,false,1.0\n";
+        let got = read(csv, Task::MultiLabel, &["c", "a", "b"]).unwrap();
+        assert_eq!((got.rows(), got.features), (2, names(&["x"])));
+        let of = vec![0.0, 1.0, 1.0, 1.0, 0.0, 0.0];
+        assert_eq!(got.truth, Truth::Labels { labels: names(&["c", "a", "b"]), of });
+    }
+
+    #[test]
+    fn a_target_that_does_not_fit_the_task_is_a_fault() {
+        let fault = |csv: &str, task, targets: &[&str]| {
+            let fault = read(csv, task, targets).unwrap_err();
+            assert!(!fault.hint.is_empty());
+            fault.message
+        };
+        let regression = |csv: &str| fault(csv, Task::Regression, &["y"]);
+        assert_eq!(regression("x,y\n1,a\n"), "column \"y\" is string, not number");
+        assert_eq!(regression("x,y\n1,true\n"), "column \"y\" is boolean, not number");
+        assert_eq!(regression("x,y\n1,2\n1,\n"), "column \"y\" has no label in row 2");
+        assert!(regression("x,y\n1,1e39\n").contains("beyond the range of f32 in row 1"));
+        let labels = |csv: &str, targets: &[&str]| fault(csv, Task::MultiLabel, targets);
+        assert_eq!(labels("x,y\n1,0\n1,2\n", &["y"]), "label \"y\" is neither 0 nor 1 in row 2");
+        assert_eq!(labels("x,y\n1,no\n", &["y"]), "label \"y\" is neither 0 nor 1 in row 1");
+        assert_eq!(labels("x,y\n1,0\n1,\n", &["y"]), "column \"y\" has no label in row 2");
+        assert_eq!(labels("x,y\n1,0\n", &["y", "y"]), "label \"y\" is named twice");
+        assert_eq!(labels("x,y\n1,0\n", &[]), "0 targets do not fit the task");
+        let both = fault("x,y\n1,0\n", Task::Regression, &["y", "x"]);
+        assert_eq!(both, "2 targets do not fit the task");
+        let (y, xy) = (names(&["y"]), names(&["x", "y"]));
+        let leak = Examples::from_table(&table("x,y\n1,0\n"), Task::Regression, &y, Some(&xy));
+        assert_eq!(leak.unwrap_err().message, "\"y\" is both a feature and a target");
     }
 
     #[test]
@@ -239,18 +458,18 @@ mod tests {
     #[test]
     fn a_model_finds_its_features_by_name_and_its_labels_by_its_vocabulary() {
         let test = table("y,b,extra,a\ndog,2,text,1\n");
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let (features, classes) = (names(&["a", "b"]), names(&["cat", "dog"]));
-        let got = Examples::for_model(&test, "y", &features, &classes).unwrap();
-        assert_eq!((got.values, got.labels), (vec![1.0, 2.0], vec![1]));
-        assert_eq!((got.features, got.classes), (features.clone(), classes));
-        let fault =
-            Examples::for_model(&test, "y", &features, &names(&["cat", "dot"])).unwrap_err();
-        assert!(fault.message.contains("never saw") && fault.hint.contains("\"dot\""), "{fault:?}");
-        let refused = |features: &[&str]| {
-            Examples::for_model(&test, "y", &names(features), &names(&["dog"])).unwrap_err().message
+        let read = |features: &[&str], classes: &[&str]| {
+            let (features, classes) = (names(features), names(classes));
+            let task = Task::Classification;
+            Examples::for_model(&test, task, &names(&["y"]), &features, &classes)
         };
+        let got = read(&["a", "b"], &["cat", "dog"]).unwrap();
+        assert_eq!((got.values, got.features), (vec![1.0, 2.0], names(&["a", "b"])));
+        assert_eq!(got.truth, Truth::Classes { classes: names(&["cat", "dog"]), of: vec![1] });
+        let fault = read(&["a", "b"], &["cat", "dot"]).unwrap_err();
+        assert!(fault.message.contains("never saw") && fault.hint.contains("\"dot\""), "{fault:?}");
+        let refused = |features: &[&str]| read(features, &["dog"]).unwrap_err().message;
         assert_eq!(refused(&["c"]), "the table has no column \"c\"");
-        assert_eq!(refused(&["a", "a"]), "the model reads feature \"a\" twice");
+        assert_eq!(refused(&["a", "a"]), "feature \"a\" is named twice");
     }
 }

@@ -2,17 +2,17 @@
 //! Never asks who wants it, what it is worth or where bytes come from; nothing here is remembered
 //! from one call to the next.
 
-use super::classifier::Classifier;
 use super::compare;
 use super::evaluate::{self, Candidate};
 use super::examples::Examples;
 use super::kernel::philox::{Philox, purpose};
+use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
-use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
+use crate::domain::job::{Evaluate, Ingest, Spec, Task, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -100,7 +100,8 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
 }
 
 fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
-    Examples::from_table(&table(inputs, "data")?, &spec.target)
+    let targets = [spec.target.clone()];
+    Examples::from_table(&table(inputs, "data")?, Task::Classification, &targets, None)
 }
 
 fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
@@ -139,13 +140,13 @@ fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
 }
 
 fn candidate<'a>(name: &str, bytes: &'a [u8]) -> Result<Candidate<'a>, Fault> {
-    let model = Classifier::from_bytes(bytes)?;
+    let model = Predictor::from_bytes(bytes)?;
     Ok(Candidate {
         name: name.to_owned(),
         bytes,
         features: model.features().to_vec(),
-        classes: model.classes().to_vec(),
-        logits: Box::new(move |values, rows| model.logits(values, rows)),
+        classes: model.vocabulary().to_vec(),
+        logits: Box::new(move |values, rows| model.raw_outputs(values, rows)),
     })
 }
 
@@ -192,6 +193,7 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 mod tests {
     use super::*;
     use crate::base::canon::Digest;
+    use crate::compute::examples::Truth;
     use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
@@ -255,10 +257,12 @@ mod tests {
         assert_eq!(rows, [120, 30]);
         for (part, each) in parts.iter().zip([40, 10]) {
             let table = Table::from_bytes(&part.bytes).unwrap();
-            let examples = Examples::from_table(&table, "species").unwrap();
-            assert_eq!(examples.classes, ["setosa", "versicolor", "virginica"]);
+            let target = ["species".to_owned()];
+            let read = Examples::from_table(&table, Task::Classification, &target, None);
+            let Truth::Classes { classes, of } = read.unwrap().truth else { unreachable!() };
+            assert_eq!(classes, ["setosa", "versicolor", "virginica"]);
             for class in 0..3 {
-                assert_eq!(examples.labels.iter().filter(|label| **label == class).count(), each);
+                assert_eq!(of.iter().filter(|label| **label == class).count(), each);
             }
         }
     }

@@ -3,7 +3,6 @@
 //! machine, with any number of threads, in debug and release.
 
 pub mod bench;
-pub mod classifier;
 pub mod compare;
 pub mod evaluate;
 mod exact;
@@ -14,6 +13,8 @@ pub mod job;
 pub mod kernel;
 pub mod model;
 pub mod optim;
+pub mod predictor;
+pub mod profile;
 pub mod recipe;
 pub mod split;
 pub mod state;

@@ -6,12 +6,15 @@ use super::graph::{self, CrossEntropy, DenseOp, Gradient};
 use super::kernel::Engine;
 use super::kernel::dense::Dense;
 use super::kernel::philox::{Philox, purpose};
+use super::predictor::Scales;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model};
 use candle_core::{Device, Tensor, Var};
 
 /// Hidden layers of one perceptron.
 const HIDDEN_MAX: usize = 64;
+/// Rows that are computed at once: bounds the memory of a prediction.
+const ROWS: usize = 256;
 /// Bytes that one parameter takes in a state: its value and two moments.
 const BYTES_PER_PARAMETER: usize = 12;
 
@@ -104,6 +107,32 @@ impl Shape {
             })
             .collect()
     }
+}
+
+/// What a network gives for rows of features, scaled first: `rows × outputs`. No row has an
+/// influence on another.
+///
+/// # Panics
+/// If the parameters are not those of the layers.
+pub(super) fn outputs(
+    layers: &[Dense],
+    parameters: &[Vec<f32>],
+    scales: &Scales,
+    values: &[f32],
+) -> Vec<f32> {
+    let width = layers.first().map_or(1, |dense| dense.inputs);
+    let mut all = Vec::new();
+    for values in values.chunks(ROWS * width) {
+        let rows = values.len() / width;
+        let mut y = Vec::with_capacity(values.len());
+        values.chunks_exact(width).for_each(|row| scales.append(row, &mut y));
+        for (dense, pair) in layers.iter().zip(parameters.chunks_exact(2)) {
+            let [weights, bias] = pair else { continue };
+            y = dense.forward(rows, &y, weights, bias);
+        }
+        all.extend(y);
+    }
+    all
 }
 
 /// One trained tensor.

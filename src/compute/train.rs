@@ -4,17 +4,17 @@
 //! A checkpoint is the whole state at a segment's boundary, so segment k of a receipt is checked by
 //! [`replay`] from checkpoint k alone: it must end in the bytes of checkpoint k + 1.
 
-use super::classifier::{Classifier, Labels, Scales};
-use super::examples::Examples;
+use super::examples::{Examples, Truth};
 use super::graph;
 use super::kernel::Engine;
 use super::kernel::philox::{Philox, purpose};
 use super::model::{Mlp, Shape, fault, misfit};
 use super::optim::{AdamW, Moments};
+use super::predictor::{About, Predictor, Scales, Unit};
 use super::state::{Floats, Moving, State};
 use super::{Done, Fault, Named, Progress};
 use crate::base::canon::Digest;
-use crate::domain::job::{Optimizer, Scaling, Spec, Train};
+use crate::domain::job::{Optimizer, Scaling, Spec, Task, Train};
 
 /// What a replayed segment gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +116,7 @@ impl Plan {
             return Err(fault("`batch` is 0", "a step needs at least one row"));
         }
         check_data(data)?;
-        let shape = Shape::new(&spec.model, data.width(), data.classes.len())?;
+        let shape = Shape::new(&spec.model, data.width(), data.truth.vocabulary().len())?;
         let (from, epochs) = spec.epochs_of_part();
         let segments = Spec::Train(spec.clone()).segments();
         let steps_per_epoch = (data.rows() as u64).div_ceil(u64::from(spec.batch));
@@ -144,16 +144,10 @@ fn check_data(data: &Examples) -> Result<(), Fault> {
             "this is a fault of ohc, not of the manifest: please report it",
         ));
     }
-    if data.classes.len() < 2 {
+    if data.truth.vocabulary().len() < 2 {
         return Err(fault(
-            format!("the target has {} different values", data.classes.len()),
+            format!("the target has {} different values", data.truth.vocabulary().len()),
             "a classifier needs at least two classes to tell apart",
-        ));
-    }
-    if data.labels.iter().any(|&label| label as usize >= data.classes.len()) {
-        return Err(fault(
-            "a row has a label that is none of the classes",
-            "this is a fault of ohc, not of the manifest: please report it",
         ));
     }
     let bad = data.values.iter().position(|x| !x.is_finite());
@@ -309,7 +303,9 @@ impl<'a> Session<'a> {
             if let Some(row) = self.data.values.get(at..at + width) {
                 self.scales.append(row, &mut values);
             }
-            labels.extend(self.data.labels.get(row as usize));
+            if let Truth::Classes { of, .. } = &self.data.truth {
+                labels.extend(of.get(row as usize));
+            }
         }
         let x = graph::input(values, batch.len(), width).map_err(misfit)?;
         let loss = self.mlp.loss(&self.mlp.forward(&x)?, labels)?;
@@ -355,13 +351,16 @@ impl<'a> Session<'a> {
             let bytes = end.cloned().unwrap_or_default();
             return Ok(vec![Named { name: "state".to_owned(), bytes }]);
         }
-        let labels = Labels {
-            target: self.spec.target.clone(),
+        let about = About {
+            task: Task::Classification,
+            targets: vec![self.spec.target.clone()],
             features: self.data.features.clone(),
-            classes: self.data.classes.clone(),
+            classes: self.data.truth.vocabulary().to_vec(),
+            recipe: self.data.recipe.clone(),
         };
         let (scales, values) = (self.scales.clone(), self.mlp.values()?);
-        let model = Classifier::new(self.engine, &self.spec.model, labels, scales, values)?;
+        let scales = (scales, Unit::default());
+        let model = Predictor::new(self.engine, &self.spec.model, about, scales, values)?;
         Ok(vec![Named { name: "model".to_owned(), bytes: model.to_bytes()? }])
     }
 

@@ -2,14 +2,16 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
-use super::boot::{self, BootError, Booted, Keys};
-use super::embedded::{self, Embedded, Failure, Happening, Interrupt};
+use super::attach::{Errand, Host};
+use super::boot::{self, BootError, Keys};
+use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
+use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
-use crate::base::canon::Digest;
+use crate::base::canon::{Digest, Encode};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::REPRICES_MAX;
@@ -19,10 +21,13 @@ use crate::domain::genesis::Params;
 use crate::domain::price;
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::effects::artifacts::ArtifactError;
+use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
-use crate::role::client;
+use crate::effects::store::StoreError;
+use crate::role::Signer;
+use crate::role::client::{self, Client};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// Why nothing was run, or why it did not come to its end.
@@ -31,6 +36,15 @@ pub enum ApplyError {
     /// The home cannot be opened.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// Another process has the home open, and runs something there.
+    #[error(
+        "another ohc is at work in this home: it runs {running}; hint: wait for it (`ohc get runs` \
+         shows it), or end it with `ohc cancel`"
+    )]
+    Busy {
+        /// What it runs.
+        running: String,
+    },
     /// The artifact store fails.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -75,37 +89,75 @@ pub enum ApplyError {
     Publish(#[from] PublishError),
 }
 
-/// A home that is open: nobody else can have it now.
+/// A home whose log was read, for one client and so many workers.
 pub struct Site {
     home: Home,
     runtime: Runtime,
-    booted: Booted,
+    view: View,
     keys: Keys,
+    /// Answers other processes, if this one has the home open.
+    host: Option<Host>,
 }
 
-/// How a run ended, and everything that is known then.
+/// How a run ended or was left, and everything that is known then.
 pub struct Finished {
-    /// The run.
-    pub run: RunId,
+    /// The run, if it came to be one.
+    pub run: Option<RunId>,
+    /// Why it was left before its end, if it was.
+    pub stopped: Option<Stopped>,
     /// The state after the last slot.
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
 }
 
+/// How a network is shown while it runs, and how it is stopped.
+pub struct Hooks<'a> {
+    /// Is handed a way to speak to the network, and the runtime to wait for a reason on.
+    pub begun: &'a mut dyn FnMut(Handle, &Runtime),
+    /// Is told what happens.
+    pub watch: &'a mut dyn FnMut(Happening<'_>),
+}
+
 impl Site {
-    /// Opens a home for so many workers; begins a network there if none was begun.
+    /// Opens a home for so many workers; begins a network there if none was begun. From now on
+    /// other processes read the log through this one.
     pub fn open(home: Home, workers: usize) -> Result<Self, ApplyError> {
         let keys = boot::keys(&home, workers)?;
-        let booted = boot::boot(&home, keys.client.public(), keys.validator.public())?;
-        let runtime = start_runtime()?;
-        Ok(Self { home, runtime, booted, keys })
+        let (client, validator) = (keys.client.public(), keys.validator.public());
+        let booted = match boot::boot(&home, client, validator) {
+            Err(BootError::Store(StoreError::Busy { path })) => {
+                let view = View::open(&home, client, validator);
+                return Err(view.ok().and_then(|view| busy(&view)).unwrap_or_else(|| {
+                    ApplyError::Boot(BootError::Store(StoreError::Busy { path }))
+                }));
+            }
+            booted => booted?,
+        };
+        let genesis = booted.genesis.to_bytes();
+        // Where there can be no socket nobody is helped by not running either.
+        let host = Host::start(&home, booted.store.clone(), genesis).ok();
+        Ok(Self { home, runtime: start_runtime()?, view: View::of(booted), keys, host })
     }
 
-    /// What was found when the home was opened, and what follows from its log.
+    /// Reads a home for so many workers, whoever has it open; begins a network there if none was
+    /// begun.
+    pub fn look(home: Home, workers: usize) -> Result<Self, ApplyError> {
+        let keys = boot::keys(&home, workers)?;
+        let view = View::open(&home, keys.client.public(), keys.validator.public())?;
+        Ok(Self { home, runtime: start_runtime()?, view, keys, host: None })
+    }
+
+    /// What follows from the log.
     #[must_use]
-    pub fn booted(&self) -> &Booted {
-        &self.booted
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Whom this home speaks for.
+    #[must_use]
+    pub fn client(&self) -> PublicKey {
+        self.keys.client.public()
     }
 
     /// The public keys of the client, the validator and the workers.
@@ -126,13 +178,13 @@ impl Site {
         pipeline: &Pipeline,
         again: &[String],
     ) -> Result<Forecast, ApplyError> {
-        let artifacts = &self.booted.artifacts;
+        let artifacts = &self.view.artifacts;
         // A store that cannot be asked has nothing: the job is run again.
         let is_present =
             |digest: &Digest| self.runtime.block_on(artifacts.has(*digest)).unwrap_or(false);
         let client = self.keys.client.public();
         let workers = self.keys.workers.len();
-        outlook(&self.booted.state, pipeline, client, workers, again, &is_present)
+        outlook(&self.view.state, pipeline, client, workers, again, &is_present)
     }
 
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
@@ -142,7 +194,7 @@ impl Site {
         let ours = |run: &&Run| {
             run.client == client && run.name == pipeline.manifest.name && !run.is_over()
         };
-        self.booted.state.runs().values().rev().find(ours)
+        self.view.state.runs().values().rev().find(ours)
     }
 
     /// The last run of this pipeline, whatever came of it.
@@ -150,7 +202,7 @@ impl Site {
     pub fn last_run(&self, pipeline: &Pipeline) -> Option<&Run> {
         let client = self.keys.client.public();
         let ours = |run: &&Run| run.client == client && run.name == pipeline.manifest.name;
-        self.booted.state.runs().values().rev().find(ours)
+        self.view.state.runs().values().rev().find(ours)
     }
 
     /// Writes the outputs of a pipeline of which everything is known.
@@ -164,7 +216,7 @@ impl Site {
             Some(Fate::Cached(known)) => Some(known.clone()),
             _ => None,
         };
-        let (artifacts, state) = (&self.booted.artifacts, &self.booted.state);
+        let (artifacts, state) = (&self.view.artifacts, &self.view.state);
         let origin = Origin { artifacts, runtime: self.runtime.handle(), state };
         let is_gone = |job: JobId| forecast.fates.get(job.index()).is_some_and(Fate::is_gone);
         Ok(publish::publish(&origin, pipeline, base, &known, &is_gone)?)
@@ -181,15 +233,17 @@ impl Site {
         let quote = forecast.quote;
         let budget = asked.or(pipeline.manifest.budget).unwrap_or(quote.high);
         let submission = self.submission(pipeline, forecast, budget);
-        if self.open_run(pipeline).is_some_and(|run| client::goes_on(run, &submission)) {
+        let open = self.open_run(pipeline);
+        if open.is_some_and(|run| client::goes_on(run, &submission)) {
             return Ok(budget);
         }
-        if budget < quote.low {
+        let lacking = open.and_then(|run| client::lacks(run, &submission));
+        if lacking.is_none() && budget < quote.low {
             return Err(ApplyError::Budget { budget, low: quote.low, high: quote.high });
         }
         let client = self.keys.client.public();
-        let balance = self.booted.state.ledger().account(&client).balance;
-        if balance < budget {
+        let balance = self.view.state.ledger().account(&client).balance;
+        if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
         }
         Ok(budget)
@@ -199,41 +253,27 @@ impl Site {
         Submission {
             manifest: pipeline.text.clone(),
             params: pipeline.params.clone().into_iter().collect(),
-            pins: pipeline.pins(),
+            pins: pipeline.pins.clone(),
             budget,
             fresh: forecast.fresh(),
         }
     }
 
-    /// Runs a pipeline to its end and writes its outputs below `base`. `interruptible` is handed a
-    /// way to stop the run, and the runtime to wait for a reason on.
+    /// Runs a pipeline to its end and writes its outputs below `base`.
     pub fn run(
         self,
         pipeline: &Pipeline,
         forecast: &Forecast,
         budget: Ohc,
         base: &Path,
-        interruptible: impl FnOnce(Interrupt, &Runtime),
-        watch: &mut dyn FnMut(Happening<'_>),
+        hooks: Hooks<'_>,
     ) -> Result<Finished, ApplyError> {
         publish::prepare(pipeline, base)?;
         let submission = self.submission(pipeline, forecast, budget);
-        let Self { home, runtime, booted, keys } = self;
-        let bond = dearest_bond(forecast, booted.state.params());
-        for source in &pipeline.sources {
-            runtime.block_on(booted.artifacts.put(&source.bytes))?;
-        }
-        let artifacts = booted.artifacts.clone();
-        let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
-        let client: SecretKey = boot::keys(&home, 0)?.client;
-        let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
-        interruptible(network.interrupt(), &runtime);
+        let bond = dearest_bond(forecast, self.view.state.params());
         let name = pipeline.manifest.name.clone();
-        let run = network.run(client, name, submission, watch);
-        // Whatever happened: bids that nobody stands behind must not stay in the log.
-        let state = network.stop(watch);
-        let (run, state) = (run?, state?);
-        let mut finished = Finished { run, state, outputs: Vec::new() };
+        let client = |signer| Client::new(signer, name, submission);
+        let (mut finished, artifacts, runtime) = self.serve(client, bond, hooks)?;
         if let Some(run) = finished.settled() {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =
@@ -243,6 +283,64 @@ impl Site {
         }
         Ok(finished)
     }
+
+    /// Has one thing done about a run that is there, and follows it until it ends or stands still.
+    pub fn tend(
+        self,
+        run: RunId,
+        errand: &Errand,
+        hooks: Hooks<'_>,
+    ) -> Result<Finished, ApplyError> {
+        let command = errand.command();
+        let client = |signer| Client::about(signer, run, command);
+        Ok(self.serve(client, Ohc::ZERO, hooks)?.0)
+    }
+
+    /// Runs the network until the client is done or somebody stops it.
+    fn serve(
+        self,
+        client: impl FnOnce(Signer) -> Client,
+        bond: Ohc,
+        hooks: Hooks<'_>,
+    ) -> Result<(Finished, Arc<Artifacts>, Runtime), ApplyError> {
+        let Self { home, runtime, view, keys, host } = self;
+        let booted = view.into_booted()?;
+        let artifacts = booted.artifacts.clone();
+        let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
+        let client = client(Signer::new(boot::keys(&home, 0)?.client));
+        let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
+        (hooks.begun)(network.handle(), &runtime);
+        if let Some(host) = &host {
+            host.serve(Some(network.handle()));
+        }
+        let mut following = None;
+        let mut watch = |happening: Happening<'_>| {
+            if let Happening::Following(run) = &happening {
+                following = Some(*run);
+            }
+            (hooks.watch)(happening);
+        };
+        let served = network.serve(client, &mut watch);
+        // Whatever happened: bids that nobody stands behind must not stay in the log.
+        let state = network.stop(&mut watch);
+        // The log is free again before anything else is said about it.
+        drop(host);
+        let (run, stopped) = match served {
+            Ok(run) => (Some(run), None),
+            Err(Failure::Stopped(why)) => (following, Some(why)),
+            Err(failure) => return Err(failure.into()),
+        };
+        let finished = Finished { run, stopped, state: state?, outputs: Vec::new() };
+        Ok((finished, artifacts, runtime))
+    }
+}
+
+/// What the process is at that has a home open; nothing if it is gone by now.
+fn busy(view: &View) -> Option<ApplyError> {
+    let open = view.state.runs().values().filter(|run| !run.is_over());
+    let running: Vec<String> = open.map(|run| format!("{} ({})", run.id, run.name)).collect();
+    let running = if running.is_empty() { "nothing yet".into() } else { running.join(", ") };
+    view.is_attached().then_some(ApplyError::Busy { running })
 }
 
 /// What a worker may have to put up for one block, at its highest price.
@@ -254,11 +352,17 @@ fn dearest_bond(forecast: &Forecast, params: &Params) -> Ohc {
 }
 
 impl Finished {
+    /// The run as it is in the log.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        self.state.runs().get(&self.run?)
+    }
+
     /// The run, if it is settled.
     #[must_use]
     pub fn settled(&self) -> Option<&Run> {
         use crate::domain::event::Ending;
-        let run = self.state.runs().get(&self.run)?;
+        let run = self.run()?;
         matches!(&run.status, Status::Ended { ending: Ending::Settled, .. }).then_some(run)
     }
 }
@@ -277,10 +381,10 @@ pub fn outlook(
     if bids.is_empty() {
         bids = vec![embedded::standing_bid(state.params()); workers];
     }
-    let pins = pipeline.pins();
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };
-    forecast::forecast(state, &pipeline.plan, &pins, &wish, is_present).ok_or(ApplyError::Priceless)
+    forecast::forecast(state, &pipeline.plan, &pipeline.pins, &wish, is_present)
+        .ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.

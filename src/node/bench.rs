@@ -1,11 +1,12 @@
 //! Benchmarks: what `docs/benchmarks.md` claims, measured on this machine with the real parts.
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
-use super::apply::{ApplyError, Site};
+use super::apply::{ApplyError, Hooks, Site};
+use super::boot::BootError;
 use super::embedded::Happening;
 use super::home::Home;
-use super::pipeline::Pipeline;
-use crate::base::canon::{Decode, DecodeError, Digest};
+use super::pipeline::{Pipeline, PrepareError};
+use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::bench as kernels;
 use crate::compute::kernel::Engine;
@@ -16,7 +17,6 @@ use crate::domain::poh::{self, Chain, Entry, Place};
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::clock::{self, Clock};
-use crate::effects::store::StoreError;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -47,10 +47,7 @@ pub enum BenchError {
     Apply(#[from] ApplyError),
     /// The log that was measured cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A slot of the log that was measured is not one.
-    #[error("a slot of the measured log does not decode: {0}")]
-    Slot(#[from] DecodeError),
+    Log(#[from] BootError),
     /// The number of jobs makes no manifest.
     #[error("{0}; hint: measure with another number of --jobs")]
     Jobs(String),
@@ -117,9 +114,12 @@ fn head(name: &str, jobs: u32) -> String {
 }
 
 fn prepare(text: String) -> Result<Pipeline, BenchError> {
-    Pipeline::prepare(text, BTreeMap::new(), Path::new(".")).map_err(|(_, faults)| {
-        let message = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
-        BenchError::Jobs(message)
+    Pipeline::prepare(text, BTreeMap::new(), Path::new("."), None).map_err(|error| match error {
+        PrepareError::Wrong { faults, .. } => {
+            let message = faults.first().map(|fault| fault.message.clone());
+            BenchError::Jobs(message.unwrap_or_default())
+        }
+        PrepareError::Sources(error) => BenchError::Jobs(error.to_string()),
     })
 }
 
@@ -140,25 +140,20 @@ fn run(text: String, scratch: &Scratch) -> Result<Ran, BenchError> {
     let clock = Clock::start();
     let mut ran = Ran { seconds: 0.0, slots: 0, commands: 0, settled: 0 };
     let (mut begun, mut ended) = (0.0, 0.0);
-    let finished = site.run(
-        &pipeline,
-        &forecast,
-        forecast.quote.high,
-        &scratch.0,
-        |_, _| begun = clock.seconds(),
-        &mut |happening| {
-            if let Happening::Folded(_, events) = happening {
-                ran.slots += 1;
-                for event in events {
-                    match event {
-                        Event::Settled { .. } => ran.settled += 1,
-                        Event::Ended { .. } => ended = clock.seconds(),
-                        _ => {}
-                    }
+    let mut watch = |happening: Happening<'_>| {
+        if let Happening::Folded(_, events) = happening {
+            ran.slots += 1;
+            for event in events {
+                match event {
+                    Event::Settled { .. } => ran.settled += 1,
+                    Event::Ended { .. } => ended = clock.seconds(),
+                    _ => {}
                 }
             }
-        },
-    );
+        }
+    };
+    let hooks = Hooks { begun: &mut |_, _| begun = clock.seconds(), watch: &mut watch };
+    let finished = site.run(&pipeline, &forecast, forecast.quote.high, &scratch.0, hooks);
     let finished = finished?;
     if finished.settled().is_none() {
         return Err(BenchError::Unsettled);
@@ -245,13 +240,9 @@ pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
 fn log(scratch: &Scratch) -> Result<(State, Vec<Slot>), BenchError> {
     let home = Home::find(Some(&scratch.0), Path::new("."));
     let site = Site::open(home, WORKERS)?;
-    let booted = site.booted();
-    let mut slots = Vec::new();
-    for stored in booted.store.iter() {
-        let (_, bytes) = stored?;
-        slots.push(Slot::from_bytes(&bytes)?);
-    }
-    Ok((State::new(&booted.genesis), slots))
+    let view = site.view();
+    let slots: Result<Vec<Slot>, _> = view.slots()?.collect();
+    Ok((State::new(&view.genesis), slots?))
 }
 
 /// Commands per second of folding the log of a settled run again.

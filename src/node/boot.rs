@@ -1,12 +1,13 @@
 //! Boot: from a home folder to a node whose state is that of its log.
 //! Makes keys and a genesis on first use; never changes either afterwards.
 
+use super::attach::AttachError;
 use super::home::Home;
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::canon::{Canonical, Decode, DecodeError, Digest, Encode};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::Height;
-use crate::domain::event::events_root;
+use crate::domain::event::{Event, events_root};
 use crate::domain::genesis::{Allocation, Genesis, GenesisError, Params};
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
@@ -35,7 +36,7 @@ pub struct Booted {
     /// The digest of the last slot's head; the genesis' if there is none.
     pub parent: Digest,
     /// The log.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// The artifacts.
     pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
@@ -94,6 +95,9 @@ pub enum BootError {
     /// The log cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process has the log open, and is of no help.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     /// The artifact store cannot be opened.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -118,7 +122,7 @@ pub enum BootError {
 
 /// Reads the keys of a home; makes those that are missing.
 pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
-    prepare(home)?;
+    begin(home)?;
     let must_exist = |name: &'static str, loss: &'static str| match home.key(name) {
         path if home.exists() && !path.exists() => Err(BootError::KeyGone { name, path, loss }),
         _ => Ok(()),
@@ -134,7 +138,7 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
 }
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
-pub(super) fn prepare(home: &Home) -> Result<(), BootError> {
+pub(super) fn begin(home: &Home) -> Result<(), BootError> {
     let path = home.dir().join(".gitignore");
     if path.exists() {
         return Ok(());
@@ -193,30 +197,65 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         return Err(BootError::KeyOther { name: "validator" });
     }
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
-    let mut state = State::new(&genesis);
-    let mut parent = genesis.digest();
-    let mut last = None;
+    let (mut state, parent) = beginning(&genesis);
+    let mut fold = Fold::new(&mut state, parent);
     for stored in store.iter() {
         let (height, bytes) = stored?;
+        fold.add(height, &bytes)?;
+    }
+    let parent = fold.finish()?;
+    Ok(Booted { genesis, state, parent, store: Arc::new(store), artifacts, recovery })
+}
+
+/// The state before the first slot, and what that names as its parent.
+pub(super) fn beginning(genesis: &Genesis) -> (State, Digest) {
+    (State::new(genesis), genesis.digest())
+}
+
+/// Folds stored slots one after the other: each must follow the one before and give the events that
+/// were signed. The signatures of the last stand for those before it, which it names.
+pub(super) struct Fold<'a> {
+    state: &'a mut State,
+    parent: Digest,
+    last: Option<(Slot, Digest)>,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(state: &'a mut State, parent: Digest) -> Self {
+        Self { state, parent, last: None }
+    }
+
+    /// The height of the next slot.
+    pub(super) fn next(&self) -> Height {
+        self.state.height().next()
+    }
+
+    /// Folds the next slot in.
+    pub(super) fn add(&mut self, height: Height, bytes: &[u8]) -> Result<Vec<Event>, BootError> {
         let damaged = |what: String| BootError::Slot { height, what };
-        let slot = Slot::from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if slot.head.parent != parent || slot.head.height != height {
+        let slot = Slot::from_bytes(bytes).map_err(|error| damaged(error.to_string()))?;
+        let follows = slot.head.parent == self.parent && slot.head.height == height;
+        if !follows || height != self.next() {
             return Err(damaged("it does not follow the slot before it".into()));
         }
-        let events = state.apply(height, &slot.poh, &slot.commands);
+        let events = self.state.apply(height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
             return Err(damaged("its events are not those that were signed".into()));
         }
-        let before = std::mem::replace(&mut parent, slot.head.digest());
-        last = Some((slot, before));
+        let before = std::mem::replace(&mut self.parent, slot.head.digest());
+        self.last = Some((slot, before));
+        Ok(events)
     }
-    // The signatures of the last page stand for those before it, which its parent digest names.
-    if let Some((slot, before)) = last {
-        let height = slot.head.height;
-        slot.check(state.network(), before, state.validators())
-            .map_err(|error| BootError::Slot { height, what: error.to_string() })?;
+
+    /// Checks the signatures under what was folded; gives what the next slot names as its parent.
+    pub(super) fn finish(self) -> Result<Digest, BootError> {
+        if let Some((slot, before)) = self.last {
+            let height = slot.head.height;
+            slot.check(self.state.network(), before, self.state.validators())
+                .map_err(|error| BootError::Slot { height, what: error.to_string() })?;
+        }
+        Ok(self.parent)
     }
-    Ok(Booted { genesis, state, parent, store, artifacts, recovery })
 }
 
 /// The genesis of a network of one validator: the client owns all that is not staked.

@@ -3,7 +3,9 @@
 //! sealed and durable before anything that follows from it is done.
 //!
 //! Threads: the caller's thread drives all roles; every worker and the auditor compute on a thread
-//! of their own. They talk in values; nothing is shared but the artifact store.
+//! of their own (`threads`). They talk in values; nothing is shared but the artifact store.
+
+mod threads;
 
 use super::boot::{Booted, Keys};
 use super::notice::Notice;
@@ -12,52 +14,69 @@ use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::{LeaseId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::base::time::Millis;
-use crate::compute::Progress;
+use crate::base::time::{Height, Millis};
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::genesis::Params;
 use crate::domain::receipt::Outcome;
 use crate::domain::slot::Draft;
-use crate::domain::state::{Assignment, Duty, State, Task};
+use crate::domain::state::{Assignment, Duty, State};
 use crate::domain::verdict::Verdict;
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::role::{Machine, Signer, client, validator, worker};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use threads::{Wanted, locked, spawn_auditor, spawn_worker};
 
 /// Work that an embedded worker takes on at a time, in units.
 const CAPACITY: Work = Work::new(25_000);
 /// What an embedded worker asks for, as a share of the base price.
 const ASK: (u64, u64) = (4, 5);
-/// Progress is told at most this often.
-const STEP_NOTICE_MS: u64 = 50;
 /// What a worker is given for its bonds when it has less than half of it.
 const PURSE_OHC: u64 = 10_000;
 
-/// What the threads and the terminal tell the loop.
+/// What the threads, the terminal and other processes tell the loop.
 enum Inbox {
     Notice(usize, Notice),
     Computed(usize, LeaseId, Result<Outcome, Failure>),
     Checked(Result<Verdict, Failure>),
-    Interrupt,
+    Asked(Command, Sender<Result<Height, Reject>>),
+    Stop(Stopped),
 }
 
-/// Stops a run from outside the loop: Ctrl-C.
+/// Speaks to the loop from outside: a signal, a timer, another process.
 #[derive(Clone)]
-pub struct Interrupt(Sender<Inbox>);
+pub struct Handle(Sender<Inbox>);
 
-impl Interrupt {
-    /// Asks the loop to stop; what is in the log stays there.
-    pub fn raise(&self) {
+impl Handle {
+    /// Asks the loop to stop: nothing new is leased, what is delivered is settled first, and what
+    /// is in the log stays there.
+    pub fn stop(&self, why: Stopped) {
         // The loop may be over already.
-        let _ = self.0.send(Inbox::Interrupt);
+        let _ = self.0.send(Inbox::Stop(why));
     }
+
+    /// Has the client ask for something; the slot that took it, or why it was refused, comes back.
+    /// Whoever waits is left alone if the loop is over before.
+    pub fn ask(&self, command: Command) -> Receiver<Result<Height, Reject>> {
+        let (reply, answer) = mpsc::channel();
+        let _ = self.0.send(Inbox::Asked(command, reply));
+        answer
+    }
+}
+
+/// Why a loop was stopped from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Someone pressed Ctrl-C, or the system asks the process to end.
+    Interrupted,
+    /// It has taken as long as it may.
+    TimedOut,
 }
 
 /// Why the network stopped. Everything that was settled is in the log.
@@ -72,11 +91,11 @@ pub enum Failure {
     /// A computation panicked: a bug of ours.
     #[error("a computation stopped unexpectedly: {0}")]
     Panic(String),
-    /// Someone pressed Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
-    /// The submission was refused by the rules.
-    #[error("the submission was refused: {0}")]
+    /// It was stopped from outside.
+    #[error("stopped before the run came to its end")]
+    Stopped(Stopped),
+    /// What the client asked for was refused by the rules.
+    #[error("the network refuses: {0}")]
     Refused(Reject),
 }
 
@@ -88,20 +107,14 @@ pub enum Happening<'a> {
     Notice(&'a Notice),
     /// The client's run is known.
     Following(RunId),
+    /// The network was asked to stop: what is delivered is settled first.
+    Stopping(Stopped),
 }
 
 struct Desk {
     machine: worker::Worker,
     orders: Sender<Assignment>,
     wanted: Wanted,
-}
-
-/// What a worker's thread has been given and its worker still holds: the rest it skips.
-type Wanted = Arc<Mutex<BTreeSet<LeaseId>>>;
-
-fn locked(wanted: &Wanted) -> MutexGuard<'_, BTreeSet<LeaseId>> {
-    // Nothing panics while it is held.
-    wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an embedded worker bids: a share of the base price, and the machine that it runs on.
@@ -116,7 +129,7 @@ pub struct Embedded {
     clock: Clock,
     state: State,
     parent: Digest,
-    store: Store,
+    store: Arc<Store>,
     validator: validator::Validator,
     audits: Sender<Box<Duty>>,
     desks: Vec<Desk>,
@@ -125,6 +138,9 @@ pub struct Embedded {
     outbox: Sender<Inbox>,
     finished: Option<RunId>,
     refused: Option<Reject>,
+    stopped: Option<Stopped>,
+    /// Who waits for the commands of the client with these numbers.
+    asked: BTreeMap<u64, Sender<Result<Height, Reject>>>,
 }
 
 impl Embedded {
@@ -150,6 +166,8 @@ impl Embedded {
             outbox,
             finished: None,
             refused: None,
+            stopped: None,
+            asked: BTreeMap::new(),
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
         this.fund(keys.client, &names, bond);
@@ -189,10 +207,10 @@ impl Embedded {
         self.parent
     }
 
-    /// A handle that stops the loop from another thread.
+    /// A handle to speak to the loop from another thread.
     #[must_use]
-    pub fn interrupt(&self) -> Interrupt {
-        Interrupt(self.outbox.clone())
+    pub fn handle(&self) -> Handle {
+        Handle(self.outbox.clone())
     }
 
     /// Replaces one worker's bench: a test puts a dishonest one here.
@@ -220,7 +238,7 @@ impl Embedded {
         }
     }
 
-    /// Runs a submission to its end, or until it pauses, fails or is interrupted.
+    /// Runs a submission to its end, or until it pauses, fails or is stopped.
     pub fn run(
         &mut self,
         client: SecretKey,
@@ -228,11 +246,20 @@ impl Embedded {
         submission: Submission,
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<RunId, Failure> {
+        self.serve(client::Client::new(Signer::new(client), name, submission), watch)
+    }
+
+    /// Has a client do what it is there for, until it is done or the loop is stopped.
+    pub fn serve(
+        &mut self,
+        client: client::Client,
+        watch: &mut dyn FnMut(Happening<'_>),
+    ) -> Result<RunId, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         self.resume(watch)?;
         // What was sent before, under the same key, is folded first: numbers go up.
         self.turn(watch)?;
-        self.client = Some(client::Client::new(Signer::new(client), name, submission));
+        self.client = Some(client);
         loop {
             self.turn(watch)?;
             if let Some(reject) = self.refused {
@@ -241,7 +268,24 @@ impl Embedded {
             if let Some(run) = self.finished {
                 return Ok(run);
             }
-            self.receive(watch)?;
+            match self.stopped {
+                Some(why) if !self.is_settling() => return Err(Failure::Stopped(why)),
+                _ => self.receive(watch)?,
+            }
+        }
+    }
+
+    /// Whether something is delivered, but not settled yet.
+    fn is_settling(&self) -> bool {
+        self.state.is_restless() || self.state.judging().next().is_some()
+    }
+
+    /// All that work are told to take on nothing more. What a worker holds
+    /// stays with it: time in the log stands still until somebody goes on.
+    fn wind_down(&mut self, why: Stopped) {
+        self.stopped = Some(why);
+        for index in 0..self.desks.len() {
+            self.tell_worker(index, worker::Input::Drain);
         }
     }
 
@@ -249,6 +293,7 @@ impl Embedded {
     /// after the last slot.
     pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
+        self.asked.clear();
         for index in 0..self.desks.len() {
             self.tell_worker(index, worker::Input::Drain);
         }
@@ -309,7 +354,15 @@ impl Embedded {
             Inbox::Checked(verdict) => {
                 self.tell_validator(validator::Input::Checked(verdict?), watch)
             }
-            Inbox::Interrupt => Err(Failure::Interrupted),
+            Inbox::Asked(command, reply) => {
+                self.ask(command, reply);
+                Ok(())
+            }
+            Inbox::Stop(why) => {
+                self.wind_down(why);
+                watch(Happening::Stopping(why));
+                Ok(())
+            }
         }
     }
 
@@ -359,6 +412,9 @@ impl Embedded {
     /// Fold, seal, make durable; only then tell anybody.
     fn cut(&mut self, draft: Draft, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
         let (height, parent) = (draft.height, self.parent);
+        let me = self.client.as_ref().map(client::Client::key);
+        let ours = draft.commands.iter().filter(|order| Some(order.author) == me);
+        let ours: Vec<u64> = ours.map(|order| order.body.nonce).collect();
         let events = self.state.apply(height, &draft.poh, &draft.commands);
         let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
         self.store.append(height, &slot.to_bytes())?;
@@ -368,13 +424,43 @@ impl Embedded {
         for index in 0..self.desks.len() {
             self.tell_worker(index, worker::Input::Folded);
         }
-        let me = self.client.as_ref().map(client::Client::key);
+        self.reply(height, me, &ours, &events);
         let reject = events.iter().find_map(|event| match event {
             Event::Rejected { author, reason, .. } if Some(*author) == me => Some(*reason),
             _ => None,
         });
         self.tell_client(client::Input::Folded(reject), watch);
         Ok(())
+    }
+
+    /// Tells those that wait for commands of the client what became of them.
+    fn reply(&mut self, height: Height, me: Option<PublicKey>, nonces: &[u64], events: &[Event]) {
+        for nonce in nonces {
+            let Some(reply) = self.asked.remove(nonce) else { continue };
+            let refused = events.iter().find_map(|event| match event {
+                Event::Rejected { author, nonce: n, reason }
+                    if Some(*author) == me && n == nonce =>
+                {
+                    Some(*reason)
+                }
+                _ => None,
+            });
+            // Whoever asked may have gone away.
+            let _ = reply.send(refused.map_or(Ok(height), Err));
+        }
+    }
+
+    /// Has the client send a command for somebody else, who waits for what becomes of it.
+    fn ask(&mut self, command: Command, reply: Sender<Result<Height, Reject>>) {
+        let Some(client) = &mut self.client else { return };
+        let mut out = Vec::new();
+        client.handle(self.clock.now(), &self.state, client::Input::Ask(command), &mut out);
+        for output in out {
+            if let client::Output::Send(order) = output {
+                self.asked.insert(order.body.nonce, reply.clone());
+                self.send(order);
+            }
+        }
     }
 
     fn tell_worker(&mut self, index: usize, input: worker::Input) {
@@ -419,66 +505,5 @@ impl Embedded {
     fn send(&mut self, order: SignedOrder) {
         let (now, input) = (self.clock.now(), validator::Input::Command(order));
         self.validator.handle(now, &self.state, input, &mut Vec::new());
-    }
-}
-
-fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<Duty>> {
-    let (sender, duties) = mpsc::channel::<Box<Duty>>();
-    std::thread::spawn(move || {
-        for duty in duties {
-            let verdict = guarded(|| bench.check(&duty));
-            if outbox.send(Inbox::Checked(verdict)).is_err() {
-                return;
-            }
-        }
-    });
-    sender
-}
-
-fn spawn_worker(
-    index: usize,
-    (worker, bench, clock, wanted): (PublicKey, Bench, Clock, Wanted),
-    outbox: Sender<Inbox>,
-) -> Sender<Assignment> {
-    let (sender, assignments) = mpsc::channel::<Assignment>();
-    std::thread::spawn(move || {
-        for assignment in assignments {
-            let lease = assignment.lease;
-            if !locked(&wanted).contains(&lease) {
-                continue;
-            }
-            // A reader that is gone ends the thread at the next result.
-            let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
-            let mut begin = |task: &Task| {
-                let (job, address) = (task.job, task.address.clone());
-                tell(Notice::Began { worker, lease, job, address });
-            };
-            let mut told = Millis(0);
-            let mut step = |progress: Progress| {
-                // A step may take microseconds; nobody reads faster than this.
-                let now = clock.now();
-                if now >= told.after(STEP_NOTICE_MS) {
-                    told = now;
-                    tell(Notice::Step { lease, progress });
-                }
-            };
-            let outcome = guarded(|| bench.compute(&assignment, &mut begin, &mut step));
-            if outbox.send(Inbox::Computed(index, lease, outcome)).is_err() {
-                return;
-            }
-        }
-    });
-    sender
-}
-
-/// Runs what may panic; a panic is a failure of the host, never a result.
-fn guarded<T>(work: impl FnOnce() -> Result<T, ArtifactError>) -> Result<T, Failure> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-        Ok(result) => Ok(result?),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Err(Failure::Panic(text.unwrap_or_else(|| "no message".into())))
-        }
     }
 }

@@ -52,6 +52,12 @@ impl Home {
         self.dir.join("keys")
     }
 
+    /// The folder of the socket on which the process listens that has the log open.
+    #[must_use]
+    pub fn attach(&self) -> PathBuf {
+        self.dir.join("attach")
+    }
+
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {

@@ -2,9 +2,11 @@
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
 pub mod apply;
+pub mod attach;
 pub mod bench;
 pub mod boot;
 pub mod doctor;
+pub mod draft;
 pub mod embedded;
 pub mod gc;
 pub mod home;
@@ -13,6 +15,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod sources;
 pub mod verify;
+pub mod view;
 pub mod wallet;
 pub mod work;
 

@@ -1,7 +1,8 @@
 //! Pipelines: from a manifest's file to a plan on pinned sources, before any network is there.
-//! Never opens a home, and never spends anything.
+//! Never begins a network, and never spends anything.
 
-use super::sources::{self, Source};
+use super::home::Home;
+use super::sources::{self, PinError};
 use crate::base::limits::MANIFEST_BYTES_MAX;
 use crate::domain::job::Pin;
 use crate::domain::manifest::{self, Diagnostic, Manifest};
@@ -23,7 +24,7 @@ pub struct Pipeline {
     /// What it says and hardly means.
     pub warnings: Vec<Diagnostic>,
     /// Its sources as they are now, in the order of their names.
-    pub sources: Vec<Source>,
+    pub pins: Vec<Pin>,
     /// Its jobs and blocks.
     pub plan: Plan,
 }
@@ -56,6 +57,22 @@ pub enum ReadError {
     },
 }
 
+/// Why there is no pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The manifest is wrong, or the sources that it names are.
+    #[error("the manifest is wrong")]
+    Wrong {
+        /// What it says.
+        text: String,
+        /// All that is wrong with it.
+        faults: Vec<Diagnostic>,
+    },
+    /// Its sources cannot be kept.
+    #[error(transparent)]
+    Sources(#[from] PinError),
+}
+
 /// Reads the text of a manifest, of bounded size.
 pub fn read(path: &Path) -> Result<String, ReadError> {
     let shown = || path.display().to_string();
@@ -71,30 +88,26 @@ pub fn read(path: &Path) -> Result<String, ReadError> {
 
 impl Pipeline {
     /// Compiles a manifest that lies in `base`, pins its sources and plans its jobs; or says all
-    /// that is wrong, at the place where the manifest says it.
+    /// that is wrong, at the place where the manifest says it. What its sources hold is kept in
+    /// `keep`, for the workers; without it nothing is left behind, and nothing can be run.
     pub fn prepare(
         text: String,
         params: BTreeMap<String, String>,
         base: &Path,
-    ) -> Result<Self, (String, Vec<Diagnostic>)> {
+        keep: Option<&Home>,
+    ) -> Result<Self, PrepareError> {
         let (manifest, warnings) = manifest::compile(&text, &params);
         let Some(manifest) = manifest else {
-            return Err((text, warnings));
+            return Err(PrepareError::Wrong { text, faults: warnings });
         };
-        let sources = match sources::pin(&manifest, base) {
-            Ok(sources) => sources,
-            Err(faults) => return Err((text, faults)),
+        let pins = match sources::pin(&manifest, base, keep) {
+            Ok(pins) => pins,
+            Err(PinError::Wrong(faults)) => return Err(PrepareError::Wrong { text, faults }),
+            Err(error) => return Err(error.into()),
         };
-        let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
         match plan::plan(&manifest, &pins) {
-            Ok(plan) => Ok(Self { text, params, manifest, warnings, sources, plan }),
-            Err(faults) => Err((text, faults)),
+            Ok(plan) => Ok(Self { text, params, manifest, warnings, pins, plan }),
+            Err(faults) => Err(PrepareError::Wrong { text, faults }),
         }
-    }
-
-    /// What the sources were when the plan was made.
-    #[must_use]
-    pub fn pins(&self) -> Vec<Pin> {
-        self.sources.iter().map(|source| source.pin.clone()).collect()
     }
 }

@@ -5,7 +5,7 @@
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::domain::graph::{Edge, From, Job};
-use crate::domain::job::{Input, OPS_VERSION, Spec};
+use crate::domain::job::{Input, OPS_VERSION, Pin, Spec};
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
@@ -126,8 +126,7 @@ struct Made {
 fn inputs(pipeline: &Pipeline, job: &Job, result: &dyn Fn(JobId) -> Option<Known>) -> Vec<Input> {
     let digest = |from: &From| match from {
         From::Source(name) => {
-            let source = pipeline.sources.iter().find(|source| source.pin.source == *name);
-            source.map(|source| source.pin.digest)
+            pipeline.pins.iter().find(|pin| pin.source == *name).map(|pin| pin.digest)
         }
         From::Job { id, output } => {
             let outputs = pipeline.plan.job(*id)?.spec.outputs();
@@ -169,8 +168,7 @@ fn card(
     made: &Made,
 ) -> Value {
     let known = &made.known;
-    let source = |source: &super::sources::Source| {
-        let pin = &source.pin;
+    let source = |pin: &Pin| {
         json!({
             "name": pin.source, "digest": pin.digest.to_string(), "bytes": pin.bytes,
             "rows": pin.rows,
@@ -187,7 +185,7 @@ fn card(
         "file": file,
         "digest": digest.to_string(),
         "metrics": metrics,
-        "sources": pipeline.sources.iter().map(source).collect::<Vec<_>>(),
+        "sources": pipeline.pins.iter().map(source).collect::<Vec<_>>(),
         "manifest": Digest::of(pipeline.text.as_bytes()).to_string(),
         "params": pipeline.params,
         "inputs": made.inputs.iter().map(input).collect::<Vec<_>>(),

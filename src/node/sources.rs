@@ -1,26 +1,37 @@
 //! Sources: reads what a manifest names, and pins it: digest, size, rows, columns.
 //! Never parses a value: `compute::table` surveys, and the ingest job reads.
 
+use super::boot::{self, BootError};
+use super::home::Home;
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::table::survey;
 use crate::domain::job::{Chunk, Pin, Reading};
 use crate::domain::manifest::{Diagnostic, Manifest};
+use crate::effects::artifacts::{ArtifactError, Artifacts};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A source as it is now.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// What all workers are going to read.
-    pub pin: Pin,
-    /// Its bytes, to be put into the artifact store.
-    pub bytes: Vec<u8>,
+/// Why sources could not be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// They cannot be read, or are not what the manifest says.
+    #[error("sources cannot be read")]
+    Wrong(Vec<Diagnostic>),
+    /// The home cannot be made.
+    #[error(transparent)]
+    Home(#[from] BootError),
+    /// What was read cannot be kept.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
 }
 
-/// Reads and pins all sources of a manifest that lies in `base`; or says what is wrong with each,
-/// at the place where the manifest names it.
-pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnostic>> {
+/// Reads and pins all sources of a manifest that lies in `base`, and keeps what they hold in a home
+/// if there is one; or says what is wrong with each, at the place where the manifest names it.
+pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<Pin>, PinError> {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for (name, source) in &manifest.sources {
         match read(name, &source.url, &source.reading, base) {
@@ -30,12 +41,24 @@ pub fn pin(manifest: &Manifest, base: &Path) -> Result<Vec<Source>, Vec<Diagnost
             }
         }
     }
-    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(PinError::Wrong(faults));
+    }
+    if let Some(home) = keep.filter(|_| !sources.is_empty()) {
+        boot::begin(home)?;
+        let artifacts = Artifacts::open(&home.artifacts())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(PinError::Threads)?;
+        for (_, bytes) in &sources {
+            runtime.block_on(artifacts.put(bytes))?;
+        }
+    }
+    Ok(sources.into_iter().map(|(pin, _)| pin).collect())
 }
 
 type Wrong = (String, Option<String>);
 
-fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<Source, Wrong> {
+fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, Vec<u8>), Wrong> {
     let path = locate(url, base)?;
     let shown = path.display();
     let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
@@ -70,7 +93,7 @@ fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<Source,
     let chunks = vec![Chunk { digest, bytes: size, rows, first_line: 1, groups: None }];
     let columns = survey.columns;
     let pin = Pin { source: name.into(), digest, bytes: size, rows, columns, chunks };
-    Ok(Source { pin, bytes })
+    Ok((pin, bytes))
 }
 
 fn locate(url: &str, base: &Path) -> Result<PathBuf, Wrong> {

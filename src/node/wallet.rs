@@ -1,14 +1,17 @@
 //! Wallets: the keys of a home by their names, and moving money with one of them.
 //! Never shows a secret, and never signs for a key that does not lie in the home.
 
+use super::attach::{AttachError, Errand};
 use super::boot::{self, BootError, Booted};
 use super::home::Home;
+use super::view::View;
 use crate::base::amount::Ohc;
 use crate::base::canon::Encode;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::{Height, Millis};
 use crate::domain::command::Command;
 use crate::domain::event::{Event, Reject, events_root};
+use crate::domain::state::State;
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::StoreError;
@@ -89,6 +92,18 @@ pub enum WalletError {
     /// The log cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process has the home open, and is of no help.
+    #[error(transparent)]
+    Attach(AttachError),
+    /// Another process has the home open, and it signs for the client alone.
+    #[error(
+        "another ohc is at work in this home, and pays from the key `client` alone; hint: wait for \
+         its end to pay from `{name}`"
+    )]
+    Busy {
+        /// The payer.
+        name: String,
+    },
     /// The rules refuse the order.
     #[error("the transfer was refused: {0}")]
     Refused(Reject),
@@ -102,8 +117,8 @@ pub enum WalletError {
 pub struct Paid {
     /// The slot that it is in.
     pub height: Height,
-    /// What the payer has left to spend.
-    pub balance: Ohc,
+    /// What the payer has left to spend; not known where another process has the log open.
+    pub balance: Option<Ohc>,
 }
 
 /// All keys of a home, ascending by name.
@@ -143,7 +158,7 @@ fn save(home: &Home, name: &str, key: &SecretKey) -> Result<Entry, WalletError> 
     if !is_name(name) {
         return Err(WalletError::Name { name: name.to_owned() });
     }
-    boot::prepare(home)?;
+    boot::begin(home)?;
     let path = home.key(name);
     keyring::save(&path, key)?;
     Ok(Entry { name: name.to_owned(), path, key: Ok(key.public()) })
@@ -159,7 +174,7 @@ fn is_name(name: &str) -> bool {
 
 /// Says why an amount cannot go from one account to another, as far as that is known before.
 pub fn check(
-    booted: &Booted,
+    state: &State,
     from: &PublicKey,
     to: &PublicKey,
     amount: Ohc,
@@ -173,7 +188,7 @@ pub fn check(
     if !to.is_sound() {
         return Err(WalletError::Nobody { to: *to });
     }
-    let balance = booted.state.ledger().account(from).balance;
+    let balance = state.ledger().account(from).balance;
     if balance < amount {
         return Err(WalletError::Short { amount, balance });
     }
@@ -181,22 +196,41 @@ pub fn check(
 }
 
 /// Pays from the key of that name: one order in one slot of the home's log, durable when this
-/// returns.
+/// returns. Where another process has the log open, that one is asked to; it signs for the client
+/// alone.
 pub fn transfer(
     home: &Home,
-    booted: Booted,
+    mut view: View,
     name: &str,
     to: PublicKey,
     amount: Ohc,
 ) -> Result<Paid, WalletError> {
     let payer = secret(&home.key(name))?;
-    let from = payer.public();
-    check(&booted, &from, &to, amount)?;
+    check(&view.state, &payer.public(), &to, amount)?;
+    match view.peer() {
+        None => cut(home, view.into_booted()?, payer, Command::Transfer { to, amount }),
+        Some(peer) if name == "client" => match peer.errand(Errand::Transfer { to, amount }) {
+            Ok(height) => Ok(Paid { height, balance: None }),
+            Err(AttachError::Refused(reject)) => Err(WalletError::Refused(reject)),
+            Err(error) => Err(WalletError::Attach(error)),
+        },
+        Some(_) => Err(WalletError::Busy { name: name.to_owned() }),
+    }
+}
+
+/// Has one command of the payer folded, in a slot of its own.
+fn cut(
+    home: &Home,
+    booted: Booted,
+    payer: SecretKey,
+    command: Command,
+) -> Result<Paid, WalletError> {
     let Booted { mut state, parent, store, .. } = booted;
+    let from = payer.public();
     // Nothing waits for time here: none passes.
     let (now, mut out) = (Millis(0), Vec::new());
     let mut validator = Validator::new(Signer::new(boot::keys(home, 0)?.validator), now);
-    let order = Signer::new(payer).order(&state, Command::Transfer { to, amount });
+    let order = Signer::new(payer).order(&state, command);
     validator.handle(now, &state, Input::Command(order), &mut out);
     validator.handle(now, &state, Input::Wake, &mut out);
     let Some(Output::Cut(draft)) = out.pop() else { return Err(WalletError::Ignored) };
@@ -210,7 +244,7 @@ pub fn transfer(
     });
     match rejected {
         Some(reject) => Err(WalletError::Refused(reject)),
-        None => Ok(Paid { height, balance: state.ledger().account(&from).balance }),
+        None => Ok(Paid { height, balance: Some(state.ledger().account(&from).balance) }),
     }
 }
 
@@ -225,9 +259,9 @@ mod tests {
         (home, keys.client.public())
     }
 
-    fn open(home: &Home) -> Booted {
+    fn open(home: &Home) -> View {
         let keys = boot::keys(home, 1).unwrap();
-        boot::boot(home, keys.client.public(), keys.validator.public()).unwrap()
+        View::open(home, keys.client.public(), keys.validator.public()).unwrap()
     }
 
     fn amount(text: &str) -> Ohc {
@@ -241,9 +275,9 @@ mod tests {
         let before = open(&home).state.ledger().account(&client).balance;
         let to = *create(&home, "savings").unwrap().key.as_ref().unwrap();
         let paid = transfer(&home, open(&home), "client", to, amount("5.000000001")).unwrap();
-        assert_eq!(before.checked_sub(amount("5.000000001")), Some(paid.balance));
+        assert_eq!(before.checked_sub(amount("5.000000001")), paid.balance);
         let back = transfer(&home, open(&home), "savings", client, amount("5")).unwrap();
-        assert_eq!(back.balance, amount("0.000000001"));
+        assert_eq!(back.balance, Some(amount("0.000000001")));
         assert_eq!(back.height, paid.height.next());
         let state = open(&home).state;
         assert_eq!(state.ledger().account(&to).balance, amount("0.000000001"));

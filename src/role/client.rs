@@ -1,12 +1,13 @@
-//! The client: submits a pipeline and follows its run to the end.
-//! Never looks at progress or prose: what people see is made of events.
+//! The client: submits a pipeline and follows its run to the end, or does one thing about a run
+//! that is there. Never looks at progress or prose: what people see is made of events.
 
 use super::{Machine, Signer};
+use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
 use crate::base::time::Millis;
 use crate::domain::command::{Command, SignedOrder, Submission};
-use crate::domain::event::Reject;
+use crate::domain::event::{Pause, Reject};
 use crate::domain::state::State;
 use crate::domain::state::run::{Run, Status};
 
@@ -20,6 +21,9 @@ pub enum Input {
     Folded(Option<Reject>),
     /// Stop the run.
     Cancel,
+    /// Somebody else who may speak for this client asks for something: it gets the next number,
+    /// for two that number for themselves would take the same.
+    Ask(Command),
     /// The deadline has come.
     Wake,
 }
@@ -31,9 +35,9 @@ pub enum Output {
     Send(SignedOrder),
     /// The run that it follows is known.
     Following(RunId),
-    /// The run is over, or stands still.
+    /// The run is over, or stands still and nothing of it is under way.
     Finished(RunId),
-    /// The submission was refused.
+    /// What was asked for first was refused.
     Refused(Reject),
 }
 
@@ -43,6 +47,8 @@ enum Step {
     Clearing { sent: Option<Millis> },
     /// The submission is on its way; runs up to this one are not ours.
     Submitting { order: Box<SignedOrder>, sent: Millis, before: Option<RunId> },
+    /// A command about a run that is there is on its way.
+    Asking { order: Box<SignedOrder>, sent: Millis, run: RunId },
     /// The run is known.
     Following(RunId),
     /// The run is known, and is to be stopped.
@@ -60,20 +66,47 @@ pub fn goes_on(run: &Run, submission: &Submission) -> bool {
         && submission.fresh.iter().all(|lost| run.fresh.contains(lost))
 }
 
-/// One client and the pipeline that it wants.
+/// What a run that stands still must be given so that it goes on with what a submission asks for;
+/// none if it cannot. A budget that was used up must grow, or the run would stand still at once.
+#[must_use]
+pub fn lacks(run: &Run, submission: &Submission) -> Option<Ohc> {
+    let Status::Paused(reason) = &run.status else { return None };
+    let added = submission.budget.checked_sub(run.budget)?;
+    let is_used_up = matches!(reason, Pause::Budget | Pause::StageBudget { .. });
+    let same = run.subject == submission.subject()
+        && submission.fresh.iter().all(|lost| run.fresh.contains(lost));
+    (same && (added > Ohc::ZERO || !is_used_up)).then_some(added)
+}
+
+/// One client and what it wants.
 #[derive(Debug)]
 pub struct Client {
     signer: Signer,
-    name: String,
-    submission: Submission,
+    want: Want,
     step: Step,
+}
+
+/// What a client is there for.
+#[derive(Debug)]
+enum Want {
+    /// A pipeline of this name is to be run.
+    Pipeline(String, Box<Submission>),
+    /// This is to be done about a run.
+    Command(RunId, Command),
 }
 
 impl Client {
     /// A client that wants `submission` run; `name` is the manifest's.
     #[must_use]
     pub fn new(signer: Signer, name: String, submission: Submission) -> Self {
-        Self { signer, name, submission, step: Step::Clearing { sent: None } }
+        let want = Want::Pipeline(name, Box::new(submission));
+        Self { signer, want, step: Step::Clearing { sent: None } }
+    }
+
+    /// A client that wants one thing done about a run of its own, and then follows it.
+    #[must_use]
+    pub fn about(signer: Signer, run: RunId, command: Command) -> Self {
+        Self { signer, want: Want::Command(run, command), step: Step::Clearing { sent: None } }
     }
 
     /// Its name.
@@ -83,56 +116,88 @@ impl Client {
     }
 
     /// A run of the same pipeline that is not over.
-    fn open_run<'a>(&self, state: &'a State) -> Option<&'a Run> {
+    fn open_run<'a>(&self, state: &'a State, name: &str) -> Option<&'a Run> {
         let me = self.key();
-        let ours = |run: &&Run| run.client == me && run.name == self.name && !run.is_over();
+        let ours = |run: &&Run| run.client == me && run.name == name && !run.is_over();
         state.runs().values().rev().find(ours)
     }
 
-    /// Goes on from the log: an open run of the same subject is joined, any other of the same
-    /// pipeline is cancelled first, so that no escrow is forgotten.
+    /// Clears the way: an open run of the same subject is joined, one that stands still for want
+    /// of what there is now is resumed, any other of the same pipeline is cancelled first, so that
+    /// no escrow is forgotten.
+    fn begin(&mut self, now: Millis, sent: Option<Millis>, state: &State, out: &mut Vec<Output>) {
+        let (name, submission) = match &self.want {
+            Want::Pipeline(name, submission) => (name, submission),
+            Want::Command(run, command) => {
+                let (run, command) = (*run, command.clone());
+                return self.ask(run, command, now, state, out);
+            }
+        };
+        let Some(run) = self.open_run(state, name) else { return self.submit(now, state, out) };
+        if goes_on(run, submission) {
+            return self.follow(run.id, now, state, out);
+        }
+        if let Some(added) = lacks(run, submission) {
+            let run = run.id;
+            return self.ask(run, Command::Resume { run, added }, now, state, out);
+        }
+        if sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
+            let is_cancelling = matches!(run.status, Status::Draining(_));
+            let order = self.signer.order(state, Command::Cancel { run: run.id });
+            out.extend((!is_cancelling).then_some(Output::Send(order)));
+            self.step = Step::Clearing { sent: Some(now) };
+        }
+    }
+
+    fn ask(
+        &mut self,
+        run: RunId,
+        command: Command,
+        now: Millis,
+        state: &State,
+        out: &mut Vec<Output>,
+    ) {
+        let order = self.signer.order(state, command);
+        out.push(Output::Send(order.clone()));
+        self.step = Step::Asking { order: Box::new(order), sent: now, run };
+    }
+
+    fn follow(&mut self, run: RunId, now: Millis, state: &State, out: &mut Vec<Output>) {
+        out.push(Output::Following(run));
+        self.step = Step::Following(run);
+        self.advance(now, state, out);
+    }
+
+    /// Goes on from the log.
     fn advance(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         match &self.step {
-            Step::Clearing { sent } => {
-                let sent = *sent;
-                match self.open_run(state) {
-                    Some(run) if self.is_wanted(run) => {
-                        out.push(Output::Following(run.id));
-                        self.step = Step::Following(run.id);
-                        self.advance(now, state, out);
-                    }
-                    Some(run) => {
-                        let cancelling = matches!(run.status, Status::Draining(_));
-                        if sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
-                            let command = Command::Cancel { run: run.id };
-                            let order = self.signer.order(state, command);
-                            out.extend((!cancelling).then_some(Output::Send(order)));
-                            self.step = Step::Clearing { sent: Some(now) };
-                        }
-                    }
-                    None => self.submit(now, state, out),
+            Step::Clearing { sent } => self.begin(now, *sent, state, out),
+            Step::Asking { order, sent, run } => {
+                let (run, is_late) = (*run, now >= sent.after(RESEND_MS));
+                if state.nonce(&self.key()) >= order.body.nonce {
+                    self.follow(run, now, state, out);
+                } else if is_late {
+                    self.resend(now, out);
                 }
             }
             Step::Submitting { order, sent, before } => {
                 let is_overtaken = state.nonce(&self.key()) >= order.body.nonce;
                 let is_late = now >= sent.after(RESEND_MS);
                 match self.newest(state) {
-                    Some(run) if Some(run.id) > *before => {
-                        out.push(Output::Following(run.id));
-                        self.step = Step::Following(run.id);
-                        self.advance(now, state, out);
-                    }
+                    Some(run) if Some(run.id) > *before => self.follow(run.id, now, state, out),
                     // Its number is used up, so it can never count: only now is another one safe.
                     _ if is_overtaken => self.submit(now, state, out),
                     // The same number again: whichever copy comes first counts, and once.
-                    _ if is_late => self.resubmit(now, out),
+                    _ if is_late => self.resend(now, out),
                     _ => {}
                 }
             }
-            Step::Following(run) => {
-                let status = state.runs().get(run).map(|run| &run.status);
-                if matches!(status, Some(Status::Ended { .. } | Status::Paused(_))) {
-                    self.finish(*run, out);
+            Step::Following(id) => {
+                let Some(run) = state.runs().get(id) else { return };
+                // What is leased or delivered when a run comes to stand still is settled first.
+                let stands = matches!(run.status, Status::Paused(_)) && run.blocks_live.is_empty();
+                if stands || run.is_over() {
+                    self.finish(*id, out);
                 }
             }
             Step::Cancelling { run, sent } => {
@@ -149,33 +214,38 @@ impl Client {
         }
     }
 
-    fn is_wanted(&self, run: &Run) -> bool {
-        goes_on(run, &self.submission)
-    }
-
     /// The newest run of this client with this subject: it may be over within one slot.
     fn newest<'a>(&self, state: &'a State) -> Option<&'a Run> {
-        let (me, subject) = (self.key(), self.submission.subject());
+        let Want::Pipeline(_, submission) = &self.want else { return None };
+        let (me, subject) = (self.key(), submission.subject());
         state.runs().values().rev().find(|run| run.client == me && run.subject == subject)
     }
 
-    /// Whether the submission was folded and made no run.
+    /// Whether what was asked for first was folded and had no effect.
     fn is_refused(&self, state: &State) -> bool {
-        let Step::Submitting { order, before, .. } = &self.step else { return false };
-        let is_folded = state.nonce(&self.key()) >= order.body.nonce;
-        is_folded && self.newest(state).is_none_or(|run| Some(run.id) <= *before)
+        let is_folded = |order: &SignedOrder| state.nonce(&self.key()) >= order.body.nonce;
+        match &self.step {
+            Step::Submitting { order, before, .. } => {
+                is_folded(order) && self.newest(state).is_none_or(|run| Some(run.id) <= *before)
+            }
+            Step::Asking { order, .. } => is_folded(order),
+            _ => false,
+        }
     }
 
     fn submit(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
-        let command = Command::Submit(Box::new(self.submission.clone()));
+        let Want::Pipeline(_, submission) = &self.want else { return };
+        let command = Command::Submit(submission.clone());
         let order = self.signer.order(state, command);
         out.push(Output::Send(order.clone()));
         let before = state.runs().last_key_value().map(|(id, _)| *id);
         self.step = Step::Submitting { order: Box::new(order), sent: now, before };
     }
 
-    fn resubmit(&mut self, now: Millis, out: &mut Vec<Output>) {
-        if let Step::Submitting { order, sent, .. } = &mut self.step {
+    fn resend(&mut self, now: Millis, out: &mut Vec<Output>) {
+        if let Step::Submitting { order, sent, .. } | Step::Asking { order, sent, .. } =
+            &mut self.step
+        {
             *sent = now;
             out.push(Output::Send(order.as_ref().clone()));
         }
@@ -203,7 +273,16 @@ impl Machine for Client {
                 out.push(Output::Refused(reject));
                 self.step = Step::Finished;
             }
-            Input::Folded(_) | Input::Wake => self.advance(now, state, out),
+            Input::Folded(reject) => {
+                let is_asking = matches!(self.step, Step::Asking { .. });
+                if is_asking && reject.is_some() && matches!(self.want, Want::Pipeline(..)) {
+                    // Whether its number was used up or its copy came twice, the run will show.
+                    self.step = Step::Clearing { sent: None };
+                }
+                self.advance(now, state, out);
+            }
+            Input::Wake => self.advance(now, state, out),
+            Input::Ask(command) => out.push(Output::Send(self.signer.order(state, command))),
             Input::Cancel => {
                 if let Step::Following(run) = self.step {
                     self.cancel(run, now, state, out);
@@ -217,6 +296,7 @@ impl Machine for Client {
             Step::Clearing { sent: None } => Some(Millis(0)),
             Step::Clearing { sent: Some(at) }
             | Step::Submitting { sent: at, .. }
+            | Step::Asking { sent: at, .. }
             | Step::Cancelling { sent: at, .. } => Some(at.after(RESEND_MS)),
             Step::Following(_) | Step::Finished => None,
         }

@@ -40,7 +40,8 @@ fn a_wrong_manifest_is_shown_at_its_place_with_a_hint() {
     check(&site, &["apply", "column.yaml"], 1, &["column.yaml:", "colour", "hint: "]);
     check(&site, &["apply", "none.yaml"], 1, &["error: ", "none.yaml", "hint: "]);
     check(&site, &["apply", "data"], 1, &["error: ", "hint: "]);
-    assert!(!site.path("home").exists(), "nothing was begun for a manifest that is wrong");
+    assert!(!site.path("home/log").exists(), "nothing was begun for a manifest that is wrong");
+    assert!(!site.path("home/keys").exists());
 }
 
 #[test]

@@ -23,14 +23,11 @@ use std::sync::Arc;
 /// state at the end.
 fn run(site: &Site, home: &str, tamper: Option<Tamper>) -> (Vec<Event>, State) {
     let text = pipeline::read(&site.path("full.yaml")).unwrap();
-    let pipeline = Pipeline::prepare(text, BTreeMap::new(), &site.path("")).unwrap();
     let home = Home::find(Some(&site.path(home)), Path::new("."));
+    let pipeline = Pipeline::prepare(text, BTreeMap::new(), &site.path(""), Some(&home)).unwrap();
     let keys = boot::keys(&home, 2).unwrap();
     let booted = boot::boot(&home, keys.client.public(), keys.validator.public()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-    for source in &pipeline.sources {
-        runtime.block_on(booted.artifacts.put(&source.bytes)).unwrap();
-    }
     let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
     let mut network = Embedded::start(booted, keys, &bench, Clock::start(), Ohc::ZERO);
     if let Some(tamper) = tamper {
@@ -39,7 +36,7 @@ fn run(site: &Site, home: &str, tamper: Option<Tamper>) -> (Vec<Event>, State) {
     let submission = Submission {
         manifest: pipeline.text.clone(),
         params: Vec::new(),
-        pins: pipeline.pins(),
+        pins: pipeline.pins.clone(),
         budget: pipeline.manifest.budget.unwrap(),
         fresh: Vec::new(),
     };

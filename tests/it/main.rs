@@ -2,9 +2,12 @@
 //! reaches beyond this machine.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
+mod attach;
 mod cli;
 mod damage;
 mod dishonest;
+mod home;
+mod init;
 mod pipeline;
 mod recovery;
 mod site;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// A temporary folder with the example manifests and their data.
 pub(crate) struct Site {
@@ -46,6 +47,32 @@ impl Site {
         Ran(self.command(args).output().unwrap())
     }
 
+    /// Starts the program and gives it back while it runs.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Starts an apply that takes long (`slow.yaml`), and waits until its run is under way.
+    #[track_caller]
+    pub(crate) fn spawn_slow(&self, more: &[&str]) -> Child {
+        self.vary("slow.yaml", "default: 60", "default: 20000");
+        let mut child =
+            self.spawn(&[&["apply", "slow.yaml", "-o", "json", "--budget", "60"], more].concat());
+        for _ in 0..600 {
+            std::thread::sleep(Duration::from_millis(50));
+            if let Some(ended) = child.try_wait().unwrap() {
+                panic!("{ended}: {}", Ran::of(child).err());
+            }
+            let blocks = self.run(&["get", "blocks", "-o", "json"]);
+            if blocks.code() == Some(0) && blocks.out().contains("\"phase\":\"leased\"") {
+                return child;
+            }
+        }
+        panic!("the run does not begin")
+    }
+
     /// Runs the program, which must succeed, and reads the last line that it writes.
     #[track_caller]
     pub(crate) fn json(&self, args: &[&str]) -> Value {
@@ -69,6 +96,11 @@ impl Site {
 pub(crate) struct Ran(Output);
 
 impl Ran {
+    /// What a program did, once it has ended.
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child.wait_with_output().unwrap())
+    }
+
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
     }

@@ -106,3 +106,20 @@ fn a_key_file_that_is_damaged_is_listed_with_what_is_wrong() {
     assert!(list["items"][0]["error"].as_str().unwrap().contains("damaged"), "{list}");
     check(&site, &["wallet", "show", "savings"], 1, &["savings.pem is damaged", "hint: "]);
 }
+
+#[test]
+fn while_an_apply_runs_the_client_can_pay_and_others_must_wait() {
+    let site = Site::new();
+    site.json(&["wallet", "new", "savings", "-o", "json"]);
+    let mut apply = site.spawn_slow(&[]);
+    let paid = site.json(&["wallet", "transfer", "savings", "3", "-o", "json"]);
+    assert!(paid["slot"].as_u64().unwrap() > 0 && paid["balance"].is_null(), "{paid}");
+    let savings = site.json(&["wallet", "balance", "savings", "-o", "json"]);
+    assert_eq!(savings["balance"], "3.00");
+    let back = ["wallet", "transfer", "client", "1", "--from", "savings"];
+    check(&site, &back, 1, &["another ohc is at work", "hint: wait"]);
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    check(&site, &back, 0, &[]);
+    assert_eq!(site.all_money(), SUPPLY_NANO);
+}

@@ -10,7 +10,7 @@ mod wallet;
 pub(crate) use inspect::{Get, Listed, LogVerb};
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
-pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
+pub(crate) use pipeline::{Apply, Init, Plan, SchemaKind, Validate};
 pub(crate) use wallet::{Transfer, WalletVerb};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -23,7 +23,7 @@ const HELP_COLUMNS: usize = 80;
 
 /// The verbs in the order in which people meet them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Pipelines", &["apply", "plan", "validate", "explain", "schema"]),
+    ("Pipelines", &["init", "apply", "plan", "validate", "explain", "schema"]),
     ("Network", &["get", "wallet", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
@@ -99,6 +99,9 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: LogVerb,
     },
+    /// Write a first manifest for a data file, with comments that teach
+    #[command(after_help = "Example:\n  ohc init manifests/data/iris.csv --out flowers.yaml")]
+    Init(Init),
     /// Say what may stand under a key of a manifest, and what it means
     #[command(after_help = "Example:\n  ohc explain stages.train.with.optimizer")]
     Explain(Explain),
@@ -180,6 +183,7 @@ impl Verb {
             }
             Self::Validate(_)
             | Self::Schema { .. }
+            | Self::Init(_)
             | Self::Explain(_)
             | Self::Completions(_)
             | Self::Man(_) => None,

@@ -12,7 +12,7 @@ use crate::domain::plan::Plan;
 use crate::domain::state::State;
 use crate::node::Clock;
 use crate::node::Progress;
-use crate::node::embedded::Happening;
+use crate::node::embedded::{Happening, Stopped};
 use crate::node::notice::Notice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -86,6 +86,7 @@ impl<'a> Watcher<'a> {
                 self.run = Some(*run);
                 Ok(())
             }
+            Happening::Stopping(why) => self.stopping(*why),
             Happening::Notice(notice) => self.notice(notice),
             Happening::Folded(state, events) => self.events(state, events),
         };
@@ -102,6 +103,15 @@ impl<'a> Watcher<'a> {
         // Bars that are cleared leave the terminal as it was; if that fails, nothing is lost.
         let _ = self.bars.clear();
         self.broken.map_or(Ok(()), Err)
+    }
+
+    /// Programs hear of it in the result.
+    fn stopping(&mut self, why: Stopped) -> io::Result<()> {
+        match self.mode {
+            Mode::Live => self.bars.println(prose::stopping(why)),
+            Mode::Plain => self.screen.line(prose::stopping(why)),
+            Mode::Data(_) | Mode::Silent => Ok(()),
+        }
     }
 
     fn notice(&mut self, notice: &Notice) -> io::Result<()> {

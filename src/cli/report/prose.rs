@@ -5,12 +5,14 @@ use super::bill::Bill;
 use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
+use crate::base::ids::RunId;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
 use crate::domain::state::Unused;
 use crate::domain::terms::Cause;
+use crate::node::embedded::Stopped;
 use std::fmt::Write as _;
 
 /// Why a job runs, or does not.
@@ -220,6 +222,30 @@ pub(crate) fn failure(
             Some("raise `budget.total`: what is settled is not paid again".into()),
         ),
         Ending::Settled | Ending::Cancelled => ("the run was cancelled".into(), None),
+    }
+}
+
+/// What is said when a network is asked to stop.
+pub(crate) fn stopping(why: Stopped) -> String {
+    let because = match why {
+        Stopped::Interrupted => "stopping",
+        Stopped::TimedOut => "out of time, stopping",
+    };
+    format!("{because}: what is delivered is settled first; Ctrl-C again stops at once")
+}
+
+/// A run that was left before its end, and what becomes of it.
+pub(crate) fn left(why: Stopped, run: Option<RunId>) -> (String, String) {
+    let how = match why {
+        Stopped::Interrupted => "interrupted",
+        Stopped::TimedOut => "timed out",
+    };
+    match run {
+        Some(run) => (
+            format!("{how}: {run} is not over"),
+            format!("apply again to go on, `ohc cancel {run}` gives back what is not spent"),
+        ),
+        None => (how.to_owned(), "nothing was begun; apply again".to_owned()),
     }
 }
 

@@ -103,6 +103,13 @@ pub fn tanh(x: f32) -> f32 {
     if x.is_nan() { f32::NAN } else { value }
 }
 
+/// 1 / (1 + e^−x), the logistic function. NaN gives the one quiet NaN.
+#[must_use]
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 macro_rules! slice_function {
     ($name:ident, $body:ident, $f:ident, $doc:literal) => {
         struct $body<'a>(&'a mut [f32]);
@@ -126,6 +133,7 @@ macro_rules! slice_function {
 }
 slice_function!(exp_slice, Exp, exp, "[`exp`] of every element, in place.");
 slice_function!(ln_slice, Ln, ln, "[`ln`] of every element, in place.");
+slice_function!(sigmoid_slice, Sigmoid, sigmoid, "[`sigmoid`] of every element, in place.");
 slice_function!(tanh_slice, Tanh, tanh, "[`tanh`] of every element, in place.");
 
 #[cfg(test)]

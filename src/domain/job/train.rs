@@ -26,6 +26,39 @@ pub struct Train {
 }
 canonical_struct!(Train { model, target, epochs, batch, optimizer, seed, scaling, part });
 
+/// What a model learns to say of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Task {
+    /// One of several classes.
+    Classification,
+    /// A number.
+    Regression,
+    /// Which of several labels it has.
+    MultiLabel,
+}
+canonical_enum!(Task { 1 => Classification, 2 => Regression, 3 => MultiLabel });
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Classification, Self::Regression, Self::MultiLabel];
+
+    /// The word of a manifest.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Regression => "regression",
+            Self::MultiLabel => "multi-label",
+        }
+    }
+
+    /// The task that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.word() == word)
+    }
+}
+
 /// One of `count` consecutive parts of a training.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part {

@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The bytes of one slot or record: a slot's commands, and room for its certificate and entries.
@@ -127,6 +127,8 @@ pub struct Store {
     keyspace: Keyspace,
     database: Database,
     writer: Mutex<Writer>,
+    /// Rung after every append, and by `wake`.
+    bell: Condvar,
     directory: PathBuf,
     /// Held until the database is closed: fields drop in order.
     _lock: File,
@@ -153,7 +155,8 @@ impl Store {
             sync_directory(directory)?;
         }
         let writer = Mutex::new(Writer { next: Height(1), poisoned: false });
-        let store = Self { keyspace, database, writer, directory: path.clone(), _lock: lock };
+        let (bell, directory) = (Condvar::new(), path.clone());
+        let store = Self { keyspace, database, writer, bell, directory, _lock: lock };
         let last = guarded(&path, || store.find_last())?;
         if last < found.last {
             let damage = format!("slots up to {} of the journal are not in the store", found.last);
@@ -201,7 +204,23 @@ impl Store {
             heights.zip(slots).map(|(height, slot)| (log_key(height), *slot)).collect();
         self.write(&mut writer, &records)?;
         writer.next = Height(height.0 + slots.len() as u64);
+        self.bell.notify_all();
         Ok(())
+    }
+
+    /// Waits until there is a slot at `height`, for so long at the most, or until [`Store::wake`].
+    pub fn wait(&self, height: Height, at_most: Duration) {
+        if let Ok(writer) = self.writer.lock()
+            && writer.next <= height
+        {
+            // Whoever waits looks again, whatever woke it.
+            drop(self.bell.wait_timeout(writer, at_most));
+        }
+    }
+
+    /// Wakes all that wait for a slot.
+    pub fn wake(&self) {
+        self.bell.notify_all();
     }
 
     /// The slot at `height`, if the log has it.

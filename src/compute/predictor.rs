@@ -1,0 +1,446 @@
+//! Predictors: a trained model as a safetensors file, and what it says of rows.
+//! Never trusts a file: sizes, names and shapes are checked before a number is used.
+//!
+//! The file holds `layers.NN.weight` (inputs × outputs), `layers.NN.bias`, for scaled features
+//! `scaling.mean` and `scaling.scale`, for a predicted number `target.mean` and `target.deviation`,
+//! and one metadata key `ohc` with a JSON object. One key, because the order of several would
+//! differ from write to write. In it are the names of features, targets and classes, and the
+//! recipe by which raw rows become rows of features: a model takes raw rows.
+
+use super::Fault;
+use super::examples::{Examples, matrix};
+use super::kernel::Engine;
+use super::kernel::dense::Dense;
+use super::kernel::elementary;
+use super::kernel::softmax::softmax;
+use super::model::{Shape, fault, outputs};
+use super::recipe::Recipe;
+use super::table::Table;
+use crate::base::canon::{Decode, Encode};
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::domain::job::{Activation, Model, Task};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+const FORMAT: &str = "ohc/model/1";
+const KEY: &str = "ohc";
+const MEAN: &str = "scaling.mean";
+const SCALE: &str = "scaling.scale";
+const TARGET_MEAN: &str = "target.mean";
+const TARGET_DEVIATION: &str = "target.deviation";
+
+/// The metadata of a model file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    task: String,
+    activation: String,
+    hidden: Vec<u32>,
+    targets: Vec<String>,
+    features: Vec<String>,
+    classes: Vec<String>,
+    /// Canonical bytes in hexadecimal digits.
+    recipe: String,
+}
+
+/// How features are scaled before they reach the model: (x − mean) · scale.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scales {
+    /// What is subtracted from every feature; empty where nothing is scaled.
+    pub mean: Vec<f32>,
+    /// What every feature is then multiplied with; empty where nothing is scaled.
+    pub scale: Vec<f32>,
+}
+
+impl Scales {
+    /// Appends a row of features to `out`, scaled.
+    pub fn append(&self, row: &[f32], out: &mut Vec<f32>) {
+        if self.mean.is_empty() {
+            out.extend_from_slice(row);
+        } else {
+            let scales = self.mean.iter().zip(&self.scale);
+            out.extend(row.iter().zip(scales).map(|(x, (mean, scale))| (x - mean) * scale));
+        }
+    }
+}
+
+/// How the output of a model becomes a number of its target: y · deviation + mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unit {
+    /// The mean of the target over the training rows.
+    pub mean: f64,
+    /// Its standard deviation; 1 if it never changes.
+    pub deviation: f64,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self { mean: 0.0, deviation: 1.0 }
+    }
+}
+
+/// What a model says of rows, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predictions {
+    /// How likely each class is.
+    Classes {
+        /// The classes, ascending.
+        classes: Vec<String>,
+        /// `rows × classes`; those of a row sum to 1.
+        probabilities: Vec<f32>,
+    },
+    /// A number in the units of the target.
+    Real(Vec<f64>),
+    /// How likely the row has each label, each by itself.
+    Labels {
+        /// The labels, in the order of the targets.
+        labels: Vec<String>,
+        /// `rows × labels`
+        probabilities: Vec<f32>,
+    },
+}
+
+/// What a predictor is called and made for, besides its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
+    /// What it says of a row.
+    pub task: Task,
+    /// The columns that are predicted: one, or for multi-label every label.
+    pub targets: Vec<String>,
+    /// The columns that it reads, in order.
+    pub features: Vec<String>,
+    /// The classes, ascending; empty unless it tells classes apart.
+    pub classes: Vec<String>,
+    /// How its rows are made from raw ones.
+    pub recipe: Recipe,
+}
+
+impl About {
+    /// How many numbers the model gives of a row.
+    fn outputs(&self) -> usize {
+        match self.task {
+            Task::Classification => self.classes.len(),
+            Task::Regression => 1,
+            Task::MultiLabel => self.targets.len(),
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let one = self.targets.len() == 1;
+        match self.task {
+            Task::Classification => one && self.classes.len() >= 2,
+            Task::Regression => one && self.classes.is_empty(),
+            Task::MultiLabel => !self.targets.is_empty() && self.classes.is_empty(),
+        }
+    }
+}
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictor {
+    about: About,
+    model: Model,
+    scales: Scales,
+    unit: Unit,
+    layers: Vec<Dense>,
+    /// Weights and bias of every layer in turn.
+    parameters: Vec<Vec<f32>>,
+}
+
+impl Predictor {
+    /// From its parts; `parameters` are in the order of [`Shape::parameters`].
+    pub(super) fn new(
+        engine: Engine,
+        model: &Model,
+        about: About,
+        (scales, unit): (Scales, Unit),
+        parameters: Vec<Vec<f32>>,
+    ) -> Result<Self, Fault> {
+        if !about.is_sound() {
+            return Err(refused("its targets and classes do not fit its task"));
+        }
+        let shape = Shape::new(model, about.features.len(), about.outputs())?;
+        let lengths = shape.parameters();
+        let fits = parameters.iter().zip(&lengths).all(|(xs, (_, len))| xs.len() == *len);
+        let scaled = scales.mean.len();
+        if !fits
+            || parameters.len() != lengths.len()
+            || scales.scale.len() != scaled
+            || (scaled != 0 && scaled != about.features.len())
+        {
+            return Err(refused("its tensors do not fit its shape"));
+        }
+        let numbers = parameters.iter().chain([&scales.mean, &scales.scale]);
+        if !numbers.flatten().all(|x| x.is_finite())
+            || !unit.mean.is_finite()
+            || !unit.deviation.is_finite()
+        {
+            return Err(refused("it holds numbers that are not finite"));
+        }
+        let layers = shape.layers(engine);
+        Ok(Self { about, model: model.clone(), scales, unit, layers, parameters })
+    }
+
+    /// What it says of a row.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.about.task
+    }
+
+    /// The columns that are predicted: one, or for multi-label every label.
+    #[must_use]
+    pub fn targets(&self) -> &[String] {
+        &self.about.targets
+    }
+
+    /// The names of the features, in order: columns of the rows that its recipe makes.
+    #[must_use]
+    pub fn features(&self) -> &[String] {
+        &self.about.features
+    }
+
+    /// What its outputs stand for: the classes, the labels, or nothing where it is a number.
+    #[must_use]
+    pub fn vocabulary(&self) -> &[String] {
+        match self.about.task {
+            Task::Classification => &self.about.classes,
+            Task::Regression => &[],
+            Task::MultiLabel => &self.about.targets,
+        }
+    }
+
+    /// How rows of features are made from raw ones.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.about.recipe
+    }
+
+    /// The shape of the network.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// How many numbers it learned.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.parameters.iter().map(Vec::len).sum()
+    }
+
+    /// What the network gives for `rows` rows of features, `rows × outputs`: the logits of classes
+    /// or labels, or the number in deviations from the mean of the target.
+    ///
+    /// # Panics
+    /// If `values` is not `rows × features`.
+    #[must_use]
+    pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Vec<f32> {
+        assert_eq!(values.len(), rows * self.about.features.len(), "a value per feature and row");
+        outputs(&self.layers, &self.parameters, &self.scales, values)
+    }
+
+    /// What [`Predictor::raw_outputs`] mean.
+    #[must_use]
+    pub fn meaning(&self, mut raw: Vec<f32>) -> Predictions {
+        let isa = Engine::default().isa;
+        match self.about.task {
+            Task::Classification => {
+                softmax(isa, &mut raw, self.about.classes.len());
+                Predictions::Classes { classes: self.about.classes.clone(), probabilities: raw }
+            }
+            Task::Regression => {
+                let Unit { mean, deviation } = self.unit;
+                Predictions::Real(raw.iter().map(|&y| f64::from(y) * deviation + mean).collect())
+            }
+            Task::MultiLabel => {
+                elementary::sigmoid_slice(isa, &mut raw);
+                Predictions::Labels { labels: self.about.targets.clone(), probabilities: raw }
+            }
+        }
+    }
+
+    /// What it says of the rows of a table: raw ones, or ones that have gone through the first
+    /// steps of its recipe.
+    pub fn predict(&self, table: &Table) -> Result<Predictions, Fault> {
+        let rows = self.recipe().bring_toward(table, self.features())?;
+        let values = matrix(&rows, self.features())?;
+        Ok(self.meaning(self.raw_outputs(&values, rows.rows())))
+    }
+
+    /// The rows of a table with what is true of them, to measure it on.
+    pub fn examples(&self, table: &Table) -> Result<Examples, Fault> {
+        let About { task, targets, features, classes, recipe } = &self.about;
+        let wanted: Vec<String> = features.iter().chain(targets).cloned().collect();
+        let rows = recipe.bring_toward(table, &wanted)?;
+        Examples::for_model(&rows, *task, targets, features, classes)
+    }
+
+    /// The bytes of the model file: the same for the same predictor, always.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
+        let unwritable = "it cannot be written";
+        let header = serde_json::to_string(&self.header()).map_err(|_| refused(unwritable))?;
+        let tensors = self.tensors();
+        let views = tensors
+            .iter()
+            .map(|(name, dtype, shape, bytes)| {
+                TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name, view))
+            })
+            .collect::<Result<Vec<_>, _>>();
+        let metadata = [(KEY.to_owned(), header)].into_iter().collect();
+        views
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|_| refused(unwritable))
+    }
+
+    fn header(&self) -> Header {
+        let Model::Mlp { hidden, activation } = &self.model;
+        let About { task, targets, features, classes, recipe } = self.about.clone();
+        Header {
+            format: FORMAT.to_owned(),
+            task: task.word().to_owned(),
+            activation: word(*activation).to_owned(),
+            hidden: hidden.clone(),
+            targets,
+            features,
+            classes,
+            recipe: hex(&recipe.to_bytes()),
+        }
+    }
+
+    /// Every tensor: its name, type, shape and bytes.
+    fn tensors(&self) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
+        let f32s = |name: String, shape: Vec<usize>, xs: &[f32]| {
+            (name, Dtype::F32, shape, xs.iter().flat_map(|x| x.to_le_bytes()).collect())
+        };
+        let mut tensors = Vec::new();
+        let pairs = self.parameters.chunks_exact(2);
+        for (i, (dense, pair)) in self.layers.iter().zip(pairs).enumerate() {
+            let [weights, bias] = pair else { continue };
+            let shape = vec![dense.inputs, dense.outputs];
+            tensors.push(f32s(format!("layers.{i:02}.weight"), shape, weights));
+            tensors.push(f32s(format!("layers.{i:02}.bias"), vec![dense.outputs], bias));
+        }
+        if !self.scales.mean.is_empty() {
+            let Scales { mean, scale } = &self.scales;
+            tensors.push(f32s(MEAN.to_owned(), vec![mean.len()], mean));
+            tensors.push(f32s(SCALE.to_owned(), vec![scale.len()], scale));
+        }
+        if self.about.task == Task::Regression {
+            let numbers = [(TARGET_MEAN, self.unit.mean), (TARGET_DEVIATION, self.unit.deviation)];
+            let each = numbers
+                .map(|(name, x)| (name.to_owned(), Dtype::F64, vec![1], x.to_le_bytes().to_vec()));
+            tensors.extend(each);
+        }
+        tensors
+    }
+
+    /// Reads a model file, for one thread.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+        if bytes.len() > ARTIFACT_BYTES_MAX {
+            return Err(refused("it is larger than an artifact may be"));
+        }
+        let damaged = |_| refused("it is not a safetensors file");
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+        let header = header.ok_or_else(|| refused("it has no `ohc` metadata"))?;
+        let header: Header =
+            serde_json::from_str(header).map_err(|_| refused("its metadata is damaged"))?;
+        if header.format != FORMAT {
+            return Err(refused("its format is of another version"));
+        }
+        let activation =
+            activation(&header.activation).ok_or_else(|| refused("its activation is unknown"))?;
+        let model = Model::Mlp { hidden: header.hidden, activation };
+        let about = About {
+            task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
+            targets: header.targets,
+            features: header.features,
+            classes: header.classes,
+            recipe: unhex(&header.recipe)
+                .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
+                .ok_or_else(|| refused("its recipe is damaged"))?,
+        };
+        let shape = Shape::new(&model, about.features.len(), about.outputs())?;
+        let mut parameters = Vec::new();
+        for (i, dense) in shape.layers(Engine::default()).iter().enumerate() {
+            let (inputs, outputs) = (dense.inputs, dense.outputs);
+            parameters.push(read(&tensors, &format!("layers.{i:02}.weight"), &[inputs, outputs])?);
+            parameters.push(read(&tensors, &format!("layers.{i:02}.bias"), &[outputs])?);
+        }
+        let mut scales = Scales::default();
+        let scaled = tensors.tensor(MEAN).is_ok();
+        if scaled {
+            let width = [about.features.len()];
+            scales.mean = read(&tensors, MEAN, &width)?;
+            scales.scale = read(&tensors, SCALE, &width)?;
+        }
+        let regression = about.task == Task::Regression;
+        let mut unit = Unit::default();
+        if regression {
+            unit.mean = real(&tensors, TARGET_MEAN)?;
+            unit.deviation = real(&tensors, TARGET_DEVIATION)?;
+        }
+        if tensors.len() != parameters.len() + 2 * (usize::from(scaled) + usize::from(regression)) {
+            return Err(refused("it holds tensors that no model has"));
+        }
+        Self::new(Engine::default(), &model, about, (scales, unit), parameters)
+    }
+}
+
+fn read(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+    let value = |b: &[u8]| b.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
+    Ok(data(tensors, name, Dtype::F32, shape)?.chunks_exact(4).map(value).collect())
+}
+
+fn real(tensors: &SafeTensors<'_>, name: &str) -> Result<f64, Fault> {
+    let data = data(tensors, name, Dtype::F64, &[1])?;
+    Ok(data.try_into().map(f64::from_le_bytes).unwrap_or(f64::NAN))
+}
+
+fn data<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'a [u8], Fault> {
+    let view = tensors.tensor(name).map_err(|_| refused("a tensor is missing"))?;
+    if view.dtype() != dtype || view.shape() != shape {
+        return Err(refused("a tensor does not have the shape that its metadata promise"));
+    }
+    Ok(view.data())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
+        .collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let nibble = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |[high, low]: &[u8; 2]| Some(nibble(*high)? << 4 | nibble(*low)?);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+const fn word(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "relu",
+        Activation::Tanh => "tanh",
+    }
+}
+
+fn activation(text: &str) -> Option<Activation> {
+    [Activation::Relu, Activation::Tanh].into_iter().find(|a| word(*a) == text)
+}
+
+fn refused(why: &str) -> Fault {
+    fault(format!("this is not a model: {why}"), "give the `model` output of a train stage")
+}
+
+#[cfg(test)]
+mod tests;

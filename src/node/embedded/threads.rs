@@ -1,0 +1,88 @@
+//! The threads of an embedded network: each computes what it is sent and tells the loop what came
+//! of it. Never touches the state or the log.
+
+use super::{Failure, Inbox};
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::base::time::Millis;
+use crate::compute::Progress;
+use crate::domain::state::{Assignment, Duty, Task};
+use crate::effects::artifacts::ArtifactError;
+use crate::effects::clock::Clock;
+use crate::node::notice::Notice;
+use crate::node::work::Bench;
+use std::collections::BTreeSet;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Progress is told at most this often.
+const STEP_NOTICE_MS: u64 = 50;
+
+/// What a worker's thread has been given and its worker still holds: the rest it skips.
+pub(super) type Wanted = Arc<Mutex<BTreeSet<LeaseId>>>;
+
+pub(super) fn locked(wanted: &Wanted) -> MutexGuard<'_, BTreeSet<LeaseId>> {
+    // Nothing panics while it is held.
+    wanted.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<Duty>> {
+    let (sender, duties) = mpsc::channel::<Box<Duty>>();
+    std::thread::spawn(move || {
+        for duty in duties {
+            let verdict = guarded(|| bench.check(&duty));
+            if outbox.send(Inbox::Checked(verdict)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+pub(super) fn spawn_worker(
+    index: usize,
+    (worker, bench, clock, wanted): (PublicKey, Bench, Clock, Wanted),
+    outbox: Sender<Inbox>,
+) -> Sender<Assignment> {
+    let (sender, assignments) = mpsc::channel::<Assignment>();
+    std::thread::spawn(move || {
+        for assignment in assignments {
+            let lease = assignment.lease;
+            if !locked(&wanted).contains(&lease) {
+                continue;
+            }
+            // A reader that is gone ends the thread at the next result.
+            let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
+            let mut begin = |task: &Task| {
+                let (job, address) = (task.job, task.address.clone());
+                tell(Notice::Began { worker, lease, job, address });
+            };
+            let mut told = Millis(0);
+            let mut step = |progress: Progress| {
+                // A step may take microseconds; nobody reads faster than this.
+                let now = clock.now();
+                if now >= told.after(STEP_NOTICE_MS) {
+                    told = now;
+                    tell(Notice::Step { lease, progress });
+                }
+            };
+            let outcome = guarded(|| bench.compute(&assignment, &mut begin, &mut step));
+            if outbox.send(Inbox::Computed(index, lease, outcome)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+/// Runs what may panic; a panic is a failure of the host, never a result.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ArtifactError>) -> Result<T, Failure> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(Failure::Panic(text.unwrap_or_else(|| "no message".into())))
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Views: what the log of a home says, whoever has it open: read from the disk, or from the process
+//! that has it open, and folded here either way. Never writes to the log.
+
+use super::attach::{AttachError, Peer};
+use super::boot::{self, BootError, Booted, Fold};
+use super::home::Home;
+use crate::base::canon::Decode;
+use crate::base::keys::PublicKey;
+use crate::base::time::Height;
+use crate::domain::event::Event;
+use crate::domain::genesis::Genesis;
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::effects::artifacts::Artifacts;
+use crate::effects::store::{Recovery, Store, StoreError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a home is tried that is in use by a process which does not listen (yet), and how long
+/// apart: beyond what the store itself waits.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the log of a home says.
+pub struct View {
+    /// The first page of its history.
+    pub genesis: Genesis,
+    /// The fold of its log, as far as it was read.
+    pub state: State,
+    /// The artifacts.
+    pub artifacts: Arc<Artifacts>,
+    /// What was found when the log was opened; of a log that another process has open, only how
+    /// long it was.
+    pub recovery: Recovery,
+    parent: crate::base::canon::Digest,
+    log: Log,
+}
+
+/// Where slots come from.
+enum Log {
+    /// The disk: nobody writes while we read.
+    Own(Arc<Store>),
+    /// The process that has the log open.
+    Attached(Home, Peer),
+}
+
+/// What became of a log that is followed.
+#[derive(Debug)]
+pub enum Followed {
+    /// The next slot was folded into the view; this is what it did.
+    Slot(Vec<Event>),
+    /// There was none in the time given.
+    Nothing,
+    /// Nobody writes it any more.
+    Over,
+}
+
+impl View {
+    /// Reads a home that exists.
+    pub fn open(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Self, BootError> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match attach(home) {
+                Ok(Some(view)) => return Ok(view),
+                Ok(None) => {}
+                // It went while we read: then the log is free.
+                Err(BootError::Attach(AttachError::Line(_))) if tries > 0 => continue,
+                Err(error) => return Err(error),
+            }
+            match boot::boot(home, client, validator) {
+                Err(BootError::Store(StoreError::Busy { .. })) if tries > 0 => {
+                    std::thread::sleep(PAUSE);
+                }
+                booted => return booted.map(Self::of),
+            }
+        }
+    }
+
+    /// What is known of a home that this process has open.
+    #[must_use]
+    pub fn of(booted: Booted) -> Self {
+        let Booted { genesis, state, parent, store, artifacts, recovery } = booted;
+        Self { genesis, state, parent, artifacts, recovery, log: Log::Own(store) }
+    }
+
+    /// What may be written to, if this process has the home open.
+    pub fn into_booted(self) -> Result<Booted, BootError> {
+        let Self { genesis, state, parent, artifacts, recovery, log } = self;
+        match log {
+            Log::Own(store) => Ok(Booted { genesis, state, parent, store, artifacts, recovery }),
+            Log::Attached(home, _) => Err(busy(home.log())),
+        }
+    }
+
+    /// Whether another process has the home open.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.log, Log::Attached(..))
+    }
+
+    /// The process that has the home open, if it is another one.
+    pub fn peer(&mut self) -> Option<&mut Peer> {
+        match &mut self.log {
+            Log::Own(_) => None,
+            Log::Attached(_, peer) => Some(peer),
+        }
+    }
+
+    /// All slots that the view has folded, oldest first.
+    pub fn slots(&self) -> Result<impl Iterator<Item = Result<Slot, BootError>>, BootError> {
+        let last = self.state.height();
+        let mut source: Source = match &self.log {
+            Log::Own(store) => Box::new(of_store(store.clone())),
+            Log::Attached(home, _) => match Peer::connect(home)? {
+                Some(peer) => Box::new(of_peer(peer)),
+                // It is over: the log is free.
+                None => Box::new(of_store(Arc::new(Store::open(&home.log())?.0))),
+            },
+        };
+        let mut height = Height(0);
+        Ok(std::iter::from_fn(move || {
+            if height == last {
+                return None;
+            }
+            height = height.next();
+            let read = source(height);
+            Some(read.and_then(|bytes| decode(height, &bytes)))
+        }))
+    }
+
+    /// Waits for the next slot, for so long (or a second) at the most, and folds it in.
+    pub fn follow(&mut self, at_most: Duration) -> Result<Followed, BootError> {
+        let Log::Attached(_, peer) = &mut self.log else { return Ok(Followed::Over) };
+        let next = self.state.height().next();
+        let slots = match peer.slots(next, at_most) {
+            Ok(slots) => slots,
+            Err(AttachError::Line(_)) => return Ok(Followed::Over),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(bytes) = slots.first() else { return Ok(Followed::Nothing) };
+        let mut fold = Fold::new(&mut self.state, self.parent);
+        let events = fold.add(next, bytes)?;
+        self.parent = fold.finish()?;
+        Ok(Followed::Slot(events))
+    }
+}
+
+type Source = Box<dyn FnMut(Height) -> Result<Vec<u8>, BootError>>;
+
+fn of_store(store: Arc<Store>) -> impl FnMut(Height) -> Result<Vec<u8>, BootError> {
+    move |height| {
+        let gone = || BootError::Slot { height, what: "it is not there".into() };
+        store.read(height)?.ok_or_else(gone)
+    }
+}
+
+/// Asks for as many slots as the other gives at a time.
+fn of_peer(mut peer: Peer) -> impl FnMut(Height) -> Result<Vec<u8>, BootError> {
+    let mut ready = Vec::new().into_iter();
+    move |height| loop {
+        match ready.next() {
+            Some(bytes) => return Ok(bytes),
+            None => ready = peer.slots(height, Duration::ZERO)?.into_iter(),
+        }
+        if ready.len() == 0 {
+            return Err(BootError::Slot { height, what: "it is not there".into() });
+        }
+    }
+}
+
+fn decode(height: Height, bytes: &[u8]) -> Result<Slot, BootError> {
+    Slot::from_bytes(bytes).map_err(|error| BootError::Slot { height, what: error.to_string() })
+}
+
+/// Reads the log of the process that has a home open; none if nobody listens there.
+fn attach(home: &Home) -> Result<Option<View>, BootError> {
+    let Some(mut peer) = Peer::connect(home)? else { return Ok(None) };
+    let genesis = Genesis::from_bytes(&peer.genesis()?)?;
+    genesis.check()?;
+    let (mut state, parent) = boot::beginning(&genesis);
+    let mut fold = Fold::new(&mut state, parent);
+    loop {
+        let next = fold.next();
+        let slots = peer.slots(next, Duration::ZERO)?;
+        if slots.is_empty() {
+            break;
+        }
+        for bytes in slots {
+            fold.add(fold.next(), &bytes)?;
+        }
+    }
+    let parent = fold.finish()?;
+    let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
+    let recovery = Recovery { slots: state.height().0, cut: None };
+    let log = Log::Attached(home.clone(), peer);
+    Ok(Some(View { genesis, state, parent, artifacts, recovery, log }))
+}
+
+fn busy(path: PathBuf) -> BootError {
+    BootError::Store(StoreError::Busy { path })
+}
