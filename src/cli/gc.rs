@@ -36,9 +36,10 @@ pub(super) fn gc(args: &Gc, context: &mut Context) -> Result<Exit, Stop> {
 const fn words_of(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::Open => ("open", "a run that is not over needs them"),
-        Reason::Cached => ("cached", "results that later runs may use"),
+        Reason::Cached => ("cached", "later runs may use them"),
+        Reason::Fresh => ("fresh", "written a moment ago: an apply may be about to use them"),
         Reason::Old => ("old", "results of runs that are not kept"),
-        Reason::Source => ("source", "copies of sources: an apply brings its own"),
+        Reason::Source => ("source", "sources of runs that are over: an apply brings its own"),
         Reason::Unnamed => ("unnamed", "nobody needs them: mostly states that audits began from"),
         Reason::Damaged => ("damaged", "set aside: their bytes had another digest"),
         Reason::Torn => ("torn", "half written when something crashed"),

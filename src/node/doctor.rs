@@ -7,7 +7,7 @@ use super::home::Home;
 use super::wallet::{self, Entry};
 use crate::domain::job::OPS_VERSION;
 use crate::effects::artifacts::ArtifactError;
-use crate::effects::artifacts::inventory::{self, StrayKind};
+use crate::effects::artifacts::inventory::{self, Stored, StrayKind};
 use crate::effects::clock::{self, Clock};
 use crate::effects::disk::{self, Room};
 use crate::effects::keyring::{self, KeyringError};
@@ -239,16 +239,16 @@ fn artifacts(home: &Home) -> Finding {
         Ok(found) => found,
         Err(error) => return Finding::ArtifactsBad(error),
     };
-    let bytes = found.artifacts.iter().map(|(_, bytes)| *bytes).sum();
+    let bytes = found.artifacts.iter().map(|each| each.bytes).sum();
     // Digests are spread evenly: every so many-th of them is a fair sample.
     let step = found.artifacts.len().div_ceil(SAMPLE_FILES).max(1);
     let (mut hashed, mut left, mut damaged) = (0, SAMPLE_BYTES, Vec::new());
-    for (digest, size) in found.artifacts.iter().step_by(step) {
-        let Some(rest) = left.checked_sub(*size) else { continue };
+    for Stored { digest, bytes, .. } in found.artifacts.iter().copied().step_by(step) {
+        let Some(rest) = left.checked_sub(bytes) else { continue };
         (left, hashed) = (rest, hashed + 1);
-        match inventory::is_whole(&folder, *digest) {
+        match inventory::is_whole(&folder, digest) {
             Ok(true) => {}
-            Ok(false) => damaged.push(inventory::path_of(&folder, *digest)),
+            Ok(false) => damaged.push(inventory::path_of(&folder, digest)),
             Err(error) => return Finding::ArtifactsBad(error),
         }
     }

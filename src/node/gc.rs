@@ -5,12 +5,15 @@
 //!
 //! - by a run that is not over: its sources, its results, and what receipts claim that are not
 //!   settled;
-//! - by the cache: the outputs of settled results, so that a later run finds them. With a limit,
-//!   those alone that one of the last runs of its pipeline has.
+//! - by the cache: the outputs of settled results, so that a later run finds them, and the sources
+//!   of the last run of each pipeline. With a limit, those alone that one of the last runs of its
+//!   pipeline has;
+//! - by somebody who has not named it yet: what was written a moment ago. An apply keeps its sources
+//!   before it has the log.
 //!
-//! All else goes: the states that audits began from, the copies of sources (an apply brings its own),
-//! what was set aside as damaged and what a crash left half written. An artifact is named by its
-//! bytes, so the same one may be needed for several reasons; one is enough.
+//! All else goes: the states that audits began from, other sources, what was set aside as damaged
+//! and what a crash left half written. An artifact is named by its bytes, so the same one may be
+//! needed for several reasons; one is enough.
 
 use super::home::Home;
 use crate::base::canon::Digest;
@@ -19,16 +22,22 @@ use crate::domain::receipt::Outcome;
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Origin, Phase, Run};
 use crate::effects::artifacts::ArtifactError;
-use crate::effects::artifacts::inventory::{self, Inventory, Stray, StrayKind};
+use crate::effects::artifacts::inventory::{self, Inventory, Stored, Stray, StrayKind};
+use crate::effects::clock;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What was written less than so long ago is kept though nobody names it.
+const FRESH_MS: u64 = 10 * 60 * 1000;
 
 /// Why an artifact is kept, or may go. The first reason to keep it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// A run that is not over needs it.
     Open,
-    /// It is of a settled result that a later run may use.
+    /// A later run may use it.
     Cached,
+    /// It was written a moment ago: somebody may be about to name it.
+    Fresh,
     /// It is of a settled result of a run that is older than those to be kept.
     Old,
     /// It is a source, or a part of one, of runs that are over.
@@ -47,7 +56,7 @@ impl Reason {
     /// Whether it stays.
     #[must_use]
     pub const fn keeps(self) -> bool {
-        matches!(self, Self::Open | Self::Cached | Self::Foreign)
+        matches!(self, Self::Open | Self::Cached | Self::Fresh | Self::Foreign)
     }
 }
 
@@ -94,15 +103,21 @@ impl Sweep {
 /// Looks at a home in a state and says what in it nobody needs. `runs_kept` is how many of the last
 /// runs of each pipeline keep their results; all do where there is no limit.
 pub fn look(home: &Home, state: &State, runs_kept: Option<usize>) -> Result<Sweep, ArtifactError> {
-    Ok(sort(inventory::inventory(&home.artifacts())?, state, runs_kept))
+    // Where the clock is not set nothing is old.
+    let now_ms = clock::wall_ms().unwrap_or(0);
+    Ok(sort(inventory::inventory(&home.artifacts())?, state, runs_kept, now_ms))
 }
 
-fn sort(found: Inventory, state: &State, runs_kept: Option<usize>) -> Sweep {
+fn sort(found: Inventory, state: &State, runs_kept: Option<usize>, now_ms: u64) -> Sweep {
     let named = named(state, runs_kept);
+    let is_fresh = |written_ms: u64| written_ms.saturating_add(FRESH_MS) > now_ms;
     let mut sweep = Sweep::default();
     let mut going = BTreeSet::new();
-    for (digest, bytes) in found.artifacts {
-        let reason = named.get(&digest).copied().unwrap_or(Reason::Unnamed);
+    for Stored { digest, bytes, written_ms } in found.artifacts {
+        let reason = match named.get(&digest).copied().unwrap_or(Reason::Unnamed) {
+            Reason::Unnamed | Reason::Source if is_fresh(written_ms) => Reason::Fresh,
+            reason => reason,
+        };
         sweep.tallies.entry(reason).or_default().add(bytes);
         if !reason.keeps() {
             going.insert(digest);
@@ -112,6 +127,7 @@ fn sort(found: Inventory, state: &State, runs_kept: Option<usize>) -> Sweep {
     for stray in found.strays {
         let reason = match stray.kind {
             StrayKind::Damaged => Reason::Damaged,
+            StrayKind::Torn if is_fresh(stray.written_ms) => Reason::Fresh,
             StrayKind::Torn => Reason::Torn,
             StrayKind::Unknown => Reason::Foreign,
         };
@@ -131,11 +147,15 @@ fn named(state: &State, runs_kept: Option<usize>) -> BTreeMap<Digest, Reason> {
         let known = named.entry(digest).or_insert(reason);
         *known = reason.min(*known);
     };
-    let kept = kept(state, runs_kept);
+    let last = last(state, runs_kept.unwrap_or(1));
+    let kept = runs_kept.map(|_| keys(&last));
     for known in state.results() {
         let is_kept = kept.as_ref().is_none_or(|kept| kept.contains(&known.key));
         let reason = if is_kept { Reason::Cached } else { Reason::Old };
         known.outputs.iter().for_each(|digest| name(*digest, reason));
+    }
+    for run in &last {
+        sources(run).for_each(|digest| name(digest, Reason::Cached));
     }
     for run in state.runs().values() {
         let is_over = run.is_over();
@@ -151,19 +171,20 @@ fn named(state: &State, runs_kept: Option<usize>) -> BTreeMap<Digest, Reason> {
     named
 }
 
-/// The keys of the results of the last runs of each pipeline of each client.
-fn kept(state: &State, runs_kept: Option<usize>) -> Option<BTreeSet<Digest>> {
-    let runs_kept = runs_kept?;
+/// So many of the last runs of each pipeline of each client.
+fn last(state: &State, count: usize) -> Vec<&Run> {
     let mut seen: BTreeMap<_, usize> = BTreeMap::new();
-    let mut kept = BTreeSet::new();
-    for run in state.runs().values().rev() {
-        let count = seen.entry((run.client, run.name.as_str())).or_default();
-        *count += 1;
-        if *count <= runs_kept {
-            kept.extend(run.results.iter().flatten().map(|known| known.key));
-        }
-    }
-    Some(kept)
+    let mut is_last = |run: &&Run| {
+        let seen = seen.entry((run.client, run.name.clone())).or_default();
+        *seen += 1;
+        *seen <= count
+    };
+    state.runs().values().rev().filter(|run| is_last(run)).collect()
+}
+
+/// The keys of all results of some runs.
+fn keys(runs: &[&Run]) -> BTreeSet<Digest> {
+    runs.iter().flat_map(|run| run.results.iter().flatten()).map(|known| known.key).collect()
 }
 
 /// The bytes of the sources of a run, whole and in chunks.

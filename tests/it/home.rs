@@ -17,6 +17,20 @@ fn lost(sweep: &Value) -> usize {
     sweep["lost"].as_array().unwrap().len()
 }
 
+/// Makes all artifacts an hour old: what is fresh is kept.
+fn age(site: &Site) {
+    let hour = std::time::Duration::from_secs(3600);
+    for shelf in fs::read_dir(site.path("home/artifacts")).unwrap() {
+        let shelf = shelf.unwrap().path();
+        let files = fs::read_dir(&shelf).into_iter().flatten().map(|file| file.unwrap().path());
+        for path in files {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            let written = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(written - hour).unwrap();
+        }
+    }
+}
+
 fn gc(site: &Site, args: &[&str]) -> Value {
     site.json(&[&["gc", "-o", "json"], args].concat())
 }
@@ -29,9 +43,13 @@ fn what_nobody_needs_goes_and_everything_is_still_known() {
     fs::create_dir_all(&shelf).unwrap();
     fs::write(shelf.join("0".repeat(64)), "x").unwrap();
     fs::write(site.path("home/artifacts/notes.txt"), "mine").unwrap();
+    let fresh = gc(&site, &[]);
+    assert!(files(&fresh, "fresh") > 0 && files(&fresh, "unnamed") == 0, "{fresh}");
+    age(&site);
     let shown = gc(&site, &["--dry-run"]);
     assert_eq!((lost(&shown), &shown["deleted"]), (0, &false.into()), "{shown}");
-    assert!(files(&shown, "cached") > 0 && files(&shown, "source") > 0, "{shown}");
+    assert!(files(&shown, "cached") > 0 && files(&shown, "unnamed") > 0, "{shown}");
+    assert_eq!(files(&shown, "fresh"), 0);
     assert_eq!((files(&shown, "damaged"), files(&shown, "foreign")), (1, 1));
     assert_eq!(gc(&site, &[])["files"], shown["files"], "looking changes nothing");
     let text = site.run(&["gc"]).out();
@@ -79,6 +97,7 @@ fn a_run_that_is_not_over_loses_nothing() {
     assert_eq!(log.unwrap()["verdict"], "warn");
     apply.kill().unwrap();
     apply.wait().unwrap();
+    age(&site);
     let done = gc(&site, &["--keep-runs", "0", "--yes"]);
     assert!(files(&done, "open") > 0, "{done}");
     // What it had so far is there: the run is ended, and what it settled is paid.

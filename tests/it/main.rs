@@ -8,6 +8,7 @@ mod damage;
 mod dishonest;
 mod home;
 mod init;
+mod manual;
 mod pipeline;
 mod recovery;
 mod site;

@@ -7,6 +7,7 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Damaged artifacts are set aside in here.
 const DAMAGED: &str = "damaged";
@@ -16,10 +17,21 @@ const UPLOAD: char = '#';
 /// What lies in a folder of artifacts, ascending by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Artifacts and their sizes in bytes. Whether they are whole shows when they are read.
-    pub artifacts: Vec<(Digest, u64)>,
+    /// Artifacts. Whether they are whole shows when they are read.
+    pub artifacts: Vec<Stored>,
     /// Everything else.
     pub strays: Vec<Stray>,
+}
+
+/// A file that is called as an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub written_ms: u64,
 }
 
 /// A file that is no artifact.
@@ -29,6 +41,8 @@ pub struct Stray {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub written_ms: u64,
     /// What it is.
     pub kind: StrayKind,
 }
@@ -54,7 +68,10 @@ pub fn inventory(directory: &Path) -> Result<Inventory, ArtifactError> {
         }
         for path in entries(&shelf)? {
             match identify(&shelf, &path) {
-                Ok(digest) => found.artifacts.push((digest, size(&path)?)),
+                Ok(digest) => {
+                    let (bytes, written_ms) = about(&path)?;
+                    found.artifacts.push(Stored { digest, bytes, written_ms });
+                }
                 Err(kind) => found.strays.push(stray(path, kind)?),
             }
         }
@@ -76,7 +93,7 @@ pub fn remove_stray(stray: &Stray) -> Result<(), ArtifactError> {
 /// leaves those that are not where they are.
 pub fn is_whole(directory: &Path, digest: Digest) -> Result<bool, ArtifactError> {
     let path = path_of(directory, digest);
-    if size(&path)? > ARTIFACT_BYTES_MAX as u64 {
+    if about(&path)?.0 > ARTIFACT_BYTES_MAX as u64 {
         return Ok(false);
     }
     let bytes = fs::read(&path).map_err(io_error("read", &path))?;
@@ -131,12 +148,16 @@ fn identify(shelf: &Path, path: &Path) -> Result<Digest, StrayKind> {
 }
 
 fn stray(path: PathBuf, kind: StrayKind) -> Result<Stray, ArtifactError> {
-    let bytes = size(&path)?;
-    Ok(Stray { path, bytes, kind })
+    let (bytes, written_ms) = about(&path)?;
+    Ok(Stray { path, bytes, written_ms, kind })
 }
 
-fn size(path: &Path) -> Result<u64, ArtifactError> {
-    Ok(path.symlink_metadata().map_err(io_error("look at", path))?.len())
+/// The size of a file, and when it was written; 1970 where the file system does not say.
+fn about(path: &Path) -> Result<(u64, u64), ArtifactError> {
+    let about = path.symlink_metadata().map_err(io_error("look at", path))?;
+    let written = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let ms = written.and_then(|since| u64::try_from(since.as_millis()).ok());
+    Ok((about.len(), ms.unwrap_or(0)))
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
@@ -174,15 +195,15 @@ mod tests {
         for other in ["notes.txt", "ab/notes.txt", "ab/#1", "damaged/notes"] {
             write(&dir.path().join(other), b"");
         }
-        let upper = path_of(dir.path(), a).to_str().unwrap().to_uppercase();
         let found = inventory(dir.path()).unwrap();
         let mut expect = vec![(a, 1), (b, 2)];
         expect.sort_by_key(|(digest, _)| digest.to_string());
-        assert_eq!(found.artifacts, expect);
+        let sizes: Vec<_> = found.artifacts.iter().map(|each| (each.digest, each.bytes)).collect();
+        assert_eq!(sizes, expect);
+        assert!(found.artifacts.iter().all(|each| each.written_ms > 1_500_000_000_000));
         let kinds = |kind| found.strays.iter().filter(|stray| stray.kind == kind).count();
         let all = [StrayKind::Damaged, StrayKind::Torn, StrayKind::Unknown].map(kinds);
         assert_eq!(all, [1, 1, 4], "{:?}", found.strays);
-        assert!(!upper.is_empty());
     }
 
     #[test]
