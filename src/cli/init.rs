@@ -18,6 +18,13 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+/// About the stages.
+const HELD_OUT: &str =
+    "A fifth of the rows is held out, to measure the model on what it has not seen.";
+const FEATURES: &str =
+    "Models take numbers. What these steps learn travels with the model, which so takes raw rows.";
+const TREATED: &str =
+    "The same for the rows that are held out, with what was learned from the others.";
 /// How long a line of the manifest is.
 const WIDTH: usize = 96;
 
@@ -171,16 +178,15 @@ fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
         out => out,
     };
     let made = format!(
-        "A first pipeline for {url}, made by `ohc init` from {first}{rows} rows of {columns} columns."
+        "A first pipeline for {url}, made by `ohc init` from {first}{rows} rows of {columns} \
+         columns."
     );
     comment("", &made, text);
-    comment(
-        "",
-        &format!(
-            "`ohc plan {out}` says what it would do and cost, `ohc apply {out}` does it, and `ohc explain KEY` says what a key means, such as `ohc explain train.optimizer`."
-        ),
-        text,
+    let next = format!(
+        "`ohc plan {out}` says what it would do and cost, `ohc apply {out}` does it, and `ohc \
+         explain KEY` says what a key means, such as `ohc explain train.optimizer`."
     );
+    comment("", &next, text);
     let _ = write!(
         text,
         "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
@@ -215,11 +221,7 @@ fn rows(draft: &Draft, text: &mut String) {
         );
         from = "labelled.table";
     }
-    comment(
-        "    ",
-        "A fifth of the rows is held out, to measure the model on what it has not seen.",
-        text,
-    );
+    comment("    ", HELD_OUT, text);
     let stratify = match draft.is_stratified {
         true => format!("        stratify: {}\n", quoted(&draft.target)),
         false => String::new(),
@@ -269,26 +271,16 @@ fn steps(draft: &Draft) -> Vec<(String, String)> {
 }
 
 fn features(steps: &[(String, String)], text: &mut String) {
-    comment(
-        "    ",
-        "Models take numbers. What these steps learn travels with the model, which so takes raw rows.",
-        text,
-    );
-    text.push_str(
-        "    features:\n      uses: transform\n      inputs: { table: split.train }\n      with:\n        steps:\n",
-    );
+    comment("    ", FEATURES, text);
+    text.push_str("    features:\n      uses: transform\n      inputs: { table: split.train }\n");
+    text.push_str("      with:\n        steps:\n");
     for (words, step) in steps {
         comment("          ", words, text);
         let _ = writeln!(text, "          - {step}");
     }
-    comment(
-        "    ",
-        "The same for the rows that are held out, with what was learned from the others.",
-        text,
-    );
-    text.push_str(
-        "    heldout:\n      uses: transform\n      inputs: { table: split.test, fitted: features.fitted }\n",
-    );
+    comment("    ", TREATED, text);
+    text.push_str("    heldout:\n      uses: transform\n");
+    text.push_str("      inputs: { table: split.test, fitted: features.fitted }\n");
 }
 
 fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
@@ -316,10 +308,8 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
         draft.hidden
     );
     comment("    ", "Measures the model on the rows that are held out.", text);
-    let _ = write!(
-        text,
-        "    evaluate:\n      uses: evaluate\n      inputs: {{ models: train.model, data: {test} }}\n"
-    );
+    text.push_str("    evaluate:\n      uses: evaluate\n");
+    let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
 }
 
 #[cfg(test)]

@@ -45,9 +45,16 @@ struct Context {
 /// a second Ctrl-C.
 #[must_use]
 pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
+    let mut args: Vec<OsString> = args.collect();
+    // `arg_required_else_help` would take what the environment sets for an argument.
+    let is_bare = args.len() == 1;
+    args.extend(is_bare.then(|| "--help".into()));
     let Cli { home, color, verb } = match Cli::read(args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error).code(),
+        Err(error) => {
+            let exit = usage(&error);
+            return if is_bare { Exit::Usage } else { exit }.code();
+        }
     };
     let format = verb.format();
     let mut context = Context { home, screen: Screen::new(color), quit };

@@ -12,7 +12,6 @@ use super::report::sheet::{Sheet, numbers, words};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
 use crate::domain::ledger::{Hold, Ledger};
-use crate::effects::keyring;
 use crate::node::home::Home;
 use crate::node::wallet::{self, Entry, WalletError};
 use serde_json::json;
@@ -64,7 +63,6 @@ fn stop(error: &WalletError) -> Stop {
 
 fn import(file: &Path, name: Option<&str>, context: &Context) -> Result<Entry, Stop> {
     let is_input = file.as_os_str() == "-";
-    let from = if is_input { "the input".into() } else { file.display().to_string() };
     let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|_| !is_input);
     let Some(name) = name.or(stem) else {
         return Err(Stop::Error {
@@ -73,12 +71,12 @@ fn import(file: &Path, name: Option<&str>, context: &Context) -> Result<Entry, S
             hint: Some("write `ohc wallet import - NAME`".into()),
         });
     };
-    let pem = match is_input {
-        true => keyring::read_text(io::stdin().lock())
-            .map_err(|error| Stop::failed(format!("cannot read the input: {error}"), None))?,
-        false => keyring::read_foreign(file).map_err(|error| stop(&error.into()))?,
+    let home = home::wanted(context);
+    let imported = match is_input {
+        true => wallet::import(&home, name, &mut io::stdin().lock()),
+        false => wallet::import_file(&home, name, file),
     };
-    wallet::import(&home::wanted(context), name, &pem, &from).map_err(|error| stop(&error))
+    imported.map_err(|error| stop(&error))
 }
 
 /// The key of that name, or what is near.

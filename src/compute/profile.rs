@@ -2,7 +2,6 @@
 //! Never decides what becomes of a column.
 
 use super::table::{Cells, ColumnKind, Table};
-use arrow_array::Array;
 use std::collections::BTreeMap;
 
 /// Rows that values are counted in: the first of a table.

@@ -41,7 +41,8 @@ pub enum KeyringError {
     },
     /// There is a key already: it is somebody's name and owns what is booked to it.
     #[error(
-        "there is a key {} already; hint: choose another name, or move that file away", .path.display()
+        "there is a key {} already; hint: choose another name, or move that file away",
+        .path.display()
     )]
     Exists {
         /// The file.

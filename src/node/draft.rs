@@ -1,5 +1,5 @@
-//! Drafts: what a first pipeline on a data file could be: what to predict, from what, and how long to
-//! train. Never writes the manifest: the words of it are those of `cli`.
+//! Drafts: what a first pipeline on a data file could be: what to predict, from what, and how long
+//! to train. Never writes the manifest: the words of it are those of `cli`.
 
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::profile::{Profile, profiles};

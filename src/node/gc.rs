@@ -8,8 +8,8 @@
 //! - by the cache: the outputs of settled results, so that a later run finds them, and the sources
 //!   of the last run of each pipeline. With a limit, those alone that one of the last runs of its
 //!   pipeline has;
-//! - by somebody who has not named it yet: what was written a moment ago. An apply keeps its sources
-//!   before it has the log.
+//! - by somebody who has not named it yet: what was written a moment ago. An apply keeps its
+//!   sources before it has the log.
 //!
 //! All else goes: the states that audits began from, other sources, what was set aside as damaged
 //! and what a crash left half written. An artifact is named by its bytes, so the same one may be

@@ -17,6 +17,7 @@ use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::StoreError;
 use crate::role::validator::{Input, Output, Validator};
 use crate::role::{Machine, Signer};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the name of a key.
@@ -63,6 +64,9 @@ pub enum WalletError {
     /// A key file cannot be read or written.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The input cannot be read.
+    #[error("cannot read the input: {0}")]
+    Input(std::io::Error),
     /// The home cannot be opened or made.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -149,9 +153,16 @@ pub fn create(home: &Home, name: &str) -> Result<Entry, WalletError> {
     save(home, name, &SecretKey::from_bytes(&clock::fresh_seed()))
 }
 
-/// Takes over a key: the text of a PKCS#8 PEM file, which messages call `from`.
-pub fn import(home: &Home, name: &str, pem: &str, from: &str) -> Result<Entry, WalletError> {
-    save(home, name, &keyring::parse(pem, from)?)
+/// Takes over a key: a PKCS#8 PEM file that its owner alone can read.
+pub fn import_file(home: &Home, name: &str, file: &Path) -> Result<Entry, WalletError> {
+    let pem = keyring::read_foreign(file)?;
+    save(home, name, &keyring::parse(&pem, &file.display().to_string())?)
+}
+
+/// Takes over a key from an input.
+pub fn import(home: &Home, name: &str, input: &mut dyn Read) -> Result<Entry, WalletError> {
+    let pem = keyring::read_text(input).map_err(WalletError::Input)?;
+    save(home, name, &keyring::parse(&pem, "the input")?)
 }
 
 fn save(home: &Home, name: &str, key: &SecretKey) -> Result<Entry, WalletError> {

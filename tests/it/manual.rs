@@ -10,7 +10,7 @@ fn without_a_verb_the_verbs_are_shown_by_groups() {
     let bare = site.run(&[]);
     assert_eq!(bare.code(), Some(64));
     for part in ["Pipelines:", "  apply ", "This machine:", "  doctor "] {
-        assert!(bare.err().contains(part), "{part:?} is not in:\n{}", bare.err());
+        assert!(bare.out().contains(part), "{part:?} is not in:\n{}", bare.out());
     }
     let help = site.run(&["--help"]);
     assert_eq!((help.code(), help.err().as_str()), (Some(0), ""));

@@ -37,8 +37,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
         Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
         4 budget or no bids, 6 cancelled, 64 usage, 130 interrupted.",
-    max_term_width = HELP_COLUMNS,
-    arg_required_else_help = true
+    max_term_width = HELP_COLUMNS
 )]
 pub(crate) struct Cli {
     /// Folder of the embedded network: its keys, log and artifacts [default: .ohc at the root of

@@ -21,7 +21,7 @@ pub(crate) enum WalletVerb {
     /// Take over a key: Ed25519 in PKCS#8 PEM
     #[command(after_help = "Examples:\n  ohc wallet import backup.pem savings\n  \
         ohc wallet import - client < client.pem\n\n\
-        No key is ever overwritten. `client` before the first apply makes it the owner of the home.")]
+        No key is ever overwritten. As `client`, before the first apply, it owns the home.")]
     Import {
         /// The file, which only you can read, or - for the standard input
         file: PathBuf,

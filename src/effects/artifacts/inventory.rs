@@ -89,8 +89,8 @@ pub fn remove_stray(stray: &Stray) -> Result<(), ArtifactError> {
     remove_file(&stray.path)
 }
 
-/// Whether the bytes that lie under a digest are the right ones. Unlike [`super::Artifacts::get`] it
-/// leaves those that are not where they are.
+/// Whether the bytes that lie under a digest are the right ones. Those that are not stay where they
+/// are, unlike with [`super::Artifacts::get`].
 pub fn is_whole(directory: &Path, digest: Digest) -> Result<bool, ArtifactError> {
     let path = path_of(directory, digest);
     if about(&path)?.0 > ARTIFACT_BYTES_MAX as u64 {
