@@ -82,11 +82,7 @@ impl Stop {
 
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
     pub(crate) fn because(exit: Exit, error: &dyn std::error::Error) -> Self {
-        let text = error.to_string();
-        let (message, hint) = match text.split_once("; hint: ") {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
-        };
+        let (message, hint) = advice(error);
         Self::Error { exit, message, hint }
     }
 
@@ -96,6 +92,15 @@ impl Stop {
             Self::Manifest { exit, .. } | Self::Error { exit, .. } | Self::Said(exit) => *exit,
             Self::Pipe => Exit::Done,
         }
+    }
+}
+
+/// What an error of a lower layer says, and its advice where it gives some.
+pub(crate) fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
+    let text = error.to_string();
+    match text.split_once("; hint: ") {
+        Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+        None => (text, None),
     }
 }
 

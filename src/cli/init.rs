@@ -302,8 +302,8 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
     };
     let _ = write!(
         text,
-        "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      with:\n{task}        \
-         target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n        epochs: \"${{{{ \
+        "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      with:\n{task}\
+         \x20       target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n        epochs: \"${{{{ \
          params.epochs }}}}\"\n        optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
         draft.hidden
     );

@@ -1,10 +1,11 @@
-//! `ohc validate`: every fault of every manifest. Opens no source and no home.
+//! `ohc validate`: every fault of every manifest, and of files that are none. Opens no source and
+//! no home.
 
 use super::Context;
 use super::args::{Findings, Format, Validate};
-use super::exit::{Exit, Stop};
+use super::exit::{Exit, Stop, advice};
 use super::report::{diagnostics, json};
-use crate::domain::manifest::{self, Diagnostic};
+use crate::domain::manifest::{self, Diagnostic, Place};
 use crate::node::pipeline;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
     let mut files = Vec::new();
     let mut exit = Exit::Done;
     for path in &args.manifests {
-        let (text, faults) = faults(path)?;
+        let (text, faults) = faults(path);
         let is_sound = !faults.iter().any(Diagnostic::is_error);
         if !is_sound {
             exit = Exit::Failed;
@@ -40,8 +41,16 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
     Ok(exit)
 }
 
-fn faults(path: &Path) -> Result<(String, Vec<Diagnostic>), Stop> {
-    let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let (_, faults) = manifest::compile(&text, &BTreeMap::new());
-    Ok((text, faults))
+/// The text of a manifest, and all that is wrong with it; a file that is none has one fault.
+fn faults(path: &Path) -> (String, Vec<Diagnostic>) {
+    match pipeline::read(path) {
+        Ok(text) => {
+            let (_, faults) = manifest::compile(&text, &BTreeMap::new());
+            (text, faults)
+        }
+        Err(error) => {
+            let (message, hint) = advice(&error);
+            (String::new(), vec![Diagnostic::new(Place::default(), &message, hint)])
+        }
+    }
 }

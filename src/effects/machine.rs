@@ -1,5 +1,6 @@
-//! What this machine has: cores and memory, as a worker declares them in its bid, and what else a
-//! check-up asks for. Never finds graphics cards: no kernel here uses one.
+//! What this machine has: cores and memory, as a worker declares them in its bid, what this program
+//! has had of it, and what else a check-up asks for. Never finds graphics cards: no kernel here uses
+//! one.
 
 use crate::domain::terms::Equipment;
 
@@ -8,7 +9,7 @@ use crate::domain::terms::Equipment;
 pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Equipment { cores, memory: memory_bytes(&text).unwrap_or(0), gpus: 0 }
+    Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus: 0 }
 }
 
 /// What makes the kernels and the chain of ticks fast, and whether the processor has it.
@@ -31,9 +32,15 @@ pub fn files_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// The line `MemTotal:  24576 kB` of `/proc/meminfo`, in bytes.
-fn memory_bytes(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// The most memory that this program ever had at once, in bytes, where the system counts it.
+#[must_use]
+pub fn peak_memory() -> Option<u64> {
+    bytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// The amount in a line such as `MemTotal:  24576 kB`, in bytes.
+fn bytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -45,12 +52,13 @@ mod tests {
     #[test]
     fn memory_is_read_in_bytes() {
         let text = "MemFree: 1 kB\nMemTotal:       24576 kB\n";
-        assert_eq!(memory_bytes(text), Some(24_576 * 1024));
-        assert_eq!(memory_bytes("MemTotal: much"), None);
+        assert_eq!(bytes(text, "MemTotal:"), Some(24_576 * 1024));
+        assert_eq!(bytes("MemTotal: much", "MemTotal:"), None);
     }
 
     #[test]
-    fn this_machine_has_a_core() {
+    fn this_machine_has_a_core_and_this_program_some_memory() {
         assert!(equipment().cores > 0);
+        assert!(peak_memory().is_none_or(|bytes| bytes > 1 << 16));
     }
 }

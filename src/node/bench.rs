@@ -1,6 +1,10 @@
 //! Benchmarks: what `docs/benchmarks.md` claims, measured on this machine with the real parts.
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
+mod hostile;
+
+pub use hostile::hostile;
+
 use super::apply::{ApplyError, Hooks, Site};
 use super::boot::BootError;
 use super::embedded::Happening;
@@ -54,6 +58,20 @@ pub enum BenchError {
     /// A kernel refused.
     #[error("{0}")]
     Fault(#[from] Fault),
+    /// The system gives no place for what is measured.
+    #[error("cannot write what is to be measured: {0}; hint: is the temporary folder full?")]
+    Scratch(std::io::Error),
+    /// A hostile text is taken for a manifest.
+    #[error("the hostile text `{0}` is not refused")]
+    Accepted(&'static str),
+    /// A hostile text is refused for another reason than that for which it is hostile.
+    #[error("the hostile text `{name}` is refused like this: {said}")]
+    Otherwise {
+        /// Which.
+        name: &'static str,
+        /// What is said about it.
+        said: String,
+    },
     /// The run did not come to its end.
     #[error("the measured run did not settle")]
     Unsettled,

@@ -1,9 +1,11 @@
 //! Golden files: what the system says is compared with what was agreed, byte by byte.
 //! `OHC_BLESS=1 cargo test --test golden` rewrites them; the diff of the commit is the review.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod digests;
 #[cfg(feature = "node")]
 mod handbook;
+mod hostile;
 mod manifest;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// A temporary folder with the example manifests and their data.
+/// A temporary folder with example manifests and their data.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
 }
@@ -18,6 +18,13 @@ impl Site {
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::copy(manifests.join("data/iris.csv"), dir.path().join("data/iris.csv")).unwrap();
         fs::copy(manifests.join("iris.yaml"), dir.path().join("iris.yaml")).unwrap();
+        Self { dir }
+    }
+
+    /// All the manifests of the project, with all their data.
+    pub(crate) fn of_all() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), dir.path());
         Self { dir }
     }
 
@@ -92,6 +99,16 @@ impl Site {
     }
 }
 
+/// A script of `tests/peers`, to be run by their Python, which is made first.
+pub(crate) fn python(script: &str) -> Command {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+    let made = Command::new(peers.join("venv")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut command = Command::new(String::from_utf8(made.stdout).unwrap().trim());
+    command.arg(peers.join(script));
+    command
+}
+
 /// What the program did.
 pub(crate) struct Ran(Output);
 
@@ -131,4 +148,17 @@ pub(crate) fn nano(amount: &Value) -> u128 {
     let (whole, fraction) = text.split_once('.').unwrap();
     let fraction: u128 = format!("{fraction:0<9}").parse().unwrap();
     whole.parse::<u128>().unwrap() * 1_000_000_000 + fraction
+}
+
+/// Copies what is below a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
 }

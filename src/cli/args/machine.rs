@@ -96,4 +96,6 @@ pub(crate) enum Measured {
     Matmul,
     /// Exact training against stock candle.
     Train,
+    /// Milliseconds until the slowest of many hostile manifests is refused.
+    Hostile,
 }

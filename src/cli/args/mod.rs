@@ -114,9 +114,7 @@ pub(crate) enum Verb {
         The log and the keys stay. What a later run asks for after all is computed again.")]
     Gc(Gc),
     /// Print a script that completes command lines
-    #[command(
-        after_help = "Example:\n  ohc completions bash > ~/.local/share/bash-completion/completions/ohc"
-    )]
+    #[command(after_help = "Example:\n  ohc completions bash > ~/.bash_completion.d/ohc")]
     Completions(Completions),
     /// Print the manual page, or write the pages of all verbs
     #[command(after_help = "Example:\n  ohc man --out ~/.local/share/man/man1")]

@@ -1,4 +1,4 @@
-//! Surveys: what a source is, learned while its bytes pass by, and the chunks that they are cut into.
+//! Surveys: what a source is, learned while its bytes pass by, and the chunks it is cut into.
 //! Never opens anything, and never holds more of a source than its chunks in hand.
 
 use super::{BadRows, Column, Table};

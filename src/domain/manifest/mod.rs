@@ -17,11 +17,15 @@ mod expression;
 mod form;
 mod grammar;
 mod kind;
+#[cfg(test)]
+mod laws;
+mod malformed;
 mod matrix;
 mod node;
 pub mod outline;
 mod params;
 mod quantity;
+mod reach;
 mod read;
 mod reference;
 mod schema;
@@ -35,14 +39,14 @@ pub use params::params_file;
 pub use schema::json_schema;
 
 use super::job::{Reading, Spec};
-use super::terms::{OnExhausted, Terms};
+use super::terms::{Backoff, OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
 use diagnostic::Faults;
 use expression::{Matrix, Scope, substitute};
 use node::{Kind, Node};
 use reference::{Drafts, Edges, Known};
-use stage::Common;
+use stage::{Common, Draft};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -237,10 +241,10 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))
         .collect();
     cycle::find(&reference::waits(&edges), faults);
-    if !faults.has_errors() {
-        reference::unread(&edges, spec.get("outputs"), &known, faults);
-    }
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
+    if !faults.has_errors() {
+        reach::check(&edges, spec, &outputs, &known, faults);
+    }
     let name = root.get("metadata")?.get("name")?.text()?.to_owned();
     let total = spec.get("budget").and_then(|budget| budget.get("total"));
     let budget = total.and_then(|total| total.text()?.parse().ok());
@@ -299,15 +303,8 @@ fn stages(
         let name = draft.key.text.clone();
         let Edges { inputs, needs } = edges.remove(name.as_str())?;
         let mut terms = read::terms(draft.node, defaults)?;
+        terms_that_cannot_bind(&draft, defaults, &terms, faults);
         terms.when = draft.when.map(|(condition, _)| condition);
-        let written = |name: &str| draft.node.get(name).or_else(|| defaults?.get(name));
-        if let (Some(deadline), Some(_)) = (written("deadline"), written("timeout"))
-            && terms.deadline_ms.is_some_and(|deadline| deadline < terms.timeout_ms)
-        {
-            let message = "no attempt can take as long as `timeout`: `deadline` is shorter";
-            let hint = "`timeout` is for one attempt, `deadline` for all of them".to_owned();
-            faults.warn(deadline.place, message, hint);
-        }
         let stage = Stage {
             name: name.clone(),
             place: draft.key.place,
@@ -320,4 +317,28 @@ fn stages(
         Some((name, stage))
     })
     .collect()
+}
+
+/// Terms of a stage that make others of it pointless.
+fn terms_that_cannot_bind(
+    draft: &Draft<'_>,
+    defaults: Option<&Node>,
+    terms: &Terms,
+    faults: &mut Faults,
+) {
+    let written = |name: &str| draft.node.get(name).or_else(|| defaults?.get(name));
+    if let (Some(deadline), Some(_)) = (written("deadline"), written("timeout"))
+        && terms.deadline_ms.is_some_and(|deadline| deadline < terms.timeout_ms)
+    {
+        let message = "no attempt can take as long as `timeout`: `deadline` is shorter";
+        let hint = "`timeout` is for one attempt, `deadline` for all of them".to_owned();
+        faults.warn(deadline.place, message, hint);
+    }
+    let Backoff { initial_ms, max_ms, .. } = terms.retry.backoff;
+    if let Some(retry) = written("retry")
+        && initial_ms > max_ms
+    {
+        let message = "no wait is as long as `initial`: `max` is shorter";
+        faults.warn(retry.place, message, "every wait is as long as `max`".to_owned());
+    }
 }

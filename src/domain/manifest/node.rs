@@ -2,6 +2,7 @@
 //! Never knows what a manifest may say; bounds what the text may make it build.
 
 use super::diagnostic::{Diagnostic, Faults, Place};
+use super::malformed;
 use crate::base::limits::{
     MANIFEST_ALIASES_MAX, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_NODES_MAX,
 };
@@ -174,44 +175,58 @@ fn syntax(text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let error = error.without_snippet();
     let place = error.location().map(|location| place(text, location)).unwrap_or_default();
     let place = Place { line: place.line.max(1), column: place.column.max(1), ..place };
-    let message = reason(error);
+    let (message, hint) = reason(error);
     let at = usize::try_from(place.line).unwrap_or(1).saturating_sub(1);
     let near = text.lines().skip(at.saturating_sub(1)).take(2).any(|line| line.contains("${{"));
-    let hint =
+    let quotes =
         near.then(|| "inside { } or [ ] an expression needs quotes: \"${{ … }}\"".to_owned());
-    Diagnostic::new(place, &message, hint)
+    Diagnostic::new(place, &message, quotes.or(hint))
 }
 
-/// What is wrong, in the words of a manifest where the crate speaks of itself.
-fn reason(error: &serde_yaml::Error) -> String {
+/// What is wrong, in the words of a manifest where the crate speaks of itself, and what to do.
+fn reason(error: &serde_yaml::Error) -> (String, Option<String>) {
     use serde_yaml::Error;
     use serde_yaml::budget::BudgetBreach;
+    let advised = |message: String, hint: &str| (message, Some(hint.to_owned()));
+    let long = "keep data in sources and generate variants with `matrix`";
     match error {
         Error::AliasError { error, .. } => reason(error.without_snippet()),
-        Error::MultipleDocuments { .. } => "a manifest is one document".to_owned(),
-        Error::NullIntoString { .. } => "a key cannot be empty".to_owned(),
+        Error::MultipleDocuments { .. } => {
+            let hint = "put what follows the second `---` into a file of its own";
+            advised("a manifest is one document".to_owned(), hint)
+        }
+        Error::NullIntoString { .. } => {
+            advised("a key cannot be empty".to_owned(), "write a name before the `:`")
+        }
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
         Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
-            format!("a manifest has at most {MANIFEST_NODES_MAX} nodes")
+            advised(format!("a manifest has at most {MANIFEST_NODES_MAX} nodes"), long)
         }
-        Error::Budget { .. } => {
-            format!("a manifest has at most {MANIFEST_ALIASES_MAX} anchors, aliases and merge keys")
-        }
+        Error::Budget { .. } => advised(
+            format!(
+                "a manifest has at most {MANIFEST_ALIASES_MAX} anchors, aliases and merge keys"
+            ),
+            "what many stages share can stand in `defaults`",
+        ),
         Error::AliasReplayLimitExceeded { .. } => {
-            format!("aliases unfold to more than {MANIFEST_NODES_MAX} nodes")
+            advised(format!("aliases unfold to more than {MANIFEST_NODES_MAX} nodes"), long)
         }
         other => {
             let message = other.to_string();
             // The crate appends the place, which a diagnostic has already.
             let message = message.split(" at line ").next().unwrap_or(&message);
             let message = message.lines().next().unwrap_or(message).trim_end_matches([':', ' ']);
-            if message == "recursion limit exceeded" { too_deep() } else { message.to_owned() }
+            match message {
+                "recursion limit exceeded" => too_deep(),
+                message => malformed::plain(message),
+            }
         }
     }
 }
 
-fn too_deep() -> String {
-    format!("a manifest nests at most {MANIFEST_DEPTH_MAX} deep")
+fn too_deep() -> (String, Option<String>) {
+    let message = format!("a manifest nests at most {MANIFEST_DEPTH_MAX} deep");
+    (message, Some("no field needs so many levels: is a [ or { not closed?".to_owned()))
 }
 
 fn place(text: &str, location: Location) -> Place {

@@ -117,35 +117,8 @@ fn metrics(condition: &Condition, place: Place, known: &Known<'_>, faults: &mut 
     }
 }
 
-/// Stages whose results nobody takes: no output, no stage, no condition. Those that report metrics
-/// or give nothing but the fact that they were done may be meant like that.
-pub(super) fn unread(
-    edges: &BTreeMap<&str, Edges>,
-    outputs: Option<&Node>,
-    known: &Known<'_>,
-    faults: &mut Faults,
-) {
-    let taken: BTreeSet<&str> = edges.values().flat_map(stages_of).map(|(name, _)| name).collect();
-    let outputs = outputs.map(Node::entries).unwrap_or_default().iter();
-    let froms = outputs.filter_map(|(_, node)| node.get("from")?.text()?.split('.').next());
-    let published: BTreeSet<&str> = froms.collect();
-    for (name, draft) in known.stages {
-        let Some((kind, goods)) = draft.kind.zip(draft.outputs()) else { continue };
-        let is_quiet = goods.iter().all(|(_, good)| *good == Good::Token);
-        if taken.contains(name) || published.contains(name) || is_quiet || !kind.metrics.is_empty()
-        {
-            continue;
-        }
-        let output = goods.first().map_or("", |(output, _)| *output);
-        let message = format!("nobody takes what stage `{name}` gives");
-        let hint =
-            format!("publish it: `outputs: {{ {output}: {{ from: {name}.{output}, to: out/ }} }}`");
-        faults.warn(draft.key.place, message, hint);
-    }
-}
-
 /// The stages that one waits for, and where it says so.
-fn stages_of(edges: &Edges) -> Vec<(&str, Place)> {
+pub(super) fn stages_of(edges: &Edges) -> Vec<(&str, Place)> {
     let inputs = edges.inputs.iter().filter_map(|(_, from, place)| match from {
         InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
             Some((stage.as_str(), *place))
@@ -309,11 +282,11 @@ pub(super) fn outputs(
     faults: &mut Faults,
 ) -> BTreeMap<String, Publish> {
     let mut outputs = BTreeMap::new();
-    let mut targets: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut targets: BTreeMap<Vec<&str>, u32> = BTreeMap::new();
     for (key, node) in node.map(Node::entries).unwrap_or_default() {
         let (Some(from), Some(to)) = (node.get("from"), node.get("to")) else { continue };
         if let Some(path) = to.text()
-            && let Some(line) = targets.insert(path.trim_end_matches('/'), to.place.line)
+            && let Some(line) = targets.insert(parts(path).collect(), to.place.line)
         {
             let message = format!("output `{}` would overwrite another", cut(&key.text));
             faults.advise(to.place, message, format!("`{}` is taken on line {line}", cut(path)));
@@ -333,10 +306,15 @@ pub(super) fn outputs(
     outputs
 }
 
+/// The folders that a path leads through: two paths with the same ones lead to the same place.
+fn parts(path: &str) -> impl Iterator<Item = &str> + Clone {
+    path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."))
+}
+
 /// Whether a path leads to a folder below the one that it starts from: a manifest may come from
 /// somebody else, and must not write where its reader does not expect it.
 fn stays_below(path: &str) -> bool {
-    let mut parts = path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
+    let mut parts = parts(path);
     let is_absolute = path.starts_with(['/', '\\']) || path.contains(':');
     !is_absolute && parts.clone().next().is_some() && parts.all(|part| part != "..")
 }

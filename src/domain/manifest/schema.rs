@@ -2,7 +2,7 @@
 //! Never decides anything: it is printed from the same table that manifests are checked against.
 
 use super::diagnostic::Faults;
-use super::form::{Field, Need, Object, OneOf, Range, StageKind, Tagged, Type, Unit};
+use super::form::{Field, Good, Need, Object, OneOf, Port, Range, StageKind, Tagged, Type, Unit};
 use super::grammar::{MANIFEST, PARAM, STAGE};
 use super::kind::KINDS;
 use super::node::{self, Key, Kind, Node};
@@ -307,6 +307,7 @@ fn tagged_by(tagged: &'static Tagged, definitions: &mut Definitions) -> Json {
         let variants = tagged.variants.iter().map(|variant| {
             let tag = Json::object(vec![
                 ("description", Json::text(variant.doc)),
+                ("examples", Json::words(&[variant.name])),
                 ("const", Json::text(variant.name)),
             ]);
             let mut fields = object(variant, definitions);
@@ -332,7 +333,12 @@ fn tagged_by(tagged: &'static Tagged, definitions: &mut Definitions) -> Json {
         });
         let mut variants: Vec<Json> = variants.collect();
         // An expression may choose: then nothing is known of the rest.
-        let tag = vec![(tagged.tag.to_owned(), reference("expression"))];
+        let chosen = Json::object(vec![
+            ("description", Json::text(tagged.doc)),
+            ("examples", Json::words(&["${{ params.kind }}"])),
+            ("allOf", Json::List(vec![reference("expression")])),
+        ]);
+        let tag = vec![(tagged.tag.to_owned(), chosen)];
         variants.push(Json::object(vec![
             ("properties", Json::Object(tag)),
             ("required", Json::words(&[tagged.tag])),
@@ -394,6 +400,25 @@ fn expression() -> Json {
     ])
 }
 
+/// What an input of a stage takes.
+fn port(port: &Port) -> Json {
+    let example = match (port.good, port.many) {
+        (Good::Source, _) => "sources.flowers",
+        (Good::Table, _) => "split.train",
+        (Good::Model, true) => "train.*.model",
+        (Good::Model, false) => "evaluate.best",
+        (Good::Report, _) => "evaluate.report",
+        (Good::Recipe, _) => "features.fitted",
+        (Good::Chart, _) => "compare.chart",
+        (Good::Token, _) => "first.done",
+    };
+    Json::object(vec![
+        ("description", Json::text(port.doc)),
+        ("examples", Json::words(&[example])),
+        ("type", Json::text("string")),
+    ])
+}
+
 /// What `uses` decides: the settings and the inputs of a stage.
 fn by_kind(kind: &'static StageKind) -> Json {
     let uses = Json::object(vec![("const", Json::text(kind.name))]);
@@ -405,11 +430,7 @@ fn by_kind(kind: &'static StageKind) -> Json {
     let mut properties = vec![("with".to_owned(), Json::object(vec![("$ref", Json::text(&with))]))];
     let mut required = Vec::new();
     if let Some(ports) = kind.inputs {
-        let port = |doc: &str| {
-            let fields = vec![("description", Json::text(doc)), ("type", Json::text("string"))];
-            Json::object(fields)
-        };
-        let each = ports.iter().map(|each| (each.name.to_owned(), port(each.doc))).collect();
+        let each = ports.iter().map(|each| (each.name.to_owned(), port(each))).collect();
         let needed = ports.iter().filter(|port| !port.optional);
         let names: Vec<&str> = needed.map(|port| port.name).collect();
         let inputs = vec![

@@ -86,6 +86,9 @@ pub(super) fn draft<'a>(
     let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
     let column = ["target", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
+    if cells.is_none() {
+        axes_of_no_cells(node, common, faults);
+    }
     let labels = cells.as_ref().map(|cells| cells.iter().map(|c| c.label.clone()).collect());
     let instances = kind
         .zip(cells)
@@ -114,6 +117,16 @@ fn cells<'a>(
         }
     }
     Some(cells)
+}
+
+/// Settings that read axes which do not exist are told where the matrix has another fault, too.
+fn axes_of_no_cells(stage: &Node, common: &Common<'_>, faults: &mut Faults) {
+    let (context, names) = matrix::names(stage);
+    if let Some(with) = stage.get("with")
+        && !names.is_empty()
+    {
+        substitute(with, common.scope(Matrix::Axes(context, &names)), faults);
+    }
 }
 
 /// The instances of a stage: settings are checked again once their expressions have values.

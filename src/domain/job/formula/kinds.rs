@@ -93,28 +93,31 @@ fn applied(
             all("numbers", is_number)?;
             joined(kinds)?
         }
-        Op::Length => {
+        Op::Length | Op::Lower | Op::Upper | Op::Contains | Op::StartsWith => {
             all("text", |kind| kind == Text)?;
-            Some(Integer)
-        }
-        Op::Lower | Op::Upper => {
-            all("text", |kind| kind == Text)?;
-            Some(Text)
-        }
-        Op::Contains | Op::StartsWith => {
-            all("text", |kind| kind == Text)?;
-            Some(Truth)
+            Some(match op {
+                Op::Length => Integer,
+                Op::Lower | Op::Upper => Text,
+                _ => Truth,
+            })
         }
         Op::Coalesce => joined(kinds)?,
         Op::If => {
-            if kinds.first().is_some_and(|kind| kind.is_some_and(|kind| kind != Truth)) {
-                let condition = args.first().map(shown).unwrap_or_default();
-                let message = format!("`if` takes a truth value first, not `{condition}`");
-                return Err(Mismatch::Kind(message));
-            }
+            begins_with_truth(args, kinds)?;
             joined(kinds.get(1..).unwrap_or_default())?
         }
     })
+}
+
+/// What an `if` asks first is true or false.
+fn begins_with_truth(args: &[Expr], kinds: &[Option<ColumnKind>]) -> Result<(), Mismatch> {
+    match kinds.first() {
+        Some(Some(kind)) if *kind != ColumnKind::Truth => {
+            let condition = args.first().map(shown).unwrap_or_default();
+            Err(Mismatch::Kind(format!("`if` takes a truth value first, not `{condition}`")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The kind that holds both; integers become reals beside reals.

@@ -114,7 +114,12 @@ impl Walk<'_> {
                 self.check(&field.ty, Site { node: value, at: key.place, what: &what }, Some(node));
             } else {
                 let known = object.fields.iter().map(|field| field.name).chain(tag);
-                let hint = suggest(&key.text, known);
+                let hint = match key.text.split_once(':') {
+                    Some((name, _)) if find(name).is_some() => {
+                        Some(format!("a `:` needs a space after it: `{name}: …`"))
+                    }
+                    _ => suggest(&key.text, known),
+                };
                 let message = format!("unknown key `{}` in {what}", cut(&key.text));
                 self.faults.advise(key.place, message, hint);
             }

@@ -100,7 +100,6 @@ pub(super) fn condition(node: &Node, scope: Scope<'_>, faults: &mut Faults) -> O
     match value {
         Value::Open(condition) => Some(condition),
         Value::Known(Kind::Bool(value)) => Some(Condition::Constant(value)),
-        Value::Known(Kind::Fault) => None,
         Value::Known(other) => {
             let message = format!("`when` must be true or false, not {}", other.noun());
             faults.advise(place, message, usage);
@@ -177,7 +176,9 @@ fn one(inside: &str, place: Place, scope: Scope<'_>, faults: &mut Faults) -> Opt
     collect(&expr, &mut names);
     let mut is_known = true;
     for name in names {
-        is_known &= look_up(name, place, scope, Some(faults)).is_some();
+        // A parameter that is at fault has been reported: nothing follows from it.
+        let found = look_up(name, place, scope, Some(faults));
+        is_known &= found.is_some_and(|value| value != Value::Known(Kind::Fault));
     }
     if !is_known {
         return None;

@@ -42,7 +42,12 @@ pub(super) static MANIFEST: Object = Object {
             "What the pipeline is called.",
             "{ name: iris }",
         ),
-        required("spec", Type::Object(&SPEC), "What the pipeline does.", ""),
+        required(
+            "spec",
+            Type::Object(&SPEC),
+            "What the pipeline does.",
+            "{ stages: { first: { uses: noop } } }",
+        ),
     ],
 };
 
@@ -57,7 +62,12 @@ static METADATA: Object = Object {
             "Words to select pipelines by; they change no result.",
             "{ team: a }",
         ),
-        optional("annotations", NOTES, "Notes for people and tools; they change no result.", ""),
+        optional(
+            "annotations",
+            NOTES,
+            "Notes for people and tools; they change no result.",
+            "{ ticket: ML-12 }",
+        ),
     ],
 };
 
@@ -89,9 +99,9 @@ static SPEC: Object = Object {
             "defaults",
             Type::Object(&DEFAULTS),
             "What holds for stages that say nothing.",
-            "",
+            "{ timeout: 15m, cache: private }",
         ),
-        optional("run", Type::Object(&RUN), "Bounds of the run as a whole.", ""),
+        optional("run", Type::Object(&RUN), "Bounds of the run as a whole.", "{ deadline: 8h }"),
         required(
             "stages",
             Type::Map { of: &Type::Object(&STAGE), noun: "stage", min: 1, max: STAGES_MAX },
@@ -239,7 +249,12 @@ pub(super) static STAGE: Object = Object {
             "Stages that must be done first, though nothing flows from them.",
             "[split]",
         ),
-        optional("with", Type::With, "Settings, by the kind of the stage.", ""),
+        optional(
+            "with",
+            Type::With,
+            "Settings, by the kind of the stage.",
+            "{ ratios: { train: 0.8, test: 0.2 } }",
+        ),
         optional(
             "matrix",
             Type::Object(&MATRIX),

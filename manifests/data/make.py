@@ -1,0 +1,95 @@
+"""Makes the made-up data sets beside it: the same bytes every time, from nothing but counters.
+
+    python manifests/data/make.py        needs pyarrow for the parquet files
+
+houses.csv             what a house costs: nearly linear in its properties, with noise of known size
+deliveries/*.parquet   three days of deliveries, a file each: were they late?
+tomorrow.parquet       deliveries of which nobody knows yet
+
+iris.csv and digits.csv are not made here: they are the UCI sets (CC BY 4.0).
+"""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+class Dice:
+    """A linear congruential generator: the same on every machine and in every version."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def uniform(self):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self.state >> 11) / 2**53
+
+    def between(self, low, high):
+        return low + (high - low) * self.uniform()
+
+    def below(self, n):
+        return int(self.uniform() * n)
+
+    def normal(self):
+        """Nearly: the sum of twelve uniform numbers has variance 1."""
+        return sum(self.uniform() for _ in range(12)) - 6
+
+
+def houses():
+    """The price is in thousands; the noise has a deviation of 18 of them."""
+    dice = Dice(1)
+    districts = {"centre": 90, "north": 20, "east": -15, "south": 35, "west": 0}
+    lines = ["id,area,rooms,built,distance,district,garden,price"]
+    for number in range(600):
+        area = round(dice.between(35, 190), 1)
+        rooms = max(1, round(area / 28 + dice.normal() * 0.7))
+        built = 1900 + dice.below(124)
+        distance = round(dice.between(0.3, 24), 1)
+        district = list(districts)[dice.below(len(districts))]
+        garden = dice.uniform() < 0.4
+        price = 60 + 2.1 * area + 9 * rooms - 3.2 * distance + districts[district]
+        price += 22 * garden + 0.35 * (built - 1960) + 18 * dice.normal()
+        # Nobody knows when some of them were built.
+        known = "" if dice.uniform() < 0.05 else str(built)
+        word = "true" if garden else "false"
+        lines.append(
+            f"{number},{area},{rooms},{known},{distance},{district},{word},{price:.1f}"
+        )
+    (HERE / "houses.csv").write_text("\n".join(lines) + "\n")
+
+
+ZONES = ["harbour", "hills", "market", "old-town", "station"]
+
+
+def deliveries(dice, first, count, with_outcome):
+    """Rows as columns. Distance, rush hour, rain and zone decide together whether one is late."""
+    columns = {name: [] for name in ["id", "km", "items", "hour", "zone", "rain"]}
+    late = []
+    for number in range(first, first + count):
+        km, items, hour = round(dice.between(0.4, 14), 2), 1 + dice.below(9), 8 + dice.below(14)
+        zone, rain = ZONES[dice.below(len(ZONES))], dice.uniform() < 0.3
+        rush = hour in (8, 9, 17, 18, 19)
+        strain = 0.55 * km + 0.3 * items + 3.5 * rush + 2 * rain + 1.5 * ZONES.index(zone) - 9
+        late.append("late" if strain + 0.8 * dice.normal() > 0 else "in-time")
+        for name, value in zip(columns, [number, km, items, hour, zone, rain]):
+            columns[name].append(value)
+    return columns | {"outcome": late} if with_outcome else columns
+
+
+def write(columns, path):
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(exist_ok=True)
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), path, compression="zstd", row_group_size=400
+    )
+
+
+if __name__ == "__main__":
+    houses()
+    dice = Dice(2)
+    for day in range(3):
+        days = deliveries(dice, day * 800, 800, True)
+        write(days, HERE / "deliveries" / f"day-{day + 1}.parquet")
+    write(deliveries(dice, 2400, 300, False), HERE / "tomorrow.parquet")
