@@ -303,8 +303,9 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
     let _ = write!(
         text,
         "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      with:\n{task}\
-         \x20       target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n        epochs: \"${{{{ \
-         params.epochs }}}}\"\n        optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
+         \x20       target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n\
+         \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
+         \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
         draft.hidden
     );
     comment("    ", "Measures the model on the rows that are held out.", text);
