@@ -79,6 +79,10 @@ fn prose(finding: &Finding) -> Prose {
         }
         Finding::Disk(_) | Finding::Write(_) | Finding::Clock(_) => disk(finding),
         Finding::Log { .. } | Finding::LogBusy | Finding::LogBad(_) => log(finding),
+        Finding::Socket(path) => {
+            let found = format!("{} is left of a process that was killed", path.display());
+            ("socket", found, "nothing: the next apply takes its place".to_owned())
+        }
         Finding::Artifacts { .. } | Finding::ArtifactsBad(_) => artifacts(finding),
         Finding::Program { version, ops } => {
             ("program", format!("ohc {version}, arithmetic {ops}"), String::new())

@@ -291,7 +291,7 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
     };
     let words = format!(
         "Predicts {target}, {what}: {}. To try several widths at once, add `matrix: {{ axes: {{ \
-         width: [16, 32] }} }}` here, write \"${{{{ matrix.width }}}}\" for the width and \
+         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width and \
          `train.*.model` below.",
         because(draft)
     );

@@ -2,6 +2,7 @@
 //! Never repairs anything, and leaves nothing behind but what any start does: an unfinished last
 //! write is cut off the log.
 
+use super::attach::Peer;
 use super::boot::{self, BootError};
 use super::home::Home;
 use super::wallet::{self, Entry};
@@ -91,6 +92,8 @@ pub enum Finding {
     },
     /// Another process has the log open: it was not checked.
     LogBusy,
+    /// A socket is left of a process that had the home open and was killed.
+    Socket(PathBuf),
     /// The log cannot be used.
     LogBad(BootError),
     /// What lies in the artifact store.
@@ -122,7 +125,7 @@ impl Finding {
             Self::Cores(cores) => unless(*cores > 1, Doubtful),
             Self::Memory(bytes) => unless(*bytes == 0 || *bytes >= MEMORY_MIN, Doubtful),
             Self::Files(max) => unless(max.is_none_or(|max| max >= FILES_LOW), Doubtful),
-            Self::NoHome(_) | Self::LogBusy | Self::KeyOfOther(_) => Doubtful,
+            Self::NoHome(_) | Self::LogBusy | Self::Socket(_) | Self::KeyOfOther(_) => Doubtful,
             Self::Disk(Ok(room)) if room.free < FREE_MIN => Bad,
             Self::Disk(Ok(room)) => unless(room.free >= FREE_LOW, Doubtful),
             Self::Write(Ok(ms)) => unless(*ms <= SYNC_SLOW_MS, Doubtful),
@@ -164,6 +167,7 @@ pub fn examine(home: &Home) -> Vec<Finding> {
     found.push(Finding::Git(is_left_alone(home)));
     keys(home, &mut found);
     found.push(log(home));
+    found.extend(socket(home));
     found.push(artifacts(home));
     found
 }
@@ -231,6 +235,12 @@ fn log(home: &Home) -> Finding {
         Err(BootError::Store(StoreError::Busy { .. })) => Finding::LogBusy,
         Err(error) => Finding::LogBad(error),
     }
+}
+
+fn socket(home: &Home) -> Option<Finding> {
+    let mut sockets = std::fs::read_dir(home.attach()).ok()?.filter_map(Result::ok);
+    let left = sockets.next()?.path();
+    matches!(Peer::connect(home), Ok(None)).then_some(Finding::Socket(left))
 }
 
 fn artifacts(home: &Home) -> Finding {

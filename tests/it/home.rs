@@ -97,6 +97,8 @@ fn a_run_that_is_not_over_loses_nothing() {
     assert_eq!(log.unwrap()["verdict"], "warn");
     apply.kill().unwrap();
     apply.wait().unwrap();
+    let doctor = site.run(&["doctor", "-o", "name"]);
+    assert!(doctor.out().lines().any(|line| line == "socket"), "{}", doctor.out());
     age(&site);
     let done = gc(&site, &["--keep-runs", "0", "--yes"]);
     assert!(files(&done, "open") > 0, "{done}");

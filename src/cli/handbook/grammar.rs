@@ -2,6 +2,7 @@
 //! Never checks an example: the grammar's own tests do.
 
 use super::{MADE, anchor};
+use crate::domain::job::functions;
 use crate::domain::manifest::outline::{self, Input, Key, Kind, Section};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,6 +28,13 @@ How values are written:
 - *reference*: `sources.NAME`, `STAGE.OUTPUT`, or `STAGE.*.OUTPUT` of all instances of a stage.
 ";
 
+/// What formulas are; their functions follow.
+const FORMULAS: &str = "\
+- *formula*: what a `filter` keeps and a `derive` computes of a row: columns by their names (any
+  other name in backticks), numbers, `'text'`, `true`, `false`, `null`, `+ - * / %`,
+  `= != < <= > >=`, `and`, `or`, `not`, `is null`, `in (…)`. What has no value makes no value, but
+  for `and`, `or`, `is null`, `coalesce` and `if`. Functions, with how many arguments they take:";
+
 /// A mapping of the grammar, and everywhere that it stands.
 struct Chapter {
     section: Section,
@@ -44,7 +52,12 @@ impl Chapter {
 /// The whole document.
 #[must_use]
 pub fn grammar() -> String {
-    let mut out = format!("# Manifest\n\n{MADE}\n\n{PRELUDE}\n");
+    let functions = functions().map(|(name, min, max)| match min == max {
+        true => format!("`{name}` of {min}"),
+        false => format!("`{name}` of {min} or more"),
+    });
+    let functions = functions.collect::<Vec<_>>().join(", ");
+    let mut out = format!("# Manifest\n\n{MADE}\n\n{PRELUDE}{FORMULAS} {functions}.\n\n");
     let mut book = Book::default();
     book.add(&outline::document(), String::new());
     for kind in outline::kinds() {
