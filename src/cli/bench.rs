@@ -20,6 +20,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Settle => bench::settle(jobs),
         Kind::Chain => bench::chain(jobs),
         Kind::Plan => bench::plan(jobs),
+        Kind::Reapply => bench::reapply(jobs),
         Kind::Replay => bench::replay(jobs),
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),

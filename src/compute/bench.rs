@@ -2,12 +2,12 @@
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 use super::Fault;
-use super::graph;
+use super::graph::{self, Wanted};
 use super::kernel::Engine;
 use super::kernel::matmul::{Form, Shape as Product, matmul as exact_matmul};
 use super::kernel::philox::{Philox, purpose};
 use super::model::{Mlp, Shape, misfit};
-use super::optim::AdamW;
+use super::optim::Descent;
 use crate::domain::job::{Activation, Model, Optimizer};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{AdamW as StockAdamW, Linear, Module, Optimizer as _, ParamsAdamW, Sequential};
@@ -38,8 +38,8 @@ impl Measured {
 const WIDTHS: [usize; 4] = [784, 512, 256, 10];
 const BATCH: usize = 128;
 const BATCHES: usize = 8;
-const OPTIMIZER: Optimizer =
-    Optimizer::AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
+const RATES: ParamsAdamW =
+    ParamsAdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
 
 /// The shapes that are measured: squares, and the products of the perceptron of [`train`].
 pub const PRODUCTS: [(&str, Form, Product); 11] = [
@@ -107,18 +107,21 @@ pub fn train(
         let label = |row| Philox::new(2, purpose::SYNTHETIC, i).word(row) % WIDTHS[3] as u32;
         let labels: Vec<u32> = (0..BATCH as u64).map(label).collect();
         let tensor = Tensor::from_vec(labels.clone(), BATCH, &Device::Cpu).map_err(misfit)?;
-        batches.push((x, labels, tensor));
+        let wanted = Wanted::Classes { labels, weights: [].into() };
+        batches.push((x, wanted, tensor));
     }
     let initial = shape.initial(1);
     let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
     let (stock, mut stock_optimizer) = stock(&shape, &initial).map_err(misfit)?;
     let mlp = Mlp::new(engine, &shape, initial)?;
-    let mut optimizer = AdamW::new(engine, &OPTIMIZER, &lengths);
+    let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
+    let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
+    let mut descent = Descent::new(engine, &adamw, None, &lengths);
     let mut ours = || {
-        for (x, labels, _) in batches.iter().cycle().take(steps) {
-            let loss = mlp.loss(&mlp.forward(x)?, labels.clone())?;
+        for (x, wanted, _) in batches.iter().cycle().take(steps) {
+            let loss = mlp.loss(&mlp.forward(x)?, wanted.clone())?;
             mlp.learn(&loss)?;
-            optimizer.step(&mlp)?;
+            descent.step(&mlp, RATES.lr)?;
         }
         Ok(())
     };
@@ -155,9 +158,7 @@ fn stock(shape: &Shape, initial: &[Vec<f32>]) -> candle_core::Result<(Sequential
         }
         vars.extend([weights, bias]);
     }
-    let Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay } = OPTIMIZER;
-    let optimizer = StockAdamW::new(vars, ParamsAdamW { lr, beta1, beta2, eps, weight_decay })?;
-    Ok((net, optimizer))
+    Ok((net, StockAdamW::new(vars, RATES)?))
 }
 
 /// Multiplies matrices of the shapes [`PRODUCTS`] with the exact kernels and with the `gemm` crate

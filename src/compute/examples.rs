@@ -114,6 +114,30 @@ impl Examples {
         Ok(Self { features: features.to_vec(), values, truth, recipe })
     }
 
+    /// The rows at these places, in this order; places that there are not are left out.
+    #[must_use]
+    pub fn pick(&self, rows: &[usize]) -> Self {
+        fn picked<T: Copy>(of: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+            let row = |&row: &usize| of.get(row * width..(row + 1) * width);
+            rows.iter().filter_map(row).flatten().copied().collect()
+        }
+        let truth = match &self.truth {
+            Truth::Classes { classes, of } => {
+                Truth::Classes { classes: classes.clone(), of: picked(of, 1, rows) }
+            }
+            Truth::Real(of) => Truth::Real(picked(of, 1, rows)),
+            Truth::Labels { labels, of } => {
+                Truth::Labels { labels: labels.clone(), of: picked(of, labels.len(), rows) }
+            }
+        };
+        Self {
+            features: self.features.clone(),
+            values: picked(&self.values, self.width(), rows),
+            truth,
+            recipe: self.recipe.clone(),
+        }
+    }
+
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -403,6 +427,21 @@ mod tests {
         assert_eq!((got.rows(), got.features), (2, names(&["x"])));
         let of = vec![0.0, 1.0, 1.0, 1.0, 0.0, 0.0];
         assert_eq!(got.truth, Truth::Labels { labels: names(&["c", "a", "b"]), of });
+    }
+
+    #[test]
+    fn picked_rows_keep_their_features_and_their_truth() {
+        let csv = "x,a,b\n1,0,1\n2,1,1\n3,0,0\n";
+        let got = read(csv, Task::MultiLabel, &["a", "b"]).unwrap().pick(&[2, 0]);
+        let of = vec![0.0, 0.0, 0.0, 1.0];
+        assert_eq!(
+            (got.values, got.truth),
+            (vec![3.0, 1.0], Truth::Labels { labels: names(&["a", "b"]), of })
+        );
+        let got = read(csv, Task::Classification, &["x"]).unwrap().pick(&[1]);
+        assert_eq!(got.truth, Truth::Classes { classes: names(&["1", "2", "3"]), of: vec![1] });
+        let got = read(csv, Task::Regression, &["x"]).unwrap().pick(&[1, 1]);
+        assert_eq!((got.truth, got.values), (Truth::Real(vec![2.0; 2]), vec![1.0; 4]));
     }
 
     #[test]

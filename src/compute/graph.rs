@@ -1,4 +1,4 @@
-//! The kernels as operations of candle's graph: a dense layer, and the mean cross-entropy.
+//! The kernels as operations of candle's graph: a dense layer, and the mean loss of a batch.
 //! Never computes with candle's own kernels, whose bits depend on the CPU.
 //!
 //! Gradients of parameters are written in place into the [`Gradient`] of the parameter and not
@@ -6,7 +6,7 @@
 //! further back (those by the input of a layer) are candle's.
 
 use super::kernel::dense::{Dense, Gradients};
-use super::kernel::{Engine, softmax};
+use super::kernel::{Engine, Isa, loss, reduce, softmax};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp3, DType, Error, Layout, Result, Shape, Storage, Tensor,
 };
@@ -126,35 +126,86 @@ impl CustomOp3 for DenseOp {
     }
 }
 
-/// The mean cross-entropy of rows of logits.
-pub(super) struct CrossEntropy {
-    pub engine: Engine,
-    pub labels: Vec<u32>,
+/// What is wanted of the outputs of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// One class of each row: cross-entropy of the logits.
+    Classes {
+        /// The class of each row.
+        labels: Vec<u32>,
+        /// How much each class counts; 1 where it is not in it.
+        weights: Arc<[f32]>,
+    },
+    /// A number of each row: squared error.
+    Real(Vec<f32>),
+    /// 0 or 1 for each label of each row: logistic loss of the logits.
+    Labels(Vec<f32>),
 }
 
-impl CustomOp1 for CrossEntropy {
-    fn name(&self) -> &'static str {
-        "exact-cross-entropy"
+impl Wanted {
+    /// The loss of every row, or with several labels of every label of every row; their mean is the
+    /// loss of the batch.
+    ///
+    /// # Panics
+    /// If the outputs are not those of the rows.
+    #[must_use]
+    pub fn losses(&self, isa: Isa, outputs: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Classes { labels, weights } => {
+                let width = outputs.len() / labels.len().max(1);
+                softmax::cross_entropies(isa, outputs, (labels, weights), width)
+            }
+            Self::Real(truth) => loss::squares(isa, outputs, truth),
+            Self::Labels(truth) => loss::logistic(isa, outputs, truth),
+        }
     }
 
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        if rows != self.labels.len() {
-            return Err(Error::msg("one label per row"));
+    fn gradient(&self, isa: Isa, outputs: &[f32], scale: f32) -> Vec<f32> {
+        match self {
+            Self::Classes { labels, weights } => {
+                let width = outputs.len() / labels.len().max(1);
+                softmax::cross_entropy_gradient(isa, outputs, (labels, weights), width, scale)
+            }
+            Self::Real(truth) => loss::squares_gradient(isa, outputs, truth, scale),
+            Self::Labels(truth) => loss::logistic_gradient(isa, outputs, truth, scale),
         }
-        let logits = floats(logits, layout)?;
-        let loss = softmax::cross_entropy(self.engine.isa, logits, &self.labels, width);
+    }
+
+    /// Whether it is of so many rows of so many outputs.
+    fn fits(&self, rows: usize, width: usize) -> bool {
+        match self {
+            Self::Classes { labels, .. } => labels.len() == rows,
+            Self::Real(truth) | Self::Labels(truth) => truth.len() == rows * width,
+        }
+    }
+}
+
+/// The mean loss of the outputs of a batch.
+pub(super) struct MeanLoss {
+    pub engine: Engine,
+    pub wanted: Wanted,
+}
+
+impl CustomOp1 for MeanLoss {
+    fn name(&self) -> &'static str {
+        "exact-mean-loss"
+    }
+
+    fn cpu_fwd(&self, outputs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        if !self.wanted.fits(rows, width) {
+            return Err(Error::msg("what is wanted does not fit the outputs"));
+        }
+        let isa = self.engine.isa;
+        let loss = reduce::mean(isa, &self.wanted.losses(isa, floats(outputs, layout)?));
         Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
     }
 
-    fn bwd(&self, logits: &Tensor, _loss: &Tensor, by_loss: &Tensor) -> Result<Option<Tensor>> {
-        let width = logits.dim(1)?;
+    fn bwd(&self, outputs: &Tensor, _loss: &Tensor, by_loss: &Tensor) -> Result<Option<Tensor>> {
         let scale = by_loss.to_scalar::<f32>()?;
-        let gradient = lend(logits, |logits| {
-            let isa = self.engine.isa;
-            Ok(softmax::cross_entropy_gradient(isa, logits, &self.labels, width, scale))
-        })?;
-        Tensor::from_vec(gradient, logits.shape(), logits.device()).map(Some)
+        let gradient =
+            lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine.isa, outputs, scale)))?;
+        Tensor::from_vec(gradient, outputs.shape(), outputs.device()).map(Some)
     }
 }
 

@@ -4,23 +4,23 @@
 
 use super::compare;
 use super::evaluate::{self, Candidate};
-use super::examples::Examples;
 use super::kernel::philox::{Philox, purpose};
 use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
+use super::train::Lesson;
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
-use crate::domain::job::{Evaluate, Ingest, Spec, Task, Train, Transform};
+use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
 
 /// Runs the whole of a job.
 ///
-/// Inputs are found by name (`rows`, `table`, `data`, `state`); an evaluation takes every input
-/// called `models` or `models[…]`, in their order.
+/// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
+/// every input called `models` or `models[…]`, in their order.
 pub fn run(
     spec: &Spec,
     inputs: &[Named],
@@ -32,8 +32,8 @@ pub fn run(
             outputs_alone(split::run(spec, &table(inputs, "table")?, permutation)?)
         }
         Spec::Train(spec) => {
-            let data = training_rows(spec, inputs)?;
-            return train::run(spec, &data, optional(inputs, "state")?, progress);
+            let lesson = lesson(spec, inputs)?;
+            return train::run(spec, &lesson, optional(inputs, "state")?, progress);
         }
         Spec::Evaluate(spec) => measure(spec, inputs)?,
         Spec::Compare(spec) => {
@@ -66,9 +66,9 @@ pub fn replay(
     }
     match spec {
         Spec::Train(spec) => {
-            let data = training_rows(spec, inputs)?;
+            let lesson = lesson(spec, inputs)?;
             let state = optional(inputs, "state")?;
-            let replayed = train::replay(spec, &data, state, segment, checkpoint)?;
+            let replayed = train::replay(spec, &lesson, state, segment, checkpoint)?;
             let last = !replayed.outputs.is_empty();
             let outputs = last.then_some((replayed.outputs, replayed.metrics));
             Ok(Replayed { begin: Some(replayed.begin), state: Some(replayed.checkpoint), outputs })
@@ -99,9 +99,9 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
     })
 }
 
-fn training_rows(spec: &Train, inputs: &[Named]) -> Result<Examples, Fault> {
-    let targets = [spec.target.clone()];
-    Examples::from_table(&table(inputs, "data")?, Task::Classification, &targets, None)
+fn lesson(spec: &Train, inputs: &[Named]) -> Result<Lesson, Fault> {
+    let validation = optional(inputs, "validation")?.map(Table::from_bytes).transpose()?;
+    Lesson::new(spec, &table(inputs, "data")?, validation.as_ref())
 }
 
 fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
@@ -193,8 +193,9 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 mod tests {
     use super::*;
     use crate::base::canon::Digest;
-    use crate::compute::examples::Truth;
-    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split};
+    use crate::compute::examples::{Examples, Truth};
+    use crate::compute::train::tests::spec_of;
+    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split, Task};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
@@ -272,6 +273,22 @@ mod tests {
         let digest = |seed| Digest::of(&outputs(&split(seed), &[iris_table()])[1].bytes).short();
         assert_eq!(digest(7), "0b0fbb908197");
         assert_ne!(digest(8), digest(7));
+    }
+
+    #[test]
+    fn a_training_finds_its_rows_to_validate_on_by_name() {
+        let parts = outputs(&split(7), &[iris_table()]);
+        let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
+        let inputs = [named("data", &parts[0].bytes), named("validation", &parts[1].bytes)];
+        let done = run(&spec, &inputs, &mut |_| {}).unwrap();
+        let names: Vec<_> = done.metrics.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["loss", "epochs", "validationLoss"]);
+        let again = replay(&spec, &inputs, 0, None).unwrap();
+        assert_eq!(again.outputs, Some((done.outputs, done.metrics.clone())));
+        let blind = run(&spec, &inputs[..1], &mut |_| {}).unwrap();
+        assert_eq!(blind.metrics, done.metrics[..2]);
+        let wrong = [named("data", &parts[0].bytes), named("validation", IRIS)];
+        check(&spec, &wrong, "these bytes are not a table");
     }
 
     #[test]

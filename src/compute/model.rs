@@ -2,7 +2,7 @@
 //! Never draws its own randomness: initial parameters are Philox streams of the job's seed.
 
 use super::Fault;
-use super::graph::{self, CrossEntropy, DenseOp, Gradient};
+use super::graph::{self, DenseOp, Gradient, MeanLoss, Wanted};
 use super::kernel::Engine;
 use super::kernel::dense::Dense;
 use super::kernel::philox::{Philox, purpose};
@@ -15,21 +15,26 @@ use candle_core::{Device, Tensor, Var};
 const HIDDEN_MAX: usize = 64;
 /// Rows that are computed at once: bounds the memory of a prediction.
 const ROWS: usize = 256;
-/// Bytes that one parameter takes in a state: its value and two moments.
-const BYTES_PER_PARAMETER: usize = 12;
+/// Bytes that one parameter takes in a state at the most: it, two moments, and its best value.
+const BYTES_PER_PARAMETER: usize = 16;
 
 /// The shape of a perceptron.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
-    /// Features, hidden widths, classes: at least two numbers.
+    /// Features, hidden widths, outputs: at least two numbers.
     widths: Vec<usize>,
-    activation: Activation,
+    /// What bends between layers; nothing where there is but one.
+    activation: Option<Activation>,
 }
 
 impl Shape {
-    /// The shape of `model` for so many features and classes, if it can be computed at all.
-    pub fn new(model: &Model, features: usize, classes: usize) -> Result<Self, Fault> {
-        let Model::Mlp { hidden, activation } = model;
+    /// The shape of `model` for so many features and outputs, if it can be computed at all.
+    pub fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
+        let hidden = model.hidden();
+        let activation = match model {
+            Model::Mlp { activation, .. } => Some(*activation),
+            Model::Linear => None,
+        };
         if hidden.len() > HIDDEN_MAX {
             return Err(fault(
                 format!("the model has {} hidden layers", hidden.len()),
@@ -38,7 +43,7 @@ impl Shape {
         }
         let mut widths = vec![features];
         widths.extend(hidden.iter().map(|&width| width as usize));
-        widths.push(classes);
+        widths.push(outputs);
         if widths.contains(&0) {
             return Err(fault(
                 "a layer of the model is 0 wide",
@@ -57,7 +62,7 @@ impl Shape {
                 "make the hidden layers narrower",
             ));
         }
-        Ok(Self { widths, activation: *activation })
+        Ok(Self { widths, activation })
     }
 
     /// Inputs, outputs and activation of every layer, input side first; the last one is linear.
@@ -70,7 +75,7 @@ impl Shape {
                 engine,
                 inputs,
                 outputs,
-                activation: (i < last).then_some(self.activation),
+                activation: self.activation.filter(|_| i < last),
             })
             .collect()
     }
@@ -139,6 +144,8 @@ pub(super) fn outputs(
 pub(super) struct Parameter {
     pub name: String,
     pub var: Var,
+    /// Whether it is a weight: biases do not decay.
+    pub decays: bool,
     pub gradient: Gradient,
 }
 
@@ -164,7 +171,8 @@ impl Mlp {
             .map(|(((name, len), shape), values)| {
                 let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
                 let var = Var::from_tensor(&tensor)?;
-                Ok(Parameter { name, var, gradient: Gradient::new(len) })
+                let decays = var.rank() > 1;
+                Ok(Parameter { name, var, decays, gradient: Gradient::new(len) })
             })
             .collect::<candle_core::Result<Vec<_>>>()
             .map_err(misfit)?;
@@ -178,7 +186,7 @@ impl Mlp {
         &self.parameters
     }
 
-    /// The logits of a batch (`rows × features`), tracked for [`Mlp::learn`].
+    /// The outputs for a batch (`rows × features`), tracked for [`Mlp::learn`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Fault> {
         let mut y = x.clone();
         for (dense, pair) in self.layers.iter().zip(self.parameters.chunks_exact(2)) {
@@ -193,9 +201,9 @@ impl Mlp {
         Ok(y)
     }
 
-    /// The mean cross-entropy of logits.
-    pub fn loss(&self, logits: &Tensor, labels: Vec<u32>) -> Result<Tensor, Fault> {
-        logits.apply_op1(CrossEntropy { engine: self.engine, labels }).map_err(misfit)
+    /// The mean loss of outputs.
+    pub fn loss(&self, outputs: &Tensor, wanted: Wanted) -> Result<Tensor, Fault> {
+        outputs.apply_op1(MeanLoss { engine: self.engine, wanted }).map_err(misfit)
     }
 
     /// Computes the gradient of every parameter by a loss.
@@ -245,10 +253,24 @@ mod tests {
         graph::input(vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3], 2, 3).unwrap()
     }
 
+    fn classes() -> Wanted {
+        Wanted::Classes { labels: vec![0, 1], weights: [].into() }
+    }
+
+    #[test]
+    fn what_is_wanted_must_fit_the_outputs() {
+        let (_, mlp) = small();
+        let outputs = mlp.forward(&batch()).unwrap();
+        let few = Wanted::Classes { labels: vec![0], weights: [].into() };
+        for wanted in [few, Wanted::Real(vec![0.0; 2]), Wanted::Labels(vec![0.0; 5])] {
+            assert!(mlp.loss(&outputs, wanted).is_err());
+        }
+    }
+
     #[test]
     fn a_parameter_without_a_gradient_is_refused() {
         let (_, mlp) = small();
-        let loss = mlp.loss(&mlp.forward(&batch()).unwrap(), vec![0, 1]).unwrap();
+        let loss = mlp.loss(&mlp.forward(&batch()).unwrap(), classes()).unwrap();
         let message = mlp.learn(&loss.detach()).unwrap_err().message;
         assert_eq!(message, "the parameter layers.00.weight got no gradient");
         mlp.learn(&loss).unwrap();
@@ -257,7 +279,7 @@ mod tests {
     #[test]
     fn gradients_agree_with_stock_candle() {
         let (_, mlp) = small();
-        mlp.learn(&mlp.loss(&mlp.forward(&batch()).unwrap(), vec![0, 1]).unwrap()).unwrap();
+        mlp.learn(&mlp.loss(&mlp.forward(&batch()).unwrap(), classes()).unwrap()).unwrap();
         let vars: Vec<Var> = mlp
             .parameters()
             .iter()

@@ -2,92 +2,135 @@
 //! Never takes a power: β^t is carried in the state, one multiplication per step.
 
 use super::Fault;
-use super::graph::Slot;
-use super::kernel::adamw::{self, Rates};
-use super::kernel::{Engine, Isa};
+use super::kernel::{Engine, Isa, adamw, reduce, sgd};
 use super::model::{Mlp, misfit};
 use crate::domain::job::Optimizer;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 use std::cell::RefCell;
 
-/// The moments of one parameter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Moments {
-    /// The first moment.
-    pub m: Vec<f32>,
-    /// The second moment.
-    pub v: Vec<f32>,
-}
-
-/// AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with its state.
+/// A descent along gradients with all that it remembers.
 #[derive(Debug, Clone)]
-pub struct AdamW {
+pub struct Descent {
     isa: Isa,
     optimizer: Optimizer,
-    /// β1^t and β2^t after t steps.
+    /// The longest that the gradient of all parameters together may be.
+    clip: Option<f64>,
+    /// β1^t and β2^t after t steps; 1 and 1 where there are none.
     pub powers: (f64, f64),
-    /// In the order of the parameters.
-    pub moments: Vec<Moments>,
+    /// What is remembered of each parameter, in their order: the first and the second moment, the
+    /// velocity, or nothing.
+    pub moments: Vec<Vec<Vec<f32>>>,
 }
 
-impl AdamW {
+impl Descent {
     /// Before the first step: powers 1, moments 0; `lengths` are those of the parameters.
     #[must_use]
-    pub fn new(engine: Engine, optimizer: &Optimizer, lengths: &[usize]) -> Self {
-        let zeros = |&len: &usize| Moments { m: vec![0.0; len], v: vec![0.0; len] };
+    pub fn new(
+        engine: Engine,
+        optimizer: &Optimizer,
+        clip: Option<f64>,
+        lengths: &[usize],
+    ) -> Self {
+        let zeros = |&len: &usize| vec![vec![0.0; len]; optimizer.moments()];
         let moments = lengths.iter().map(zeros).collect();
-        Self { isa: engine.isa, optimizer: optimizer.clone(), powers: (1.0, 1.0), moments }
+        Self { isa: engine.isa, optimizer: optimizer.clone(), clip, powers: (1.0, 1.0), moments }
     }
 
-    /// One step of all parameters, along the gradients that [`Mlp::learn`] left in them.
-    pub fn step(&mut self, mlp: &Mlp) -> Result<(), Fault> {
-        let Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay } = self.optimizer;
-        self.powers = (self.powers.0 * beta1, self.powers.1 * beta2);
-        let rates = Rates {
-            lr: lr as f32,
-            beta1: beta1 as f32,
-            rest1: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            rest2: (1.0 - beta2) as f32,
-            correction1: (1.0 / (1.0 - self.powers.0)) as f32,
-            correction2: (1.0 / (1.0 - self.powers.1)) as f32,
-            eps: eps as f32,
-            keep: (1.0 - lr * weight_decay) as f32,
-        };
+    /// One step of all parameters with this learning rate, along the gradients that [`Mlp::learn`]
+    /// left in them.
+    pub fn step(&mut self, mlp: &Mlp, lr: f64) -> Result<(), Fault> {
+        let shorten = self.shorten(mlp);
+        if let Optimizer::AdamW { beta1, beta2, .. } = self.optimizer {
+            self.powers = (self.powers.0 * beta1, self.powers.1 * beta2);
+        }
+        let rules = [self.rule(lr, shorten, true), self.rule(lr, shorten, false)];
+        let [decaying, steady] = rules;
         for (parameter, moments) in mlp.parameters().iter().zip(&mut self.moments) {
+            let rule = if parameter.decays { decaying } else { steady };
             let mut gradient = parameter.gradient.lock();
             let moments = RefCell::new(moments);
-            let update = Update { isa: self.isa, rates, moments, gradient: &gradient };
+            let update = Update { isa: self.isa, rule, moments, gradient: &gradient.values };
             parameter.var.inplace_op1(&update).map_err(misfit)?;
             gradient.filled = false;
         }
         Ok(())
     }
+
+    /// What every gradient is multiplied with, so that all together are not longer than allowed.
+    /// The length is a sum over the parameters in their order.
+    fn shorten(&self, mlp: &Mlp) -> f32 {
+        let Some(clip) = self.clip else { return 1.0 };
+        let squares = mlp
+            .parameters()
+            .iter()
+            .map(|parameter| reduce::squares(self.isa, &parameter.gradient.lock().values));
+        let length = squares.sum::<f64>().sqrt();
+        // One that is not a number is left to the check of the state, which finds it.
+        if length > clip { (clip / length) as f32 } else { 1.0 }
+    }
+
+    /// What is the same for all weights of one step, or for all biases, which do not decay.
+    fn rule(&self, lr: f64, shorten: f32, decays: bool) -> Rule {
+        match self.optimizer {
+            Optimizer::AdamW { beta1, beta2, eps, weight_decay, .. } => Rule::AdamW(adamw::Rates {
+                lr: lr as f32,
+                shorten,
+                beta1: beta1 as f32,
+                rest1: (1.0 - beta1) as f32,
+                beta2: beta2 as f32,
+                rest2: (1.0 - beta2) as f32,
+                correction1: (1.0 / (1.0 - self.powers.0)) as f32,
+                correction2: (1.0 / (1.0 - self.powers.1)) as f32,
+                eps: eps as f32,
+                keep: if decays { (1.0 - lr * weight_decay) as f32 } else { 1.0 },
+            }),
+            Optimizer::Sgd { momentum, nesterov, weight_decay, .. } => Rule::Sgd(sgd::Rates {
+                lr: lr as f32,
+                shorten,
+                decay: if decays { weight_decay as f32 } else { 0.0 },
+                momentum: momentum as f32,
+                nesterov,
+            }),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Rule {
+    AdamW(adamw::Rates),
+    Sgd(sgd::Rates),
 }
 
 struct Update<'a> {
     isa: Isa,
-    rates: Rates,
-    moments: RefCell<&'a mut Moments>,
-    gradient: &'a Slot,
+    rule: Rule,
+    moments: RefCell<&'a mut Vec<Vec<f32>>>,
+    gradient: &'a [f32],
 }
 
 impl InplaceOp1 for Update<'_> {
     fn name(&self) -> &'static str {
-        "exact-adamw"
+        "exact-descent"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let moments = &mut *self.moments.borrow_mut();
         let theta = match (storage, layout.contiguous_offsets()) {
             (CpuStorage::F32(values), Some((begin, end))) => values.get_mut(begin..end),
             _ => None,
         };
         let theta = theta
-            .filter(|theta| theta.len() == self.gradient.values.len())
+            .filter(|theta| theta.len() == self.gradient.len())
             .ok_or_else(|| candle_core::Error::msg("a parameter is f32 without gaps"))?;
-        let moments = (moments.m.as_mut_slice(), moments.v.as_mut_slice());
-        adamw::update(self.isa, self.rates, theta, moments, &self.gradient.values);
+        match (self.rule, self.moments.borrow_mut().as_mut_slice()) {
+            (Rule::AdamW(rates), [m, v]) => {
+                adamw::update(self.isa, rates, theta, (m, v), self.gradient);
+            }
+            (Rule::Sgd(rates), [velocity]) => {
+                sgd::update(self.isa, rates, theta, Some(velocity), self.gradient);
+            }
+            (Rule::Sgd(rates), []) => sgd::update(self.isa, rates, theta, None, self.gradient),
+            _ => return Err(candle_core::Error::msg("the moments are those of the optimiser")),
+        }
         Ok(())
     }
 }

@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
+const MLP: &str = "mlp";
+const LINEAR: &str = "linear";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -36,8 +38,9 @@ const TARGET_DEVIATION: &str = "target.deviation";
 struct Header {
     format: String,
     task: String,
-    activation: String,
+    model: String,
     hidden: Vec<u32>,
+    activation: Option<String>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -294,13 +297,17 @@ impl Predictor {
     }
 
     fn header(&self) -> Header {
-        let Model::Mlp { hidden, activation } = &self.model;
+        let (model, activation) = match &self.model {
+            Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
+            Model::Linear => (LINEAR, None),
+        };
         let About { task, targets, features, classes, recipe } = self.about.clone();
         Header {
             format: FORMAT.to_owned(),
             task: task.word().to_owned(),
-            activation: word(*activation).to_owned(),
-            hidden: hidden.clone(),
+            model: model.to_owned(),
+            hidden: self.model.hidden().to_vec(),
+            activation,
             targets,
             features,
             classes,
@@ -350,9 +357,12 @@ impl Predictor {
         if header.format != FORMAT {
             return Err(refused("its format is of another version"));
         }
-        let activation =
-            activation(&header.activation).ok_or_else(|| refused("its activation is unknown"))?;
-        let model = Model::Mlp { hidden: header.hidden, activation };
+        let activation = header.activation.as_deref().map(Activation::from_word);
+        let model = match (header.model.as_str(), header.hidden, activation) {
+            (MLP, hidden, Some(Some(activation))) => Model::Mlp { hidden, activation },
+            (LINEAR, hidden, None) if hidden.is_empty() => Model::Linear,
+            _ => return Err(refused("its shape is unknown")),
+        };
         let about = About {
             task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
             targets: header.targets,
@@ -425,17 +435,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let nibble = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let byte = |[high, low]: &[u8; 2]| Some(nibble(*high)? << 4 | nibble(*low)?);
     if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
-}
-
-const fn word(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Relu => "relu",
-        Activation::Tanh => "tanh",
-    }
-}
-
-fn activation(text: &str) -> Option<Activation> {
-    [Activation::Relu, Activation::Tanh].into_iter().find(|a| word(*a) == text)
 }
 
 fn refused(why: &str) -> Fault {

@@ -20,30 +20,43 @@ pub fn run(
     table: &Table,
     permutation: impl Fn(u64, u64, usize) -> Vec<u32>,
 ) -> Result<Vec<Named>, Fault> {
-    let shares = shares(spec)?;
-    let mut parts = vec![Vec::new(); shares.len()];
-    let mut carried = vec![0.0; shares.len()];
-    for (number, rows) in (0..).zip(strata(spec, table)?) {
-        let order = permutation(spec.seed, number, rows.len());
-        let mut shuffled = order.iter().filter_map(|&place| rows.get(place as usize).copied());
-        let sizes = apportion(rows.len(), &shares, &mut carried);
-        for (part, size) in parts.iter_mut().zip(sizes) {
-            part.extend(shuffled.by_ref().take(size));
-        }
-    }
+    let strata = strata(spec, table)?;
+    let parts = deal(&strata, &shares(spec)?, |stratum, rows| {
+        permutation(spec.seed, u64::from(stratum), rows)
+    });
     let dealt: usize = parts.iter().map(Vec::len).sum();
     assert_eq!(dealt, table.rows(), "every row goes to one part");
-    let named = spec.ratios.iter().zip(parts).map(|((name, _), mut rows)| {
+    let named = spec.ratios.iter().zip(parts).map(|((name, _), rows)| {
         if rows.is_empty() {
             return Err(Fault::new(
                 format!("part {} gets none of the {} rows", quote(name), table.rows()),
                 "give it a larger share, or split a larger table",
             ));
         }
-        rows.sort_unstable();
         Ok(Named { name: name.clone(), bytes: table.take(&rows).to_bytes() })
     });
     named.collect()
+}
+
+/// Deals the rows of each stratum out to parts of these shares, which sum to 1: the rows of each
+/// part, ascending. `permutation(stratum, rows)` is the order in which they are dealt.
+pub(super) fn deal(
+    strata: &[Vec<usize>],
+    shares: &[f64],
+    permutation: impl Fn(u32, usize) -> Vec<u32>,
+) -> Vec<Vec<usize>> {
+    let mut parts = vec![Vec::new(); shares.len()];
+    let mut carried = vec![0.0; shares.len()];
+    for (number, rows) in (0..).zip(strata) {
+        let order = permutation(number, rows.len());
+        let mut shuffled = order.iter().filter_map(|&place| rows.get(place as usize).copied());
+        let sizes = apportion(rows.len(), shares, &mut carried);
+        for (part, size) in parts.iter_mut().zip(sizes) {
+            part.extend(shuffled.by_ref().take(size));
+        }
+    }
+    parts.iter_mut().for_each(|rows| rows.sort_unstable());
+    parts
 }
 
 /// The ratios scaled to a sum of 1.

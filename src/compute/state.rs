@@ -1,9 +1,10 @@
 //! The state of a training between two steps, as canonical bytes: what a checkpoint is.
-//! Never trusts bytes: their number follows from the shape and is checked before any is read.
+//! Never trusts bytes: their number follows from the spec and is checked before any is read.
 
 use super::Fault;
 use super::model::{Shape, fault};
 use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer, canonical_struct};
+use crate::domain::job::Train;
 
 /// What kind of bytes these are, and their version.
 const FORMAT: &str = "ohc/state/1";
@@ -34,14 +35,42 @@ impl Decode for Floats {
     }
 }
 
-/// One parameter and its moments.
+/// One parameter, what the optimiser remembers of it, and what it was at the best epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Moving {
     pub theta: Floats,
-    pub m: Floats,
-    pub v: Floats,
+    pub moments: Vec<Floats>,
+    /// Empty where the training never stops early.
+    pub best: Floats,
 }
-canonical_struct!(Moving { theta, m, v });
+canonical_struct!(Moving { theta, moments, best });
+
+/// How the losses went so far. All zero before the first epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Course {
+    /// Mean loss over the rows of the last epoch.
+    pub loss: f64,
+    /// Loss on the validation rows after the last epoch; 0 where there are none.
+    pub validated: f64,
+    /// The smallest of them that counted as better.
+    pub best: f64,
+    /// The epoch after which it was that, from 1; 0 is none yet.
+    pub best_epoch: u32,
+}
+canonical_struct!(Course { loss, validated, best, best_epoch });
+
+impl Course {
+    /// Takes in the losses of an epoch. Whether it is the best so far.
+    pub(super) fn advance(&mut self, epoch: u32, loss: f64, validated: f64, delta: f64) -> bool {
+        self.loss = loss;
+        self.validated = validated;
+        let better = self.best_epoch == 0 || validated < self.best - delta;
+        if better {
+            (self.best, self.best_epoch) = (validated, epoch);
+        }
+        better
+    }
+}
 
 /// Everything that the next step depends on, except the spec and the data.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,14 +79,10 @@ pub(super) struct State {
     pub epoch: u32,
     /// Steps done.
     pub step: u64,
-    /// β1^step
-    pub power1: f64,
-    /// β2^step
-    pub power2: f64,
-    /// What is subtracted from every feature; empty where nothing is scaled.
-    pub mean: Floats,
-    /// What every feature is then multiplied with; empty where nothing is scaled.
-    pub scale: Floats,
+    /// β1^step and β2^step; 1 and 1 where the optimiser has none.
+    pub powers: (f64, f64),
+    /// How the losses went.
+    pub course: Course,
     /// In the order of the parameters.
     pub parameters: Vec<Moving>,
 }
@@ -71,10 +96,8 @@ impl Encode for Body {
         let s = &self.0;
         s.epoch.encode(w);
         s.step.encode(w);
-        s.power1.encode(w);
-        s.power2.encode(w);
-        s.mean.encode(w);
-        s.scale.encode(w);
+        s.powers.encode(w);
+        s.course.encode(w);
         s.parameters.encode(w);
     }
 }
@@ -87,10 +110,8 @@ impl Decode for Body {
         Ok(Self(State {
             epoch: Decode::decode(r)?,
             step: Decode::decode(r)?,
-            power1: Decode::decode(r)?,
-            power2: Decode::decode(r)?,
-            mean: Decode::decode(r)?,
-            scale: Decode::decode(r)?,
+            powers: Decode::decode(r)?,
+            course: Decode::decode(r)?,
             parameters: Decode::decode(r)?,
         }))
     }
@@ -102,24 +123,31 @@ impl State {
         Body(self).to_bytes()
     }
 
-    /// Reads a state that must be one of a training of `shape` with `scaled` features.
-    pub(super) fn read(bytes: &[u8], shape: &Shape, scaled: usize) -> Result<Self, Fault> {
+    /// Reads a state that must be one of a training by `spec`, of a model of `shape`.
+    pub(super) fn read(bytes: &[u8], shape: &Shape, spec: &Train) -> Result<Self, Fault> {
         let lengths = shape.parameters();
-        let header = 4 + FORMAT.len() + 4 + 8 + 8 + 8 + 4;
-        let numbers: usize = lengths.iter().map(|(_, len)| 12 + 12 * len).sum();
-        if bytes.len() != header + 2 * (4 + 4 * scaled) + numbers {
+        let moments = spec.optimizer.moments();
+        let best = |len: usize| if spec.early_stopping.is_some() { len } else { 0 };
+        let header = 4 + FORMAT.len() + 4 + 8 + 16 + 28 + 4;
+        let numbers: usize = lengths
+            .iter()
+            .map(|(_, len)| 4 + 4 * len + 4 + moments * (4 + 4 * len) + 4 + 4 * best(*len))
+            .sum();
+        if bytes.len() != header + numbers {
             return Err(refused("its size does not fit the model"));
         }
         let Body(state) = Body::from_bytes(bytes).map_err(|error| refused(&error.to_string()))?;
         let fits = state.parameters.iter().zip(&lengths).all(|(p, (_, len))| {
-            p.theta.0.len() == *len && p.m.0.len() == *len && p.v.0.len() == *len
+            p.theta.0.len() == *len
+                && p.moments.len() == moments
+                && p.moments.iter().all(|moment| moment.0.len() == *len)
+                && p.best.0.len() == best(*len)
         });
-        if !fits
-            || state.parameters.len() != lengths.len()
-            || state.mean.0.len() != scaled
-            || state.scale.0.len() != scaled
-        {
+        if !fits || state.parameters.len() != lengths.len() {
             return Err(refused("its shape does not fit the model"));
+        }
+        if state.course.best_epoch > state.epoch {
+            return Err(refused("its best epoch has not been yet"));
         }
         if !state.is_finite() {
             return Err(refused("it holds numbers that are not finite"));
@@ -129,12 +157,11 @@ impl State {
 
     /// Whether every number in it is finite.
     pub(super) fn is_finite(&self) -> bool {
+        let Course { loss, validated, best, .. } = self.course;
         let finite = |xs: &Floats| xs.0.iter().all(|x| x.is_finite());
-        let moving = |p: &Moving| finite(&p.theta) && finite(&p.m) && finite(&p.v);
-        self.power1.is_finite()
-            && self.power2.is_finite()
-            && finite(&self.mean)
-            && finite(&self.scale)
+        let moving =
+            |p: &Moving| finite(&p.theta) && p.moments.iter().all(finite) && finite(&p.best);
+        [self.powers.0, self.powers.1, loss, validated, best].iter().all(|x| x.is_finite())
             && self.parameters.iter().all(moving)
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::poh::{self, Chain, Entry, Place};
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::clock::{self, Clock};
+use crate::effects::machine;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,11 @@ pub enum BenchError {
 
 fn detail(counted: &[(&str, f64)]) -> Vec<(String, f64)> {
     counted.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+/// The most memory that this program ever had, where the system counts it.
+fn peak() -> Option<(String, f64)> {
+    machine::peak_memory().map(|bytes| ("peakMib".to_owned(), (bytes >> 10) as f64 / 1024.0))
 }
 
 /// A folder that is removed when it goes out of use.
@@ -218,6 +224,35 @@ pub fn chain(jobs: u32) -> Result<Measurement, BenchError> {
     })
 }
 
+/// Milliseconds of a second apply, of a chain of stages that is settled: from the text and the log
+/// on disk to the knowledge that nothing is to be done.
+pub fn reapply(stages: u32) -> Result<Measurement, BenchError> {
+    let scratch = Scratch::new();
+    run(chained(stages), &scratch)?;
+    let clock = Clock::start();
+    let pipeline = prepare(chained(stages))?;
+    let prepared = clock.seconds();
+    let site = Site::open(Home::find(Some(&scratch.0), Path::new(".")), WORKERS)?;
+    let opened = clock.seconds();
+    let forecast = site.forecast(&pipeline)?;
+    let seconds = clock.seconds();
+    if !forecast.is_unchanged() {
+        return Err(BenchError::Unsettled);
+    }
+    Ok(Measurement {
+        name: "reapply",
+        value: seconds * 1e3,
+        unit: "ms",
+        baseline: None,
+        detail: detail(&[
+            ("stages", f64::from(stages)),
+            ("planSeconds", prepared),
+            ("openSeconds", opened - prepared),
+            ("forecastSeconds", seconds - opened),
+        ]),
+    })
+}
+
 /// Jobs per second from a manifest's text to a cut plan.
 pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
     // Two axes: a list of all numbers would be longer than a manifest may be.
@@ -240,17 +275,19 @@ pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
     let compiled = compiled.ok_or_else(|| wrong(faults))?;
     let plan = plan::plan(&compiled, &[]).map_err(wrong)?;
     let seconds = clock.seconds();
+    let mut counted = detail(&[
+        ("jobs", plan.dag.jobs.len() as f64),
+        ("blocks", plan.blocks.len() as f64),
+        ("compileSeconds", compiled_at),
+        ("seconds", seconds),
+    ]);
+    counted.extend(peak());
     Ok(Measurement {
         name: "plan",
         value: plan.dag.jobs.len() as f64 / seconds,
         unit: "jobs/s",
         baseline: None,
-        detail: detail(&[
-            ("jobs", plan.dag.jobs.len() as f64),
-            ("blocks", plan.blocks.len() as f64),
-            ("compileSeconds", compiled_at),
-            ("seconds", seconds),
-        ]),
+        detail: counted,
     })
 }
 

@@ -10,9 +10,9 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, Column, ColumnKind, Evaluate, Fill, Filling, Formula, Goal, Groups, Ingest,
-    Input, Metric, Model, Noop, Optimizer, Part, Pin, Reading, Scaling, Spec, Split, Step, Train,
-    Transform, job_key,
+    Activation, Chunk, ClassWeights, Column, ColumnKind, Decay, EarlyStopping, Evaluate, Fill,
+    Filling, Formula, Goal, Groups, Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin,
+    Reading, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -69,11 +69,18 @@ fn specs() -> Vec<Spec> {
             seed: 7,
         }),
         Spec::Train(Train {
+            task: Task::Classification,
             model,
-            target: "species".into(),
+            targets: vec!["species".into()],
+            features: None,
+            class_weights: ClassWeights::Of([("setosa".into(), 2.0)].into()),
             epochs: 60,
             batch: 32,
             optimizer,
+            schedule: Schedule { decay: Decay::Cosine, warmup: 0.5, end: 0.125 },
+            clip: Some(1.0),
+            validation: Some(0.25),
+            early_stopping: Some(EarlyStopping { patience: 5, min_delta: 0.0 }),
             seed: 1,
             scaling: Scaling::Standard,
             part: Part { index: 1, count: 3 },

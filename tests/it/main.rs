@@ -2,6 +2,7 @@
 //! reaches beyond this machine.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
+mod agree;
 mod attach;
 mod cli;
 mod damage;

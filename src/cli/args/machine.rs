@@ -88,6 +88,8 @@ pub(crate) enum Measured {
     Chain,
     /// Jobs per second that are expanded and cut.
     Plan,
+    /// Milliseconds of a second apply of a settled chain of stages.
+    Reapply,
     /// Commands per second that are folded.
     Replay,
     /// Hashes per second: made, and verified in parallel.

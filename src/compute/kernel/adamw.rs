@@ -9,6 +9,8 @@ use super::isa::{Body, on};
 pub struct Rates {
     /// Learning rate.
     pub lr: f32,
+    /// What the gradient is multiplied with first.
+    pub shorten: f32,
     /// Decay of the first moment.
     pub beta1: f32,
     /// One less `beta1`, rounded once.
@@ -43,6 +45,7 @@ impl Body for Update<'_> {
         let r = self.rates;
         let moments = self.m.iter_mut().zip(self.v);
         for ((theta, (m, v)), &g) in self.theta.iter_mut().zip(moments).zip(self.gradient) {
+            let g = r.shorten * g;
             *m = r.rest1.mul_add(g, r.beta1 * *m);
             *v = r.rest2.mul_add(g * g, r.beta2 * *v);
             let step = (*m * r.correction1) / ((*v * r.correction2).sqrt() + r.eps);
@@ -74,6 +77,7 @@ mod tests {
 
     const RATES: Rates = Rates {
         lr: 0.1,
+        shorten: 1.0,
         beta1: 0.9,
         rest1: 0.1,
         beta2: 0.999,

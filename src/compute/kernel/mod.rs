@@ -9,10 +9,12 @@ pub mod adamw;
 pub mod dense;
 pub mod elementary;
 pub mod isa;
+pub mod loss;
 pub mod matmul;
 mod pack;
 pub mod philox;
 pub mod reduce;
+pub mod sgd;
 pub mod softmax;
 mod tile;
 
@@ -63,11 +65,13 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 4] = [
+    const DIGESTS: [(&str, &str); 6] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
+        ("losses", "67ef3c69f7f9"),
+        ("sgd", "5478613754c1"),
     ];
 
     #[track_caller]

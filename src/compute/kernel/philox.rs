@@ -15,6 +15,8 @@ pub mod purpose {
     pub const SHUFFLE: u32 = 5;
     /// The rows of a sample.
     pub const SAMPLE: u32 = 6;
+    /// The rows that a training holds out; the stream is the class.
+    pub const VALIDATION: u32 = 7;
 }
 
 /// A stream of 2^66 random words: the key is the seed, the counter is (index, stream, purpose).

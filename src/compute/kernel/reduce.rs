@@ -42,7 +42,12 @@ fn striped(xs: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
     for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
         *lane = fold(*lane, x);
     }
-    let mut lanes = lanes.as_mut_slice();
+    fold_lanes(&mut lanes, fold).unwrap_or(start)
+}
+
+/// Folds the lanes 8-4-2-1.
+#[inline(always)]
+fn fold_lanes<T: Copy>(mut lanes: &mut [T], fold: impl Fn(T, T) -> T) -> Option<T> {
     while lanes.len() > 1 {
         let (low, high) = lanes.split_at_mut(lanes.len() / 2);
         for (lane, &x) in low.iter_mut().zip(high.iter()) {
@@ -50,13 +55,40 @@ fn striped(xs: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
         }
         lanes = low;
     }
-    lanes.first().copied().unwrap_or(start)
+    lanes.first().copied()
 }
 
 /// The sum; +0.0 of nothing.
 #[must_use]
 pub fn sum(isa: Isa, xs: &[f32]) -> f32 {
     on(isa, Sum(xs))
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl Body for Squares<'_> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut lanes = [0.0f64; LANES];
+        let mut chunks = self.0.chunks_exact(LANES);
+        for chunk in chunks.by_ref() {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(x) * f64::from(x);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+        fold_lanes(&mut lanes, |sum, x| sum + x).unwrap_or_default()
+    }
+}
+
+/// The sum of the squares in f64, where no square of an f32 overflows; +0.0 of nothing.
+#[must_use]
+pub fn squares(isa: Isa, xs: &[f32]) -> f64 {
+    on(isa, Squares(xs))
 }
 
 /// The mean; NaN of nothing.
@@ -125,6 +157,19 @@ mod tests {
         lanes[0]
     }
 
+    fn naive_squares(xs: &[f32]) -> f64 {
+        let mut lanes = [0.0f64; 16];
+        for (i, x) in xs.iter().enumerate() {
+            lanes[i % 16] += f64::from(*x) * f64::from(*x);
+        }
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+        lanes[0]
+    }
+
     proptest! {
         #[test]
         fn every_path_adds_in_the_same_order(
@@ -134,6 +179,7 @@ mod tests {
                 prop_assert_eq!(sum(isa, &xs).to_bits(), naive_sum(&xs).to_bits());
                 let most = xs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 prop_assert_eq!(max(isa, &xs), most);
+                prop_assert_eq!(squares(isa, &xs).to_bits(), naive_squares(&xs).to_bits());
                 let mut sums = vec![1.0; width];
                 column_sums(isa, &xs, &mut sums);
                 for (j, &column) in sums.iter().enumerate() {

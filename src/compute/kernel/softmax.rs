@@ -4,7 +4,7 @@
 use super::Isa;
 use super::elementary::{exp, ln};
 use super::isa::{Body, on};
-use super::reduce::{self, max_inline, sum_inline};
+use super::reduce::{max_inline, sum_inline};
 
 struct Softmax<'a> {
     values: &'a mut [f32],
@@ -58,26 +58,34 @@ impl Body for Losses<'_> {
     }
 }
 
-/// The cross-entropy of every row in nats. A label beyond `width` gives NaN.
+/// The cross-entropy of every row in nats, times the weight of its class, 1 where `weights` has
+/// none. A label beyond `width` gives NaN.
 #[must_use]
-pub fn cross_entropies(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> Vec<f32> {
+pub fn cross_entropies(
+    isa: Isa,
+    logits: &[f32],
+    (labels, weights): (&[u32], &[f32]),
+    width: usize,
+) -> Vec<f32> {
     let (mut scratch, mut losses) = (vec![0.0; width.max(1)], vec![0.0; labels.len()]);
     on(isa, Losses { logits, labels, scratch: &mut scratch, losses: &mut losses });
+    for (loss, &label) in losses.iter_mut().zip(labels) {
+        *loss *= weight(weights, label);
+    }
     losses
 }
 
-/// The mean cross-entropy of rows of logits in nats.
-#[must_use]
-pub fn cross_entropy(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> f32 {
-    reduce::mean(isa, &cross_entropies(isa, logits, labels, width))
+fn weight(weights: &[f32], label: u32) -> f32 {
+    weights.get(label as usize).copied().unwrap_or(1.0)
 }
 
-/// The gradient of the mean cross-entropy by the logits, times `scale`.
+/// The gradient of the mean cross-entropy by the logits, times `scale`: every row times the weight
+/// of its class, 1 where `weights` has none.
 #[must_use]
 pub fn cross_entropy_gradient(
     isa: Isa,
     logits: &[f32],
-    labels: &[u32],
+    (labels, weights): (&[u32], &[f32]),
     width: usize,
     scale: f32,
 ) -> Vec<f32> {
@@ -88,6 +96,7 @@ pub fn cross_entropy_gradient(
         if let Some(chosen) = row.get_mut(label as usize) {
             *chosen -= 1.0;
         }
+        let scale = scale * weight(weights, label);
         for x in row {
             *x *= scale;
         }
@@ -98,7 +107,22 @@ pub fn cross_entropy_gradient(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::kernel::reduce;
     use proptest::prelude::*;
+
+    fn cross_entropy(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> f32 {
+        reduce::mean(isa, &cross_entropies(isa, logits, (labels, &[]), width))
+    }
+
+    /// The weighted mean in f64.
+    fn wide(logits: &[f64], labels: &[u32], weights: &[f32]) -> f64 {
+        let rows = logits.chunks(logits.len() / labels.len());
+        let losses = rows.zip(labels).map(|(row, &label)| {
+            let total: f64 = row.iter().map(|z| z.exp()).sum();
+            f64::from(weights[label as usize]) * (total.ln() - row[label as usize])
+        });
+        losses.sum::<f64>() / labels.len() as f64
+    }
 
     #[test]
     fn equal_logits_cost_the_logarithm_of_their_number() {
@@ -112,20 +136,34 @@ mod tests {
         assert_eq!(loss, 0.0);
     }
 
+    #[test]
+    fn a_weight_of_one_changes_no_bit() {
+        let (logits, labels) = ([0.3, -1.0, 2.0, 0.1, 0.2, 0.4], [2, 0]);
+        let even = cross_entropies(Isa::best(), &logits, (&labels, &[]), 3);
+        assert_eq!(cross_entropies(Isa::best(), &logits, (&labels, &[1.0; 3]), 3), even);
+        let even = cross_entropy_gradient(Isa::best(), &logits, (&labels, &[]), 3, 0.7);
+        let ones = cross_entropy_gradient(Isa::best(), &logits, (&labels, &[1.0; 3]), 3, 0.7);
+        assert_eq!(ones, even);
+    }
+
     proptest! {
         #[test]
-        fn the_gradient_is_the_slope_of_the_loss(
+        fn the_gradient_is_the_slope_of_the_weighted_loss(
             logits in proptest::collection::vec(-3f32..3.0, 12), label in 0u32..4, at in 0usize..12,
+            weights in proptest::collection::vec(0.1f32..9.0, 4),
         ) {
             let labels = [label, 1, 3];
-            let slope = cross_entropy_gradient(Isa::best(), &logits, &labels, 4, 1.0)[at];
-            let shifted = |by: f32| {
-                let mut logits = logits.clone();
+            let (isa, given) = (Isa::best(), (labels.as_slice(), weights.as_slice()));
+            let slope = cross_entropy_gradient(isa, &logits, given, 4, 1.0)[at];
+            let shifted = |by: f64| {
+                let mut logits: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
                 logits[at] += by;
-                cross_entropy(Isa::best(), &logits, &labels, 4)
+                wide(&logits, &labels, &weights)
             };
-            let measured = (shifted(0.05) - shifted(-0.05)) / 0.1;
-            prop_assert!((slope - measured).abs() < 1e-3, "{} {}", slope, measured);
+            let measured = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+            prop_assert!((f64::from(slope) - measured).abs() < 1e-5, "{} {}", slope, measured);
+            let mean = reduce::mean(isa, &cross_entropies(isa, &logits, given, 4));
+            prop_assert!((f64::from(mean) - shifted(0.0)).abs() < 1e-5, "{}", mean);
         }
 
         #[test]

@@ -7,7 +7,7 @@ mod parts;
 mod tests;
 
 use super::cost::{Shape, Size};
-use super::job::{Column, Pin, Spec};
+use super::job::{Column, Pin, Spec, Task};
 use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
 use super::terms::Terms;
 use super::verdict::Verification;
@@ -219,10 +219,10 @@ impl<'a> Build<'a> {
         for instance in &stage.instances {
             let (inputs, shapes) = self.inputs(stage, &instance.label)?;
             self.count(stage, inputs.len() + after.len() + watches.len())?;
-            if let Some((what, column)) = named_column(&instance.spec)
-                && checked.insert(column)
-            {
-                self.check_column(stage, (what, column), columns.as_deref());
+            for (what, column) in named_columns(&instance.spec) {
+                if checked.insert(column) {
+                    self.check_column(stage, (what, column), columns.as_deref());
+                }
             }
             let first = Job {
                 stage: stage.name.clone(),
@@ -270,7 +270,7 @@ impl<'a> Build<'a> {
             && !columns.iter().any(|known| known.name == column)
             && self.faults.len() < FAULTS_MAX
         {
-            let message = format!("`{what}` is the column `{column}`, but the data has no such");
+            let message = format!("`{what}` names the column `{column}`, but the data has no such");
             let hint = suggest(column, columns.iter().map(|known| known.name.as_str()));
             self.faults.insert(fault(stage.column_place, message, hint));
         }
@@ -319,16 +319,23 @@ fn terms(stage: &Stage) -> Arc<Terms> {
     }
 }
 
-/// The column that a job names, and the setting that names it.
-fn named_column(spec: &Spec) -> Option<(&'static str, &str)> {
+/// The columns that a job names, each with the setting that names it.
+fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
     match spec {
-        Spec::Train(train) => Some(("target", &train.target)),
-        Spec::Split(split) => split.stratify.as_deref().map(|column| ("stratify", column)),
+        Spec::Train(train) => {
+            let target = if train.task == Task::MultiLabel { "targets" } else { "target" };
+            let targets = train.targets.iter().map(|name| (target, name.as_str()));
+            let features = train.features.iter().flatten();
+            targets.chain(features.map(|name| ("features", name.as_str()))).collect()
+        }
+        Spec::Split(split) => {
+            split.stratify.iter().map(|column| ("stratify", column.as_str())).collect()
+        }
         Spec::Ingest(_)
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => None,
+        | Spec::Transform(_) => Vec::new(),
     }
 }
 

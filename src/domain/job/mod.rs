@@ -17,7 +17,10 @@ pub use ingest::{
     Pin, Reading,
 };
 pub use split::Split;
-pub use train::{Activation, Model, Optimizer, Part, Scaling, Task, Train};
+pub use train::{
+    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+    Task, Train,
+};
 pub use transform::{
     Aggregate, Cast, Cell, Direction, Fill, Filling, Hash, Join, JoinKind, Measure, OnBadCell,
     OneHot, Sample, SampleSize, Scale, ScaleTo, Step, Summary, Transform, Unknown,

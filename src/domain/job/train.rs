@@ -1,30 +1,61 @@
-//! Trainings: what is trained, how parameters follow gradients, and which part a job computes.
+//! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
 use crate::base::canon::{canonical_enum, canonical_struct};
+use std::collections::BTreeMap;
 
-/// `uses: train`: input `data` (a table), and `state` for all parts but the first; output `state`
-/// for all parts but the last, `model` for the last.
+/// `uses: train`: input `data` (a table), perhaps `validation` (another), and `state` for all parts
+/// but the first; output `state` for all parts but the last, `model` for the last.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Train {
-    /// What is trained.
+    /// What is learned.
+    pub task: Task,
+    /// What learns it.
     pub model: Model,
-    /// The column to predict.
-    pub target: String,
-    /// Passes over the rows.
+    /// The columns to predict: one, or for multi-label every label.
+    pub targets: Vec<String>,
+    /// The columns to predict them from; `None` takes all others.
+    pub features: Option<Vec<String>>,
+    /// How much each class counts.
+    pub class_weights: ClassWeights,
+    /// Passes over the rows, at the most.
     pub epochs: u32,
     /// Rows per step.
     pub batch: u32,
     /// How parameters follow gradients.
     pub optimizer: Optimizer,
-    /// Seed of the initial parameters and of the order of the rows.
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// The longest that the gradient of all parameters together may be.
+    pub clip: Option<f64>,
+    /// The share of the rows that is held out to validate on, above 0 and below 1.
+    pub validation: Option<f64>,
+    /// When the training ends before its last epoch; needs rows to validate on.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Seed of the initial parameters, of the order of the rows and of which are held out.
     pub seed: u64,
     /// How features are scaled before they reach the model.
     pub scaling: Scaling,
     /// Which part of the epochs this job computes.
     pub part: Part,
 }
-canonical_struct!(Train { model, target, epochs, batch, optimizer, seed, scaling, part });
+canonical_struct!(Train {
+    task,
+    model,
+    targets,
+    features,
+    class_weights,
+    epochs,
+    batch,
+    optimizer,
+    schedule,
+    clip,
+    validation,
+    early_stopping,
+    seed,
+    scaling,
+    part,
+});
 
 /// What a model learns to say of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,13 +116,26 @@ impl Part {
 pub enum Model {
     /// A multi-layer perceptron: the widths of the hidden layers, and what bends between them.
     Mlp {
-        /// Width of each hidden layer, input side first; none is linear (logistic) regression.
+        /// Width of each hidden layer, input side first; none is a linear model.
         hidden: Vec<u32>,
         /// The activation between layers.
         activation: Activation,
     },
+    /// One linear layer: linear regression, or logistic regression of classes and labels.
+    Linear,
 }
-canonical_enum!(Model { 1 => Mlp { hidden, activation } });
+canonical_enum!(Model { 1 => Mlp { hidden, activation }, 2 => Linear });
+
+impl Model {
+    /// Width of each hidden layer, input side first.
+    #[must_use]
+    pub fn hidden(&self) -> &[u32] {
+        match self {
+            Self::Mlp { hidden, .. } => hidden,
+            Self::Linear => &[],
+        }
+    }
+}
 
 /// What bends between two layers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +147,37 @@ pub enum Activation {
 }
 canonical_enum!(Activation { 1 => Relu, 2 => Tanh });
 
-/// How parameters follow gradients.
+impl Activation {
+    /// The word of a manifest.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Tanh => "tanh",
+        }
+    }
+
+    /// The activation that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Relu, Self::Tanh].into_iter().find(|activation| activation.word() == word)
+    }
+}
+
+/// How much each class counts in the loss of a classification.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ClassWeights {
+    /// 1 each.
+    Even,
+    /// The inverse of its share of the training rows, so that all classes together count the same:
+    /// rows / (classes × rows of the class).
+    Balanced,
+    /// So much each, by class; 1 for those that are not named.
+    Of(BTreeMap<String, f64>),
+}
+canonical_enum!(ClassWeights { 1 => Even, 2 => Balanced, 3 => Of(x) });
+
+/// How parameters follow gradients. Weights decay, biases do not.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Optimizer {
     /// AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), decoupled weight decay.
@@ -119,8 +193,80 @@ pub enum Optimizer {
         /// Decoupled weight decay.
         weight_decay: f64,
     },
+    /// Stochastic gradient descent with momentum (Sutskever, Martens, Dahl, Hinton, ICML 2013).
+    Sgd {
+        /// Learning rate.
+        lr: f64,
+        /// Share of the last step that is kept.
+        momentum: f64,
+        /// Whether the gradient is taken where momentum leads to.
+        nesterov: bool,
+        /// Added to the gradient per unit of weight: an L2 penalty of half of it.
+        weight_decay: f64,
+    },
 }
-canonical_enum!(Optimizer { 1 => AdamW { lr, beta1, beta2, eps, weight_decay } });
+canonical_enum!(Optimizer {
+    1 => AdamW { lr, beta1, beta2, eps, weight_decay },
+    2 => Sgd { lr, momentum, nesterov, weight_decay },
+});
+
+impl Optimizer {
+    /// The learning rate.
+    #[must_use]
+    pub const fn lr(&self) -> f64 {
+        match self {
+            Self::AdamW { lr, .. } | Self::Sgd { lr, .. } => *lr,
+        }
+    }
+
+    /// How many numbers it remembers of each parameter.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        match self {
+            Self::AdamW { .. } => 2,
+            Self::Sgd { momentum, .. } => usize::from(*momentum > 0.0),
+        }
+    }
+}
+
+/// How the learning rate changes: it rises linearly, then falls.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Schedule {
+    /// How it falls.
+    pub decay: Decay,
+    /// Epochs, whole or not, in which it rises.
+    pub warmup: f64,
+    /// The share of the learning rate that it falls to, from 0 to 1.
+    pub end: f64,
+}
+canonical_struct!(Schedule { decay, warmup, end });
+
+impl Schedule {
+    /// The learning rate never changes.
+    pub const CONSTANT: Self = Self { decay: Decay::Constant, warmup: 0.0, end: 1.0 };
+}
+
+/// How a learning rate falls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decay {
+    /// Not at all.
+    Constant,
+    /// Along half a wave of the cosine.
+    Cosine,
+    /// Along a line.
+    Linear,
+}
+canonical_enum!(Decay { 1 => Constant, 2 => Cosine, 3 => Linear });
+
+/// When a training ends before its last epoch. The model is then that of the best epoch.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct EarlyStopping {
+    /// Epochs without a better loss on the validation rows after which it ends.
+    pub patience: u32,
+    /// By how much a loss must be smaller to be better.
+    pub min_delta: f64,
+}
+canonical_struct!(EarlyStopping { patience, min_delta });
 
 /// How features are scaled before they reach the model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,12 +295,21 @@ impl Train {
 impl Train {
     /// The settings in which two of a stage differ, as the manifest names them.
     pub(super) fn differences(&self, other: &Self) -> Vec<(&'static str, bool)> {
+        let targets = self.targets != other.targets;
+        let one = self.task != Task::MultiLabel && other.task != Task::MultiLabel;
         vec![
+            ("task", self.task != other.task),
             ("model", self.model != other.model),
-            ("target", self.target != other.target),
+            (if one { "target" } else { "targets" }, targets),
+            ("features", self.features != other.features),
+            ("classWeights", self.class_weights != other.class_weights),
             ("epochs", self.epochs != other.epochs),
             ("batch", self.batch != other.batch),
             ("optimizer", self.optimizer != other.optimizer),
+            ("schedule", self.schedule != other.schedule),
+            ("clip", self.clip != other.clip),
+            ("validation", self.validation != other.validation),
+            ("earlyStopping", self.early_stopping != other.early_stopping),
             ("seed", self.seed != other.seed),
             ("scaling", self.scaling != other.scaling),
             ("parts", self.part != other.part),

@@ -40,8 +40,9 @@ pub(super) enum Type {
     Object(&'static Object),
     /// A mapping from names to values of one type.
     Map { of: &'static Type, noun: &'static str, min: usize, max: usize },
-    /// A mapping from the names of columns, which may be any text, to values of one type.
-    Columns { of: &'static Type, min: usize, max: usize },
+    /// A mapping from names of the data (of columns, of classes), which may be any text, to values
+    /// of one type.
+    Columns { noun: &'static str, of: &'static Type, min: usize, max: usize },
     /// A list of values of one type.
     List { of: &'static Type, min: usize, max: usize },
     /// A word, or an object.

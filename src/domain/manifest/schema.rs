@@ -227,7 +227,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             fields.push(("additionalProperties", self::ty(of, definitions)));
             Json::object(fields)
         }
-        Type::Columns { of, min, max } => {
+        Type::Columns { of, min, max, .. } => {
             let mut fields = typed("object");
             fields.push(("minProperties", Json::number(min)));
             fields.push(("maxProperties", Json::number(max)));

@@ -84,7 +84,8 @@ pub(super) fn draft<'a>(
     faults: &mut Faults,
 ) -> Draft<'a> {
     let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
-    let column = ["target", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
+    let column =
+        ["target", "targets", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
     if cells.is_none() {
         axes_of_no_cells(node, common, faults);

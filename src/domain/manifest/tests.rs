@@ -52,8 +52,9 @@ fn the_manifest_of_the_design_compiles_as_printed() {
     assert_eq!(train.model, Model::Mlp { hidden: vec![32], activation: Activation::Relu });
     assert_eq!((train.epochs, train.batch, train.seed), (60, 32, 2));
     assert_eq!(train.scaling, Scaling::Standard);
-    let Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay } = train.optimizer;
-    assert_eq!((lr, beta1, beta2, eps, weight_decay), (0.01, 0.9, 0.999, 1e-8, 0.01));
+    let want =
+        Optimizer::AdamW { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
+    assert_eq!(train.optimizer, want);
     let stage = &manifest.stages["train"];
     assert_eq!(stage.terms.verification, Verification::Audit { rate_ppm: 250_000, segments: 1 });
     assert_eq!((stage.terms.retry.attempts_max, stage.terms.timeout_ms), (4, 900_000));

@@ -1,11 +1,10 @@
 //! Hostile texts: what somebody might write to take the time or the memory of a reader, each
 //! measured until it is refused. Never spends more on one than the bounds of a manifest allow.
 
-use super::{BenchError, Measurement, Scratch};
+use super::{BenchError, Measurement, Scratch, peak};
 use crate::base::limits::{MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX};
 use crate::domain::manifest;
 use crate::effects::clock::Clock;
-use crate::effects::machine;
 use crate::node::pipeline;
 use std::collections::BTreeMap;
 
@@ -182,12 +181,10 @@ pub fn hostile() -> Result<Measurement, BenchError> {
         if !said.contains(case.says) {
             return Err(BenchError::Otherwise { name: case.name, said });
         }
-        detail.push((format!("{}_ms", case.name), took));
+        detail.push((format!("{} ms", case.name), took));
     }
     let slowest = detail.iter().map(|(_, took)| *took).fold(0.0, f64::max);
-    if let Some(bytes) = machine::peak_memory() {
-        detail.push(("peak_mib".to_owned(), (bytes >> 10) as f64 / 1024.0));
-    }
+    detail.extend(peak());
     Ok(Measurement { name: "hostile", value: slowest, unit: "ms", baseline: None, detail })
 }
 

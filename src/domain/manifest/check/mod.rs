@@ -77,7 +77,9 @@ impl Walk<'_> {
                 self.object(object, site);
             }
             Type::Map { of, noun, min, max } => self.map(of, noun, (*min, *max), site),
-            Type::Columns { of, min, max } => self.columns(of, (*min, *max), site),
+            Type::Columns { noun, of, min, max } => {
+                self.columns(of, noun, (*min, *max), site);
+            }
             Type::List { of, min, max } => self.list(of, (*min, *max), site),
             Type::With => self.settings(site, parent),
             Type::Tagged(tagged) => self.tagged(tagged, site),
@@ -153,15 +155,21 @@ impl Walk<'_> {
         }
     }
 
-    fn columns(&mut self, of: &'static Type, (min, max): (usize, usize), site: Site<'_>) {
+    fn columns(
+        &mut self,
+        of: &'static Type,
+        noun: &str,
+        (min, max): (usize, usize),
+        site: Site<'_>,
+    ) {
         let Kind::Map(entries) = &site.node.kind else {
             let found = site.node.kind.noun();
-            let message = format!("{} must be a mapping of columns, not {found}", site.what);
+            let message = format!("{} must be a mapping of {noun} names, not {found}", site.what);
             return self.faults.add(place_of(site), message);
         };
         self.count(entries.len(), (min, max), site);
         for (key, value) in entries {
-            let what = format!("column `{}`", cut(&key.text));
+            let what = format!("{noun} `{}`", cut(&key.text));
             self.check(of, Site { node: value, at: key.place, what: &what }, None);
         }
     }

@@ -1,15 +1,21 @@
-//! `uses: train`: its settings, inputs and outputs, and its spec.
-//! Never reports a fault: what is read has been checked.
+//! `uses: train`: its settings, inputs and outputs.
+//! Never reads them: `read` does.
 
-use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, narrow, real, seed, wide, word};
-use crate::domain::job::{Activation, Model, Optimizer, Part, Reading, Scaling, Spec, Train};
+mod read;
+
+use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, real, seed};
+use crate::base::limits::COLUMNS_MAX;
 use crate::domain::manifest::form::{
-    Good, Object, Port, StageKind, Tagged, Type, always_sound, default, integer, required,
+    Good, Object, Port, Range, StageKind, Tagged, Type, default, integer, optional, required,
 };
-use crate::domain::manifest::node::Node;
 
 /// Hidden layers of one model.
 const LAYERS_MAX: usize = 64;
+/// Bytes of the name of a column.
+const NAME: Type = Type::Text(256);
+const NAMES: Type = Type::List { of: &NAME, min: 1, max: COLUMNS_MAX };
+const SHARE: Range = Range { min: 0.0, min_allowed: true, max: 1.0, max_allowed: true };
+const INSIDE: Range = Range { min: 0.0, min_allowed: false, max: 1.0, max_allowed: false };
 
 /// `uses: train`
 pub(super) static TRAIN: StageKind = StageKind {
@@ -19,43 +25,125 @@ pub(super) static TRAIN: StageKind = StageKind {
         name: "train",
         doc: "What is trained, and how.",
         fields: &[
+            default(
+                "task",
+                Type::Word(&["classification", "regression", "multi-label"]),
+                "classification",
+                "What is learned of a row: its class, a number, or which of several labels it has.",
+                "regression",
+            ),
             required(
                 "model",
                 Type::Tagged(&MODEL),
                 "What is trained.",
                 "{ kind: mlp, hidden: [16] }",
             ),
-            required("target", Type::Text(256), "The column to predict.", "species"),
-            required("epochs", integer(1, 1_000_000), "Passes over the rows.", "60"),
+            optional("target", NAME, "The column to predict.", "species"),
+            optional(
+                "targets",
+                NAMES,
+                "The labels to predict in a `multi-label` task: columns of 0 and 1, or of true \
+                 and false.",
+                "[sports, politics]",
+            ),
+            optional(
+                "features",
+                NAMES,
+                "The columns to predict from: numbers, or true and false. All but the target, \
+                 unless named.",
+                "[petal_length, petal_width]",
+            ),
+            required("epochs", integer(1, 1_000_000), "Passes over the rows, at the most.", "60"),
             default("batch", integer(1, 65_536), "32", "Rows per step.", "32"),
             default(
                 "optimizer",
                 Type::Tagged(&OPTIMIZER),
                 "{ kind: adamw }",
-                "How parameters follow gradients.",
+                "How parameters follow gradients. Weights decay, biases do not.",
                 "{ kind: adamw, lr: 0.01 }",
             ),
-            seed("Seed of the initial parameters and of the order of the rows."),
+            default(
+                "schedule",
+                Type::Tagged(&SCHEDULE),
+                "{ kind: constant }",
+                "How the learning rate changes from step to step.",
+                "{ kind: cosine, warmup: 2 }",
+            ),
+            optional(
+                "clip",
+                Type::Real(ABOVE_ZERO),
+                "The longest that the gradient of all parameters together may be; a longer one \
+                 is shortened to it.",
+                "1.0",
+            ),
+            default(
+                "classWeights",
+                Type::Either(&[
+                    Type::Word(&["even", "balanced"]),
+                    Type::Columns {
+                        noun: "class",
+                        of: &Type::Real(ABOVE_ZERO),
+                        min: 1,
+                        max: COLUMNS_MAX,
+                    },
+                ]),
+                "even",
+                "How much each class counts in the loss: the same, by the inverse of its share \
+                 of the rows (`balanced`), or as said by class (1 for those that are not named).",
+                "balanced",
+            ),
+            optional(
+                "validation",
+                Type::Real(INSIDE),
+                "The share of the rows that is held out, by lot and for classes in proportion, to \
+                 validate on after every epoch; or connect the input `validation`.",
+                "0.1",
+            ),
+            optional(
+                "earlyStopping",
+                Type::Object(&EARLY_STOPPING),
+                "Ends the training when the loss on the validation rows no longer falls; the \
+                 model is then that of the best epoch. The price stays that of all epochs.",
+                "{ patience: 5 }",
+            ),
+            seed("Seed of the initial parameters, the order of the rows and which are held out."),
             default(
                 "scaling",
                 Type::Word(&["standard", "none"]),
                 "standard",
-                "How features are scaled: to mean 0 and deviation 1, or not at all.",
+                "How features are scaled: to mean 0 and deviation 1, or not at all. The target of \
+                 a regression always is, inside the model.",
                 "standard",
             ),
         ],
     },
-    inputs: Some(&[Port {
-        name: "data",
-        good: Good::Table,
-        many: false,
-        optional: false,
-        doc: "The rows to learn from.",
-    }]),
+    inputs: Some(&[
+        Port {
+            name: "data",
+            good: Good::Table,
+            many: false,
+            optional: false,
+            doc: "The rows to learn from.",
+        },
+        Port {
+            name: "validation",
+            good: Good::Table,
+            many: false,
+            optional: true,
+            doc: "Rows to validate on after every epoch.",
+        },
+    ]),
     outputs: Some(&[("model", Good::Model)]),
-    spec: read,
-    sound: always_sound,
-    metrics: &[("loss", "Mean loss over the rows of the last epoch; cross-entropy is in nats.")],
+    spec: read::spec,
+    sound: read::sound,
+    metrics: &[
+        (
+            "loss",
+            "Mean loss over the rows of the last epoch: cross-entropy in nats, for a number the \
+             squared error in units of the target.",
+        ),
+        ("epochs", "Epochs that were run."),
+    ],
 };
 
 static MODEL: Tagged = Tagged {
@@ -63,7 +151,7 @@ static MODEL: Tagged = Tagged {
     doc: "The shape of a model.",
     tag: "kind",
     default: None,
-    variants: &[MLP],
+    variants: &[MLP, LOGISTIC, LINEAR],
 };
 
 const MLP: Object = Object {
@@ -73,7 +161,7 @@ const MLP: Object = Object {
         required(
             "hidden",
             Type::List { of: &integer(1, 65_536), min: 0, max: LAYERS_MAX },
-            "Width of each hidden layer, input side first; none is logistic regression.",
+            "Width of each hidden layer, input side first; none is a linear model.",
             "[16]",
         ),
         default(
@@ -86,12 +174,24 @@ const MLP: Object = Object {
     ],
 };
 
+const LOGISTIC: Object = Object {
+    name: "logistic",
+    doc: "Logistic regression: one linear layer that tells classes or labels apart.",
+    fields: &[],
+};
+
+const LINEAR: Object = Object {
+    name: "linear",
+    doc: "Linear regression: one linear layer that gives a number.",
+    fields: &[],
+};
+
 static OPTIMIZER: Tagged = Tagged {
     name: "optimizer",
     doc: "How parameters follow gradients.",
     tag: "kind",
     default: Some("adamw"),
-    variants: &[ADAMW],
+    variants: &[ADAMW, SGD],
 };
 
 const ADAMW: Object = Object {
@@ -106,48 +206,64 @@ const ADAMW: Object = Object {
     ],
 };
 
-fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
-    train(with).map(Spec::Train)
-}
+const SGD: Object = Object {
+    name: "sgd",
+    doc: "Stochastic gradient descent.",
+    fields: &[
+        real("lr", ABOVE_ZERO, "0.01", "Learning rate."),
+        real("momentum", BELOW_ONE, "0", "Share of the last step that is kept."),
+        default(
+            "nesterov",
+            Type::Bool,
+            "false",
+            "Whether the gradient is taken where the momentum leads to.",
+            "true",
+        ),
+        real(
+            "weightDecay",
+            FROM_ZERO,
+            "0",
+            "Added to the gradient per unit of weight: an L2 penalty of half of it.",
+        ),
+    ],
+};
 
-fn train(with: &Node) -> Option<Train> {
-    Some(Train {
-        model: model(with.get("model")?)?,
-        target: with.get("target")?.text()?.to_owned(),
-        epochs: narrow(with, "epochs", 1)?,
-        batch: narrow(with, "batch", 32)?,
-        optimizer: optimizer(with.get("optimizer"))?,
-        seed: wide(with, "seed", 0)?,
-        scaling: match word(with, "scaling", "standard")? {
-            "standard" => Scaling::Standard,
-            "none" => Scaling::None,
-            _ => return None,
+static SCHEDULE: Tagged = Tagged {
+    name: "schedule",
+    doc: "How the learning rate changes: it rises linearly in the warm-up, then falls.",
+    tag: "kind",
+    default: Some("constant"),
+    variants: &[
+        Object { name: "constant", doc: "It does not fall.", fields: &[WARMUP] },
+        Object {
+            name: "cosine",
+            doc: "It falls along half a wave of the cosine.",
+            fields: &[WARMUP, FINAL],
         },
-        part: Part::WHOLE,
-    })
-}
+        Object { name: "linear", doc: "It falls along a line.", fields: &[WARMUP, FINAL] },
+    ],
+};
 
-fn model(node: &Node) -> Option<Model> {
-    let widths = node.get("hidden")?.items().iter();
-    let hidden = widths.map(|width| u32::try_from(width.integer()?).ok()).collect::<Option<_>>()?;
-    let activation = match word(node, "activation", "relu")? {
-        "relu" => Activation::Relu,
-        "tanh" => Activation::Tanh,
-        _ => return None,
-    };
-    Some(Model::Mlp { hidden, activation })
-}
+const WARMUP: super::Field =
+    real("warmup", FROM_ZERO, "0", "Epochs in which it rises; need not be whole.");
+const FINAL: super::Field =
+    real("final", SHARE, "0", "The share of the learning rate that it falls to.");
 
-fn optimizer(node: Option<&Node>) -> Option<Optimizer> {
-    let real = |name: &str, default: f64| match node.and_then(|node| node.get(name)) {
-        Some(value) => value.real(),
-        None => Some(default),
-    };
-    Some(Optimizer::AdamW {
-        lr: real("lr", 0.001)?,
-        beta1: real("beta1", 0.9)?,
-        beta2: real("beta2", 0.999)?,
-        eps: real("eps", 1e-8)?,
-        weight_decay: real("weightDecay", 0.01)?,
-    })
-}
+static EARLY_STOPPING: Object = Object {
+    name: "earlyStopping",
+    doc: "When the training ends before its last epoch.",
+    fields: &[
+        required(
+            "patience",
+            integer(1, 1_000_000),
+            "Epochs without a better validation loss after which it ends.",
+            "5",
+        ),
+        real(
+            "minDelta",
+            FROM_ZERO,
+            "0",
+            "By how much a validation loss must be smaller than the best to be better.",
+        ),
+    ],
+};

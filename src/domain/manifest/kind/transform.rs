@@ -79,7 +79,7 @@ static STEP: OneOf = OneOf {
         required("drop", NAMES, "Leaves these columns out.", "[id]"),
         required(
             "rename",
-            Type::Columns { of: &NAME, min: 1, max: NAMES_MAX },
+            Type::Columns { noun: "column", of: &NAME, min: 1, max: NAMES_MAX },
             "Gives columns other names: the old name and the new one.",
             "{ \"sepal length (cm)\": sepal }",
         ),
@@ -103,7 +103,7 @@ static STEP: OneOf = OneOf {
         ),
         required(
             "derive",
-            Type::Columns { of: &FORMULA, min: 1, max: 256 },
+            Type::Columns { noun: "column", of: &FORMULA, min: 1, max: 256 },
             "Computes columns from those of the same row, one after the other.",
             "{ ratio: \"a / b\", big: \"if(ratio > 10, 1, 0)\" }",
         ),
@@ -134,7 +134,12 @@ static STEP: OneOf = OneOf {
         ),
         required(
             "sort",
-            Type::Columns { of: &Type::Word(&["ascending", "descending"]), min: 1, max: 64 },
+            Type::Columns {
+                noun: "column",
+                of: &Type::Word(&["ascending", "descending"]),
+                min: 1,
+                max: 64,
+            },
             "Orders the rows by columns, the first above all; nulls come last.",
             "{ age: descending, name: ascending }",
         ),
@@ -172,7 +177,12 @@ static CAST: Object = Object {
     fields: &[
         required(
             "columns",
-            Type::Columns { of: &Type::Word(ColumnKind::WORDS), min: 1, max: NAMES_MAX },
+            Type::Columns {
+                noun: "column",
+                of: &Type::Word(ColumnKind::WORDS),
+                min: 1,
+                max: NAMES_MAX,
+            },
             "The columns, and what they become.",
             "{ age: integer, price: number }",
         ),
@@ -274,7 +284,7 @@ static AGGREGATE: Object = Object {
         optional("by", NAMES, "The columns that make a group; none makes one of all.", "[city]"),
         required(
             "measures",
-            Type::Columns { of: &Type::OneOf(&MEASURE), min: 1, max: 256 },
+            Type::Columns { noun: "column", of: &Type::OneOf(&MEASURE), min: 1, max: 256 },
             "The columns of the result besides those, and what each is.",
             "{ people: { count: \"*\" }, oldest: { max: age } }",
         ),

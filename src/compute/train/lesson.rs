@@ -1,0 +1,299 @@
+//! Lessons: the rows of a training made ready for its steps, and those that validate it.
+//! Never learns anything from a row that is held out.
+
+use crate::compute::examples::{Examples, Truth};
+use crate::compute::graph::Wanted;
+use crate::compute::kernel::philox::{Philox, purpose};
+use crate::compute::predictor::{Scales, Unit};
+use crate::compute::split;
+use crate::compute::table::{Table, nearest};
+use crate::compute::{Fault, quote};
+use crate::domain::job::{ClassWeights, Scaling, Train};
+use std::sync::Arc;
+
+/// What a training learns from and is validated on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lesson {
+    /// The rows to learn from.
+    pub rows: Examples,
+    /// The rows to validate on, if there are any.
+    pub validation: Option<Examples>,
+    /// How features are scaled.
+    pub(super) scales: Scales,
+    /// What a number is counted in.
+    pub(super) unit: Unit,
+    /// The weight of each class; empty where all weigh 1.
+    weights: Arc<[f32]>,
+}
+
+impl Lesson {
+    /// From the inputs of a training: rows are held out of `data` by lot, or given.
+    pub fn new(spec: &Train, data: &Table, validation: Option<&Table>) -> Result<Self, Fault> {
+        let Train { task, targets, .. } = spec;
+        let all = Examples::from_table(data, *task, targets, spec.features.as_deref())?;
+        let (rows, validation) = match (spec.validation, validation) {
+            (None, None) => (all, None),
+            (Some(share), None) => {
+                let (rows, held_out) = hold_out(&all, share, spec.seed)?;
+                (rows, Some(held_out))
+            }
+            (None, Some(table)) => {
+                let wanted: Vec<String> = all.features.iter().chain(targets).cloned().collect();
+                let table = all.recipe.bring_toward(table, &wanted)?;
+                let vocabulary = all.truth.vocabulary();
+                let checked =
+                    Examples::for_model(&table, *task, targets, &all.features, vocabulary)?;
+                (all, Some(checked))
+            }
+            (Some(_), Some(_)) => {
+                return Err(Fault::new(
+                    "rows to validate on are given and held out",
+                    "leave out the input `validation`, or the setting of that name",
+                ));
+            }
+        };
+        Self::of(spec, rows, validation)
+    }
+
+    /// From rows: what is to be known of all of them before the first step.
+    pub fn of(spec: &Train, rows: Examples, validation: Option<Examples>) -> Result<Self, Fault> {
+        if spec.early_stopping.is_some() && validation.is_none() {
+            return Err(Fault::new(
+                "early stopping needs rows to validate on",
+                "hold some out, such as `validation: 0.1`, or connect the input `validation`",
+            ));
+        }
+        let scales = match spec.scaling {
+            Scaling::None => Scales::default(),
+            Scaling::Standard => scales(&rows),
+        };
+        let (unit, weights) = match &rows.truth {
+            Truth::Real(of) => (unit(of), Vec::new()),
+            Truth::Classes { classes, of } => {
+                (Unit::default(), weights(&spec.class_weights, classes, of)?)
+            }
+            Truth::Labels { .. } => (Unit::default(), Vec::new()),
+        };
+        Ok(Self { rows, validation, scales, unit, weights: weights.into() })
+    }
+
+    /// How many numbers a model gives of a row.
+    pub(super) fn outputs(&self) -> usize {
+        match &self.rows.truth {
+            Truth::Real(_) => 1,
+            truth => truth.vocabulary().len(),
+        }
+    }
+
+    /// What a loss is multiplied with to be in the units of the target.
+    pub(super) fn loss_unit(&self) -> f64 {
+        self.unit.deviation * self.unit.deviation
+    }
+
+    /// Some rows to learn from: their features, scaled, and what is wanted of them.
+    pub(super) fn batch(&self, rows: &[u32]) -> (Vec<f32>, Wanted) {
+        let width = self.rows.width();
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            let at = row as usize * width;
+            if let Some(row) = self.rows.values.get(at..at + width) {
+                self.scales.append(row, &mut values);
+            }
+        }
+        let places = rows.iter().map(|&row| row as usize);
+        (values, self.wanted(&self.rows.truth, places))
+    }
+
+    /// What is wanted of the rows at these places.
+    pub(super) fn wanted(&self, truth: &Truth, rows: impl Iterator<Item = usize>) -> Wanted {
+        match truth {
+            Truth::Classes { of, .. } => Wanted::Classes {
+                labels: rows.filter_map(|row| of.get(row).copied()).collect(),
+                weights: self.weights.clone(),
+            },
+            Truth::Real(of) => {
+                let Unit { mean, deviation } = self.unit;
+                let standard = |x: &f64| ((x - mean) / deviation) as f32;
+                Wanted::Real(rows.filter_map(|row| of.get(row).map(standard)).collect())
+            }
+            Truth::Labels { labels, of } => {
+                let width = labels.len();
+                let marks = rows.filter_map(|row| of.get(row * width..(row + 1) * width));
+                Wanted::Labels(marks.flatten().copied().collect())
+            }
+        }
+    }
+}
+
+/// The rows to learn from and those that are held out: each class in proportion.
+fn hold_out(all: &Examples, share: f64, seed: u64) -> Result<(Examples, Examples), Fault> {
+    let strata = match &all.truth {
+        Truth::Classes { classes, of } => {
+            let mut strata = vec![Vec::new(); classes.len()];
+            for (row, &class) in of.iter().enumerate() {
+                strata.get_mut(class as usize).into_iter().for_each(|rows| rows.push(row));
+            }
+            strata
+        }
+        Truth::Real(_) | Truth::Labels { .. } => vec![(0..all.rows()).collect()],
+    };
+    let parts = split::deal(&strata, &[1.0 - share, share], |stratum, rows| {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        Philox::new(seed, purpose::VALIDATION, stratum).permutation(rows)
+    });
+    let [learn, check] = parts.as_slice() else { return Err(none_left(share, all.rows())) };
+    if learn.is_empty() || check.is_empty() {
+        return Err(none_left(share, all.rows()));
+    }
+    Ok((all.pick(learn), all.pick(check)))
+}
+
+fn none_left(share: f64, rows: usize) -> Fault {
+    Fault::new(
+        format!("`validation: {share}` leaves no row of {rows} on one of its sides"),
+        "hold out another share, or connect the input `validation`",
+    )
+}
+
+/// Mean and standard deviation of numbers in f64, in their order.
+fn moments(of: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let (rows, sum) = of.clone().fold((0.0, 0.0), |(rows, sum), x| (rows + 1.0, sum + x));
+    let mean = sum / rows;
+    let squares: f64 = of.map(|x| (x - mean) * (x - mean)).sum();
+    (mean, (squares / rows).sqrt())
+}
+
+/// Mean and reciprocal standard deviation of every feature. One that never changes is only
+/// centred.
+fn scales(rows: &Examples) -> Scales {
+    let mut scales = Scales::default();
+    for feature in 0..rows.width() {
+        let column = rows.values.iter().skip(feature).step_by(rows.width());
+        let (mean, deviation) = moments(column.map(|&x| f64::from(x)));
+        let scale = (1.0 / deviation) as f32;
+        scales.mean.push(mean as f32);
+        scales.scale.push(if scale.is_finite() { scale } else { 1.0 });
+    }
+    scales
+}
+
+/// Mean and standard deviation of a target. One that never changes is only centred.
+fn unit(of: &[f64]) -> Unit {
+    let (mean, deviation) = moments(of.iter().copied());
+    Unit { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } }
+}
+
+/// The weight of each class; none where all weigh 1. A class of which no row is learned from
+/// weighs 1.
+fn weights(wanted: &ClassWeights, classes: &[String], of: &[u32]) -> Result<Vec<f32>, Fault> {
+    match wanted {
+        ClassWeights::Even => Ok(Vec::new()),
+        ClassWeights::Balanced => {
+            let weight = |class: u32| {
+                let rows = of.iter().filter(|each| **each == class).count();
+                let even = classes.len() as f64 * rows as f64;
+                if rows == 0 { 1.0 } else { (of.len() as f64 / even) as f32 }
+            };
+            Ok((0u32..).take(classes.len()).map(weight).collect())
+        }
+        ClassWeights::Of(weights) => {
+            if let Some(name) = weights.keys().find(|name| !classes.contains(name)) {
+                let hint = match nearest(name, classes) {
+                    Some(near) => format!("did you mean {}?", quote(near)),
+                    None => format!("the target has {} classes", classes.len()),
+                };
+                return Err(Fault::new(format!("no row is of the class {}", quote(name)), hint));
+            }
+            let weight = |class| weights.get(class).map_or(1.0, |weight| *weight as f32);
+            Ok(classes.iter().map(weight).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::train::tests::{cells, spec_of};
+    use crate::domain::job::{EarlyStopping, Task};
+
+    fn classes(lesson: &Examples) -> Vec<u32> {
+        let Truth::Classes { of, .. } = &lesson.truth else { unreachable!() };
+        of.clone()
+    }
+
+    #[test]
+    fn rows_are_held_out_by_lot_and_in_proportion_to_the_classes() {
+        let csv: String =
+            (0..100).map(|i| format!("{i},{}\n", if i % 5 == 0 { "a" } else { "b" })).collect();
+        let table = cells(&format!("x,y\n{csv}"));
+        let mut spec = spec_of(Task::Classification, &["y"]);
+        spec.validation = Some(0.2);
+        let lesson = Lesson::new(&spec, &table, None).unwrap();
+        let held_out = lesson.validation.clone().unwrap();
+        assert_eq!((lesson.rows.rows(), held_out.rows()), (80, 20));
+        assert_eq!(classes(&held_out).iter().filter(|class| **class == 0).count(), 4);
+        // Together they are all rows, each once, and both keep the order of the table.
+        let (learn, check) = (lesson.rows.values.clone(), held_out.values.clone());
+        assert!(learn.is_sorted() && check.is_sorted());
+        let mut all = [learn, check.clone()].concat();
+        all.sort_by(f32::total_cmp);
+        assert_eq!(all, (0..100).map(|i| i as f32).collect::<Vec<_>>());
+        spec.seed += 1;
+        let other = Lesson::new(&spec, &table, None).unwrap().validation.unwrap();
+        assert_ne!(other.values, check);
+        // The statistics are those of the rows that are learned from.
+        let mean = lesson.rows.values.iter().sum::<f32>() / 80.0;
+        assert!((lesson.scales.mean[0] - mean).abs() < 1e-4);
+    }
+
+    #[test]
+    fn rows_to_validate_on_may_be_given_and_must_be_of_known_classes() {
+        let spec = spec_of(Task::Classification, &["y"]);
+        let table = cells("x,y\n1,a\n2,b\n3,a\n");
+        let lesson = Lesson::new(&spec, &table, Some(&cells("y,z,x\nb,1,7\n"))).unwrap();
+        let given = lesson.validation.unwrap();
+        assert_eq!((classes(&given), given.values), (vec![1], vec![7.0]));
+        let fault = Lesson::new(&spec, &table, Some(&cells("x,y\n1,c\n"))).unwrap_err();
+        assert!(fault.message.contains("never saw"), "{fault}");
+    }
+
+    #[test]
+    fn classes_weigh_what_the_manifest_says() {
+        let (names, of) = (["a", "b", "c"].map(str::to_owned), [0, 0, 0, 1]);
+        let weigh = |wanted: &ClassWeights| weights(wanted, &names, &of);
+        assert!(weigh(&ClassWeights::Even).unwrap().is_empty());
+        let third = 4.0 / (3.0 * 3.0);
+        assert_eq!(weigh(&ClassWeights::Balanced).unwrap(), [third as f32, 4.0 / 3.0, 1.0]);
+        let named = |name: &str| ClassWeights::Of([(name.to_owned(), 2.5)].into());
+        assert_eq!(weigh(&named("b")).unwrap(), [1.0, 2.5, 1.0]);
+        assert_eq!(weigh(&named("d")).unwrap_err().message, "no row is of the class \"d\"");
+    }
+
+    #[test]
+    fn a_number_is_learned_in_deviations_from_its_mean() {
+        let spec = spec_of(Task::Regression, &["y"]);
+        let lesson = Lesson::new(&spec, &cells("x,y\n1,10\n2,30\n3,20\n4,20\n"), None).unwrap();
+        let (x, wanted) = lesson.batch(&[1, 0]);
+        let deviation = 50f64.sqrt();
+        assert_eq!(lesson.unit, Unit { mean: 20.0, deviation });
+        let ten = (10.0 / deviation) as f32;
+        assert_eq!((x.len(), wanted), (2, Wanted::Real(vec![ten, -ten])));
+        assert!((lesson.loss_unit() - 50.0).abs() < 1e-9);
+        let still = Lesson::new(&spec, &cells("x,y\n1,7\n2,7\n"), None).unwrap();
+        assert_eq!(still.unit, Unit { mean: 7.0, deviation: 1.0 });
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_learn_from_or_to_validate_on_is_a_fault() {
+        let mut spec = spec_of(Task::Regression, &["y"]);
+        let table = cells("x,y\n1,1\n2,2\n3,3\n");
+        spec.validation = Some(0.01);
+        let message = Lesson::new(&spec, &table, None).unwrap_err().message;
+        assert_eq!(message, "`validation: 0.01` leaves no row of 3 on one of its sides");
+        assert!(Lesson::new(&spec, &table, Some(&table)).is_err());
+        spec.validation = None;
+        spec.early_stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
+        let message = Lesson::new(&spec, &table, None).unwrap_err().message;
+        assert_eq!(message, "early stopping needs rows to validate on");
+    }
+}

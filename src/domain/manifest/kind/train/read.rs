@@ -1,0 +1,233 @@
+//! The settings of a training: from nodes that fit the grammar to a spec, and what the grammar
+//! does not tell. Never reports what does: that is reported already.
+
+use crate::domain::job::{
+    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Reading, Scaling,
+    Schedule, Spec, Task, Train,
+};
+use crate::domain::manifest::diagnostic::{Faults, Place};
+use crate::domain::manifest::kind::{narrow, wide, word};
+use crate::domain::manifest::node::{Kind, Node};
+use std::collections::BTreeSet;
+
+pub(super) fn spec(with: &Node, _: Option<&Reading>) -> Option<Spec> {
+    train(with).map(Spec::Train)
+}
+
+fn train(with: &Node) -> Option<Train> {
+    let optional = |key: &str| match with.get(key) {
+        Some(value) => value.real().map(Some),
+        None => Some(None),
+    };
+    Some(Train {
+        task: task(with)?,
+        model: model(with.get("model")?)?,
+        targets: targets(with)?,
+        features: with.get("features").map_or(Some(None), |node| names(node).map(Some))?,
+        class_weights: class_weights(with.get("classWeights"))?,
+        epochs: narrow(with, "epochs", 1)?,
+        batch: narrow(with, "batch", 32)?,
+        optimizer: optimizer(with.get("optimizer"))?,
+        schedule: schedule(with.get("schedule"))?,
+        clip: optional("clip")?,
+        validation: optional("validation")?,
+        early_stopping: match with.get("earlyStopping") {
+            Some(node) => Some(EarlyStopping {
+                patience: narrow(node, "patience", 1)?,
+                min_delta: real(Some(node), "minDelta", 0.0)?,
+            }),
+            None => None,
+        },
+        seed: wide(with, "seed", 0)?,
+        scaling: match word(with, "scaling", "standard")? {
+            "standard" => Scaling::Standard,
+            "none" => Scaling::None,
+            _ => return None,
+        },
+        part: Part::WHOLE,
+    })
+}
+
+fn task(with: &Node) -> Option<Task> {
+    Task::from_word(word(with, "task", Task::Classification.word())?)
+}
+
+fn targets(with: &Node) -> Option<Vec<String>> {
+    match (with.get("target"), with.get("targets")) {
+        (Some(target), None) => Some(vec![target.text()?.to_owned()]),
+        (None, Some(targets)) => names(targets),
+        _ => None,
+    }
+}
+
+fn names(node: &Node) -> Option<Vec<String>> {
+    node.items().iter().map(|name| Some(name.text()?.to_owned())).collect()
+}
+
+fn real(node: Option<&Node>, key: &str, default: f64) -> Option<f64> {
+    node.and_then(|node| node.get(key)).map_or(Some(default), Node::real)
+}
+
+fn model(node: &Node) -> Option<Model> {
+    match node.get("kind")?.text()? {
+        "mlp" => {
+            let widths = node.get("hidden")?.items().iter();
+            let width = |width: &Node| u32::try_from(width.integer()?).ok();
+            Some(Model::Mlp {
+                hidden: widths.map(width).collect::<Option<_>>()?,
+                activation: Activation::from_word(word(node, "activation", "relu")?)?,
+            })
+        }
+        "logistic" | "linear" => Some(Model::Linear),
+        _ => None,
+    }
+}
+
+fn class_weights(node: Option<&Node>) -> Option<ClassWeights> {
+    let Some(node) = node else { return Some(ClassWeights::Even) };
+    match node.text() {
+        Some("even") => Some(ClassWeights::Even),
+        Some("balanced") => Some(ClassWeights::Balanced),
+        Some(_) => None,
+        None => {
+            let each =
+                node.entries().iter().map(|(key, value)| Some((key.text.clone(), value.real()?)));
+            each.collect::<Option<_>>().map(ClassWeights::Of)
+        }
+    }
+}
+
+fn optimizer(node: Option<&Node>) -> Option<Optimizer> {
+    match node.map_or(Some("adamw"), |node| word(node, "kind", "adamw"))? {
+        "adamw" => Some(Optimizer::AdamW {
+            lr: real(node, "lr", 0.001)?,
+            beta1: real(node, "beta1", 0.9)?,
+            beta2: real(node, "beta2", 0.999)?,
+            eps: real(node, "eps", 1e-8)?,
+            weight_decay: real(node, "weightDecay", 0.01)?,
+        }),
+        "sgd" => Some(Optimizer::Sgd {
+            lr: real(node, "lr", 0.01)?,
+            momentum: real(node, "momentum", 0.0)?,
+            nesterov: match node.and_then(|node| node.get("nesterov")).map(|node| &node.kind) {
+                Some(Kind::Bool(nesterov)) => *nesterov,
+                None => false,
+                Some(_) => return None,
+            },
+            weight_decay: real(node, "weightDecay", 0.0)?,
+        }),
+        _ => None,
+    }
+}
+
+fn schedule(node: Option<&Node>) -> Option<Schedule> {
+    let decay = match node.map_or(Some("constant"), |node| word(node, "kind", "constant"))? {
+        "constant" => Decay::Constant,
+        "cosine" => Decay::Cosine,
+        "linear" => Decay::Linear,
+        _ => return None,
+    };
+    let end = if decay == Decay::Constant { 1.0 } else { 0.0 };
+    Some(Schedule { decay, warmup: real(node, "warmup", 0.0)?, end: real(node, "final", end)? })
+}
+
+/// Settings that do not fit together: the task with targets, model and weights; validation with
+/// what needs it and with the inputs; a warm-up with the epochs.
+pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
+    let given = stage.entries().iter().find(|(key, _)| key.text == "with");
+    let at = given.map_or(stage.place, |(key, _)| key.place);
+    if let Some(task) = task(with) {
+        sound_targets(task, with, at, faults);
+        sound_task(task, with, faults);
+    }
+    sound_columns(with, faults);
+    let input = stage.get("inputs").and_then(|inputs| inputs.get("validation"));
+    match (with.get("validation"), input, with.get("earlyStopping")) {
+        (Some(_), Some(input), _) => {
+            let message = "rows to validate on come from the input `validation` and from `data`";
+            let hint = "leave out the input, or the setting `validation`";
+            faults.advise(input.place, message, hint.to_owned());
+        }
+        (None, None, Some(stopping)) => {
+            let message = "early stopping needs rows to validate on";
+            let hint =
+                "hold some out, such as `validation: 0.1`, or connect the input `validation`";
+            faults.advise(stopping.place, message, hint.to_owned());
+        }
+        _ => {}
+    }
+    let warmup = with.get("schedule").and_then(|schedule| schedule.get("warmup"));
+    if let (Some(warmup), Some(epochs)) = (warmup, narrow(with, "epochs", 1))
+        && warmup.real().is_some_and(|rises| rises > f64::from(epochs))
+    {
+        let message = format!("the warm-up is longer than the {epochs} epochs of the training");
+        faults.advise(warmup.place, message, "`warmup` counts epochs".to_owned());
+    }
+    let sgd = with.get("optimizer");
+    let nesterov = sgd.and_then(|node| node.get("nesterov"));
+    if let Some(nesterov) = nesterov.filter(|node| node.kind == Kind::Bool(true))
+        && real(sgd, "momentum", 0.0) == Some(0.0)
+    {
+        let hint = "add `momentum: 0.9`".to_owned();
+        faults.advise(nesterov.place, "`nesterov` without momentum changes nothing", hint);
+    }
+}
+
+fn sound_targets(task: Task, with: &Node, at: Place, faults: &mut Faults) {
+    let (needed, other, hint) = match task {
+        Task::MultiLabel => ("targets", "target", "such as `targets: [sports, politics]`"),
+        Task::Classification | Task::Regression => {
+            ("target", "targets", "such as `target: species`")
+        }
+    };
+    if let Some(node) = with.get(other) {
+        let message = format!("`{other}` does not go with `task: {}`", task.word());
+        let hint = match task {
+            Task::MultiLabel => "list the labels under `targets`",
+            _ => "name one column as `target`, or set `task: multi-label`",
+        };
+        faults.advise(node.place, message, hint.to_owned());
+    } else if with.get(needed).is_none() {
+        let message = format!("`{}` needs `{needed}`", task.word());
+        faults.advise(at, message, hint.to_owned());
+    }
+}
+
+fn sound_task(task: Task, with: &Node, faults: &mut Faults) {
+    let kind = with.get("model").and_then(|model| model.get("kind"));
+    let wrong = match (task, kind.and_then(Node::text)) {
+        (Task::Regression, Some("logistic")) => Some(("logistic", "linear")),
+        (Task::Classification | Task::MultiLabel, Some("linear")) => Some(("linear", "logistic")),
+        _ => None,
+    };
+    if let (Some((is, instead)), Some(kind)) = (wrong, kind) {
+        let message = format!("a {is} model does not learn `task: {}`", task.word());
+        faults.advise(kind.place, message, format!("use `kind: {instead}`"));
+    }
+    if let Some(weights) = with.get("classWeights").filter(|_| task != Task::Classification) {
+        let message = format!("`task: {}` has no classes to weigh", task.word());
+        faults.advise(weights.place, message, "leave `classWeights` out".to_owned());
+    }
+}
+
+/// Columns that are named twice, or as feature and target.
+fn sound_columns(with: &Node, faults: &mut Faults) {
+    let target = with.get("target");
+    let listed = |key: &str| with.get(key).map(Node::items).unwrap_or_default();
+    let mut targets: BTreeSet<&str> = target.and_then(Node::text).into_iter().collect();
+    let mut features = BTreeSet::new();
+    for node in listed("targets") {
+        if node.text().is_some_and(|name| !targets.insert(name)) {
+            faults.add(node.place, "a label that is listed twice");
+        }
+    }
+    for node in listed("features") {
+        let Some(name) = node.text() else { continue };
+        if targets.contains(name) {
+            let hint = "a model that reads the answer learns nothing".to_owned();
+            faults.advise(node.place, "a feature that is also what is predicted", hint);
+        } else if !features.insert(name) {
+            faults.add(node.place, "a feature that is listed twice");
+        }
+    }
+}
