@@ -275,7 +275,7 @@ fn task_of(target: &Profile, asked: Option<Task>) -> Result<Task, DraftError> {
     let (name, distinct, rows) = (target.name.clone(), target.distinct, target.rows);
     match task {
         Task::Regression if !is_number => Err(DraftError::NoNumbers { target: name }),
-        Task::Classification if distinct > CLASSES_MAX || distinct < 2 => {
+        Task::Classification if !(2..=CLASSES_MAX).contains(&distinct) => {
             Err(DraftError::NoClasses { target: name, distinct, rows })
         }
         task => Ok(task),

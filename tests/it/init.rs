@@ -99,6 +99,35 @@ fn a_messy_table_is_mended_before_anything_is_learned() {
 }
 
 #[test]
+fn a_column_of_numbers_is_predicted_as_a_number() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut csv = "rooms,area,town,rent\n".to_owned();
+    for _ in 0..200 {
+        let (rooms, area) = (1 + draw(5), 20 + draw(100));
+        let town = ["Bern", "Basel"][usize::try_from(draw(2)).unwrap()];
+        let _ = writeln!(csv, "{rooms},{area},{town},{}.5", 300 * rooms + 12 * area);
+    }
+    site.write("rents.csv", &csv);
+    let result = apply(&site, &["rents.csv"], "rents.yaml");
+    assert_eq!(result["status"], "settled", "{result}");
+    let manifest = fs::read_to_string(site.path("rents.yaml")).unwrap();
+    assert!(manifest.contains("task: regression") && manifest.contains("target: rent"));
+    let wrong = site.run(&[
+        "init",
+        "rents.csv",
+        "--out",
+        "b.yaml",
+        "--target",
+        "town",
+        "--task",
+        "regression",
+    ]);
+    assert_eq!(wrong.code(), Some(1));
+    assert!(wrong.err().contains("`town` holds no numbers"), "{}", wrong.err());
+}
+
+#[test]
 fn what_is_no_table_is_refused_with_what_to_do() {
     let site = Site::new();
     let check = |args: &[&str], code, says: &[&str]| {
