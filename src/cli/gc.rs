@@ -43,6 +43,7 @@ const fn words_of(reason: Reason) -> (&'static str, &'static str) {
         Reason::Unnamed => ("unnamed", "nobody needs them: mostly states that audits began from"),
         Reason::Damaged => ("damaged", "set aside: their bytes had another digest"),
         Reason::Torn => ("torn", "half written when something crashed"),
+        Reason::Orphan => ("orphan", "pins of sources that are not kept: those are read again"),
         Reason::Foreign => ("foreign", "not written by ohc"),
     }
 }

@@ -6,4 +6,5 @@ pub mod disk;
 pub mod keyring;
 pub mod machine;
 pub mod socket;
+pub mod sources;
 pub mod store;

@@ -8,6 +8,7 @@
 //! - by the cache: the outputs of settled results, so that a later run finds them, and the sources
 //!   of the last run of each pipeline. With a limit, those alone that one of the last runs of its
 //!   pipeline has;
+//! - by a pin: a source that need not be read again as long as nothing of it changes;
 //! - by somebody who has not named it yet: what was written a moment ago. An apply keeps its
 //!   sources before it has the log.
 //!
@@ -16,6 +17,7 @@
 //! needed for several reasons; one is enough.
 
 use super::home::Home;
+use super::pins;
 use crate::base::canon::Digest;
 use crate::domain::job::Spec;
 use crate::domain::receipt::Outcome;
@@ -25,6 +27,7 @@ use crate::effects::artifacts::ArtifactError;
 use crate::effects::artifacts::inventory::{self, Inventory, Stored, Stray, StrayKind};
 use crate::effects::clock;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// What was written less than so long ago is kept though nobody names it.
 const FRESH_MS: u64 = 10 * 60 * 1000;
@@ -48,6 +51,8 @@ pub enum Reason {
     Damaged,
     /// A crash interrupted its writing.
     Torn,
+    /// It is a pin of which something is gone: its source is read again anyway.
+    Orphan,
     /// It is not ours.
     Foreign,
 }
@@ -85,6 +90,7 @@ pub struct Sweep {
     pub lost: BTreeSet<String>,
     artifacts: Vec<(Digest, u64)>,
     strays: Vec<Stray>,
+    orphans: Vec<PathBuf>,
 }
 
 impl Sweep {
@@ -105,14 +111,38 @@ impl Sweep {
 pub fn look(home: &Home, state: &State, runs_kept: Option<usize>) -> Result<Sweep, ArtifactError> {
     // Where the clock is not set nothing is old.
     let now_ms = clock::wall_ms().unwrap_or(0);
-    Ok(sort(inventory::inventory(&home.artifacts())?, state, runs_kept, now_ms))
+    let found = inventory::inventory(&home.artifacts())?;
+    let there: BTreeSet<Digest> = found.artifacts.iter().map(|each| each.digest).collect();
+    let mut named = named(state, runs_kept);
+    let mut orphans = Vec::new();
+    for (path, pin) in pins::all(home) {
+        if pin.chunks.iter().all(|chunk| there.contains(&chunk.digest)) {
+            let chunks = pin.chunks.iter().map(|chunk| chunk.digest);
+            chunks.for_each(|digest| name(digest, Reason::Cached, &mut named));
+        } else {
+            orphans.push(path);
+        }
+    }
+    let mut sweep = sort(found, &named, now_ms);
+    for path in &orphans {
+        let bytes = path.metadata().map_or(0, |about| about.len());
+        sweep.tallies.entry(Reason::Orphan).or_default().add(bytes);
+    }
+    sweep.lost = lost(state, &sweep.artifacts);
+    Ok(Sweep { orphans, ..sweep })
 }
 
-fn sort(found: Inventory, state: &State, runs_kept: Option<usize>, now_ms: u64) -> Sweep {
-    let named = named(state, runs_kept);
+type Named = BTreeMap<Digest, Reason>;
+
+/// Of several reasons the first counts.
+fn name(digest: Digest, reason: Reason, named: &mut Named) {
+    let known = named.entry(digest).or_insert(reason);
+    *known = reason.min(*known);
+}
+
+fn sort(found: Inventory, named: &Named, now_ms: u64) -> Sweep {
     let is_fresh = |written_ms: u64| written_ms.saturating_add(FRESH_MS) > now_ms;
     let mut sweep = Sweep::default();
-    let mut going = BTreeSet::new();
     for Stored { digest, bytes, written_ms } in found.artifacts {
         let reason = match named.get(&digest).copied().unwrap_or(Reason::Unnamed) {
             Reason::Unnamed | Reason::Source if is_fresh(written_ms) => Reason::Fresh,
@@ -120,7 +150,6 @@ fn sort(found: Inventory, state: &State, runs_kept: Option<usize>, now_ms: u64) 
         };
         sweep.tallies.entry(reason).or_default().add(bytes);
         if !reason.keeps() {
-            going.insert(digest);
             sweep.artifacts.push((digest, bytes));
         }
     }
@@ -136,17 +165,13 @@ fn sort(found: Inventory, state: &State, runs_kept: Option<usize>, now_ms: u64) 
             sweep.strays.push(stray);
         }
     }
-    sweep.lost = lost(state, &going);
     sweep
 }
 
 /// Why each artifact that somebody names is needed, or was.
-fn named(state: &State, runs_kept: Option<usize>) -> BTreeMap<Digest, Reason> {
-    let mut named = BTreeMap::new();
-    let mut name = |digest: Digest, reason: Reason| {
-        let known = named.entry(digest).or_insert(reason);
-        *known = reason.min(*known);
-    };
+fn named(state: &State, runs_kept: Option<usize>) -> Named {
+    let mut named = Named::new();
+    let mut name = |digest: Digest, reason: Reason| name(digest, reason, &mut named);
     let last = last(state, runs_kept.unwrap_or(1));
     let kept = runs_kept.map(|_| keys(&last));
     for known in state.results() {
@@ -217,7 +242,8 @@ fn claimed(run: &Run) -> impl Iterator<Item = Digest> + '_ {
 }
 
 /// The jobs whose settled results are whole no more when these artifacts are gone.
-fn lost(state: &State, going: &BTreeSet<Digest>) -> BTreeSet<String> {
+fn lost(state: &State, going: &[(Digest, u64)]) -> BTreeSet<String> {
+    let going: BTreeSet<Digest> = going.iter().map(|(digest, _)| *digest).collect();
     let is_lost = |known: &Known| known.outputs.iter().any(|digest| going.contains(digest));
     let each = state.runs().values().flat_map(|run| {
         let results = run.plan.dag.jobs.iter().zip(&run.results);
@@ -239,6 +265,13 @@ pub fn clear(home: &Home, sweep: &Sweep) -> Result<Tally, ArtifactError> {
     for stray in &sweep.strays {
         inventory::remove_stray(stray)?;
         done.add(stray.bytes);
+    }
+    for path in &sweep.orphans {
+        let bytes = path.metadata().map_or(0, |about| about.len());
+        // One that stays names what is not there: its source is read again all the same.
+        if pins::forget(path).is_ok() {
+            done.add(bytes);
+        }
     }
     Ok(done)
 }

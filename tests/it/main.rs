@@ -15,5 +15,6 @@ mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod sources;
 mod validate;
 mod wallet;

@@ -10,7 +10,7 @@ mod wallet;
 pub(crate) use inspect::{Get, Listed, LogVerb};
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
-pub(crate) use pipeline::{Apply, Init, Plan, SchemaKind, Validate};
+pub(crate) use pipeline::{Apply, Init, Params, Plan, SchemaKind, Validate};
 pub(crate) use wallet::{Transfer, WalletVerb};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};

@@ -8,6 +8,7 @@ pub(crate) mod live;
 pub(crate) mod prose;
 pub(crate) mod sheet;
 pub(crate) mod size;
+pub(crate) mod sources;
 pub(crate) mod table;
 mod yaml;
 
