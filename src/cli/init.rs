@@ -78,7 +78,7 @@ fn budget(about: &About<'_>, base: &Path) -> Result<Ohc, Stop> {
     let prepared = Pipeline::prepare(text, BTreeMap::new(), base, None);
     let pipeline = prepared.map_err(|error| match error {
         PrepareError::Wrong { text, faults } => plan::wrong(about.out, text, faults, Exit::Failed),
-        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
+        other => Stop::because(Exit::Failed, &other),
     })?;
     let forecast = apply::outlook_of_nothing(&pipeline, cores());
     let high = forecast.map_err(|error| plan::stop(&error))?.quote.high;
