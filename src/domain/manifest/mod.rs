@@ -32,9 +32,10 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::domain) use diagnostic::suggest;
+pub(crate) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use params::params_file;
+pub use quantity::duration_ms;
 pub use schema::json_schema;
 
 use super::job::{Reading, Spec};
