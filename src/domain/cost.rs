@@ -9,7 +9,7 @@
 mod train;
 mod transform;
 
-use super::job::{Part, Spec, Train};
+use super::job::{ColumnKind, Ingest, Part, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -29,6 +29,8 @@ pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
 const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+/// What a card takes.
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +41,18 @@ pub struct Shape {
     pub columns: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl Shape {
+    /// Two tables, one below the other.
+    #[must_use]
+    pub const fn below(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            columns: if self.columns > other.columns { self.columns } else { other.columns },
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// What a job takes, estimated.
@@ -72,12 +86,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     let first = inputs.first().copied().unwrap_or_default();
     let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let (flop, outputs) = match spec {
-        Spec::Ingest(ingest) => {
-            let columns = ingest.keep.as_ref().map_or(first.columns, |keep| keep.len() as u64);
-            let rows = ingest.limit.map_or(first.rows, |limit| limit.min(first.rows));
-            let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            (first.bytes, vec![Shape { rows, columns, bytes }, REPORT])
-        }
+        Spec::Ingest(ingest) => (first.bytes, vec![table(ingest, first), REPORT]),
         Spec::Split(split) => {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
@@ -96,9 +105,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
             let models = inputs.iter().filter(|shape| shape.rows == 0);
-            let flop = models.fold(0u64, |sum, model| {
-                sum.saturating_add((model.bytes / 2).saturating_mul(data.rows))
-            });
+            let flop = models
+                .fold(0u64, |sum, model| sum.saturating_add(forward_flop(model.bytes, data.rows)));
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])
@@ -108,6 +116,16 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
+        Spec::Predict(predict) => {
+            let data = inputs.get(1).copied().unwrap_or_default();
+            let probabilities = if predict.probabilities { CLASSES_ASSUMED } else { 0 };
+            let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
+            let columns = kept.saturating_add(1 + probabilities);
+            let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
+            let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
+            (flop, vec![Shape { rows: data.rows, columns, bytes }])
+        }
+        Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
@@ -125,6 +143,27 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     let (size, _) = estimate(&Spec::Train(whole), &[data]);
     let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
     u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
+}
+
+/// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
+fn forward_flop(model_bytes: u64, rows: u64) -> u64 {
+    (model_bytes / 2).saturating_mul(rows)
+}
+
+/// The table of an ingest: 8 bytes for a number, 1 for a boolean, and for a string 4 and its share
+/// of the source.
+fn table(ingest: &Ingest, source: Shape) -> Shape {
+    let rows = ingest.limit.map_or(source.rows, |limit| limit.min(source.rows));
+    let share = source.bytes / source.rows.max(1) / source.columns.max(1);
+    let columns = ingest.table(&ingest.columns);
+    let row = columns.iter().fold(0u64, |sum, column| {
+        sum.saturating_add(match column.kind {
+            ColumnKind::Real | ColumnKind::Integer => 8,
+            ColumnKind::Truth => 1,
+            ColumnKind::Text => share.saturating_add(4),
+        })
+    });
+    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row) }
 }
 
 fn cells(shape: Shape) -> u64 {
