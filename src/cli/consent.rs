@@ -1,18 +1,21 @@
 //! Consent: asks the person at the terminal before something is done that cannot be undone.
-//! Never asks a program: where nobody can answer, the command itself is the answer.
+//! Never takes silence for an answer: where nobody can be asked, a flag says what is meant.
 
-use super::exit::Stop;
+use super::exit::{Exit, Stop};
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Asks a question of yes or no; anything but yes is no.
-pub(super) fn ask(question: &str) -> Result<bool, Stop> {
+/// Asks a question of yes or no; anything but yes is no. `unasked` is said where nobody is there.
+pub(super) fn ask(question: &str, unasked: impl FnOnce() -> Stop) -> Result<(), Stop> {
     let mut err = io::stderr();
     if !(io::stdin().is_terminal() && err.is_terminal()) {
-        return Ok(true);
+        return Err(unasked());
     }
-    write!(err, "{question} [y/N] ")?;
+    write!(err, "{question} ")?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Stop::Said(Exit::Cancelled)),
+    }
 }

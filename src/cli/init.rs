@@ -77,7 +77,10 @@ fn budget(about: &About<'_>, base: &Path) -> Result<Ohc, Stop> {
     let text = manifest(about, Ohc::from_whole(1).unwrap_or_default());
     let prepared = Pipeline::prepare(text, BTreeMap::new(), base, None);
     let pipeline = prepared.map_err(|error| match error {
-        PrepareError::Wrong { text, faults } => plan::wrong(about.out, text, faults, Exit::Failed),
+        PrepareError::Wrong { text, faults } => {
+            let path = about.out.display().to_string();
+            Stop::Manifest { path, text, faults, exit: Exit::Failed }
+        }
         other => Stop::because(Exit::Failed, &other),
     })?;
     let forecast = apply::outlook_of_nothing(&pipeline, cores());

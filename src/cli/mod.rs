@@ -6,7 +6,11 @@ mod args;
 mod bench;
 mod completions;
 mod consent;
+mod curves;
+mod describe;
+mod diff;
 mod doctor;
+mod documents;
 mod exit;
 mod explain;
 mod gc;
@@ -14,13 +18,20 @@ mod get;
 pub mod handbook;
 mod home;
 mod init;
+mod ledger;
 mod log;
+mod logs;
 mod man;
 mod names;
+mod outcome;
 mod plan;
 mod report;
+mod signals;
+mod subject;
+mod tend;
 mod validate;
 mod wallet;
+mod why;
 
 pub use exit::Exit;
 
@@ -83,8 +94,12 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
     match verb {
-        Verb::Apply(args) => apply::apply(args, context),
-        Verb::Plan(args) => plan::plan(args, context),
+        Verb::Apply(args) => apply::apply(&args, context),
+        Verb::Diff(args) => diff::diff(&args, context),
+        Verb::Cancel(args) => tend::cancel(&args, context),
+        Verb::Pause(args) => tend::pause(&args, context),
+        Verb::Resume(args) => tend::resume(&args, context),
+        Verb::Plan(args) => plan::plan(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;
@@ -99,6 +114,10 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Man(args) => man::man(&args, context),
         Verb::Doctor(args) => doctor::doctor(&args, context),
         Verb::Gc(args) => gc::gc(&args, context),
+        Verb::Describe(args) => describe::describe(&args, context),
+        Verb::Logs(args) => logs::logs(&args, context),
+        Verb::Why(args) => why::why(&args, context),
+        Verb::Ledger(args) => ledger::ledger(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

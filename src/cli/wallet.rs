@@ -187,9 +187,14 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
     let Transfer { from: payer, amount, .. } = args;
     let payee = name(&to, &names);
-    let question = format!("Pay {amount} OhC from {payer} to {payee}?");
-    if !args.yes && !consent::ask(&question)? {
-        return Err(Stop::Said(Exit::Cancelled));
+    if !args.yes {
+        let question = format!("Pay {amount} OhC from {payer} to {payee}? [y/N]");
+        let unasked = || Stop::Error {
+            exit: Exit::Usage,
+            message: format!("nobody is there to ask whether {amount} OhC may be paid"),
+            hint: Some("--yes pays without asking".into()),
+        };
+        consent::ask(&question, unasked)?;
     }
     let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;

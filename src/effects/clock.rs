@@ -31,12 +31,13 @@ impl Clock {
     }
 }
 
-/// Milliseconds since 1970 by the clock on the wall, as far as it is set. No rule depends on it.
+/// Milliseconds since 1970 by the clock of this machine: shown to people. It may be wrong, and it
+/// may jump.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one place where wall time enters")]
-pub fn wall_ms() -> Option<u64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok()
+#[expect(clippy::disallowed_methods, reason = "the one place where the time of day enters")]
+pub fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// 32 bytes from the operating system's generator.

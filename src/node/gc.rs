@@ -110,7 +110,7 @@ impl Sweep {
 /// runs of each pipeline keep their results; all do where there is no limit.
 pub fn look(home: &Home, state: &State, runs_kept: Option<usize>) -> Result<Sweep, ArtifactError> {
     // Where the clock is not set nothing is old.
-    let now_ms = clock::wall_ms().unwrap_or(0);
+    let now_ms = clock::wall_ms();
     let found = inventory::inventory(&home.artifacts())?;
     let there: BTreeSet<Digest> = found.artifacts.iter().map(|each| each.digest).collect();
     let mut named = named(state, runs_kept);
