@@ -255,9 +255,7 @@ fn decide<'a>(
     let ready = ready(site, pipeline, forecast, budget, folder)?;
     let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
     match ready.todo {
-        Todo::Run(budget) if !has_cap => {
-            consent::ask(&prose::question(budget), || prose::no_budget(budget)).map(|()| ready)
-        }
+        Todo::Run(budget) if !has_cap => agree(budget).map(|()| ready),
         _ => Ok(ready),
     }
 }
@@ -279,6 +277,16 @@ pub(super) fn ready<'a>(
         return Ok(Ready { site, pipeline, forecast, todo: Todo::Nothing, folder });
     }
     Ok(Ready { site, pipeline, forecast, todo: Todo::Run(budget?), folder })
+}
+
+/// Asks whether an amount may be spent that nobody has set. Where nobody can answer, nothing is
+/// spent: a script says with -y or --budget what it means.
+fn agree(budget: Ohc) -> Result<(), Stop> {
+    match consent::ask(&prose::question(budget))? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        None => Err(prose::no_budget(budget)),
+    }
 }
 
 impl Ready<'_> {

@@ -1,21 +1,18 @@
 //! Consent: asks the person at the terminal before something is done that cannot be undone.
-//! Never takes silence for an answer: where nobody can be asked, a flag says what is meant.
+//! Never asks a program, and never decides what its silence means.
 
-use super::exit::{Exit, Stop};
+use super::exit::Stop;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Asks a question of yes or no; anything but yes is no. `unasked` is said where nobody is there.
-pub(super) fn ask(question: &str, unasked: impl FnOnce() -> Stop) -> Result<(), Stop> {
+/// Asks a question of yes or no; anything but yes is no. `None` where nobody can answer.
+pub(super) fn ask(question: &str) -> Result<Option<bool>, Stop> {
     let mut err = io::stderr();
     if !(io::stdin().is_terminal() && err.is_terminal()) {
-        return Err(unasked());
+        return Ok(None);
     }
-    write!(err, "{question} ")?;
+    write!(err, "{question} [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Stop::Said(Exit::Cancelled)),
-    }
+    Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
 }

@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::args::Init;
+use super::documents::Document;
 use super::exit::{Exit, Stop};
 use super::home::{cores, folder};
 use super::plan;
@@ -78,8 +79,7 @@ fn budget(about: &About<'_>, base: &Path) -> Result<Ohc, Stop> {
     let prepared = Pipeline::prepare(text, BTreeMap::new(), base, None);
     let pipeline = prepared.map_err(|error| match error {
         PrepareError::Wrong { text, faults } => {
-            let path = about.out.display().to_string();
-            Stop::Manifest { path, text, faults, exit: Exit::Failed }
+            Document::of(about.out.to_owned(), text).wrong(faults, Exit::Failed)
         }
         other => Stop::because(Exit::Failed, &other),
     })?;
@@ -156,11 +156,10 @@ fn manifest(about: &About<'_>, budget: Ohc) -> String {
         }
     };
     model(about.draft, (train, test), &mut text);
-    let model = if is_measured(about.draft) { "evaluate.best" } else { "train.model" };
     let _ = write!(
         text,
         "  outputs:\n    # The model with a card that says how it came to be.\n    model: {{ from: \
-         {model}, to: out/{}/ }}\n",
+         evaluate.best, to: out/{}/ }}\n",
         about.name
     );
     text
@@ -293,11 +292,10 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
         Task::Regression => "a number".to_owned(),
         _ => format!("one of {} classes", draft.classes),
     };
-    let is_measured = is_measured(draft);
-    let below = if is_measured { " and `train.*.model` below" } else { "" };
     let words = format!(
         "Predicts {target}, {what}: {}. To try several widths at once, add `matrix: {{ axes: {{ \
-         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width{below}.",
+         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width \
+         and `train.*.model` below.",
         because(draft)
     );
     comment("    ", &words, text);
@@ -305,25 +303,17 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
         Task::Classification => String::new(),
         task => format!("        task: {}\n", task.word()),
     };
-    let validation = if is_measured { String::new() } else { format!(", validation: {test}") };
     let _ = write!(
         text,
-        "    train:\n      uses: train\n      inputs: {{ data: {train}{validation} }}\n      \
+        "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      \
          with:\n{task}        target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n\
          \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
          \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
         draft.hidden
     );
-    if is_measured {
-        comment("    ", "Measures the model on the rows that are held out.", text);
-        text.push_str("    evaluate:\n      uses: evaluate\n");
-        let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
-    }
-}
-
-/// Whether a stage of its own measures the model; else its training does, after every epoch.
-fn is_measured(draft: &Draft) -> bool {
-    draft.task == Task::Classification
+    comment("    ", "Measures the model on the rows that are held out.", text);
+    text.push_str("    evaluate:\n      uses: evaluate\n");
+    let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
 }
 
 #[cfg(test)]

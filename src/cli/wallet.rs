@@ -187,14 +187,9 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
     let Transfer { from: payer, amount, .. } = args;
     let payee = name(&to, &names);
+    let question = format!("Pay {amount} OhC from {payer} to {payee}?");
     if !args.yes {
-        let question = format!("Pay {amount} OhC from {payer} to {payee}? [y/N]");
-        let unasked = || Stop::Error {
-            exit: Exit::Usage,
-            message: format!("nobody is there to ask whether {amount} OhC may be paid"),
-            hint: Some("--yes pays without asking".into()),
-        };
-        consent::ask(&question, unasked)?;
+        agree(&question)?;
     }
     let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
@@ -211,6 +206,19 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Asks whether money may move; where nobody can answer, it does not.
+fn agree(question: &str) -> Result<(), Stop> {
+    match consent::ask(question)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        None => Err(Stop::Error {
+            exit: Exit::Usage,
+            message: "nobody is there to ask whether this may be paid".into(),
+            hint: Some("--yes pays without asking".into()),
+        }),
+    }
 }
 
 /// A name of this home with the beginning of its key, or the whole key of somebody else.

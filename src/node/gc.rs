@@ -212,13 +212,13 @@ fn keys(runs: &[&Run]) -> BTreeSet<Digest> {
     runs.iter().flat_map(|run| run.results.iter().flatten()).map(|known| known.key).collect()
 }
 
-/// The bytes of the sources of a run, whole and in chunks.
+/// The chunks of the sources of a run.
 fn sources(run: &Run) -> impl Iterator<Item = Digest> + '_ {
     let chunks = run.plan.dag.jobs.iter().flat_map(|job| match &job.spec {
         Spec::Ingest(ingest) => ingest.chunks.as_slice(),
         _ => &[],
     });
-    run.sources.values().copied().chain(chunks.map(|chunk| chunk.digest))
+    chunks.map(|chunk| chunk.digest)
 }
 
 /// What receipts of a run claim that is not settled, and what the jobs of its leases read.

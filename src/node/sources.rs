@@ -135,7 +135,7 @@ impl Intake<'_> {
             url: source.url.clone(),
             secret: source.secret.clone(),
             reading: source.reading.clone(),
-            target: target(source).map(|target| match target {
+            target: source.target.map(|target| match target {
                 ChunkTarget::Bytes(bytes) => (true, bytes),
                 ChunkTarget::Rows(rows) => (false, rows),
             }),
@@ -183,7 +183,7 @@ impl Intake<'_> {
         from: &Source,
         objects: &[Object],
     ) -> Result<Pin, Trouble> {
-        let mut surveyor = Surveyor::new(&source.reading, target(source));
+        let mut surveyor = Surveyor::new(&source.reading, source.target);
         let mut chunks = Vec::new();
         let (mut digests, mut bytes) = (Vec::new(), 0u64);
         for object in objects {
@@ -229,9 +229,4 @@ fn joined(digests: &[Digest]) -> Digest {
             Digest::of(&all)
         }
     }
-}
-
-/// How large the chunks of a source are to be.
-fn target(_: &manifest::Source) -> Option<ChunkTarget> {
-    None
 }

@@ -21,5 +21,6 @@ mod recovery;
 mod schema;
 mod site;
 mod sources;
+mod tables;
 mod validate;
 mod wallet;

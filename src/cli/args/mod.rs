@@ -27,9 +27,9 @@ const HELP_COLUMNS: usize = 80;
 
 /// The verbs in the order in which people meet them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Pipelines", &["init", "plan", "diff", "apply", "validate", "explain", "schema"]),
-    ("Runs", &["get", "describe", "logs", "why", "pause", "resume", "cancel"]),
-    ("Money and the log", &["wallet", "ledger", "log"]),
+    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "explain", "schema"]),
+    ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
+    ("Network", &["wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
