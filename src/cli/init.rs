@@ -9,7 +9,7 @@ use super::home::{cores, folder};
 use super::plan;
 use super::report::table::wrap;
 use crate::base::amount::Ohc;
-use crate::domain::job::{Expr, Op, Task};
+use crate::domain::job::{Expr, Format, Op, Task};
 use crate::node::apply;
 use crate::node::draft::{self, Draft, Reason, Treatment};
 use crate::node::pipeline::{Pipeline, PrepareError};
@@ -198,13 +198,32 @@ fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
     comment("    ", &format!("Another value for one run: `ohc apply {out} -p epochs=90`."), text);
     let _ = write!(
         text,
-        "    epochs: {{ type: integer, default: {}, minimum: 1 }}\n  sources:\n    data: {{ url: \
-         {}, format: csv }}\n",
+        "    epochs: {{ type: integer, default: {}, minimum: 1 }}\n  sources:\n    data:\n      \
+         url: {}\n      format: {}\n",
         draft.epochs,
-        serde_json::Value::from(*url)
+        serde_json::Value::from(*url),
+        format(draft.format)
     );
     comment("  ", "The most that a run may cost; what is not spent comes back.", text);
     let _ = writeln!(text, "  budget: {{ total: \"{budget}\" }}\n  stages:");
+}
+
+/// How a source is read, as keys of it.
+fn format(format: Format) -> String {
+    match format {
+        Format::Csv(dialect) if dialect.delimiter == b',' => "csv".to_owned(),
+        Format::Csv(dialect) => {
+            let delimiter = match dialect.delimiter {
+                b'\t' => "tab".to_owned(),
+                other => serde_json::Value::from(char::from(other).to_string()).to_string(),
+            };
+            format!("csv\n      csv: {{ delimiter: {delimiter} }}")
+        }
+        Format::Json => "json".to_owned(),
+        Format::Text => "text".to_owned(),
+        Format::Parquet => "parquet".to_owned(),
+        Format::Arrow => "arrow".to_owned(),
+    }
 }
 
 /// Reading and dividing the rows.
