@@ -21,6 +21,7 @@ use crate::node::apply::{ApplyError, Hooks, Site};
 use crate::node::attach::Errand;
 use crate::node::embedded::{Handle, Happening, Stopped};
 use crate::node::home::Home;
+use crate::node::lock::Lock;
 use crate::node::pipeline::Pipeline;
 use crate::node::saved::{self, SavedPlan};
 use serde_json::json;
@@ -132,6 +133,9 @@ fn one(
     let home = home::beside(context, &document.path);
     let keep = (!args.dry_run || home.exists()).then_some(&home);
     let pipeline = plan::prepare(document, batch.params.clone(), keep)?;
+    if args.params.locked {
+        plan::check_lock(document, &pipeline)?;
+    }
     let again = plan::again(&args.again, &pipeline)?;
     if args.dry_run {
         let planned = plan::planned(home, &pipeline, &again)?;
@@ -155,8 +159,20 @@ fn one(
         }
         (stop, _) => stop,
     };
-    decide(site, &pipeline, &forecast, budget.map_err(unpaid), document.folder(), batch)
-        .map(|ready| ready.run(&batch.watch, run, context))?
+    let ready =
+        decide(site, &pipeline, &forecast, budget.map_err(unpaid), document.folder(), batch)?;
+    write_lock(document, &pipeline, batch)?;
+    ready.run(&batch.watch, run, context)
+}
+
+/// Writes down what the sources are that are about to be used, unless they had to be what the lock
+/// says.
+fn write_lock(document: &Document, pipeline: &Pipeline, batch: &Batch<'_>) -> Result<(), Stop> {
+    if batch.args.params.locked {
+        return Ok(());
+    }
+    let written = Lock::update(document.folder(), &pipeline.manifest, &pipeline.sources);
+    written.map_err(|error| Stop::because(Exit::Failed, &error))
 }
 
 /// Applies a plan that was saved, if it is still what would be done.
@@ -176,6 +192,9 @@ fn exactly(
     let keep = (!args.dry_run || home.exists()).then_some(&home);
     let pipeline = plan::prepare(&document, saved.params(), keep)?;
     let planned = plan::planned(home.clone(), &pipeline, &saved.again)?;
+    if args.params.locked {
+        plan::check_lock(&document, &pipeline)?;
+    }
     let stale = saved.stale(&pipeline.pins, &planned.forecast, planned.last);
     if !stale.is_empty() {
         return Err(prose::stale(path, &stale));
@@ -187,8 +206,9 @@ fn exactly(
     let site = open(home, batch)?;
     let forecast = site.forecast_again(&pipeline, &saved.again).map_err(|error| stop(&error))?;
     let budget = site.budget(&pipeline, &forecast, args.budget).map_err(|error| stop(&error));
-    decide(site, &pipeline, &forecast, budget, document.folder(), batch)
-        .map(|ready| ready.run(&batch.watch, run, context))?
+    let ready = decide(site, &pipeline, &forecast, budget, document.folder(), batch)?;
+    write_lock(&document, &pipeline, batch)?;
+    ready.run(&batch.watch, run, context)
 }
 
 fn open(home: Home, batch: &Batch<'_>) -> Result<Site, Stop> {

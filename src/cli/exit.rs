@@ -1,7 +1,9 @@
 //! How a command ends: what went wrong, what to do about it, and the exit code.
 //! Never prints: `report` does.
 
+use crate::domain::event::{Ending, GaveUp, Pause};
 use crate::domain::manifest::Diagnostic;
+use crate::domain::terms::Cause;
 use std::io;
 
 /// The documented exit codes.
@@ -65,6 +67,30 @@ impl Exit {
             Self::Cancelled => 6,
             Self::Usage => 64,
             Self::Interrupted => 130,
+        }
+    }
+}
+
+impl Exit {
+    /// The code of a run that is over.
+    pub(crate) fn of_ending(ending: &Ending) -> Self {
+        match ending {
+            Ending::Settled => Self::Done,
+            Ending::Cancelled => Self::Cancelled,
+            Ending::Exhausted { why: GaveUp::Attempts(Cause::VerificationFailed), .. } => {
+                Self::Unverified
+            }
+            Ending::Exhausted { why: GaveUp::Attempts(Cause::NoBids) | GaveUp::Budget, .. }
+            | Ending::Unpaid => Self::Unpaid,
+            Ending::Failed { .. } | Ending::Exhausted { .. } | Ending::Overdue => Self::Failed,
+        }
+    }
+
+    /// The code of a run that stands still.
+    pub(crate) fn of_pause(pause: &Pause) -> Self {
+        match pause {
+            Pause::NoBids | Pause::Budget | Pause::StageBudget { .. } => Self::Unpaid,
+            Pause::Client => Self::Cancelled,
         }
     }
 }

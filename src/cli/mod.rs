@@ -4,20 +4,26 @@
 mod apply;
 mod args;
 mod bench;
+mod curves;
+mod describe;
 mod diff;
 mod documents;
 mod exit;
 mod get;
 mod home;
+mod ledger;
 mod log;
+mod logs;
 mod names;
 mod outcome;
 mod plan;
 mod report;
 mod signals;
+mod subject;
 mod tend;
 mod validate;
 mod wallet;
+mod why;
 
 pub use exit::Exit;
 
@@ -88,6 +94,10 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Log { verb } => log::log(&verb, context),
+        Verb::Describe(args) => describe::describe(&args, context),
+        Verb::Logs(args) => logs::logs(&args, context),
+        Verb::Why(args) => why::why(&args, context),
+        Verb::Ledger(args) => ledger::ledger(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

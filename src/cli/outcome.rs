@@ -6,17 +6,17 @@ use super::exit::{Exit, Stop};
 use super::report::bill::Bill;
 use super::report::{self, Screen, json, prose};
 use crate::base::ids::JobId;
-use crate::domain::event::{Ending, GaveUp, Pause};
+use crate::domain::event::Ending;
 use crate::domain::job::Spec;
 use crate::domain::plan::Plan;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::domain::terms::Cause;
 use crate::node::Clock;
 use crate::node::apply::Finished;
 use crate::node::embedded::Stopped;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 /// The results of a plan's jobs, as far as they are known.
 type Results<'a> = dyn Fn(JobId) -> Option<&'a Known> + 'a;
@@ -43,6 +43,10 @@ pub(super) fn conclude(
         (None, Some(run)) => verdict(run),
         (None, None) => return Err(Stop::failed("the run is not in the log", None)),
     };
+    if let Some(error) = &finished.unrecorded {
+        // The run is what counts, whether or not anybody reads this.
+        let _ = writeln!(io::stderr(), "{}", prose::unrecorded(error));
+    }
     let known = |job| run.and_then(|run| run.result(job));
     match show.output {
         Format::Name => run.map_or(Ok(()), |run| screen.line(run.id))?,
@@ -103,27 +107,10 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
             ("cancelled", stop(Exit::Cancelled, prose::cancelled(run)))
         }
         Status::Ended { ending, .. } => {
-            ("failed", stop(exit_of(ending), prose::failure(ending, &job, &stage)))
+            ("failed", stop(Exit::of_ending(ending), prose::failure(ending, &job, &stage)))
         }
-        Status::Paused(why) => {
-            let exit = if *why == Pause::Client { Exit::Cancelled } else { Exit::Unpaid };
-            ("paused", stop(exit, prose::stands_still(run, why)))
-        }
+        Status::Paused(why) => ("paused", stop(Exit::of_pause(why), prose::stands_still(run, why))),
         Status::Running | Status::Draining(_) => ("failed", None),
-    }
-}
-
-/// The exit code of a run that did not settle.
-fn exit_of(ending: &Ending) -> Exit {
-    match ending {
-        Ending::Settled => Exit::Done,
-        Ending::Cancelled => Exit::Cancelled,
-        Ending::Exhausted { why: GaveUp::Attempts(Cause::VerificationFailed), .. } => {
-            Exit::Unverified
-        }
-        Ending::Exhausted { why: GaveUp::Attempts(Cause::NoBids) | GaveUp::Budget, .. }
-        | Ending::Unpaid => Exit::Unpaid,
-        Ending::Failed { .. } | Ending::Exhausted { .. } | Ending::Overdue => Exit::Failed,
     }
 }
 

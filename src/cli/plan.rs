@@ -6,11 +6,12 @@ use super::args::{self, Format};
 use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
 use super::home::{self, cores};
-use super::report::{diagnostics, json, prose, quotation};
+use super::report::{diagnostics, json, prose, quotation, sources};
 use crate::domain::forecast::Forecast;
 use crate::domain::manifest::{Diagnostic, Severity};
 use crate::node::apply::{self, ApplyError, Site};
 use crate::node::home::Home;
+use crate::node::lock::FILE;
 use crate::node::pipeline::{Pipeline, PrepareError};
 use crate::node::saved::{self, Base, SavedPlan};
 use std::collections::BTreeMap;
@@ -38,6 +39,9 @@ pub(super) fn plan(args: &args::Plan, context: &mut Context) -> Result<Exit, Sto
         let home = home::beside(context, &document.path);
         let keep = home.exists().then_some(&home);
         let pipeline = prepare(document, params.clone(), keep)?;
+        if args.params.locked {
+            check_lock(document, &pipeline)?;
+        }
         let again = again(&args.again, &pipeline)?;
         let planned = planned(home, &pipeline, &again)?;
         warn(document, warnings(&pipeline, &planned.forecast), context)?;
@@ -79,8 +83,26 @@ pub(super) fn prepare(
     let prepared = Pipeline::prepare(document.text.clone(), params, document.folder(), keep);
     prepared.map_err(|error| match error {
         PrepareError::Wrong { faults, .. } => document.wrong(faults, Exit::Failed),
-        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
+        other => Stop::because(Exit::Failed, &other),
     })
+}
+
+/// Refuses a pipeline whose sources are not what its lock says.
+pub(super) fn check_lock(document: &Document, pipeline: &Pipeline) -> Result<(), Stop> {
+    let faults = match &pipeline.changes {
+        Some(changes) => sources::faults(changes),
+        None if pipeline.sources.is_empty() => Vec::new(),
+        None => {
+            let name = &pipeline.manifest.name;
+            let message = format!("there is no {FILE} that knows the pipeline `{name}`");
+            let hint = "apply without --locked writes it: commit it with the manifest";
+            return Err(Stop::failed(message, Some(hint.into())));
+        }
+    };
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(document.wrong(faults, Exit::Failed)),
+    }
 }
 
 /// The stages that a command line wants run again.
@@ -155,9 +177,14 @@ pub(super) fn show(
 ) -> Result<(), Stop> {
     let (name, plan, screen) = (&pipeline.manifest.name, &pipeline.plan, &mut context.screen);
     let (forecast, budget) = (&planned.forecast, pipeline.manifest.budget);
+    let changes = pipeline.changes.as_deref().unwrap_or_default();
     match format {
         Format::Json | Format::Yaml => {
-            screen.data(&json::plan(name, plan, forecast, budget), format)?;
+            let mut object = json::plan(name, plan, forecast, budget);
+            if let Some(object) = object.as_object_mut() {
+                object.insert("sourceChanges".to_owned(), sources::data(changes));
+            }
+            screen.data(&object, format)?;
         }
         Format::Name => {
             for job in &plan.dag.jobs {
@@ -166,6 +193,7 @@ pub(super) fn show(
         }
         Format::Table | Format::Wide => {
             let (paint, width) = (screen.paint, screen.width);
+            screen.text(sources::lines(changes, paint))?;
             screen.text(quotation::stages(plan, forecast, paint))?;
             if format == Format::Wide {
                 screen.line("")?;

@@ -233,6 +233,6 @@ fn unreadable(run: &Run, error: PrepareError) -> Stop {
             let path = run.id.to_string();
             Stop::Manifest { path, text, faults, exit: Exit::Failed }
         }
-        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
+        other => Stop::because(Exit::Failed, &other),
     }
 }

@@ -4,7 +4,9 @@
 
 use super::compare;
 use super::evaluate::{self, Candidate};
+use super::export;
 use super::kernel::philox::{Philox, purpose};
+use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
@@ -12,7 +14,8 @@ use super::table::{self, Table};
 use super::train::Lesson;
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
-use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -44,6 +47,8 @@ pub fn run(
         }
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
         Spec::Transform(spec) => steps(spec, inputs)?,
+        Spec::Predict(spec) => say(spec, inputs)?,
+        Spec::Export(spec) => give(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -78,7 +83,9 @@ pub fn replay(
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => {
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Export(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
@@ -86,11 +93,7 @@ pub fn replay(
 }
 
 fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
-    let bytes = required(inputs, "rows")?;
-    let chunk = spec.chunks.first().ok_or_else(|| {
-        Fault::new("the job has nothing to read", "pin its source, then plan again")
-    })?;
-    let (table, rows) = table::read_chunk(spec, bytes, chunk)?;
+    let (table, rows) = table::read_chunks(spec, &several(inputs, "rows"))?;
     let report = rows.report();
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes()), named("report", report.as_bytes())],
@@ -100,7 +103,7 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
 }
 
 fn lesson(spec: &Train, inputs: &[Named]) -> Result<Lesson, Fault> {
-    let validation = optional(inputs, "validation")?.map(Table::from_bytes).transpose()?;
+    let validation = optional_table(inputs, "validation")?;
     Lesson::new(spec, &table(inputs, "data")?, validation.as_ref())
 }
 
@@ -110,13 +113,37 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
         .filter_map(|input| {
             instance("models", &input.name).map(|name| (name, input.bytes.as_slice()))
         })
-        .map(|(name, bytes)| candidate(name, bytes))
+        .map(|(name, bytes)| {
+            let model = Predictor::from_bytes(bytes)?;
+            Ok(Candidate { name: name.to_owned(), bytes, model })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     evaluate::run(spec, &candidates, &table(inputs, "data")?)
 }
 
+fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
+    let model = Predictor::from_bytes(required(inputs, "model")?)?;
+    let table = predict::run(spec, &model, &table(inputs, "data")?)?;
+    Ok(Done {
+        outputs: vec![named("table", &table.to_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("rows".to_owned(), table.rows() as f64)],
+    })
+}
+
+fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
+    let bytes = required(inputs, "model")?;
+    let model = Predictor::from_bytes(bytes)?;
+    let (file, card) = export::run(spec, bytes, &model, optional(inputs, "report")?)?;
+    Ok(Done {
+        outputs: vec![named("model", &file), named("card", card.as_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
+    })
+}
+
 fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
-    let right = optional(inputs, "right")?.map(Table::from_bytes).transpose()?;
+    let right = optional_table(inputs, "right")?;
     let fitted = optional(inputs, "fitted")?.map(Recipe::from_bytes).transpose()?;
     let table = transform::run(spec, table(inputs, "table")?, right.as_ref(), fitted.as_ref())?;
     let metrics = [("rows", table.rows()), ("columns", table.columns().len())];
@@ -139,17 +166,6 @@ fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
     }
 }
 
-fn candidate<'a>(name: &str, bytes: &'a [u8]) -> Result<Candidate<'a>, Fault> {
-    let model = Predictor::from_bytes(bytes)?;
-    Ok(Candidate {
-        name: name.to_owned(),
-        bytes,
-        features: model.features().to_vec(),
-        classes: model.vocabulary().to_vec(),
-        logits: Box::new(move |values, rows| model.raw_outputs(values, rows)),
-    })
-}
-
 /// The order in which a split deals the rows of one stratum out.
 fn permutation(seed: u64, stratum: u64, rows: usize) -> Vec<u32> {
     let stream = u32::try_from(stratum).unwrap_or(u32::MAX);
@@ -165,26 +181,60 @@ fn named(name: &str, bytes: &[u8]) -> Named {
     Named { name: name.to_owned(), bytes: bytes.to_vec() }
 }
 
-fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
-    Table::from_bytes(required(inputs, name)?)
+fn required<'a>(inputs: &'a [Named], name: &str) -> Result<&'a [u8], Fault> {
+    optional(inputs, name)?.ok_or_else(|| no_input(name))
 }
 
-fn required<'a>(inputs: &'a [Named], name: &str) -> Result<&'a [u8], Fault> {
-    optional(inputs, name)?.ok_or_else(|| {
-        Fault::new(
-            format!("the job has no input {}", quote(name)),
-            format!("connect it under `inputs:` of the stage: {name}: stage.output"),
-        )
-    })
+/// The table of a port. Where its rows were made in chunks, these are put one below the other.
+fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
+    optional_table(inputs, name)?.ok_or_else(|| no_input(name))
+}
+
+fn optional_table(inputs: &[Named], name: &str) -> Result<Option<Table>, Fault> {
+    let chunks = several(inputs, name);
+    let bytes = chunks.iter().fold(0usize, |sum, bytes| sum.saturating_add(bytes.len()));
+    match chunks.as_slice() {
+        [] => Ok(None),
+        [whole] => Table::from_bytes(whole).map(Some),
+        _ if inputs.iter().filter(|input| input.name == name).count() > 1 => Err(twice(name)),
+        _ if bytes > ARTIFACT_BYTES_MAX => Err(Fault::new(
+            format!("the chunks of {} have {bytes} bytes together", quote(name)),
+            format!(
+                "one job takes at most {ARTIFACT_BYTES_MAX}: keep fewer columns or rows when \
+                 they are ingested"
+            ),
+        )),
+        chunks => {
+            let tables = chunks.iter().map(|bytes| Table::from_bytes(bytes));
+            Table::concat(&tables.collect::<Result<Vec<_>, _>>()?).map(Some)
+        }
+    }
+}
+
+/// The bytes of all inputs of a port, in their order.
+fn several<'a>(inputs: &'a [Named], port: &str) -> Vec<&'a [u8]> {
+    let of_port = inputs.iter().filter(|input| instance(port, &input.name).is_some());
+    of_port.map(|input| input.bytes.as_slice()).collect()
+}
+
+fn no_input(name: &str) -> Fault {
+    Fault::new(
+        format!("the job has no input {}", quote(name)),
+        format!("connect it under `inputs:` of the stage: {name}: stage.output"),
+    )
+}
+
+fn twice(name: &str) -> Fault {
+    Fault::new(
+        format!("the job has more than one input {}", quote(name)),
+        "connect exactly one output to it",
+    )
 }
 
 fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fault> {
     let mut found = inputs.iter().filter(|input| input.name == name);
     match (found.next(), found.next()) {
-        (Some(_), Some(_)) => Err(Fault::new(
-            format!("the job has more than one input {}", quote(name)),
-            "connect exactly one output to it",
-        )),
+        (Some(_), Some(_)) => Err(twice(name)),
         (input, _) => Ok(input.map(|input| input.bytes.as_slice())),
     }
 }
@@ -195,25 +245,29 @@ mod tests {
     use crate::base::canon::Digest;
     use crate::compute::examples::{Examples, Truth};
     use crate::compute::train::tests::spec_of;
-    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split, Task};
+    use crate::domain::job::{Chunk, Dealing, Noop, Reading, Split, Task};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
+    /// The rows of iris, without their header.
+    fn rows() -> Named {
+        named("rows", &table::survey(&Reading::csv(), None, IRIS).unwrap().1[0].bytes)
+    }
+
     fn ingest(rows: u64) -> Spec {
-        let survey = table::survey(&Reading::csv(), IRIS).unwrap();
-        let (digest, bytes) = (Digest::of(IRIS), IRIS.len() as u64);
-        let chunks = vec![Chunk { digest, bytes, rows, first_line: 1, groups: None }];
+        let (survey, cuts) = table::survey(&Reading::csv(), None, IRIS).unwrap();
+        let chunks = vec![Chunk { rows, ..cuts[0].chunks[0].clone() }];
         let columns = survey.columns;
         Spec::Ingest(Ingest { columns, chunks, ..Ingest::unpinned(Reading::csv()) })
     }
 
     fn split(seed: u64) -> Spec {
         let ratios = vec![("train".into(), 0.8), ("test".into(), 0.2)];
-        Spec::Split(Split { ratios, stratify: Some("species".into()), seed })
+        Spec::Split(Split { ratios, dealing: Dealing::Stratified("species".into()), seed })
     }
 
     fn evaluation() -> Spec {
-        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max })
+        Spec::Evaluate(Evaluate { select: None })
     }
 
     /// Runs a job twice and replays it: three times the same bytes.
@@ -239,7 +293,7 @@ mod tests {
     }
 
     fn iris_table() -> Named {
-        outputs(&ingest(150), &[named("rows", IRIS)]).remove(0)
+        outputs(&ingest(150), &[rows()]).remove(0)
     }
 
     #[track_caller]
@@ -276,6 +330,28 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_a_table_are_taken_in_their_order() {
+        let whole = iris_table();
+        let table = Table::from_bytes(&whole.bytes).unwrap();
+        let part = |from: usize, to: usize| {
+            let rows: Vec<usize> = (from..to).collect();
+            named(&format!("table[{from}]"), &table.take(&rows).to_bytes())
+        };
+        let chunks = [part(0, 1), part(1, 100), part(100, 150)];
+        assert_eq!(super::table(&chunks, "table").unwrap(), table);
+        let same = Named { name: "table".into(), ..whole.clone() };
+        assert_eq!(outputs(&split(7), &chunks), outputs(&split(7), &[same]));
+        let other = Table::from_csv(b"a\n1\n").unwrap().to_bytes();
+        check(
+            &split(7),
+            &[part(0, 1), named("table[1]", &other)],
+            "the chunks of a table have different columns",
+        );
+        let twice = [named("table", &other), named("table", &other)];
+        check(&split(7), &twice, "the job has more than one input \"table\"");
+    }
+
+    #[test]
     fn a_training_finds_its_rows_to_validate_on_by_name() {
         let parts = outputs(&split(7), &[iris_table()]);
         let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
@@ -300,10 +376,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_a_fault() {
-        let rows = || named("rows", IRIS);
         check(&ingest(151), &[rows()], "source does not match its pin: 150 rows, the pin says 151");
-        check(&ingest(150), &[], "the job has no input \"rows\"");
-        check(&ingest(150), &[rows(), rows()], "the job has more than one input \"rows\"");
+        check(&ingest(150), &[], "the job has nothing to read");
         check(&split(7), &[], "the job has no input \"table\"");
         check(&split(7), &[named("table", IRIS)], "these bytes are not a table");
         check(&evaluation(), &[], "the job has no input \"data\"");
@@ -313,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_job_without_checkpoints_has_one_segment() {
-        let fault = replay(&ingest(150), &[named("rows", IRIS)], 1, None).unwrap_err();
+        let fault = replay(&ingest(150), &[rows()], 1, None).unwrap_err();
         assert_eq!(fault.message, "this job has no segment 1");
     }
 

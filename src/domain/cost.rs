@@ -6,9 +6,10 @@
 //! The constant is what it costs to lease, fetch, commit and settle a job of no size. A training
 //! that may stop early is taken for all its epochs: nobody knows before how many it will run.
 
+mod train;
 mod transform;
 
-use super::job::{Part, Spec, Task, Train};
+use super::job::{ColumnKind, Ingest, Part, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -28,6 +29,8 @@ pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
 const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+/// What a card takes.
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,6 +41,18 @@ pub struct Shape {
     pub columns: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl Shape {
+    /// Two tables, one below the other.
+    #[must_use]
+    pub const fn below(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            columns: if self.columns > other.columns { self.columns } else { other.columns },
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// What a job takes, estimated.
@@ -71,12 +86,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     let first = inputs.first().copied().unwrap_or_default();
     let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let (flop, outputs) = match spec {
-        Spec::Ingest(ingest) => {
-            let columns = ingest.keep.as_ref().map_or(first.columns, |keep| keep.len() as u64);
-            let rows = ingest.limit.map_or(first.rows, |limit| limit.min(first.rows));
-            let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            (first.bytes, vec![Shape { rows, columns, bytes }, REPORT])
-        }
+        Spec::Ingest(ingest) => (first.bytes, vec![table(ingest, first), REPORT]),
         Spec::Split(split) => {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
@@ -89,20 +99,14 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (cells(first), vec![part; split.ratios.len()])
         }
         Spec::Train(train) => {
-            let validation = inputs.iter().skip(1).map(|shape| shape.rows).max().unwrap_or(0);
-            let (parameters, flop) = train_flop(train, first, validation);
-            let (_, epochs) = train.epochs_of_part();
-            let copies = if train.part.is_last() { 1 } else { state_copies(train) };
-            let bytes = parameters.saturating_mul(4).saturating_mul(copies);
-            let flop = flop.saturating_mul(u64::from(epochs));
-            (flop, vec![Shape { rows: 0, columns: 0, bytes }])
+            let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
+            (flop, vec![output])
         }
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
             let models = inputs.iter().filter(|shape| shape.rows == 0);
-            let flop = models.fold(0u64, |sum, model| {
-                sum.saturating_add((model.bytes / 2).saturating_mul(data.rows))
-            });
+            let flop = models
+                .fold(0u64, |sum, model| sum.saturating_add(forward_flop(model.bytes, data.rows)));
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])
@@ -112,6 +116,16 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
+        Spec::Predict(predict) => {
+            let data = inputs.get(1).copied().unwrap_or_default();
+            let probabilities = if predict.probabilities { CLASSES_ASSUMED } else { 0 };
+            let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
+            let columns = kept.saturating_add(1 + probabilities);
+            let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
+            let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
+            (flop, vec![Shape { rows: data.rows, columns, bytes }])
+        }
+        Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
@@ -131,31 +145,25 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
 }
 
-/// Parameters of the model, and floating-point operations of one epoch: 6 per parameter and row
-/// (2 forward, 4 backward), 2 per parameter and row of the input `validation`. Rows that are held
-/// out count as if they were learned from.
-fn train_flop(train: &Train, data: Shape, validation: u64) -> (u64, u64) {
-    let targets = train.targets.len() as u64;
-    let others = data.columns.saturating_sub(targets);
-    let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
-    let outputs = match train.task {
-        Task::Classification => CLASSES_ASSUMED,
-        Task::Regression => 1,
-        Task::MultiLabel => targets,
-    };
-    let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
-    let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
-        (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
-    });
-    let learning = parameters.saturating_mul(6).saturating_mul(data.rows);
-    let validating = parameters.saturating_mul(2).saturating_mul(validation);
-    (parameters, learning.saturating_add(validating))
+/// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
+fn forward_flop(model_bytes: u64, rows: u64) -> u64 {
+    (model_bytes / 2).saturating_mul(rows)
 }
 
-/// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
-/// best so far.
-fn state_copies(train: &Train) -> u64 {
-    1 + train.optimizer.moments() as u64 + u64::from(train.early_stopping.is_some())
+/// The table of an ingest: 8 bytes for a number, 1 for a boolean, and for a string 4 and its share
+/// of the source.
+fn table(ingest: &Ingest, source: Shape) -> Shape {
+    let rows = ingest.limit.map_or(source.rows, |limit| limit.min(source.rows));
+    let share = source.bytes / source.rows.max(1) / source.columns.max(1);
+    let columns = ingest.table(&ingest.columns);
+    let row = columns.iter().fold(0u64, |sum, column| {
+        sum.saturating_add(match column.kind {
+            ColumnKind::Real | ColumnKind::Integer => 8,
+            ColumnKind::Truth => 1,
+            ColumnKind::Text => share.saturating_add(4),
+        })
+    });
+    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row) }
 }
 
 fn cells(shape: Shape) -> u64 {

@@ -8,6 +8,7 @@ use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
+use super::record::Recorder;
 use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
@@ -23,6 +24,7 @@ use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
+use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
 use crate::role::Signer;
 use crate::role::client::{self, Client};
@@ -112,6 +114,16 @@ pub struct Finished {
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
+    /// Why the journal of the run is not whole, if it is not.
+    pub unrecorded: Option<JournalError>,
+}
+
+/// What is left of a site when its network has stopped.
+struct Served {
+    finished: Finished,
+    recorder: Recorder,
+    artifacts: Arc<Artifacts>,
+    runtime: Runtime,
 }
 
 /// How a network is shown while it runs, and how it is stopped.
@@ -341,7 +353,9 @@ impl Site {
     ) -> Result<Finished, ApplyError> {
         let command = Some(errand.command());
         let client = |signer| Client::about(signer, run, command);
-        Ok(self.serve(client, Ohc::ZERO, hooks)?.finished)
+        let Served { mut finished, recorder, .. } = self.serve(client, Ohc::ZERO, hooks)?;
+        finished.unrecorded = recorder.finish();
+        Ok(finished)
     }
 
     /// Runs the network until the client is done or somebody stops it.
@@ -361,8 +375,9 @@ impl Site {
         if let Some(host) = &host {
             host.serve(Some(network.handle()));
         }
-        let mut following = None;
+        let (mut following, mut recorder) = (None, Recorder::new(&home));
         let mut watch = |happening: Happening<'_>| {
+            recorder.see(&happening);
             if let Happening::Following(run) = &happening {
                 following = Some(*run);
             }
@@ -378,29 +393,26 @@ impl Site {
             Err(Failure::Stopped(why)) => (following, Some(why)),
             Err(failure) => return Err(failure.into()),
         };
-        let finished = Finished { run, stopped, state: state?, outputs: Vec::new() };
-        Ok(Served { finished, artifacts, runtime })
+        let (state, outputs, unrecorded) = (state?, Vec::new(), None);
+        let finished = Finished { run, stopped, state, outputs, unrecorded };
+        Ok(Served { finished, recorder, artifacts, runtime })
     }
-}
-
-/// A network that has stopped, and what is needed to write outputs.
-struct Served {
-    finished: Finished,
-    artifacts: Arc<Artifacts>,
-    runtime: Runtime,
 }
 
 impl Served {
     /// Writes the outputs of a run that is settled.
     fn publish(self, pipeline: &Pipeline, base: &Path) -> Result<Finished, ApplyError> {
-        let Self { mut finished, artifacts, runtime } = self;
+        let Self { mut finished, mut recorder, artifacts, runtime } = self;
         if let Some(run) = finished.settled() {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =
                 Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
             let is_gone = |job: JobId| run.gone.contains_key(&job);
-            finished.outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            let outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            recorder.published(run.id, &outputs);
+            finished.outputs = outputs;
         }
+        finished.unrecorded = recorder.finish();
         Ok(finished)
     }
 }
@@ -458,8 +470,7 @@ pub fn outlook(
     }
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };
-    forecast::forecast(state, &pipeline.plan, &pipeline.pins, &wish, is_present)
-        .ok_or(ApplyError::Priceless)
+    forecast::forecast(state, &pipeline.plan, &wish, is_present).ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.

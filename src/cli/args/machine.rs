@@ -3,6 +3,7 @@
 
 use super::output::Output;
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
 /// `ohc bench`
 #[derive(Debug, Args)]
@@ -13,6 +14,9 @@ pub(crate) struct Bench {
     /// Jobs to measure with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) jobs: Option<u32>,
+    /// The file that `ingest` reads; a synthetic one of 64 MiB if it is not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// How long to measure what has no end
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -46,6 +50,8 @@ pub(crate) enum Measured {
     Matmul,
     /// Exact training against stock candle.
     Train,
+    /// Megabytes per second of comma-separated values, surveyed and read.
+    Ingest,
     /// Milliseconds until the slowest of many hostile manifests is refused.
     Hostile,
 }

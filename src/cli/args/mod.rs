@@ -7,7 +7,9 @@ mod output;
 mod pipeline;
 mod wallet;
 
-pub(crate) use inspect::{Get, Listed, LogVerb};
+pub(crate) use inspect::{
+    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
+};
 pub(crate) use machine::{Bench, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
@@ -91,9 +93,23 @@ pub(crate) enum Verb {
         #[arg(value_enum)]
         kind: SchemaKind,
     },
-    /// List runs, blocks, accounts or workers
+    /// List runs, stages, blocks, jobs, artifacts, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
+    /// Show everything about a run, a block, a job, an account or a worker
+    #[command(after_help = "Example:\n  ohc describe latest")]
+    Describe(Describe),
+    /// Show what the jobs of a run said, and what became of them
+    #[command(after_help = "Example:\n  ohc logs latest train -f\n\n\
+        With -f the exit code is that of the run.")]
+    Logs(Logs),
+    /// Explain a block, a job or an account: from the offer to the payment, or from the parts of a
+    /// cache key
+    #[command(after_help = "Example:\n  ohc why run-1/0")]
+    Why(Why),
+    /// Show how money moved, and where all of it lies
+    #[command(after_help = "Example:\n  ohc ledger client --run latest")]
+    Ledger(Ledger),
     /// Show keys and money
     #[command(after_help = "Example:\n  ohc wallet balance")]
     Wallet {
@@ -122,6 +138,15 @@ impl Verb {
             Self::Resume(resume) => Some(&resume.output),
             Self::Bench(bench) => Some(&bench.output),
             Self::Get(get) => Some(&get.output),
+            Self::Describe(describe) => Some(&describe.output),
+            Self::Logs(logs) => Some(&logs.output),
+            Self::Why(why) => Some(&why.output),
+            Self::Ledger(ledger) => {
+                return match ledger.output {
+                    LedgerFormat::Shown(format) => format,
+                    LedgerFormat::Csv => Format::Table,
+                };
+            }
             Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
             | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)

@@ -34,6 +34,9 @@ pub(crate) struct Params {
     /// Set a parameter of the manifest; may be repeated
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) params: Vec<(String, String)>,
+    /// Refuse sources that are not what ohc.lock says, and do not write it
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Set parameters from a file of YAML or JSON, such as `epochs: 90`; -p goes before it
     #[arg(long, value_name = "FILE")]
     pub(crate) params_file: Vec<PathBuf>,

@@ -3,7 +3,7 @@
 
 use super::{Screen, json, prose};
 use crate::base::amount::Ohc;
-use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
+use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::time::Millis;
 use crate::cli::args::Format;
 use crate::cli::names::Names;
@@ -201,8 +201,8 @@ impl<'a> Watcher<'a> {
         let stage = |block: u32| plan.name_of(block);
         let is_news = !matches!(event, Event::Settled { .. } | Event::Cached { .. });
         if matches!(self.mode, Mode::Data(_) | Mode::Silent)
-            || run_of(event).is_none()
-            || (self.run.is_some() && run_of(event) != self.run)
+            || event.run().is_none()
+            || (self.run.is_some() && event.run() != self.run)
             || (self.mode == Mode::Live && (!is_news || matches!(event, Event::Ended { .. })))
         {
             return Ok(());
@@ -233,34 +233,4 @@ impl<'a> Watcher<'a> {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// The run that an event is about.
-fn run_of(event: &Event) -> Option<RunId> {
-    let of_block = |block: &BlockId| Some(block.run);
-    match event {
-        Event::Rejected { .. }
-        | Event::Transferred { .. }
-        | Event::BidPlaced { .. }
-        | Event::BidGone { .. } => None,
-        Event::Submitted { run, .. }
-        | Event::Cached { run, .. }
-        | Event::Paused { run, .. }
-        | Event::Resumed { run, .. }
-        | Event::Failed { run, .. }
-        | Event::Skipped { run, .. }
-        | Event::Ended { run, .. } => Some(*run),
-        Event::Offered { block, .. }
-        | Event::Repriced { block, .. }
-        | Event::GivenUp { block, .. } => of_block(block),
-        Event::Leased { lease, .. }
-        | Event::Lapsed { lease, .. }
-        | Event::Released { lease, .. }
-        | Event::Delivered { lease, .. }
-        | Event::Drawn { lease, .. }
-        | Event::Disputed { lease, .. }
-        | Event::Overruled { lease, .. }
-        | Event::Slashed { lease, .. }
-        | Event::Settled { lease, .. } => of_block(&lease.block),
-    }
 }

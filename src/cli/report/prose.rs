@@ -10,6 +10,7 @@ use super::bill::Bill;
 use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
+use crate::base::ids::JobId;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
@@ -118,6 +119,11 @@ fn fixed(amount: Ohc) -> String {
     format!("{text}{}", "0".repeat(9usize.saturating_sub(places)))
 }
 
+/// A measure with four places, or none where it counts something.
+pub(crate) fn measure(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+}
+
 /// `1 job`, `2 jobs`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
@@ -128,61 +134,113 @@ pub(crate) fn count(n: usize, what: &str) -> String {
 pub(crate) fn event(
     event: &Event,
     names: &Names,
-    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    job: &dyn Fn(JobId) -> String,
     stage: &dyn Fn(u32) -> String,
 ) -> Option<String> {
-    let at =
-        |lease: &crate::base::ids::LeaseId| format!("{} {}", lease.block, stage(lease.block.index));
-    Some(match event {
-        Event::Settled { lease, worker, reward, gas } => {
-            format!("settled  {}  {}  {reward} + {gas} OhC", at(lease), names.of(worker))
-        }
+    let is_market = matches!(
+        event,
+        Event::Offered { .. }
+            | Event::Leased { .. }
+            | Event::Delivered { .. }
+            | Event::Drawn { .. }
+            | Event::Submitted { .. }
+            | Event::Transferred { .. }
+            | Event::BidPlaced { .. }
+            | Event::BidGone { .. }
+            | Event::Rejected { .. }
+    );
+    (!is_market).then(|| told(event, names, job, stage))
+}
+
+/// Any event in a line: what only the market cares about too.
+pub(crate) fn told(
+    event: &Event,
+    names: &Names,
+    job: &dyn Fn(JobId) -> String,
+    stage: &dyn Fn(u32) -> String,
+) -> String {
+    if let Some(block) = event.block() {
+        let (word, sentence) = turn(event, names, job);
+        return format!("{word:<8} {block} {}  {sentence}", stage(block.index));
+    }
+    match event {
         Event::Cached { job: id, .. } => format!("cached   {}", job(*id)),
-        Event::Lapsed { lease, worker, cause, fine } => {
-            let how = if *cause == Cause::Timeout { "late" } else { "silent" };
-            format!("lapsed   {}  {} was {how} and pays {fine} OhC", at(lease), names.of(worker))
-        }
-        Event::Released { lease, worker } => {
-            format!("released {}  {} is not needed any more", at(lease), names.of(worker))
-        }
         Event::Failed { job: id, message, .. } => format!("failed   {}  {message}", job(*id)),
-        Event::GivenUp { block, why } => {
-            format!("given up {block} {}  {}", stage(block.index), gave_up(*why))
-        }
         Event::Skipped { job: id, why, .. } => {
             format!("skipped  {}  {}", job(*id), skip(*why, job))
         }
         Event::Resumed { run, added } => format!("resumed  {run}  {added} OhC were added"),
-        Event::Slashed { lease, worker, bond, segment } => format!(
-            "slashed  {}  {} loses {bond} OhC: {} was not computed as claimed",
-            at(lease),
-            names.of(worker),
-            job(segment.job)
-        ),
-        Event::Disputed { lease, validator, segment } => {
-            format!(
-                "disputed {}  {} objects to {}",
-                at(lease),
-                names.of(validator),
-                job(segment.job)
-            )
-        }
-        Event::Overruled { lease, validator, fine } => {
-            format!("overruled {}  {} pays {fine} OhC", at(lease), names.of(validator))
-        }
-        Event::Repriced { block, reserve } => {
-            format!("repriced {block} {}  nobody bid; now {reserve} OhC", stage(block.index))
-        }
         Event::Paused { run, reason } => format!("paused   {run}  {}", pause(reason)),
         Event::Ended { run, ending: how, refund } => {
             format!("{:<8} {run}  refunded {refund} OhC", ending(how))
         }
-        _ => return None,
-    })
+        Event::Submitted { run, client, budget, .. } => {
+            format!("submitted {run}  {} locks {budget} OhC", names.of(client))
+        }
+        Event::Rejected { author, nonce, reason } => {
+            format!("rejected {} #{nonce}: {reason}", names.of(author))
+        }
+        Event::Transferred { from, to, amount } => {
+            format!("transfer {} to {}  {amount} OhC", names.of(from), names.of(to))
+        }
+        Event::BidPlaced { worker } => format!("bid      {}", names.of(worker)),
+        Event::BidGone { worker } => format!("bid gone {}", names.of(worker)),
+        // Those of blocks have been told above.
+        _ => String::new(),
+    }
+}
+
+/// What happened to a block: in a word, and in a sentence that does not name it.
+pub(crate) fn turn(
+    event: &Event,
+    names: &Names,
+    job: &dyn Fn(JobId) -> String,
+) -> (&'static str, String) {
+    match event {
+        Event::Offered { attempt, reserve, gas, .. } => {
+            ("offered", format!("at most {reserve} + {gas} OhC, attempt {attempt}"))
+        }
+        Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
+        Event::Leased { worker, price, bond, .. } => {
+            ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Delivered { receipt, .. } => ("delivered", format!("receipt {}", receipt.short())),
+        Event::Drawn { audit, .. } if audit.segments.is_empty() => {
+            ("drawn", "nothing is computed again".to_owned())
+        }
+        Event::Drawn { audit, .. } => {
+            let committee: Vec<String> = audit.committee.iter().map(|key| names.of(key)).collect();
+            let (segments, by) = (count(audit.segments.len(), "segment"), committee.join(", "));
+            ("drawn", format!("{segments} to be computed again by {by}"))
+        }
+        Event::Settled { worker, reward, gas, .. } => {
+            ("settled", format!("{}  {reward} + {gas} OhC", names.of(worker)))
+        }
+        Event::Lapsed { worker, cause, fine, .. } => {
+            let how = if *cause == Cause::Timeout { "late" } else { "silent" };
+            ("lapsed", format!("{} was {how} and pays {fine} OhC", names.of(worker)))
+        }
+        Event::Released { worker, .. } => {
+            ("released", format!("{} is not needed any more", names.of(worker)))
+        }
+        Event::GivenUp { why, .. } => ("given up", gave_up(*why)),
+        Event::Slashed { worker, bond, segment, .. } => {
+            let (worker, job) = (names.of(worker), job(segment.job));
+            ("slashed", format!("{worker} loses {bond} OhC: {job} was not computed as claimed"))
+        }
+        Event::Disputed { validator, segment, .. } => {
+            ("disputed", format!("{} objects to {}", names.of(validator), job(segment.job)))
+        }
+        Event::Overruled { validator, fine, .. } => {
+            ("overruled", format!("{} pays {fine} OhC", names.of(validator)))
+        }
+        // Not about a block.
+        _ => ("", String::new()),
+    }
 }
 
 /// Why a block is not tried again.
-fn gave_up(why: GaveUp) -> String {
+pub(crate) fn gave_up(why: GaveUp) -> String {
     match why {
         GaveUp::Attempts(cause) => format!("no attempt was accepted (last: {})", cause.word()),
         GaveUp::Deadline => "it took longer than its deadline".to_owned(),
@@ -191,7 +249,7 @@ fn gave_up(why: GaveUp) -> String {
 }
 
 /// Why a job is not run.
-fn skip(why: Skip, job: &dyn Fn(crate::base::ids::JobId) -> String) -> String {
+pub(crate) fn skip(why: Skip, job: &dyn Fn(JobId) -> String) -> String {
     match why {
         Skip::Condition => "its condition does not hold".to_owned(),
         Skip::Needs(other) => format!("{} has no result", job(other)),
@@ -202,7 +260,7 @@ fn skip(why: Skip, job: &dyn Fn(crate::base::ids::JobId) -> String) -> String {
 /// What went wrong with a run, and what to do about it.
 pub(crate) fn failure(
     ending: &Ending,
-    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    job: &dyn Fn(JobId) -> String,
     stage: &dyn Fn(u32) -> String,
 ) -> (String, Option<String>) {
     match ending {
@@ -252,6 +310,11 @@ pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
     format!(
         "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
     )
+}
+
+/// What of a run was not written down.
+pub(crate) fn unrecorded(error: &dyn std::error::Error) -> String {
+    format!("note: `ohc logs` will not show all of it: {error}")
 }
 
 /// Asks whether an amount may be spent.

@@ -29,9 +29,10 @@ pub(super) enum Type {
     Duration { min_ms: u64, max_ms: u64 },
     /// A range of a resource, such as `2..` or `8GiB..32GiB`.
     Range(Unit),
-    /// A number of bytes with a unit, such as `64MiB`, from `min` to `max`.
-    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
-    Bytes { min: u64, max: u64 },
+    /// A number of rows from 1 on, or of bytes with a unit, such as `64MiB`, in bounds.
+    Amounts { rows: u64, bytes: (u64, u64) },
+    /// One ASCII character that stands for itself in no word or number, or this word.
+    Mark { or: &'static str },
     /// A number, text or boolean that can stand in a label.
     AxisValue,
     /// A number, text or boolean.
@@ -195,6 +196,8 @@ pub(super) enum Good {
     Report,
     /// A picture.
     Chart,
+    /// A text about a model.
+    Card,
     /// Nothing but the fact that it was done.
     Token,
 }
@@ -209,6 +212,7 @@ impl Good {
             Self::Recipe => "a recipe",
             Self::Report => "a report",
             Self::Chart => "a chart",
+            Self::Card => "a card",
             Self::Token => "a token",
         }
     }

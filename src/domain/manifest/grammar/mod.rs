@@ -2,6 +2,7 @@
 //! to.
 //! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
 
+mod source;
 mod terms;
 
 use super::form::{Object, Type, default, integer, optional, required};
@@ -9,6 +10,7 @@ use super::kind::KIND_NAMES;
 use crate::base::limits::{
     INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX, SOURCES_MAX,
 };
+use source::{CHUNKS, SOURCE};
 use terms::{duration, stage_budget};
 
 /// The one version of the manifest that there is.
@@ -153,15 +155,6 @@ pub(super) static PARAM: Object = Object {
     ],
 };
 
-static SOURCE: Object = Object {
-    name: "source",
-    doc: "Data from outside.",
-    fields: &[
-        required("url", Type::Text(1024), "A path beside the manifest.", "data/iris.csv"),
-        required("format", Type::Word(&["csv"]), "How the bytes are to be read.", "csv"),
-    ],
-};
-
 static BUDGET: Object = Object {
     name: "budget",
     doc: "What the run may cost.",
@@ -274,6 +267,13 @@ pub(super) static STAGE: Object = Object {
              may read `metrics.STAGE.NAME`.",
             "${{ metrics.evaluate.accuracy >= 0.9 }}",
         ),
+        optional(
+            "split",
+            Type::Object(&CHUNKS),
+            "One job for each chunk of the source, side by side: for `uses: ingest` only. Whoever \
+             takes the table gets all chunks, in order.",
+            "{ by: rows, target: 250000 }",
+        ),
         terms::verification(),
         terms::retry(),
         terms::timeout(),
@@ -353,6 +353,13 @@ static OUTPUT: Object = Object {
             "evaluate.best",
         ),
         required("to", Type::Text(1024), "A folder beside the manifest.", "out/iris/"),
+        default(
+            "format",
+            Type::Word(&["csv", "parquet"]),
+            "csv",
+            "The form of a table; other results have one of their own.",
+            "parquet",
+        ),
         default(
             "publishWhen",
             Type::Word(&["settled"]),
