@@ -3,7 +3,58 @@
 
 use super::output::Output;
 use clap::{Args, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
+
+/// `ohc explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The key, such as stages.train.with.optimizer, or a kind of stage
+    #[arg(value_name = "KEY.PATH")]
+    pub(crate) path: Option<String>,
+}
+
+/// `ohc doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `ohc gc`
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Delete, instead of showing what could be
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+    /// Show what could be deleted, which is what happens without --yes too
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Keep the results of the last N runs of each pipeline alone [default: of all]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_runs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `ohc completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell that completes
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// `ohc man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The verb, such as plan or `wallet balance` [default: ohc itself]
+    #[arg(conflicts_with = "out")]
+    pub(crate) verb: Vec<String>,
+    /// Write the pages of all verbs into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
 
 /// `ohc bench`
 #[derive(Debug, Args)]

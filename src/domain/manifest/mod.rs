@@ -22,6 +22,7 @@ mod laws;
 mod malformed;
 mod matrix;
 mod node;
+pub mod outline;
 mod params;
 mod quantity;
 mod reach;
