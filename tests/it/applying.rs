@@ -151,7 +151,8 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
     let noop = |name: &str| {
         format!(
             "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
-             budget: {{ total: \"1.00\" }}\n  stages: {{ a: {{ uses: noop, with: {{ tag: 1 }} }} }}\n"
+             budget: {{ total: \"1.00\" }}\n  \
+             stages: {{ a: {{ uses: noop, with: {{ tag: 1 }} }} }}\n"
         )
     };
     site.write("all.yaml", &format!("{}---\n{}", noop("first"), noop("second")));
