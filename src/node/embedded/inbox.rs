@@ -1,5 +1,5 @@
-//! What the loop of an embedded network is told, and the handle for those that tell it from
-//! outside. Never decides what follows.
+//! What the loop of an embedded network is told, and the handle for who tells it from outside.
+//! Never decides what follows.
 
 use super::Failure;
 use crate::base::ids::LeaseId;
