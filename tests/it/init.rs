@@ -109,7 +109,7 @@ fn a_column_of_numbers_is_predicted_as_a_number() {
         let _ = writeln!(csv, "{rooms},{area},{town},{}.5", 300 * rooms + 12 * area);
     }
     site.write("rents.csv", &csv);
-    let result = apply(&site, &["rents.csv"], "rents.yaml");
+    let result = apply(&site, &["rents.csv", "--target", "rent"], "rents.yaml");
     let r2 = result["metrics"]["evaluate"]["r2"].as_f64();
     assert!(r2.is_some_and(|r2| r2 > 0.8), "{result}");
     let manifest = fs::read_to_string(site.path("rents.yaml")).unwrap();
