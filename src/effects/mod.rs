@@ -5,4 +5,5 @@ pub mod clock;
 pub mod keyring;
 pub mod machine;
 pub mod socket;
+pub mod sources;
 pub mod store;

@@ -13,4 +13,5 @@ mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod sources;
 mod validate;

@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
 pub(crate) mod sheet;
+pub(crate) mod sources;
 pub(crate) mod table;
 mod yaml;
 
