@@ -2,8 +2,11 @@
 
 pub mod artifacts;
 pub mod clock;
+pub mod disk;
+pub mod journal;
 pub mod keyring;
 pub mod machine;
 pub mod socket;
 pub mod sources;
 pub mod store;
+pub mod tensorboard;

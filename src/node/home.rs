@@ -46,10 +46,22 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// The folder of the keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
     /// What sources were found to be.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.dir.join("pins")
+    }
+
+    /// What was written down about each run while it happened.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
     }
 
     /// The folder of the socket on which the process listens that has the log open.
@@ -61,7 +73,7 @@ impl Home {
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {
-        self.dir.join("keys").join(format!("{name}.pem"))
+        self.keys().join(format!("{name}.pem"))
     }
 }
 

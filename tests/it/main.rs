@@ -3,15 +3,24 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod agree;
+mod applying;
 mod attach;
 mod cli;
 mod damage;
 mod dishonest;
+mod home;
+mod init;
+mod inspect;
+mod json;
+mod logs;
 mod manifests;
+mod manual;
 mod metrics;
 mod pipeline;
 mod recovery;
 mod schema;
 mod site;
 mod sources;
+mod tables;
 mod validate;
+mod wallet;

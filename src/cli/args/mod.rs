@@ -7,14 +7,31 @@ mod output;
 mod pipeline;
 mod wallet;
 
-pub(crate) use inspect::{Get, Listed, LogVerb};
-pub(crate) use machine::{Bench, Measured};
+pub(crate) use inspect::{
+    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
+};
+pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
-pub(crate) use pipeline::{Apply, Params, Plan, SchemaKind, Validate};
-pub(crate) use wallet::WalletVerb;
+pub(crate) use pipeline::{
+    Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
+};
+pub(crate) use wallet::{Transfer, WalletVerb};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::PathBuf;
+
+/// How wide help is at the most.
+const HELP_COLUMNS: usize = 80;
+
+/// The verbs in the order in which people meet them.
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "explain", "schema"]),
+    ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
+    ("Network", &["wallet", "ledger", "log"]),
+    ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
+];
 
 /// What `ohc` was asked for.
 #[derive(Debug, Parser)]
@@ -24,8 +41,8 @@ use std::path::PathBuf;
     about = "A job market for machine learning whose minutes are a hash chain",
     after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
         Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
-        4 budget or no bids, 6 cancelled, 64 usage, 130 interrupted.",
-    disable_help_subcommand = true
+        4 budget or no bids, 5 timed out, 6 cancelled, 64 usage, 130 interrupted.",
+    max_term_width = HELP_COLUMNS
 )]
 pub(crate) struct Cli {
     /// Folder of the embedded network: its keys, log and artifacts [default: .ohc at the root of
@@ -59,8 +76,26 @@ pub(crate) enum Verb {
         next apply goes on from the log.")]
     Apply(Apply),
     /// Show what apply would run, why, and what it would cost
-    #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --detailed-exitcode")]
+    #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --out iris.plan\n\n\
+        CAUGHT is how likely a worker is found out that lies in every block of the stage.")]
     Plan(Plan),
+    /// Show what differs from what was applied last: 0 nothing, 1 something, 2 cannot be told
+    #[command(after_help = "Example:\n  ohc diff manifests/iris.yaml\n\n\
+        OHC_EXTERNAL_DIFF names a program that is given both manifests instead, such as \
+        \"diff -u\".")]
+    Diff(Diff),
+    /// End a run: what is delivered is settled, what is not spent comes back
+    #[command(after_help = "Example:\n  ohc cancel run-1")]
+    Cancel(Tended),
+    /// Let a run stand still: what workers hold is settled, nothing else is begun
+    #[command(after_help = "Example:\n  ohc pause run-1")]
+    Pause(Tended),
+    /// Let a run go on, or run what of it was not settled
+    #[command(after_help = "Example:\n  ohc resume run-1 --budget +2.50\n\n\
+        A run that stands still or was interrupted is followed to its end. Of one that is over, \
+        what has no settled result is run again, on the sources of then; with --from, that stage \
+        and all after it too.")]
+    Resume(Resume),
     /// Check manifests, and report every fault at its place
     #[command(after_help = "Example:\n  ohc validate manifests/*.yaml --format github")]
     Validate(Validate),
@@ -71,10 +106,24 @@ pub(crate) enum Verb {
         #[arg(value_enum)]
         kind: SchemaKind,
     },
-    /// List runs, blocks, accounts or workers
+    /// List runs, stages, blocks, jobs, artifacts, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
-    /// Show keys and money
+    /// Show everything about a run, a block, a job, an account or a worker
+    #[command(after_help = "Example:\n  ohc describe latest")]
+    Describe(Describe),
+    /// Show what the jobs of a run said, and what became of them
+    #[command(after_help = "Example:\n  ohc logs latest train -f\n\n\
+        With -f the exit code is that of the run.")]
+    Logs(Logs),
+    /// Explain a block, a job or an account: from the offer to the payment, or from the parts of a
+    /// cache key
+    #[command(after_help = "Example:\n  ohc why run-1/0")]
+    Why(Why),
+    /// Show how money moved, and where all of it lies
+    #[command(after_help = "Example:\n  ohc ledger client --run latest")]
+    Ledger(Ledger),
+    /// Make and show keys, and move money
     #[command(after_help = "Example:\n  ohc wallet balance")]
     Wallet {
         #[command(subcommand)]
@@ -86,9 +135,67 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: LogVerb,
     },
+    /// Write a first manifest for a data file, with comments that teach
+    #[command(after_help = "Example:\n  ohc init manifests/data/iris.csv --out flowers.yaml")]
+    Init(Init),
+    /// Say what may stand under a key of a manifest, and what it means
+    #[command(after_help = "Example:\n  ohc explain stages.train.with.optimizer")]
+    Explain(Explain),
+    /// Say what is wrong with this machine and this home, and what to do
+    #[command(
+        after_help = "Example:\n  ohc doctor -o json\n\nExits with 1 if something does not work."
+    )]
+    Doctor(Doctor),
+    /// Delete what nobody needs any more: first show it, then --yes
+    #[command(after_help = "Examples:\n  ohc gc\n  ohc gc --keep-runs 3 --yes\n\n\
+        The log and the keys stay. What a later run asks for after all is computed again.")]
+    Gc(Gc),
+    /// Print a script that completes command lines
+    #[command(after_help = "Example:\n  ohc completions bash > ~/.bash_completion.d/ohc")]
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all verbs
+    #[command(after_help = "Example:\n  ohc man --out ~/.local/share/man/man1")]
+    Man(Man),
     /// Measure this machine with what docs/benchmarks.md claims
     #[command(after_help = "Example:\n  ohc bench settle --jobs 1000 -o json")]
     Bench(Bench),
+}
+
+/// The command line as a tree.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    let template = [
+        "{about-with-newline}\n{usage-heading} {usage}\n",
+        &groups(&command),
+        "\nOptions:\n{options}{after-help}",
+    ];
+    command.help_template(template.concat())
+}
+
+/// The verbs by groups, each with the line about it.
+fn groups(command: &Command) -> String {
+    let styles = command.get_styles();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let verbs = GROUPS.iter().flat_map(|(_, verbs)| *verbs);
+    let width = verbs.map(|verb| verb.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (group, verbs) in GROUPS {
+        let _ = writeln!(text, "\n{header}{group}:{header:#}");
+        for verb in verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
+            let (name, about) = (verb.get_name(), verb.get_about().unwrap_or_default());
+            let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
+        }
+    }
+    text
+}
+
+impl Cli {
+    /// Reads a command line.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let mut matches = command.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 impl Verb {
@@ -97,16 +204,35 @@ impl Verb {
         let output: Option<&Output> = match self {
             Self::Apply(apply) => Some(&apply.output),
             Self::Plan(plan) => Some(&plan.output),
+            Self::Diff(diff) => Some(&diff.output),
+            Self::Cancel(tended) | Self::Pause(tended) => Some(&tended.output),
+            Self::Resume(resume) => Some(&resume.output),
             Self::Bench(bench) => Some(&bench.output),
+            Self::Gc(gc) => Some(&gc.output),
+            Self::Doctor(doctor) => Some(&doctor.output),
             Self::Get(get) => Some(&get.output),
-            Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
-            | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
+            Self::Describe(describe) => Some(&describe.output),
+            Self::Logs(logs) => Some(&logs.output),
+            Self::Why(why) => Some(&why.output),
+            Self::Ledger(ledger) => {
+                return match ledger.output {
+                    LedgerFormat::Shown(format) => format,
+                    LedgerFormat::Csv => Format::Table,
+                };
+            }
+            Self::Wallet { verb } => Some(verb.output()),
+            Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }
             Self::Validate(validate) if validate.format == Findings::Json => {
                 return Format::Json;
             }
-            Self::Validate(_) | Self::Schema { .. } => None,
+            Self::Validate(_)
+            | Self::Schema { .. }
+            | Self::Init(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         };
         output.map_or(Format::Table, |output| output.format)
     }
@@ -123,7 +249,9 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name} says nothing about itself");
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains("Example:\n  ohc "), "{name} has no example");
+            let is_given =
+                ["Example:\n  ohc ", "Examples:\n  ohc "].map(|head| example.contains(head));
+            assert!(is_given.contains(&true), "{name} has no example");
             command.get_subcommands().for_each(check);
         }
         let command = Cli::command();
@@ -132,11 +260,41 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_stands_in_one_group() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
+        let command = Cli::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+        grouped.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+    }
+
+    #[test]
+    fn every_help_says_what_each_argument_is_in_80_columns() {
+        fn check(command: &mut Command) {
+            let name = command.get_bin_name().unwrap_or_default().to_owned();
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= HELP_COLUMNS, "{name}: {line}");
+                }
+            }
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{name}: nothing about {}", arg.get_id());
+            }
+            command.get_subcommands_mut().for_each(check);
+        }
+        let mut command = command();
+        command.build();
+        check(&mut command);
+    }
+
+    #[test]
     fn examples_are_command_lines() {
         fn examples(command: &clap::Command, all: &mut Vec<String>) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let line = help.lines().nth(1).unwrap_or_default().trim().to_owned();
-            all.push(line.split(" >").next().unwrap_or_default().to_owned());
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+            let lines = lines.filter(|line| line.starts_with("ohc "));
+            all.extend(lines.map(|line| line.split(" >").next().unwrap_or_default().to_owned()));
             command.get_subcommands().for_each(|sub| examples(sub, all));
         }
         let mut all = Vec::new();

@@ -22,7 +22,8 @@ pub(super) fn decimal(text: &str, places: usize) -> Option<u64> {
 }
 
 /// A duration such as `15m`, `1h30m` or `500ms` in milliseconds: units descend, each once.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0u64;
     let mut last = u64::MAX;
@@ -133,6 +134,16 @@ pub(super) fn is_dns_label(text: &str) -> bool {
 pub(super) fn is_label_value(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-/".contains(&b))
+}
+
+/// Whether text can be a mark of comma-separated values: one ASCII character that no word, number
+/// or line break has.
+pub(super) fn is_mark(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'\t'] => true,
+        [byte] => !byte.is_ascii_control() && byte.is_ascii() && !byte.is_ascii_alphanumeric(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
