@@ -40,8 +40,8 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
     manifest.sources.iter().map(pin).collect()
 }
 
-/// The columns of a table below `manifests`, by its head and its first row; those of a parquet file,
-/// which is not text, as `data/make.py` writes them.
+/// The columns of a table below `manifests`, by its head and its first row; those of a parquet
+/// file, which is not text, as `data/make.py` writes them.
 fn columns(url: &str) -> Vec<Column> {
     use ColumnKind::{Integer, Real, Text, Truth};
     if url.ends_with(".parquet") {
