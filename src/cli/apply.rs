@@ -268,12 +268,13 @@ pub(super) fn ready<'a>(
     budget: Result<Ohc, Stop>,
     folder: &'a Path,
 ) -> Result<Ready<'a>, Stop> {
-    if let Some((job, failure)) = forecast.sure_failure(&pipeline.plan) {
+    // An open run holds money in escrow: it must be ended even if all its results are known.
+    let is_open = site.open_run(pipeline).is_some();
+    if let (Some((job, failure)), false) = (forecast.sure_failure(&pipeline.plan), is_open) {
         let job = pipeline.plan.job(job).map(ToString::to_string).unwrap_or_default();
         return Err(prose::sure_failure(&job, failure));
     }
-    // An open run holds money in escrow: it must be ended even if all its results are known.
-    if forecast.is_unchanged() && site.open_run(pipeline).is_none() {
+    if forecast.is_unchanged() && !is_open {
         return Ok(Ready { site, pipeline, forecast, todo: Todo::Nothing, folder });
     }
     Ok(Ready { site, pipeline, forecast, todo: Todo::Run(budget?), folder })

@@ -1,5 +1,5 @@
-//! `ohc diff`: what differs from the last version of a pipeline that was applied, and what that does
-//! to its price. Changes nothing, and begins no home.
+//! `ohc diff`: what differs from the last version of a pipeline that was applied, and what that
+//! does to its price. Changes nothing, and begins no home.
 
 use super::Context;
 use super::args::{Diff, Format};

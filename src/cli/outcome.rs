@@ -1,4 +1,4 @@
-//! Outcomes: how a run ended or was left, as people and programs are told, and as an exit code.
+//! Outcomes: how a run ended or was left, for people, for programs and as an exit code.
 //! Never runs anything.
 
 use super::args::Format;

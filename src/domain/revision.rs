@@ -207,8 +207,8 @@ mod tests {
     fn check(from: &str, to: &str, expect: &[Difference]) {
         let text = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: p }\nspec:\n  \
             params:\n    tag: { type: integer, default: 1 }\n  budget: { total: \"5.00\" }\n  \
-            stages:\n    a: { uses: noop, with: { tag: 1 } }\n    b: { uses: noop, with: { tag: 2 }, \
-            needs: [a], timeout: 5m, matrix: { axes: { n: [1, 2] } } }\n";
+            stages:\n    a: { uses: noop, with: { tag: 1 } }\n    b: { uses: noop, \
+            with: { tag: 2 }, needs: [a], timeout: 5m, matrix: { axes: { n: [1, 2] } } }\n";
         assert!(text.contains(from), "{from:?}");
         let changed = text.replace(from, to);
         let versions = [text, &changed].map(|text| {

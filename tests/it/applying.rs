@@ -151,7 +151,10 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
     let noop = |name: &str| {
         format!(
             "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
-             budget: {{ total: \"1.00\" }}\n  stages: {{ a: {{ uses: noop, with: {{ tag: 1 }} }} }}\n"
+             budget: {{ total: \"1.00\" }}\n  \
+             stages: {{ a: {{ uses: noop, with: {{ tag: {tag} }} }} }}\n",
+            // Another tag is another job, or it would be known already.
+            tag = name.bytes().map(u32::from).sum::<u32>(),
         )
     };
     site.write("all.yaml", &format!("{}---\n{}", noop("first"), noop("second")));
@@ -187,10 +190,10 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
 #[test]
 fn parameters_come_from_a_file_and_the_command_line_goes_before_it() {
     let site = Site::new();
-    site.write("p.yaml", "epochs: 61\n");
+    site.write("p.yaml", "epochs: 600\n");
     let plan = |args: &[&str]| site.json(&[&["plan", "iris.yaml", "-o", "json"], args].concat());
     let by_file = plan(&["--params-file", "p.yaml"]);
-    assert_eq!(by_file, plan(&["-p", "epochs=61"]));
+    assert_eq!(by_file, plan(&["-p", "epochs=600"]));
     assert_ne!(by_file, plan(&[]));
     assert_eq!(plan(&["--params-file", "p.yaml", "-p", "epochs=60"]), plan(&[]));
     site.write("wrong.yaml", "epochs: { a: 1 }\n");

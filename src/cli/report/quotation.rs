@@ -150,7 +150,7 @@ pub(crate) fn short(amount: Ohc) -> String {
     format!("{}.{:04}", parts / 10_000, parts % 10_000)
 }
 
-/// Parts per million as a share with one place, rounded down: nothing is promised that may not hold.
+/// Parts per million as a share with one place, rounded down: no more is promised than holds.
 pub(crate) fn percent(ppm: u32) -> String {
     format!("{}.{}%", ppm / 10_000, ppm % 10_000 / 1_000)
 }

@@ -6,8 +6,8 @@ use crate::domain::job::{Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
-/// `validation`, which is among the `others`. Rows that are held out of `data` count as if they were
-/// learned from.
+/// `validation`, which is among the `others`. Rows that are held out of `data` count as if they
+/// were learned from.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
     let parameters = parameters(train, data);
     let (_, epochs) = train.epochs_of_part();

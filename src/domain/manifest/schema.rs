@@ -226,13 +226,12 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             fields.push(("additionalProperties", self::ty(of, definitions)));
             Json::object(fields)
         }
-        Type::Columns { of, min, max, .. } => {
-            let mut fields = typed("object");
-            fields.push(("minProperties", Json::number(min)));
-            fields.push(("maxProperties", Json::number(max)));
-            fields.push(("additionalProperties", self::ty(of, definitions)));
-            Json::object(fields)
-        }
+        Type::Columns { of, min, max, .. } => Json::object(vec![
+            ("type", Json::text("object")),
+            ("minProperties", Json::number(min)),
+            ("maxProperties", Json::number(max)),
+            ("additionalProperties", self::ty(of, definitions)),
+        ]),
         Type::Either(types) => {
             let each = types.iter().map(|each| self::ty(each, definitions));
             Json::object(vec![("anyOf", Json::List(each.collect()))])

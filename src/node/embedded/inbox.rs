@@ -1,4 +1,4 @@
-//! What the loop of an embedded network is told, and the handle for those that tell it from outside.
+//! What the loop of an embedded network is told, and the handle for who tells it from outside.
 //! Never decides what follows.
 
 use super::Failure;
