@@ -14,7 +14,7 @@ use crate::node::Clock;
 use crate::node::apply::Finished;
 use crate::node::embedded::Stopped;
 use crate::node::publish::Published;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -141,18 +141,22 @@ pub(super) fn outputs(outputs: &[Published], screen: &mut Screen) -> Result<(), 
 }
 
 /// The measures of every job that has some, by its address. The parts of one training are one:
-/// the last part speaks for it.
+/// the last part speaks for it. So are the chunks of one ingest: what they count adds up.
 pub(super) fn metrics<'a>(plan: &Plan, known: &Results<'a>) -> Value {
-    let mut by_job: BTreeMap<String, Value> = BTreeMap::new();
+    let mut by_job: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for (id, job) in (0u32..).zip(&plan.dag.jobs) {
         let Some(known) = known(JobId(id)).filter(|known| !known.metrics.is_empty()) else {
             continue;
         };
         let address = job.to_string();
         let whole = address.split_once('#').map_or(address.as_str(), |(whole, _)| whole);
-        let measures: Map<String, Value> =
-            known.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        by_job.insert(whole.to_owned(), Value::Object(measures));
+        let measures = by_job.entry(whole.to_owned()).or_default();
+        if !matches!(job.spec, Spec::Ingest(_)) {
+            measures.clear();
+        }
+        for (name, value) in &known.metrics {
+            *measures.entry(name.clone()).or_default() += value;
+        }
     }
-    Value::Object(by_job.into_iter().collect())
+    json!(by_job)
 }

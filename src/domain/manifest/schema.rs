@@ -222,8 +222,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             let mut fields = typed("object");
             fields.push(("minProperties", Json::number(min)));
             fields.push(("maxProperties", Json::number(max)));
-            let names = vec![("pattern", Json::text(NAME))];
-            fields.push(("propertyNames", Json::object(names)));
+            fields.push(("propertyNames", Json::object(vec![("pattern", Json::text(NAME))])));
             fields.push(("additionalProperties", self::ty(of, definitions)));
             Json::object(fields)
         }
