@@ -17,6 +17,10 @@ pub const JOBS_PER_RUN_MAX: usize = 200_000;
 pub const JOBS_PER_BLOCK_MAX: usize = 64;
 /// Sources of one manifest.
 pub const SOURCES_MAX: usize = 256;
+/// Files of one source.
+pub const SOURCE_FILES_MAX: usize = 2_048;
+/// Names that are looked at to find the files of one source.
+pub const SOURCE_NAMES_MAX: usize = 1_000_000;
 /// Columns of one table.
 pub const COLUMNS_MAX: usize = 16_384;
 

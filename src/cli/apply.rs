@@ -20,6 +20,7 @@ use crate::domain::state::run::{Known, Run, Status};
 use crate::node::Clock;
 use crate::node::apply::{ApplyError, Finished, Hooks, Site};
 use crate::node::embedded::{Handle, Stopped};
+use crate::node::lock::Lock;
 use crate::node::pipeline::Pipeline;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
@@ -49,9 +50,10 @@ pub(super) fn apply(args: args::Apply, context: &mut Context) -> Result<Exit, St
 }
 
 fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<Exit, Stop> {
+    let is_locked = args.params.locked;
     let home = home::beside(context, &args.manifest);
     let keep = (!args.dry_run || home.exists()).then_some(&home);
-    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
+    let pipeline = prepare(&args.manifest, args.params, keep)?;
     let workers = args.workers.map_or_else(cores, usize::from);
     if args.dry_run && !home.exists() {
         let forecast = plan::forecast(home, &pipeline)?;
@@ -73,6 +75,7 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     }
     // An open run holds money in escrow: it must be ended even if all its results are known.
     if forecast.is_unchanged() && site.open_run(&pipeline).is_none() {
+        write_lock(base, &pipeline, is_locked)?;
         return unchanged(&site, &pipeline, &forecast, base, (args.output.format, clock), context);
     }
     let budget = site.budget(&pipeline, &forecast, args.budget);
@@ -82,8 +85,19 @@ fn try_apply(args: args::Apply, clock: Clock, context: &mut Context) -> Result<E
     if !has_cap && !confirm(budget)? {
         return Err(Stop::Said(Exit::Cancelled));
     }
+    write_lock(base, &pipeline, is_locked)?;
     let show = Show { output: args.output.format, clock, base };
     run(site, &pipeline, &forecast, budget, &show, context)
+}
+
+/// Writes down what the sources are that are about to be used, unless they had to be what the lock
+/// says.
+fn write_lock(base: &Path, pipeline: &Pipeline, is_locked: bool) -> Result<(), Stop> {
+    if is_locked {
+        return Ok(());
+    }
+    let written = Lock::update(base, &pipeline.manifest, &pipeline.sources);
+    written.map_err(|error| Stop::because(Exit::Failed, &error))
 }
 
 /// How and where a run is reported.

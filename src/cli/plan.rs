@@ -4,18 +4,19 @@ use super::Context;
 use super::args::{self, Format};
 use super::exit::{Exit, Stop};
 use super::home::{self, cores};
-use super::report::{json, prose};
+use super::report::{json, prose, sources};
 use crate::domain::forecast::Forecast;
 use crate::domain::manifest::Diagnostic;
 use crate::node::apply::{self, ApplyError, Site};
 use crate::node::home::Home;
+use crate::node::lock::FILE;
 use crate::node::pipeline::{self, Pipeline, PrepareError};
 use std::path::Path;
 
 pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::beside(context, &args.manifest);
     let keep = home.exists().then_some(&home);
-    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
+    let pipeline = prepare(&args.manifest, args.params, keep)?;
     let forecast = forecast(home, &pipeline)?;
     show(&pipeline, &forecast, args.output.format, context)?;
     match args.detailed_exitcode && !forecast.is_unchanged() {
@@ -27,16 +28,38 @@ pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop
 /// Reads a manifest and its sources, and keeps what they hold in a home.
 pub(super) fn prepare(
     path: &Path,
-    params: Vec<(String, String)>,
+    params: args::Params,
     keep: Option<&Home>,
 ) -> Result<Pipeline, Stop> {
     let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let params = params.into_iter().collect();
-    let prepared = Pipeline::prepare(text, params, home::folder(path), keep);
-    prepared.map_err(|error| match error {
+    let args::Params { params, locked } = params;
+    let prepared = Pipeline::prepare(text, params.into_iter().collect(), home::folder(path), keep);
+    let pipeline = prepared.map_err(|error| match error {
         PrepareError::Wrong { text, faults } => wrong(path, text, faults, Exit::Failed),
-        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
-    })
+        other => Stop::because(Exit::Failed, &other),
+    })?;
+    if locked {
+        check_lock(path, &pipeline)?;
+    }
+    Ok(pipeline)
+}
+
+/// Refuses a pipeline whose sources are not what its lock says.
+fn check_lock(path: &Path, pipeline: &Pipeline) -> Result<(), Stop> {
+    let faults = match &pipeline.changes {
+        Some(changes) => sources::faults(changes),
+        None if pipeline.sources.is_empty() => Vec::new(),
+        None => {
+            let name = &pipeline.manifest.name;
+            let message = format!("there is no {FILE} that knows the pipeline `{name}`");
+            let hint = "apply without --locked writes it: commit it with the manifest";
+            return Err(Stop::failed(message, Some(hint.into())));
+        }
+    };
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(wrong(path, pipeline.text.clone(), faults, Exit::Failed)),
+    }
 }
 
 /// Faults of a manifest as an end.
@@ -72,9 +95,14 @@ pub(super) fn show(
     context: &mut Context,
 ) -> Result<(), Stop> {
     let (name, plan, screen) = (&pipeline.manifest.name, &pipeline.plan, &mut context.screen);
+    let changes = pipeline.changes.as_deref().unwrap_or_default();
     match format {
         Format::Json | Format::Yaml => {
-            screen.data(&json::plan(name, plan, forecast, pipeline.manifest.budget), format)?;
+            let mut object = json::plan(name, plan, forecast, pipeline.manifest.budget);
+            if let Some(object) = object.as_object_mut() {
+                object.insert("sourceChanges".to_owned(), sources::data(changes));
+            }
+            screen.data(&object, format)?;
         }
         Format::Name => {
             for job in &plan.dag.jobs {
@@ -84,6 +112,7 @@ pub(super) fn show(
         Format::Table | Format::Wide => {
             let paint = screen.paint;
             let width = screen.width;
+            screen.text(sources::lines(changes, paint))?;
             screen.text(prose::plan_jobs(plan, forecast, paint, width))?;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
         }

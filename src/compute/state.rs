@@ -123,6 +123,22 @@ impl State {
         Body(self).to_bytes()
     }
 
+    /// Before the first step.
+    pub(super) fn initial(shape: &Shape, spec: &Train) -> Self {
+        let parameters = shape.initial(spec.seed).into_iter().map(|theta| Moving {
+            moments: vec![Floats(vec![0.0; theta.len()]); spec.optimizer.moments()],
+            best: Floats(if spec.early_stopping.is_some() { theta.clone() } else { Vec::new() }),
+            theta: Floats(theta),
+        });
+        Self {
+            epoch: 0,
+            step: 0,
+            powers: (1.0, 1.0),
+            course: Course::default(),
+            parameters: parameters.collect(),
+        }
+    }
+
     /// Reads a state that must be one of a training by `spec`, of a model of `shape`.
     pub(super) fn read(bytes: &[u8], shape: &Shape, spec: &Train) -> Result<Self, Fault> {
         let lengths = shape.parameters();

@@ -6,9 +6,10 @@
 //! The constant is what it costs to lease, fetch, commit and settle a job of no size. A training
 //! that may stop early is taken for all its epochs: nobody knows before how many it will run.
 
+mod train;
 mod transform;
 
-use super::job::{Part, Spec, Task, Train};
+use super::job::{Part, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -89,13 +90,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (cells(first), vec![part; split.ratios.len()])
         }
         Spec::Train(train) => {
-            let validation = inputs.iter().skip(1).map(|shape| shape.rows).max().unwrap_or(0);
-            let (parameters, flop) = train_flop(train, first, validation);
-            let (_, epochs) = train.epochs_of_part();
-            let copies = if train.part.is_last() { 1 } else { state_copies(train) };
-            let bytes = parameters.saturating_mul(4).saturating_mul(copies);
-            let flop = flop.saturating_mul(u64::from(epochs));
-            (flop, vec![Shape { rows: 0, columns: 0, bytes }])
+            let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
+            (flop, vec![output])
         }
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
@@ -129,33 +125,6 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     let (size, _) = estimate(&Spec::Train(whole), &[data]);
     let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
     u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
-}
-
-/// Parameters of the model, and floating-point operations of one epoch: 6 per parameter and row
-/// (2 forward, 4 backward), 2 per parameter and row of the input `validation`. Rows that are held
-/// out count as if they were learned from.
-fn train_flop(train: &Train, data: Shape, validation: u64) -> (u64, u64) {
-    let targets = train.targets.len() as u64;
-    let others = data.columns.saturating_sub(targets);
-    let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
-    let outputs = match train.task {
-        Task::Classification => CLASSES_ASSUMED,
-        Task::Regression => 1,
-        Task::MultiLabel => targets,
-    };
-    let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
-    let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
-        (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
-    });
-    let learning = parameters.saturating_mul(6).saturating_mul(data.rows);
-    let validating = parameters.saturating_mul(2).saturating_mul(validation);
-    (parameters, learning.saturating_add(validating))
-}
-
-/// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
-/// best so far.
-fn state_copies(train: &Train) -> u64 {
-    1 + train.optimizer.moments() as u64 + u64::from(train.early_stopping.is_some())
 }
 
 fn cells(shape: Shape) -> u64 {

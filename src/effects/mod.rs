@@ -6,5 +6,6 @@ pub mod journal;
 pub mod keyring;
 pub mod machine;
 pub mod socket;
+pub mod sources;
 pub mod store;
 pub mod tensorboard;

@@ -52,6 +52,12 @@ impl Home {
         self.dir.join("runs")
     }
 
+    /// What sources were found to be.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.dir.join("pins")
+    }
+
     /// The folder of the socket on which the process listens that has the log open.
     #[must_use]
     pub fn attach(&self) -> PathBuf {

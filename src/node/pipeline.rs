@@ -2,7 +2,8 @@
 //! Never begins a network, and never spends anything.
 
 use super::home::Home;
-use super::sources::{self, PinError};
+use super::lock::{Change, Lock, LockError};
+use super::sources::{self, PinError, Pinned};
 use crate::base::limits::MANIFEST_BYTES_MAX;
 use crate::domain::job::Pin;
 use crate::domain::manifest::{self, Diagnostic, Manifest};
@@ -24,7 +25,11 @@ pub struct Pipeline {
     /// What it says and hardly means.
     pub warnings: Vec<Diagnostic>,
     /// Its sources as they are now, in the order of their names.
+    pub sources: Vec<Pinned>,
+    /// Their pins.
     pub pins: Vec<Pin>,
+    /// Its sources that are not what the lock beside it says; `None` if that knows none of them.
+    pub changes: Option<Vec<Change>>,
     /// Its jobs and blocks.
     pub plan: Plan,
 }
@@ -68,6 +73,9 @@ pub enum PrepareError {
         /// All that is wrong with it.
         faults: Vec<Diagnostic>,
     },
+    /// The lock beside it cannot be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Its sources cannot be kept.
     #[error(transparent)]
     Sources(#[from] PinError),
@@ -100,13 +108,17 @@ impl Pipeline {
         let Some(manifest) = manifest else {
             return Err(PrepareError::Wrong { text, faults: warnings });
         };
-        let pins = match sources::pin(&manifest, base, keep) {
-            Ok(pins) => pins,
+        let sources = match sources::pin(&manifest, base, keep) {
+            Ok(sources) => sources,
             Err(PinError::Wrong(faults)) => return Err(PrepareError::Wrong { text, faults }),
             Err(error) => return Err(error.into()),
         };
+        let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
         match plan::plan(&manifest, &pins) {
-            Ok(plan) => Ok(Self { text, params, manifest, warnings, pins, plan }),
+            Ok(plan) => {
+                let changes = Lock::read(base)?.and_then(|lock| lock.changes(&manifest, &sources));
+                Ok(Self { text, params, manifest, warnings, sources, pins, changes, plan })
+            }
             Err(faults) => Err(PrepareError::Wrong { text, faults }),
         }
     }

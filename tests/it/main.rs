@@ -15,4 +15,5 @@ mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod sources;
 mod validate;

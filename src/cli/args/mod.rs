@@ -12,7 +12,7 @@ pub(crate) use inspect::{
 };
 pub(crate) use machine::{Bench, Measured};
 pub(crate) use output::{Findings, Format, Output};
-pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
+pub(crate) use pipeline::{Apply, Params, Plan, SchemaKind, Validate};
 pub(crate) use wallet::WalletVerb;
 
 use clap::{Parser, Subcommand, ValueEnum};

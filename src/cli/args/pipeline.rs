@@ -12,6 +12,9 @@ pub(crate) struct Params {
     /// Set a parameter of the manifest; may be repeated
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) params: Vec<(String, String)>,
+    /// Refuse sources that are not what ohc.lock says, and do not write it
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

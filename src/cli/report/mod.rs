@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
 pub(crate) mod sheet;
+pub(crate) mod sources;
 pub(crate) mod table;
 pub(crate) mod time;
 mod yaml;

@@ -5,21 +5,30 @@ use super::Isa;
 use super::elementary::{exp, ln, sigmoid};
 use super::isa::{Body, on};
 
-struct Squares<'a> {
-    errors: &'a mut [f32],
+/// Replaces every value x, whose truth is t, by f(x, t).
+struct Pairs<'a, F> {
+    values: &'a mut [f32],
     truth: &'a [f32],
+    f: F,
 }
 
-impl Body for Squares<'_> {
+impl<F: Fn(f32, f32) -> f32> Body for Pairs<'_, F> {
     type Out = ();
 
     #[inline(always)]
     fn run(self) {
-        for (y, &t) in self.errors.iter_mut().zip(self.truth) {
-            let error = *y - t;
-            *y = error * error;
+        for (x, &t) in self.values.iter_mut().zip(self.truth) {
+            *x = (self.f)(*x, t);
         }
     }
+}
+
+#[inline]
+fn pairs(isa: Isa, values: &[f32], truth: &[f32], f: impl Fn(f32, f32) -> f32) -> Vec<f32> {
+    assert_eq!(values.len(), truth.len(), "a truth per output");
+    let mut values = values.to_vec();
+    on(isa, Pairs { values: &mut values, truth, f });
+    values
 }
 
 /// (y − t)² of every output y and its truth t.
@@ -28,27 +37,7 @@ impl Body for Squares<'_> {
 /// If there is not one truth for each output.
 #[must_use]
 pub fn squares(isa: Isa, outputs: &[f32], truth: &[f32]) -> Vec<f32> {
-    assert_eq!(outputs.len(), truth.len(), "a truth per output");
-    let mut errors = outputs.to_vec();
-    on(isa, Squares { errors: &mut errors, truth });
-    errors
-}
-
-struct SquaresSlope<'a> {
-    outputs: &'a mut [f32],
-    truth: &'a [f32],
-    scale: f32,
-}
-
-impl Body for SquaresSlope<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (y, &t) in self.outputs.iter_mut().zip(self.truth) {
-            *y = (*y - t) * self.scale;
-        }
-    }
+    pairs(isa, outputs, truth, |y, t| (y - t) * (y - t))
 }
 
 /// The gradient of the mean of [`squares`] by the outputs, times `scale`.
@@ -57,29 +46,8 @@ impl Body for SquaresSlope<'_> {
 /// If there is not one truth for each output.
 #[must_use]
 pub fn squares_gradient(isa: Isa, outputs: &[f32], truth: &[f32], scale: f32) -> Vec<f32> {
-    assert_eq!(outputs.len(), truth.len(), "a truth per output");
-    let mut gradient = outputs.to_vec();
     let scale = 2.0 * scale / outputs.len() as f32;
-    on(isa, SquaresSlope { outputs: &mut gradient, truth, scale });
-    gradient
-}
-
-struct Logistic<'a> {
-    logits: &'a mut [f32],
-    truth: &'a [f32],
-}
-
-impl Body for Logistic<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (z, &t) in self.logits.iter_mut().zip(self.truth) {
-            // ln(1 + e^z) − t·z, with nothing that overflows.
-            let above = if *z < 0.0 { 0.0 } else { *z };
-            *z = (-t).mul_add(*z, above) + ln(1.0 + exp(-z.abs()));
-        }
-    }
+    pairs(isa, outputs, truth, |y, t| (y - t) * scale)
 }
 
 /// −ln of what the logistic function of a logit says of its truth (0 or 1), in nats, for each.
@@ -88,27 +56,11 @@ impl Body for Logistic<'_> {
 /// If there is not one truth for each logit.
 #[must_use]
 pub fn logistic(isa: Isa, logits: &[f32], truth: &[f32]) -> Vec<f32> {
-    assert_eq!(logits.len(), truth.len(), "a truth per logit");
-    let mut losses = logits.to_vec();
-    on(isa, Logistic { logits: &mut losses, truth });
-    losses
-}
-
-struct LogisticSlope<'a> {
-    logits: &'a mut [f32],
-    truth: &'a [f32],
-    scale: f32,
-}
-
-impl Body for LogisticSlope<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (z, &t) in self.logits.iter_mut().zip(self.truth) {
-            *z = (sigmoid(*z) - t) * self.scale;
-        }
-    }
+    pairs(isa, logits, truth, |z, t| {
+        // ln(1 + e^z) − t·z, with nothing that overflows.
+        let above = if z < 0.0 { 0.0 } else { z };
+        (-t).mul_add(z, above) + ln(1.0 + exp(-z.abs()))
+    })
 }
 
 /// The gradient of the mean of [`logistic`] by the logits, times `scale`.
@@ -117,11 +69,8 @@ impl Body for LogisticSlope<'_> {
 /// If there is not one truth for each logit.
 #[must_use]
 pub fn logistic_gradient(isa: Isa, logits: &[f32], truth: &[f32], scale: f32) -> Vec<f32> {
-    assert_eq!(logits.len(), truth.len(), "a truth per logit");
-    let mut gradient = logits.to_vec();
     let scale = scale / logits.len() as f32;
-    on(isa, LogisticSlope { logits: &mut gradient, truth, scale });
-    gradient
+    pairs(isa, logits, truth, |z, t| (sigmoid(z) - t) * scale)
 }
 
 #[cfg(test)]

@@ -48,24 +48,7 @@ impl<'a> Session<'a> {
                 "the first part of a training begins without a state",
                 "remove the input `state`",
             )),
-            (None, 0) => {
-                let values = plan.shape.initial(spec.seed);
-                let lengths: Vec<usize> = values.iter().map(Vec::len).collect();
-                let stops = spec.early_stopping.is_some();
-                Ok(Self {
-                    spec,
-                    lesson,
-                    plan,
-                    engine,
-                    rates: plan.rates,
-                    descent: Descent::new(engine, &spec.optimizer, spec.clip, &lengths),
-                    best: if stops { values.clone() } else { Vec::new() },
-                    mlp: Mlp::new(engine, &plan.shape, values)?,
-                    epoch: 0,
-                    step: 0,
-                    course: Course::default(),
-                })
-            }
+            (None, 0) => Self::of(engine, spec, lesson, plan, State::initial(&plan.shape, spec)),
         }
     }
 
@@ -91,16 +74,23 @@ impl<'a> Session<'a> {
                 "give the state in which the part or segment before it ended",
             ));
         }
+        Self::of(engine, spec, lesson, plan, state)
+    }
+
+    fn of(
+        engine: Engine,
+        spec: &'a Train,
+        lesson: &'a Lesson,
+        plan: &'a Plan,
+        state: State,
+    ) -> Result<Self, Fault> {
         let mut descent = Descent::new(engine, &spec.optimizer, spec.clip, &[]);
         descent.powers = state.powers;
         let (mut values, mut best) = (Vec::new(), Vec::new());
         for Moving { theta, moments, best: parameter } in state.parameters {
             values.push(theta.0);
             descent.moments.push(moments.into_iter().map(|moment| moment.0).collect());
-            best.push(parameter.0);
-        }
-        if spec.early_stopping.is_none() {
-            best.clear();
+            best.extend(spec.early_stopping.is_some().then_some(parameter.0));
         }
         Ok(Self {
             spec,

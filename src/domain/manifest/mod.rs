@@ -80,6 +80,8 @@ pub struct Source {
     pub url: String,
     /// How the bytes are to be read.
     pub reading: Reading,
+    /// The name of the secret that opens it.
+    pub secret: Option<String>,
     /// Its name in the text.
     pub place: Place,
 }
@@ -282,14 +284,16 @@ fn limits(spec: &Node) -> Option<Limits> {
 
 fn sources(spec: &Node) -> BTreeMap<String, Source> {
     let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
-    let read = |node: &Node| Some((node.get("url")?.text()?.to_owned(), kind::reading(node)?));
-    let source = |url, reading, place| Source { url, reading, place };
-    entries
-        .filter_map(|(key, node)| {
-            let (url, reading) = read(node)?;
-            Some((key.text.clone(), source(url, reading, key.place)))
+    let read = |node: &Node, place: Place| {
+        let secret = node.get("auth").and_then(|auth| auth.get("secretRef"));
+        Some(Source {
+            url: node.get("url")?.text()?.to_owned(),
+            reading: kind::reading(node)?,
+            secret: secret.and_then(Node::text).map(str::to_owned),
+            place,
         })
-        .collect()
+    };
+    entries.filter_map(|(key, node)| Some((key.text.clone(), read(node, key.place)?))).collect()
 }
 
 fn stages(

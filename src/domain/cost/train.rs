@@ -1,0 +1,112 @@
+//! The work of a training, before it is run.
+//! Never asks how many epochs will be run: one that may stop early is taken for all of them.
+
+use super::{CLASSES_ASSUMED, Shape};
+use crate::domain::job::{Task, Train};
+
+/// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
+/// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
+/// `validation`, which is among the `others`. Rows that are held out of `data` count as if they were
+/// learned from.
+pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
+    let parameters = parameters(train, data);
+    let (_, epochs) = train.epochs_of_part();
+    // A state has no rows.
+    let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
+    let learning = parameters.saturating_mul(6).saturating_mul(data.rows);
+    let validating = parameters.saturating_mul(2).saturating_mul(validation);
+    let flop = learning.saturating_add(validating).saturating_mul(u64::from(epochs));
+    let copies = if train.part.is_last() { 1 } else { copies(train) };
+    let bytes = parameters.saturating_mul(4).saturating_mul(copies);
+    (flop, Shape { rows: 0, columns: 0, bytes })
+}
+
+/// Parameters of the model.
+fn parameters(train: &Train, data: Shape) -> u64 {
+    let targets = train.targets.len() as u64;
+    let others = data.columns.saturating_sub(targets);
+    let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
+    let outputs = match train.task {
+        Task::Classification => CLASSES_ASSUMED,
+        Task::Regression => 1,
+        Task::MultiLabel => targets,
+    };
+    let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
+    let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
+        (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
+    });
+    parameters
+}
+
+/// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
+/// best so far.
+fn copies(train: &Train) -> u64 {
+    1 + train.optimizer.moments() as u64 + u64::from(train.early_stopping.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::{
+        ClassWeights, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+    };
+
+    const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0 };
+
+    fn linear(task: Task, targets: &[&str]) -> Train {
+        Train {
+            task,
+            model: Model::Linear,
+            targets: targets.iter().map(ToString::to_string).collect(),
+            features: None,
+            class_weights: ClassWeights::Even,
+            epochs: 5,
+            batch: 10,
+            optimizer: Optimizer::Sgd {
+                lr: 1.0,
+                momentum: 0.5,
+                nesterov: false,
+                weight_decay: 0.0,
+            },
+            schedule: Schedule::CONSTANT,
+            clip: None,
+            validation: None,
+            early_stopping: None,
+            seed: 0,
+            scaling: Scaling::None,
+            part: Part::WHOLE,
+        }
+    }
+
+    #[test]
+    fn a_model_has_an_output_for_every_class_number_or_label() {
+        assert_eq!(parameters(&linear(Task::Classification, &["y"]), DATA), 11 * 10);
+        assert_eq!(parameters(&linear(Task::Regression, &["y"]), DATA), 11);
+        assert_eq!(parameters(&linear(Task::MultiLabel, &["a", "b", "c"]), DATA), 9 * 3);
+        let features = Some(vec!["x".to_owned()]);
+        let one = Train { features, ..linear(Task::Regression, &["y"]) };
+        assert_eq!(parameters(&one, DATA), 2);
+    }
+
+    #[test]
+    fn a_training_that_may_stop_early_costs_as_much_as_all_its_epochs() {
+        let whole = linear(Task::Regression, &["y"]);
+        let stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
+        let early = Train { early_stopping: stopping, validation: Some(0.5), ..whole.clone() };
+        assert_eq!(estimate(&early, DATA, &[]), estimate(&whole, DATA, &[]));
+        assert_eq!(estimate(&whole, DATA, &[]).0, 11 * 6 * 1000 * 5);
+        // Its state is larger: the best parameters are in it.
+        let part = Part { index: 0, count: 2 };
+        let state = |train: Train| estimate(&Train { part, ..train }, DATA, &[]).1.bytes;
+        assert_eq!((state(whole), state(early)), (11 * 4 * 2, 11 * 4 * 3));
+    }
+
+    #[test]
+    fn rows_to_validate_on_cost_a_third_of_rows_to_learn_from() {
+        let train = linear(Task::Regression, &["y"]);
+        let rows = Shape { rows: 300, columns: 11, bytes: 0 };
+        let state = Shape { rows: 0, columns: 0, bytes: 500 };
+        let with = estimate(&train, DATA, &[rows, state]).0;
+        assert_eq!(with - estimate(&train, DATA, &[state]).0, 11 * 2 * 300 * 5);
+    }
+}
