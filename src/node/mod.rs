@@ -14,6 +14,7 @@ mod pins;
 pub mod pipeline;
 pub mod publish;
 pub mod record;
+pub mod saved;
 pub mod sources;
 pub mod story;
 pub mod verify;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod agree;
+mod applying;
 mod attach;
 mod cli;
 mod damage;
@@ -11,6 +12,7 @@ mod inspect;
 mod json;
 mod logs;
 mod manifests;
+mod metrics;
 mod pipeline;
 mod recovery;
 mod schema;

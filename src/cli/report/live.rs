@@ -20,6 +20,8 @@ use std::io;
 
 /// A running job has a plain line at most this often.
 const PLAIN_EVERY_MS: u64 = 2_000;
+/// And an object.
+const DATA_EVERY_MS: u64 = 500;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,18 @@ pub(crate) enum Mode {
     Data(Format),
     /// Nothing.
     Silent,
+}
+
+impl Mode {
+    /// How a run is shown to whoever asked for a format.
+    pub(crate) fn of(format: Format, screen: &Screen) -> Self {
+        match format {
+            Format::Json | Format::Yaml => Self::Data(format),
+            Format::Name => Self::Silent,
+            Format::Table | Format::Wide if screen.is_live => Self::Live,
+            Format::Table | Format::Wide => Self::Plain,
+        }
+    }
 }
 
 /// What is being computed under a lease.
@@ -146,6 +160,11 @@ impl<'a> Watcher<'a> {
             (None, Mode::Plain) if now >= doing.told.after(PLAIN_EVERY_MS) => {
                 doing.told = now;
                 return self.screen.line(format!("running  {line}"));
+            }
+            (None, Mode::Data(format)) if now >= doing.told.after(DATA_EVERY_MS) => {
+                doing.told = now;
+                let told = json::progress(lease, &doing.address, &doing.worker, progress);
+                return self.screen.data(&told, format);
             }
             _ => {}
         }

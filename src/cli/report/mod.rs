@@ -8,6 +8,7 @@ pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
+pub(crate) mod quotation;
 pub(crate) mod sheet;
 pub(crate) mod sources;
 pub(crate) mod table;

@@ -32,7 +32,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::domain) use diagnostic::suggest;
+pub(crate) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use params::params_file;
 pub use quantity::duration_ms;
@@ -93,7 +93,7 @@ pub struct Stage {
     pub name: String,
     /// The name in the text.
     pub place: Place,
-    /// `target` or `stratify` in the text, or the name where there is neither.
+    /// `target`, `stratify` or `by` in the text, or the name where there is none of them.
     pub column_place: Place,
     /// At least one; labels differ.
     pub instances: Vec<Instance>,
@@ -142,6 +142,18 @@ pub struct Publish {
     pub from: (String, String, Place),
     /// A folder, as it is written in the manifest.
     pub to: String,
+    /// The form of a table; it means nothing for other outputs.
+    pub format: TableFormat,
+}
+
+/// In which form a table is written to disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TableFormat {
+    /// Comma-separated values (RFC 4180) with a header.
+    #[default]
+    Csv,
+    /// Parquet.
+    Parquet,
 }
 
 /// Bounds of a run.

@@ -378,6 +378,13 @@ static OUTPUT: Object = Object {
         ),
         required("to", Type::Text(1024), "A folder beside the manifest.", "out/iris/"),
         default(
+            "format",
+            Type::Word(&["csv", "parquet"]),
+            "csv",
+            "The form of a table; other results have one of their own.",
+            "parquet",
+        ),
+        default(
             "publishWhen",
             Type::Word(&["settled"]),
             "settled",
