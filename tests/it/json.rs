@@ -104,8 +104,12 @@ fn printed() -> Printed {
         vec!["logs", "latest"],
         vec!["log", "show"],
         vec!["log", "verify"],
-        vec!["wallet", "show"],
+        vec!["wallet", "new", "savings"],
+        vec!["wallet", "list"],
         vec!["wallet", "balance"],
+        vec!["wallet", "transfer", "savings", "1.50", "--yes"],
+        vec!["doctor"],
+        vec!["gc"],
         vec!["bench", "plan", "--jobs", "10"],
         vec!["get", "runs", "--after", "run-9"],
     ];
