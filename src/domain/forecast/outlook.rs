@@ -11,6 +11,7 @@ use crate::domain::command::Bid;
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::domain::plan::Plan;
 use crate::domain::price::{Quote, audited_ppm};
+use crate::domain::terms::Equipment;
 use crate::domain::verdict::{PPM, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -179,6 +180,16 @@ pub(super) fn impossible(blocks: &[Option<BlockForecast>], bids: &[Bid]) -> Vec<
     each.filter(|(_, block)| block.as_ref().is_some_and(is)).map(|(index, _)| index).collect()
 }
 
+/// What a worker must have, in the words of a manifest.
+fn asked(needs: Equipment) -> String {
+    let Equipment { cores, memory, gpus } = needs;
+    let memory = (memory.div_ceil(1 << 30), "memory", "GiB");
+    let all = [(cores, "cpu", ""), memory, (gpus, "gpu", "")];
+    let some = all.iter().filter(|(amount, ..)| *amount > 0);
+    let words = some.map(|(amount, name, unit)| format!("`{name}: {amount}{unit}..`"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     let short = |budget: Ohc, low: Ohc, high: Ohc| {
@@ -204,8 +215,10 @@ pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) ->
         let first = plan.blocks.get(*block as usize).and_then(|block| block.jobs.first());
         let Some(job) = first.and_then(|id| plan.job(*id)) else { continue };
         let Some(written) = manifest.stages.get(&job.stage) else { continue };
-        if told.insert(&job.stage) {
-            let message = format!("no worker has what stage `{}` asks for", job.stage);
+        let needs = forecast.blocks.get(*block as usize).and_then(Option::as_ref);
+        if let (Some(BlockForecast { needs, .. }), true) = (needs, told.insert(&job.stage)) {
+            let asked = asked(*needs);
+            let message = format!("no worker has what stage `{}` asks for: {asked}", job.stage);
             let hint = "lower its `resources`, or let a worker with more take part".to_owned();
             all.push(Diagnostic::new(written.place, &message, Some(hint)));
         }
