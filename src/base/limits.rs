@@ -17,6 +17,10 @@ pub const JOBS_PER_RUN_MAX: usize = 200_000;
 pub const JOBS_PER_BLOCK_MAX: usize = 64;
 /// Sources of one manifest.
 pub const SOURCES_MAX: usize = 256;
+/// Files of one source.
+pub const SOURCE_FILES_MAX: usize = 2_048;
+/// Names that are looked at to find the files of one source.
+pub const SOURCE_NAMES_MAX: usize = 1_000_000;
 /// Columns of one table.
 pub const COLUMNS_MAX: usize = 16_384;
 
@@ -53,6 +57,10 @@ pub const VALIDATORS_MAX: usize = 20;
 /// A validator's stake must be more than this many whole OhC.
 pub const STAKE_FLOOR_OHC: u64 = 39_900;
 
+/// One line of a run's journal, in bytes.
+pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
+/// The journal of one run, in bytes: beyond half of it no more steps are written.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What another process of this machine asks a running one in one frame, in bytes.
 pub const ASK_BYTES_MAX: usize = 4 * 1024;
 /// What it is answered in one frame, in bytes: a batch of slots, or one slot of any size.

@@ -1,7 +1,9 @@
 //! How a command ends: what went wrong, what to do about it, and the exit code.
 //! Never prints: `report` does.
 
+use crate::domain::event::{Ending, GaveUp, Pause};
 use crate::domain::manifest::Diagnostic;
+use crate::domain::terms::Cause;
 use std::io;
 
 /// The documented exit codes.
@@ -13,6 +15,10 @@ pub enum Exit {
     Failed,
     /// `plan --detailed-exitcode`: something would run.
     Changes,
+    /// `diff`: there are differences.
+    Differs,
+    /// `diff`: it cannot be told whether there are.
+    Unknown,
     /// A log, a receipt or an artifact is not what it should be.
     Unverified,
     /// The budget does not cover it, or nobody bids for it.
@@ -28,19 +34,63 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The graver of two: what several things end with together.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        const GRAVITY: [Exit; 11] = [
+            Exit::Done,
+            Exit::Changes,
+            Exit::Differs,
+            Exit::Unknown,
+            Exit::Cancelled,
+            Exit::TimedOut,
+            Exit::Unpaid,
+            Exit::Failed,
+            Exit::Unverified,
+            Exit::Usage,
+            Exit::Interrupted,
+        ];
+        let gravity = |exit: Self| GRAVITY.iter().position(|other| *other == exit);
+        if gravity(other) > gravity(self) { other } else { self }
+    }
+
     /// The number that the shell sees.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Failed => 1,
-            Self::Changes => 2,
+            Self::Failed | Self::Differs => 1,
+            Self::Changes | Self::Unknown => 2,
             Self::Unverified => 3,
             Self::Unpaid => 4,
             Self::TimedOut => 5,
             Self::Cancelled => 6,
             Self::Usage => 64,
             Self::Interrupted => 130,
+        }
+    }
+}
+
+impl Exit {
+    /// The code of a run that is over.
+    pub(crate) fn of_ending(ending: &Ending) -> Self {
+        match ending {
+            Ending::Settled => Self::Done,
+            Ending::Cancelled => Self::Cancelled,
+            Ending::Exhausted { why: GaveUp::Attempts(Cause::VerificationFailed), .. } => {
+                Self::Unverified
+            }
+            Ending::Exhausted { why: GaveUp::Attempts(Cause::NoBids) | GaveUp::Budget, .. }
+            | Ending::Unpaid => Self::Unpaid,
+            Ending::Failed { .. } | Ending::Exhausted { .. } | Ending::Overdue => Self::Failed,
+        }
+    }
+
+    /// The code of a run that stands still.
+    pub(crate) fn of_pause(pause: &Pause) -> Self {
+        match pause {
+            Pause::NoBids | Pause::Budget | Pause::StageBudget { .. } => Self::Unpaid,
+            Pause::Client => Self::Cancelled,
         }
     }
 }
@@ -80,6 +130,18 @@ impl Stop {
         Self::Error { exit: Exit::Failed, message: message.into(), hint }
     }
 
+    /// The same with another code.
+    pub(crate) fn with(self, code: Exit) -> Self {
+        match self {
+            Self::Manifest { path, text, faults, .. } => {
+                Self::Manifest { path, text, faults, exit: code }
+            }
+            Self::Error { message, hint, .. } => Self::Error { exit: code, message, hint },
+            Self::Said(_) => Self::Said(code),
+            Self::Pipe => Self::Pipe,
+        }
+    }
+
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
     pub(crate) fn because(exit: Exit, error: &dyn std::error::Error) -> Self {
         let (message, hint) = advice(error);
@@ -96,7 +158,7 @@ impl Stop {
 }
 
 /// What an error of a lower layer says, and its advice where it gives some.
-pub(crate) fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
+fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
     let text = error.to_string();
     match text.split_once("; hint: ") {
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
@@ -126,6 +188,13 @@ mod tests {
         };
         assert_eq!(message, "the log is in use");
         assert_eq!(hint.as_deref(), Some("wait for the other ohc"));
+    }
+
+    #[test]
+    fn several_ends_are_as_grave_as_the_gravest() {
+        assert_eq!(Exit::Done.worse(Exit::Cancelled), Exit::Cancelled);
+        assert_eq!(Exit::Failed.worse(Exit::Unpaid), Exit::Failed);
+        assert_eq!(Exit::Failed.worse(Exit::Interrupted), Exit::Interrupted);
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
     Ok((view.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
 }
 
+/// What a home that exists calls its keys; its log is left alone.
+pub(super) fn names(home: &Home) -> Result<Names, Stop> {
+    let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
+    Ok(Names::new(boot::names(&keys)))
+}
+
 /// An error of booting, with its advice.
 pub(super) fn stop(error: &boot::BootError) -> Stop {
     Stop::because(Exit::Failed, error)

@@ -91,7 +91,7 @@ fn slot_text(slot: &Slot, events: &[Event], state: &State, names: &Names) -> Str
     text
 }
 
-/// The sentence for an event if there is one, else its fields.
+/// The sentence for an event.
 fn event_text(event: &Event, state: &State, names: &Names) -> String {
     let run = match event {
         Event::Cached { run, .. } | Event::Ended { run, .. } => Some(*run),
@@ -102,17 +102,7 @@ fn event_text(event: &Event, state: &State, names: &Names) -> String {
     let plan = run.and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
     let job = |id| plan.and_then(|plan| plan.job(id)).map(ToString::to_string).unwrap_or_default();
     let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
-    prose::event(event, names, &job, &stage).unwrap_or_else(|| fields(&json::event(event, names)))
-}
-
-/// `leased   lease=run-1/0#1 worker=worker-1`
-fn fields(event: &Value) -> String {
-    let Value::Object(fields) = event else { return String::new() };
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let kind = fields.get("kind").map(plain).unwrap_or_default();
-    let rest = fields.iter().filter(|(name, _)| *name != "kind");
-    let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={}", plain(value))).collect();
-    format!("{kind:<8} {}", rest.join(" "))
+    prose::told(event, names, &job, &stage)
 }
 
 fn verify(home: &Home, output: Format, context: &mut Context) -> Result<Exit, Stop> {

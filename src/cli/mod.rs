@@ -4,15 +4,26 @@
 mod apply;
 mod args;
 mod bench;
+mod curves;
+mod describe;
+mod diff;
+mod documents;
 mod exit;
 mod get;
 mod home;
+mod ledger;
 mod log;
+mod logs;
 mod names;
+mod outcome;
 mod plan;
 mod report;
+mod signals;
+mod subject;
+mod tend;
 mod validate;
 mod wallet;
+mod why;
 
 pub use exit::Exit;
 
@@ -69,8 +80,12 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
     match verb {
-        Verb::Apply(args) => apply::apply(args, context),
-        Verb::Plan(args) => plan::plan(args, context),
+        Verb::Apply(args) => apply::apply(&args, context),
+        Verb::Diff(args) => diff::diff(&args, context),
+        Verb::Cancel(args) => tend::cancel(&args, context),
+        Verb::Pause(args) => tend::pause(&args, context),
+        Verb::Resume(args) => tend::resume(&args, context),
+        Verb::Plan(args) => plan::plan(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;
@@ -79,6 +94,10 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Log { verb } => log::log(&verb, context),
+        Verb::Describe(args) => describe::describe(&args, context),
+        Verb::Logs(args) => logs::logs(&args, context),
+        Verb::Why(args) => why::why(&args, context),
+        Verb::Ledger(args) => ledger::ledger(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

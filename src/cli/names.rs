@@ -19,6 +19,11 @@ impl Names {
         self.0.get(key).cloned().unwrap_or_else(|| key.short())
     }
 
+    /// The same for a key in hex digits, as it stands in files.
+    pub(crate) fn of_text(&self, key: &str) -> String {
+        key.parse().map_or_else(|_| key.to_owned(), |key| self.of(&key))
+    }
+
     /// All keys with their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&PublicKey, &String)> {
         self.0.iter()

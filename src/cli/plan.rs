@@ -1,56 +1,137 @@
-//! `ohc plan`: what apply would run, why, and at what price. Changes nothing, and begins no home.
+//! `ohc plan`: what apply would run, why, and at what price; on request as a file that apply takes.
+//! Changes nothing, and begins no home.
 
 use super::Context;
 use super::args::{self, Format};
+use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
 use super::home::{self, cores};
-use super::report::{json, prose};
+use super::report::{diagnostics, json, prose, quotation, sources};
 use crate::domain::forecast::Forecast;
-use crate::domain::manifest::Diagnostic;
+use crate::domain::manifest::{Diagnostic, Severity};
 use crate::node::apply::{self, ApplyError, Site};
 use crate::node::home::Home;
-use crate::node::pipeline::{self, Pipeline, PrepareError};
+use crate::node::lock::FILE;
+use crate::node::pipeline::{Pipeline, PrepareError};
+use crate::node::saved::{self, Base, SavedPlan};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
 
-pub(super) fn plan(args: args::Plan, context: &mut Context) -> Result<Exit, Stop> {
-    let home = home::beside(context, &args.manifest);
-    let keep = home.exists().then_some(&home);
-    let pipeline = prepare(&args.manifest, args.params.params, keep)?;
-    let forecast = forecast(home, &pipeline)?;
-    show(&pipeline, &forecast, args.output.format, context)?;
-    match args.detailed_exitcode && !forecast.is_unchanged() {
-        true => Ok(Exit::Changes),
-        false => Ok(Exit::Done),
-    }
+/// What applying would do, and what that was reckoned from.
+pub(super) struct Planned {
+    /// What it would do.
+    pub(super) forecast: Forecast,
+    /// Workers that it was reckoned for.
+    pub(super) workers: usize,
+    /// The state of the log.
+    pub(super) last: Base,
 }
 
-/// Reads a manifest and its sources, and keeps what they hold in a home.
+pub(super) fn plan(args: &args::Plan, context: &mut Context) -> Result<Exit, Stop> {
+    let documents = documents::read(&args.files)?;
+    let params = documents::params(&args.params)?;
+    if let (Some(out), true) = (&args.out, documents.len() != 1) {
+        return Err(prose::several(out, documents.len()));
+    }
+    let mut exit = Exit::Done;
+    for document in &documents {
+        let home = home::beside(context, &document.path);
+        let keep = home.exists().then_some(&home);
+        let pipeline = prepare(document, params.clone(), keep)?;
+        if args.params.locked {
+            check_lock(document, &pipeline)?;
+        }
+        let again = again(&args.again, &pipeline)?;
+        let planned = planned(home, &pipeline, &again)?;
+        warn(document, warnings(&pipeline, &planned.forecast), context)?;
+        show(&pipeline, &planned, args.output.format, context)?;
+        if let Some(out) = &args.out {
+            save(out, document, &pipeline, &planned, again)?;
+            // Programs have asked for it and know.
+            let said = writeln!(io::stderr(), "{}", prose::plan_saved(out));
+            said.map_err(Stop::from)?;
+        }
+        if args.detailed_exitcode && !planned.forecast.is_unchanged() {
+            exit = Exit::Changes;
+        }
+    }
+    Ok(exit)
+}
+
+fn save(
+    out: &Path,
+    document: &Document,
+    pipeline: &Pipeline,
+    planned: &Planned,
+    again: Vec<String>,
+) -> Result<(), Stop> {
+    let folder = document.folder();
+    let file = document.path.file_name().map(Path::new).unwrap_or(Path::new("-"));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let file = folder.join(file);
+    let saved = SavedPlan::new(&file, pipeline, again, &planned.forecast, planned.last);
+    saved::write(out, &saved).map_err(|error| Stop::because(Exit::Failed, &error))
+}
+
+/// Compiles a document and pins its sources; what they hold is kept in a home.
 pub(super) fn prepare(
-    path: &Path,
-    params: Vec<(String, String)>,
+    document: &Document,
+    params: BTreeMap<String, String>,
     keep: Option<&Home>,
 ) -> Result<Pipeline, Stop> {
-    let text = pipeline::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let params = params.into_iter().collect();
-    let prepared = Pipeline::prepare(text, params, home::folder(path), keep);
+    let prepared = Pipeline::prepare(document.text.clone(), params, document.folder(), keep);
     prepared.map_err(|error| match error {
-        PrepareError::Wrong { text, faults } => wrong(path, text, faults, Exit::Failed),
-        PrepareError::Sources(error) => Stop::because(Exit::Failed, &error),
+        PrepareError::Wrong { faults, .. } => document.wrong(faults, Exit::Failed),
+        other => Stop::because(Exit::Failed, &other),
     })
 }
 
-/// Faults of a manifest as an end.
-pub(super) fn wrong(path: &Path, text: String, faults: Vec<Diagnostic>, exit: Exit) -> Stop {
-    Stop::Manifest { path: path.display().to_string(), text, faults, exit }
+/// Refuses a pipeline whose sources are not what its lock says.
+pub(super) fn check_lock(document: &Document, pipeline: &Pipeline) -> Result<(), Stop> {
+    let faults = match &pipeline.changes {
+        Some(changes) => sources::faults(changes),
+        None if pipeline.sources.is_empty() => Vec::new(),
+        None => {
+            let name = &pipeline.manifest.name;
+            let message = format!("there is no {FILE} that knows the pipeline `{name}`");
+            let hint = "apply without --locked writes it: commit it with the manifest";
+            return Err(Stop::failed(message, Some(hint.into())));
+        }
+    };
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(document.wrong(faults, Exit::Failed)),
+    }
+}
+
+/// The stages that a command line wants run again.
+pub(super) fn again(again: &args::Again, pipeline: &Pipeline) -> Result<Vec<String>, Stop> {
+    let stages = &pipeline.manifest.stages;
+    if let Some(unknown) = again.refresh.iter().find(|stage| !stages.contains_key(*stage)) {
+        return Err(prose::no_stage(unknown, stages.keys()));
+    }
+    match again.no_cache {
+        true => Ok(stages.keys().cloned().collect()),
+        false => Ok(again.refresh.clone()),
+    }
 }
 
 /// What applying would do now. A home that does not exist is not begun for it.
-pub(super) fn forecast(home: Home, pipeline: &Pipeline) -> Result<Forecast, Stop> {
-    let forecast = match home.exists() {
-        true => Site::look(home, cores()).and_then(|site| site.forecast(pipeline)),
-        false => apply::outlook_of_nothing(pipeline, cores()),
+pub(super) fn planned(home: Home, pipeline: &Pipeline, again: &[String]) -> Result<Planned, Stop> {
+    let workers = cores();
+    let planned = match home.exists() {
+        true => Site::look(home, workers).and_then(|site| {
+            let last = Base::of(&site, pipeline);
+            Ok(Planned { forecast: site.forecast_again(pipeline, again)?, workers, last })
+        }),
+        false => apply::outlook_of_nothing(pipeline, workers).map(|forecast| Planned {
+            forecast,
+            workers,
+            last: Base::default(),
+        }),
     };
-    forecast.map_err(|error| stop(&error))
+    planned.map_err(|error| stop(&error))
 }
 
 /// An error of applying, with its exit code and advice.
@@ -64,17 +145,46 @@ pub(super) fn stop(error: &ApplyError) -> Stop {
     }
 }
 
+/// What a manifest says and hardly means, and what its author should know before he pays.
+pub(super) fn warnings(pipeline: &Pipeline, forecast: &Forecast) -> Vec<Diagnostic> {
+    let told = forecast.warnings(&pipeline.manifest, &pipeline.plan);
+    let told = told.into_iter().map(|told| Diagnostic { severity: Severity::Warning, ..told });
+    pipeline.warnings.iter().cloned().chain(told).collect()
+}
+
+/// Says what does not keep anything from being run.
+pub(super) fn warn(
+    document: &Document,
+    warnings: Vec<Diagnostic>,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    context.screen.flush()?;
+    let (path, warnings) = (document.path.display().to_string(), document.placed(warnings));
+    let colour = context.screen.paint_errors.0;
+    let text = diagnostics::text(&path, document.whole(), &warnings, colour);
+    Ok(io::stderr().write_all(text.as_bytes())?)
+}
+
 /// Shows a plan.
 pub(super) fn show(
     pipeline: &Pipeline,
-    forecast: &Forecast,
+    planned: &Planned,
     format: Format,
     context: &mut Context,
 ) -> Result<(), Stop> {
     let (name, plan, screen) = (&pipeline.manifest.name, &pipeline.plan, &mut context.screen);
+    let (forecast, budget) = (&planned.forecast, pipeline.manifest.budget);
+    let changes = pipeline.changes.as_deref().unwrap_or_default();
     match format {
         Format::Json | Format::Yaml => {
-            screen.data(&json::plan(name, plan, forecast, pipeline.manifest.budget), format)?;
+            let mut object = json::plan(name, plan, forecast, budget);
+            if let Some(object) = object.as_object_mut() {
+                object.insert("sourceChanges".to_owned(), sources::data(changes));
+            }
+            screen.data(&object, format)?;
         }
         Format::Name => {
             for job in &plan.dag.jobs {
@@ -82,10 +192,17 @@ pub(super) fn show(
             }
         }
         Format::Table | Format::Wide => {
-            let paint = screen.paint;
-            let width = screen.width;
-            screen.text(prose::plan_jobs(plan, forecast, paint, width))?;
+            let (paint, width) = (screen.paint, screen.width);
+            screen.text(sources::lines(changes, paint))?;
+            screen.text(quotation::stages(plan, forecast, paint))?;
+            if format == Format::Wide {
+                screen.line("")?;
+                screen.text(prose::plan_jobs(plan, forecast, paint, width))?;
+            }
+            screen.text(quotation::reasons(plan, forecast, paint, width))?;
+            screen.line("")?;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
+            screen.text(prose::plan_outlook(forecast, planned.workers, budget))?;
         }
     }
     Ok(())

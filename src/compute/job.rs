@@ -4,7 +4,9 @@
 
 use super::compare;
 use super::evaluate::{self, Candidate};
+use super::export;
 use super::kernel::philox::{Philox, purpose};
+use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
@@ -12,7 +14,7 @@ use super::table::{self, Table};
 use super::train::Lesson;
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
-use crate::domain::job::{Evaluate, Ingest, Spec, Train, Transform};
+use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -44,6 +46,8 @@ pub fn run(
         }
         Spec::Noop(_) => outputs_alone(vec![named("done", NOOP)]),
         Spec::Transform(spec) => steps(spec, inputs)?,
+        Spec::Predict(spec) => say(spec, inputs)?,
+        Spec::Export(spec) => give(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -78,7 +82,9 @@ pub fn replay(
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => {
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Export(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
         }
@@ -110,9 +116,33 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
         .filter_map(|input| {
             instance("models", &input.name).map(|name| (name, input.bytes.as_slice()))
         })
-        .map(|(name, bytes)| candidate(name, bytes))
+        .map(|(name, bytes)| {
+            let model = Predictor::from_bytes(bytes)?;
+            Ok(Candidate { name: name.to_owned(), bytes, model })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     evaluate::run(spec, &candidates, &table(inputs, "data")?)
+}
+
+fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
+    let model = Predictor::from_bytes(required(inputs, "model")?)?;
+    let table = predict::run(spec, &model, &table(inputs, "data")?)?;
+    Ok(Done {
+        outputs: vec![named("table", &table.to_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("rows".to_owned(), table.rows() as f64)],
+    })
+}
+
+fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
+    let bytes = required(inputs, "model")?;
+    let model = Predictor::from_bytes(bytes)?;
+    let (file, card) = export::run(spec, bytes, &model, optional(inputs, "report")?)?;
+    Ok(Done {
+        outputs: vec![named("model", &file), named("card", card.as_bytes())],
+        checkpoints: Vec::new(),
+        metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
+    })
 }
 
 fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
@@ -137,17 +167,6 @@ fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
         "" => Some(input),
         rest => rest.strip_prefix('[')?.strip_suffix(']'),
     }
-}
-
-fn candidate<'a>(name: &str, bytes: &'a [u8]) -> Result<Candidate<'a>, Fault> {
-    let model = Predictor::from_bytes(bytes)?;
-    Ok(Candidate {
-        name: name.to_owned(),
-        bytes,
-        features: model.features().to_vec(),
-        classes: model.vocabulary().to_vec(),
-        logits: Box::new(move |values, rows| model.raw_outputs(values, rows)),
-    })
 }
 
 /// The order in which a split deals the rows of one stratum out.
@@ -195,7 +214,7 @@ mod tests {
     use crate::base::canon::Digest;
     use crate::compute::examples::{Examples, Truth};
     use crate::compute::train::tests::spec_of;
-    use crate::domain::job::{Chunk, Goal, Metric, Noop, Reading, Split, Task};
+    use crate::domain::job::{Chunk, Dealing, Noop, Reading, Split, Task};
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
@@ -209,11 +228,11 @@ mod tests {
 
     fn split(seed: u64) -> Spec {
         let ratios = vec![("train".into(), 0.8), ("test".into(), 0.2)];
-        Spec::Split(Split { ratios, stratify: Some("species".into()), seed })
+        Spec::Split(Split { ratios, dealing: Dealing::Stratified("species".into()), seed })
     }
 
     fn evaluation() -> Spec {
-        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max })
+        Spec::Evaluate(Evaluate { select: None })
     }
 
     /// Runs a job twice and replays it: three times the same bytes.

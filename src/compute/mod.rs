@@ -7,12 +7,14 @@ pub mod compare;
 pub mod evaluate;
 mod exact;
 pub mod examples;
+pub mod export;
 mod formula;
 mod graph;
 pub mod job;
 pub mod kernel;
 pub mod model;
 pub mod optim;
+pub mod predict;
 pub mod predictor;
 pub mod recipe;
 pub mod split;
@@ -71,6 +73,17 @@ pub struct Progress {
 impl Progress {
     /// Of a job that has one step: it is done.
     pub const WHOLE: Self = Self { step: 1, steps: 1, loss: None, rate: None, rows: 0 };
+    /// A job always tells about so many of its steps, however quick they are.
+    const POINTS: u64 = 250;
+
+    /// Whether this step is one of those that are always told: the first, the last, and some at
+    /// even distances between them, so that a curve of a short job has as many points as that of
+    /// a long one.
+    #[must_use]
+    pub const fn is_point(&self) -> bool {
+        let stride = self.steps.div_ceil(Self::POINTS);
+        self.step <= 1 || self.step == self.steps || self.step.is_multiple_of(stride)
+    }
 }
 
 /// Bytes that go into a job or come out of it, under their name.
@@ -110,4 +123,21 @@ pub struct Replayed {
     pub state: Option<Vec<u8>>,
     /// The outputs and metrics, if the segment is the last one.
     pub outputs: Option<(Vec<Named>, Metrics)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_curve_has_its_ends_and_a_bounded_number_of_points(steps in 1u64..5_000) {
+            let at = |step| Progress { step, steps, ..Progress::WHOLE }.is_point();
+            let points = (1..=steps).filter(|step| at(*step)).count() as u64;
+            prop_assert!(at(1) && at(steps));
+            prop_assert!(points <= Progress::POINTS + 2);
+            prop_assert!(points >= (Progress::POINTS / 2).min(steps));
+        }
+    }
 }

@@ -5,25 +5,45 @@
 //! rows without a value first) is permuted and cut into consecutive pieces, one per part. A piece
 //! is the part's exact share rounded down or up; whole rows that are left go to the largest
 //! remainders, where what earlier strata rounded away counts too. So a part is within one row of
-//! its share in every stratum, and close to it over all of them, even if every stratum is one row.
+//! its share in every stratum, and close to it over all of them.
+//!
+//! Groups (the rows of one value of the grouping column; rows without a value are one too) are
+//! dealt whole, each to the part that lacks most rows of its share; of equals, to the first. Large
+//! ones come first, while every part has room for them: by the binary digits of their size, and by
+//! lot where these are as many. So a part has less than one group too many. No part stays empty
+//! while there are groups for it.
+//!
 //! Rows keep their order inside a part.
 
 use super::table::Table;
 use super::{Fault, Named, quote};
-use crate::domain::job::Split;
+use crate::domain::job::{Dealing, Split};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Divides `table`. `permutation(seed, stratum, rows)` gives 0..rows in an order that follows from
-/// its arguments alone. The parts come in the order of the ratios; none is empty.
+/// its arguments alone; the lot of groups is that of stratum 0. The parts come in the order of the
+/// ratios; none is empty.
 pub fn run(
     spec: &Split,
     table: &Table,
     permutation: impl Fn(u64, u64, usize) -> Vec<u32>,
 ) -> Result<Vec<Named>, Fault> {
-    let strata = strata(spec, table)?;
-    let parts = deal(&strata, &shares(spec)?, |stratum, rows| {
-        permutation(spec.seed, u64::from(stratum), rows)
-    });
+    let shares = shares(spec)?;
+    let order = |stratum, rows| permutation(spec.seed, u64::from(stratum), rows);
+    let parts = match &spec.dealing {
+        Dealing::Rows => deal(&[(0..table.rows()).collect()], &shares, order),
+        Dealing::Stratified(column) => {
+            let strata = values(table, column)?;
+            check_strata(column, &strata)?;
+            deal(&strata.into_values().collect::<Vec<_>>(), &shares, order)
+        }
+        Dealing::Grouped(column) => {
+            let groups = values(table, column)?;
+            check_groups(column, groups.len(), shares.len())?;
+            let lot = order(0, groups.len());
+            deal_groups(groups.into_values().collect(), &lot, &shares)
+        }
+    };
     let dealt: usize = parts.iter().map(Vec::len).sum();
     assert_eq!(dealt, table.rows(), "every row goes to one part");
     let named = spec.ratios.iter().zip(parts).map(|((name, _), rows)| {
@@ -76,14 +96,63 @@ fn shares(spec: &Split) -> Result<Vec<f64>, Fault> {
     Ok(spec.ratios.iter().map(|(_, ratio)| ratio / total).collect())
 }
 
-/// The rows of each stratum, ascending.
-fn strata(spec: &Split, table: &Table) -> Result<Vec<Vec<usize>>, Fault> {
-    let Some(column) = &spec.stratify else { return Ok(vec![(0..table.rows()).collect()]) };
-    let mut strata: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
+/// The rows of each value of a column, both ascending; rows without one come first.
+fn values(table: &Table, column: &str) -> Result<BTreeMap<Option<String>, Vec<usize>>, Fault> {
+    let mut values: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for (row, value) in table.column(column)?.texts().into_iter().enumerate() {
-        strata.entry(value).or_default().push(row);
+        values.entry(value).or_default().push(row);
     }
-    Ok(strata.into_values().collect())
+    Ok(values)
+}
+
+/// A value of one row cannot be in more than one part, however it is dealt.
+fn check_strata(column: &str, strata: &BTreeMap<Option<String>, Vec<usize>>) -> Result<(), Fault> {
+    let Some((value, _)) = strata.iter().find(|(_, rows)| rows.len() < 2) else { return Ok(()) };
+    let column = quote(column);
+    let message = match value {
+        Some(value) => format!("column {column} has the value {} in one row only", quote(value)),
+        None => format!("column {column} has no value in one row only"),
+    };
+    let hint = "what is to be in every part needs more rows: leave it out, or do not stratify";
+    Err(Fault::new(message, hint))
+}
+
+fn check_groups(column: &str, groups: usize, parts: usize) -> Result<(), Fault> {
+    if groups >= parts {
+        return Ok(());
+    }
+    let column = quote(column);
+    Err(Fault::new(
+        format!("column {column} has fewer values than there are parts: {groups} for {parts}"),
+        "rows of one value stay together: take fewer parts, or another column",
+    ))
+}
+
+/// Deals groups out whole: the rows of each part, ascending; `lot` is an order of the groups.
+fn deal_groups(groups: Vec<Vec<usize>>, lot: &[u32], shares: &[f64]) -> Vec<Vec<usize>> {
+    let rows: usize = groups.iter().map(Vec::len).sum();
+    let mut order: Vec<&Vec<usize>> =
+        lot.iter().filter_map(|&place| groups.get(place as usize)).collect();
+    // Stable: the lot decides among groups of about one size.
+    order.sort_by_key(|group| std::cmp::Reverse(usize::BITS - group.len().leading_zeros()));
+    let mut parts = vec![Vec::new(); shares.len()];
+    for (dealt, group) in order.iter().enumerate() {
+        let empty = parts.iter().filter(|part| part.is_empty()).count();
+        let is_last_chance = order.len() - dealt <= empty;
+        let lacks = |(part, share): (&Vec<usize>, &f64)| share * rows as f64 - part.len() as f64;
+        let neediest = parts
+            .iter()
+            .zip(shares)
+            .map(|pair| (pair.0.is_empty(), lacks(pair)))
+            .enumerate()
+            .filter(|(_, (is_empty, _))| *is_empty || !is_last_chance)
+            .reduce(|best, next| if next.1.1 > best.1.1 { next } else { best });
+        if let Some(part) = neediest.and_then(|(index, _)| parts.get_mut(index)) {
+            part.extend(group.iter().copied());
+        }
+    }
+    parts.iter_mut().for_each(|rows| rows.sort_unstable());
+    parts
 }
 
 /// Whole numbers that sum to `rows`, each a share of it rounded down or up (largest remainder,
@@ -113,13 +182,19 @@ fn apportion(rows: usize, shares: &[f64], carried: &mut [f64]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::kernel::philox::{Philox, purpose};
     use proptest::prelude::*;
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
     fn spec(ratios: &[(&str, f64)], stratify: Option<&str>) -> Split {
         let ratios = ratios.iter().map(|(name, ratio)| (name.to_string(), *ratio)).collect();
-        Split { ratios, stratify: stratify.map(str::to_owned), seed: 7 }
+        let dealing = stratify.map_or(Dealing::Rows, |x| Dealing::Stratified(x.to_owned()));
+        Split { ratios, dealing, seed: 7 }
+    }
+
+    fn by(ratios: &[(&str, f64)], column: &str) -> Split {
+        Split { dealing: Dealing::Grouped(column.to_owned()), ..spec(ratios, None) }
     }
 
     /// Not a lot at all, but a permutation that is easy to follow: from the last row to the first.
@@ -168,17 +243,18 @@ mod tests {
 
     #[test]
     fn the_permutation_decides_who_goes_where_and_rows_keep_their_order() {
-        let table = Table::from_csv(b"x,y\n1,a\n2,a\n3,b\n4,b\n5,\n6,b\n").unwrap();
+        let table = Table::from_csv(b"x,y\n1,a\n2,a\n3,b\n4,b\n5,\n6,b\n7,\n8,\n").unwrap();
         let got = parts(&spec(&[("l", 0.5), ("r", 0.5)], None), &table);
-        assert_eq!([texts(&got[0], "x"), texts(&got[1], "x")], [["4", "5", "6"], ["1", "2", "3"]]);
+        let both = |got: &[Table]| [texts(&got[0], "x").concat(), texts(&got[1], "x").concat()];
+        assert_eq!(both(&got), ["5678", "1234"]);
         // The null stratum is dealt first, then a, then b; r is owed the odd row of b.
         let got = parts(&spec(&[("l", 0.5), ("r", 0.5)], Some("y")), &table);
-        assert_eq!([texts(&got[0], "x"), texts(&got[1], "x")], [["2", "5", "6"], ["1", "3", "4"]]);
+        assert_eq!(both(&got), ["2678", "1345"]);
     }
 
     #[test]
-    fn strata_of_one_row_are_divided_in_proportion_too() {
-        let ids: String = (0..100).map(|i| format!("{i}\n")).collect();
+    fn small_strata_are_divided_in_proportion_too() {
+        let ids: String = (0..100).map(|i| format!("{}\n", i / 2)).collect();
         let table = Table::from_csv(format!("id\n{ids}").as_bytes()).unwrap();
         let sizes: Vec<_> = parts(&spec(&[("a", 0.8), ("b", 0.2)], Some("id")), &table)
             .iter()
@@ -188,15 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn groups_stay_whole_and_go_where_most_is_lacking() {
+        let table = Table::from_csv(b"x,k\n1,a\n2,b\n3,a\n4,\n5,c\n6,c\n7,\n8,c\n9,b\n").unwrap();
+        // c has as many digits as a and b; the lot, backwards, deals c, b, a and the rows without.
+        let got = parts(&by(&[("l", 0.5), ("r", 0.5)], "k"), &table);
+        assert_eq!(texts(&got[0], "x"), ["4", "5", "6", "7", "8"]);
+        assert_eq!(texts(&got[1], "x"), ["1", "2", "3", "9"]);
+        // A group that is larger than all shares but one leaves the others to the rest.
+        let table = Table::from_csv(b"k\na\na\na\na\na\na\na\na\nb\nc\n").unwrap();
+        let got = parts(&by(&[("l", 0.9), ("m", 0.05), ("r", 0.05)], "k"), &table);
+        assert_eq!(got.iter().map(Table::rows).collect::<Vec<_>>(), [8, 1, 1]);
+    }
+
+    #[test]
     fn every_stratum_has_its_own_permutation_and_the_seed_reaches_it() {
-        let table = Table::from_csv(b"y\na\nb\nb\n").unwrap();
+        let table = Table::from_csv(b"y\na\na\nb\nb\nb\n").unwrap();
         let asked = std::cell::RefCell::new(Vec::new());
         let record = |seed, stratum, rows| {
             asked.borrow_mut().push((seed, stratum, rows));
             backwards(seed, stratum, rows)
         };
         run(&spec(&[("all", 1.0)], Some("y")), &table, record).unwrap();
-        assert_eq!(asked.into_inner(), [(7, 0, 1), (7, 1, 2)]);
+        assert_eq!(asked.into_inner(), [(7, 0, 2), (7, 1, 3)]);
     }
 
     #[test]
@@ -208,6 +297,13 @@ mod tests {
         assert_eq!(fault(&[("a", 0.9), ("b", 0.1)], None), "part \"b\" gets none of the 2 rows");
         assert_eq!(fault(&[("a", 1.0)], Some("z")), "the table has no column \"z\"");
         assert_eq!(fault(&[("a", 1.0), ("a", 1.0)], None), "two parts of a split have one name");
+        let species = Table::from_csv(b"y,k\na,u\na,u\nb,u\n").unwrap();
+        let stratified = run(&spec(&[("a", 0.5), ("b", 0.5)], Some("y")), &species, backwards);
+        let message = "column \"y\" has the value \"b\" in one row only";
+        assert_eq!(stratified.unwrap_err().message, message);
+        let grouped = run(&by(&[("a", 0.5), ("b", 0.5)], "k"), &species, backwards);
+        let message = "column \"k\" has fewer values than there are parts: 1 for 2";
+        assert_eq!(grouped.unwrap_err().message, message);
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let message = fault(&[("a", 1.0), ("b", bad)], None);
             assert_eq!(message, "the ratios of a split must be positive numbers");
@@ -220,6 +316,34 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_group_is_divided_and_no_part_has_more_than_one_too_many(
+            sizes in proptest::collection::vec(1usize..50, 4..40),
+            ratios in proptest::collection::vec(0.01f64..10.0, 1..4),
+            seed: u64,
+        ) {
+            let total: f64 = ratios.iter().sum();
+            let shares: Vec<_> = ratios.iter().map(|ratio| ratio / total).collect();
+            let mut next = 0..;
+            let groups: Vec<Vec<usize>> =
+                sizes.iter().map(|size| next.by_ref().take(*size).collect()).collect();
+            let lot = Philox::new(seed, purpose::SPLIT, 0).permutation(groups.len() as u32);
+            let parts = deal_groups(groups.clone(), &lot, &shares);
+            let mut all: Vec<_> = parts.iter().flatten().copied().collect();
+            all.sort_unstable();
+            let rows: usize = sizes.iter().sum();
+            prop_assert_eq!(all, (0..rows).collect::<Vec<_>>());
+            for group in &groups {
+                let holders = parts.iter().filter(|part| group.iter().any(|x| part.contains(x)));
+                prop_assert_eq!(holders.count(), 1);
+            }
+            let largest = sizes.iter().max().copied().unwrap_or_default() as f64;
+            for (part, share) in parts.iter().zip(&shares) {
+                prop_assert!(!part.is_empty());
+                prop_assert!(part.len() as f64 - share * rows as f64 <= largest);
+            }
+        }
+
         #[test]
         fn sizes_sum_to_the_rows_and_are_within_one_of_their_share(
             strata in proptest::collection::vec(1usize..500, 1..40),

@@ -12,6 +12,7 @@
 mod csv;
 mod ingest;
 mod survey;
+mod write;
 
 pub use crate::domain::job::{Column, ColumnKind};
 pub use ingest::{BadRows, Offender, read_chunk};

@@ -83,6 +83,45 @@ pub struct Award {
     pub bond: Ohc,
 }
 
+/// How an award came about: for whoever explains it, never for a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tally {
+    /// The award.
+    pub award: Award,
+    /// Every live bid, as it stood before the award.
+    pub bids: Vec<Considered>,
+}
+
+/// A bid in front of an offer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Considered {
+    /// The worker.
+    pub worker: PublicKey,
+    /// What it asks for this block; none if that is more than there is.
+    pub ask: Option<Ohc>,
+    /// What it is measured by; or why it is not in question.
+    pub score: Result<Ohc, Passed>,
+    /// The value of the work that waits at its worker: the least sum of this and the score wins.
+    pub queue: Ohc,
+}
+
+/// Why a bid is not in question for an offer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// It asks for more than the reserve.
+    Dear,
+    /// Its worker lacks what the block needs.
+    Lacks,
+    /// Its worker was slashed for this block.
+    Barred,
+    /// Its worker's attempt lapsed last, and others bid.
+    Lapsed,
+    /// Its worker has its hands full.
+    Busy,
+    /// Its worker cannot put up the bond.
+    Poor,
+}
+
 impl Standing {
     /// Whether the worker can take on a block of this work: an idle one takes any.
     fn has_room(&self, work: Work) -> bool {
@@ -94,19 +133,53 @@ impl Standing {
 
 /// Clears the market: offers in their order, each against what the bids have left. Stops as soon
 /// as nobody has room for anything: a long queue of offers costs nothing while all are busy.
+/// `tallies` takes down how each award came about.
 pub fn clear(
     offers: impl IntoIterator<Item = Offer>,
     bids: &mut [Standing],
     bond_factor: u64,
+    mut tallies: Option<&mut Vec<Tally>>,
 ) -> Vec<Award> {
     let mut awards = Vec::new();
     for offer in offers {
         if !bids.iter().any(|bid| bid.has_room(Work::new(1))) {
             break;
         }
-        awards.extend(award(&offer, bids, bond_factor));
+        let considered = tallies.is_some().then(|| consider(&offer, bids, bond_factor));
+        let award = award(&offer, bids, bond_factor);
+        awards.extend(award);
+        if let (Some(tallies), Some(bids), Some(award)) = (&mut tallies, considered, award) {
+            tallies.push(Tally { award, bids });
+        }
     }
     awards
+}
+
+/// What an offer makes of each bid.
+fn consider(offer: &Offer, bids: &[Standing], bond_factor: u64) -> Vec<Considered> {
+    let bond = offer.reserve.ratio(bond_factor, 1, Rounding::Floor).unwrap_or(offer.reserve);
+    let serious = |bid: &&Standing| bid.purse >= bond || bid.leases > 0;
+    let lapsed = |bid: &Standing| Some(bid.worker) == offer.lapsed;
+    let others = bids.iter().filter(serious).any(|b| !lapsed(b) && score(offer, b).is_some());
+    let passed = |bid: &Standing| {
+        let is_dear = bid.ask.of(offer.work).is_none_or(|ask| ask > offer.reserve);
+        let why = [
+            (is_dear, Passed::Dear),
+            (offer.barred.contains(&bid.worker), Passed::Barred),
+            (!bid.has.meets(&offer.needs), Passed::Lacks),
+            (lapsed(bid) && others, Passed::Lapsed),
+            (!bid.has_room(offer.work), Passed::Busy),
+            (bid.purse < bond, Passed::Poor),
+        ];
+        why.into_iter().find_map(|(is, why)| is.then_some(why))
+    };
+    let considered = |bid: &Standing| {
+        let score = score(offer, bid).map_or(Ohc::ZERO, |(score, _)| score);
+        let score = passed(bid).map_or(Ok(score), Err);
+        let queue = bid.ask.of(bid.queued).unwrap_or_default();
+        Considered { worker: bid.worker, ask: bid.ask.of(offer.work), score, queue }
+    };
+    bids.iter().map(considered).collect()
 }
 
 fn award(offer: &Offer, bids: &mut [Standing], bond_factor: u64) -> Option<Award> {
@@ -169,6 +242,14 @@ mod tests {
 
     fn key(n: u8) -> PublicKey {
         PublicKey([n; 32])
+    }
+
+    fn clear(
+        offers: impl IntoIterator<Item = Offer>,
+        bids: &mut [Standing],
+        bond_factor: u64,
+    ) -> Vec<Award> {
+        super::clear(offers, bids, bond_factor, None)
     }
 
     fn offer(index: u32, reserve: u64) -> Offer {
@@ -286,6 +367,40 @@ mod tests {
             let mut other = asks.clone();
             other[0] = deviation;
             prop_assert!(gain(&asks, asks[0]) >= gain(&other, asks[0]));
+        }
+
+        #[test]
+        fn a_tally_says_who_was_in_question_and_the_least_of_them_won(
+            // Ask, work that waits, leases, purse, failed leases; and who is barred or lapsed.
+            all in proptest::collection::vec(
+                (1u64..14, 0u64..120, 0usize..3, 0u64..900, 0u64..9), 1..6,
+            ),
+            barred in 0u8..8, lapsed in 0u8..8,
+        ) {
+            let standing = |(worker, (ask, queued, leases, purse, bad)): (u8, _)| Standing {
+                queued: Work::new(queued),
+                leases,
+                purse: Ohc::from_nano(purse),
+                record: Record { good: 3, bad },
+                ..bid(worker, ask)
+            };
+            let bids: Vec<Standing> = (1u8..).zip(all).map(standing).collect();
+            let offer =
+                Offer { barred: vec![key(barred)], lapsed: Some(key(lapsed)), ..offer(0, 100) };
+            let mut told = bids.clone();
+            let mut tallies = Vec::new();
+            let awards = super::clear([offer.clone()], &mut told, 4, Some(&mut tallies));
+            prop_assert_eq!(&clear([offer.clone()], &mut bids.clone(), 4), &awards);
+            let considered = consider(&offer, &bids, 4);
+            let has_room = bids.iter().any(|bid| bid.has_room(Work::new(1)));
+            let is_awarded = has_room && considered.iter().any(|c| c.score.is_ok());
+            prop_assert_eq!(awards.len(), usize::from(is_awarded));
+            for tally in tallies {
+                let rank = |c: &Considered| Some(c.score.ok()?.nano() + c.queue.nano());
+                let least = tally.bids.iter().filter_map(rank).min();
+                let won = tally.bids.iter().find(|c| c.worker == tally.award.worker);
+                prop_assert_eq!(won.and_then(rank), least);
+            }
         }
 
         #[test]

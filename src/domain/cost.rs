@@ -29,6 +29,8 @@ pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
 const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+/// What a card takes.
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -96,9 +98,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
             let models = inputs.iter().filter(|shape| shape.rows == 0);
-            let flop = models.fold(0u64, |sum, model| {
-                sum.saturating_add((model.bytes / 2).saturating_mul(data.rows))
-            });
+            let flop = models
+                .fold(0u64, |sum, model| sum.saturating_add(forward_flop(model.bytes, data.rows)));
             let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])
@@ -108,6 +109,16 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
         }
         Spec::Noop(_) => (0, vec![Shape::default()]),
+        Spec::Predict(predict) => {
+            let data = inputs.get(1).copied().unwrap_or_default();
+            let probabilities = if predict.probabilities { CLASSES_ASSUMED } else { 0 };
+            let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
+            let columns = kept.saturating_add(1 + probabilities);
+            let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
+            let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
+            (flop, vec![Shape { rows: data.rows, columns, bytes }])
+        }
+        Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
@@ -125,6 +136,11 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     let (size, _) = estimate(&Spec::Train(whole), &[data]);
     let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
     u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
+}
+
+/// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
+fn forward_flop(model_bytes: u64, rows: u64) -> u64 {
+    (model_bytes / 2).saturating_mul(rows)
 }
 
 fn cells(shape: Shape) -> u64 {

@@ -237,6 +237,51 @@ canonical_enum!(Event {
     23 => Resumed { run, added },
 } tag "ohc/event/1");
 
+impl Event {
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Submitted { run, .. }
+            | Self::Cached { run, .. }
+            | Self::Paused { run, .. }
+            | Self::Resumed { run, .. }
+            | Self::Failed { run, .. }
+            | Self::Skipped { run, .. }
+            | Self::Ended { run, .. } => Some(*run),
+            _ => self.block().map(|block| block.run),
+        }
+    }
+
+    /// The block that it is about.
+    #[must_use]
+    pub fn block(&self) -> Option<BlockId> {
+        match self {
+            Self::Offered { block, .. }
+            | Self::Repriced { block, .. }
+            | Self::GivenUp { block, .. } => Some(*block),
+            _ => self.lease().map(|lease| lease.block),
+        }
+    }
+
+    /// The attempt that it is about.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::Leased { lease, .. }
+            | Self::Lapsed { lease, .. }
+            | Self::Released { lease, .. }
+            | Self::Delivered { lease, .. }
+            | Self::Drawn { lease, .. }
+            | Self::Disputed { lease, .. }
+            | Self::Overruled { lease, .. }
+            | Self::Slashed { lease, .. }
+            | Self::Settled { lease, .. } => Some(*lease),
+            _ => None,
+        }
+    }
+}
+
 /// Why a command had no effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Reject {

@@ -30,6 +30,28 @@ pub enum Hold {
     Bond(LeaseId),
 }
 
+impl Hold {
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(self) -> RunId {
+        match self {
+            Self::Escrow(run) => run,
+            Self::Reward(block) => block.run,
+            Self::Bond(lease) => lease.block.run,
+        }
+    }
+
+    /// The block that it is about, if it is about one.
+    #[must_use]
+    pub fn block(self) -> Option<BlockId> {
+        match self {
+            Self::Escrow(_) => None,
+            Self::Reward(block) => Some(block),
+            Self::Bond(lease) => Some(lease.block),
+        }
+    }
+}
+
 /// Who gets what is left of a pending amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
@@ -50,10 +72,83 @@ pub enum Payee {
     Burn,
 }
 
+/// Where money lies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// The balance of an account.
+    Account(PublicKey),
+    /// A pending amount.
+    Hold(Hold),
+    /// The treasury.
+    Treasury,
+    /// Where nobody can spend it.
+    Burned,
+}
+
+/// One movement of money: what one place has less, another has more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Posting {
+    /// What it was.
+    pub kind: Movement,
+    /// Who has less: the debit.
+    pub from: Place,
+    /// Who has more: the credit.
+    pub to: Place,
+    /// How much; never nothing.
+    pub amount: Ohc,
+}
+
+impl Posting {
+    /// The pending amount that it is about. What is set aside for a block, or comes back from it,
+    /// is about the block rather than the escrow.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        match (self.from, self.to) {
+            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_)))) => Some(hold),
+            (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
+            _ => None,
+        }
+    }
+}
+
+/// What a movement of money is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Movement {
+    /// From one balance to another.
+    Transferred,
+    /// An amount became pending, or more of it did.
+    Pending,
+    /// A pending amount was paid out.
+    Posted,
+    /// A pending amount went back to its owner.
+    Voided,
+    /// A penalty.
+    Fined,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pending {
     owner: Owner,
     amount: Ohc,
+}
+
+impl From<Owner> for Place {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Account(key) => Self::Account(key),
+            Owner::Hold(hold) => Self::Hold(hold),
+        }
+    }
+}
+
+impl From<Payee> for Place {
+    fn from(payee: Payee) -> Self {
+        match payee {
+            Payee::Account(key) => Self::Account(key),
+            Payee::Treasury => Self::Treasury,
+            Payee::Burn => Self::Burned,
+        }
+    }
 }
 
 /// Why money does not move.
@@ -80,6 +175,8 @@ pub struct Ledger {
     pending: BTreeMap<Hold, Pending>,
     treasury: Ohc,
     burned: Ohc,
+    /// How money moved since somebody last asked; kept only where somebody does.
+    trail: Option<Vec<Posting>>,
 }
 
 /// Sums never overflow: all of them are parts of the supply, which fits 254 times.
@@ -94,6 +191,22 @@ impl Ledger {
     /// The ledger of a genesis.
     pub fn new(accounts: impl IntoIterator<Item = (PublicKey, Account)>) -> Self {
         Self { accounts: accounts.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Takes down every movement from now on.
+    pub fn keep_trail(&mut self) {
+        self.trail = Some(Vec::new());
+    }
+
+    /// The movements since this was last asked, in their order.
+    pub fn take_trail(&mut self) -> Vec<Posting> {
+        self.trail.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, kind: Movement, from: Place, to: Place, amount: Ohc) {
+        if let Some(trail) = self.trail.as_mut().filter(|_| amount > Ohc::ZERO) {
+            trail.push(Posting { kind, from, to, amount });
+        }
     }
 
     /// One account; nobody has heard of an account that holds nothing.
@@ -162,6 +275,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.debit(from, amount)?;
         self.credit(Payee::Account(to), amount);
+        self.note(Movement::Transferred, Place::Account(from), Place::Account(to), amount);
         Ok(())
     }
 
@@ -178,6 +292,7 @@ impl Ledger {
             }
         }
         self.pending.insert(hold, Pending { owner, amount });
+        self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
     }
 
@@ -189,6 +304,7 @@ impl Ledger {
         if let Some(pending) = self.pending.get_mut(&hold) {
             pending.amount = plus(pending.amount, amount);
         }
+        self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
     }
 
@@ -202,7 +318,9 @@ impl Ledger {
         self.pending.remove(&hold);
         for (payee, amount) in payments {
             self.credit(*payee, *amount);
+            self.note(Movement::Posted, Place::Hold(hold), (*payee).into(), *amount);
         }
+        self.note(Movement::Voided, Place::Hold(hold), owner.into(), rest);
         match owner {
             Owner::Account(key) => self.credit(Payee::Account(key), rest),
             Owner::Hold(outer) => {
@@ -232,8 +350,10 @@ impl Ledger {
                 let part = part.unwrap_or_default().min(left);
                 left = left.checked_sub(part).unwrap_or_default();
                 self.credit(*payee, part);
+                self.note(Movement::Fined, Place::Account(from), (*payee).into(), part);
             }
             self.credit(Payee::Burn, left);
+            self.note(Movement::Fined, Place::Account(from), Place::Burned, left);
         }
         taken
     }
@@ -309,6 +429,8 @@ mod tests {
             ops in proptest::collection::vec((0u8..7, 0u8..4, 0u8..4, 0u64..80), 0..60),
         ) {
             let mut l = ledger();
+            l.keep_trail();
+            let mut book = BTreeMap::from([(Place::Account(key(1)), 100u64)]);
             for (op, a, b, amount) in ops {
                 let amount = nano(amount);
                 let block = BlockId { run: RunId(1), index: u32::from(b) };
@@ -325,6 +447,19 @@ mod tests {
                     }
                 };
                 prop_assert_eq!(l.total(), Some(nano(100)));
+                // The trail is double-entry: kept apart, its book says what the ledger says.
+                for posting in l.take_trail() {
+                    let debit = book.entry(posting.from).or_default();
+                    *debit = debit.checked_sub(posting.amount.nano()).unwrap();
+                    *book.entry(posting.to).or_default() += posting.amount.nano();
+                }
+                let held = l.holds().map(|(hold, amount)| (Place::Hold(hold), amount));
+                let own = l.accounts().map(|(key, own)| (Place::Account(*key), own.balance));
+                let nobody = [(Place::Treasury, l.treasury()), (Place::Burned, l.burned())];
+                let all = held.chain(own).chain(nobody).filter(|(_, amount)| *amount > nano(0));
+                let all: BTreeMap<Place, u64> = all.map(|(p, amount)| (p, amount.nano())).collect();
+                book.retain(|_, amount| *amount > 0);
+                prop_assert_eq!(&book, &all);
             }
         }
     }

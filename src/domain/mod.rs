@@ -16,6 +16,7 @@ pub mod plan;
 pub mod poh;
 pub mod price;
 pub mod receipt;
+pub mod revision;
 pub mod settle;
 pub mod slot;
 pub mod state;

@@ -2,7 +2,7 @@
 //! Never decides anything by them: what it gives moves timers and makes keys.
 
 use crate::base::time::Millis;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock that began when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,15 @@ impl Clock {
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
     }
+}
+
+/// Milliseconds since 1970 by the clock of this machine: shown to people. It may be wrong, and it
+/// may jump.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place where the time of day enters")]
+pub fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// 32 bytes from the operating system's generator.

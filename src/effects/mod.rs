@@ -2,7 +2,10 @@
 
 pub mod artifacts;
 pub mod clock;
+pub mod journal;
 pub mod keyring;
 pub mod machine;
 pub mod socket;
+pub mod sources;
 pub mod store;
+pub mod tensorboard;

@@ -8,6 +8,7 @@ use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
 use super::pipeline::Pipeline;
 use super::publish::{self, Origin, PublishError, Published};
+use super::record::Recorder;
 use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
@@ -18,15 +19,16 @@ use crate::base::limits::REPRICES_MAX;
 use crate::domain::command::{Bid, Submission};
 use crate::domain::forecast::{self, Fate, Forecast, Wish};
 use crate::domain::genesis::Params;
-use crate::domain::price;
+use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
+use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
 use crate::role::Signer;
 use crate::role::client::{self, Client};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -45,6 +47,9 @@ pub enum ApplyError {
         /// What it runs.
         running: String,
     },
+    /// The log cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The artifact store fails.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -109,6 +114,16 @@ pub struct Finished {
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
+    /// Why the journal of the run is not whole, if it is not.
+    pub unrecorded: Option<JournalError>,
+}
+
+/// What is left of a site when its network has stopped.
+struct Served {
+    finished: Finished,
+    recorder: Recorder,
+    artifacts: Arc<Artifacts>,
+    runtime: Runtime,
 }
 
 /// How a network is shown while it runs, and how it is stopped.
@@ -140,6 +155,14 @@ impl Site {
         Ok(Self { home, runtime: start_runtime()?, view: View::of(booted), keys, host })
     }
 
+    /// Opens a home, or reads it if another process has it open.
+    pub fn open_or_look(home: Home, workers: usize) -> Result<Self, ApplyError> {
+        match Self::open(home.clone(), workers) {
+            Err(ApplyError::Busy { .. }) => Self::look(home, workers),
+            opened => opened,
+        }
+    }
+
     /// Reads a home for so many workers, whoever has it open; begins a network there if none was
     /// begun.
     pub fn look(home: Home, workers: usize) -> Result<Self, ApplyError> {
@@ -152,6 +175,18 @@ impl Site {
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The same, to follow it or to speak to the process that has the home open.
+    pub fn view_mut(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// The folder that the outputs of a run are written below, if it is known here.
+    #[must_use]
+    pub fn folder(&self, run: &Run) -> Option<PathBuf> {
+        let bytes = self.view.store()?.get_own(&folder_of(run.subject)).ok()??;
+        String::from_utf8(bytes).ok().map(PathBuf::from)
     }
 
     /// Whom this home speaks for.
@@ -185,6 +220,13 @@ impl Site {
         let client = self.keys.client.public();
         let workers = self.keys.workers.len();
         outlook(&self.view.state, pipeline, client, workers, again, &is_present)
+    }
+
+    /// What a pipeline would cost if nothing were known.
+    pub fn list_price(&self, pipeline: &Pipeline) -> Result<Quote, ApplyError> {
+        let (client, workers) = (self.client(), self.keys.workers.len());
+        let nothing = State::new(&self.view.genesis);
+        Ok(outlook(&nothing, pipeline, client, workers, &[], &|_| false)?.quote)
     }
 
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
@@ -270,18 +312,36 @@ impl Site {
     ) -> Result<Finished, ApplyError> {
         publish::prepare(pipeline, base)?;
         let submission = self.submission(pipeline, forecast, budget);
+        if let (Some(store), Ok(folder)) = (self.view.store(), base.canonicalize()) {
+            // For a resume, which knows the run and not where its manifest lies.
+            let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
+            if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
+                store.put_own(&name, folder.as_bytes())?;
+            }
+        }
         let bond = dearest_bond(forecast, self.view.state.params());
         let name = pipeline.manifest.name.clone();
         let client = |signer| Client::new(signer, name, submission);
-        let (mut finished, artifacts, runtime) = self.serve(client, bond, hooks)?;
-        if let Some(run) = finished.settled() {
-            let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
-            let origin =
-                Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
-            let is_gone = |job: JobId| run.gone.contains_key(&job);
-            finished.outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
-        }
-        Ok(finished)
+        let served = self.serve(client, bond, hooks)?;
+        served.publish(pipeline, base)
+    }
+
+    /// Lets a run of a pipeline go on to its end, after something was done about it or not, and
+    /// writes its outputs below `base`.
+    pub fn go_on(
+        self,
+        run: RunId,
+        errand: Option<&Errand>,
+        (pipeline, forecast): (&Pipeline, &Forecast),
+        base: &Path,
+        hooks: Hooks<'_>,
+    ) -> Result<Finished, ApplyError> {
+        publish::prepare(pipeline, base)?;
+        let bond = dearest_bond(forecast, self.view.state.params());
+        let command = errand.map(Errand::command);
+        let client = |signer| Client::about(signer, run, command);
+        let served = self.serve(client, bond, hooks)?;
+        served.publish(pipeline, base)
     }
 
     /// Has one thing done about a run that is there, and follows it until it ends or stands still.
@@ -291,9 +351,11 @@ impl Site {
         errand: &Errand,
         hooks: Hooks<'_>,
     ) -> Result<Finished, ApplyError> {
-        let command = errand.command();
+        let command = Some(errand.command());
         let client = |signer| Client::about(signer, run, command);
-        Ok(self.serve(client, Ohc::ZERO, hooks)?.0)
+        let Served { mut finished, recorder, .. } = self.serve(client, Ohc::ZERO, hooks)?;
+        finished.unrecorded = recorder.finish();
+        Ok(finished)
     }
 
     /// Runs the network until the client is done or somebody stops it.
@@ -302,7 +364,7 @@ impl Site {
         client: impl FnOnce(Signer) -> Client,
         bond: Ohc,
         hooks: Hooks<'_>,
-    ) -> Result<(Finished, Arc<Artifacts>, Runtime), ApplyError> {
+    ) -> Result<Served, ApplyError> {
         let Self { home, runtime, view, keys, host } = self;
         let booted = view.into_booted()?;
         let artifacts = booted.artifacts.clone();
@@ -313,8 +375,9 @@ impl Site {
         if let Some(host) = &host {
             host.serve(Some(network.handle()));
         }
-        let mut following = None;
+        let (mut following, mut recorder) = (None, Recorder::new(&home));
         let mut watch = |happening: Happening<'_>| {
+            recorder.see(&happening);
             if let Happening::Following(run) = &happening {
                 following = Some(*run);
             }
@@ -330,9 +393,33 @@ impl Site {
             Err(Failure::Stopped(why)) => (following, Some(why)),
             Err(failure) => return Err(failure.into()),
         };
-        let finished = Finished { run, stopped, state: state?, outputs: Vec::new() };
-        Ok((finished, artifacts, runtime))
+        let (state, outputs, unrecorded) = (state?, Vec::new(), None);
+        let finished = Finished { run, stopped, state, outputs, unrecorded };
+        Ok(Served { finished, recorder, artifacts, runtime })
     }
+}
+
+impl Served {
+    /// Writes the outputs of a run that is settled.
+    fn publish(self, pipeline: &Pipeline, base: &Path) -> Result<Finished, ApplyError> {
+        let Self { mut finished, mut recorder, artifacts, runtime } = self;
+        if let Some(run) = finished.settled() {
+            let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
+            let origin =
+                Origin { artifacts: &artifacts, runtime: runtime.handle(), state: &finished.state };
+            let is_gone = |job: JobId| run.gone.contains_key(&job);
+            let outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+            recorder.published(run.id, &outputs);
+            finished.outputs = outputs;
+        }
+        finished.unrecorded = recorder.finish();
+        Ok(finished)
+    }
+}
+
+/// The name of the node's own record of where the outputs of a subject are written.
+fn folder_of(subject: Digest) -> Vec<u8> {
+    [b"folder/".as_slice(), subject.as_bytes()].concat()
 }
 
 /// What the process is at that has a home open; nothing if it is gone by now.

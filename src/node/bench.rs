@@ -143,7 +143,7 @@ fn prepare(text: String) -> Result<Pipeline, BenchError> {
             let message = faults.first().map(|fault| fault.message.clone());
             BenchError::Jobs(message.unwrap_or_default())
         }
-        PrepareError::Sources(error) => BenchError::Jobs(error.to_string()),
+        other => BenchError::Jobs(other.to_string()),
     })
 }
 

@@ -5,28 +5,30 @@
 //! Threads: the caller's thread drives all roles; every worker and the auditor compute on a thread
 //! of their own (`threads`). They talk in values; nothing is shared but the artifact store.
 
+mod inbox;
 mod threads;
+
+pub use inbox::{Handle, Stopped};
 
 use super::boot::{Booted, Keys};
 use super::notice::Notice;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
-use crate::base::ids::{LeaseId, RunId};
+use crate::base::ids::RunId;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::{Height, Millis};
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::genesis::Params;
-use crate::domain::receipt::Outcome;
 use crate::domain::slot::Draft;
 use crate::domain::state::{Assignment, Duty, State};
-use crate::domain::verdict::Verdict;
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::role::{Machine, Signer, client, validator, worker};
+use inbox::Inbox;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -39,45 +41,6 @@ const CAPACITY: Work = Work::new(25_000);
 const ASK: (u64, u64) = (4, 5);
 /// What a worker is given for its bonds when it has less than half of it.
 const PURSE_OHC: u64 = 10_000;
-
-/// What the threads, the terminal and other processes tell the loop.
-enum Inbox {
-    Notice(usize, Notice),
-    Computed(usize, LeaseId, Result<Outcome, Failure>),
-    Checked(Result<Verdict, Failure>),
-    Asked(Command, Sender<Result<Height, Reject>>),
-    Stop(Stopped),
-}
-
-/// Speaks to the loop from outside: a signal, a timer, another process.
-#[derive(Clone)]
-pub struct Handle(Sender<Inbox>);
-
-impl Handle {
-    /// Asks the loop to stop: nothing new is leased, what is delivered is settled first, and what
-    /// is in the log stays there.
-    pub fn stop(&self, why: Stopped) {
-        // The loop may be over already.
-        let _ = self.0.send(Inbox::Stop(why));
-    }
-
-    /// Has the client ask for something; the slot that took it, or why it was refused, comes back.
-    /// Whoever waits is left alone if the loop is over before.
-    pub fn ask(&self, command: Command) -> Receiver<Result<Height, Reject>> {
-        let (reply, answer) = mpsc::channel();
-        let _ = self.0.send(Inbox::Asked(command, reply));
-        answer
-    }
-}
-
-/// Why a loop was stopped from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
-    /// Someone pressed Ctrl-C, or the system asks the process to end.
-    Interrupted,
-    /// It has taken as long as it may.
-    TimedOut,
-}
 
 /// Why the network stopped. Everything that was settled is in the log.
 #[derive(Debug, thiserror::Error)]

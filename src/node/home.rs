@@ -46,6 +46,18 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// What sources were found to be.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.dir.join("pins")
+    }
+
+    /// What was written down about each run while it happened.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
     /// The folder of the socket on which the process listens that has the log open.
     #[must_use]
     pub fn attach(&self) -> PathBuf {

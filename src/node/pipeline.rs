@@ -2,8 +2,10 @@
 //! Never begins a network, and never spends anything.
 
 use super::home::Home;
-use super::sources::{self, PinError};
+use super::lock::{Change, Lock, LockError};
+use super::sources::{self, PinError, Pinned};
 use crate::base::limits::MANIFEST_BYTES_MAX;
+use crate::domain::command::Submission;
 use crate::domain::job::Pin;
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::domain::plan::{self, Plan};
@@ -24,7 +26,11 @@ pub struct Pipeline {
     /// What it says and hardly means.
     pub warnings: Vec<Diagnostic>,
     /// Its sources as they are now, in the order of their names.
+    pub sources: Vec<Pinned>,
+    /// Their pins.
     pub pins: Vec<Pin>,
+    /// Its sources that are not what the lock beside it says; `None` if that knows none of them.
+    pub changes: Option<Vec<Change>>,
     /// Its jobs and blocks.
     pub plan: Plan,
 }
@@ -68,22 +74,34 @@ pub enum PrepareError {
         /// All that is wrong with it.
         faults: Vec<Diagnostic>,
     },
+    /// The lock beside it cannot be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Its sources cannot be kept.
     #[error(transparent)]
     Sources(#[from] PinError),
 }
 
-/// Reads the text of a manifest, of bounded size.
+/// Reads the text of a file of manifests, of bounded size.
 pub fn read(path: &Path) -> Result<String, ReadError> {
-    let shown = || path.display().to_string();
-    let failed = |source| ReadError::Io { path: shown(), source };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MANIFEST_BYTES_MAX {
-        return Err(ReadError::TooLong { path: shown() });
+    let shown = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read_from(file, &shown),
+        Err(source) => Err(ReadError::Io { path: shown, source }),
     }
-    String::from_utf8(bytes).map_err(|_| ReadError::NotText { path: shown() })
+}
+
+/// The same from anywhere, which `shown` names.
+pub fn read_from(from: impl Read, shown: &str) -> Result<String, ReadError> {
+    let path = shown.to_owned();
+    let mut bytes = Vec::new();
+    if let Err(source) = from.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes) {
+        return Err(ReadError::Io { path, source });
+    }
+    if bytes.len() > MANIFEST_BYTES_MAX {
+        return Err(ReadError::TooLong { path });
+    }
+    String::from_utf8(bytes).map_err(|_| ReadError::NotText { path })
 }
 
 impl Pipeline {
@@ -100,13 +118,35 @@ impl Pipeline {
         let Some(manifest) = manifest else {
             return Err(PrepareError::Wrong { text, faults: warnings });
         };
-        let pins = match sources::pin(&manifest, base, keep) {
-            Ok(pins) => pins,
+        let sources = match sources::pin(&manifest, base, keep) {
+            Ok(sources) => sources,
             Err(PinError::Wrong(faults)) => return Err(PrepareError::Wrong { text, faults }),
             Err(error) => return Err(error.into()),
         };
+        let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
         match plan::plan(&manifest, &pins) {
-            Ok(plan) => Ok(Self { text, params, manifest, warnings, pins, plan }),
+            Ok(plan) => {
+                let changes = Lock::read(base)?.and_then(|lock| lock.changes(&manifest, &sources));
+                Ok(Self { text, params, manifest, warnings, sources, pins, changes, plan })
+            }
+            Err(faults) => Err(PrepareError::Wrong { text, faults }),
+        }
+    }
+
+    /// The pipeline that was submitted: on what its sources were then, whatever they are now.
+    pub fn submitted(submission: &Submission) -> Result<Self, PrepareError> {
+        let text = submission.manifest.clone();
+        let params: BTreeMap<String, String> = submission.params.iter().cloned().collect();
+        let (manifest, warnings) = manifest::compile(&text, &params);
+        let Some(manifest) = manifest else {
+            return Err(PrepareError::Wrong { text, faults: warnings });
+        };
+        let pins = submission.pins.clone();
+        match plan::plan(&manifest, &pins) {
+            Ok(plan) => {
+                let (sources, changes) = (Vec::new(), None);
+                Ok(Self { text, params, manifest, warnings, sources, pins, changes, plan })
+            }
             Err(faults) => Err(PrepareError::Wrong { text, faults }),
         }
     }

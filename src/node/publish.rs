@@ -4,8 +4,11 @@
 
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
-use crate::domain::graph::{Edge, From, Job};
+use crate::compute::Fault;
+use crate::compute::table::Table;
+use crate::domain::graph::{Edge, From, Job, Output};
 use crate::domain::job::{Input, OPS_VERSION, Pin, Spec};
+use crate::domain::manifest::TableFormat;
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
@@ -45,6 +48,14 @@ pub enum PublishError {
         folder: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The result cannot be had in the form that was asked for.
+    #[error("output `{name}`: {fault}; hint: {}", .fault.hint)]
+    Form {
+        /// The output.
+        name: String,
+        /// What is wrong.
+        fault: Fault,
     },
     /// The artifact cannot be read, or the files cannot be written.
     #[error(transparent)]
@@ -96,15 +107,28 @@ pub fn publish(
         let place = job.spec.outputs().iter().position(|o| *o == output.output);
         let digest = place.and_then(|at| known.outputs.get(at)).copied().ok_or_else(unsettled)?;
         let folder = base.join(&output.to);
-        let file = file_name(&job.spec, &output.output);
         let made = Made {
             inputs: inputs(pipeline, job, result),
             trained_by: trainer(pipeline, digest, result),
+            artifact: digest,
             known,
+        };
+        let fault = |fault| PublishError::Form { name: name.clone(), fault };
+        let (file, content) = match table_name(&job.spec, output) {
+            Some(file) => {
+                let bytes = origin.runtime.block_on(origin.artifacts.get(digest))?;
+                (file, Content::Bytes(written(&bytes, output.format).map_err(fault)?))
+            }
+            None => (file_name(&job.spec, &output.output), Content::Artifact(digest)),
+        };
+        let digest = match &content {
+            Content::Artifact(digest) => *digest,
+            Content::Bytes(bytes) => Digest::of(bytes),
         };
         let card = card(origin.state, pipeline, name, (file, digest), &made);
         let card = format!("{card:#}\n").into_bytes();
-        let files = [(file, Content::Artifact(digest))];
+        let mut files = vec![(file, content)];
+        files.extend(beside(&job.spec, &output.output, &made.known));
         let written = origin.artifacts.publish(&folder, &files, ("card.json", &card));
         origin.runtime.block_on(written)?;
         let file = folder.join(file);
@@ -117,6 +141,8 @@ pub fn publish(
 struct Made {
     /// The settled result that it is of.
     known: Known,
+    /// What the job gave: the bytes of the file, unless it has a form of its own.
+    artifact: Digest,
     /// What went into its job.
     inputs: Vec<Input>,
     /// The training whose model it is, if it is one: an evaluation passes the best one on.
@@ -149,14 +175,52 @@ fn trainer(
     Some(job.to_string())
 }
 
-/// The name of an output's file.
+/// The name of the file of an output that is a table; none if it is none.
+fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
+    let is_table = match spec {
+        Spec::Split(_) => true,
+        Spec::Ingest(_) | Spec::Transform(_) | Spec::Predict(_) | Spec::Compare(_) => {
+            output.output == "table"
+        }
+        _ => false,
+    };
+    is_table.then_some(match output.format {
+        TableFormat::Csv => "table.csv",
+        TableFormat::Parquet => "table.parquet",
+    })
+}
+
+/// A table in the form that was asked for.
+fn written(artifact: &[u8], format: TableFormat) -> Result<Vec<u8>, Fault> {
+    let table = Table::from_bytes(artifact)?;
+    match format {
+        TableFormat::Csv => Ok((table.csv_header() + &table.csv_rows()).into_bytes()),
+        TableFormat::Parquet => table.to_parquet(),
+    }
+}
+
+/// The name of the file of an output that is no table.
 fn file_name(spec: &Spec, output: &str) -> &'static str {
     match (spec, output) {
-        (Spec::Train(_), "model") | (Spec::Evaluate(_), "best") => "model.safetensors",
+        (Spec::Train(_) | Spec::Export(_), "model") | (Spec::Evaluate(_), "best") => {
+            "model.safetensors"
+        }
         (Spec::Evaluate(_) | Spec::Ingest(_), "report") => "report.json",
         (Spec::Compare(_), "chart") => "chart.svg",
-        _ => "table.ohct",
+        (Spec::Export(_), "card") => "README.md",
+        (Spec::Transform(_), "fitted") => "fitted.ohcr",
+        _ => "output.bin",
     }
+}
+
+/// What is written beside an output: an exported model is not to be seen without its card.
+fn beside(spec: &Spec, output: &str, known: &Known) -> Option<(&'static str, Content)> {
+    let card = match (spec, output) {
+        (Spec::Export(_), "model") => "card",
+        _ => return None,
+    };
+    let place = spec.outputs().iter().position(|name| *name == card)?;
+    Some((file_name(spec, card), Content::Artifact(known.outputs.get(place).copied()?)))
 }
 
 /// How an output came to be. The same result gives the same card, whoever asks and when.
@@ -184,6 +248,7 @@ fn card(
         "output": name,
         "file": file,
         "digest": digest.to_string(),
+        "artifact": made.artifact.to_string(),
         "metrics": metrics,
         "sources": pipeline.pins.iter().map(source).collect::<Vec<_>>(),
         "manifest": Digest::of(pipeline.text.as_bytes()).to_string(),

@@ -1,16 +1,29 @@
-//! Sources: reads what a manifest names, and pins it: digest, size, rows, columns.
-//! Never parses a value: `compute::table` surveys, and the ingest job reads.
+//! Sources: reads what a manifest names, and pins it: digest, size, rows, columns, chunks.
+//! Never parses a value (`compute::table` surveys) and never holds more of a source than a chunk.
 
 use super::boot::{self, BootError};
 use super::home::Home;
+use super::pins::{self, Question};
 use crate::base::canon::Digest;
-use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::compute::table::survey;
-use crate::domain::job::{Chunk, Pin, Reading};
-use crate::domain::manifest::{Diagnostic, Manifest};
+use crate::compute::Fault;
+use crate::compute::table::{Cut, Surveyor};
+use crate::domain::job::{Chunk, ChunkTarget, Pin};
+use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use crate::effects::machine;
+use crate::effects::sources::{Address, Object, Patience, Secret, Source, SourceError};
+use std::path::Path;
+
+/// A source as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// What all workers are going to read.
+    pub pin: Pin,
+    /// How many files it is.
+    pub files: usize,
+    /// The entity tag or version of the one object that it is, where a store tells it.
+    pub mark: Option<String>,
+}
 
 /// Why sources could not be pinned.
 #[derive(Debug, thiserror::Error)]
@@ -29,80 +42,196 @@ pub enum PinError {
     Threads(std::io::Error),
 }
 
-/// Reads and pins all sources of a manifest that lies in `base`, and keeps what they hold in a home
-/// if there is one; or says what is wrong with each, at the place where the manifest names it.
-pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<Pin>, PinError> {
-    let (mut sources, mut faults) = (Vec::new(), Vec::new());
+/// Pins all sources of a manifest that lies in `base`, and keeps what they hold in a home if there
+/// is one; or says what is wrong with each, at the place where the manifest names it. What has not
+/// changed since it was pinned into that home is not read again.
+pub fn pin(manifest: &Manifest, base: &Path, keep: Option<&Home>) -> Result<Vec<Pinned>, PinError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(PinError::Threads)?;
+    let mut intake = Intake { base, keep, artifacts: None };
+    let (mut pinned, mut faults) = (Vec::new(), Vec::new());
     for (name, source) in &manifest.sources {
-        match read(name, &source.url, &source.reading, base) {
-            Ok(read) => sources.push(read),
-            Err((message, hint)) => {
+        match runtime.block_on(intake.pin(name, source)) {
+            Ok(one) => pinned.push(one),
+            Err(Trouble::Wrong(message, hint)) => {
                 faults.push(Diagnostic::new(source.place, &message, hint));
             }
+            Err(Trouble::Host(error)) => return Err(error),
         }
     }
-    if !faults.is_empty() {
-        return Err(PinError::Wrong(faults));
-    }
-    if let Some(home) = keep.filter(|_| !sources.is_empty()) {
-        boot::begin(home)?;
-        let artifacts = Artifacts::open(&home.artifacts())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(PinError::Threads)?;
-        for (_, bytes) in &sources {
-            runtime.block_on(artifacts.put(bytes))?;
-        }
-    }
-    Ok(sources.into_iter().map(|(pin, _)| pin).collect())
+    if faults.is_empty() { Ok(pinned) } else { Err(PinError::Wrong(faults)) }
 }
 
-type Wrong = (String, Option<String>);
-
-fn read(name: &str, url: &str, reading: &Reading, base: &Path) -> Result<(Pin, Vec<u8>), Wrong> {
-    let path = locate(url, base)?;
-    let shown = path.display();
-    let about = |error: &std::io::Error| (format!("cannot read {shown}: {error}"), None);
-    let size = match std::fs::metadata(&path) {
-        Ok(meta) if meta.is_dir() => {
-            return Err((format!("{shown} is a folder"), Some("name a file".into())));
-        }
-        Ok(meta) if !meta.is_file() => {
-            return Err((format!("{shown} is not a file"), Some("name a regular file".into())));
-        }
-        Ok(meta) => meta.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let hint = "a source's path is relative to the manifest's folder";
-            return Err((format!("there is no file {shown}"), Some(hint.into())));
-        }
-        Err(error) => return Err(about(&error)),
-    };
-    if size > ARTIFACT_BYTES_MAX as u64 {
-        let hint = format!("a source may have at most {ARTIFACT_BYTES_MAX} bytes");
-        return Err((format!("{shown} has {size} bytes"), Some(hint)));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(&path).map_err(|error| about(&error))?;
-    // It may grow while it is read: never beyond the bound.
-    let mut file = file.take(ARTIFACT_BYTES_MAX as u64);
-    file.read_to_end(&mut bytes).map_err(|error| about(&error))?;
-    let survey = survey(reading, &bytes).map_err(|fault| {
-        let hint = (!fault.hint.is_empty()).then_some(fault.hint);
-        (format!("{shown}: {}", fault.message), hint)
-    })?;
-    let (digest, rows, size) = (Digest::of(&bytes), survey.rows.rows, bytes.len() as u64);
-    let chunks = vec![Chunk { digest, bytes: size, rows, first_line: 1, groups: None }];
-    let columns = survey.columns;
-    let pin = Pin { source: name.into(), digest, bytes: size, rows, columns, chunks };
-    Ok((pin, bytes))
+/// Why one source could not be pinned.
+enum Trouble {
+    /// It is wrong: what, and what to do about it.
+    Wrong(String, Option<String>),
+    /// This machine is in trouble.
+    Host(PinError),
 }
 
-fn locate(url: &str, base: &Path) -> Result<PathBuf, Wrong> {
-    match url.split_once("://") {
-        None => Ok(base.join(url)),
-        Some(("file", path)) => Ok(PathBuf::from(path)),
-        Some((scheme, _)) => Err((
-            format!("sources of scheme `{scheme}` cannot be read yet"),
-            Some("use a path beside the manifest, or file://".into()),
-        )),
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        Self::Wrong(error.message, Some(error.hint))
     }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Wrong(fault.message, (!fault.hint.is_empty()).then_some(fault.hint))
+    }
+}
+
+impl From<ArtifactError> for Trouble {
+    fn from(error: ArtifactError) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+/// Where sources are looked for, and where they are kept.
+struct Intake<'a> {
+    base: &'a Path,
+    keep: Option<&'a Home>,
+    /// Opened when there is something to keep.
+    artifacts: Option<Artifacts>,
+}
+
+impl Intake<'_> {
+    async fn pin(&mut self, name: &str, source: &manifest::Source) -> Result<Pinned, Trouble> {
+        let address = Address::parse(&source.url, self.base)?;
+        let is_local = address.is_local();
+        let secret = source.secret.as_deref().map(Secret::find).transpose()?;
+        let from = Source::open(address, secret.as_ref(), Patience::default())?;
+        let objects = from.objects().await?;
+        let question = self.question(source);
+        let known = match self.keep {
+            Some(home) => pins::find(home, &question, &objects),
+            None => None,
+        };
+        let mut pin = match known {
+            Some(pin) if self.has(&pin).await? => pin,
+            _ => {
+                self.check_space(&objects)?;
+                let pin = self.read(name, source, &from, &objects).await?;
+                if let Some(home) = self.keep {
+                    pins::keep(home, &question, &from, &objects, &pin);
+                }
+                pin
+            }
+        };
+        name.clone_into(&mut pin.source);
+        let mark = match objects.as_slice() {
+            [one] if !is_local => one.mark.clone(),
+            _ => None,
+        };
+        Ok(Pinned { pin, files: objects.len(), mark })
+    }
+
+    fn question(&self, source: &manifest::Source) -> Question {
+        let base = self.base.canonicalize().unwrap_or_else(|_| self.base.to_path_buf());
+        Question {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            base: base.display().to_string(),
+            url: source.url.clone(),
+            secret: source.secret.clone(),
+            reading: source.reading.clone(),
+            target: target(source).map(|target| match target {
+                ChunkTarget::Bytes(bytes) => (true, bytes),
+                ChunkTarget::Rows(rows) => (false, rows),
+            }),
+        }
+    }
+
+    /// Whether all that a pin names is still kept.
+    async fn has(&mut self, pin: &Pin) -> Result<bool, Trouble> {
+        let Some(artifacts) = self.artifacts()? else { return Ok(true) };
+        for chunk in &pin.chunks {
+            if !artifacts.has(chunk.digest).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn artifacts(&mut self) -> Result<Option<&Artifacts>, Trouble> {
+        let Some(home) = self.keep else { return Ok(None) };
+        if self.artifacts.is_none() {
+            boot::begin(home).map_err(|error| Trouble::Host(error.into()))?;
+            self.artifacts = Some(Artifacts::open(&home.artifacts())?);
+        }
+        Ok(self.artifacts.as_ref())
+    }
+
+    /// Better before a download than after the half of it.
+    fn check_space(&mut self, objects: &[Object]) -> Result<(), Trouble> {
+        let Some(home) = self.keep else { return Ok(()) };
+        self.artifacts()?;
+        let needed = objects.iter().fold(0u64, |sum, object| sum.saturating_add(object.bytes));
+        match machine::free_bytes(home.dir()) {
+            Some(free) if free < needed => Err(Trouble::Wrong(
+                format!("{needed} bytes are to be kept, and {} has {free}", home.dir().display()),
+                Some("free some space, or name a home on another disk with --home".into()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(
+        &mut self,
+        name: &str,
+        source: &manifest::Source,
+        from: &Source,
+        objects: &[Object],
+    ) -> Result<Pin, Trouble> {
+        let mut surveyor = Surveyor::new(&source.reading, target(source));
+        let mut chunks = Vec::new();
+        let (mut digests, mut bytes) = (Vec::new(), 0u64);
+        for object in objects {
+            surveyor.begin(&from.shown(object))?;
+            let mut flow = from.read(object).await?;
+            while let Some(piece) = flow.next().await? {
+                let cuts = surveyor.feed(&piece)?;
+                self.put(cuts, &mut chunks).await?;
+            }
+            digests.push(flow.end()?);
+            let cuts = surveyor.end()?;
+            self.put(cuts, &mut chunks).await?;
+            bytes = bytes.saturating_add(object.bytes);
+        }
+        let survey = surveyor.finish()?;
+        Ok(Pin {
+            source: name.to_owned(),
+            digest: joined(&digests),
+            bytes,
+            rows: survey.rows.rows,
+            columns: survey.columns,
+            chunks,
+        })
+    }
+
+    async fn put(&mut self, cuts: Vec<Cut>, chunks: &mut Vec<Chunk>) -> Result<(), Trouble> {
+        for cut in cuts {
+            if let Some(artifacts) = self.artifacts()? {
+                artifacts.put(&cut.bytes).await?;
+            }
+            chunks.extend(cut.chunks);
+        }
+        Ok(())
+    }
+}
+
+/// The digest of a source: that of its one file, or else of the digests of its files in order.
+fn joined(digests: &[Digest]) -> Digest {
+    match digests {
+        [one] => *one,
+        many => {
+            let all: Vec<u8> = many.iter().flat_map(|digest| digest.as_bytes().to_vec()).collect();
+            Digest::of(&all)
+        }
+    }
+}
+
+/// How large the chunks of a source are to be.
+fn target(_: &manifest::Source) -> Option<ChunkTarget> {
+    None
 }

@@ -7,10 +7,12 @@ use super::home::Home;
 use crate::base::canon::Decode;
 use crate::base::keys::PublicKey;
 use crate::base::time::Height;
+use crate::domain::command::{Command, Submission};
 use crate::domain::event::Event;
 use crate::domain::genesis::Genesis;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
+use crate::domain::state::run::Run;
 use crate::effects::artifacts::Artifacts;
 use crate::effects::store::{Recovery, Store, StoreError};
 use std::path::PathBuf;
@@ -108,17 +110,18 @@ impl View {
         }
     }
 
+    /// The log and the node's own records, if this process has them open.
+    pub(super) fn store(&self) -> Option<&Store> {
+        match &self.log {
+            Log::Own(store) => Some(store),
+            Log::Attached(..) => None,
+        }
+    }
+
     /// All slots that the view has folded, oldest first.
     pub fn slots(&self) -> Result<impl Iterator<Item = Result<Slot, BootError>>, BootError> {
         let last = self.state.height();
-        let mut source: Source = match &self.log {
-            Log::Own(store) => Box::new(of_store(store.clone())),
-            Log::Attached(home, _) => match Peer::connect(home)? {
-                Some(peer) => Box::new(of_peer(peer)),
-                // It is over: the log is free.
-                None => Box::new(of_store(Arc::new(Store::open(&home.log())?.0))),
-            },
-        };
+        let mut source = self.source()?;
         let mut height = Height(0);
         Ok(std::iter::from_fn(move || {
             if height == last {
@@ -128,6 +131,35 @@ impl View {
             let read = source(height);
             Some(read.and_then(|bytes| decode(height, &bytes)))
         }))
+    }
+
+    /// Where any slot can be had from.
+    fn source(&self) -> Result<Source, BootError> {
+        Ok(match &self.log {
+            Log::Own(store) => Box::new(of_store(store.clone())),
+            Log::Attached(home, _) => match Peer::connect(home)? {
+                Some(peer) => Box::new(of_peer(peer)),
+                // It is over: the log is free.
+                None => Box::new(of_store(Arc::new(Store::open(&home.log())?.0))),
+            },
+        })
+    }
+
+    /// The submission that a run began with.
+    pub fn submission(&self, run: &Run) -> Result<Submission, BootError> {
+        let height = run.since;
+        let gone = |what: &str| BootError::Slot { height, what: what.to_owned() };
+        let bytes = self.source()?(height)?;
+        let found = decode(height, &bytes)?.commands.into_iter().find_map(|order| {
+            let is_ours = order.author == run.client;
+            match order.body.command {
+                Command::Submit(submission) if is_ours && submission.subject() == run.subject => {
+                    Some(*submission)
+                }
+                _ => None,
+            }
+        });
+        found.ok_or_else(|| gone("the submission of a run is not in it"))
     }
 
     /// Waits for the next slot, for so long (or a second) at the most, and folds it in.

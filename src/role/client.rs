@@ -91,8 +91,8 @@ pub struct Client {
 enum Want {
     /// A pipeline of this name is to be run.
     Pipeline(String, Box<Submission>),
-    /// This is to be done about a run.
-    Command(RunId, Command),
+    /// This is to be done about a run, if anything; then it is followed.
+    Run(RunId, Option<Command>),
 }
 
 impl Client {
@@ -103,10 +103,10 @@ impl Client {
         Self { signer, want, step: Step::Clearing { sent: None } }
     }
 
-    /// A client that wants one thing done about a run of its own, and then follows it.
+    /// A client that wants one thing done about a run of its own, or nothing, and then follows it.
     #[must_use]
-    pub fn about(signer: Signer, run: RunId, command: Command) -> Self {
-        Self { signer, want: Want::Command(run, command), step: Step::Clearing { sent: None } }
+    pub fn about(signer: Signer, run: RunId, command: Option<Command>) -> Self {
+        Self { signer, want: Want::Run(run, command), step: Step::Clearing { sent: None } }
     }
 
     /// Its name.
@@ -128,9 +128,11 @@ impl Client {
     fn begin(&mut self, now: Millis, sent: Option<Millis>, state: &State, out: &mut Vec<Output>) {
         let (name, submission) = match &self.want {
             Want::Pipeline(name, submission) => (name, submission),
-            Want::Command(run, command) => {
-                let (run, command) = (*run, command.clone());
-                return self.ask(run, command, now, state, out);
+            Want::Run(run, command) => {
+                return match (*run, command.clone()) {
+                    (run, Some(command)) => self.ask(run, command, now, state, out),
+                    (run, None) => self.follow(run, now, state, out),
+                };
             }
         };
         let Some(run) = self.open_run(state, name) else { return self.submit(now, state, out) };

@@ -10,9 +10,10 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, ClassWeights, Column, ColumnKind, Decay, EarlyStopping, Evaluate, Fill,
-    Filling, Formula, Goal, Groups, Ingest, Input, Metric, Model, Noop, Optimizer, Part, Pin,
-    Reading, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
+    Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
+    Export, Fill, Filling, Formula, Groups, Ingest, Input, Metric, Model, ModelFormat, Noop,
+    Optimizer, Part, Pin, Predict, Reading, Scaling, Schedule, Spec, Split, Step, Task, Train,
+    Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
@@ -65,7 +66,7 @@ fn specs() -> Vec<Spec> {
         Spec::Ingest(Ingest::unpinned(Reading::csv()).pinned(&pin(), 0, 1).expect("one chunk")),
         Spec::Split(Split {
             ratios: vec![("train".into(), 0.8), ("test".into(), 0.2)],
-            stratify: Some("species".into()),
+            dealing: Dealing::Stratified("species".into()),
             seed: 7,
         }),
         Spec::Train(Train {
@@ -85,7 +86,7 @@ fn specs() -> Vec<Spec> {
             scaling: Scaling::Standard,
             part: Part { index: 1, count: 3 },
         }),
-        Spec::Evaluate(Evaluate { metric: Metric::Accuracy, goal: Goal::Max }),
+        Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),
         Spec::Noop(Noop { tag: 9 }),
         Spec::Transform(Transform {
             steps: vec![
@@ -94,6 +95,8 @@ fn specs() -> Vec<Spec> {
                 Step::Shuffle { seed: 7 },
             ],
         }),
+        Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
+        Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
     ]
 }
 

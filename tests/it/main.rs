@@ -3,13 +3,19 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod agree;
+mod applying;
 mod attach;
 mod cli;
 mod damage;
 mod dishonest;
+mod inspect;
+mod json;
+mod logs;
 mod manifests;
+mod metrics;
 mod pipeline;
 mod recovery;
 mod schema;
 mod site;
+mod sources;
 mod validate;

@@ -139,3 +139,57 @@ fn a_cancel_that_nobody_heard_is_sent_again() {
     assert!(says(&mut client, &fold, 2, client::Input::Wake).is_empty());
     assert!(is_cancel(&says(&mut client, &fold, 2_001, client::Input::Wake)));
 }
+
+/// What a client says first that has the same pipeline and so much to spend.
+fn first(fold: &Fold, budget: u64) -> Command {
+    let wish = submission(one(), Vec::new(), ohc(budget));
+    let mut client = client::Client::new(Signer::new(CLIENT.secret()), "one".to_owned(), wish);
+    let said = says(&mut client, fold, 0, client::Input::Wake);
+    let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
+    order.body.command.clone()
+}
+
+#[test]
+fn a_paused_run_of_the_same_pipeline_is_given_what_it_lacks_and_no_second_one_begins() {
+    let mut fold = Fold::new(1);
+    fold.submit(&one(), ohc(5));
+    fold.send(CLIENT, Command::Pause { run: RunId(1) });
+    assert_eq!(first(&fold, 7), Command::Resume { run: RunId(1), added: ohc(2) });
+    assert_eq!(first(&fold, 5), Command::Resume { run: RunId(1), added: ohc(0) });
+    // Nobody takes money out of a run: a smaller budget is another run.
+    assert_eq!(first(&fold, 3), Command::Cancel { run: RunId(1) });
+}
+
+#[test]
+fn a_client_that_asks_one_thing_of_a_run_follows_it_until_it_stands_still() {
+    let mut fold = Fold::new(1);
+    fold.submit(&one(), ohc(5));
+    let signer = || Signer::new(CLIENT.secret());
+    let pause = Command::Pause { run: RunId(1) };
+    let mut client = client::Client::about(signer(), RunId(1), Some(pause));
+    let said = says(&mut client, &fold, 0, client::Input::Wake);
+    let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
+    assert!(says(&mut client, &fold, 1, client::Input::Folded(None)).is_empty());
+    fold.slot(0, std::slice::from_ref(order));
+    let said = says(&mut client, &fold, 2, client::Input::Folded(None));
+    let ends =
+        matches!(said[..], [client::Output::Following(_), client::Output::Finished(RunId(1))]);
+    assert!(ends, "{said:?}");
+    let again = Command::Pause { run: RunId(1) };
+    let mut client = client::Client::about(signer(), RunId(1), Some(again));
+    let said = says(&mut client, &fold, 3, client::Input::Wake);
+    let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
+    fold.slot(0, std::slice::from_ref(order));
+    let said = says(&mut client, &fold, 4, client::Input::Folded(Some(Reject::NotRunning)));
+    assert!(matches!(said[..], [client::Output::Refused(Reject::NotRunning)]), "{said:?}");
+}
+
+#[test]
+fn what_others_ask_for_gets_the_next_number() {
+    let fold = Fold::new(1);
+    let (mut client, order) = submitting(&fold);
+    let transfer = Command::Transfer { to: WORKER.key(), amount: ohc(1) };
+    let said = says(&mut client, &fold, 1, client::Input::Ask(transfer));
+    let [client::Output::Send(asked)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(asked.body.nonce, order.body.nonce + 1);
+}

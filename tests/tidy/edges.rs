@@ -48,6 +48,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
             "manifest", "plan", "poh", "price", "receipt", "settle", "slot", "terms", "verdict",
         ],
     ),
+    ("revision", &["graph", "job", "manifest", "plan", "terms"]),
     (
         "forecast",
         &[

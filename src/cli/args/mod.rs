@@ -7,10 +7,14 @@ mod output;
 mod pipeline;
 mod wallet;
 
-pub(crate) use inspect::{Get, Listed, LogVerb};
+pub(crate) use inspect::{
+    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
+};
 pub(crate) use machine::{Bench, Measured};
 pub(crate) use output::{Findings, Format, Output};
-pub(crate) use pipeline::{Apply, Plan, SchemaKind, Validate};
+pub(crate) use pipeline::{
+    Again, Apply, Diff, Files, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
+};
 pub(crate) use wallet::WalletVerb;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -24,7 +28,7 @@ use std::path::PathBuf;
     about = "A job market for machine learning whose minutes are a hash chain",
     after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
         Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
-        4 budget or no bids, 6 cancelled, 64 usage, 130 interrupted.",
+        4 budget or no bids, 5 timed out, 6 cancelled, 64 usage, 130 interrupted.",
     disable_help_subcommand = true
 )]
 pub(crate) struct Cli {
@@ -59,8 +63,26 @@ pub(crate) enum Verb {
         next apply goes on from the log.")]
     Apply(Apply),
     /// Show what apply would run, why, and what it would cost
-    #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --detailed-exitcode")]
+    #[command(after_help = "Example:\n  ohc plan manifests/iris.yaml --out iris.plan\n\n\
+        CAUGHT is how likely a worker is found out that lies in every block of the stage.")]
     Plan(Plan),
+    /// Show what differs from what was applied last: 0 nothing, 1 something, 2 cannot be told
+    #[command(after_help = "Example:\n  ohc diff manifests/iris.yaml\n\n\
+        OHC_EXTERNAL_DIFF names a program that is given both manifests instead, such as \
+        \"diff -u\".")]
+    Diff(Diff),
+    /// End a run: what is delivered is settled, what is not spent comes back
+    #[command(after_help = "Example:\n  ohc cancel run-1")]
+    Cancel(Tended),
+    /// Let a run stand still: what workers hold is settled, nothing else is begun
+    #[command(after_help = "Example:\n  ohc pause run-1")]
+    Pause(Tended),
+    /// Let a run go on, or run what of it was not settled
+    #[command(after_help = "Example:\n  ohc resume run-1 --budget +2.50\n\n\
+        A run that stands still or was interrupted is followed to its end. Of one that is over, \
+        what has no settled result is run again, on the sources of then; with --from, that stage \
+        and all after it too.")]
+    Resume(Resume),
     /// Check manifests, and report every fault at its place
     #[command(after_help = "Example:\n  ohc validate manifests/*.yaml --format github")]
     Validate(Validate),
@@ -71,9 +93,23 @@ pub(crate) enum Verb {
         #[arg(value_enum)]
         kind: SchemaKind,
     },
-    /// List runs, blocks, accounts or workers
+    /// List runs, stages, blocks, jobs, artifacts, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
+    /// Show everything about a run, a block, a job, an account or a worker
+    #[command(after_help = "Example:\n  ohc describe latest")]
+    Describe(Describe),
+    /// Show what the jobs of a run said, and what became of them
+    #[command(after_help = "Example:\n  ohc logs latest train -f\n\n\
+        With -f the exit code is that of the run.")]
+    Logs(Logs),
+    /// Explain a block, a job or an account: from the offer to the payment, or from the parts of a
+    /// cache key
+    #[command(after_help = "Example:\n  ohc why run-1/0")]
+    Why(Why),
+    /// Show how money moved, and where all of it lies
+    #[command(after_help = "Example:\n  ohc ledger client --run latest")]
+    Ledger(Ledger),
     /// Show keys and money
     #[command(after_help = "Example:\n  ohc wallet balance")]
     Wallet {
@@ -97,8 +133,20 @@ impl Verb {
         let output: Option<&Output> = match self {
             Self::Apply(apply) => Some(&apply.output),
             Self::Plan(plan) => Some(&plan.output),
+            Self::Diff(diff) => Some(&diff.output),
+            Self::Cancel(tended) | Self::Pause(tended) => Some(&tended.output),
+            Self::Resume(resume) => Some(&resume.output),
             Self::Bench(bench) => Some(&bench.output),
             Self::Get(get) => Some(&get.output),
+            Self::Describe(describe) => Some(&describe.output),
+            Self::Logs(logs) => Some(&logs.output),
+            Self::Why(why) => Some(&why.output),
+            Self::Ledger(ledger) => {
+                return match ledger.output {
+                    LedgerFormat::Shown(format) => format,
+                    LedgerFormat::Csv => Format::Table,
+                };
+            }
             Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
             | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)

@@ -3,13 +3,15 @@
 
 use super::bill::Bill;
 use crate::base::amount::Ohc;
-use crate::base::ids::JobId;
+use crate::base::ids::{JobId, LeaseId};
 use crate::cli::names::Names;
 use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
-use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::forecast::{Fate, Forecast, StageForecast, Time};
 use crate::domain::plan::Plan;
+use crate::domain::revision::Difference;
 use crate::domain::state::run::{Phase, Status};
+use crate::node::Progress;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
 
@@ -86,6 +88,14 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
         }),
         of_lease => lease_event(of_lease, names),
     }
+}
+
+/// How far a job is: told now and then, and never needed to understand the rest.
+pub(crate) fn progress(lease: LeaseId, job: &str, worker: &str, progress: Progress) -> Value {
+    json!({
+        "kind": "progress", "lease": lease.to_string(), "job": job, "worker": worker,
+        "step": progress.step, "steps": progress.steps, "loss": progress.loss,
+    })
 }
 
 /// What becomes of a lease.
@@ -246,6 +256,8 @@ pub(crate) fn plan(name: &str, plan: &Plan, forecast: &Forecast, budget: Option<
         json!({
             "pipeline": name,
             "changes": !forecast.is_unchanged(),
+            "seconds": seconds(forecast.time),
+            "stages": stages(plan, forecast),
             "totals": {
                 "jobs": plan.dag.jobs.len(), "cached": cached,
                 "blocks": to_run.count(), "work": work, "gas": ohc(gas),
@@ -256,6 +268,61 @@ pub(crate) fn plan(name: &str, plan: &Plan, forecast: &Forecast, budget: Option<
             "blocks": blocks,
         }),
     )
+}
+
+/// What each stage would do. Amounts of a block that several stages share stand with the first.
+fn stages(plan: &Plan, forecast: &Forecast) -> Vec<Value> {
+    let why = super::quotation::why(plan, forecast);
+    let needs = super::quotation::needs(plan);
+    let stage = |stage: &StageForecast| {
+        let reasons = why.get(stage.stage.as_str()).map_or(&[][..], Vec::as_slice);
+        let reason = |(why, jobs): &(String, usize)| json!({"why": why, "jobs": jobs});
+        json!({
+            "stage": stage.stage, "needs": needs.get(stage.stage.as_str()),
+            "jobs": {"all": stage.jobs, "run": stage.runs, "cached": stage.cached,
+                "skipped": stage.gone},
+            "work": stage.work.units(), "price": quote(stage.quote),
+            "detection": {"oneSegment": share(stage.detection.one_segment_ppm),
+                "everyBlock": share(stage.detection.every_block_ppm)},
+            "why": reasons.iter().map(reason).collect::<Vec<_>>(),
+        })
+    };
+    forecast.stages.iter().map(stage).collect()
+}
+
+/// Parts per million as a decimal, exactly.
+fn share(ppm: u32) -> f64 {
+    f64::from(ppm) / 1e6
+}
+
+fn seconds(time: Time) -> Value {
+    let seconds = |ms: u64| ms as f64 / 1e3;
+    json!({"low": seconds(time.low_ms), "likely": seconds(time.likely_ms)})
+}
+
+/// One thing that differs between two versions of a pipeline.
+pub(crate) fn difference(difference: &Difference) -> Value {
+    let size =
+        |size: &Option<(u64, u64)>| size.map(|(bytes, rows)| json!({"bytes": bytes, "rows": rows}));
+    match difference {
+        Difference::Param(c) => {
+            json!({"what": "param", "name": c.name, "was": c.was, "is": c.is})
+        }
+        Difference::Source(c) => {
+            json!({"what": "source", "name": c.name, "was": size(&c.was), "is": size(&c.is)})
+        }
+        Difference::Output(c) => {
+            json!({"what": "output", "name": c.name, "was": c.was, "is": c.is})
+        }
+        Difference::Budget(c) => {
+            json!({"what": "budget", "was": c.was.map(ohc), "is": c.is.map(ohc)})
+        }
+        Difference::Bounds => json!({"what": "run"}),
+        Difference::Stage(c, parts) => json!({
+            "what": "stage", "name": c.name, "was": c.was, "is": c.is,
+            "settings": parts.settings, "added": parts.added, "removed": parts.removed,
+        }),
+    }
 }
 
 fn quote(quote: crate::domain::price::Quote) -> Value {
@@ -295,7 +362,9 @@ fn cost(bill: &Bill) -> Value {
 pub(crate) struct Result<'a> {
     /// The run; none if there is none.
     pub(crate) run: Option<String>,
-    /// `settled`, `unchanged`, `failed`, `paused` or `cancelled`.
+    /// The name of the pipeline; none where the manifest is wrong.
+    pub(crate) pipeline: Option<&'a str>,
+    /// `settled`, `unchanged`, `failed`, `paused`, `cancelled`, `interrupted` or `timed-out`.
     pub(crate) status: &'a str,
     /// What it cost.
     pub(crate) bill: &'a Bill,
@@ -318,6 +387,7 @@ pub(crate) fn result(result: &Result<'_>) -> Value {
     let outputs: Map<String, Value> = result.outputs.iter().map(output).collect();
     let mut fields = json!({
         "run": result.run,
+        "pipeline": result.pipeline,
         "status": result.status,
         "blocks": {"run": result.bill.blocks_run, "cached": result.bill.blocks_cached},
         "cost": cost(result.bill),

@@ -3,7 +3,7 @@
 
 use super::{Screen, json, prose};
 use crate::base::amount::Ohc;
-use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
+use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::time::Millis;
 use crate::cli::args::Format;
 use crate::cli::names::Names;
@@ -20,6 +20,8 @@ use std::io;
 
 /// A running job has a plain line at most this often.
 const PLAIN_EVERY_MS: u64 = 2_000;
+/// And an object.
+const DATA_EVERY_MS: u64 = 500;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,18 @@ pub(crate) enum Mode {
     Data(Format),
     /// Nothing.
     Silent,
+}
+
+impl Mode {
+    /// How a run is shown to whoever asked for a format.
+    pub(crate) fn of(format: Format, screen: &Screen) -> Self {
+        match format {
+            Format::Json | Format::Yaml => Self::Data(format),
+            Format::Name => Self::Silent,
+            Format::Table | Format::Wide if screen.is_live => Self::Live,
+            Format::Table | Format::Wide => Self::Plain,
+        }
+    }
 }
 
 /// What is being computed under a lease.
@@ -147,6 +161,11 @@ impl<'a> Watcher<'a> {
                 doing.told = now;
                 return self.screen.line(format!("running  {line}"));
             }
+            (None, Mode::Data(format)) if now >= doing.told.after(DATA_EVERY_MS) => {
+                doing.told = now;
+                let told = json::progress(lease, &doing.address, &doing.worker, progress);
+                return self.screen.data(&told, format);
+            }
             _ => {}
         }
         Ok(())
@@ -182,8 +201,8 @@ impl<'a> Watcher<'a> {
         let stage = |block: u32| plan.name_of(block);
         let is_news = !matches!(event, Event::Settled { .. } | Event::Cached { .. });
         if matches!(self.mode, Mode::Data(_) | Mode::Silent)
-            || run_of(event).is_none()
-            || (self.run.is_some() && run_of(event) != self.run)
+            || event.run().is_none()
+            || (self.run.is_some() && event.run() != self.run)
             || (self.mode == Mode::Live && (!is_news || matches!(event, Event::Ended { .. })))
         {
             return Ok(());
@@ -214,34 +233,4 @@ impl<'a> Watcher<'a> {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// The run that an event is about.
-fn run_of(event: &Event) -> Option<RunId> {
-    let of_block = |block: &BlockId| Some(block.run);
-    match event {
-        Event::Rejected { .. }
-        | Event::Transferred { .. }
-        | Event::BidPlaced { .. }
-        | Event::BidGone { .. } => None,
-        Event::Submitted { run, .. }
-        | Event::Cached { run, .. }
-        | Event::Paused { run, .. }
-        | Event::Resumed { run, .. }
-        | Event::Failed { run, .. }
-        | Event::Skipped { run, .. }
-        | Event::Ended { run, .. } => Some(*run),
-        Event::Offered { block, .. }
-        | Event::Repriced { block, .. }
-        | Event::GivenUp { block, .. } => of_block(block),
-        Event::Leased { lease, .. }
-        | Event::Lapsed { lease, .. }
-        | Event::Released { lease, .. }
-        | Event::Delivered { lease, .. }
-        | Event::Drawn { lease, .. }
-        | Event::Disputed { lease, .. }
-        | Event::Overruled { lease, .. }
-        | Event::Slashed { lease, .. }
-        | Event::Settled { lease, .. } => of_block(&lease.block),
-    }
 }

@@ -2,12 +2,17 @@
 //! Decides nothing: what is reported has happened.
 
 pub(crate) mod bill;
+pub(crate) mod card;
 pub(crate) mod diagnostics;
+pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod prose;
+pub(crate) mod quotation;
 pub(crate) mod sheet;
+pub(crate) mod sources;
 pub(crate) mod table;
+pub(crate) mod time;
 mod yaml;
 
 use super::args::{Color, Format};

@@ -1,19 +1,27 @@
-//! Plans, bills and events in words. The only file with sentences about a run.
+//! Plans, bills and events in words; `refusals` says why something is not done. The only place
+//! with sentences about a run.
+
+mod refusals;
+
+pub(crate) use refusals::*;
 
 use super::Paint;
 use super::bill::Bill;
 use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
-use crate::base::ids::RunId;
+use crate::base::ids::JobId;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
+use crate::domain::revision::{Change, Difference};
 use crate::domain::state::Unused;
+use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
 use crate::node::embedded::Stopped;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Why a job runs, or does not.
 pub(crate) fn why(fate: &Fate) -> String {
@@ -111,6 +119,11 @@ fn fixed(amount: Ohc) -> String {
     format!("{text}{}", "0".repeat(9usize.saturating_sub(places)))
 }
 
+/// A measure with four places, or none where it counts something.
+pub(crate) fn measure(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+}
+
 /// `1 job`, `2 jobs`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
@@ -121,61 +134,113 @@ pub(crate) fn count(n: usize, what: &str) -> String {
 pub(crate) fn event(
     event: &Event,
     names: &Names,
-    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    job: &dyn Fn(JobId) -> String,
     stage: &dyn Fn(u32) -> String,
 ) -> Option<String> {
-    let at =
-        |lease: &crate::base::ids::LeaseId| format!("{} {}", lease.block, stage(lease.block.index));
-    Some(match event {
-        Event::Settled { lease, worker, reward, gas } => {
-            format!("settled  {}  {}  {reward} + {gas} OhC", at(lease), names.of(worker))
-        }
+    let is_market = matches!(
+        event,
+        Event::Offered { .. }
+            | Event::Leased { .. }
+            | Event::Delivered { .. }
+            | Event::Drawn { .. }
+            | Event::Submitted { .. }
+            | Event::Transferred { .. }
+            | Event::BidPlaced { .. }
+            | Event::BidGone { .. }
+            | Event::Rejected { .. }
+    );
+    (!is_market).then(|| told(event, names, job, stage))
+}
+
+/// Any event in a line: what only the market cares about too.
+pub(crate) fn told(
+    event: &Event,
+    names: &Names,
+    job: &dyn Fn(JobId) -> String,
+    stage: &dyn Fn(u32) -> String,
+) -> String {
+    if let Some(block) = event.block() {
+        let (word, sentence) = turn(event, names, job);
+        return format!("{word:<8} {block} {}  {sentence}", stage(block.index));
+    }
+    match event {
         Event::Cached { job: id, .. } => format!("cached   {}", job(*id)),
-        Event::Lapsed { lease, worker, cause, fine } => {
-            let how = if *cause == Cause::Timeout { "late" } else { "silent" };
-            format!("lapsed   {}  {} was {how} and pays {fine} OhC", at(lease), names.of(worker))
-        }
-        Event::Released { lease, worker } => {
-            format!("released {}  {} is not needed any more", at(lease), names.of(worker))
-        }
         Event::Failed { job: id, message, .. } => format!("failed   {}  {message}", job(*id)),
-        Event::GivenUp { block, why } => {
-            format!("given up {block} {}  {}", stage(block.index), gave_up(*why))
-        }
         Event::Skipped { job: id, why, .. } => {
             format!("skipped  {}  {}", job(*id), skip(*why, job))
         }
         Event::Resumed { run, added } => format!("resumed  {run}  {added} OhC were added"),
-        Event::Slashed { lease, worker, bond, segment } => format!(
-            "slashed  {}  {} loses {bond} OhC: {} was not computed as claimed",
-            at(lease),
-            names.of(worker),
-            job(segment.job)
-        ),
-        Event::Disputed { lease, validator, segment } => {
-            format!(
-                "disputed {}  {} objects to {}",
-                at(lease),
-                names.of(validator),
-                job(segment.job)
-            )
-        }
-        Event::Overruled { lease, validator, fine } => {
-            format!("overruled {}  {} pays {fine} OhC", at(lease), names.of(validator))
-        }
-        Event::Repriced { block, reserve } => {
-            format!("repriced {block} {}  nobody bid; now {reserve} OhC", stage(block.index))
-        }
         Event::Paused { run, reason } => format!("paused   {run}  {}", pause(reason)),
         Event::Ended { run, ending: how, refund } => {
             format!("{:<8} {run}  refunded {refund} OhC", ending(how))
         }
-        _ => return None,
-    })
+        Event::Submitted { run, client, budget, .. } => {
+            format!("submitted {run}  {} locks {budget} OhC", names.of(client))
+        }
+        Event::Rejected { author, nonce, reason } => {
+            format!("rejected {} #{nonce}: {reason}", names.of(author))
+        }
+        Event::Transferred { from, to, amount } => {
+            format!("transfer {} to {}  {amount} OhC", names.of(from), names.of(to))
+        }
+        Event::BidPlaced { worker } => format!("bid      {}", names.of(worker)),
+        Event::BidGone { worker } => format!("bid gone {}", names.of(worker)),
+        // Those of blocks have been told above.
+        _ => String::new(),
+    }
+}
+
+/// What happened to a block: in a word, and in a sentence that does not name it.
+pub(crate) fn turn(
+    event: &Event,
+    names: &Names,
+    job: &dyn Fn(JobId) -> String,
+) -> (&'static str, String) {
+    match event {
+        Event::Offered { attempt, reserve, gas, .. } => {
+            ("offered", format!("at most {reserve} + {gas} OhC, attempt {attempt}"))
+        }
+        Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
+        Event::Leased { worker, price, bond, .. } => {
+            ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Delivered { receipt, .. } => ("delivered", format!("receipt {}", receipt.short())),
+        Event::Drawn { audit, .. } if audit.segments.is_empty() => {
+            ("drawn", "nothing is computed again".to_owned())
+        }
+        Event::Drawn { audit, .. } => {
+            let committee: Vec<String> = audit.committee.iter().map(|key| names.of(key)).collect();
+            let (segments, by) = (count(audit.segments.len(), "segment"), committee.join(", "));
+            ("drawn", format!("{segments} to be computed again by {by}"))
+        }
+        Event::Settled { worker, reward, gas, .. } => {
+            ("settled", format!("{}  {reward} + {gas} OhC", names.of(worker)))
+        }
+        Event::Lapsed { worker, cause, fine, .. } => {
+            let how = if *cause == Cause::Timeout { "late" } else { "silent" };
+            ("lapsed", format!("{} was {how} and pays {fine} OhC", names.of(worker)))
+        }
+        Event::Released { worker, .. } => {
+            ("released", format!("{} is not needed any more", names.of(worker)))
+        }
+        Event::GivenUp { why, .. } => ("given up", gave_up(*why)),
+        Event::Slashed { worker, bond, segment, .. } => {
+            let (worker, job) = (names.of(worker), job(segment.job));
+            ("slashed", format!("{worker} loses {bond} OhC: {job} was not computed as claimed"))
+        }
+        Event::Disputed { validator, segment, .. } => {
+            ("disputed", format!("{} objects to {}", names.of(validator), job(segment.job)))
+        }
+        Event::Overruled { validator, fine, .. } => {
+            ("overruled", format!("{} pays {fine} OhC", names.of(validator)))
+        }
+        // Not about a block.
+        _ => ("", String::new()),
+    }
 }
 
 /// Why a block is not tried again.
-fn gave_up(why: GaveUp) -> String {
+pub(crate) fn gave_up(why: GaveUp) -> String {
     match why {
         GaveUp::Attempts(cause) => format!("no attempt was accepted (last: {})", cause.word()),
         GaveUp::Deadline => "it took longer than its deadline".to_owned(),
@@ -184,7 +249,7 @@ fn gave_up(why: GaveUp) -> String {
 }
 
 /// Why a job is not run.
-fn skip(why: Skip, job: &dyn Fn(crate::base::ids::JobId) -> String) -> String {
+pub(crate) fn skip(why: Skip, job: &dyn Fn(JobId) -> String) -> String {
     match why {
         Skip::Condition => "its condition does not hold".to_owned(),
         Skip::Needs(other) => format!("{} has no result", job(other)),
@@ -195,7 +260,7 @@ fn skip(why: Skip, job: &dyn Fn(crate::base::ids::JobId) -> String) -> String {
 /// What went wrong with a run, and what to do about it.
 pub(crate) fn failure(
     ending: &Ending,
-    job: &dyn Fn(crate::base::ids::JobId) -> String,
+    job: &dyn Fn(JobId) -> String,
     stage: &dyn Fn(u32) -> String,
 ) -> (String, Option<String>) {
     match ending {
@@ -234,18 +299,146 @@ pub(crate) fn stopping(why: Stopped) -> String {
     format!("{because}: what is delivered is settled first; Ctrl-C again stops at once")
 }
 
-/// A run that was left before its end, and what becomes of it.
-pub(crate) fn left(why: Stopped, run: Option<RunId>) -> (String, String) {
-    let how = match why {
-        Stopped::Interrupted => "interrupted",
-        Stopped::TimedOut => "timed out",
+/// Behind the reason of a stage whose jobs are in blocks of another one.
+pub(crate) fn sold_with(stage: &str) -> String {
+    format!(" (in the price of {stage})")
+}
+
+/// What a crash left, and was taken away.
+pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
+    )
+}
+
+/// What of a run was not written down.
+pub(crate) fn unrecorded(error: &dyn std::error::Error) -> String {
+    format!("note: `ohc logs` will not show all of it: {error}")
+}
+
+/// Asks whether an amount may be spent.
+pub(crate) fn question(quote: Ohc) -> String {
+    format!("No budget is set. Spend up to {quote} OhC? [y/N]")
+}
+
+/// A pipeline of which everything is known.
+pub(crate) fn unchanged(name: &str, paint: Paint) -> String {
+    format!("{name}: {}, nothing was run and nothing spent", paint.green("unchanged"))
+}
+
+/// What is waited for when a run is cancelled or paused.
+pub(crate) fn waiting(run: &Run) -> String {
+    format!("{} ({}): what workers have in hand is settled first", run.id, run.name)
+}
+
+/// A run that another process works on.
+pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
+    let Run { id, name, .. } = run;
+    format!(
+        "{id} ({name}) goes on in the ohc that is at work here; when that is done, `ohc resume \
+        {id}` follows it to its end"
+    )
+}
+
+/// One thing that differs between two versions of a pipeline, with `+`, `-` or `~` before it.
+pub(crate) fn difference(difference: &Difference) -> String {
+    let rows = |(bytes, rows): &(u64, u64)| format!("{rows} rows, {bytes} bytes");
+    match difference {
+        Difference::Param(Change { name, was, is }) => {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
+            format!("~ param {name}: {} -> {}", text(was), text(is))
+        }
+        Difference::Source(change) => changed("source", change, rows),
+        Difference::Output(change) => changed("output", change, String::clone),
+        Difference::Budget(Change { was, is, .. }) => {
+            let amount = |amount: &Option<Ohc>| amount.map_or("none".into(), |a| a.to_string());
+            format!("~ budget: {} -> {}", amount(was), amount(is))
+        }
+        Difference::Bounds => {
+            "~ run: its deadline, or what follows a budget that is used up".into()
+        }
+        Difference::Stage(change, parts) => match (change.was, change.is) {
+            (Some(_), Some(_)) => {
+                let mut what: Vec<String> = parts.settings.iter().map(|s| (*s).into()).collect();
+                what.extend(parts.added.iter().map(|job| format!("+{job}")));
+                what.extend(parts.removed.iter().map(|job| format!("-{job}")));
+                format!("~ stage {}: {}", change.name, what.join(", "))
+            }
+            _ => changed("stage", change, |jobs| count(*jobs, "job")),
+        },
+    }
+}
+
+fn changed<T>(what: &str, change: &Change<T>, text: impl Fn(&T) -> String) -> String {
+    let Change { name, was, is } = change;
+    match (was, is) {
+        (Some(was), Some(is)) => {
+            let (was, is) = (text(was), text(is));
+            if was == is {
+                return format!("~ {what} {name}: {is}, with other content");
+            }
+            format!("~ {what} {name}: {was} -> {is}")
+        }
+        (None, Some(is)) => format!("+ {what} {name}: {}", text(is)),
+        (Some(was), None) => format!("- {what} {name}: {}", text(was)),
+        (None, None) => format!("  {what} {name}"),
+    }
+}
+
+/// What a pipeline was compared with.
+pub(crate) fn compared(name: &str, run: Option<&Run>, differs: bool) -> String {
+    match (run, differs) {
+        (None, _) => format!("{name} was never applied here"),
+        (Some(run), true) => format!("{name} differs from {}", run.id),
+        (Some(run), false) => format!("{name} is what was applied last ({})", run.id),
+    }
+}
+
+/// What both versions would likely cost if nothing were known.
+pub(crate) fn prices(was: Option<Ohc>, is: Ohc) -> String {
+    let Some(was) = was else { return format!("likely price of all of it: {is} OhC") };
+    let delta = match (is.checked_sub(was), was.checked_sub(is)) {
+        (Some(Ohc::ZERO), _) => "the same".to_owned(),
+        (Some(more), _) => format!("+{more}"),
+        (None, less) => format!("-{}", less.unwrap_or_default()),
     };
-    match run {
-        Some(run) => (
-            format!("{how}: {run} is not over"),
-            format!("apply again to go on, `ohc cancel {run}` gives back what is not spent"),
-        ),
-        None => (how.to_owned(), "nothing was begun; apply again".to_owned()),
+    format!("likely price of all of it: {was} -> {is} OhC ({delta})")
+}
+
+/// Where a plan was saved.
+pub(crate) fn plan_saved(path: &Path) -> String {
+    let path = path.display();
+    format!("saved to {path}: `ohc apply {path}` does exactly this, or says what has changed")
+}
+
+/// How long a plan would take, and whether its budget covers it.
+pub(crate) fn plan_outlook(forecast: &Forecast, workers: usize, budget: Option<Ohc>) -> String {
+    if forecast.is_unchanged() {
+        return String::new();
+    }
+    let workers = count(workers, "worker");
+    let (likely, low) = (duration(forecast.time.likely_ms), duration(forecast.time.low_ms));
+    let mut text = format!("time: about {likely} on {workers}, at best {low}\n");
+    let high = forecast.quote.high;
+    if let Some(budget) = budget {
+        let room = match (budget.checked_sub(high), high.checked_sub(budget)) {
+            (Some(over), _) => format!("{over} more than the highest price"),
+            (None, Some(short)) => format!("{short} less than the highest price"),
+            (None, None) => String::new(),
+        };
+        let _ = writeln!(text, "budget: {budget} OhC, {room}");
+    }
+    text
+}
+
+/// `1.5 s`, `12 min`, `3.2 h`: a guess, so no more than two figures.
+fn duration(ms: u64) -> String {
+    match ms {
+        0..100 => format!("{ms} ms"),
+        100..100_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        100_000..6_000_000 => format!("{} min", ms / 60_000),
+        _ => format!("{}.{} h", ms / 3_600_000, ms % 3_600_000 / 360_000),
     }
 }
 

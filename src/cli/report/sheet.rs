@@ -28,6 +28,11 @@ pub(crate) const fn numbers(name: &'static str) -> Column {
     Column { name, align: Align::Right, is_wide: false }
 }
 
+/// A column of sentences: the last one.
+pub(crate) const fn wrapped(name: &'static str) -> Column {
+    Column { name, align: Align::Wrap, is_wide: false }
+}
+
 impl Column {
     /// The same, in `-o wide` alone.
     pub(crate) const fn wide(self) -> Self {

@@ -9,7 +9,7 @@ mod chart;
 use super::table::Table;
 use super::{Done, Fault, Named, quote};
 use crate::base::limits;
-use crate::domain::job::Compare;
+use crate::domain::job::{Compare, Goal, Metric};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -94,9 +94,9 @@ fn gather(spec: &Compare, reports: &[(&str, &[u8])]) -> Result<Field, Fault> {
             format!("measured are: {}", names.join(", ")),
         ));
     }
-    // Of another measure than the one that was selected by, errors and losses are best when small.
-    let is_error = ["loss", "mse", "mae", "rmse", "calibrationError"].contains(&metric.as_str());
-    let is_max_best = if metric == chosen { is_max_best } else { !is_error };
+    // Another measure than the one that was selected by has a good end of its own.
+    let natural = Metric::of(&metric).map_or(Goal::Max, Metric::goal);
+    let is_max_best = if metric == chosen { is_max_best } else { natural == Goal::Max };
     let mut axes: Vec<String> = Vec::new();
     for (axis, _) in instances.iter().flat_map(|instance| &instance.axes) {
         if !axes.contains(axis) && axes.len() < COLUMNS_MAX {

@@ -6,6 +6,7 @@ mod outlook;
 mod why;
 
 pub use outlook::{Detection, StageForecast, Time, UNITS_PER_SECOND};
+pub use why::{InputPart, KeyParts, key_parts};
 
 use super::command::Bid;
 use super::event::Skip;

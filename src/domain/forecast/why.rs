@@ -10,7 +10,7 @@ use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, Pin, job_key};
 use crate::domain::plan::Plan;
 use crate::domain::state::State;
-use crate::domain::state::run::{Known, Run, holds, needs_what_is_gone};
+use crate::domain::state::run::{Known, Origin, Run, holds, needs_what_is_gone};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that the fate of a job depends on, besides those of the jobs before it.
@@ -105,25 +105,79 @@ impl<'a> Asked<'a> {
         let Some((run, old)) = self.last.get(&(job.stage.as_str(), job.label.as_str())) else {
             return Fate::New;
         };
-        let changed = run.plan.job(*old).map(|old| job.spec.differences(&old.spec));
-        if let Some(changed) = changed.filter(|changed| !changed.is_empty()) {
-            return Fate::SpecChanged(changed);
+        let parts = KeyParts::new(job, inputs, run, *old);
+        if !parts.settings.is_empty() {
+            return Fate::SpecChanged(parts.settings);
         }
-        let before: BTreeMap<String, Digest> = run
-            .known_inputs(*old)
-            .map(|inputs| inputs.into_iter().map(|input| (input.name, input.digest)).collect())
-            .unwrap_or_default();
-        let differs = |(name, digest): &&(&str, Option<Digest>)| {
-            digest.is_none() || before.get(*name) != digest.as_ref()
-        };
-        let differing: Vec<String> =
-            inputs.iter().filter(differs).map(|(name, _)| (*name).to_owned()).collect();
+        let differing = parts.inputs.into_iter().filter(|part| !part.is_same());
+        let differing: Vec<String> = differing.map(|part| part.name).collect();
         match (run.result(*old).is_some(), differing.is_empty()) {
             (true, false) => Fate::InputChanged(differing),
             (true, true) => Fate::New,
             (false, _) => Fate::Unfinished,
         }
     }
+}
+
+/// What of the key of a job is as it was in another run, and what is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyParts {
+    /// The settings that differ.
+    pub settings: Vec<&'static str>,
+    /// The inputs as they are now, in their order.
+    pub inputs: Vec<InputPart>,
+}
+
+/// An input as a part of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InputPart {
+    /// Its name.
+    pub name: String,
+    /// Its digest in the other run, if it had one.
+    pub before: Option<Digest>,
+    /// Its digest now, if it is known.
+    pub now: Option<Digest>,
+}
+
+impl InputPart {
+    /// Whether it is known to be what it was.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.now.is_some() && self.now == self.before
+    }
+}
+
+impl KeyParts {
+    fn new(job: &Job, inputs: &[(&str, Option<Digest>)], run: &Run, old: JobId) -> Self {
+        let settings = run.plan.job(old).map(|old| job.spec.differences(&old.spec));
+        let before: BTreeMap<String, Digest> = run
+            .known_inputs(old)
+            .map(|inputs| inputs.into_iter().map(|input| (input.name, input.digest)).collect())
+            .unwrap_or_default();
+        let part = |(name, now): &(&str, Option<Digest>)| InputPart {
+            name: (*name).to_owned(),
+            before: before.get(*name).copied(),
+            now: *now,
+        };
+        let inputs = inputs.iter().map(part).collect();
+        Self { settings: settings.unwrap_or_default(), inputs }
+    }
+}
+
+/// The key of a job of a run beside that of the same job of an earlier one, if it had that job.
+#[must_use]
+pub fn key_parts(run: &Run, id: JobId, earlier: &Run) -> Option<KeyParts> {
+    let job = run.plan.job(id)?;
+    let old = *jobs(earlier).get(&(job.stage.as_str(), job.label.as_str()))?;
+    let origins = run.inputs(id);
+    let known = |(name, origin): &(String, Origin)| match origin {
+        Origin::Known(digest) => (name.clone(), Some(*digest)),
+        Origin::Output { .. } => (name.clone(), None),
+    };
+    let inputs: Vec<(String, Option<Digest>)> = origins.iter().map(known).collect();
+    let inputs: Vec<(&str, Option<Digest>)> =
+        inputs.iter().map(|(name, digest)| (name.as_str(), *digest)).collect();
+    Some(KeyParts::new(job, &inputs, earlier, old.1))
 }
 
 fn is_gone_edge(edge: &Edge, is_gone: &dyn Fn(JobId) -> bool) -> bool {

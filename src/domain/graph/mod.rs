@@ -8,7 +8,9 @@ mod tests;
 
 use super::cost::{Shape, Size};
 use super::job::{Column, Pin, Spec, Task};
-use super::manifest::{Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, suggest};
+use super::manifest::{
+    Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, TableFormat, suggest,
+};
 use super::terms::Terms;
 use super::verdict::Verification;
 use crate::base::ids::JobId;
@@ -39,6 +41,8 @@ pub struct Output {
     pub output: String,
     /// A folder, as it is written in the manifest.
     pub to: String,
+    /// The form of a table; it means nothing for other outputs.
+    pub format: TableFormat,
 }
 
 /// One unit of compute and where its inputs come from. Its text form is its address.
@@ -296,8 +300,8 @@ impl<'a> Build<'a> {
             let found = made.and_then(|made| self.edge(made, String::new(), output));
             match found.map(|(edge, _)| edge.from) {
                 Some(From::Job { id, output }) => {
-                    outputs
-                        .insert(name.clone(), Output { job: id, output, to: publish.to.clone() });
+                    let (to, format) = (publish.to.clone(), publish.format);
+                    outputs.insert(name.clone(), Output { job: id, output, to, format });
                 }
                 Some(From::Source(_)) | None => {
                     self.faults.insert(nothing(*place, stage, output));
@@ -328,14 +332,14 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
             let features = train.features.iter().flatten();
             targets.chain(features.map(|name| ("features", name.as_str()))).collect()
         }
-        Spec::Split(split) => {
-            split.stratify.iter().map(|column| ("stratify", column.as_str())).collect()
-        }
+        Spec::Split(split) => split.dealing.column().into_iter().collect(),
         Spec::Ingest(_)
         | Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
-        | Spec::Transform(_) => Vec::new(),
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Export(_) => Vec::new(),
     }
 }
 

@@ -3,20 +3,24 @@
 
 mod compare;
 mod evaluate;
+mod export;
 mod formula;
 mod ingest;
+mod predict;
 mod split;
 mod train;
 mod transform;
 
 pub use compare::Compare;
-pub use evaluate::{Evaluate, Goal, Metric};
+pub use evaluate::{Evaluate, Goal, Metric, Select};
+pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
-pub use split::Split;
+pub use predict::Predict;
+pub use split::{Dealing, Split};
 pub use train::{
     Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
     Task, Train,
@@ -48,6 +52,10 @@ pub enum Spec {
     Noop(Noop),
     /// Turns a table into another, step by step.
     Transform(Transform),
+    /// Says what a model predicts of every row.
+    Predict(Predict),
+    /// Gives a model with a card.
+    Export(Export),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -57,6 +65,8 @@ canonical_enum!(Spec {
     5 => Noop(x),
     6 => Compare(x),
     7 => Transform(x),
+    8 => Predict(x),
+    9 => Export(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -79,6 +89,8 @@ impl Spec {
             Self::Compare(_) => "compare",
             Self::Noop(_) => "noop",
             Self::Transform(_) => "transform",
+            Self::Predict(_) => "predict",
+            Self::Export(_) => "export",
         }
     }
 
@@ -94,6 +106,8 @@ impl Spec {
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
             Self::Transform(_) => vec!["table", "fitted"],
+            Self::Predict(_) => vec!["table"],
+            Self::Export(_) => vec!["model", "card"],
         }
     }
 
@@ -107,6 +121,8 @@ impl Spec {
             (Self::Evaluate(a), Self::Evaluate(b)) => a.differences(b),
             (Self::Transform(a), Self::Transform(b)) => a.differences(b),
             (Self::Compare(a), Self::Compare(b)) => a.differences(b),
+            (Self::Predict(a), Self::Predict(b)) => a.differences(b),
+            (Self::Export(a), Self::Export(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

@@ -195,6 +195,8 @@ pub(super) enum Good {
     Report,
     /// A picture.
     Chart,
+    /// A text about a model.
+    Card,
     /// Nothing but the fact that it was done.
     Token,
 }
@@ -209,6 +211,7 @@ impl Good {
             Self::Recipe => "a recipe",
             Self::Report => "a report",
             Self::Chart => "a chart",
+            Self::Card => "a card",
             Self::Token => "a token",
         }
     }

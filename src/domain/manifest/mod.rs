@@ -32,9 +32,10 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::domain) use diagnostic::suggest;
+pub(crate) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use params::params_file;
+pub use quantity::duration_ms;
 pub use schema::json_schema;
 
 use super::job::{Reading, Spec};
@@ -79,6 +80,8 @@ pub struct Source {
     pub url: String,
     /// How the bytes are to be read.
     pub reading: Reading,
+    /// The name of the secret that opens it.
+    pub secret: Option<String>,
     /// Its name in the text.
     pub place: Place,
 }
@@ -90,7 +93,7 @@ pub struct Stage {
     pub name: String,
     /// The name in the text.
     pub place: Place,
-    /// `target` or `stratify` in the text, or the name where there is neither.
+    /// `target`, `stratify` or `by` in the text, or the name where there is none of them.
     pub column_place: Place,
     /// At least one; labels differ.
     pub instances: Vec<Instance>,
@@ -139,6 +142,18 @@ pub struct Publish {
     pub from: (String, String, Place),
     /// A folder, as it is written in the manifest.
     pub to: String,
+    /// The form of a table; it means nothing for other outputs.
+    pub format: TableFormat,
+}
+
+/// In which form a table is written to disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TableFormat {
+    /// Comma-separated values (RFC 4180) with a header.
+    #[default]
+    Csv,
+    /// Parquet.
+    Parquet,
 }
 
 /// Bounds of a run.
@@ -281,14 +296,16 @@ fn limits(spec: &Node) -> Option<Limits> {
 
 fn sources(spec: &Node) -> BTreeMap<String, Source> {
     let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
-    let read = |node: &Node| Some((node.get("url")?.text()?.to_owned(), kind::reading(node)?));
-    let source = |url, reading, place| Source { url, reading, place };
-    entries
-        .filter_map(|(key, node)| {
-            let (url, reading) = read(node)?;
-            Some((key.text.clone(), source(url, reading, key.place)))
+    let read = |node: &Node, place: Place| {
+        let secret = node.get("auth").and_then(|auth| auth.get("secretRef"));
+        Some(Source {
+            url: node.get("url")?.text()?.to_owned(),
+            reading: kind::reading(node)?,
+            secret: secret.and_then(Node::text).map(str::to_owned),
+            place,
         })
-        .collect()
+    };
+    entries.filter_map(|(key, node)| Some((key.text.clone(), read(node, key.place)?))).collect()
 }
 
 fn stages(

@@ -22,7 +22,8 @@ pub(super) fn decimal(text: &str, places: usize) -> Option<u64> {
 }
 
 /// A duration such as `15m`, `1h30m` or `500ms` in milliseconds: units descend, each once.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0u64;
     let mut last = u64::MAX;

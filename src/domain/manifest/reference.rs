@@ -7,7 +7,7 @@ use super::diagnostic::{Faults, Place, suggest};
 use super::form::{Good, Port};
 use super::node::{Key, Kind, Node};
 use super::stage::Draft;
-use super::{InputRef, Publish};
+use super::{InputRef, Publish, TableFormat};
 use crate::domain::terms::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -298,9 +298,19 @@ pub(super) fn outputs(
             let hint = "an output goes into a folder below the manifest's, such as `out/model/`";
             faults.advise(to.place, message, hint.to_owned());
         }
-        if let (Some((stage, output)), Some(to)) = (published(from, known, faults), to.text()) {
+        if let (Some((stage, output, good)), Some(to)) = (published(from, known, faults), to.text())
+        {
+            let format = node.get("format");
+            if let (Some(format), Some(good)) = (format, good.filter(|good| *good != Good::Table)) {
+                let message = format!("`format` is for tables, but this is {}", good.noun());
+                faults.advise(format.place, message, "leave it out".to_owned());
+            }
+            let format = match format.and_then(Node::text) {
+                Some("parquet") => TableFormat::Parquet,
+                _ => TableFormat::Csv,
+            };
             let from = (stage, output, from.place);
-            outputs.insert(key.text.clone(), Publish { from, to: to.to_owned() });
+            outputs.insert(key.text.clone(), Publish { from, to: to.to_owned(), format });
         }
     }
     outputs
@@ -319,14 +329,19 @@ fn stays_below(path: &str) -> bool {
     !is_absolute && parts.clone().next().is_some() && parts.all(|part| part != "..")
 }
 
-fn published(from: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<(String, String)> {
+/// The stage and output that is published, and what it is where that is known.
+fn published(
+    from: &Node,
+    known: &Known<'_>,
+    faults: &mut Faults,
+) -> Option<(String, String, Option<Good>)> {
     let text = from.text()?;
     let Some(Written::Output(stage, output)) = parse(text) else {
         let message = format!("an output comes from one stage, not from `{}`", cut(text));
         faults.advise(from.place, message, "write `STAGE.OUTPUT`".to_owned());
         return None;
     };
-    let (draft, _) = output_of(stage, output, from.place, known, faults)?;
+    let (draft, good) = output_of(stage, output, from.place, known, faults)?;
     let count = draft.labels.as_ref().map_or(1, Vec::len);
     if count > 1 {
         let message = format!("`{text}` is ambiguous: `{stage}` has {count} instances");
@@ -334,5 +349,5 @@ fn published(from: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<(Str
         faults.advise(from.place, message, hint);
         return None;
     }
-    Some((stage.to_owned(), output.to_owned()))
+    Some((stage.to_owned(), output.to_owned(), good))
 }

@@ -410,6 +410,7 @@ fn port(port: &Port) -> Json {
         (Good::Report, _) => "evaluate.report",
         (Good::Recipe, _) => "features.fitted",
         (Good::Chart, _) => "compare.chart",
+        (Good::Card, _) => "export.card",
         (Good::Token, _) => "first.done",
     };
     Json::object(vec![

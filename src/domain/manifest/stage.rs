@@ -85,7 +85,7 @@ pub(super) fn draft<'a>(
 ) -> Draft<'a> {
     let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
     let column =
-        ["target", "targets", "stratify"].iter().find_map(|name| node.get("with")?.get(name));
+        ["target", "targets", "stratify", "by"].iter().find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
     if cells.is_none() {
         axes_of_no_cells(node, common, faults);

@@ -129,7 +129,7 @@ fn the_goal_follows_the_metric_where_none_is_given() {
     let Spec::Evaluate(evaluate) = &manifest.stages["evaluate"].instances[0].spec else {
         panic!("not an evaluation");
     };
-    assert_eq!((evaluate.metric, evaluate.goal), (Metric::Loss, super::super::job::Goal::Min));
+    assert_eq!(evaluate.select, Some(Metric::Loss.best()));
 }
 
 #[test]

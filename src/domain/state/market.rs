@@ -163,7 +163,12 @@ impl State {
             })
             .collect();
         let offers = self.offers.iter().filter_map(|block| self.as_offer(*block));
-        let awards = auction::clear(offers, &mut bids, self.params.bond_factor);
+        let mut tallies = self.tallies.is_some().then(Vec::new);
+        let factor = self.params.bond_factor;
+        let awards = auction::clear(offers, &mut bids, factor, tallies.as_mut());
+        if let (Some(kept), Some(new)) = (&mut self.tallies, tallies) {
+            kept.extend(new);
+        }
         for award in awards {
             self.lease(award, events);
         }

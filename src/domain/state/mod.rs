@@ -18,11 +18,13 @@ mod life;
 mod market;
 mod order;
 pub mod run;
+mod trace;
 mod view;
 
+pub use trace::Trace;
 pub use view::{Assignment, Duty, Task, TaskInput, Unused};
 
-use super::auction::Record;
+use super::auction::{Record, Tally};
 use super::command::{Bid, SignedOrder};
 use super::event::Event;
 use super::genesis::{Genesis, Params};
@@ -68,6 +70,8 @@ pub struct State {
     judging: BTreeSet<LeaseId>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
+    /// What the auctions of this slot considered, if somebody wants to know; no rule does.
+    tallies: Option<Vec<Tally>>,
 }
 
 /// What the market knows of a worker.
@@ -116,6 +120,7 @@ impl State {
             undrawn: BTreeSet::new(),
             judging: BTreeSet::new(),
             touched: BTreeSet::new(),
+            tallies: None,
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) fn spawn_worker(
             let mut step = |progress: Progress| {
                 // A step may take microseconds; nobody reads faster than this.
                 let now = clock.now();
-                if now >= told.after(STEP_NOTICE_MS) {
+                if progress.is_point() || now >= told.after(STEP_NOTICE_MS) {
                     told = now;
                     tell(Notice::Step { lease, progress });
                 }

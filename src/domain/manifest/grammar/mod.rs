@@ -157,9 +157,33 @@ static SOURCE: Object = Object {
     name: "source",
     doc: "Data from outside.",
     fields: &[
-        required("url", Type::Text(1024), "A path beside the manifest.", "data/iris.csv"),
+        required(
+            "url",
+            Type::Text(1024),
+            "A path beside the manifest, or an address: file://, s3://, gs://, az://, https://. \
+             One file, a pattern such as `data/*.csv`, or all files of a folder: `data/`.",
+            "data/iris.csv",
+        ),
         required("format", Type::Word(&["csv"]), "How the bytes are to be read.", "csv"),
+        optional(
+            "auth",
+            Type::Object(&AUTH),
+            "Who asks for it, if not the credentials of the environment.",
+            "{ secretRef: lake }",
+        ),
     ],
+};
+
+static AUTH: Object = Object {
+    name: "auth",
+    doc: "Who asks for a source.",
+    fields: &[required(
+        "secretRef",
+        Type::DnsLabel,
+        "The name of a secret: the variables `OHC_SECRET_NAME_…`, or the lines of \
+         `~/.config/ohc/secrets/NAME`. Only its name leaves this machine.",
+        "lake",
+    )],
 };
 
 static BUDGET: Object = Object {
@@ -353,6 +377,13 @@ static OUTPUT: Object = Object {
             "evaluate.best",
         ),
         required("to", Type::Text(1024), "A folder beside the manifest.", "out/iris/"),
+        default(
+            "format",
+            Type::Word(&["csv", "parquet"]),
+            "csv",
+            "The form of a table; other results have one of their own.",
+            "parquet",
+        ),
         default(
             "publishWhen",
             Type::Word(&["settled"]),

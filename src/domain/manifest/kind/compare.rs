@@ -16,7 +16,8 @@ pub(super) static COMPARE: StageKind = StageKind {
             optional(
                 "metric",
                 Type::Text(64),
-                "The measure to draw and to rank by; without it, what the evaluation selected by.",
+                "The measure to draw and to rank by, any that the evaluations report; without it, \
+                 what the first one selected by.",
                 "accuracy",
             ),
             optional(

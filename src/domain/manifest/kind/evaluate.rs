@@ -2,8 +2,10 @@
 //! Never reports a fault: what is read has been checked.
 
 use super::word;
-use crate::domain::job::{Evaluate, Goal, Metric, Reading, Spec};
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, always_sound, default};
+use crate::domain::job::{Evaluate, Goal, Metric, Reading, Select, Spec};
+use crate::domain::manifest::form::{
+    Good, Object, Port, StageKind, Type, always_sound, default, required,
+};
 use crate::domain::manifest::node::Node;
 
 /// `uses: evaluate`
@@ -16,9 +18,9 @@ pub(super) static EVALUATE: StageKind = StageKind {
         fields: &[default(
             "select",
             Type::Object(&SELECT),
-            "{ metric: accuracy, goal: max }",
-            "What decides which model is the best.",
-            "{ metric: accuracy, goal: max }",
+            "accuracy of classes, f1 of several labels, rmse of numbers",
+            "What decides which model is the best; of equals, the first is.",
+            "{ metric: f1 }",
         )],
     },
     inputs: Some(&[
@@ -34,34 +36,31 @@ pub(super) static EVALUATE: StageKind = StageKind {
             good: Good::Table,
             many: false,
             optional: false,
-            doc: "The held-out rows.",
+            doc: "The held-out rows with the target: raw, or as the models' own rows were made.",
         },
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,
     sound: always_sound,
-    metrics: &[
-        ("accuracy", "Share of the rows whose label the best model predicts."),
-        ("loss", "Mean cross-entropy of the best model, in nats."),
-        ("rows", "Rows that the models were measured on."),
-    ],
+    metrics: Metric::REPORTED,
 };
 
 static SELECT: Object = Object {
     name: "select",
     doc: "What decides which model is the best.",
     fields: &[
-        default(
+        required(
             "metric",
-            Type::Word(&["accuracy", "loss"]),
-            "accuracy",
-            "Share of rows whose label is predicted, or mean cross-entropy in nats.",
-            "accuracy",
+            Type::Word(Metric::WORDS),
+            "Of classes: accuracy, loss, precision, recall, f1 (means over the classes; weighted \
+             by their rows with `Weighted`), rocAuc, calibrationError. Of several labels also \
+             f1Micro and hammingLoss. Of numbers: mse, rmse, mae, medianAbsoluteError, r2.",
+            "f1",
         ),
         default(
             "goal",
             Type::Word(&["max", "min"]),
-            "max for accuracy, min for loss",
+            "min for errors and losses, else max",
             "Which end of it is good.",
             "max",
         ),
@@ -73,17 +72,12 @@ fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
 }
 
 fn evaluate(with: &Node) -> Option<Evaluate> {
-    let select = with.get("select");
-    let metric = match select.map_or(Some("accuracy"), |node| word(node, "metric", "accuracy"))? {
-        "accuracy" => Metric::Accuracy,
-        "loss" => Metric::Loss,
-        _ => return None,
-    };
-    let natural = if metric == Metric::Accuracy { "max" } else { "min" };
-    let goal = match select.map_or(Some(natural), |node| word(node, "goal", natural))? {
+    let Some(node) = with.get("select") else { return Some(Evaluate { select: None }) };
+    let metric = Metric::of(node.get("metric")?.text()?)?;
+    let goal = match word(node, "goal", metric.goal().word())? {
         "max" => Goal::Max,
         "min" => Goal::Min,
         _ => return None,
     };
-    Some(Evaluate { metric, goal })
+    Some(Evaluate { select: Some(Select { metric, goal }) })
 }

@@ -3,8 +3,10 @@
 
 mod compare;
 mod evaluate;
+mod export;
 mod ingest;
 mod noop;
+mod predict;
 mod split;
 mod train;
 mod transform;
@@ -23,10 +25,12 @@ pub(super) static KINDS: &[&StageKind] = &[
     &compare::COMPARE,
     &noop::NOOP,
     &transform::TRANSFORM,
+    &predict::PREDICT,
+    &export::EXPORT,
 ];
 /// Their names, in the same order.
 pub(super) const KIND_NAMES: &[&str] =
-    &["ingest", "split", "train", "evaluate", "compare", "noop", "transform"];
+    &["ingest", "split", "train", "evaluate", "compare", "noop", "transform", "predict", "export"];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {

@@ -1,8 +1,8 @@
 //! `uses: split`: its settings, inputs and outputs, and its spec.
-//! Reports only shares that do not add up: all else has been checked before it is read.
+//! Reports only what does not fit together: all else has been checked before it is read.
 
 use super::{seed, wide};
-use crate::domain::job::{Reading, Spec, Split};
+use crate::domain::job::{Dealing, Reading, Spec, Split};
 use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
 use crate::domain::manifest::node::Node;
@@ -38,7 +38,15 @@ pub(super) static SPLIT: StageKind = StageKind {
                 "The column whose values are to be equally frequent in every part.",
                 "species",
             ),
-            seed("Seed of the permutation of the rows."),
+            optional(
+                "by",
+                Type::Text(256),
+                "The column whose values stay together, such as a customer with many rows: no \
+                 value is in two parts, and parts are as near to their shares as that allows. Rows \
+                 without a value stay together too.",
+                "customer",
+            ),
+            seed("Seed of the lot by which rows, or values, come into a part."),
         ],
     },
     inputs: Some(&[Port {
@@ -50,16 +58,18 @@ pub(super) static SPLIT: StageKind = StageKind {
     }]),
     outputs: None,
     spec: read,
-    sound: whole_ratios,
+    sound,
     metrics: &[],
 };
 
 fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Split(Split {
         ratios: ratios(with.get("ratios")?)?,
-        stratify: match with.get("stratify") {
-            Some(column) => Some(column.text()?.to_owned()),
-            None => None,
+        dealing: match (with.get("stratify"), with.get("by")) {
+            (Some(column), None) => Dealing::Stratified(column.text()?.to_owned()),
+            (None, Some(column)) => Dealing::Grouped(column.text()?.to_owned()),
+            (None, None) => Dealing::Rows,
+            (Some(_), Some(_)) => return None,
         },
         seed: wide(with, "seed", 0)?,
     }))
@@ -70,8 +80,17 @@ fn ratios(node: &Node) -> Option<Vec<(String, f64)>> {
     each.map(|(key, share)| Some((key.text.clone(), share.real()?))).collect()
 }
 
+fn sound(with: &Node, _: &Node, faults: &mut Faults) {
+    whole_ratios(with, faults);
+    if let (Some(_), Some(by)) = (with.get("stratify"), with.get("by")) {
+        let message = "`by` and `stratify` do not go together".to_owned();
+        let hint = "values that stay together cannot be equally frequent in every part: keep one";
+        faults.advise(by.place, message, hint.to_owned());
+    }
+}
+
 /// Shares add up to exactly one: they are summed as integers of their text.
-fn whole_ratios(with: &Node, _: &Node, faults: &mut Faults) {
+fn whole_ratios(with: &Node, faults: &mut Faults) {
     let Some(ratios) = with.get("ratios") else { return };
     if let Some((sum, one)) = ratio_sum(ratios).filter(|(sum, one)| sum != one) {
         let (whole, fraction) = (sum / one, sum % one);

@@ -1,0 +1,158 @@
+//! Outcomes: how a run ended or was left, as what people and programs are told, and as an exit code.
+//! Never runs anything.
+
+use super::args::Format;
+use super::exit::{Exit, Stop};
+use super::report::bill::Bill;
+use super::report::{self, Screen, json, prose};
+use crate::base::ids::JobId;
+use crate::domain::event::Ending;
+use crate::domain::job::Spec;
+use crate::domain::plan::Plan;
+use crate::domain::state::run::{Known, Run, Status};
+use crate::node::Clock;
+use crate::node::apply::Finished;
+use crate::node::embedded::Stopped;
+use crate::node::publish::Published;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// The results of a plan's jobs, as far as they are known.
+type Results<'a> = dyn Fn(JobId) -> Option<&'a Known> + 'a;
+
+/// How and since when something is reported.
+#[derive(Clone, Copy)]
+pub(super) struct Show {
+    /// For whom.
+    pub(super) output: Format,
+    /// Since when.
+    pub(super) clock: Clock,
+}
+
+/// Says how a run ended: the bill, the outputs, and what went wrong if it did not settle.
+pub(super) fn conclude(
+    (name, plan): (&str, &Plan),
+    finished: &Finished,
+    show: Show,
+    screen: &mut Screen,
+) -> Result<Exit, Stop> {
+    let run = finished.run();
+    let (status, wrong) = match (finished.stopped, run) {
+        (Some(why), run) => left(why, run),
+        (None, Some(run)) => verdict(run),
+        (None, None) => return Err(Stop::failed("the run is not in the log", None)),
+    };
+    if let Some(error) = &finished.unrecorded {
+        // The run is what counts, whether or not anybody reads this.
+        let _ = writeln!(io::stderr(), "{}", prose::unrecorded(error));
+    }
+    let known = |job| run.and_then(|run| run.result(job));
+    match show.output {
+        Format::Name => run.map_or(Ok(()), |run| screen.line(run.id))?,
+        Format::Table | Format::Wide => {
+            if let Some(run) = run {
+                screen.text(prose::bill(&Bill::of(run), screen.paint))?;
+            }
+            selection(plan, &known, screen)?;
+            outputs(&finished.outputs, screen)?;
+            if wrong.is_none() {
+                let status = screen.paint.green(status);
+                screen.line(format!("{name}: {status} in {:.1} s", show.clock.seconds()))?;
+            }
+        }
+        Format::Json | Format::Yaml => {
+            let bill = run.map(Bill::of).unwrap_or_default();
+            screen.data(&json::bill(&bill), show.output)?;
+            let result = json::Result {
+                run: run.map(|run| run.id.to_string()),
+                pipeline: Some(name),
+                status,
+                bill: &bill,
+                outputs: &finished.outputs,
+                metrics: metrics(plan, &known),
+                seconds: show.clock.seconds(),
+                error: wrong.as_ref().and_then(report::error_json),
+            };
+            screen.data(&json::result(&result), show.output)?;
+        }
+    }
+    match wrong {
+        None => Ok(Exit::Done),
+        Some(wrong) => {
+            screen.complain(&wrong, Format::Table)?;
+            Err(Stop::Said(wrong.exit()))
+        }
+    }
+}
+
+/// How a run was left before its end, in one word, and what that means.
+fn left(why: Stopped, run: Option<&Run>) -> (&'static str, Option<Stop>) {
+    let (status, exit) = match why {
+        Stopped::Interrupted => ("interrupted", Exit::Interrupted),
+        Stopped::TimedOut => ("timed-out", Exit::TimedOut),
+    };
+    let (message, hint) = prose::left(why, run.map(|run| run.id));
+    (status, Some(Stop::Error { exit, message, hint: Some(hint) }))
+}
+
+/// How a run ended in one word, and what went wrong.
+fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
+    let job = |id: JobId| run.plan.job(id).map(ToString::to_string).unwrap_or_default();
+    let stage = |block: u32| run.plan.name_of(block);
+    let stop = |exit, (message, hint)| Some(Stop::Error { exit, message, hint });
+    match &run.status {
+        Status::Ended { ending: Ending::Settled, .. } => ("settled", None),
+        Status::Ended { ending: Ending::Cancelled, .. } => {
+            ("cancelled", stop(Exit::Cancelled, prose::cancelled(run)))
+        }
+        Status::Ended { ending, .. } => {
+            ("failed", stop(Exit::of_ending(ending), prose::failure(ending, &job, &stage)))
+        }
+        Status::Paused(why) => ("paused", stop(Exit::of_pause(why), prose::stands_still(run, why))),
+        Status::Running | Status::Draining(_) => ("failed", None),
+    }
+}
+
+/// What the evaluations measured of the models that they chose.
+pub(super) fn selection<'a>(
+    plan: &Plan,
+    known: &Results<'a>,
+    screen: &mut Screen,
+) -> Result<(), Stop> {
+    for (id, job) in (0u32..).zip(&plan.dag.jobs) {
+        let Some(known) = known(JobId(id)).filter(|_| matches!(job.spec, Spec::Evaluate(_))) else {
+            continue;
+        };
+        let measure = |(name, value): &(String, f64)| format!("{name} {value:.4}");
+        let measures: Vec<String> = known.metrics.iter().map(measure).collect();
+        screen.line(format!("{job}: {}", measures.join(", ")))?;
+    }
+    Ok(())
+}
+
+/// Where the outputs lie.
+pub(super) fn outputs(outputs: &[Published], screen: &mut Screen) -> Result<(), Stop> {
+    for output in outputs {
+        let digest = screen.paint.dim(&output.digest.short());
+        screen.line(format!("{}: {}  {digest}", output.name, output.file.display()))?;
+    }
+    Ok(())
+}
+
+/// The measures of every job that has some, by its address. The parts of one training are one:
+/// the last part speaks for it.
+pub(super) fn metrics<'a>(plan: &Plan, known: &Results<'a>) -> Value {
+    let mut by_job: BTreeMap<String, Value> = BTreeMap::new();
+    for (id, job) in (0u32..).zip(&plan.dag.jobs) {
+        let Some(known) = known(JobId(id)).filter(|known| !known.metrics.is_empty()) else {
+            continue;
+        };
+        let address = job.to_string();
+        let whole = address.split_once('#').map_or(address.as_str(), |(whole, _)| whole);
+        let measures: Map<String, Value> =
+            known.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        by_job.insert(whole.to_owned(), Value::Object(measures));
+    }
+    Value::Object(by_job.into_iter().collect())
+}

@@ -1,0 +1,169 @@
+//! Plans as quotations: a tree of stages with what each would run and cost, and why.
+//! Never says anything about a single job; `prose` has the words.
+
+use super::Paint;
+use super::prose;
+use super::table::{Align, table};
+use crate::base::amount::{NANO_PER_OHC, Ohc};
+use crate::domain::forecast::{Fate, Forecast, StageForecast};
+use crate::domain::plan::Plan;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The stages that each stage takes something from, or waits for.
+pub(crate) fn needs(plan: &Plan) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for job in &plan.dag.jobs {
+        let before = job.needs().filter_map(|id| plan.job(id)).map(|before| before.stage.as_str());
+        let own = needs.entry(&job.stage).or_default();
+        own.extend(before.filter(|before| *before != job.stage));
+    }
+    needs
+}
+
+/// Why the jobs of each stage would be run, or have no result: reasons with the number of jobs, the
+/// most frequent first.
+pub(crate) fn why<'a>(
+    plan: &'a Plan,
+    forecast: &Forecast,
+) -> BTreeMap<&'a str, Vec<(String, usize)>> {
+    let mut counts: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
+    for (job, fate) in plan.dag.jobs.iter().zip(&forecast.fates) {
+        if !matches!(fate, Fate::Cached(_)) {
+            let own = counts.entry(&job.stage).or_default();
+            *own.entry(prose::why(fate)).or_default() += 1;
+        }
+    }
+    let sorted = |(stage, reasons): (&'a str, BTreeMap<String, usize>)| {
+        let mut reasons: Vec<(String, usize)> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, jobs)| std::cmp::Reverse(*jobs));
+        (stage, reasons)
+    };
+    counts.into_iter().map(sorted).collect()
+}
+
+/// A row for each stage, below the stage that it waits for longest.
+pub(crate) fn stages(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
+    let is_skipping = forecast.stages.iter().any(|stage| stage.gone > 0);
+    let mut columns = vec![("stage", Align::Left), ("run", Align::Right), ("cached", Align::Right)];
+    columns.extend(is_skipping.then_some(("skipped", Align::Right)));
+    columns.extend(["low", "likely", "high", "caught"].map(|name| (name, Align::Right)));
+    let by_name: BTreeMap<&str, &StageForecast> =
+        forecast.stages.iter().map(|stage| (stage.stage.as_str(), stage)).collect();
+    let row = |(depth, name): &(usize, &str)| {
+        let name = format!("{}{name}", "  ".repeat(*depth));
+        let Some(stage) = by_name.get(name.trim_start()) else { return vec![name] };
+        let mut cells = vec![name, count(stage.runs), count(stage.cached)];
+        cells.extend(is_skipping.then(|| count(stage.gone)));
+        let quote = [stage.quote.low, stage.quote.likely, stage.quote.high];
+        let is_priced = stage.quote.high > Ohc::ZERO;
+        cells.extend(quote.map(|amount| if is_priced { short(amount) } else { "-".into() }));
+        cells.push(match stage.runs {
+            0 => "-".into(),
+            _ => percent(stage.detection.every_block_ppm),
+        });
+        cells
+    };
+    let rows: Vec<Vec<String>> = tree(plan, forecast).iter().map(row).collect();
+    table(&columns, &rows, paint, None)
+}
+
+/// The reasons of each stage that does not only take over what is known.
+pub(crate) fn reasons(
+    plan: &Plan,
+    forecast: &Forecast,
+    paint: Paint,
+    width: Option<usize>,
+) -> String {
+    let (why, sold_with) = (why(plan, forecast), sold_with(plan, forecast));
+    let rows: Vec<Vec<String>> = forecast
+        .stages
+        .iter()
+        .filter_map(|stage| {
+            let reasons = why.get(stage.stage.as_str())?;
+            let mut text = match reasons.as_slice() {
+                [(only, _)] => only.clone(),
+                several => {
+                    let each = several
+                        .iter()
+                        .map(|(why, jobs)| format!("{why} ({})", prose::count(*jobs, "job")));
+                    each.collect::<Vec<_>>().join("; ")
+                }
+            };
+            if let Some(first) = sold_with.get(stage.stage.as_str()) {
+                text.push_str(&prose::sold_with(first));
+            }
+            Some(vec![stage.stage.clone(), text])
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns = [("stage", Align::Left), ("why", Align::Wrap)];
+    format!("\n{}", table(&columns, &rows, paint, width))
+}
+
+/// The stages without a price of their own, and the first stage of the blocks that they are in.
+fn sold_with<'a>(plan: &'a Plan, forecast: &'a Forecast) -> BTreeMap<&'a str, &'a str> {
+    let mut found = BTreeMap::new();
+    let free = forecast.stages.iter().filter(|s| s.runs > 0 && s.quote.high == Ohc::ZERO);
+    let free: BTreeSet<&str> = free.map(|stage| stage.stage.as_str()).collect();
+    for (job, block) in plan.dag.jobs.iter().zip(&plan.block_of) {
+        let first = plan.blocks.get(*block as usize).and_then(|block| block.jobs.first());
+        if let (true, Some(first)) =
+            (free.contains(job.stage.as_str()), first.and_then(|id| plan.job(*id)))
+        {
+            found.insert(job.stage.as_str(), first.stage.as_str());
+        }
+    }
+    found
+}
+
+/// The stages with their depth, each below the last in the plan's order of those that it needs.
+fn tree<'a>(plan: &'a Plan, forecast: &'a Forecast) -> Vec<(usize, &'a str)> {
+    let order: Vec<&str> = forecast.stages.iter().map(|stage| stage.stage.as_str()).collect();
+    let place = |name: &&&str| order.iter().position(|other| other == *name);
+    let needs = needs(plan);
+    let mut children: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for stage in &order {
+        let parent = needs.get(stage).and_then(|needs| needs.iter().max_by_key(place));
+        children.entry(parent.copied()).or_default().push(stage);
+    }
+    let mut rows = Vec::new();
+    let roots = children.get(&None).map_or(&[][..], Vec::as_slice);
+    let mut open: Vec<(usize, &str)> = roots.iter().rev().map(|root| (0, *root)).collect();
+    while let Some((depth, stage)) = open.pop() {
+        rows.push((depth, stage));
+        let below = children.get(&Some(stage)).map_or(&[][..], Vec::as_slice);
+        open.extend(below.iter().rev().map(|child| (depth + 1, *child)));
+    }
+    rows
+}
+
+fn count(jobs: u32) -> String {
+    if jobs == 0 { "-".to_owned() } else { jobs.to_string() }
+}
+
+/// An amount with four places, rounded up: nobody is promised less than it costs.
+pub(crate) fn short(amount: Ohc) -> String {
+    let unit = NANO_PER_OHC / 10_000;
+    let parts = amount.nano().div_ceil(unit);
+    format!("{}.{:04}", parts / 10_000, parts % 10_000)
+}
+
+/// Parts per million as a share with one place, rounded down: nothing is promised that may not hold.
+pub(crate) fn percent(ppm: u32) -> String {
+    format!("{}.{}%", ppm / 10_000, ppm % 10_000 / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_rounded_up_and_shares_down() {
+        assert_eq!(short(Ohc::from_nano(1)), "0.0001");
+        assert_eq!(short(Ohc::from_nano(12_345_600_000)), "12.3456");
+        assert_eq!(short(Ohc::ZERO), "0.0000");
+        assert_eq!((percent(999_999), percent(250_000)), ("99.9%".into(), "25.0%".into()));
+    }
+}
