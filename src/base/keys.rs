@@ -81,6 +81,12 @@ impl PublicKey {
         })
     }
 
+    /// Whether somebody can sign for it: it is a point of the curve, and not a weak one.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+    }
+
     /// The first 12 hex digits: enough for people, never for rules.
     #[must_use]
     pub fn short(&self) -> String {

@@ -61,6 +61,19 @@ pub const STAKE_FLOOR_OHC: u64 = 39_900;
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
 /// The journal of one run, in bytes: beyond half of it no more steps are written.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes of one chunk of a source where its stage does not say: so few that a machine which
+/// surveys, reads two chunks and checks a third stays below half a gibibyte.
+pub const CHUNK_BYTES_DEFAULT: u64 = 8 << 20;
+/// Bytes with which a chunk ends, whatever its target.
+pub const CHUNK_BYTES_MAX: usize = 256 << 20;
+/// Bytes of one row of a source that is made of lines.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+/// Chunks of one source: they travel with its pin.
+pub const CHUNKS_PER_SOURCE_MAX: usize = 2_048;
+/// Rows that cannot be read of which a report names the line.
+pub const OFFENDERS_MAX: usize = 10;
+
 /// What another process of this machine asks a running one in one frame, in bytes.
 pub const ASK_BYTES_MAX: usize = 4 * 1024;
 /// What it is answered in one frame, in bytes: a batch of slots, or one slot of any size.
@@ -75,3 +88,5 @@ const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);
 const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
+const _: () = assert!(CHUNK_BYTES_MAX + RECORD_BYTES_MAX < ARTIFACT_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES_DEFAULT < CHUNK_BYTES_MAX as u64);

@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::args::{self, Format};
+use super::consent;
 use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
 use super::home::{self, cores};
@@ -26,7 +27,7 @@ use crate::node::pipeline::Pipeline;
 use crate::node::saved::{self, SavedPlan};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -254,7 +255,7 @@ fn decide<'a>(
     let ready = ready(site, pipeline, forecast, budget, folder)?;
     let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
     match ready.todo {
-        Todo::Run(budget) if !has_cap => consent(budget).map(|()| ready),
+        Todo::Run(budget) if !has_cap => agree(budget).map(|()| ready),
         _ => Ok(ready),
     }
 }
@@ -280,18 +281,11 @@ pub(super) fn ready<'a>(
 
 /// Asks whether an amount may be spent that nobody has set. Where nobody can answer, nothing is
 /// spent: a script says with -y or --budget what it means.
-fn consent(budget: Ohc) -> Result<(), Stop> {
-    let mut err = io::stderr();
-    if !(io::stdin().is_terminal() && err.is_terminal()) {
-        return Err(prose::no_budget(budget));
-    }
-    write!(err, "{} ", prose::question(budget))?;
-    err.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Stop::Said(Exit::Cancelled)),
+fn agree(budget: Ohc) -> Result<(), Stop> {
+    match consent::ask(&prose::question(budget))? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        None => Err(prose::no_budget(budget)),
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),
         Kind::Train => bench::train(args.seconds),
+        Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
         Kind::Hostile => bench::hostile(),
     };
     let measured = measured.map_err(|error| Stop::because(Exit::Failed, &error))?;

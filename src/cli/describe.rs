@@ -322,7 +322,7 @@ fn job_card(state: &State, id: RunId, job: JobId, names: &Names) -> Card {
     let address = |id: &JobId| run.plan.job(*id).map(ToString::to_string).unwrap_or_default();
     let input = |edge: &Edge| {
         let from = match &edge.from {
-            From::Source(name) => format!("sources.{name}"),
+            From::Source { name, .. } => format!("sources.{name}"),
             From::Job { id, output } => format!("{}.{output}", address(id)),
         };
         json!({"input": edge.name, "from": from, "digest": digests.get(&edge.name)})

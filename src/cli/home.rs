@@ -7,6 +7,7 @@ use super::names::Names;
 use crate::node::boot;
 use crate::node::home::Home;
 use crate::node::view::View;
+use crate::node::wallet;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -23,9 +24,14 @@ pub(super) fn folder(manifest: &Path) -> &Path {
     }
 }
 
-/// The home of the folder that we are in, or the one that was asked for. It must exist.
+/// The home of the folder that we are in, or the one that was asked for, whether it exists or not.
+pub(super) fn wanted(context: &Context) -> Home {
+    Home::find(context.home.as_deref(), Path::new("."))
+}
+
+/// The same, which must exist.
 pub(super) fn here(context: &Context) -> Result<Home, Stop> {
-    let home = Home::find(context.home.as_deref(), Path::new("."));
+    let home = wanted(context);
     if home.exists() {
         return Ok(home);
     }
@@ -38,7 +44,10 @@ pub(super) fn here(context: &Context) -> Result<Home, Stop> {
 pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
     let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
     let view = View::open(home, keys.client.public(), keys.validator.public());
-    Ok((view.map_err(|error| stop(&error))?, Names::new(boot::names(&keys))))
+    let wallets = wallet::entries(home).unwrap_or_default().into_iter();
+    let wallets = wallets.filter_map(|entry| Some((entry.key.ok()?, entry.name)));
+    let names = Names::new(wallets.chain(boot::names(&keys)));
+    Ok((view.map_err(|error| stop(&error))?, names))
 }
 
 /// What a home that exists calls its keys; its log is left alone.

@@ -4,16 +4,24 @@
 mod apply;
 mod args;
 mod bench;
+mod completions;
+mod consent;
 mod curves;
 mod describe;
 mod diff;
+mod doctor;
 mod documents;
 mod exit;
+mod explain;
+mod gc;
 mod get;
+pub mod handbook;
 mod home;
+mod init;
 mod ledger;
 mod log;
 mod logs;
+mod man;
 mod names;
 mod outcome;
 mod plan;
@@ -28,7 +36,6 @@ mod why;
 pub use exit::Exit;
 
 use args::{Cli, SchemaKind, Verb};
-use clap::Parser;
 use clap::error::ErrorKind;
 use exit::Stop;
 use report::Screen;
@@ -49,9 +56,16 @@ struct Context {
 /// a second Ctrl-C.
 #[must_use]
 pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
-    let Cli { home, color, verb } = match Cli::try_parse_from(args) {
+    let mut args: Vec<OsString> = args.collect();
+    // `arg_required_else_help` would take what the environment sets for an argument.
+    let is_bare = args.len() == 1;
+    args.extend(is_bare.then(|| "--help".into()));
+    let Cli { home, color, verb } = match Cli::read(args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error).code(),
+        Err(error) => {
+            let exit = usage(&error);
+            return if is_bare { Exit::Usage } else { exit }.code();
+        }
     };
     let format = verb.format();
     let mut context = Context { home, screen: Screen::new(color), quit };
@@ -98,6 +112,12 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Logs(args) => logs::logs(&args, context),
         Verb::Why(args) => why::why(&args, context),
         Verb::Ledger(args) => ledger::ledger(&args, context),
+        Verb::Init(args) => init::init(&args, context),
+        Verb::Explain(args) => explain::explain(&args, context),
+        Verb::Completions(args) => completions::completions(&args, context),
+        Verb::Man(args) => man::man(&args, context),
+        Verb::Doctor(args) => doctor::doctor(&args, context),
+        Verb::Gc(args) => gc::gc(&args, context),
         Verb::Bench(args) => bench::bench(&args, context),
     }
 }

@@ -1,18 +1,22 @@
-//! `ohc wallet`: the keys of a home, and its client's money. Shows public keys only.
+//! `ohc wallet`: the keys of a home, their money, and paying with it. Shows public keys only, and
+//! decides nothing: `node::wallet` does.
 
 use super::Context;
-use super::args::{Format, WalletVerb};
+use super::args::{Format, Transfer, WalletVerb};
+use super::consent;
 use super::exit::{Exit, Stop};
 use super::home;
 use super::names::Names;
 use super::report::json;
-use super::report::sheet::{Sheet, words};
+use super::report::sheet::{Sheet, numbers, words};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
 use crate::domain::ledger::{Hold, Ledger};
 use crate::node::home::Home;
-use crate::node::view::View;
+use crate::node::wallet::{self, Entry, WalletError};
 use serde_json::json;
+use std::io;
+use std::path::Path;
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases.
 pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
@@ -24,55 +28,190 @@ pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
 }
 
 pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, Stop> {
-    let home = home::here(context)?;
-    let (view, names) = home::open(&home)?;
     match verb {
-        WalletVerb::Show { output } => {
-            let keys = keys(&home, &names);
-            context.screen.sheet(keys, output.format)?;
+        WalletVerb::New { name, output } => {
+            let entry = wallet::create(&home::wanted(context), name).map_err(|e| stop(&e))?;
+            show(&entry, output.format, context)?;
         }
-        WalletVerb::Balance { output } => balance(&view, &names, output.format, context)?,
+        WalletVerb::Import { file, name, output } => {
+            let entry = import(file, name.as_deref(), context)?;
+            show(&entry, output.format, context)?;
+        }
+        WalletVerb::List { output } => list(output.format, context)?,
+        WalletVerb::Show { name, output } => {
+            let entry = entry(&home::wanted(context), name)?;
+            show(&entry, output.format, context)?;
+        }
+        WalletVerb::Balance { account, output } => balance(account, output.format, context)?,
+        WalletVerb::Transfer(transfer) => return pay(transfer, context),
     }
     Ok(Exit::Done)
 }
 
-fn keys(home: &Home, names: &Names) -> Sheet {
-    let file = |name: &str| home.key(name).display().to_string();
-    let item = |(key, name): (&PublicKey, &String)| {
-        let (key, file) = (key.to_string(), file(name));
-        json!({"name": name, "key": key, "file": file})
+/// What went wrong with a wallet, with its exit code.
+fn stop(error: &WalletError) -> Stop {
+    let exit = match error {
+        WalletError::Name { .. }
+        | WalletError::Role { .. }
+        | WalletError::Nothing
+        | WalletError::Own => Exit::Usage,
+        WalletError::Short { .. } => Exit::Unpaid,
+        _ => Exit::Failed,
     };
-    let row = |(key, name): (&PublicKey, &String)| vec![name.clone(), key.to_string(), file(name)];
-    Sheet {
-        kind: "KeyList",
-        columns: vec![words("name"), words("key"), words("file").wide()],
-        rows: names.iter().map(row).collect(),
-        items: names.iter().map(item).collect(),
-        fields: json!({}),
-        none: "this home has no keys",
+    Stop::because(exit, error)
+}
+
+fn import(file: &Path, name: Option<&str>, context: &Context) -> Result<Entry, Stop> {
+    let is_input = file.as_os_str() == "-";
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|_| !is_input);
+    let Some(name) = name.or(stem) else {
+        return Err(Stop::Error {
+            exit: Exit::Usage,
+            message: "a key from the standard input needs a name".into(),
+            hint: Some("write `ohc wallet import - NAME`".into()),
+        });
+    };
+    let home = home::wanted(context);
+    let imported = match is_input {
+        true => wallet::import(&home, name, &mut io::stdin().lock()),
+        false => wallet::import_file(&home, name, file),
+    };
+    imported.map_err(|error| stop(&error))
+}
+
+/// The key of that name, or what is near.
+fn entry(home: &Home, name: &str) -> Result<Entry, Stop> {
+    let entries = wallet::entries(home).map_err(|error| stop(&error.into()))?;
+    let found = entries.into_iter().find(|entry| entry.name == name);
+    let unknown = || stop(&WalletError::Unknown { name: name.to_owned() });
+    found.ok_or_else(unknown)
+}
+
+/// The public half of a key that can be read.
+fn public(entry: Entry) -> Result<PublicKey, Stop> {
+    entry.key.map_err(|error| stop(&error.into()))
+}
+
+fn show(entry: &Entry, format: Format, context: &mut Context) -> Result<(), Stop> {
+    let file = entry.path.display().to_string();
+    let key = match &entry.key {
+        Ok(key) => key.to_string(),
+        Err(error) => return Err(Stop::because(Exit::Failed, error)),
+    };
+    let screen = &mut context.screen;
+    match format {
+        Format::Json | Format::Yaml => {
+            let fields = json!({"name": entry.name, "key": key, "file": file});
+            screen.data(&json::object("Key", fields), format)?;
+        }
+        Format::Name => screen.line(&entry.name)?,
+        Format::Table | Format::Wide => {
+            screen.line(format!("{}: {key}", entry.name))?;
+            screen.line(format!("in {file}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
+    let home = home::wanted(context);
+    let entries = wallet::entries(&home).map_err(|error| stop(&error.into()))?;
+    // Keys can be there before there is a network.
+    let opened = home.exists().then(|| home::open(&home)).transpose()?;
+    let ledger = opened.as_ref().map(|(view, _)| view.state.ledger());
+    let (mut rows, mut items) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let (name, file) = (entry.name, entry.path.display().to_string());
+        match entry.key {
+            Ok(key) => {
+                let balance = ledger.map(|l| l.account(&key).balance).unwrap_or_default();
+                let (escrow, bond) = ledger.map(|l| pending(l, &key)).unwrap_or_default();
+                let key = key.to_string();
+                items.push(json!({"name": name, "key": key, "file": file,
+                    "balance": json::ohc(balance), "escrow": json::ohc(escrow),
+                    "bond": json::ohc(bond)}));
+                rows.push(vec![name, balance.to_string(), key, file]);
+            }
+            Err(error) => {
+                let error = error.to_string();
+                items.push(json!({"name": name, "file": file, "error": error}));
+                rows.push(vec![name, "?".into(), error, file]);
+            }
+        }
+    }
+    let columns = vec![words("name"), numbers("to spend"), words("key"), words("file").wide()];
+    let none = "this home has no keys";
+    let sheet = Sheet { kind: "KeyList", columns, rows, items, fields: json!({}), none };
+    Ok(context.screen.sheet(sheet, format)?)
+}
+
+/// Whose account is meant: a key of this home by its name, or any public key.
+fn account(text: &str, home: &Home) -> Result<PublicKey, Stop> {
+    match text.parse() {
+        Ok(key) => Ok(key),
+        Err(_) => public(entry(home, text)?),
     }
 }
 
-fn balance(view: &View, names: &Names, format: Format, context: &mut Context) -> Result<(), Stop> {
-    let client = names.iter().find(|(_, name)| *name == "client").map(|(key, _)| *key);
-    let client = client.unwrap_or(PublicKey([0; 32]));
+fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> {
+    let home = home::here(context)?;
+    let (view, names) = home::open(&home)?;
+    let key = account(of, &home)?;
     let ledger = view.state.ledger();
-    let balance = ledger.account(&client).balance;
-    let (escrow, bond) = pending(ledger, &client);
+    let (balance, name) = (ledger.account(&key).balance, names.of(&key));
+    let (escrow, bond) = pending(ledger, &key);
     let screen = &mut context.screen;
     match format {
         Format::Json | Format::Yaml => {
             let object = json::object(
                 "Balance",
-                json!({"name": "client", "key": client.to_string(), "balance": json::ohc(balance),
+                json!({"name": name, "key": key.to_string(), "balance": json::ohc(balance),
                     "escrow": json::ohc(escrow), "bond": json::ohc(bond)}),
             );
             screen.data(&object, format)?;
         }
-        Format::Name => screen.line("client")?,
+        Format::Name => screen.line(name)?,
         Format::Table | Format::Wide => {
-            screen.line(format!("{balance} OhC to spend, {escrow} OhC in escrow"))?;
+            let bond =
+                if bond == Ohc::ZERO { String::new() } else { format!(", {bond} OhC in bonds") };
+            screen.line(format!("{balance} OhC to spend, {escrow} OhC in escrow{bond}"))?;
         }
     }
     Ok(())
+}
+
+fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
+    let (home, format) = (home::here(context)?, args.output.format);
+    let (view, names) = home::open(&home)?;
+    let (to, from) = (account(&args.to, &home)?, public(entry(&home, &args.from)?)?);
+    wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
+    let Transfer { from: payer, amount, .. } = args;
+    let payee = name(&to, &names);
+    let question = format!("Pay {amount} OhC from {payer} to {payee}?");
+    if !args.yes && consent::ask(&question)? == Some(false) {
+        return Err(Stop::Said(Exit::Cancelled));
+    }
+    let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
+    let screen = &mut context.screen;
+    match format {
+        Format::Json | Format::Yaml => {
+            let fields = json!({"from": payer, "to": to.to_string(), "amount": json::ohc(*amount),
+                "slot": paid.height.0, "balance": paid.balance.map(json::ohc)});
+            screen.data(&json::object("Transfer", fields), format)?;
+        }
+        Format::Name => screen.line(payer)?,
+        Format::Table | Format::Wide => {
+            let left = paid.balance.map(|left| format!("; {payer} has {left} OhC left"));
+            screen.line(format!("paid {amount} OhC to {payee}{}", left.unwrap_or_default()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A name of this home with the beginning of its key, or the whole key of somebody else.
+fn name(key: &PublicKey, names: &Names) -> String {
+    match names.iter().find(|(known, _)| *known == key) {
+        Some((_, name)) => format!("{name} ({})", key.short()),
+        None => key.to_string(),
+    }
 }

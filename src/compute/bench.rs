@@ -1,4 +1,4 @@
-//! Measurements of the kernels against stock candle, both in one run and in turns.
+//! Measurements: kernels against stock candle, in one run and in turns; how fast tables are read.
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 use super::Fault;
@@ -8,9 +8,11 @@ use super::kernel::matmul::{Form, Shape as Product, matmul as exact_matmul};
 use super::kernel::philox::{Philox, purpose};
 use super::model::{Mlp, Shape, misfit};
 use super::optim::Descent;
-use crate::domain::job::{Activation, Model, Optimizer};
+use super::table;
+use crate::domain::job::{Activation, Ingest, Model, Optimizer, Reading};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{AdamW as StockAdamW, Linear, Module, Optimizer as _, ParamsAdamW, Sequential};
+use std::fmt::Write as _;
 
 /// One number of a measurement, and what it is held against.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,6 +207,86 @@ pub fn matmul(
         .collect()
 }
 
+/// How fast comma-separated values are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ingested {
+    /// Rows of the source.
+    pub rows: u64,
+    /// Columns of the source.
+    pub columns: u64,
+    /// Seconds to survey it: kinds from all rows, chunks and their digests.
+    pub survey: f64,
+    /// Seconds to read its chunks into tables, one after another.
+    pub read: f64,
+    /// Seconds to do the same with two threads.
+    pub read_by_two: f64,
+}
+
+/// Surveys and reads a source of comma-separated values that is in memory: the medians of
+/// `repeats` turns after one that does not count.
+pub fn ingest(
+    bytes: &[u8],
+    repeats: usize,
+    now: &mut dyn FnMut() -> f64,
+) -> Result<Ingested, Fault> {
+    let reading = Reading::csv();
+    let mut seconds = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut columns) = (0, 0);
+    for turn in 0..=repeats.max(1) {
+        let begin = now();
+        let (survey, cuts) = table::survey(&reading, None, bytes)?;
+        let surveyed = now();
+        (rows, columns) = (survey.rows.rows, survey.columns.len() as u64);
+        let read = |cut: &table::Cut| {
+            let (columns, chunks) = (survey.columns.clone(), cut.chunks.clone());
+            let spec = Ingest { columns, chunks, ..Ingest::unpinned(reading.clone()) };
+            table::read_chunks(&spec, &[&cut.bytes]).map(drop)
+        };
+        cuts.iter().try_for_each(read)?;
+        let middle = now();
+        let (first, second) = cuts.split_at(cuts.len() / 2);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| first.iter().try_for_each(read));
+            second.iter().try_for_each(read)?;
+            other.join().unwrap_or(Ok(()))
+        })?;
+        let end = now();
+        if turn > 0 {
+            seconds.0.push(surveyed - begin);
+            seconds.1.push(middle - surveyed);
+            seconds.2.push(end - middle);
+        }
+    }
+    let (survey, read, read_by_two) = (median(seconds.0), median(seconds.1), median(seconds.2));
+    Ok(Ingested { rows, columns, survey, read, read_by_two })
+}
+
+/// A source to measure with, of about so many bytes: integers, decimals of two sizes, words, text
+/// in quotes, booleans and some nulls.
+#[must_use]
+pub fn synthetic_csv(size: usize) -> Vec<u8> {
+    const WORDS: [&str; 6] = ["setosa", "versicolor", "virginica", "", "\"a, b\"", "château"];
+    let dice = Philox::new(3, purpose::SYNTHETIC, 0);
+    let mut text = String::from("id,small,price,precise,word,flag\n");
+    let mut row = 0u64;
+    while text.len() < size {
+        let die = |column: u64| dice.word(row * 4 + column);
+        let (price, precise, word) = (die(0), die(1), die(3) as usize % WORDS.len());
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{row},{},{}.{:02},0.{precise:010}{price:05},{},{}",
+            die(2) % 1000,
+            price % 5000,
+            price % 100,
+            WORDS.get(word).unwrap_or(&""),
+            precise % 2 == 0,
+        );
+        row += 1;
+    }
+    text.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +301,23 @@ mod tests {
         };
         let measured = train(Engine::default(), 1, 1, &mut now).unwrap();
         assert_eq!((measured.value, measured.ratio()), (128.0, 1.0));
+    }
+
+    #[test]
+    fn a_synthetic_source_is_read_as_what_it_was_made_of() {
+        let mut reading = 0.0;
+        let mut now = || {
+            reading += 1.0;
+            reading
+        };
+        let source = synthetic_csv(10_000);
+        let measured = ingest(&source, 1, &mut now).unwrap();
+        let lines = source.iter().filter(|byte| **byte == b'\n').count() as u64;
+        assert_eq!((measured.rows, measured.columns), (lines - 1, 6));
+        assert_eq!((measured.survey, measured.read, measured.read_by_two), (1.0, 1.0, 1.0));
+        let columns = table::survey(&Reading::csv(), None, &source).unwrap().0.columns;
+        let kinds: Vec<_> = columns.iter().map(|column| column.kind.word()).collect();
+        assert_eq!(kinds, ["integer", "integer", "number", "number", "string", "boolean"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::table::{self, Table};
 use super::train::Lesson;
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::Encode;
+use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
 
 /// What a no-op gives.
@@ -92,11 +93,7 @@ pub fn replay(
 }
 
 fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
-    let bytes = required(inputs, "rows")?;
-    let chunk = spec.chunks.first().ok_or_else(|| {
-        Fault::new("the job has nothing to read", "pin its source, then plan again")
-    })?;
-    let (table, rows) = table::read_chunk(spec, bytes, chunk)?;
+    let (table, rows) = table::read_chunks(spec, &several(inputs, "rows"))?;
     let report = rows.report();
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes()), named("report", report.as_bytes())],
@@ -106,7 +103,7 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
 }
 
 fn lesson(spec: &Train, inputs: &[Named]) -> Result<Lesson, Fault> {
-    let validation = optional(inputs, "validation")?.map(Table::from_bytes).transpose()?;
+    let validation = optional_table(inputs, "validation")?;
     Lesson::new(spec, &table(inputs, "data")?, validation.as_ref())
 }
 
@@ -146,7 +143,7 @@ fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
 }
 
 fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
-    let right = optional(inputs, "right")?.map(Table::from_bytes).transpose()?;
+    let right = optional_table(inputs, "right")?;
     let fitted = optional(inputs, "fitted")?.map(Recipe::from_bytes).transpose()?;
     let table = transform::run(spec, table(inputs, "table")?, right.as_ref(), fitted.as_ref())?;
     let metrics = [("rows", table.rows()), ("columns", table.columns().len())];
@@ -184,26 +181,60 @@ fn named(name: &str, bytes: &[u8]) -> Named {
     Named { name: name.to_owned(), bytes: bytes.to_vec() }
 }
 
-fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
-    Table::from_bytes(required(inputs, name)?)
+fn required<'a>(inputs: &'a [Named], name: &str) -> Result<&'a [u8], Fault> {
+    optional(inputs, name)?.ok_or_else(|| no_input(name))
 }
 
-fn required<'a>(inputs: &'a [Named], name: &str) -> Result<&'a [u8], Fault> {
-    optional(inputs, name)?.ok_or_else(|| {
-        Fault::new(
-            format!("the job has no input {}", quote(name)),
-            format!("connect it under `inputs:` of the stage: {name}: stage.output"),
-        )
-    })
+/// The table of a port. Where its rows were made in chunks, these are put one below the other.
+fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
+    optional_table(inputs, name)?.ok_or_else(|| no_input(name))
+}
+
+fn optional_table(inputs: &[Named], name: &str) -> Result<Option<Table>, Fault> {
+    let chunks = several(inputs, name);
+    let bytes = chunks.iter().fold(0usize, |sum, bytes| sum.saturating_add(bytes.len()));
+    match chunks.as_slice() {
+        [] => Ok(None),
+        [whole] => Table::from_bytes(whole).map(Some),
+        _ if inputs.iter().filter(|input| input.name == name).count() > 1 => Err(twice(name)),
+        _ if bytes > ARTIFACT_BYTES_MAX => Err(Fault::new(
+            format!("the chunks of {} have {bytes} bytes together", quote(name)),
+            format!(
+                "one job takes at most {ARTIFACT_BYTES_MAX}: keep fewer columns or rows when \
+                 they are ingested"
+            ),
+        )),
+        chunks => {
+            let tables = chunks.iter().map(|bytes| Table::from_bytes(bytes));
+            Table::concat(&tables.collect::<Result<Vec<_>, _>>()?).map(Some)
+        }
+    }
+}
+
+/// The bytes of all inputs of a port, in their order.
+fn several<'a>(inputs: &'a [Named], port: &str) -> Vec<&'a [u8]> {
+    let of_port = inputs.iter().filter(|input| instance(port, &input.name).is_some());
+    of_port.map(|input| input.bytes.as_slice()).collect()
+}
+
+fn no_input(name: &str) -> Fault {
+    Fault::new(
+        format!("the job has no input {}", quote(name)),
+        format!("connect it under `inputs:` of the stage: {name}: stage.output"),
+    )
+}
+
+fn twice(name: &str) -> Fault {
+    Fault::new(
+        format!("the job has more than one input {}", quote(name)),
+        "connect exactly one output to it",
+    )
 }
 
 fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fault> {
     let mut found = inputs.iter().filter(|input| input.name == name);
     match (found.next(), found.next()) {
-        (Some(_), Some(_)) => Err(Fault::new(
-            format!("the job has more than one input {}", quote(name)),
-            "connect exactly one output to it",
-        )),
+        (Some(_), Some(_)) => Err(twice(name)),
         (input, _) => Ok(input.map(|input| input.bytes.as_slice())),
     }
 }
@@ -218,10 +249,14 @@ mod tests {
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
+    /// The rows of iris, without their header.
+    fn rows() -> Named {
+        named("rows", &table::survey(&Reading::csv(), None, IRIS).unwrap().1[0].bytes)
+    }
+
     fn ingest(rows: u64) -> Spec {
-        let survey = table::survey(&Reading::csv(), IRIS).unwrap();
-        let (digest, bytes) = (Digest::of(IRIS), IRIS.len() as u64);
-        let chunks = vec![Chunk { digest, bytes, rows, first_line: 1, groups: None }];
+        let (survey, cuts) = table::survey(&Reading::csv(), None, IRIS).unwrap();
+        let chunks = vec![Chunk { rows, ..cuts[0].chunks[0].clone() }];
         let columns = survey.columns;
         Spec::Ingest(Ingest { columns, chunks, ..Ingest::unpinned(Reading::csv()) })
     }
@@ -258,7 +293,7 @@ mod tests {
     }
 
     fn iris_table() -> Named {
-        outputs(&ingest(150), &[named("rows", IRIS)]).remove(0)
+        outputs(&ingest(150), &[rows()]).remove(0)
     }
 
     #[track_caller]
@@ -295,6 +330,28 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_a_table_are_taken_in_their_order() {
+        let whole = iris_table();
+        let table = Table::from_bytes(&whole.bytes).unwrap();
+        let part = |from: usize, to: usize| {
+            let rows: Vec<usize> = (from..to).collect();
+            named(&format!("table[{from}]"), &table.take(&rows).to_bytes())
+        };
+        let chunks = [part(0, 1), part(1, 100), part(100, 150)];
+        assert_eq!(super::table(&chunks, "table").unwrap(), table);
+        let same = Named { name: "table".into(), ..whole.clone() };
+        assert_eq!(outputs(&split(7), &chunks), outputs(&split(7), &[same]));
+        let other = Table::from_csv(b"a\n1\n").unwrap().to_bytes();
+        check(
+            &split(7),
+            &[part(0, 1), named("table[1]", &other)],
+            "the chunks of a table have different columns",
+        );
+        let twice = [named("table", &other), named("table", &other)];
+        check(&split(7), &twice, "the job has more than one input \"table\"");
+    }
+
+    #[test]
     fn a_training_finds_its_rows_to_validate_on_by_name() {
         let parts = outputs(&split(7), &[iris_table()]);
         let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
@@ -319,10 +376,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_a_fault() {
-        let rows = || named("rows", IRIS);
         check(&ingest(151), &[rows()], "source does not match its pin: 150 rows, the pin says 151");
-        check(&ingest(150), &[], "the job has no input \"rows\"");
-        check(&ingest(150), &[rows(), rows()], "the job has more than one input \"rows\"");
+        check(&ingest(150), &[], "the job has nothing to read");
         check(&split(7), &[], "the job has no input \"table\"");
         check(&split(7), &[named("table", IRIS)], "these bytes are not a table");
         check(&evaluation(), &[], "the job has no input \"data\"");
@@ -332,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_job_without_checkpoints_has_one_segment() {
-        let fault = replay(&ingest(150), &[named("rows", IRIS)], 1, None).unwrap_err();
+        let fault = replay(&ingest(150), &[rows()], 1, None).unwrap_err();
         assert_eq!(fault.message, "this job has no segment 1");
     }
 

@@ -16,6 +16,7 @@ pub mod model;
 pub mod optim;
 pub mod predict;
 pub mod predictor;
+pub mod profile;
 pub mod recipe;
 pub mod split;
 pub mod state;

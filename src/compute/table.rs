@@ -9,24 +9,35 @@
 //! After the line stands a byte 0 where the table is raw, else 1 and the recipe: what was done to
 //! the raw rows that it comes from.
 
+mod column;
+mod columnar;
+mod convert;
 mod csv;
+mod groups;
 mod ingest;
+mod json;
+mod lines;
+mod number;
+mod row;
+mod scan;
 mod survey;
 mod write;
 
-pub use crate::domain::job::{Column, ColumnKind};
-pub use ingest::{BadRows, Offender, read_chunk};
+pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};
+pub use ingest::{BadRows, Offender, read_chunks};
 pub use survey::{Cut, Survey, Surveyor, survey};
 
 use super::recipe::{Applied, Recipe};
 use super::{Fault, quote};
 use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::base::limits;
+use crate::domain::job::{Ingest, Reading};
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
 use arrow_schema::{Field, Schema};
+use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use std::collections::BTreeSet;
@@ -132,7 +143,12 @@ impl Table {
     /// decimal numbers Real, of `true` and `false` (in any case) Truth, anything else Text. An
     /// empty cell, quoted or not, is null. Spaces belong to their cell. A blank line is no row.
     pub fn from_csv(bytes: &[u8]) -> Result<Self, Fault> {
-        csv::read(bytes)
+        let reading = Reading::csv();
+        let (survey, cuts) = survey(&reading, None, bytes)?;
+        let chunks = cuts.iter().flat_map(|cut| cut.chunks.clone()).collect();
+        let spec = Ingest { columns: survey.columns, chunks, ..Ingest::unpinned(reading) };
+        let artifacts: Vec<&[u8]> = cuts.iter().map(|cut| cut.bytes.as_slice()).collect();
+        Ok(read_chunks(&spec, &artifacts)?.0)
     }
 
     /// Reads what [`Table::to_bytes`] wrote and refuses everything else.
@@ -192,6 +208,29 @@ impl Table {
         let mut recipe = self.recipe.clone();
         recipe.push(Applied::Select(names.to_vec()))?;
         Ok(selected.with_recipe(recipe))
+    }
+
+    /// Tables of the same columns and history, one below the other.
+    pub fn concat(tables: &[Self]) -> Result<Self, Fault> {
+        let first = tables
+            .first()
+            .ok_or_else(|| Fault::new("there is no table", "connect an output that is a table"))?;
+        let alike =
+            |table: &&Self| table.schema() == first.schema() && table.recipe == first.recipe;
+        if !tables.iter().all(|table| alike(&table)) {
+            return Err(Fault::new(
+                "the chunks of a table have different columns",
+                "connect the output of one stage",
+            ));
+        }
+        let batches = tables.iter().map(|table| &table.batch);
+        let batch = concat_batches(first.batch.schema_ref(), batches).map_err(|_| {
+            Fault::new(
+                "the chunks of a table are too large to be joined",
+                "keep fewer columns or rows when they are ingested",
+            )
+        })?;
+        Ok(Self { batch, recipe: first.recipe.clone() })
     }
 
     /// The first rows of the table: all of them if it has no more.

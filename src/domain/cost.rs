@@ -9,7 +9,7 @@
 mod train;
 mod transform;
 
-use super::job::{Part, Spec, Train};
+use super::job::{ColumnKind, Ingest, Part, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -43,6 +43,18 @@ pub struct Shape {
     pub bytes: u64,
 }
 
+impl Shape {
+    /// Two tables, one below the other.
+    #[must_use]
+    pub const fn below(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            columns: if self.columns > other.columns { self.columns } else { other.columns },
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 /// What a job takes, estimated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Size {
@@ -74,12 +86,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     let first = inputs.first().copied().unwrap_or_default();
     let bytes_in = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let (flop, outputs) = match spec {
-        Spec::Ingest(ingest) => {
-            let columns = ingest.keep.as_ref().map_or(first.columns, |keep| keep.len() as u64);
-            let rows = ingest.limit.map_or(first.rows, |limit| limit.min(first.rows));
-            let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            (first.bytes, vec![Shape { rows, columns, bytes }, REPORT])
-        }
+        Spec::Ingest(ingest) => (first.bytes, vec![table(ingest, first), REPORT]),
         Spec::Split(split) => {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
@@ -141,6 +148,22 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
 /// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
 fn forward_flop(model_bytes: u64, rows: u64) -> u64 {
     (model_bytes / 2).saturating_mul(rows)
+}
+
+/// The table of an ingest: 8 bytes for a number, 1 for a boolean, and for a string 4 and its share
+/// of the source.
+fn table(ingest: &Ingest, source: Shape) -> Shape {
+    let rows = ingest.limit.map_or(source.rows, |limit| limit.min(source.rows));
+    let share = source.bytes / source.rows.max(1) / source.columns.max(1);
+    let columns = ingest.table(&ingest.columns);
+    let row = columns.iter().fold(0u64, |sum, column| {
+        sum.saturating_add(match column.kind {
+            ColumnKind::Real | ColumnKind::Integer => 8,
+            ColumnKind::Truth => 1,
+            ColumnKind::Text => share.saturating_add(4),
+        })
+    });
+    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row) }
 }
 
 fn cells(shape: Shape) -> u64 {

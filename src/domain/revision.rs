@@ -170,7 +170,7 @@ fn parts(was: (&Plan, &Jobs<'_>), is: (&Plan, &Jobs<'_>)) -> Parts {
 /// Where the inputs of a job come from, by address: numbers of jobs mean nothing in another plan.
 fn edges(plan: &Plan, job: &Job) -> Vec<(String, String)> {
     let from = |from: &From| match from {
-        From::Source(name) => format!("sources.{name}"),
+        From::Source { name, .. } => format!("sources.{name}"),
         From::Job { id, output } => {
             format!("{}.{output}", plan.job(*id).map(ToString::to_string).unwrap_or_default())
         }

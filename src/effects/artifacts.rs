@@ -4,6 +4,8 @@
 //! An artifact lies at `ab/cdef…`, its digest in hex. It is written beside its place, synced, and
 //! linked there only if nothing is: readers see all of it or nothing, after a crash too.
 
+pub mod inventory;
+
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use object_store::local::LocalFileSystem;

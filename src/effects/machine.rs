@@ -1,5 +1,6 @@
-//! What this machine has: cores and memory, as a worker declares them in its bid, free disk, and
-//! what this program has had of it. Never finds graphics cards: no kernel here uses one.
+//! What this machine has: cores and memory, as a worker declares them in its bid, what this
+//! program has had of it, and what else a check-up asks for. Never finds graphics cards: no kernel
+//! here uses one.
 
 use crate::domain::terms::Equipment;
 
@@ -11,11 +12,24 @@ pub fn equipment() -> Equipment {
     Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus: 0 }
 }
 
-/// The bytes that may still be written below a folder, where the system says.
+/// What makes the kernels and the chain of ticks fast, and whether the processor has it.
 #[must_use]
-pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
-    let about = rustix::fs::statvfs(folder).ok()?;
-    about.f_bavail.checked_mul(about.f_frsize)
+pub fn features() -> Vec<(&'static str, bool)> {
+    #[cfg(target_arch = "x86_64")]
+    return vec![
+        ("FMA", std::arch::is_x86_feature_detected!("fma")),
+        ("AVX2", std::arch::is_x86_feature_detected!("avx2")),
+        ("AVX-512", std::arch::is_x86_feature_detected!("avx512f")),
+        ("SHA", std::arch::is_x86_feature_detected!("sha")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    Vec::new()
+}
+
+/// How many files this process may have open at once; none where there is no limit.
+#[must_use]
+pub fn files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// The most memory that this program ever had at once, in bytes, where the system counts it.
@@ -40,13 +54,6 @@ mod tests {
         let text = "MemFree: 1 kB\nMemTotal:       24576 kB\n";
         assert_eq!(bytes(text, "MemTotal:"), Some(24_576 * 1024));
         assert_eq!(bytes("MemTotal: much", "MemTotal:"), None);
-    }
-
-    #[test]
-    fn a_disk_has_room_and_a_folder_that_is_not_there_tells_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(free_bytes(dir.path()).is_some_and(|bytes| bytes > 0));
-        assert_eq!(free_bytes(&dir.path().join("none")), None);
     }
 
     #[test]

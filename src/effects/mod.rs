@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod clock;
+pub mod disk;
 pub mod journal;
 pub mod keyring;
 pub mod machine;

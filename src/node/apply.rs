@@ -470,8 +470,7 @@ pub fn outlook(
     }
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };
-    forecast::forecast(state, &pipeline.plan, &pipeline.pins, &wish, is_present)
-        .ok_or(ApplyError::Priceless)
+    forecast::forecast(state, &pipeline.plan, &wish, is_present).ok_or(ApplyError::Priceless)
 }
 
 /// The forecast for a home that does not exist: everything is new, and nothing is created.

@@ -59,6 +59,14 @@ pub enum BenchError {
     /// A kernel refused.
     #[error("{0}")]
     Fault(#[from] Fault),
+    /// The file to measure with cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// The system gives no place for what is measured.
     #[error("cannot write what is to be measured: {0}; hint: is the temporary folder full?")]
     Scratch(std::io::Error),
@@ -393,6 +401,37 @@ pub fn train(seconds: f64) -> Result<Measurement, BenchError> {
     let detail = detail(&[("repeats", repeats as f64), ("steps", steps as f64), ("threads", 1.0)]);
     let baseline = Some((m.baseline_name, m.baseline_value));
     Ok(Measurement { name: "train", value: m.value, unit: m.unit, baseline, detail })
+}
+
+/// Bytes of the source that is measured where none is named.
+const SOURCE_BYTES: usize = 64 << 20;
+
+/// Megabytes per second of reading comma-separated values: a survey, then all chunks, in one
+/// thread; `detail` has the parts, and the rate where two threads read the chunks.
+pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchError> {
+    let bytes = match file {
+        Some(path) => std::fs::read(path)
+            .map_err(|error| BenchError::File { path: path.to_owned(), error })?,
+        None => kernels::synthetic_csv(SOURCE_BYTES),
+    };
+    let clock = Clock::start();
+    let measured = kernels::ingest(&bytes, repeats(seconds), &mut || clock.seconds())?;
+    let megabytes = bytes.len() as f64 / 1e6;
+    Ok(Measurement {
+        name: "ingest",
+        value: megabytes / (measured.survey + measured.read),
+        unit: "MB/s",
+        baseline: None,
+        detail: detail(&[
+            ("survey", megabytes / measured.survey),
+            ("read", megabytes / measured.read),
+            ("readByTwo", megabytes / measured.read_by_two),
+            ("ingestByTwo", megabytes / (measured.survey + measured.read_by_two)),
+            ("megabytes", megabytes),
+            ("rows", measured.rows as f64),
+            ("columns", measured.columns as f64),
+        ]),
+    })
 }
 
 /// Turns that fit into about so many seconds.

@@ -162,6 +162,12 @@ pub fn workers_known(home: &Home) -> usize {
     (0..WORKERS_MAX).take_while(|index| home.key(&worker_name(*index)).exists()).count()
 }
 
+/// Whether the key of that name is one that a role of the embedded network has.
+#[must_use]
+pub fn is_role(name: &str) -> bool {
+    matches!(name, "client" | "validator") || (0..WORKERS_MAX).any(|n| worker_name(n) == name)
+}
+
 /// The name of a worker's key: `worker-1` is the first.
 #[must_use]
 pub fn worker_name(index: usize) -> String {

@@ -46,6 +46,12 @@ impl Home {
         self.dir.join("artifacts")
     }
 
+    /// The folder of the keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
     /// What sources were found to be.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
@@ -67,7 +73,7 @@ impl Home {
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {
-        self.dir.join("keys").join(format!("{name}.pem"))
+        self.keys().join(format!("{name}.pem"))
     }
 }
 

@@ -5,7 +5,10 @@ pub mod apply;
 pub mod attach;
 pub mod bench;
 pub mod boot;
+pub mod doctor;
+pub mod draft;
 pub mod embedded;
+pub mod gc;
 pub mod history;
 pub mod home;
 pub mod lock;
@@ -19,6 +22,7 @@ pub mod sources;
 pub mod story;
 pub mod verify;
 pub mod view;
+pub mod wallet;
 pub mod work;
 
 pub use crate::compute::Progress;

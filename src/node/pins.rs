@@ -7,7 +7,7 @@ use crate::domain::job::{Pin, Reading};
 use crate::effects::sources::{Object, Source};
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One record, in bytes: names of files and digests of chunks.
 const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -46,6 +46,26 @@ pub(super) fn find(home: &Home, question: &Question, objects: &[Object]) -> Opti
     let record = Record::from_bytes(&bytes).ok()?;
     let is_told = objects.iter().all(|object| object.mark.is_some());
     (is_told && record.objects == objects).then_some(record.pin)
+}
+
+/// All pins that are remembered, and the files that they are in.
+pub(super) fn all(home: &Home) -> Vec<(PathBuf, Pin)> {
+    let entries = fs::read_dir(home.pins()).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let read = |path: PathBuf| {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(&path).ok()?;
+        file.take(RECORD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        Some((path, Record::from_bytes(&bytes).ok()?.pin))
+    };
+    let mut pins: Vec<_> = paths.filter_map(read).collect();
+    pins.sort_by(|(a, _), (b, _)| a.cmp(b));
+    pins
+}
+
+/// Forgets the pin in a file: its source is read again.
+pub(super) fn forget(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
 }
 
 /// Remembers a pin. What cannot be remembered is read again: no reason to stop.

@@ -151,9 +151,7 @@ struct Made {
 
 fn inputs(pipeline: &Pipeline, job: &Job, result: &dyn Fn(JobId) -> Option<Known>) -> Vec<Input> {
     let digest = |from: &From| match from {
-        From::Source(name) => {
-            pipeline.pins.iter().find(|pin| pin.source == *name).map(|pin| pin.digest)
-        }
+        From::Source { digest, .. } => Some(*digest),
         From::Job { id, output } => {
             let outputs = pipeline.plan.job(*id)?.spec.outputs();
             result(*id)?.outputs.get(outputs.iter().position(|o| o == output)?).copied()

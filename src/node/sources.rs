@@ -10,7 +10,7 @@ use crate::compute::table::{Cut, Surveyor};
 use crate::domain::job::{Chunk, ChunkTarget, Pin};
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
-use crate::effects::machine;
+use crate::effects::disk;
 use crate::effects::sources::{Address, Object, Patience, Secret, Source, SourceError};
 use std::path::Path;
 
@@ -135,7 +135,7 @@ impl Intake<'_> {
             url: source.url.clone(),
             secret: source.secret.clone(),
             reading: source.reading.clone(),
-            target: target(source).map(|target| match target {
+            target: source.target.map(|target| match target {
                 ChunkTarget::Bytes(bytes) => (true, bytes),
                 ChunkTarget::Rows(rows) => (false, rows),
             }),
@@ -167,8 +167,8 @@ impl Intake<'_> {
         let Some(home) = self.keep else { return Ok(()) };
         self.artifacts()?;
         let needed = objects.iter().fold(0u64, |sum, object| sum.saturating_add(object.bytes));
-        match machine::free_bytes(home.dir()) {
-            Some(free) if free < needed => Err(Trouble::Wrong(
+        match disk::room(home.dir()).map(|room| room.free) {
+            Ok(free) if free < needed => Err(Trouble::Wrong(
                 format!("{needed} bytes are to be kept, and {} has {free}", home.dir().display()),
                 Some("free some space, or name a home on another disk with --home".into()),
             )),
@@ -183,7 +183,7 @@ impl Intake<'_> {
         from: &Source,
         objects: &[Object],
     ) -> Result<Pin, Trouble> {
-        let mut surveyor = Surveyor::new(&source.reading, target(source));
+        let mut surveyor = Surveyor::new(&source.reading, source.target);
         let mut chunks = Vec::new();
         let (mut digests, mut bytes) = (Vec::new(), 0u64);
         for object in objects {
@@ -229,9 +229,4 @@ fn joined(digests: &[Digest]) -> Digest {
             Digest::of(&all)
         }
     }
-}
-
-/// How large the chunks of a source are to be.
-fn target(_: &manifest::Source) -> Option<ChunkTarget> {
-    None
 }

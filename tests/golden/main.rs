@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
 
 mod digests;
+#[cfg(feature = "node")]
+mod handbook;
 mod hostile;
 mod manifest;
 

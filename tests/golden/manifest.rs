@@ -61,7 +61,7 @@ fn columns(url: &str) -> Vec<Column> {
 fn listing(dag: &Dag) -> String {
     let address = |id: JobId| dag.jobs.get(id.index()).map_or("?".to_owned(), Job::to_string);
     let edge = |edge: &Edge| match &edge.from {
-        From::Source(source) => format!("    {} <- sources.{source}\n", edge.name),
+        From::Source { name, .. } => format!("    {} <- sources.{name}\n", edge.name),
         From::Job { id, output } => format!("    {} <- {} {output}\n", edge.name, address(*id)),
     };
     let job = |(index, job): (usize, &Job)| {
@@ -97,7 +97,7 @@ fn prospects(manifest: &Manifest) -> Vec<Diagnostic> {
     let ask = state.params().base_price;
     let bids = [Bid { ask, capacity: Work::new(u64::MAX), has }];
     let wish = Wish { client: &key(1), name: &manifest.name, bids: &bids, again: &[] };
-    let forecast = forecast(&state, &plan, &pins, &wish, &|_| false).unwrap();
+    let forecast = forecast(&state, &plan, &wish, &|_| false).unwrap();
     forecast.warnings(manifest, &plan)
 }
 

@@ -20,7 +20,7 @@ const PLACES: &[(&[&str], &[&str])] = &[
         &["domain/manifest", "compute/", "effects/", "node/lock", "node/publish", "cli/"],
     ),
     (&["tokio", "futures_util"], &["effects/", "node/", "cli/", "main.rs"]),
-    (&["clap"], &["cli/", "main.rs"]),
+    (&["clap", "clap_"], &["cli/"]),
     (&["indicatif", "annotate_snippets"], &["cli/"]),
     (&["mimalloc"], &["main.rs"]),
     (&["Instant", "SystemTime", "getrandom"], &["effects/clock"]),

@@ -3,6 +3,58 @@
 
 use super::output::Output;
 use clap::{Args, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// `ohc explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The key, such as stages.train.with.optimizer, or a kind of stage
+    #[arg(value_name = "KEY.PATH")]
+    pub(crate) path: Option<String>,
+}
+
+/// `ohc doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `ohc gc`
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Delete, instead of showing what could be
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+    /// Show what could be deleted, which is what happens without --yes too
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Keep the results of the last N runs of each pipeline alone [default: of all]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_runs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `ohc completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell that completes
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// `ohc man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The verb, such as plan or `wallet balance` [default: ohc itself]
+    #[arg(conflicts_with = "out")]
+    pub(crate) verb: Vec<String>,
+    /// Write the pages of all verbs into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
 
 /// `ohc bench`
 #[derive(Debug, Args)]
@@ -13,6 +65,9 @@ pub(crate) struct Bench {
     /// Jobs to measure with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) jobs: Option<u32>,
+    /// The file that `ingest` reads; a synthetic one of 64 MiB if it is not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// How long to measure what has no end
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -46,6 +101,8 @@ pub(crate) enum Measured {
     Matmul,
     /// Exact training against stock candle.
     Train,
+    /// Megabytes per second of comma-separated values, surveyed and read.
+    Ingest,
     /// Milliseconds until the slowest of many hostile manifests is refused.
     Hostile,
 }

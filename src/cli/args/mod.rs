@@ -10,15 +10,28 @@ mod wallet;
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
-pub(crate) use machine::{Bench, Measured};
+pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
-    Again, Apply, Diff, Files, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
+    Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
-pub(crate) use wallet::WalletVerb;
+pub(crate) use wallet::{Transfer, WalletVerb};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::PathBuf;
+
+/// How wide help is at the most.
+const HELP_COLUMNS: usize = 80;
+
+/// The verbs in the order in which people meet them.
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "explain", "schema"]),
+    ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
+    ("Network", &["wallet", "ledger", "log"]),
+    ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
+];
 
 /// What `ohc` was asked for.
 #[derive(Debug, Parser)]
@@ -29,7 +42,7 @@ use std::path::PathBuf;
     after_help = "Example:\n  ohc apply manifests/iris.yaml\n\n\
         Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 verification failed, \
         4 budget or no bids, 5 timed out, 6 cancelled, 64 usage, 130 interrupted.",
-    disable_help_subcommand = true
+    max_term_width = HELP_COLUMNS
 )]
 pub(crate) struct Cli {
     /// Folder of the embedded network: its keys, log and artifacts [default: .ohc at the root of
@@ -110,7 +123,7 @@ pub(crate) enum Verb {
     /// Show how money moved, and where all of it lies
     #[command(after_help = "Example:\n  ohc ledger client --run latest")]
     Ledger(Ledger),
-    /// Show keys and money
+    /// Make and show keys, and move money
     #[command(after_help = "Example:\n  ohc wallet balance")]
     Wallet {
         #[command(subcommand)]
@@ -122,9 +135,67 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: LogVerb,
     },
+    /// Write a first manifest for a data file, with comments that teach
+    #[command(after_help = "Example:\n  ohc init manifests/data/iris.csv --out flowers.yaml")]
+    Init(Init),
+    /// Say what may stand under a key of a manifest, and what it means
+    #[command(after_help = "Example:\n  ohc explain stages.train.with.optimizer")]
+    Explain(Explain),
+    /// Say what is wrong with this machine and this home, and what to do
+    #[command(
+        after_help = "Example:\n  ohc doctor -o json\n\nExits with 1 if something does not work."
+    )]
+    Doctor(Doctor),
+    /// Delete what nobody needs any more: first show it, then --yes
+    #[command(after_help = "Examples:\n  ohc gc\n  ohc gc --keep-runs 3 --yes\n\n\
+        The log and the keys stay. What a later run asks for after all is computed again.")]
+    Gc(Gc),
+    /// Print a script that completes command lines
+    #[command(after_help = "Example:\n  ohc completions bash > ~/.bash_completion.d/ohc")]
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all verbs
+    #[command(after_help = "Example:\n  ohc man --out ~/.local/share/man/man1")]
+    Man(Man),
     /// Measure this machine with what docs/benchmarks.md claims
     #[command(after_help = "Example:\n  ohc bench settle --jobs 1000 -o json")]
     Bench(Bench),
+}
+
+/// The command line as a tree.
+pub(crate) fn command() -> Command {
+    let command = Cli::command();
+    let template = [
+        "{about-with-newline}\n{usage-heading} {usage}\n",
+        &groups(&command),
+        "\nOptions:\n{options}{after-help}",
+    ];
+    command.help_template(template.concat())
+}
+
+/// The verbs by groups, each with the line about it.
+fn groups(command: &Command) -> String {
+    let styles = command.get_styles();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let verbs = GROUPS.iter().flat_map(|(_, verbs)| *verbs);
+    let width = verbs.map(|verb| verb.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (group, verbs) in GROUPS {
+        let _ = writeln!(text, "\n{header}{group}:{header:#}");
+        for verb in verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
+            let (name, about) = (verb.get_name(), verb.get_about().unwrap_or_default());
+            let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
+        }
+    }
+    text
+}
+
+impl Cli {
+    /// Reads a command line.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let mut matches = command.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 impl Verb {
@@ -137,6 +208,8 @@ impl Verb {
             Self::Cancel(tended) | Self::Pause(tended) => Some(&tended.output),
             Self::Resume(resume) => Some(&resume.output),
             Self::Bench(bench) => Some(&bench.output),
+            Self::Gc(gc) => Some(&gc.output),
+            Self::Doctor(doctor) => Some(&doctor.output),
             Self::Get(get) => Some(&get.output),
             Self::Describe(describe) => Some(&describe.output),
             Self::Logs(logs) => Some(&logs.output),
@@ -147,14 +220,19 @@ impl Verb {
                     LedgerFormat::Csv => Format::Table,
                 };
             }
-            Self::Wallet { verb: WalletVerb::Show { output } | WalletVerb::Balance { output } }
-            | Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
+            Self::Wallet { verb } => Some(verb.output()),
+            Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }
             Self::Validate(validate) if validate.format == Findings::Json => {
                 return Format::Json;
             }
-            Self::Validate(_) | Self::Schema { .. } => None,
+            Self::Validate(_)
+            | Self::Schema { .. }
+            | Self::Init(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         };
         output.map_or(Format::Table, |output| output.format)
     }
@@ -171,7 +249,9 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name} says nothing about itself");
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains("Example:\n  ohc "), "{name} has no example");
+            let is_given =
+                ["Example:\n  ohc ", "Examples:\n  ohc "].map(|head| example.contains(head));
+            assert!(is_given.contains(&true), "{name} has no example");
             command.get_subcommands().for_each(check);
         }
         let command = Cli::command();
@@ -180,11 +260,41 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_stands_in_one_group() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
+        let command = Cli::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+        grouped.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+    }
+
+    #[test]
+    fn every_help_says_what_each_argument_is_in_80_columns() {
+        fn check(command: &mut Command) {
+            let name = command.get_bin_name().unwrap_or_default().to_owned();
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= HELP_COLUMNS, "{name}: {line}");
+                }
+            }
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{name}: nothing about {}", arg.get_id());
+            }
+            command.get_subcommands_mut().for_each(check);
+        }
+        let mut command = command();
+        command.build();
+        check(&mut command);
+    }
+
+    #[test]
     fn examples_are_command_lines() {
         fn examples(command: &clap::Command, all: &mut Vec<String>) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let line = help.lines().nth(1).unwrap_or_default().trim().to_owned();
-            all.push(line.split(" >").next().unwrap_or_default().to_owned());
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+            let lines = lines.filter(|line| line.starts_with("ohc "));
+            all.extend(lines.map(|line| line.split(" >").next().unwrap_or_default().to_owned()));
             command.get_subcommands().for_each(|sub| examples(sub, all));
         }
         let mut all = Vec::new();

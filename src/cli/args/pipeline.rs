@@ -4,6 +4,7 @@
 use super::output::{Findings, Output};
 use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
+use crate::domain::job::Task;
 use crate::domain::manifest::duration_ms;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -187,6 +188,44 @@ pub(crate) struct Validate {
     #[arg(short = 'o', long = "format", visible_alias = "output", value_enum,
         default_value_t = Findings::Text)]
     pub(crate) format: Findings,
+}
+
+/// `ohc init`
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The data: a CSV file with a line of names
+    pub(crate) data: PathBuf,
+    /// The column to predict [default: guessed by names and kinds]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: Option<String>,
+    /// Whether it is a class or a number [default: by its values]
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskWord>,
+    /// Where to write the manifest, or - for the standard output [default: the name of the data,
+    /// with .yaml, in this folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// What a model learns to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskWord {
+    /// One of several classes.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+impl From<TaskWord> for Task {
+    fn from(word: TaskWord) -> Self {
+        match word {
+            TaskWord::Classification => Self::Classification,
+            TaskWord::Regression => Self::Regression,
+        }
+    }
 }
 
 /// What there is a schema of.

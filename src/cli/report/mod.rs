@@ -10,6 +10,7 @@ pub(crate) mod live;
 pub(crate) mod prose;
 pub(crate) mod quotation;
 pub(crate) mod sheet;
+pub(crate) mod size;
 pub(crate) mod sources;
 pub(crate) mod table;
 pub(crate) mod time;

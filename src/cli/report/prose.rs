@@ -319,7 +319,7 @@ pub(crate) fn unrecorded(error: &dyn std::error::Error) -> String {
 
 /// Asks whether an amount may be spent.
 pub(crate) fn question(quote: Ohc) -> String {
-    format!("No budget is set. Spend up to {quote} OhC? [y/N]")
+    format!("No budget is set. Spend up to {quote} OhC?")
 }
 
 /// A pipeline of which everything is known.

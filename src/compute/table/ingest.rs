@@ -1,9 +1,15 @@
 //! Ingests: what a source is, for its pin, and the table of one chunk of it.
 //! Never decides what a source should be: columns and rows are those of the pin, or a fault.
 
-use super::Table;
+use super::column::{Building, Judge, Wrong};
+use super::columnar::ColumnarReader;
+use super::row::{Row, Step};
+use super::scan::Scanner;
+use super::{ColumnKind, Table, no_column, too_large};
+use crate::base::canon::Digest;
+use crate::base::limits::{ARTIFACT_BYTES_MAX, OFFENDERS_MAX};
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Chunk, Ingest};
+use crate::domain::job::{Chunk, Format, Ingest, OnBadRow};
 use std::fmt::Write as _;
 
 /// How many rows were read, and which of them could not be.
@@ -27,6 +33,24 @@ pub struct Offender {
 }
 
 impl BadRows {
+    /// One more row that cannot be read, and what its place is called; a fault where the source is
+    /// to be refused for it.
+    pub(super) fn add(
+        &mut self,
+        (noun, place): (&str, u64),
+        wrong: &Wrong,
+        on_bad_row: OnBadRow,
+    ) -> Result<(), Fault> {
+        if on_bad_row == OnBadRow::Fail {
+            return Err(Fault::new(format!("{noun} {place} {}", wrong.what), wrong.hint));
+        }
+        self.bad += 1;
+        if self.offenders.len() < OFFENDERS_MAX {
+            self.offenders.push(Offender { line: place, what: wrong.what.clone() });
+        }
+        Ok(())
+    }
+
     /// The report of an ingest: JSON in one fixed form.
     #[must_use]
     pub fn report(&self) -> String {
@@ -42,28 +66,169 @@ impl BadRows {
     }
 }
 
-/// The table of one chunk, with the columns that are kept.
-pub fn read_chunk(spec: &Ingest, bytes: &[u8], chunk: &Chunk) -> Result<(Table, BadRows), Fault> {
-    let table = Table::from_csv(bytes)?;
-    let again = "the source changed after the plan was made: plan again";
-    if table.rows() as u64 != chunk.rows {
-        let (rows, pinned) = (table.rows(), chunk.rows);
-        let message = format!("source does not match its pin: {rows} rows, the pin says {pinned}");
-        return Err(Fault::new(message, again));
+/// The table of all chunks of a job, with the columns that are kept. There is one artifact for each
+/// run of chunks that lie in the same one.
+pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows), Fault> {
+    match spec.reading.format {
+        Format::Csv(_) | Format::Json | Format::Text => {
+            let mut reader = LineReader::new(spec)?;
+            each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
+            reader.finish()
+        }
+        Format::Parquet | Format::Arrow => {
+            let mut reader = ColumnarReader::new(spec)?;
+            each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
+            reader.finish()
+        }
     }
-    let schema = table.schema();
-    if let Some((column, pinned)) = schema.iter().zip(&spec.columns).find(|(a, b)| a != b) {
-        let (name, pinned) = (quote(&column.name), quote(&pinned.name));
-        let message =
-            format!("source does not match its pin: column {name}, the pin says {pinned}");
-        return Err(Fault::new(message, again));
+}
+
+/// Hands out each chunk with its artifact, until the reader wants no more.
+fn each_chunk(
+    spec: &Ingest,
+    artifacts: &[&[u8]],
+    mut read: impl FnMut(&[u8], &Chunk) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let mut artifacts = artifacts.iter();
+    let mut current: Option<(Digest, &[u8])> = None;
+    for chunk in &spec.chunks {
+        let bytes = match current {
+            Some((digest, bytes)) if digest == chunk.digest => bytes,
+            _ => artifacts.next().copied().ok_or_else(nothing_to_read)?,
+        };
+        current = Some((chunk.digest, bytes));
+        if !read(bytes, chunk)? {
+            break;
+        }
     }
-    let table = match &spec.keep {
-        Some(keep) => table.select(keep)?,
-        None => table,
+    Ok(())
+}
+
+fn nothing_to_read() -> Fault {
+    Fault::new("the job has nothing to read", "pin its source, then plan again")
+}
+
+/// The bytes are not those that the plan was made for.
+pub(super) fn mismatch(what: &str) -> Fault {
+    Fault::new(
+        format!("source does not match its pin: {what}"),
+        "the source changed after the plan was made: plan again",
+    )
+}
+
+/// Reads chunks of formats that are made of lines.
+struct LineReader<'a> {
+    spec: &'a Ingest,
+    names: Vec<String>,
+    judge: Judge,
+    /// Columns of the source and what is made of them, in the order of the table.
+    kept: Vec<(usize, Building)>,
+    rows: BadRows,
+}
+
+impl<'a> LineReader<'a> {
+    fn new(spec: &'a Ingest) -> Result<Self, Fault> {
+        let names: Vec<String> = spec.columns.iter().map(|column| column.name.clone()).collect();
+        let mut judge = Judge::new(&spec.reading.nulls);
+        judge.learn(&names, &spec.reading.columns);
+        let kept = match &spec.keep {
+            None => (0..names.len()).collect(),
+            Some(keep) => places(keep, &names)?,
+        };
+        let building = |place: usize| {
+            let kind = spec.columns.get(place).map_or(ColumnKind::Text, |column| column.kind);
+            (place, Building::new(kind))
+        };
+        let kept = kept.into_iter().map(building).collect();
+        Ok(Self { spec, names, judge, kept, rows: BadRows::default() })
+    }
+
+    fn is_at_limit(&self) -> bool {
+        self.spec.limit.is_some_and(|limit| self.rows.rows >= limit)
+    }
+
+    /// Reads a chunk. False if no row is wanted any more.
+    fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<bool, Fault> {
+        let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
+        let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
+        let (mut at, before) = (0, self.rows.rows);
+        while !self.is_at_limit() {
+            let line = scanner.line();
+            match scanner.next(bytes, at, true) {
+                Step::More => break,
+                Step::Pass(end) => at = end,
+                Step::Unclosed(line) => {
+                    return Err(mismatch(&format!("line {line} has an open quote")));
+                }
+                Step::Row(end) => {
+                    at = end;
+                    self.row(scanner.row(bytes), line)?;
+                }
+            }
+        }
+        let rows = self.rows.rows - before;
+        if rows != chunk.rows && !self.is_at_limit() {
+            return Err(mismatch(&format!("{rows} rows, the pin says {}", chunk.rows)));
+        }
+        let size =
+            self.kept.iter().fold(0usize, |sum, (_, cells)| sum.saturating_add(cells.size()));
+        if size > ARTIFACT_BYTES_MAX {
+            return Err(too_large(size));
+        }
+        Ok(!self.is_at_limit())
+    }
+
+    fn row(&mut self, row: Row<'_>, line: u64) -> Result<(), Fault> {
+        self.rows.rows += 1;
+        let flaw = self.judge.flaw(row);
+        if let Some(wrong) = &flaw {
+            self.rows.add(("line", line), wrong, self.spec.reading.on_bad_row)?;
+            if self.spec.reading.on_bad_row == OnBadRow::Skip {
+                return Ok(());
+            }
+        }
+        for (column, cells) in &mut self.kept {
+            let (text, marks) = row.cell(*column);
+            if self.judge.nulls.has(text, marks) {
+                cells.push_null();
+            } else if !cells.push(text, marks) {
+                if flaw.is_none() {
+                    let name = self.names.get(*column).map(|name| quote(name)).unwrap_or_default();
+                    let text = quote(&String::from_utf8_lossy(text));
+                    let what = format!("line {line} has {text} in column {name}");
+                    return Err(mismatch(&what));
+                }
+                cells.push_null();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Table, BadRows), Fault> {
+        let names = &self.names;
+        let columns = self
+            .kept
+            .iter_mut()
+            .filter_map(|(place, cells)| Some((names.get(*place)?.clone(), cells.finish())));
+        let table = Table::new(columns).ok_or_else(|| no_rows(&self.rows))?;
+        Ok((table, self.rows))
+    }
+}
+
+pub(super) fn no_rows(rows: &BadRows) -> Fault {
+    match rows.rows {
+        0 => nothing_to_read(),
+        rows => Fault::new(
+            format!("none of {rows} rows can be read"),
+            "raise the `limit`, or look at the first of them",
+        ),
+    }
+}
+
+/// Where the columns that are kept stand among those of the source.
+fn places(keep: &[String], names: &[String]) -> Result<Vec<usize>, Fault> {
+    let place = |name: &String| {
+        names.iter().position(|known| known == name).ok_or_else(|| no_column(name, names))
     };
-    let limit = spec.limit.and_then(|limit| usize::try_from(limit).ok());
-    let table = table.head(limit.unwrap_or(usize::MAX));
-    let rows = BadRows { rows: table.rows() as u64, ..BadRows::default() };
-    Ok((table, rows))
+    keep.iter().map(place).collect()
 }

@@ -1,9 +1,11 @@
 //! Surveys: what a source is, learned while its bytes pass by, and the chunks it is cut into.
 //! Never opens anything, and never holds more of a source than its chunks in hand.
 
-use super::{BadRows, Column, Table};
-use crate::base::canon::Digest;
-use crate::compute::{Fault, quote};
+use super::columnar::Columnar;
+use super::lines::Lines;
+use super::{BadRows, Column};
+use crate::base::limits::{CHUNK_BYTES_DEFAULT, CHUNKS_PER_SOURCE_MAX};
+use crate::compute::Fault;
 use crate::domain::job::{Chunk, ChunkTarget, Reading};
 
 /// What is said of a source when it is pinned.
@@ -26,67 +28,98 @@ pub struct Cut {
 
 /// Learns what a source is while its bytes pass by, and cuts them into chunks: `begin`, `feed` and
 /// `end` for each of its files, in their order, then `finish`. How the bytes are divided among the
-/// calls of `feed` decides nothing but when a cut is given.
+/// calls of `feed` decides nothing but when a cut is given. After a fault nothing more is to be
+/// asked.
 #[derive(Debug)]
 pub struct Surveyor {
     file: String,
-    bytes: Vec<u8>,
-    columns: Option<Vec<Column>>,
-    rows: BadRows,
+    chunks: usize,
+    form: Form,
+}
+
+/// What a source is made of.
+#[derive(Debug)]
+enum Form {
+    Lines(Box<Lines>),
+    Columnar(Columnar),
 }
 
 impl Surveyor {
-    /// A surveyor of one source. Without a target, chunks are as large as memory likes them.
+    /// A surveyor of one source. Without a target, chunks are of [`CHUNK_BYTES_DEFAULT`].
     #[must_use]
-    pub fn new(_: &Reading, _: Option<ChunkTarget>) -> Self {
-        Self { file: String::new(), bytes: Vec::new(), columns: None, rows: BadRows::default() }
+    pub fn new(reading: &Reading, target: Option<ChunkTarget>) -> Self {
+        let target = target.unwrap_or(ChunkTarget::Bytes(CHUNK_BYTES_DEFAULT));
+        let form = match Lines::new(reading, target) {
+            Some(lines) => Form::Lines(Box::new(lines)),
+            None => Form::Columnar(Columnar::new(reading, target)),
+        };
+        Self { file: String::new(), chunks: 0, form }
     }
 
-    /// A file begins. The name is for messages.
+    /// A file begins. The name is for messages; where it is empty they name none.
     pub fn begin(&mut self, file: &str) -> Result<(), Fault> {
         file.clone_into(&mut self.file);
+        if let Form::Lines(lines) = &mut self.form {
+            lines.begin();
+        }
         Ok(())
     }
 
     /// The next bytes of the file. Gives the artifacts that they completed.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Cut>, Fault> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(Vec::new())
+        let cuts = match &mut self.form {
+            Form::Lines(lines) => lines.feed(bytes),
+            Form::Columnar(columnar) => columnar.feed(bytes),
+        };
+        self.counted(cuts)
     }
 
     /// The file has ended.
     pub fn end(&mut self) -> Result<Vec<Cut>, Fault> {
-        let bytes = std::mem::take(&mut self.bytes);
-        let table = Table::from_csv(&bytes)?;
-        let columns = table.schema();
-        if self.columns.as_ref().is_some_and(|known| *known != columns) {
-            return Err(Fault::new(
-                format!("{} has other columns than the files before it", quote(&self.file)),
-                "all files of a source have the same columns, in the same order",
-            ));
-        }
-        self.columns = Some(columns);
-        let rows = table.rows() as u64;
-        self.rows.rows += rows;
-        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-        let chunks = vec![Chunk { digest, bytes: size, rows, first_line: 1, groups: None }];
-        Ok(vec![Cut { bytes, chunks }])
+        let cuts = match &mut self.form {
+            Form::Lines(lines) => lines.end(),
+            Form::Columnar(columnar) => columnar.end(),
+        };
+        self.counted(cuts)
     }
 
     /// The source has ended.
     pub fn finish(self) -> Result<Survey, Fault> {
-        let columns = self
-            .columns
-            .ok_or_else(|| Fault::new("the source has no files", "name a file that is there"))?;
-        Ok(Survey { columns, rows: self.rows })
+        match self.form {
+            Form::Lines(lines) => lines.finish(),
+            Form::Columnar(columnar) => columnar.finish(),
+        }
+    }
+
+    /// Says which file a fault is in, and keeps the number of chunks in its bounds: they travel.
+    fn counted(&mut self, cuts: Result<Vec<Cut>, Fault>) -> Result<Vec<Cut>, Fault> {
+        let cuts = cuts.map_err(|fault| match self.file.as_str() {
+            "" => fault,
+            file => Fault::new(format!("{file}: {}", fault.message), fault.hint),
+        })?;
+        self.chunks += cuts.iter().map(|cut| cut.chunks.len()).sum::<usize>();
+        if self.chunks > CHUNKS_PER_SOURCE_MAX {
+            return Err(Fault::new(
+                format!("the source makes more than {CHUNKS_PER_SOURCE_MAX} chunks"),
+                "make them larger: `split: { by: bytes, target: 256MiB }` of its ingest stage",
+            ));
+        }
+        Ok(cuts)
     }
 }
 
-/// Surveys a source of one file that is at hand.
-pub fn survey(reading: &Reading, bytes: &[u8]) -> Result<Survey, Fault> {
-    let mut surveyor = Surveyor::new(reading, None);
+/// Surveys a source of one file that is at hand, and gives all of it in its chunks.
+pub fn survey(
+    reading: &Reading,
+    target: Option<ChunkTarget>,
+    bytes: &[u8],
+) -> Result<(Survey, Vec<Cut>), Fault> {
+    let mut surveyor = Surveyor::new(reading, target);
     surveyor.begin("")?;
-    surveyor.feed(bytes)?;
-    surveyor.end()?;
-    surveyor.finish()
+    let mut cuts = surveyor.feed(bytes)?;
+    cuts.extend(surveyor.end()?);
+    Ok((surveyor.finish()?, cuts))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@ pub use why::{InputPart, KeyParts, key_parts};
 use super::command::Bid;
 use super::event::Skip;
 use super::graph::Job;
-use super::job::Pin;
 use super::manifest::{Diagnostic, Manifest};
 use super::plan::Plan;
 use super::price::{self, Ceiling, Quote};
@@ -151,14 +150,13 @@ impl Forecast {
 pub fn forecast(
     state: &State,
     plan: &Plan,
-    pins: &[Pin],
     wish: &Wish<'_>,
     is_present: &dyn Fn(&Digest) -> bool,
 ) -> Option<Forecast> {
     let ours = |run: &&Run| run.client == *wish.client && run.name == wish.name;
     let last = state.runs().values().rev().find(ours);
     let again = descendants(plan, wish.again);
-    let asked = Asked::new(state, plan, pins, wish.client, last, &again, is_present);
+    let asked = Asked::new(state, plan, wish.client, last, &again, is_present);
     let mut fates: Vec<Fate> = Vec::with_capacity(plan.dag.jobs.len());
     for job in (0u32..).zip(&plan.dag.jobs).map(|(id, _)| JobId(id)) {
         let fate = asked.fate(&fates, job);

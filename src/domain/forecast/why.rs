@@ -7,7 +7,7 @@ use crate::base::ids::JobId;
 use crate::base::keys::PublicKey;
 use crate::domain::event::Skip;
 use crate::domain::graph::{Edge, From, Job};
-use crate::domain::job::{Input, Pin, job_key};
+use crate::domain::job::{Input, job_key};
 use crate::domain::plan::Plan;
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Origin, Run, holds, needs_what_is_gone};
@@ -18,7 +18,6 @@ pub(super) struct Asked<'a> {
     state: &'a State,
     plan: &'a Plan,
     client: &'a PublicKey,
-    sources: BTreeMap<&'a str, Digest>,
     last: BTreeMap<(&'a str, &'a str), (&'a Run, JobId)>,
     again: &'a BTreeSet<JobId>,
     is_present: &'a dyn Fn(&Digest) -> bool,
@@ -28,15 +27,13 @@ impl<'a> Asked<'a> {
     pub(super) fn new(
         state: &'a State,
         plan: &'a Plan,
-        pins: &'a [Pin],
         client: &'a PublicKey,
         last: Option<&'a Run>,
         again: &'a BTreeSet<JobId>,
         is_present: &'a dyn Fn(&Digest) -> bool,
     ) -> Self {
-        let sources = pins.iter().map(|pin| (pin.source.as_str(), pin.digest)).collect();
         let last = last.map(jobs).unwrap_or_default();
-        Self { state, plan, client, sources, last, again, is_present }
+        Self { state, plan, client, last, again, is_present }
     }
 
     /// The fate of a job, given those of all before it.
@@ -86,7 +83,7 @@ impl<'a> Asked<'a> {
 
     fn origin(&self, fates: &[Fate], from: &From) -> Option<Digest> {
         match from {
-            From::Source(name) => self.sources.get(name.as_str()).copied(),
+            From::Source { digest, .. } => Some(*digest),
             From::Job { id, output } => {
                 let known = match fates.get(id.index())? {
                     Fate::Cached(known) => known,

@@ -1,6 +1,7 @@
 //! Graphs: from a manifest and the pins of its sources to jobs in an order that never looks back.
 //! Never cuts jobs into blocks and never sees a price.
 
+mod chunks;
 mod inputs;
 mod parts;
 #[cfg(test)]
@@ -13,7 +14,9 @@ use super::manifest::{
 };
 use super::terms::Terms;
 use super::verdict::Verification;
+use crate::base::canon::Digest;
 use crate::base::ids::JobId;
+use crate::base::limits::CHUNKS_PER_SOURCE_MAX;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +53,8 @@ pub struct Output {
 pub struct Job {
     /// The stage that it is an instance of.
     pub stage: String,
-    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts; empty where neither is.
+    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts or a source into chunks;
+    /// empty where neither is.
     pub label: String,
     /// What it computes.
     pub spec: Spec,
@@ -90,8 +94,13 @@ impl Edge {
 /// Where an input comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum From {
-    /// The bytes of a source.
-    Source(String),
+    /// An artifact of a source.
+    Source {
+        /// The source.
+        name: String,
+        /// The artifact, by the pin of the source.
+        digest: Digest,
+    },
     /// An output of an earlier job.
     Job {
         /// The job.
@@ -106,7 +115,7 @@ impl Job {
     pub fn needs(&self) -> impl Iterator<Item = JobId> + '_ {
         let data = self.inputs.iter().filter_map(|edge| match &edge.from {
             From::Job { id, .. } => Some(*id),
-            From::Source(_) => None,
+            From::Source { .. } => None,
         });
         data.chain(self.after.iter().copied()).chain(self.watches.iter().copied())
     }
@@ -131,9 +140,17 @@ impl fmt::Display for Job {
 pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, Vec<Diagnostic>> {
     let mut faults = BTreeSet::new();
     for (name, source) in &manifest.sources {
-        if !pins.contains_key(name) {
+        let Some(pin) = pins.get(name) else {
             let hint = "pin it first: its size and digest decide the plan".to_owned();
             let message = format!("source `{name}` has no pin");
+            faults.insert(fault(source.place, message, Some(hint)));
+            continue;
+        };
+        if pin.chunks.is_empty() || pin.chunks.len() > CHUNKS_PER_SOURCE_MAX {
+            let count = pin.chunks.len();
+            let message = format!("the pin of source `{name}` has {count} chunks");
+            let hint =
+                format!("1 to {CHUNKS_PER_SOURCE_MAX} can be read: give it a larger `split`");
             faults.insert(fault(source.place, message, Some(hint)));
         }
     }
@@ -198,8 +215,12 @@ struct Made<'a> {
 
 struct MadeInstance<'a> {
     label: &'a str,
-    /// The last of its parts.
-    job: JobId,
+    /// The last of its parts, or one job for each chunk.
+    jobs: Vec<MadeJob>,
+}
+
+struct MadeJob {
+    id: JobId,
     /// Of its outputs, in the order of the spec.
     shapes: Vec<Shape>,
 }
@@ -228,18 +249,21 @@ impl<'a> Build<'a> {
                     self.check_column(stage, (what, column), columns.as_deref());
                 }
             }
-            let first = Job {
+            let whole = Job {
                 stage: stage.name.clone(),
                 label: instance.label.clone(),
-                spec: self.pinned(stage, &instance.spec),
+                spec: instance.spec.clone(),
                 inputs,
                 after: after.clone(),
                 watches: watches.clone(),
                 size: Size::default(),
                 terms: Arc::clone(&terms),
             };
-            let (job, shapes) = self.parts(stage, first, &shapes)?;
-            instances.push(MadeInstance { label: &instance.label, job, shapes });
+            let jobs = match &instance.spec {
+                Spec::Ingest(ingest) => self.chunks(stage, ingest, whole)?,
+                _ => vec![self.parts(stage, whole, &shapes)?],
+            };
+            instances.push(MadeInstance { label: &instance.label, jobs });
         }
         let by_label = match instances.len() {
             0 | 1 => BTreeMap::new(),
@@ -280,30 +304,21 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The spec with what only the pins know.
-    fn pinned(&self, stage: &Stage, spec: &Spec) -> Spec {
-        let mut spec = spec.clone();
-        if let Spec::Ingest(ingest) = &mut spec
-            && let Some((_, InputRef::Source(source), _)) = stage.inputs.first()
-        {
-            let pinned = self.pins.get(source).and_then(|pin| ingest.pinned(pin, 0, usize::MAX));
-            *ingest = pinned.unwrap_or_else(|| ingest.clone());
-        }
-        spec
-    }
-
     fn outputs(&mut self, manifest: &Manifest) -> BTreeMap<String, Output> {
         let mut outputs = BTreeMap::new();
         for (name, publish) in &manifest.outputs {
             let (stage, output, place) = &publish.from;
             let made = self.made.get(stage.as_str()).and_then(|made| made.of(""));
-            let found = made.and_then(|made| self.edge(made, String::new(), output));
+            let found = made.and_then(|made| match made.jobs.as_slice() {
+                [one] => self.edge(one, String::new(), output),
+                _ => None,
+            });
             match found.map(|(edge, _)| edge.from) {
                 Some(From::Job { id, output }) => {
                     let (to, format) = (publish.to.clone(), publish.format);
                     outputs.insert(name.clone(), Output { job: id, output, to, format });
                 }
-                Some(From::Source(_)) | None => {
+                Some(From::Source { .. }) | None => {
                     self.faults.insert(nothing(*place, stage, output));
                 }
             }
@@ -333,8 +348,10 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
             targets.chain(features.map(|name| ("features", name.as_str()))).collect()
         }
         Spec::Split(split) => split.dealing.column().into_iter().collect(),
-        Spec::Ingest(_)
-        | Spec::Evaluate(_)
+        Spec::Ingest(ingest) => {
+            ingest.keep.iter().flatten().map(|column| ("columns", column.as_str())).collect()
+        }
+        Spec::Evaluate(_)
         | Spec::Compare(_)
         | Spec::Noop(_)
         | Spec::Transform(_)

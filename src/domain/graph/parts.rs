@@ -1,7 +1,7 @@
 //! Parts: an instance whose work is too long for one block becomes jobs that hand their state on.
 //! Never knows where its inputs come from.
 
-use super::{Build, EDGES_PER_RUN_MAX, Edge, From, Job, fault, too_many};
+use super::{Build, EDGES_PER_RUN_MAX, Edge, From, Job, MadeJob, fault, too_many};
 use crate::base::ids::JobId;
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::cost::{self, Shape};
@@ -16,17 +16,17 @@ impl Build<'_> {
         stage: &Stage,
         whole: Job,
         shapes: &[Shape],
-    ) -> Result<(JobId, Vec<Shape>), Diagnostic> {
+    ) -> Result<MadeJob, Diagnostic> {
         let count = match &whole.spec {
             Spec::Train(train) => cost::parts(train, shapes.first().copied().unwrap_or_default()),
             _ => 1,
         };
         let count = count.max(1);
-        let mut last: Option<(JobId, Vec<Shape>)> = None;
+        let mut last: Option<MadeJob> = None;
         for index in 0..count {
             let mut job = whole.clone();
             let mut job_shapes = shapes.to_vec();
-            if let Some((id, state)) = &last {
+            if let Some(MadeJob { id, shapes: state }) = &last {
                 let from = From::Job { id: *id, output: "state".to_owned() };
                 job.inputs.push(Edge { name: "state".to_owned(), from, each: false });
                 job_shapes.extend_from_slice(state);
@@ -41,20 +41,17 @@ impl Build<'_> {
             if count > 1 {
                 job.label.push_str(&format!("#{}/{count}", index + 1));
             }
-            let id = self.push(job);
-            let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
-            last = Some((id, outputs));
+            last = Some(MadeJob { id: self.push(stage, job)?, shapes: outputs });
         }
         last.ok_or_else(|| fault(stage.place, "stage has no jobs", None))
     }
 
-    fn push(&mut self, job: Job) -> Option<JobId> {
-        let id = u32::try_from(self.jobs.len()).ok().map(JobId)?;
-        if self.jobs.len() >= JOBS_PER_RUN_MAX {
-            return None;
-        }
+    /// One more job.
+    pub(super) fn push(&mut self, stage: &Stage, job: Job) -> Result<JobId, Diagnostic> {
+        let id = u32::try_from(self.jobs.len()).ok().filter(|_| self.jobs.len() < JOBS_PER_RUN_MAX);
+        let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
         self.jobs.push(job);
-        Some(id)
+        Ok(JobId(id))
     }
 
     /// Counts edges, of which a run may have so many.

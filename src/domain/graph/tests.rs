@@ -80,6 +80,124 @@ fn a_pin_tells_the_columns_and_chunks_of_an_ingest() {
     assert_eq!(ingest.columns.len(), 2);
 }
 
+/// A pin of a source whose chunks have so many rows each; equal names are equal bytes.
+fn chunked(chunks: &[(&str, u64)]) -> Pin {
+    let chunk = |(name, rows): &(&str, u64)| Chunk {
+        digest: Digest::of(name.as_bytes()),
+        bytes: rows * 10,
+        rows: *rows,
+        first_line: 2,
+        groups: None,
+    };
+    let chunks: Vec<Chunk> = chunks.iter().map(chunk).collect();
+    let rows = chunks.iter().map(|chunk| chunk.rows).sum();
+    let columns = vec![Column { name: "x".to_owned(), kind: ColumnKind::Real }];
+    let (digest, bytes) = (Digest::of(b"whole"), rows * 10);
+    Pin { source: "s".to_owned(), digest, bytes, rows, columns, chunks }
+}
+
+fn ingest(with: &str, pin: Pin) -> Result<Dag, Vec<Diagnostic>> {
+    let text = format!(
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  sources: {{ \
+         s: {{ url: s.csv, format: csv }} }}\n  stages:\n    t: {{ uses: ingest, inputs: {{ rows: \
+         sources.s }}, {with} }}\n    join: {{ uses: noop, inputs: {{ all: t.table }}, needs: [t] \
+         }}\n"
+    );
+    let (manifest, faults) = compile(&text, &BTreeMap::new());
+    assert!(manifest.is_some(), "{faults:?}");
+    expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)]))
+}
+
+const SPLIT: &str = "split: { by: rows, target: 10 }";
+
+#[test]
+fn a_split_ingest_has_a_job_for_each_chunk_and_its_taker_gets_them_in_order() {
+    let dag = ingest(SPLIT, chunked(&[("a", 10), ("b", 10), ("c", 5)])).unwrap();
+    check(&dag);
+    let names: Vec<_> = dag.jobs.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["t#1/3", "t#2/3", "t#3/3", "join"]);
+    for (job, name) in dag.jobs.iter().zip(["a", "b", "c"]) {
+        let digest = Digest::of(name.as_bytes());
+        let from = From::Source { name: "s".to_owned(), digest };
+        assert_eq!(job.inputs, [Edge { name: "rows".to_owned(), from, each: false }]);
+        let Spec::Ingest(ingest) = &job.spec else { panic!("no ingest") };
+        assert_eq!(ingest.chunks.iter().map(|chunk| chunk.digest).collect::<Vec<_>>(), [digest]);
+    }
+    let join = &dag.jobs[3];
+    let edges: Vec<_> = join.inputs.iter().map(|edge| (edge.name.as_str(), &edge.from)).collect();
+    let table = |id| From::Job { id: JobId(id), output: "table".to_owned() };
+    assert_eq!(edges, [("all[1]", &table(0)), ("all[2]", &table(1)), ("all[3]", &table(2))]);
+    assert_eq!(join.after, [JobId(0), JobId(1), JobId(2)]);
+}
+
+#[test]
+fn what_is_appended_to_a_source_leaves_the_jobs_before_it_as_they_are() {
+    let keys = |pin: Pin| {
+        let dag = ingest(SPLIT, pin).unwrap();
+        let key = |job: &Job| {
+            let input = |edge: &Edge| match &edge.from {
+                From::Source { digest, .. } => {
+                    Some(crate::domain::job::Input { name: edge.name.clone(), digest: *digest })
+                }
+                From::Job { .. } => None,
+            };
+            let inputs: Vec<_> = job.inputs.iter().filter_map(input).collect();
+            crate::domain::job::job_key(&job.spec, &inputs)
+        };
+        let ingests = dag.jobs.iter().filter(|job| job.stage == "t");
+        ingests.map(key).collect::<Vec<_>>()
+    };
+    let before = keys(chunked(&[("a", 10), ("b", 10), ("c", 5)]));
+    let after = keys(chunked(&[("a", 10), ("b", 10), ("c longer", 10), ("d", 2)]));
+    assert_eq!(before[..2], after[..2]);
+    assert!(!before.contains(&after[2]) && !before.contains(&after[3]));
+}
+
+#[test]
+fn without_a_split_one_job_reads_all_chunks_and_equal_neighbours_are_one_artifact() {
+    let dag = ingest("", chunked(&[("a", 10), ("b", 10), ("b", 10)])).unwrap();
+    assert_eq!(dag.jobs.len(), 2);
+    let names: Vec<_> = dag.jobs[0].inputs.iter().map(|edge| edge.name.as_str()).collect();
+    assert_eq!(names, ["rows[1]", "rows[2]"]);
+    let Spec::Ingest(ingest) = &dag.jobs[0].spec else { panic!("no ingest") };
+    assert_eq!((ingest.chunks.len(), ingest.artifacts().len(), ingest.limit), (3, 2, None));
+}
+
+#[test]
+fn no_more_chunks_are_read_than_a_limit_reaches() {
+    let three = [("a", 10), ("b", 10), ("c", 5)];
+    let counts = |with: &str| -> Vec<(usize, Option<u64>)> {
+        let dag = ingest(with, chunked(&three)).unwrap();
+        let ingests = dag.jobs.iter().filter_map(|job| match &job.spec {
+            Spec::Ingest(ingest) => Some((ingest.chunks.len(), ingest.limit)),
+            _ => None,
+        });
+        ingests.collect()
+    };
+    assert_eq!(counts("with: { limit: 10 }"), [(1, None)]);
+    assert_eq!(counts("with: { limit: 11 }"), [(2, Some(11))]);
+    assert_eq!(counts("with: { limit: 99 }"), [(3, None)]);
+    assert_eq!(counts(&format!("with: {{ limit: 12 }}, {SPLIT}")), [(1, None), (1, Some(2))]);
+}
+
+#[test]
+fn a_table_beyond_an_artifact_is_refused_with_the_advice_to_split() {
+    let million = 1_000_000;
+    let huge = chunked(&[("a", 100 * million), ("b", 100 * million)]);
+    let faults = ingest("", huge.clone()).unwrap_err();
+    let text = faults[0].to_string();
+    assert!(text.contains("about 1525 MiB") && text.contains("split: { by: bytes"), "{text}");
+    assert!(ingest(SPLIT, huge).is_ok());
+}
+
+#[test]
+fn a_pin_without_chunks_or_with_too_many_is_refused() {
+    for count in [0, CHUNKS_PER_SOURCE_MAX + 1] {
+        let faults = ingest("", chunked(&vec![("a", 1); count])).unwrap_err();
+        assert!(faults[0].to_string().contains(&format!("has {count} chunks")), "{faults:?}");
+    }
+}
+
 #[test]
 fn a_source_without_a_pin_is_a_fault() {
     let text = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n  \

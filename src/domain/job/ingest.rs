@@ -3,7 +3,8 @@
 
 use crate::base::canon::{Digest, canonical_enum, canonical_struct};
 
-/// `uses: ingest`: inputs `rows` (one for each chunk, in order), outputs `table` and `report`.
+/// `uses: ingest`: inputs `rows` (one for each run of chunks that lie in one artifact, in order),
+/// outputs `table` and `report`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ingest {
     /// How the bytes are to be read.
@@ -26,7 +27,9 @@ pub struct Reading {
     pub format: Format,
     /// Cells that stand for null.
     pub nulls: Vec<String>,
-    /// What is declared of columns. Where nothing is, kinds follow from all rows.
+    /// What is declared of columns. Where nothing is, kinds follow from all rows. If no kind is
+    /// declared of any, these are the columns: their names, where the source has none, or those
+    /// of them that are read.
     pub columns: Vec<Declared>,
     /// What becomes of a row that cannot be read.
     pub on_bad_row: OnBadRow,
@@ -38,8 +41,16 @@ canonical_struct!(Reading { format, nulls, columns, on_bad_row });
 pub enum Format {
     /// Comma-separated values and their kin.
     Csv(Dialect),
+    /// An object for each line, whose keys are the columns.
+    Json,
+    /// A row for each line, with the one column `text`.
+    Text,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC: a file or a stream of record batches.
+    Arrow,
 }
-canonical_enum!(Format { 1 => Csv(x) });
+canonical_enum!(Format { 1 => Csv(x), 2 => Json, 3 => Text, 4 => Parquet, 5 => Arrow });
 
 /// How comma-separated values are written. All marks are single ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +66,7 @@ pub struct Dialect {
     pub header: bool,
     /// Lines that begin with this are no rows.
     pub comment: Option<u8>,
-    /// Whether spaces and tabs around an unquoted cell are dropped.
+    /// Whether spaces and tabs around a cell, outside its quotes, are dropped.
     pub trim: bool,
     /// Lines before the header (or the first row) that are no part of the table.
     pub skip_lines: u32,
@@ -206,22 +217,34 @@ impl Ingest {
         Self { reading, columns: Vec::new(), keep: None, limit: None, chunks: Vec::new() }
     }
 
-    /// The job that reads `count` chunks of a pin, from `first` on. `None` if there are none,
-    /// or if the limit is reached before them; fewer than `count` if the pin ends.
+    /// The job that reads `count` chunks of a pin, from `first` on: no more of them than its limit
+    /// reaches. `None` if there are none, or if the limit is reached before them.
     #[must_use]
     pub fn pinned(&self, pin: &Pin, first: usize, count: usize) -> Option<Self> {
+        let (before, rest) = pin.chunks.split_at_checked(first)?;
+        let rest = rest.get(..count.min(rest.len()))?;
         let rows = |chunks: &[Chunk]| {
             chunks.iter().fold(0u64, |rows, chunk| rows.saturating_add(chunk.rows))
         };
-        let (before, rest) = pin.chunks.split_at_checked(first)?;
-        let chunks = rest.get(..count.min(rest.len())).filter(|chunks| !chunks.is_empty())?;
-        let left = self.limit.map(|limit| limit.saturating_sub(rows(before)));
-        if left == Some(0) {
+        let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(rows(before)));
+        let mut seen = 0u64;
+        let is_reached = |chunk: &&Chunk| {
+            let is_reached = seen < left;
+            seen = seen.saturating_add(chunk.rows);
+            is_reached
+        };
+        let chunks: Vec<Chunk> = rest.iter().take_while(is_reached).cloned().collect();
+        if chunks.is_empty() {
             return None;
         }
-        let limit = left.filter(|left| *left < rows(chunks));
-        let (columns, chunks) = (pin.columns.clone(), chunks.to_vec());
-        Some(Self { columns, limit, chunks, ..self.clone() })
+        let limit = (left < rows(&chunks)).then_some(left);
+        Some(Self { columns: pin.columns.clone(), limit, chunks, ..self.clone() })
+    }
+
+    /// The artifacts that its chunks lie in: one for each run of chunks in the same one.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Digest> {
+        artifacts(&self.chunks)
     }
 
     /// The columns of the table that it gives, from those of its pin.
@@ -248,6 +271,20 @@ impl Ingest {
             ("limit", self.limit != other.limit),
             ("rows", (&self.columns, &self.chunks) != (&other.columns, &other.chunks)),
         ]
+    }
+}
+
+/// The artifacts of chunks: one for each run of chunks in the same one.
+fn artifacts(chunks: &[Chunk]) -> Vec<Digest> {
+    let runs = chunks.chunk_by(|a, b| a.digest == b.digest);
+    runs.filter_map(|run| run.first()).map(|chunk| chunk.digest).collect()
+}
+
+impl Pin {
+    /// The artifacts that its chunks lie in: one for each run of chunks in the same one.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Digest> {
+        artifacts(&self.chunks)
     }
 }
 

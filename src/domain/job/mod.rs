@@ -14,7 +14,7 @@ mod transform;
 pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
-pub use formula::{Expr, Formula, Mismatch, Op, Unreadable};
+pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,

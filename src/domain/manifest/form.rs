@@ -29,9 +29,10 @@ pub(super) enum Type {
     Duration { min_ms: u64, max_ms: u64 },
     /// A range of a resource, such as `2..` or `8GiB..32GiB`.
     Range(Unit),
-    /// A number of bytes with a unit, such as `64MiB`, from `min` to `max`.
-    #[expect(dead_code, reason = "a word of the table: the kind that needs it takes this away")]
-    Bytes { min: u64, max: u64 },
+    /// A number of rows from 1 on, or of bytes with a unit, such as `64MiB`, in bounds.
+    Amounts { rows: u64, bytes: (u64, u64) },
+    /// One ASCII character that stands for itself in no word or number, or this word.
+    Mark { or: &'static str },
     /// A number, text or boolean that can stand in a label.
     AxisValue,
     /// A number, text or boolean.

@@ -22,12 +22,14 @@ mod laws;
 mod malformed;
 mod matrix;
 mod node;
+pub mod outline;
 mod params;
 mod quantity;
 mod reach;
 mod read;
 mod reference;
 mod schema;
+mod source;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,7 @@ pub use params::params_file;
 pub use quantity::duration_ms;
 pub use schema::json_schema;
 
-use super::job::{Reading, Spec};
+use super::job::{ChunkTarget, Reading, Spec};
 use super::terms::{Backoff, OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
@@ -82,6 +84,8 @@ pub struct Source {
     pub reading: Reading,
     /// The name of the secret that opens it.
     pub secret: Option<String>,
+    /// How large its chunks are to be, where a stage says so.
+    pub target: Option<ChunkTarget>,
     /// Its name in the text.
     pub place: Place,
 }
@@ -101,6 +105,8 @@ pub struct Stage {
     pub inputs: Vec<(String, InputRef, Place)>,
     /// Stages that must be done first, though nothing flows from them.
     pub needs: Vec<(String, Place)>,
+    /// Whether it has a job for each chunk of its source.
+    pub is_split: bool,
     /// On what conditions its jobs are run.
     pub terms: Arc<Terms>,
 }
@@ -232,7 +238,7 @@ fn each_entry(node: &Node, mut replace: impl FnMut(&str, &Node) -> Node) -> Node
 fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) -> Option<Manifest> {
     let spec = root.get("spec")?;
     let limits = limits(spec);
-    let sources = sources(spec);
+    let mut sources = source::sources(spec, faults);
     let names = |key| spec.get(key).map(Node::entries).unwrap_or_default().iter();
     let mut common = Common {
         params,
@@ -247,6 +253,13 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
             faults.add(key.place, "a stage cannot be called `sources`: references begin with it");
         }
         drafts.insert(key.text.as_str(), stage::draft(key, node, &mut common, faults));
+    }
+    let mut targets = BTreeMap::new();
+    for (name, draft) in &drafts {
+        if let Some(target) = source::target(draft, faults) {
+            source::divide(&mut sources, (draft, target), faults);
+            targets.insert(*name, target);
+        }
     }
     let source_names: Vec<&str> = names("sources").map(|(key, _)| key.text.as_str()).collect();
     let known = Known { stages: &drafts, sources: &source_names };
@@ -265,7 +278,7 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
     let budget_place = total.map(|total| total.place).unwrap_or_default();
     let on_exhausted = spec.get("budget").and_then(|budget| budget.get("onExhausted"));
     let deadline = spec.get("run").and_then(|run| run.get("deadline"));
-    let stages = stages(drafts, edges, spec.get("defaults"), faults)?;
+    let stages = stages(drafts, edges, &targets, spec.get("defaults"), faults)?;
     Some(Manifest {
         name,
         sources,
@@ -294,23 +307,10 @@ fn limits(spec: &Node) -> Option<Limits> {
     })
 }
 
-fn sources(spec: &Node) -> BTreeMap<String, Source> {
-    let entries = spec.get("sources").map(Node::entries).unwrap_or_default().iter();
-    let read = |node: &Node, place: Place| {
-        let secret = node.get("auth").and_then(|auth| auth.get("secretRef"));
-        Some(Source {
-            url: node.get("url")?.text()?.to_owned(),
-            reading: kind::reading(node)?,
-            secret: secret.and_then(Node::text).map(str::to_owned),
-            place,
-        })
-    };
-    entries.filter_map(|(key, node)| Some((key.text.clone(), read(node, key.place)?))).collect()
-}
-
 fn stages(
     drafts: Drafts<'_>,
     mut edges: BTreeMap<&str, Edges>,
+    targets: &BTreeMap<&str, ChunkTarget>,
     defaults: Option<&Node>,
     faults: &mut Faults,
 ) -> Option<BTreeMap<String, Stage>> {
@@ -328,6 +328,7 @@ fn stages(
             instances: draft.instances?,
             inputs,
             needs,
+            is_split: targets.contains_key(name.as_str()),
             terms: Arc::new(terms),
         };
         Some((name, stage))

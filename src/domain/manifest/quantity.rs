@@ -136,6 +136,16 @@ pub(super) fn is_label_value(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-/".contains(&b))
 }
 
+/// Whether text can be a mark of comma-separated values: one ASCII character that no word, number
+/// or line break has.
+pub(super) fn is_mark(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'\t'] => true,
+        [byte] => !byte.is_ascii_control() && byte.is_ascii() && !byte.is_ascii_alphanumeric(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

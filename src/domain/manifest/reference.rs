@@ -107,6 +107,11 @@ fn metrics(condition: &Condition, place: Place, known: &Known<'_>, faults: &mut 
             let hint = "read those of a stage that selects one, such as `uses: evaluate`";
             faults.advise(place, message, hint.to_owned());
         }
+        if draft.is_split() {
+            let message = format!("`metrics.{stage}` is ambiguous: it is split into chunks");
+            let hint = "read those of a stage that takes its table".to_owned();
+            faults.advise(place, message, hint);
+        }
         let Some(kind) = draft.kind else { continue };
         if !kind.metrics.iter().any(|(known, _)| *known == name) {
             let message = format!("`{stage}` reports no metric `{}`", cut(name));
@@ -151,6 +156,13 @@ fn input(
         Some(Written::Output(stage, output)) => {
             let (from, good) = output_of(stage, output, node.place, known, faults)?;
             same_cells(draft, from, (output, node.place), faults)?;
+            let takes_one = port.is_some_and(|port| !port.many);
+            if takes_one && from.is_split() && good != Some(Good::Table) {
+                let message = format!("`{text}` is several: `{stage}` is split into chunks");
+                let hint = "only the chunks of its table are put together".to_owned();
+                faults.advise(node.place, message, hint);
+                return None;
+            }
             (InputRef::Output { stage: stage.to_owned(), output: output.to_owned() }, good)
         }
         Some(Written::Each(stage, output)) => {
@@ -346,6 +358,12 @@ fn published(
     if count > 1 {
         let message = format!("`{text}` is ambiguous: `{stage}` has {count} instances");
         let hint = "select one of them first, such as with `uses: evaluate`".to_owned();
+        faults.advise(from.place, message, hint);
+        return None;
+    }
+    if draft.is_split() {
+        let message = format!("`{text}` is several: `{stage}` is split into chunks");
+        let hint = "publish what a stage makes of its table, or leave `split` away".to_owned();
         faults.advise(from.place, message, hint);
         return None;
     }

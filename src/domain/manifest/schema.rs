@@ -261,7 +261,8 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         Type::Amount => or_expression(pattern("^[0-9]+(\\.[0-9]{1,9})?$")),
         Type::Duration { .. } => or_expression(pattern("^([0-9]+(ms|s|m|h|d))+$")),
         Type::Range(unit) => or_expression(range(*unit)),
-        Type::Bytes { .. } => or_expression(pattern(&format!("^{BYTES}$"))),
+        Type::Amounts { rows, .. } => or_expression(amounts(*rows)),
+        Type::Mark { or } => pattern(&format!("^([\\t !-/:-@\\[-`{{-~]|{or})$")),
         Type::Bool => or_expression(Json::object(typed("boolean"))),
         Type::Integer { min, max } => {
             let mut fields = typed("integer");
@@ -279,6 +280,16 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
             Json::object(vec![("type", Json::words(&["string", "number", "boolean"]))])
         }
     }
+}
+
+/// A number of rows, or of bytes with a unit.
+fn amounts(rows: u64) -> Json {
+    let count = Json::object(vec![
+        ("type", Json::text("integer")),
+        ("minimum", Json::number(1)),
+        ("maximum", Json::number(rows)),
+    ]);
+    Json::object(vec![("anyOf", Json::List(vec![count, pattern(&format!("^{BYTES}$"))]))])
 }
 
 /// What the schema says about expressions.

@@ -66,6 +66,11 @@ impl Draft<'_> {
         self.known.get_or_init(labels).contains(label)
     }
 
+    /// Whether it has a job for each chunk of its source.
+    pub(super) fn is_split(&self) -> bool {
+        self.node.get("split").is_some()
+    }
+
     /// What it gives, by name; `None` where a fault keeps that unknown.
     pub(super) fn outputs(&self) -> Option<Vec<(&str, Good)>> {
         if let Some(fixed) = self.kind?.outputs {
@@ -84,8 +89,9 @@ pub(super) fn draft<'a>(
     faults: &mut Faults,
 ) -> Draft<'a> {
     let kind = node.get("uses").and_then(Node::text).and_then(stage_kind);
-    let column =
-        ["target", "targets", "stratify", "by"].iter().find_map(|name| node.get("with")?.get(name));
+    let column = ["target", "targets", "stratify", "by", "columns"]
+        .iter()
+        .find_map(|name| node.get("with")?.get(name));
     let cells = cells(key, node, common, faults);
     if cells.is_none() {
         axes_of_no_cells(node, common, faults);

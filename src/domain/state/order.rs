@@ -9,7 +9,6 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX, SOURCES_MAX};
 use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
-use crate::domain::graph::From;
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
 use crate::domain::plan;
@@ -75,15 +74,6 @@ impl State {
             return Err(Reject::Unbounded);
         }
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
-        let sources: BTreeMap<String, _> =
-            submission.pins.iter().map(|pin| (pin.source.clone(), pin.digest)).collect();
-        let pinned = |from: &From| match from {
-            From::Source(name) => sources.contains_key(&**name),
-            From::Job { .. } => true,
-        };
-        if !plan.dag.jobs.iter().flat_map(|job| &job.inputs).all(|edge| pinned(&edge.from)) {
-            return Err(Reject::BadManifest);
-        }
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
@@ -101,7 +91,6 @@ impl State {
             client,
             subject,
             name: manifest.name,
-            sources,
             fresh: submission.fresh.iter().copied().collect(),
             budget,
             on_exhausted: manifest.on_exhausted,

@@ -29,8 +29,6 @@ pub struct Run {
     pub name: String,
     /// Jobs and blocks.
     pub plan: Plan,
-    /// The digests of the sources, by name.
-    pub sources: BTreeMap<String, Digest>,
     /// Keys of jobs whose settled results are lost.
     pub fresh: BTreeSet<Digest>,
     /// What was locked when it began, and what was added since.
@@ -283,10 +281,7 @@ impl Run {
 
     fn origin(&self, from: &From) -> Origin {
         match from {
-            // Submission checks that every source is pinned.
-            From::Source(name) => {
-                Origin::Known(self.sources.get(&**name).copied().unwrap_or_default())
-            }
+            From::Source { digest, .. } => Origin::Known(*digest),
             From::Job { id, output } => {
                 let outputs = self.plan.job(*id).map(|job| job.spec.outputs()).unwrap_or_default();
                 let index = outputs.iter().position(|o| *o == &**output).unwrap_or(usize::MAX);
@@ -422,7 +417,7 @@ pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<
     }
     let gone = |edge: &Edge| match &edge.from {
         From::Job { id, .. } => is_gone(*id).then_some(*id),
-        From::Source(_) => None,
+        From::Source { .. } => None,
     };
     // Edges of one port stand side by side: each port is looked at once.
     for port in job.inputs.chunk_by(|a, b| a.each && b.each && a.port() == b.port()) {

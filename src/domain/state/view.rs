@@ -146,6 +146,11 @@ impl State {
         &self.cache
     }
 
+    /// All settled results, those that one client alone may use too.
+    pub fn results(&self) -> impl Iterator<Item = &Known> {
+        self.cache.values().chain(self.own.values())
+    }
+
     /// The settled result of a job key, if a client may use it on such terms: if it was checked at
     /// least as well as is asked for (or whoever checks nothing would decide what all others get),
     /// is young enough, and belongs to whom it must.

@@ -143,6 +143,11 @@ const FUNCTIONS: &[(&str, Op, usize, usize)] = &[
     ("if", Op::If, 3, 3),
 ];
 
+/// The functions that a formula may call, each with the fewest and the most arguments.
+pub fn functions() -> impl Iterator<Item = (&'static str, usize, usize)> {
+    FUNCTIONS.iter().map(|(name, _, min, max)| (*name, *min, *max))
+}
+
 /// Words that name no column unless they stand in backticks.
 const KEYWORDS: &[&str] = &["and", "or", "not", "is", "in", "null", "true", "false"];
 

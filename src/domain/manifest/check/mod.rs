@@ -52,6 +52,13 @@ pub(super) fn part(node: &Node, at: Place, object: &'static Object, faults: &mut
     Walk { stage: Stage::Resolved, faults }.object(object, Site { node, at, what: object.name });
 }
 
+/// Reports everything in which one value departs from its field of the grammar.
+#[cfg(test)]
+pub(super) fn field(field: &'static Field, node: &Node, at: Place, faults: &mut Faults) {
+    let site = Site { node, at, what: field.name };
+    Walk { stage: Stage::Resolved, faults }.check(&field.ty, site, None);
+}
+
 struct Walk<'f> {
     stage: Stage,
     faults: &'f mut Faults,

@@ -6,7 +6,8 @@ use super::super::form::{Object, Range, Type, Unit};
 use super::super::kind::KIND_NAMES;
 use super::super::node::{Kind, Node};
 use super::super::quantity::{
-    Misfit, bytes, decimal, duration_ms, is_dns_label, is_identifier, is_label_value, range,
+    Misfit, bytes, decimal, duration_ms, is_dns_label, is_identifier, is_label_value, is_mark,
+    range,
 };
 use super::{Site, Walk, cut, place_of};
 use crate::base::amount::Ohc;
@@ -52,13 +53,8 @@ impl Walk<'_> {
                 });
             }
             Type::Range(unit) => self.range(*unit, site),
-            Type::Bytes { min, max } => {
-                let count = node.text().and_then(bytes);
-                self.holds(count.is_some_and(|count| (*min..=*max).contains(&count)), site, || {
-                    let message = format!("{what} must be {min} to {max} bytes, with a unit");
-                    (message, "such as `64MiB`".to_owned())
-                });
-            }
+            Type::Amounts { rows, bytes } => self.amounts(*rows, *bytes, site),
+            Type::Mark { or } => self.mark(or, site),
             Type::AxisValue => {
                 let is_good = node.kind.scalar_text().is_some_and(is_label_value);
                 self.holds(is_good, site, || {
@@ -74,6 +70,26 @@ impl Walk<'_> {
                 (format!("{what} must be a number, text or a boolean, not {noun}"), String::new())
             }),
         }
+    }
+
+    fn amounts(&mut self, rows: u64, (min, max): (u64, u64), site: Site<'_>) {
+        let Site { node, what, .. } = site;
+        let count = node.text().and_then(bytes);
+        let is_bytes = count.is_some_and(|count| (min..=max).contains(&count));
+        let is_rows = node.integer().is_some_and(|n| (1..=i128::from(rows)).contains(&n));
+        self.holds(is_bytes || is_rows, site, || {
+            let most = max >> 20;
+            let message = format!("{what} must be 1 to {rows} rows, or {min}B to {most}MiB");
+            (message, "such as `250000` or `64MiB`".to_owned())
+        });
+    }
+
+    fn mark(&mut self, or: &str, site: Site<'_>) {
+        let is_good = site.node.text().is_some_and(|text| text == or || is_mark(text));
+        self.holds(is_good, site, || {
+            let message = format!("{} must be one ASCII character, or `{or}`", site.what);
+            (message, "no letter, digit or line break; in quotes, such as `\";\"`".to_owned())
+        });
     }
 
     fn word_or(&mut self, words: &[&'static str], object: &Object, site: Site<'_>) {

@@ -2,6 +2,7 @@
 //! to.
 //! Never reads a manifest: `check` walks a text along this table, `schema` prints it for editors.
 
+mod source;
 mod terms;
 
 use super::form::{Object, Type, default, integer, optional, required};
@@ -9,6 +10,7 @@ use super::kind::KIND_NAMES;
 use crate::base::limits::{
     INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX, SOURCES_MAX,
 };
+use source::{CHUNKS, SOURCE};
 use terms::{duration, stage_budget};
 
 /// The one version of the manifest that there is.
@@ -153,39 +155,6 @@ pub(super) static PARAM: Object = Object {
     ],
 };
 
-static SOURCE: Object = Object {
-    name: "source",
-    doc: "Data from outside.",
-    fields: &[
-        required(
-            "url",
-            Type::Text(1024),
-            "A path beside the manifest, or an address: file://, s3://, gs://, az://, https://. \
-             One file, a pattern such as `data/*.csv`, or all files of a folder: `data/`.",
-            "data/iris.csv",
-        ),
-        required("format", Type::Word(&["csv"]), "How the bytes are to be read.", "csv"),
-        optional(
-            "auth",
-            Type::Object(&AUTH),
-            "Who asks for it, if not the credentials of the environment.",
-            "{ secretRef: lake }",
-        ),
-    ],
-};
-
-static AUTH: Object = Object {
-    name: "auth",
-    doc: "Who asks for a source.",
-    fields: &[required(
-        "secretRef",
-        Type::DnsLabel,
-        "The name of a secret: the variables `OHC_SECRET_NAME_…`, or the lines of \
-         `~/.config/ohc/secrets/NAME`. Only its name leaves this machine.",
-        "lake",
-    )],
-};
-
 static BUDGET: Object = Object {
     name: "budget",
     doc: "What the run may cost.",
@@ -297,6 +266,13 @@ pub(super) static STAGE: Object = Object {
             "The stage is skipped unless this holds when all that it waits for is settled; it \
              may read `metrics.STAGE.NAME`.",
             "${{ metrics.evaluate.accuracy >= 0.9 }}",
+        ),
+        optional(
+            "split",
+            Type::Object(&CHUNKS),
+            "One job for each chunk of the source, side by side: for `uses: ingest` only. Whoever \
+             takes the table gets all chunks, in order.",
+            "{ by: rows, target: 250000 }",
         ),
         terms::verification(),
         terms::retry(),

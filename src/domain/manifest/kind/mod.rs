@@ -11,8 +11,6 @@ mod split;
 mod train;
 mod transform;
 
-pub(super) use ingest::reading;
-
 use super::form::{Field, Need, Range, StageKind, Type, default, integer};
 use super::node::Node;
 

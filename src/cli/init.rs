@@ -1,0 +1,349 @@
+//! `ohc init`: writes a first manifest for a data file, with comments that teach.
+//! Decides nothing about the data: `node::draft` does; and never writes what would not be valid.
+
+use super::Context;
+use super::args::Init;
+use super::documents::Document;
+use super::exit::{Exit, Stop};
+use super::home::{cores, folder};
+use super::plan;
+use super::report::table::wrap;
+use crate::base::amount::Ohc;
+use crate::domain::job::{Expr, Op, Task};
+use crate::node::apply;
+use crate::node::draft::{self, Draft, Reason, Treatment};
+use crate::node::pipeline::{Pipeline, PrepareError};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// About the stages.
+const HELD_OUT: &str =
+    "A fifth of the rows is held out, to measure the model on what it has not seen.";
+const FEATURES: &str =
+    "Models take numbers. What these steps learn travels with the model, which so takes raw rows.";
+const TREATED: &str =
+    "The same for the rows that are held out, with what was learned from the others.";
+/// How long a line of the manifest is.
+const WIDTH: usize = 96;
+
+pub(super) fn init(args: &Init, context: &mut Context) -> Result<Exit, Stop> {
+    let failed = |error: &dyn std::error::Error| Stop::because(Exit::Failed, error);
+    let task = args.task.map(Into::into);
+    let draft = draft::draft(&args.data, args.target.as_deref(), task).map_err(|e| failed(&e))?;
+    let name = name(&args.data);
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
+    let to_screen = out.as_os_str() == "-";
+    let base = if to_screen { Path::new(".") } else { folder(&out) };
+    let url = url(&args.data, base).map_err(|error| {
+        Stop::failed(format!("cannot find {}: {error}", args.data.display()), None)
+    })?;
+    let about = About { draft: &draft, name: &name, url: &url, out: &out };
+    let budget = budget(&about, base)?;
+    let text = manifest(&about, budget);
+    if to_screen {
+        context.screen.text(text)?;
+        return Ok(Exit::Done);
+    }
+    write(&out, &text, args.force)?;
+    let screen = &mut context.screen;
+    let (target, out) = (&draft.target, out.display());
+    screen.line(format!("wrote {out}: predicts `{target}`, {}", because(&draft)))?;
+    screen.line(format!("next: `ohc plan {out}`, then `ohc apply {out}`"))?;
+    Ok(Exit::Done)
+}
+
+/// The name of a pipeline: that of the file, as far as it can be one.
+fn name(data: &Path) -> String {
+    let stem = data.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = stem.chars().map(letter).take(40).collect();
+    match name.trim_matches('-') {
+        "" => "first".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// A path to the data that holds in the folder of the manifest.
+fn url(data: &Path, base: &Path) -> io::Result<String> {
+    let (data, base) = (data.canonicalize()?, base.canonicalize()?);
+    let inside = data.strip_prefix(&base).map(Path::to_owned);
+    Ok(inside.unwrap_or(data).display().to_string())
+}
+
+/// The highest quote of the pipeline, rounded up to whole OhC; or what is wrong with it.
+fn budget(about: &About<'_>, base: &Path) -> Result<Ohc, Stop> {
+    let text = manifest(about, Ohc::from_whole(1).unwrap_or_default());
+    let prepared = Pipeline::prepare(text, BTreeMap::new(), base, None);
+    let pipeline = prepared.map_err(|error| match error {
+        PrepareError::Wrong { text, faults } => {
+            Document::of(about.out.to_owned(), text).wrong(faults, Exit::Failed)
+        }
+        other => Stop::because(Exit::Failed, &other),
+    })?;
+    let forecast = apply::outlook_of_nothing(&pipeline, cores());
+    let high = forecast.map_err(|error| plan::stop(&error))?.quote.high;
+    let one = Ohc::from_whole(1).unwrap_or_default();
+    Ok(high.checked_add(one).map_or(high, whole))
+}
+
+/// Without what is behind the point.
+fn whole(amount: Ohc) -> Ohc {
+    let text = amount.to_string();
+    text.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(amount)
+}
+
+/// Writes a file that is not there yet, or may be replaced.
+fn write(out: &Path, text: &str, force: bool) -> Result<(), Stop> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(!force).create(force).truncate(force);
+    let written = options.open(out).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let hint = "--force replaces it, --out FILE writes another".to_owned();
+            Stop::failed(format!("there is a file {} already", out.display()), Some(hint))
+        }
+        _ => {
+            let hint = "name another file with --out".to_owned();
+            Stop::failed(format!("cannot write {}: {error}", out.display()), Some(hint))
+        }
+    })
+}
+
+/// What the manifest is about.
+struct About<'a> {
+    draft: &'a Draft,
+    name: &'a str,
+    url: &'a str,
+    out: &'a Path,
+}
+
+/// Why a column is the target, in words.
+fn because(draft: &Draft) -> &'static str {
+    match draft.reason {
+        Reason::Asked => "as you asked for",
+        Reason::Named => "because targets are often called so",
+        Reason::LastOfWords => "the last column that holds classes",
+        Reason::LastOfFew => "the last column that holds few whole numbers",
+        Reason::LastOfNumbers => "the last column that holds numbers",
+    }
+}
+
+/// A text as YAML flow text: plain where that says the same, else in quotes.
+fn quoted(text: &str) -> String {
+    const WORDS: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
+    let mut letters = text.chars();
+    let begins = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let is_plain = begins && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match is_plain && !WORDS.contains(&text.to_ascii_lowercase().as_str()) {
+        true => text.to_owned(),
+        false => serde_json::Value::from(text).to_string(),
+    }
+}
+
+fn manifest(about: &About<'_>, budget: Ohc) -> String {
+    let mut text = String::new();
+    head(about, budget, &mut text);
+    let steps = steps(about.draft);
+    rows(about.draft, &mut text);
+    let (train, test) = match steps.is_empty() {
+        true => ("split.train", "split.test"),
+        false => {
+            features(&steps, &mut text);
+            ("features.table", "heldout.table")
+        }
+    };
+    model(about.draft, (train, test), &mut text);
+    let model = if is_measured(about.draft) { "evaluate.best" } else { "train.model" };
+    let _ = write!(
+        text,
+        "  outputs:\n    # The model with a card that says how it came to be.\n    model: {{ from: \
+         {model}, to: out/{}/ }}\n",
+        about.name
+    );
+    text
+}
+
+/// A comment, in lines of bounded length.
+fn comment(indent: &str, words: &str, text: &mut String) {
+    for line in wrap(words, WIDTH - indent.len() - 2) {
+        let _ = writeln!(text, "{indent}# {line}");
+    }
+}
+
+fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
+    let About { draft, name, url, out } = about;
+    let (rows, columns) = (draft.rows, draft.columns.len() + 1);
+    let first = if draft.is_sample { "the first " } else { "" };
+    let out = match out.display().to_string() {
+        dash if dash == "-" => "FILE".to_owned(),
+        out => out,
+    };
+    let made = format!(
+        "A first pipeline for {url}, made by `ohc init` from {first}{rows} rows of {columns} \
+         columns."
+    );
+    comment("", &made, text);
+    let next = format!(
+        "`ohc plan {out}` says what it would do and cost, `ohc apply {out}` does it, and `ohc \
+         explain KEY` says what a key means, such as `ohc explain train.optimizer`."
+    );
+    comment("", &next, text);
+    let _ = write!(
+        text,
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
+         params:\n"
+    );
+    comment("    ", &format!("Another value for one run: `ohc apply {out} -p epochs=90`."), text);
+    let _ = write!(
+        text,
+        "    epochs: {{ type: integer, default: {}, minimum: 1 }}\n  sources:\n    data: {{ url: \
+         {}, format: csv }}\n",
+        draft.epochs,
+        serde_json::Value::from(*url)
+    );
+    comment("  ", "The most that a run may cost; what is not spent comes back.", text);
+    let _ = writeln!(text, "  budget: {{ total: \"{budget}\" }}\n  stages:");
+}
+
+/// Reading and dividing the rows.
+fn rows(draft: &Draft, text: &mut String) {
+    text.push_str("    table:\n      uses: ingest\n      inputs: { rows: sources.data }\n");
+    let mut from = "table.table";
+    if draft.has_gaps {
+        let column = Expr::Column(draft.target.clone());
+        let is_null = Expr::Apply(Op::IsNull, vec![column]);
+        let filter = Expr::Apply(Op::Not, vec![is_null]).to_string();
+        comment("    ", "Rows without the target teach nothing.", text);
+        let _ = write!(
+            text,
+            "    labelled:\n      uses: transform\n      inputs: {{ table: table.table }}\n      \
+             with:\n        steps:\n          - filter: {}\n",
+            quoted(&filter)
+        );
+        from = "labelled.table";
+    }
+    comment("    ", HELD_OUT, text);
+    let stratify = match draft.is_stratified {
+        true => format!("        stratify: {}\n", quoted(&draft.target)),
+        false => String::new(),
+    };
+    let _ = write!(
+        text,
+        "    split:\n      uses: split\n      inputs: {{ table: {from} }}\n      with:\n        \
+         ratios: {{ train: 0.8, test: 0.2 }}\n{stratify}        seed: 1\n"
+    );
+}
+
+/// The steps that make features of the columns, each with the words about it.
+fn steps(draft: &Draft) -> Vec<(String, String)> {
+    let of = |is: &dyn Fn(Treatment) -> bool| -> Vec<String> {
+        let each = draft.columns.iter().filter(|(_, treatment)| is(*treatment));
+        each.map(|(name, _)| quoted(name)).collect()
+    };
+    let mut steps = Vec::new();
+    let mut add = |columns: Vec<String>, words: &str, step: &dyn Fn(&str) -> String| {
+        if !columns.is_empty() {
+            steps.push((words.to_owned(), step(&columns.join(", "))));
+        }
+    };
+    add(of(&|t| t == Treatment::DropId), "They number or name the rows.", &|columns| {
+        format!("drop: [{columns}]")
+    });
+    add(of(&|t| t == Treatment::DropConstant), "All rows have the same value.", &|columns| {
+        format!("drop: [{columns}]")
+    });
+    add(of(&|t| t == Treatment::Median), "Some rows have no value.", &|columns| {
+        format!("fill: {{ columns: [{columns}], with: median }}")
+    });
+    add(of(&|t| t == Treatment::Mode), "Some rows have no value.", &|columns| {
+        format!("fill: {{ columns: [{columns}], with: mode }}")
+    });
+    let is_one_hot = |t| matches!(t, Treatment::OneHot(_));
+    add(of(&is_one_hot), "Words become a column of 0 and 1 for each value.", &|columns| {
+        format!("oneHot: {{ columns: [{columns}] }}")
+    });
+    for (name, treatment) in &draft.columns {
+        if let Treatment::Hash(buckets) = treatment {
+            let step = format!("hash: {{ column: {}, buckets: {buckets} }}", quoted(name));
+            steps.push(("Too many values for that: its words are counted.".to_owned(), step));
+        }
+    }
+    steps
+}
+
+fn features(steps: &[(String, String)], text: &mut String) {
+    comment("    ", FEATURES, text);
+    text.push_str("    features:\n      uses: transform\n      inputs: { table: split.train }\n");
+    text.push_str("      with:\n        steps:\n");
+    for (words, step) in steps {
+        comment("          ", words, text);
+        let _ = writeln!(text, "          - {step}");
+    }
+    comment("    ", TREATED, text);
+    text.push_str("    heldout:\n      uses: transform\n");
+    text.push_str("      inputs: { table: split.test, fitted: features.fitted }\n");
+}
+
+fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
+    let target = quoted(&draft.target);
+    let what = match draft.task {
+        Task::Regression => "a number".to_owned(),
+        _ => format!("one of {} classes", draft.classes),
+    };
+    let is_measured = is_measured(draft);
+    let below = if is_measured { " and `train.*.model` below" } else { "" };
+    let words = format!(
+        "Predicts {target}, {what}: {}. To try several widths at once, add `matrix: {{ axes: {{ \
+         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width{below}.",
+        because(draft)
+    );
+    comment("    ", &words, text);
+    let task = match draft.task {
+        Task::Classification => String::new(),
+        task => format!("        task: {}\n", task.word()),
+    };
+    let validation = if is_measured { String::new() } else { format!(", validation: {test}") };
+    let _ = write!(
+        text,
+        "    train:\n      uses: train\n      inputs: {{ data: {train}{validation} }}\n      \
+         with:\n{task}        target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n\
+         \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
+         \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
+        draft.hidden
+    );
+    if is_measured {
+        comment("    ", "Measures the model on the rows that are held out.", text);
+        text.push_str("    evaluate:\n      uses: evaluate\n");
+        let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
+    }
+}
+
+/// Whether a stage of its own measures the model; else its training does, after every epoch.
+fn is_measured(draft: &Draft) -> bool {
+    draft.task == Task::Classification
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_columns_are_quoted_where_yaml_would_read_something_else() {
+        let check = |text: &str, expect: &str| assert_eq!(quoted(text), expect);
+        check("sepal_length", "sepal_length");
+        check("Yes", "\"Yes\"");
+        check("y", "\"y\"");
+        check("1st", "\"1st\"");
+        check("sepal length (cm)", "\"sepal length (cm)\"");
+        check("a\"b: #", "\"a\\\"b: #\"");
+    }
+
+    #[test]
+    fn a_pipeline_is_called_as_its_file() {
+        assert_eq!(name(Path::new("data/My Flowers (2).csv")), "my-flowers--2");
+        assert_eq!(name(Path::new("___.csv")), "first");
+    }
+}

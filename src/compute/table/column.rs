@@ -1,0 +1,282 @@
+//! Columns, cell by cell: which kind holds all of them, and the array that they make.
+//! Never sees a format: a cell is its text, and what a glance at it told.
+//!
+//! Kinds are a lattice: a column without values is anything, then integer < number < string and
+//! boolean < string. A column is of the lowest kind that holds every value of all its rows, so that
+//! neither the order of rows nor how they are cut into chunks decides.
+
+use super::ColumnKind;
+use super::number::{integer, real, truth};
+use super::row::{Flaw, Row, mark};
+use crate::compute::quote;
+use crate::domain::job::Declared;
+use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
+use arrow_array::{ArrayRef, StringArray};
+use std::sync::Arc;
+
+/// Digits that are an integer, however they are combined.
+const SURE_DIGITS: usize = 18;
+
+/// The kinds that hold every cell seen so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    integer: bool,
+    real: bool,
+    truth: bool,
+    is_seen: bool,
+}
+
+impl Guess {
+    /// No cell has been seen.
+    pub(super) const NEW: Self = Self { integer: true, real: true, truth: true, is_seen: false };
+
+    /// One more cell, which is not null.
+    pub(super) fn see(&mut self, text: &[u8], marks: u8) {
+        self.is_seen = true;
+        if !(self.integer || self.real || self.truth) {
+            return;
+        }
+        if marks == mark::DIGIT && text.len() <= SURE_DIGITS {
+            self.truth = false;
+        } else if marks & (mark::OTHER | mark::HIGH | mark::TEXT) == 0 {
+            self.truth = false;
+            self.integer = self.integer && integer(text).is_some();
+            self.real = self.real && real(text).is_some();
+        } else {
+            (self.integer, self.real) = (false, false);
+            self.truth = self.truth && marks & mark::TEXT == 0 && truth(text).is_some();
+        }
+    }
+
+    /// The lowest kind that holds them all.
+    pub(super) const fn kind(self) -> ColumnKind {
+        match self {
+            Self { is_seen: false, .. } => ColumnKind::Text,
+            Self { integer: true, .. } => ColumnKind::Integer,
+            Self { real: true, .. } => ColumnKind::Real,
+            Self { truth: true, .. } => ColumnKind::Truth,
+            _ => ColumnKind::Text,
+        }
+    }
+}
+
+/// What is wrong with a row, in words: they go on behind its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) hint: &'static str,
+}
+
+/// What to do about bytes that are no text.
+pub(super) const ENCODING: &str =
+    "convert the source to UTF-8, for example: iconv -f latin1 -t utf8";
+
+/// Cells that stand for null.
+#[derive(Clone, Debug)]
+pub(super) struct Nulls {
+    has_empty: bool,
+    others: Vec<Vec<u8>>,
+}
+
+impl Nulls {
+    pub(super) fn new(nulls: &[String]) -> Self {
+        let others = nulls.iter().filter(|null| !null.is_empty());
+        Self {
+            has_empty: nulls.iter().any(String::is_empty),
+            others: others.map(|null| null.as_bytes().to_vec()).collect(),
+        }
+    }
+
+    /// Whether nothing stands for null.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_empty && self.others.is_empty()
+    }
+
+    /// Whether a cell is null.
+    pub(super) fn has(&self, text: &[u8], marks: u8) -> bool {
+        marks & mark::NULL != 0
+            || if text.is_empty() {
+                self.has_empty
+            } else {
+                self.others.iter().any(|null| null == text)
+            }
+    }
+}
+
+/// Tells bad rows from good ones: by their form, their characters and what is declared.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    names: Vec<String>,
+    declared: Vec<Option<ColumnKind>>,
+    has_declared: bool,
+    /// Which cells are null.
+    pub(super) nulls: Nulls,
+}
+
+impl Judge {
+    pub(super) fn new(nulls: &[String]) -> Self {
+        let (names, declared) = (Vec::new(), Vec::new());
+        Self { names, declared, has_declared: false, nulls: Nulls::new(nulls) }
+    }
+
+    /// The names of the columns that are known by now.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The kind that is declared of a column.
+    pub(super) fn declared(&self, column: usize) -> Option<ColumnKind> {
+        self.declared.get(column).copied().flatten()
+    }
+
+    /// Learns of the columns beyond those that it knows.
+    pub(super) fn learn(&mut self, names: &[String], declared: &[Declared]) {
+        for name in names.iter().skip(self.names.len()) {
+            let found = declared.iter().find(|declared| declared.name == *name);
+            let kind = found.and_then(|declared| declared.kind);
+            self.has_declared |= kind.is_some();
+            self.declared.push(kind);
+            self.names.push(name.clone());
+        }
+    }
+
+    /// What is wrong with a row; `None` if it is good.
+    pub(super) fn flaw(&self, row: Row<'_>) -> Option<Wrong> {
+        if let Some(flaw) = row.flaw {
+            return Some(self.describe(flaw));
+        }
+        if row.cells.len() != self.names.len() {
+            return Some(self.describe(&Flaw::Ragged(row.cells.len())));
+        }
+        let seen = row.cells.iter().fold(0, |seen, cell| seen | cell.marks);
+        if seen & mark::HIGH == 0 && !self.has_declared {
+            return None;
+        }
+        (0..self.names.len()).find_map(|column| self.flaw_of_cell(row, column))
+    }
+
+    fn flaw_of_cell(&self, row: Row<'_>, column: usize) -> Option<Wrong> {
+        let (text, marks) = row.cell(column);
+        if marks & mark::HIGH != 0 && std::str::from_utf8(text).is_err() {
+            let what = format!("is not UTF-8 in column {}", self.shown(column));
+            return Some(Wrong { what, hint: ENCODING });
+        }
+        let kind = self.declared(column)?;
+        if self.nulls.has(text, marks) || holds(kind, text, marks) {
+            return None;
+        }
+        let text = quote(&String::from_utf8_lossy(text));
+        let article = if kind == ColumnKind::Integer { "an" } else { "a" };
+        let what =
+            format!("has {text} in column {}, not {article} {}", self.shown(column), kind.word());
+        Some(Wrong { what, hint: "declare another kind, or let `onBadRow` be `skip` or `null`" })
+    }
+
+    fn shown(&self, column: usize) -> String {
+        self.names.get(column).map(|name| quote(name)).unwrap_or_default()
+    }
+
+    fn describe(&self, flaw: &Flaw) -> Wrong {
+        match flaw {
+            Flaw::Ragged(cells) => Wrong {
+                what: format!("has {cells} cells, but there are {} columns", self.names.len()),
+                hint: "put cells that contain a delimiter or a line break in quotes",
+            },
+            Flaw::BehindQuote => Wrong {
+                what: "goes on behind a closing quote".to_owned(),
+                hint: "write a quote inside a quoted cell twice: \"a \"\"quoted\"\" word\"",
+            },
+            Flaw::Form(what) => Wrong {
+                what: what.clone(),
+                hint: "each line is an object whose values are numbers, text, booleans or null",
+            },
+        }
+    }
+}
+
+/// Whether a kind holds a cell, which is not null.
+fn holds(kind: ColumnKind, text: &[u8], marks: u8) -> bool {
+    match kind {
+        ColumnKind::Text => true,
+        ColumnKind::Integer | ColumnKind::Real
+            if marks == mark::DIGIT && text.len() <= SURE_DIGITS =>
+        {
+            true
+        }
+        ColumnKind::Integer => integer(text).is_some(),
+        ColumnKind::Real => real(text).is_some(),
+        ColumnKind::Truth => truth(text).is_some(),
+    }
+}
+
+/// A column that is being made.
+#[derive(Debug)]
+pub(super) enum Building {
+    Real(Float64Builder),
+    Integer(Int64Builder),
+    Text(BinaryBuilder),
+    Truth(BooleanBuilder),
+}
+
+impl Building {
+    pub(super) fn new(kind: ColumnKind) -> Self {
+        match kind {
+            ColumnKind::Real => Self::Real(Float64Builder::new()),
+            ColumnKind::Integer => Self::Integer(Int64Builder::new()),
+            ColumnKind::Text => Self::Text(BinaryBuilder::new()),
+            ColumnKind::Truth => Self::Truth(BooleanBuilder::new()),
+        }
+    }
+
+    /// One more cell. False, and nothing is appended, if the kind does not hold it.
+    pub(super) fn push(&mut self, text: &[u8], marks: u8) -> bool {
+        match self {
+            Self::Real(cells) => real(text).map(|value| cells.append_value(value)).is_some(),
+            Self::Integer(cells) => integer(text).map(|value| cells.append_value(value)).is_some(),
+            Self::Truth(cells) => truth(text).map(|value| cells.append_value(value)).is_some(),
+            Self::Text(cells) => {
+                let is_text = marks & mark::HIGH == 0 || std::str::from_utf8(text).is_ok();
+                if is_text {
+                    cells.append_value(text);
+                }
+                is_text
+            }
+        }
+    }
+
+    /// One more cell, which is null.
+    pub(super) fn push_null(&mut self) {
+        match self {
+            Self::Real(cells) => cells.append_null(),
+            Self::Integer(cells) => cells.append_null(),
+            Self::Text(cells) => cells.append_null(),
+            Self::Truth(cells) => cells.append_null(),
+        }
+    }
+
+    /// Bytes that its cells take, about.
+    pub(super) fn size(&self) -> usize {
+        use arrow_array::builder::ArrayBuilder as _;
+        match self {
+            Self::Real(cells) => cells.len().saturating_mul(9),
+            Self::Integer(cells) => cells.len().saturating_mul(9),
+            Self::Truth(cells) => cells.len().saturating_mul(2),
+            Self::Text(cells) => {
+                cells.values_slice().len().saturating_add(cells.len().saturating_mul(5))
+            }
+        }
+    }
+
+    /// The whole column.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Real(cells) => Arc::new(cells.finish()),
+            Self::Integer(cells) => Arc::new(cells.finish()),
+            Self::Truth(cells) => Arc::new(cells.finish()),
+            Self::Text(cells) => {
+                let texts = StringArray::try_from_binary(cells.finish());
+                Arc::new(texts.expect("what is not UTF-8 has been refused"))
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Laws of parquet and Arrow files: they read as what was written, group by group, and bytes that
+//! are no such file are refused. Never opens a file.
+
+use super::super::{read_chunks, survey};
+use super::*;
+use crate::domain::job::{Declared, Format};
+use arrow_array::builder::{ListBuilder, StringDictionaryBuilder};
+use arrow_array::types::Int8Type;
+use arrow_array::{
+    Date32Array, Decimal128Array, DurationSecondArray, Float32Array, Float64Array, Int8Array,
+    Int64Array, LargeStringArray, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+};
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::{Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
+}
+
+fn parquet(batches: &[RecordBatch]) -> Vec<u8> {
+    let properties = WriterProperties::builder().build();
+    let mut bytes = Vec::new();
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, batches[0].schema(), Some(properties)).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+        writer.flush().unwrap(); // a row group for each
+    }
+    writer.close().unwrap();
+    bytes
+}
+
+fn file(batches: &[RecordBatch]) -> Vec<u8> {
+    let mut writer = FileWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.finish().unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn stream(batches: &[RecordBatch]) -> Vec<u8> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.finish().unwrap();
+    writer.into_inner().unwrap()
+}
+
+fn reading(format: Format) -> Reading {
+    Reading { format, nulls: Vec::new(), ..Reading::csv() }
+}
+
+/// The file in each format.
+fn all(batches: &[RecordBatch]) -> [(Format, Vec<u8>); 3] {
+    [
+        (Format::Parquet, parquet(batches)),
+        (Format::Arrow, file(batches)),
+        (Format::Arrow, stream(batches)),
+    ]
+}
+
+fn read(
+    reading: &Reading,
+    bytes: &[u8],
+    change: impl Fn(&mut Ingest),
+) -> Result<(Table, BadRows), Fault> {
+    let (survey, cuts) = survey(reading, None, bytes)?;
+    let chunks = cuts.iter().flat_map(|cut| cut.chunks.clone()).collect();
+    let mut spec = Ingest { columns: survey.columns, chunks, ..Ingest::unpinned(reading.clone()) };
+    change(&mut spec);
+    let artifacts: Vec<&[u8]> = cuts.iter().map(|cut| cut.bytes.as_slice()).collect();
+    read_chunks(&spec, &artifacts)
+}
+
+fn shown(table: &Table) -> Vec<String> {
+    let line = |column: &Column| {
+        let cells = table.column(&column.name).unwrap().texts();
+        let cells: Vec<_> = cells.into_iter().map(|c| c.unwrap_or("NULL".into())).collect();
+        format!("{} {:?} {}", column.name, column.kind, cells.join("|"))
+    };
+    table.schema().iter().map(line).collect()
+}
+
+#[track_caller]
+fn check(columns: Vec<(&str, ArrayRef)>, want: &[&str]) {
+    for (format, bytes) in all(&[batch(columns.clone())]) {
+        let (table, rows) = read(&reading(format), &bytes, |_| {}).unwrap();
+        assert_eq!(shown(&table), want, "{format:?}");
+        assert_eq!(rows.bad, 0);
+    }
+}
+
+#[test]
+fn each_type_has_its_kind() {
+    let mut words = StringDictionaryBuilder::<Int8Type>::new();
+    words.extend(["x", "y", "x"].map(Some));
+    check(
+        vec![
+            ("tiny", Arc::new(Int8Array::from(vec![Some(-1), None, Some(2)]))),
+            ("big", Arc::new(Int64Array::from(vec![i64::MAX, i64::MIN, 0]))),
+            ("float", Arc::new(Float32Array::from(vec![0.5, -0.0, 3e38]))),
+            ("text", Arc::new(LargeStringArray::from(vec![Some("é"), Some(""), None]))),
+            ("word", Arc::new(words.finish())),
+            ("truth", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
+        ],
+        &[
+            "tiny Integer -1|NULL|2",
+            "big Integer 9223372036854775807|-9223372036854775808|0",
+            "float Real 0.5|-0|300000000549775580000000000000000000000",
+            "text Text é||NULL",
+            "word Text x|y|x",
+            "truth Truth true|NULL|false",
+        ],
+    );
+}
+
+#[test]
+fn times_are_text_and_decimals_are_the_nearest_real() {
+    let instant = TimestampMillisecondArray::from(vec![Some(1_500), None]);
+    let decimal = |digits, places| {
+        let cells = Decimal128Array::from(vec![Some(12_345), Some(-1)]);
+        Arc::new(cells.with_precision_and_scale(digits, places).unwrap()) as ArrayRef
+    };
+    check(
+        vec![
+            ("day", Arc::new(Date32Array::from(vec![Some(0), None]))),
+            ("plain", Arc::new(instant.clone())),
+            ("zoned", Arc::new(instant.with_timezone("UTC"))),
+            ("money", decimal(20, 2)),
+            ("count", decimal(18, 0)),
+        ],
+        &[
+            "day Text 1970-01-01|NULL",
+            "plain Text 1970-01-01T00:00:01.500|NULL",
+            "zoned Text 1970-01-01T00:00:01.500Z|NULL",
+            "money Real 123.45|-0.01",
+            "count Integer 12345|-1",
+        ],
+    );
+    let took = batch(vec![("took", Arc::new(DurationSecondArray::from(vec![90])))]);
+    let (table, _) = read(&reading(Format::Arrow), &file(&[took]), |_| {}).unwrap();
+    assert_eq!(shown(&table), ["took Integer 90"]);
+}
+
+#[test]
+fn a_declared_kind_is_what_a_column_becomes() {
+    let declare = |name: &str, kind| Declared { name: name.into(), kind: Some(kind) };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("when", Arc::new(TimestampMillisecondArray::from(vec![1_500]))),
+        ("code", Arc::new(Int64Array::from(vec![7]))),
+        ("size", Arc::new(StringArray::from(vec!["2.5"]))),
+    ];
+    for (format, bytes) in all(&[batch(columns)]) {
+        let columns = vec![
+            declare("when", ColumnKind::Integer),
+            declare("code", ColumnKind::Text),
+            declare("size", ColumnKind::Real),
+        ];
+        let (table, _) = read(&Reading { columns, ..reading(format) }, &bytes, |_| {}).unwrap();
+        assert_eq!(shown(&table), ["when Integer 1500", "code Text 7", "size Real 2.5"]);
+    }
+}
+
+#[test]
+fn what_no_table_holds_is_refused_unless_it_is_left_out() {
+    let mut list = ListBuilder::new(arrow_array::builder::Int64Builder::new());
+    list.append_value([Some(1)]);
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("a", Arc::new(list.finish())), ("b", Arc::new(Int64Array::from(vec![1])))];
+    for (format, bytes) in all(&[batch(columns)]) {
+        let fault = read(&reading(format), &bytes, |_| {}).unwrap_err();
+        assert_eq!(fault.message, "column \"a\" is a list");
+        let columns = vec![Declared { name: "b".into(), kind: None }];
+        let (table, _) = read(&Reading { columns, ..reading(format) }, &bytes, |_| {}).unwrap();
+        assert_eq!(shown(&table), ["b Integer 1"]);
+        let columns = vec![Declared { name: "c".into(), kind: None }];
+        let fault = read(&Reading { columns, ..reading(format) }, &bytes, |_| {}).unwrap_err();
+        assert_eq!(fault.message, "the table has no column \"c\"");
+    }
+}
+
+#[test]
+fn cells_that_no_table_holds_make_their_row_a_bad_one() {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("x", Arc::new(Float64Array::from(vec![Some(1.0), Some(f64::NAN), None, Some(4.0)]))),
+        ("n", Arc::new(UInt64Array::from(vec![1, 2, 3, u64::MAX]))),
+    ];
+    for (format, bytes) in all(&[batch(columns)]) {
+        let policy = |on_bad_row| Reading { on_bad_row, ..reading(format) };
+        let fault = read(&policy(OnBadRow::Fail), &bytes, |_| {}).unwrap_err();
+        assert_eq!(fault.message, "row 2 has \"NaN\" in column \"x\", not a finite number");
+        let (table, rows) = read(&policy(OnBadRow::Skip), &bytes, |_| {}).unwrap();
+        assert_eq!(shown(&table), ["x Real 1|NULL", "n Integer 1|3"]);
+        assert_eq!((rows.rows, rows.bad), (4, 2));
+        assert_eq!(rows.offenders[1].line, 4);
+        let (table, _) = read(&policy(OnBadRow::Null), &bytes, |_| {}).unwrap();
+        assert_eq!(shown(&table), ["x Real 1|NULL|NULL|4", "n Integer 1|2|3|NULL"]);
+        // A column that is not read makes no row a bad one.
+        let keep = |spec: &mut Ingest| spec.keep = Some(vec!["n".into()]);
+        let (table, rows) = read(&policy(OnBadRow::Null), &bytes, keep).unwrap();
+        assert_eq!((shown(&table), rows.bad), (vec!["n Integer 1|2|3|NULL".to_owned()], 1));
+    }
+}
+
+#[test]
+fn chunks_are_groups_of_the_whole_file_and_read_by_themselves() {
+    let part = |from: i64| batch(vec![("n", Arc::new(Int64Array::from_iter(from..from + 10)))]);
+    let parts: Vec<RecordBatch> = (0..5).map(|index| part(index * 10)).collect();
+    for (format, bytes) in all(&parts) {
+        let mut surveyor =
+            super::super::Surveyor::new(&reading(format), Some(ChunkTarget::Rows(15)));
+        surveyor.begin("f").unwrap();
+        for piece in bytes.chunks(100) {
+            assert_eq!(surveyor.feed(piece).unwrap(), []);
+        }
+        let cuts = surveyor.end().unwrap();
+        assert_eq!((cuts.len(), &cuts[0].bytes), (1, &bytes));
+        let chunks = &cuts[0].chunks;
+        let places: Vec<_> = chunks.iter().map(|c| (c.first_line, c.rows, c.groups)).collect();
+        let groups = |first, count| Some(Groups { first, count });
+        assert_eq!(places, [(1, 20, groups(0, 2)), (21, 20, groups(2, 2)), (41, 10, groups(4, 1))]);
+        let columns = surveyor.finish().unwrap().columns;
+        for (index, rows) in [0..20, 20..40, 40..50].into_iter().enumerate() {
+            let chunks = vec![chunks[index].clone()];
+            let spec =
+                Ingest { columns: columns.clone(), chunks, ..Ingest::unpinned(reading(format)) };
+            let (table, _) = read_chunks(&spec, &[&bytes]).unwrap();
+            let want = Table::new(std::iter::once((
+                "n".to_owned(),
+                Arc::new(Int64Array::from_iter(rows)) as ArrayRef,
+            )));
+            assert_eq!(Some(table), want);
+        }
+        let (table, rows) = read(&reading(format), &bytes, |spec| spec.limit = Some(12)).unwrap();
+        assert_eq!((table.rows(), rows.rows), (12, 12));
+    }
+}
+
+#[test]
+fn what_is_no_such_file_is_refused() {
+    for format in [Format::Parquet, Format::Arrow] {
+        for bytes in [&b""[..], b"a,b\n1,2\n", b"PAR1", b"PAR1PAR1", b"ARROW1\0\0"] {
+            let fault = survey(&reading(format), None, bytes).unwrap_err();
+            assert!(fault.message.starts_with("the file cannot be read"), "{fault:?}");
+        }
+    }
+    let empty =
+        RecordBatch::new_empty(Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)])));
+    for (format, bytes) in all(&[empty]) {
+        let fault = survey(&reading(format), None, &bytes).unwrap_err();
+        assert_eq!(fault.message, "the source has no rows");
+    }
+}
+
+proptest! {
+    #[test]
+    fn r13_no_damage_panics_a_reader(
+        at: prop::sample::Index, byte: u8, cut: prop::sample::Index, which in 0usize..3,
+    ) {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("x", Arc::new(Float64Array::from(vec![Some(1.0), None, Some(4.0)]))),
+            ("t", Arc::new(StringArray::from(vec!["a", "bc", "a"]))),
+        ];
+        let (format, mut bytes) = all(&[batch(columns)])[which].clone();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = read(&reading(format), &bytes, |_| {});
+        let _ = read(&reading(format), &bytes[..cut.index(bytes.len())], |_| {});
+    }
+}

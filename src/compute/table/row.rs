@@ -1,0 +1,113 @@
+//! Rows as they stand in the bytes of a source: where their cells are, and what a glance tells.
+//! Never says what a cell means: `column` does.
+
+/// A cell of a row: where it lies and what a glance at its bytes told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// The first byte.
+    pub(super) start: usize,
+    /// Behind the last byte.
+    pub(super) end: usize,
+    /// Marks of the bytes, and of the cell.
+    pub(super) marks: u8,
+}
+
+impl Span {
+    /// A cell that is not there.
+    pub(super) const NULL: Self = Self { start: 0, end: 0, marks: mark::NULL };
+}
+
+/// What a glance at a cell tells: of the bytes in it, one bit for each class that occurs.
+pub(super) mod mark {
+    /// Digits.
+    pub(in super::super) const DIGIT: u8 = 1;
+    /// Other characters that occur in numbers.
+    pub(in super::super) const NUMBER: u8 = 2;
+    /// Other ASCII characters.
+    pub(in super::super) const OTHER: u8 = 4;
+    /// Bytes of characters beyond ASCII.
+    pub(in super::super) const HIGH: u8 = 8;
+    /// Only while bytes are looked at: this one ends the run.
+    pub(in super::super) const STOP: u8 = 16;
+    /// The cell is text, whatever it says.
+    pub(in super::super) const TEXT: u8 = 32;
+    /// The cell is not there.
+    pub(in super::super) const NULL: u8 = 64;
+    /// The cell does not lie in the source but beside it: it had marks that stand for others.
+    pub(in super::super) const ASIDE: u8 = 128;
+
+    /// The class of each byte.
+    pub(in super::super) fn classes() -> [u8; 256] {
+        std::array::from_fn(|byte| match byte {
+            0x30..=0x39 => DIGIT,
+            0x2b | 0x2d | 0x2e | 0x45 | 0x65 => NUMBER,
+            0x80.. => HIGH,
+            _ => OTHER,
+        })
+    }
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It has so many cells, and should have as many as there are columns.
+    Ragged(usize),
+    /// A cell goes on behind its closing quote.
+    BehindQuote,
+    /// It is not written as its format says.
+    Form(String),
+}
+
+/// A row of which the cells have been found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    /// Where cells lie.
+    pub(super) bytes: &'a [u8],
+    /// Where the others lie.
+    pub(super) aside: &'a [u8],
+    /// The cells, by column.
+    pub(super) cells: &'a [Span],
+    /// What is wrong with it.
+    pub(super) flaw: Option<&'a Flaw>,
+}
+
+impl<'a> Row<'a> {
+    /// The text and the marks of a cell; one that is not there is null.
+    pub(super) fn cell(&self, column: usize) -> (&'a [u8], u8) {
+        let span = self.cells.get(column).copied().unwrap_or(Span::NULL);
+        let from = if span.marks & mark::ASIDE == 0 { self.bytes } else { self.aside };
+        (from.get(span.start..span.end).unwrap_or_default(), span.marks)
+    }
+}
+
+/// What a scanner found at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A row, up to here.
+    Row(usize),
+    /// No row, up to here: a blank line or a comment.
+    Pass(usize),
+    /// Nothing that is whole: more bytes must come first.
+    More,
+    /// A quote that opens on this line is never closed.
+    Unclosed(u64),
+}
+
+/// Behind the end of the line that ends at `at`; `None` if that depends on bytes to come.
+/// A line ends at LF, at CR, or at the two together.
+pub(super) fn behind_line_end(bytes: &[u8], at: usize, is_end: bool) -> Option<usize> {
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Some(at + 2),
+        (Some(b'\r'), None) if !is_end => None,
+        _ => Some(at + 1),
+    }
+}
+
+/// The end of the line that `from` is on, and behind it. What the bytes end with is a line, too.
+pub(super) fn line(bytes: &[u8], from: usize, is_end: bool) -> Option<(usize, usize)> {
+    let rest = bytes.get(from..)?;
+    match rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        Some(length) => Some((from + length, behind_line_end(bytes, from + length, is_end)?)),
+        None => is_end.then_some((bytes.len(), bytes.len())),
+    }
+}

@@ -1,0 +1,66 @@
+//! Chunks: an ingest becomes one job for all chunks of its source, or one for each of them.
+//! Never cuts a source: its pin says what the chunks are.
+
+use super::inputs::source_edges;
+use super::{Build, Job, MadeJob, fault};
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::domain::cost::{self, Shape};
+use crate::domain::job::{Ingest, Spec};
+use crate::domain::manifest::{Diagnostic, InputRef, Stage};
+
+impl Build<'_> {
+    /// The jobs of one ingest, of which `whole` is what they have in common.
+    pub(super) fn chunks(
+        &mut self,
+        stage: &Stage,
+        ingest: &Ingest,
+        whole: Job,
+    ) -> Result<Vec<MadeJob>, Diagnostic> {
+        let nothing = || fault(stage.place, "the stage has nothing to read", None);
+        let Some((port, InputRef::Source(source), _)) = stage.inputs.first() else {
+            return Err(nothing());
+        };
+        let pin = self.pins.get(source).ok_or_else(nothing)?;
+        let specs: Vec<Ingest> = if stage.is_split {
+            (0..pin.chunks.len()).map_while(|first| ingest.pinned(pin, first, 1)).collect()
+        } else {
+            ingest.pinned(pin, 0, usize::MAX).into_iter().collect()
+        };
+        let count = specs.len();
+        let mut made = Vec::with_capacity(count);
+        for (index, spec) in (1..).zip(specs) {
+            let mut job = whole.clone();
+            job.inputs = source_edges(port, source, spec.artifacts()).collect();
+            if count > 1 {
+                job.label.push_str(&format!("#{index}/{count}"));
+            }
+            let all = |of: fn(&crate::domain::job::Chunk) -> u64| {
+                spec.chunks.iter().map(of).fold(0, u64::saturating_add)
+            };
+            let columns = spec.columns.len() as u64;
+            let shape =
+                Shape { rows: all(|chunk| chunk.rows), columns, bytes: all(|chunk| chunk.bytes) };
+            let spec = Spec::Ingest(spec);
+            let (size, shapes) = cost::estimate(&spec, &[shape]);
+            let table = shapes.first().copied().unwrap_or_default();
+            if table.bytes > ARTIFACT_BYTES_MAX as u64 {
+                return Err(too_large(stage, table.bytes));
+            }
+            (job.spec, job.size) = (spec, size);
+            made.push(MadeJob { id: self.push(stage, job)?, shapes });
+        }
+        if made.is_empty() { Err(nothing()) } else { Ok(made) }
+    }
+}
+
+fn too_large(stage: &Stage, bytes: u64) -> Diagnostic {
+    let message = format!(
+        "the table of stage `{}` would have about {} MiB, an artifact has at most {}",
+        stage.name,
+        bytes >> 20,
+        ARTIFACT_BYTES_MAX >> 20
+    );
+    let hint = "`split: { by: bytes, target: 64MiB }` makes one job for each chunk of the source; \
+                `with: { columns: … }` keeps less of it";
+    fault(stage.place, message, Some(hint.to_owned()))
+}

@@ -1,0 +1,152 @@
+//! The grammar of sources: where data comes from, and how its bytes are to be read.
+//! Never reads a manifest: `manifest/source.rs` does.
+
+use super::super::form::{Object, Type, default, integer, optional, required};
+use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, TEXT_BYTES_MAX};
+use crate::domain::job::ColumnKind;
+
+/// Words that stand for null, of one source.
+const NULLS_MAX: usize = 64;
+/// Bytes of a chunk, at least: each is a job.
+const CHUNK_BYTES_MIN: u64 = 1024;
+
+pub(super) static SOURCE: Object = Object {
+    name: "source",
+    doc: "Data from outside.",
+    fields: &[
+        required(
+            "url",
+            Type::Text(1024),
+            "A path beside the manifest, or an address: file://, s3://, gs://, az://, https://. \
+             One file, a pattern such as `data/*.csv`, or all files of a folder: `data/`.",
+            "data/iris.csv",
+        ),
+        required(
+            "format",
+            Type::Word(&["csv", "json", "parquet", "arrow", "text"]),
+            "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
+             (IPC, a file or a stream) or `text` (a row per line, in the one column `text`).",
+            "csv",
+        ),
+        optional(
+            "csv",
+            Type::Object(&CSV),
+            "How comma-separated values are written, where it is not as RFC 4180 says.",
+            "{ delimiter: \";\", header: false }",
+        ),
+        default(
+            "nulls",
+            Type::List { of: &Type::Scalar, min: 0, max: NULLS_MAX },
+            "[\"\"] for csv, none for other formats",
+            "Cells that stand for null.",
+            "[\"\", NA, -999]",
+        ),
+        optional(
+            "columns",
+            Type::Either(&[
+                Type::Columns {
+                    of: &Type::Word(ColumnKind::WORDS),
+                    noun: "column",
+                    min: 1,
+                    max: COLUMNS_MAX,
+                },
+                Type::List { of: &Type::Text(TEXT_BYTES_MAX), min: 1, max: COLUMNS_MAX },
+            ]),
+            "Kinds of columns; those of all others follow from all rows. Or a list: the names of \
+             the columns of a csv without a header, or the only columns of other formats to read.",
+            "{ zip: string, age: integer }",
+        ),
+        default(
+            "onBadRow",
+            Type::Word(&["fail", "skip", "null"]),
+            "fail",
+            "What becomes of a row that cannot be read: the source is refused, the row is left \
+             out, or what cannot be read of it is null. The report of the ingest counts them.",
+            "skip",
+        ),
+        optional(
+            "auth",
+            Type::Object(&AUTH),
+            "Who asks for it, if not the credentials of the environment.",
+            "{ secretRef: lake }",
+        ),
+    ],
+};
+
+static AUTH: Object = Object {
+    name: "auth",
+    doc: "Who asks for a source.",
+    fields: &[required(
+        "secretRef",
+        Type::DnsLabel,
+        "The name of a secret: the variables `OHC_SECRET_NAME_…`, or the lines of \
+         `~/.config/ohc/secrets/NAME`. Only its name leaves this machine.",
+        "lake",
+    )],
+};
+
+static CSV: Object = Object {
+    name: "csv",
+    doc: "How comma-separated values are written.",
+    fields: &[
+        default(
+            "delimiter",
+            Type::Mark { or: "tab" },
+            "\",\"",
+            "What stands between two cells: one ASCII character, or `tab`.",
+            "\";\"",
+        ),
+        default(
+            "quote",
+            Type::Mark { or: "none" },
+            "'\"'",
+            "What a cell may be wrapped in, or `none`: then every character is meant as it is.",
+            "none",
+        ),
+        default(
+            "escape",
+            Type::Mark { or: "none" },
+            "none: a quote that is written twice",
+            "What stands, in a quoted cell, before a character that is meant literally.",
+            "'\\'",
+        ),
+        default("header", Type::Bool, "true", "Whether the first line names the columns.", "false"),
+        optional(
+            "comment",
+            Type::Mark { or: "none" },
+            "Lines that begin with this are no rows.",
+            "\"#\"",
+        ),
+        default(
+            "trim",
+            Type::Bool,
+            "false",
+            "Whether spaces and tabs around a cell, outside its quotes, are dropped.",
+            "true",
+        ),
+        default(
+            "skipLines",
+            integer(0, 1_000_000),
+            "0",
+            "Lines before the header, or the first row, that are no part of the table.",
+            "2",
+        ),
+    ],
+};
+
+/// Chunks of an ingest.
+pub(super) static CHUNKS: Object = Object {
+    name: "chunks",
+    doc: "How a source is divided into chunks, each read by a job of its own.",
+    fields: &[
+        required("by", Type::Word(&["rows", "bytes"]), "What the target counts.", "rows"),
+        required(
+            "target",
+            Type::Amounts { rows: 1_000_000_000, bytes: (CHUNK_BYTES_MIN, CHUNK_BYTES_MAX as u64) },
+            "How large a chunk is to be: it ends with the row that reaches this. Bytes have a \
+             unit, and are those of the source; no chunk is larger than 256MiB.",
+            "250000",
+        ),
+    ],
+};
+const _: () = assert!(CHUNK_BYTES_MAX == 256 << 20);

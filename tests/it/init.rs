@@ -1,0 +1,146 @@
+//! A first manifest: what `ohc init` writes is valid, runs, and learns. Never compares its words:
+//! what counts is what the program makes of them.
+
+use crate::site::Site;
+use std::fmt::Write as _;
+use std::fs;
+
+/// Writes a manifest for a table and applies it; gives the result.
+#[track_caller]
+fn apply(site: &Site, args: &[&str], name: &str) -> serde_json::Value {
+    let ran = site.run(&[&["init"], args].concat());
+    assert_eq!(ran.code(), Some(0), "{}{}", ran.out(), ran.err());
+    let manifest = fs::read_to_string(site.path(name)).unwrap();
+    assert!(manifest.lines().all(|line| line.chars().count() <= 100), "{manifest}");
+    let checked = site.run(&["validate", name]);
+    assert_eq!(checked.code(), Some(0), "{}\n{manifest}", checked.out());
+    let applied = site.run(&["apply", name, "-o", "json"]);
+    assert_eq!(applied.code(), Some(0), "{}\n{}\n{manifest}", applied.err(), applied.out());
+    applied.last()
+}
+
+fn accuracy(result: &serde_json::Value) -> f64 {
+    let evaluate = &result["metrics"]["evaluate"];
+    evaluate["accuracy"].as_f64().unwrap_or_else(|| panic!("{result}"))
+}
+
+/// Numbers that look like lots, the same every time.
+fn lots() -> impl FnMut(u64) -> u64 {
+    let mut state = 7u64;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn iris_is_predicted_by_what_init_writes() {
+    let site = Site::new();
+    let result = apply(&site, &["data/iris.csv", "--out", "first.yaml"], "first.yaml");
+    assert!(accuracy(&result) >= 0.9, "{result}");
+    let again = site.run(&["init", "data/iris.csv", "--out", "first.yaml"]);
+    assert_eq!(again.code(), Some(1), "a file is not overwritten");
+    assert!(again.err().contains("--force"), "{}", again.err());
+    let forced = ["init", "data/iris.csv", "--out", "first.yaml", "--force", "--target", "species"];
+    assert_eq!(site.run(&forced).code(), Some(0));
+    let shown = site.run(&["init", "data/iris.csv", "--out", "-"]);
+    assert!(shown.out().contains("target: species"), "{}", shown.out());
+}
+
+#[test]
+fn pictures_of_digits_are_told_apart() {
+    let site = Site::new();
+    let mut draw = lots();
+    // Ten patterns of 64 pixels, and noise on them.
+    let patterns: Vec<Vec<u64>> = (0..10).map(|_| (0..64).map(|_| draw(17)).collect()).collect();
+    let names: Vec<String> =
+        (0..64).map(|pixel| format!("pixel_{}_{}", pixel / 8, pixel % 8)).collect();
+    let mut csv = format!("{},digit\n", names.join(","));
+    for row in 0..400 {
+        let digit = row % 10;
+        for pixel in &patterns[digit] {
+            let _ = write!(csv, "{},", (pixel + draw(5)).min(16));
+        }
+        let _ = writeln!(csv, "{digit}");
+    }
+    site.write("digits.csv", &csv);
+    let result = apply(&site, &["digits.csv", "--target", "digit"], "digits.yaml");
+    assert!(accuracy(&result) >= 0.95, "{result}");
+}
+
+#[test]
+fn a_messy_table_is_mended_before_anything_is_learned() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut csv = "customer id,\"age (years)\",yes,plan,note,country,churn\n".to_owned();
+    for row in 0..300 {
+        let age = 18 + draw(60);
+        let shown = if row % 9 == 4 { String::new() } else { age.to_string() };
+        let is_online = ["true", "FALSE", ""][usize::try_from(draw(3)).unwrap()];
+        let plan = ["basic", "plus, \"yearly\"", "free", ""][usize::try_from(draw(4)).unwrap()];
+        let plan = format!("\"{}\"", plan.replace('"', "\"\""));
+        let note = format!("called {} times about the bill of month {}", draw(40), draw(12));
+        let churn = if row % 50 == 13 {
+            ""
+        } else if age > 48 {
+            "leaves"
+        } else {
+            "stays"
+        };
+        let _ = writeln!(csv, "C-{row:05},{shown},{is_online},{plan},{note},CH,{churn}");
+    }
+    site.write("Customers 2024.csv", &csv);
+    let result = apply(&site, &["Customers 2024.csv"], "customers-2024.yaml");
+    assert!(accuracy(&result) >= 0.7, "{result}");
+    let manifest = fs::read_to_string(site.path("customers-2024.yaml")).unwrap();
+    for part in ["drop: [\"customer id\"]", "drop: [country]", "\"age (years)\"", "hash: "] {
+        assert!(manifest.contains(part), "{part:?} is not in\n{manifest}");
+    }
+}
+
+#[test]
+fn a_column_of_numbers_is_predicted_as_a_number() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut csv = "rooms,area,town,rent\n".to_owned();
+    for _ in 0..200 {
+        let (rooms, area) = (1 + draw(5), 20 + draw(100));
+        let town = ["Bern", "Basel"][usize::try_from(draw(2)).unwrap()];
+        let _ = writeln!(csv, "{rooms},{area},{town},{}.5", 300 * rooms + 12 * area);
+    }
+    site.write("rents.csv", &csv);
+    let result = apply(&site, &["rents.csv"], "rents.yaml");
+    assert_eq!(result["status"], "settled", "{result}");
+    let manifest = fs::read_to_string(site.path("rents.yaml")).unwrap();
+    assert!(manifest.contains("task: regression") && manifest.contains("target: rent"));
+    let wrong = site.run(&[
+        "init",
+        "rents.csv",
+        "--out",
+        "b.yaml",
+        "--target",
+        "town",
+        "--task",
+        "regression",
+    ]);
+    assert_eq!(wrong.code(), Some(1));
+    assert!(wrong.err().contains("`town` holds no numbers"), "{}", wrong.err());
+}
+
+#[test]
+fn what_is_no_table_is_refused_with_what_to_do() {
+    let site = Site::new();
+    let check = |args: &[&str], code, says: &[&str]| {
+        let ran = site.run(&[&["init"], args].concat());
+        assert_eq!(ran.code(), Some(code), "{args:?}: {}{}", ran.out(), ran.err());
+        says.iter().for_each(|part| assert!(ran.err().contains(part), "{part}: {}", ran.err()));
+    };
+    site.write("ragged.csv", "a,b\n1,2\n1,2,3\n");
+    site.write("picture.parquet", "PAR1xxxx");
+    check(&["none.csv"], 1, &["cannot read none.csv", "hint: "]);
+    check(&["ragged.csv"], 1, &["ragged.csv: ", "line 3", "hint: "]);
+    check(&["picture.parquet"], 1, &["it is no text", "hint: save it as CSV"]);
+    check(&["data/iris.csv", "--target", "colour"], 1, &["no column `colour`", "`species`"]);
+    check(&["data/iris.csv", "--task", "guess"], 64, &["classification"]);
+    assert!(!site.path("iris.yaml.new").exists() && !site.path("ragged.yaml").exists());
+}
