@@ -109,7 +109,7 @@ pub(crate) enum Verb {
     /// List runs, stages, blocks, jobs, artifacts, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
-    /// Show everything about a run, a block, a job, an account or a worker
+    /// Show everything about a run, block, job, account or worker
     #[command(after_help = "Example:\n  ohc describe latest")]
     Describe(Describe),
     /// Show what the jobs of a run said, and what became of them
