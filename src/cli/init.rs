@@ -9,7 +9,7 @@ use super::home::{cores, folder};
 use super::plan;
 use super::report::table::wrap;
 use crate::base::amount::Ohc;
-use crate::domain::job::{Expr, Op, Task};
+use crate::domain::job::{Expr, Format, Op, Task};
 use crate::node::apply;
 use crate::node::draft::{self, Draft, Reason, Treatment};
 use crate::node::pipeline::{Pipeline, PrepareError};
@@ -156,11 +156,10 @@ fn manifest(about: &About<'_>, budget: Ohc) -> String {
         }
     };
     model(about.draft, (train, test), &mut text);
-    let model = if is_measured(about.draft) { "evaluate.best" } else { "train.model" };
     let _ = write!(
         text,
         "  outputs:\n    # The model with a card that says how it came to be.\n    model: {{ from: \
-         {model}, to: out/{}/ }}\n",
+         evaluate.best, to: out/{}/ }}\n",
         about.name
     );
     text
@@ -199,13 +198,32 @@ fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
     comment("    ", &format!("Another value for one run: `ohc apply {out} -p epochs=90`."), text);
     let _ = write!(
         text,
-        "    epochs: {{ type: integer, default: {}, minimum: 1 }}\n  sources:\n    data: {{ url: \
-         {}, format: csv }}\n",
+        "    epochs: {{ type: integer, default: {}, minimum: 1 }}\n  sources:\n    data:\n      \
+         url: {}\n      format: {}\n",
         draft.epochs,
-        serde_json::Value::from(*url)
+        serde_json::Value::from(*url),
+        format(draft.format)
     );
     comment("  ", "The most that a run may cost; what is not spent comes back.", text);
     let _ = writeln!(text, "  budget: {{ total: \"{budget}\" }}\n  stages:");
+}
+
+/// How a source is read, as keys of it.
+fn format(format: Format) -> String {
+    match format {
+        Format::Csv(dialect) if dialect.delimiter == b',' => "csv".to_owned(),
+        Format::Csv(dialect) => {
+            let delimiter = match dialect.delimiter {
+                b'\t' => "tab".to_owned(),
+                other => serde_json::Value::from(char::from(other).to_string()).to_string(),
+            };
+            format!("csv\n      csv: {{ delimiter: {delimiter} }}")
+        }
+        Format::Json => "json".to_owned(),
+        Format::Text => "text".to_owned(),
+        Format::Parquet => "parquet".to_owned(),
+        Format::Arrow => "arrow".to_owned(),
+    }
 }
 
 /// Reading and dividing the rows.
@@ -293,11 +311,10 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
         Task::Regression => "a number".to_owned(),
         _ => format!("one of {} classes", draft.classes),
     };
-    let is_measured = is_measured(draft);
-    let below = if is_measured { " and `train.*.model` below" } else { "" };
     let words = format!(
         "Predicts {target}, {what}: {}. To try several widths at once, add `matrix: {{ axes: {{ \
-         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width{below}.",
+         width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width \
+         and `train.*.model` below.",
         because(draft)
     );
     comment("    ", &words, text);
@@ -305,25 +322,17 @@ fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
         Task::Classification => String::new(),
         task => format!("        task: {}\n", task.word()),
     };
-    let validation = if is_measured { String::new() } else { format!(", validation: {test}") };
     let _ = write!(
         text,
-        "    train:\n      uses: train\n      inputs: {{ data: {train}{validation} }}\n      \
+        "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      \
          with:\n{task}        target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n\
          \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
          \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
         draft.hidden
     );
-    if is_measured {
-        comment("    ", "Measures the model on the rows that are held out.", text);
-        text.push_str("    evaluate:\n      uses: evaluate\n");
-        let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
-    }
-}
-
-/// Whether a stage of its own measures the model; else its training does, after every epoch.
-fn is_measured(draft: &Draft) -> bool {
-    draft.task == Task::Classification
+    comment("    ", "Measures the model on the rows that are held out.", text);
+    text.push_str("    evaluate:\n      uses: evaluate\n");
+    let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
 }
 
 #[cfg(test)]

@@ -188,8 +188,8 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     let Transfer { from: payer, amount, .. } = args;
     let payee = name(&to, &names);
     let question = format!("Pay {amount} OhC from {payer} to {payee}?");
-    if !args.yes && consent::ask(&question)? == Some(false) {
-        return Err(Stop::Said(Exit::Cancelled));
+    if !args.yes {
+        agree(&question)?;
     }
     let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
@@ -206,6 +206,19 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Asks whether money may move; where nobody can answer, it does not.
+fn agree(question: &str) -> Result<(), Stop> {
+    match consent::ask(question)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        None => Err(Stop::Error {
+            exit: Exit::Usage,
+            message: "nobody is there to ask whether this may be paid".into(),
+            hint: Some("--yes pays without asking".into()),
+        }),
+    }
 }
 
 /// A name of this home with the beginning of its key, or the whole key of somebody else.

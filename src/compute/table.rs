@@ -143,7 +143,11 @@ impl Table {
     /// decimal numbers Real, of `true` and `false` (in any case) Truth, anything else Text. An
     /// empty cell, quoted or not, is null. Spaces belong to their cell. A blank line is no row.
     pub fn from_csv(bytes: &[u8]) -> Result<Self, Fault> {
-        let reading = Reading::csv();
+        Self::of_source(Reading::csv(), bytes)
+    }
+
+    /// Reads all of a source that is at hand.
+    pub fn of_source(reading: Reading, bytes: &[u8]) -> Result<Self, Fault> {
         let (survey, cuts) = survey(&reading, None, bytes)?;
         let chunks = cuts.iter().flat_map(|cut| cut.chunks.clone()).collect();
         let spec = Ingest { columns: survey.columns, chunks, ..Ingest::unpinned(reading) };

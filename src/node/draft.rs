@@ -4,7 +4,7 @@
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::profile::{Profile, profiles};
 use crate::compute::table::Table;
-use crate::domain::job::{ColumnKind, Task};
+use crate::domain::job::{ColumnKind, Dialect, Format, Reading, Task};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -27,9 +27,14 @@ const STRATUM_MIN: usize = 5;
 /// Rows that all epochs together should see: a small table is looked at more often.
 const ROWS_SEEN: usize = 60_000;
 
+/// Bytes of a file that are looked at.
+const BYTES_MAX: usize = ARTIFACT_BYTES_MAX / 4;
+
 /// A first pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
+    /// How the file is read.
+    pub format: Format,
     /// Rows that were looked at.
     pub rows: usize,
     /// Whether there are more.
@@ -162,32 +167,68 @@ pub enum DraftError {
 
 /// Drafts a pipeline on a file: on its first part, where it is large.
 pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Draft, DraftError> {
-    let (table, is_sample) = read(path)?;
-    of(path, &profiles(&table), is_sample, target, task)
+    let (format, table, is_sample) = read(path)?;
+    let draft = of(path, &profiles(&table), is_sample, target, task)?;
+    Ok(Draft { format, ..draft })
 }
 
-fn read(path: &Path) -> Result<(Table, bool), DraftError> {
+fn read(path: &Path) -> Result<(Format, Table, bool), DraftError> {
     let failed = |source| DraftError::Io { path: path.to_owned(), source };
+    let no_table = |message: String, hint: String| {
+        let path = path.to_owned();
+        DraftError::NoTable { path, message, hint }
+    };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(ARTIFACT_BYTES_MAX as u64 / 4 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let is_sample = bytes.len() > ARTIFACT_BYTES_MAX / 4;
+    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let format = format(path, &bytes);
+    let is_sample = bytes.len() > BYTES_MAX;
     if is_sample {
+        if matches!(format, Format::Parquet | Format::Arrow) {
+            let message = format!("it has more than {BYTES_MAX} bytes, and cannot be read in part");
+            return Err(no_table(message, "draft on a smaller file of the same columns".into()));
+        }
         // The last line may be torn.
         let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         bytes.truncate(end);
     }
-    let no_table = |message: String, hint: String| DraftError::NoTable {
-        path: path.to_owned(),
-        message,
-        hint,
+    let nulls = match format {
+        Format::Csv(_) => vec![String::new()],
+        _ => Vec::new(),
     };
-    if bytes.starts_with(b"PAR1") || bytes.starts_with(b"ARROW1") {
-        let (message, hint) = ("it is no text", "save it as CSV with a line of names");
-        return Err(no_table(message.into(), hint.into()));
+    let reading = Reading { format, nulls, ..Reading::csv() };
+    let table = Table::of_source(reading, &bytes);
+    Ok((format, table.map_err(|fault| no_table(fault.message, fault.hint))?, is_sample))
+}
+
+/// What a file is: by the end of its name, else by its beginning.
+fn format(path: &Path, bytes: &[u8]) -> Format {
+    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
+    let csv = |delimiter| Format::Csv(Dialect { delimiter, ..Dialect::RFC_4180 });
+    match end.to_ascii_lowercase().as_str() {
+        "tsv" | "tab" => csv(b'\t'),
+        "json" | "jsonl" | "ndjson" => Format::Json,
+        "parquet" => Format::Parquet,
+        "arrow" | "ipc" | "feather" => Format::Arrow,
+        _ if bytes.starts_with(b"PAR1") => Format::Parquet,
+        _ if bytes.starts_with(b"ARROW1") => Format::Arrow,
+        _ if bytes.trim_ascii_start().starts_with(b"{") => Format::Json,
+        _ => csv(delimiter(bytes)),
     }
-    let table = Table::from_csv(&bytes).map_err(|fault| no_table(fault.message, fault.hint))?;
-    Ok((table, is_sample))
+}
+
+/// What most often stands between the names of the first line.
+fn delimiter(bytes: &[u8]) -> u8 {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut is_quoted = false;
+    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
+    for byte in line {
+        is_quoted ^= *byte == b'"';
+        let count = counts.iter_mut().find(|(mark, _)| !is_quoted && mark == byte);
+        count.into_iter().for_each(|(_, count)| *count += 1);
+    }
+    // Of several that are there as often, the first.
+    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(mark, _)| *mark)
 }
 
 fn of(
@@ -232,6 +273,7 @@ fn of(
         reason,
         task,
         classes: target.distinct,
+        format: Format::Csv(Dialect::RFC_4180),
         has_gaps: target.nulls > 0,
         is_stratified: task == Task::Classification && target.rarest >= STRATUM_MIN,
         columns,
@@ -275,7 +317,7 @@ fn task_of(target: &Profile, asked: Option<Task>) -> Result<Task, DraftError> {
     let (name, distinct, rows) = (target.name.clone(), target.distinct, target.rows);
     match task {
         Task::Regression if !is_number => Err(DraftError::NoNumbers { target: name }),
-        Task::Classification if !(2..=CLASSES_MAX).contains(&distinct) => {
+        Task::Classification if !(2..=CLASSES_MAX.min(rows / 2)).contains(&distinct) => {
             Err(DraftError::NoClasses { target: name, distinct, rows })
         }
         task => Ok(task),
@@ -375,6 +417,23 @@ mod tests {
         ];
         assert_eq!(treatments, expect);
         assert!(draft.is_stratified && !draft.has_gaps);
+    }
+
+    #[test]
+    fn a_format_is_told_by_the_name_then_by_the_bytes() {
+        let csv = |delimiter| Format::Csv(Dialect { delimiter, ..Dialect::RFC_4180 });
+        let check = |name: &str, bytes: &[u8], expect| {
+            assert_eq!(format(Path::new(name), bytes), expect, "{name}");
+        };
+        check("a.csv", b"a,b\n1,2\n", csv(b','));
+        check("a.csv", b"\"a,b,c\";b\n1;2\n", csv(b';'));
+        check("a.txt", b"a\tb,c\td\n", csv(b'\t'));
+        check("a.TSV", b"a\n", csv(b'\t'));
+        check("a.csv", b"alone\n1\n", csv(b','));
+        check("a.ndjson", b"", Format::Json);
+        check("a", b" {\"a\": 1}\n", Format::Json);
+        check("a", b"PAR1", Format::Parquet);
+        check("a.feather", b"", Format::Arrow);
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ohc"));
         command.args(args).current_dir(self.dir.path());
         command.env_remove("OHC_HOME").env("OHC_HOME", self.path("home")).env("NO_COLOR", "1");
+        command.env("NO_PROXY", "127.0.0.1").env_remove("no_proxy");
         command
     }
 

@@ -34,7 +34,7 @@ fn money_moves_exactly_and_only_where_it_is_covered() {
     let made = site.json(&["wallet", "new", "savings", "-o", "json"]);
     let balance = |of: &str| nano(&site.json(&["wallet", "balance", of, "-o", "json"])["balance"]);
     let before = balance("client");
-    let paid = site.json(&["wallet", "transfer", "savings", "12.000000001", "-o", "json"]);
+    let paid = site.json(&["wallet", "transfer", "savings", "12.000000001", "-y", "-o", "json"]);
     assert_eq!((&paid["kind"], &paid["to"]), (&"Transfer".into(), &made["key"]));
     assert_eq!(nano(&paid["balance"]), before - 12_000_000_001);
     assert_eq!(balance("savings"), 12_000_000_001);
@@ -43,6 +43,7 @@ fn money_moves_exactly_and_only_where_it_is_covered() {
     let said = site.run(&back).out();
     assert!(said.contains("paid 2.00 OhC to client ("), "{said}");
     check(&site, &["wallet", "transfer", "client", "11", "--from", "savings"], 4, &["not covered"]);
+    check(&site, &["wallet", "transfer", "savings", "1"], 64, &["nobody is there to ask", "--yes"]);
     check(&site, &["wallet", "transfer", "savings", "0"], 64, &["above 0"]);
     check(&site, &["wallet", "transfer", "client", "1"], 64, &["the payer is the payee"]);
     check(&site, &["wallet", "transfer", "savings", "1e3"], 64, &["decimal"]);
@@ -112,11 +113,11 @@ fn while_an_apply_runs_the_client_can_pay_and_others_must_wait() {
     let site = Site::new();
     site.json(&["wallet", "new", "savings", "-o", "json"]);
     let mut apply = site.spawn_slow(&[]);
-    let paid = site.json(&["wallet", "transfer", "savings", "3", "-o", "json"]);
+    let paid = site.json(&["wallet", "transfer", "savings", "3", "-y", "-o", "json"]);
     assert!(paid["slot"].as_u64().unwrap() > 0 && paid["balance"].is_null(), "{paid}");
     let savings = site.json(&["wallet", "balance", "savings", "-o", "json"]);
     assert_eq!(savings["balance"], "3.00");
-    let back = ["wallet", "transfer", "client", "1", "--from", "savings"];
+    let back = ["wallet", "transfer", "client", "1", "--from", "savings", "-y"];
     check(&site, &back, 1, &["another ohc is at work", "hint: wait"]);
     apply.kill().unwrap();
     apply.wait().unwrap();

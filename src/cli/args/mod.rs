@@ -191,7 +191,11 @@ fn groups(command: &Command) -> String {
     for (group, verbs) in GROUPS {
         let _ = writeln!(text, "\n{header}{group}:{header:#}");
         for verb in verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
-            let (name, about) = (verb.get_name(), verb.get_about().unwrap_or_default());
+            let name = verb.get_name();
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            // Its own help says all of it.
+            let is_long = about.chars().count() + width + 4 > HELP_COLUMNS;
+            let about = about.split(": ").next().filter(|_| is_long).unwrap_or(&about);
             let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
         }
     }
@@ -305,7 +309,11 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
             let lines = lines.filter(|line| line.starts_with("ohc "));
-            all.extend(lines.map(|line| line.split(" >").next().unwrap_or_default().to_owned()));
+            all.extend(
+                lines.map(|line| {
+                    line.split(['<', '>']).next().unwrap_or_default().trim().to_owned()
+                }),
+            );
             command.get_subcommands().for_each(|sub| examples(sub, all));
         }
         let mut all = Vec::new();

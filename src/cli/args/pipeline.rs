@@ -193,7 +193,7 @@ pub(crate) struct Validate {
 /// `ohc init`
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The data: a CSV file with a line of names
+    /// The data: a file of CSV, JSON lines, Parquet or Arrow
     pub(crate) data: PathBuf,
     /// The column to predict [default: guessed by names and kinds]
     #[arg(long, value_name = "COLUMN")]

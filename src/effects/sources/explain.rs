@@ -12,6 +12,8 @@ use std::sync::Arc;
 const SECRET_BYTES_MIN: usize = 8;
 /// The longest code of an error that is repeated.
 const CODE_BYTES_MAX: usize = 64;
+/// Who is asked for the credentials of a machine where none are set.
+const METADATA: &[&str] = &["169.254.169.254", "metadata.google.internal"];
 /// What `object_store` writes before the status of an answer.
 const STATUS: &str = "Server returned non-2xx status code: ";
 
@@ -73,7 +75,19 @@ impl About {
 
     fn denied(&self, status: u16, error: &object_store::Error, shown: &str) -> SourceError {
         let code = answer(error).code.map(|code| format!(" {code}")).unwrap_or_default();
-        let hint = match self.provider {
+        SourceError::new(format!("{shown} may not be read: {status}{code}"), self.credentials())
+    }
+
+    /// What an error means that came of settings, before anybody was asked.
+    pub(super) fn unasked(&self, error: &object_store::Error) -> SourceError {
+        let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
+        let message = format!("the store of `{}` cannot be asked: {root}", self.bucket);
+        SourceError::new(self.scrub(&message), self.credentials())
+    }
+
+    /// Where credentials go.
+    fn credentials(&self) -> &'static str {
+        match self.provider {
             Some(Provider::S3) => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that may read it (or \
                  AWS_SKIP_SIGNATURE=true if it is public), or name a secret with `auth: { \
@@ -90,8 +104,7 @@ impl About {
                  `auth: { secretRef: NAME }`"
             }
             None => "name a secret that holds `authorization` with `auth: { secretRef: NAME }`",
-        };
-        SourceError::new(format!("{shown} may not be read: {status}{code}"), hint)
+        }
     }
 
     fn other(&self, error: &object_store::Error, shown: &str) -> SourceError {
@@ -109,6 +122,10 @@ impl About {
                 };
                 wrong(format!("the store answered {status}{code}"), hint)
             }
+            Failure::NoCredentials => SourceError::new(
+                format!("{shown}: no credentials are set, and this machine has none of its own"),
+                self.credentials(),
+            ),
             Failure::Redirects => wrong(
                 "too many redirects".into(),
                 "name the address that they lead to, if they lead anywhere",
@@ -194,6 +211,7 @@ fn answer(error: &object_store::Error) -> Answer {
 /// Why there is no answer, or none that helps.
 enum Failure {
     Status(u16),
+    NoCredentials,
     Redirects,
     Region,
     NoLength,
@@ -208,11 +226,14 @@ enum Failure {
 
 impl Failure {
     fn of(error: &object_store::Error) -> Self {
+        let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
+        let says = |text: &str| chain(error).any(|error| error.to_string().contains(text));
+        if METADATA.iter().any(|host| says(host)) {
+            return Self::NoCredentials;
+        }
         if let Some(status) = answer(error).status {
             return Self::Status(status);
         }
-        let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
-        let says = |text: &str| chain(error).any(|error| error.to_string().contains(text));
         if says("Content-Length Header missing") {
             return Self::NoLength;
         }
@@ -292,6 +313,14 @@ mod tests {
         check(&generic("URL scheme is not allowed"), "plain HTTP is not spoken");
         check(&generic("Content-Length Header missing from response"), "how long it is");
         check(&generic("Range request not supported by x"), "cannot go on where it did");
+    }
+
+    #[test]
+    fn credentials_that_nobody_set_are_asked_for() {
+        let metadata = "Error performing PUT http://169.254.169.254/latest/api/token in 1s";
+        check(&generic(metadata), "no credentials are set");
+        let told = about(&[]).unasked(&generic("Account must be specified")).to_string();
+        assert!(told.contains("cannot be asked: Account") && told.contains("secretRef"), "{told}");
     }
 
     #[test]

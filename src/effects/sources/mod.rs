@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_lay_still_if_it_is_what_it_was_and_older_than_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, record) = (dir.path().join("x"), dir.path().join("record"));
+        fs::write(&record, "").unwrap();
+        fs::write(&path, "rows").unwrap();
+        let source = open("x", dir.path());
+        let objects = run(source.objects()).unwrap();
+        assert!(!source.lay_still(&objects, &record), "it changed after the record, or with it");
+        // The clock of a file system ticks a few hundred times in a second.
+        while !source.lay_still(&objects, &record) {
+            fs::write(&record, "").unwrap();
+        }
+        fs::write(&path, "more").unwrap();
+        assert!(!source.lay_still(&objects, &record), "it is another file by now");
+        assert!(!source.lay_still(&objects, &dir.path().join("none")));
+    }
+
+    #[test]
     fn a_file_that_changes_while_it_is_read_is_not_pinned() {
         let dir = tempfile::tempdir().unwrap();
         for change in ["shorter", "a longer text than there was", "as long"] {

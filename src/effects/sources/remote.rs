@@ -209,7 +209,7 @@ fn bucket(
         .iter()
         .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
     let (client, retry) = (client(patience, is_plain), retry(patience));
-    let failed = |error| about.explain(&error, &format!("the store of {authority}"));
+    let failed = |error| about.unasked(&error);
     Ok(match provider {
         Provider::S3 => {
             let mut builder = AmazonS3Builder::new().with_client_options(client);

@@ -77,8 +77,15 @@ fn objects_of_a_bucket_are_read_and_every_refusal_is_explained() {
     ];
 
     from(&site, "lake.yaml", "s3://lake/dt=*/a-?.csv");
+    let (code, text) = said(&mut command(&site, &["apply", "lake.yaml", "-o", "json"], &good));
+    assert_eq!(code, Some(0), "{text}");
+    let lock = std::fs::read_to_string(site.path("ohc.lock")).unwrap();
+    assert!(lock.contains("\"files\": 3") && lock.contains("\"rows\": 150"), "{lock}");
+
+    from(&site, "lake.yaml", "s3://lake/dt=1/a-1.csv");
     let (code, text) = said(&mut command(&site, &["plan", "lake.yaml"], &good));
     assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("3 → 1 file, "), "{text}");
 
     let wrong = [good[0], good[1], good[2], ("AWS_SECRET_ACCESS_KEY", "hunter2-hunter2")];
     let unknown = [good[0], good[1], ("AWS_ACCESS_KEY_ID", "AKIANOBODY"), good[3]];
