@@ -106,8 +106,11 @@ impl<'a> Sink<'a> {
                 let rows = batch.text_rows();
                 self.rows += rows.len();
                 let room = SHOWN_MAX.saturating_sub(self.shown.len());
-                let line = |row: Vec<String>| row.iter().map(|cell| plain(cell)).collect();
-                self.shown.extend(rows.into_iter().take(room).map(line));
+                let shown = rows.iter().take(room);
+                self.shown
+                    .extend(shown.map(|row| -> Vec<String> {
+                        row.iter().map(|cell| plain(cell)).collect()
+                    }));
                 Ok(())
             }
         }
