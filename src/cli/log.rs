@@ -93,13 +93,7 @@ fn slot_text(slot: &Slot, events: &[Event], state: &State, names: &Names) -> Str
 
 /// The sentence for an event.
 fn event_text(event: &Event, state: &State, names: &Names) -> String {
-    let run = match event {
-        Event::Cached { run, .. } | Event::Ended { run, .. } => Some(*run),
-        Event::Settled { lease, .. } | Event::Lapsed { lease, .. } => Some(lease.block.run),
-        Event::Slashed { lease, .. } | Event::Disputed { lease, .. } => Some(lease.block.run),
-        _ => None,
-    };
-    let plan = run.and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
+    let plan = event.run().and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
     let job = |id| plan.and_then(|plan| plan.job(id)).map(ToString::to_string).unwrap_or_default();
     let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
     prose::told(event, names, &job, &stage)

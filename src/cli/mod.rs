@@ -25,6 +25,7 @@ mod man;
 mod names;
 mod outcome;
 mod plan;
+mod predict;
 mod report;
 mod signals;
 mod subject;
@@ -100,6 +101,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Pause(args) => tend::pause(&args, context),
         Verb::Resume(args) => tend::resume(&args, context),
         Verb::Plan(args) => plan::plan(&args, context),
+        Verb::Predict(args) => predict::predict(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;

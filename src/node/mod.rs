@@ -15,6 +15,7 @@ pub mod lock;
 pub mod notice;
 mod pins;
 pub mod pipeline;
+pub mod predict;
 pub mod publish;
 pub mod record;
 pub mod saved;

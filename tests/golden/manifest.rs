@@ -40,8 +40,17 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
     manifest.sources.iter().map(pin).collect()
 }
 
-/// The columns of a table below `manifests`, by its head and its first row.
+/// The columns of a table below `manifests`, by its head and its first row; those of a parquet
+/// file, which is not text, as `data/make.py` writes them.
 fn columns(url: &str) -> Vec<Column> {
+    use ColumnKind::{Integer, Real, Text, Truth};
+    if url.ends_with(".parquet") {
+        let all = [("id", Integer), ("km", Real), ("items", Integer), ("hour", Integer)];
+        let more = [("zone", Text), ("rain", Truth), ("outcome", Text)];
+        let count = if url.contains("tomorrow") { 6 } else { 7 };
+        let column = |(name, kind): (&str, ColumnKind)| Column { name: name.to_owned(), kind };
+        return all.into_iter().chain(more).take(count).map(column).collect();
+    }
     let path = at(&format!("manifests/{url}"));
     let path = if path.exists() { path } else { at("manifests/data/iris.csv") };
     let text = std::fs::read_to_string(path).unwrap();

@@ -1,25 +1,13 @@
 //! Agreement with scikit-learn: the same rows, the same objectives, the same models. Never compares
 //! with a number that was written down: the peer is trained in the same run.
 
-use crate::site::Site;
+use crate::site::{Site, python};
 use serde_json::Value;
-use std::path::Path;
-use std::process::Command;
-
-/// The python of the peers' environment, which is made once.
-fn python() -> String {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/venv");
-    let made = Command::new(venv).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    String::from_utf8(made.stdout).unwrap().trim().to_owned()
-}
 
 #[test]
 fn models_are_those_of_scikit_learn_within_noise() {
     let site = Site::new();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/agree.py");
-    let ran = Command::new(python())
-        .arg(script)
+    let ran = python("agree.py")
         .args([env!("CARGO_BIN_EXE_ohc"), site.path("").to_str().unwrap()])
         .output()
         .unwrap();

@@ -17,6 +17,7 @@ mod manifests;
 mod manual;
 mod metrics;
 mod pipeline;
+mod predict;
 mod recovery;
 mod schema;
 mod site;

@@ -3,6 +3,7 @@
 
 use crate::site::Site;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 
 /// Applies one of the manifests, which must settle.
@@ -43,6 +44,8 @@ fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
     let site = Site::of_all();
     let result = apply(&site, &["sweep.yaml"]);
     assert_eq!(result["status"], "settled");
+    let epochs = |cell: &str| metric(&result, &format!("train@{cell}"), "epochs");
+    assert!(epochs("width=16,lr=0.3,seed=1") < 100.0, "a quick cell ends early");
     assert!(metric(&result, "compare", "instances") >= 100.0, "{}", result["metrics"]["compare"]);
     let best = metric(&result, "compare", "best");
     assert!(best >= 0.95, "the best of a hundred has an accuracy of {best}");
@@ -59,6 +62,64 @@ fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
     let jobs = plan["jobs"].as_array().unwrap();
     let trained = jobs.iter().filter(|job| job["job"].as_str().unwrap().starts_with("train@"));
     assert!(trained.clone().count() == 25 && trained.into_iter().all(|job| job["why"] == "cached"));
+}
+
+#[test]
+fn houses_are_priced_nearly_as_well_as_their_noise_allows() {
+    let site = Site::of_all();
+    let result = apply(&site, &["houses.yaml"]);
+    assert_eq!(result["status"], "settled");
+    // The noise is 2.2 % of the variance: nobody who has not seen the test rows gets beyond 0.985.
+    let r2 = metric(&result, "evaluate", "r2");
+    assert!((0.955..0.985).contains(&r2), "R² is {r2}");
+    let rmse = metric(&result, "evaluate", "rmse");
+    assert!((15.0..26.0).contains(&rmse), "the noise has a deviation of 18, the error {rmse}");
+    let report = fs::read_to_string(site.path("out/houses/report/report.json")).unwrap();
+    assert!(report.contains("r2"), "{report}");
+}
+
+/// Whether a delivery would be late if there were no chance in it: what `data/make.py` says.
+fn is_late(row: &BTreeMap<&str, &str>) -> bool {
+    let number = |name: &str| row[name].parse::<f64>().unwrap();
+    let zones = ["harbour", "hills", "market", "old-town", "station"];
+    let zone = zones.iter().position(|zone| *zone == row["zone"]).unwrap();
+    let rush = ["8", "9", "17", "18", "19"].contains(&row["hour"]);
+    let strain = 0.55 * number("km") + 0.3 * number("items") + 1.5 * zone as f64;
+    strain + 3.5 * f64::from(rush) + 2.0 * f64::from(row["rain"] == "true") > 9.0
+}
+
+#[test]
+fn deliveries_of_three_files_foretell_those_of_tomorrow() {
+    let site = Site::of_all();
+    let result = apply(&site, &["deliveries.yaml"]);
+    assert_eq!(result["status"], "settled");
+    assert_eq!(metric(&result, "features", "rows"), 2400.0, "rows of three files");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.85, "{accuracy}");
+    let table = fs::read_to_string(site.path("out/deliveries/forecasts/table.csv")).unwrap();
+    let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let mut right = 0;
+    let rows: Vec<BTreeMap<&str, &str>> =
+        lines.map(|line| head.iter().copied().zip(line).collect()).collect();
+    for row in &rows {
+        let late: f64 = row["p(late)"].parse().unwrap();
+        assert_eq!(row["prediction"] == "late", late > 0.5, "{row:?}");
+        right += usize::from((row["prediction"] == "late") == is_late(row));
+    }
+    assert_eq!(rows.len(), 300);
+    assert!(right >= 270, "only {right} of 300 are what they would be without chance");
+    // Other rows tomorrow: nothing is trained again.
+    fs::copy(site.path("data/deliveries/day-1.parquet"), site.path("data/tomorrow.parquet"))
+        .unwrap();
+    let plan = site.json(&["plan", "deliveries.yaml", "-o", "json"]);
+    let jobs = plan["jobs"].as_array().unwrap();
+    let run: Vec<&str> = jobs
+        .iter()
+        .filter(|job| job["action"] != "cached")
+        .map(|job| job["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(run, ["open", "predict"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod inspect;
 mod machine;
 mod output;
 mod pipeline;
+mod predict;
 mod wallet;
 
 pub(crate) use inspect::{
@@ -15,6 +16,7 @@ pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
+pub(crate) use predict::{Predict, Written};
 pub(crate) use wallet::{Transfer, WalletVerb};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -27,7 +29,7 @@ const HELP_COLUMNS: usize = 80;
 
 /// The verbs in the order in which people meet them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "explain", "schema"]),
+    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
     ("Network", &["wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
@@ -96,6 +98,13 @@ pub(crate) enum Verb {
         what has no settled result is run again, on the sources of then; with --from, that stage \
         and all after it too.")]
     Resume(Resume),
+    /// Say what a model predicts of rows as they are in the source
+    #[command(
+        after_help = "Example:\n  ohc predict out/iris manifests/data/iris.csv --keep species\n\n\
+        What was done to the rows of the training is done to these first: it travels with the \
+        model. Columns of CSV that the model does not need are text, and are written as such."
+    )]
+    Predict(Predict),
     /// Check manifests, and report every fault at its place
     #[command(after_help = "Example:\n  ohc validate manifests/*.yaml --format github")]
     Validate(Validate),
@@ -109,7 +118,7 @@ pub(crate) enum Verb {
     /// List runs, stages, blocks, jobs, artifacts, accounts or workers
     #[command(after_help = "Example:\n  ohc get blocks run-1 -o json")]
     Get(Get),
-    /// Show everything about a run, a block, a job, an account or a worker
+    /// Show everything about a run, block, job, account or worker
     #[command(after_help = "Example:\n  ohc describe latest")]
     Describe(Describe),
     /// Show what the jobs of a run said, and what became of them
@@ -231,7 +240,9 @@ impl Verb {
             Self::Validate(validate) if validate.format == Findings::Json => {
                 return Format::Json;
             }
+            Self::Predict(predict) if predict.output == Written::Json => return Format::Json,
             Self::Validate(_)
+            | Self::Predict(_)
             | Self::Schema { .. }
             | Self::Init(_)
             | Self::Explain(_)

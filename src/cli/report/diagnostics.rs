@@ -17,9 +17,12 @@ pub(crate) fn text(path: &str, source: &str, faults: &[Diagnostic], colour: bool
         let level = if fault.is_error() { Level::ERROR } else { Level::WARNING };
         let title = level.primary_title(normalize_untrusted_str(&fault.message));
         let mut group = match span(source, fault.place) {
-            Some(span) => title.element(
-                Snippet::source(source).path(path).annotation(AnnotationKind::Primary.span(span)),
-            ),
+            Some(span) => {
+                // Only the lines that it marks: the renderer reads all that it is given, each time.
+                let (lines, span) = lines_of(source, span);
+                let snippet = Snippet::source(lines).line_start(line_of(fault.place)).path(path);
+                title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
+            }
             None => title.element(Origin::path(path)),
         };
         if let Some(hint) = &fault.hint {
@@ -55,6 +58,19 @@ fn span(source: &str, place: Place) -> Option<Range<usize>> {
     let from = floor(place.offset)?;
     let to = floor(place.offset.saturating_add(place.length))?;
     Some(from..to.max(from))
+}
+
+/// The whole lines that some bytes are in, and where the bytes are in them.
+fn lines_of(source: &str, span: Range<usize>) -> (&str, Range<usize>) {
+    let before = source.get(..span.start).unwrap_or_default();
+    let from = before.rfind('\n').map_or(0, |at| at + 1);
+    let after = source.get(span.end..).unwrap_or_default();
+    let to = span.end + after.find('\n').unwrap_or(after.len());
+    (source.get(from..to).unwrap_or_default(), span.start - from..span.end - from)
+}
+
+fn line_of(place: Place) -> usize {
+    usize::try_from(place.line).unwrap_or(1).max(1)
 }
 
 /// Each fault as an object.

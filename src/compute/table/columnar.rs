@@ -84,6 +84,11 @@ impl Columnar {
         Ok(if chunks.is_empty() { Vec::new() } else { vec![Cut { bytes: bytes.into(), chunks }] })
     }
 
+    /// The columns that are known by now: none before a file has ended.
+    pub(super) fn columns(&self) -> Vec<Column> {
+        self.columns.clone().unwrap_or_default()
+    }
+
     pub(super) fn finish(self) -> Result<Survey, Fault> {
         let advice = "look whether the file is the one that is meant";
         let columns = self.columns.ok_or_else(|| Fault::new("the source is empty", advice))?;

@@ -139,13 +139,17 @@ impl Lines {
                 return Err(no_column(&declared.name, &names));
             }
         }
+        Ok(Survey { columns: self.columns(), rows: self.rows })
+    }
+
+    /// The columns that are known by now.
+    pub(super) fn columns(&self) -> Vec<Column> {
         let kind = |column: usize| {
             let guess = self.guesses.get(column).copied().unwrap_or(Guess::NEW);
             self.judge.declared(column).unwrap_or(guess.kind())
         };
-        let columns = names.iter().enumerate();
-        let columns = columns.map(|(at, name)| Column { name: name.clone(), kind: kind(at) });
-        Ok(Survey { columns: columns.collect(), rows: self.rows })
+        let columns = self.judge.names().iter().enumerate();
+        columns.map(|(at, name)| Column { name: name.clone(), kind: kind(at) }).collect()
     }
 
     const fn advice(&self) -> &'static str {

@@ -91,6 +91,15 @@ impl Surveyor {
         }
     }
 
+    /// The columns that are known by now, as those of the rows that have passed by.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        match &self.form {
+            Form::Lines(lines) => lines.columns(),
+            Form::Columnar(columnar) => columnar.columns(),
+        }
+    }
+
     /// Says which file a fault is in, and keeps the number of chunks in its bounds: they travel.
     fn counted(&mut self, cuts: Result<Vec<Cut>, Fault>) -> Result<Vec<Cut>, Fault> {
         let cuts = cuts.map_err(|fault| match self.file.as_str() {

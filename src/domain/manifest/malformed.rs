@@ -75,6 +75,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "a list begins on a line of its own",
     ),
     (
+        "the handle wasn't declared",
+        "this tag has no meaning here",
+        "text that begins with `!` needs quotes",
+    ),
+    (
         "invalid u64",
         "this value is not of the type that its tag says",
         "leave the tag (`!!…`) out: what a value is follows from where it stands",

@@ -109,7 +109,7 @@ fn wide() -> Vec<Case> {
         case("a-long-text", one(&format!("run: \"{}\"", fill("x", FULL))), "must be a mapping"),
         case("a-long-number", one(&format!("run: {}", fill("9", FULL))), "must be a mapping"),
         case("documents", fill("---\na\n", FULL), "a manifest is one document"),
-        case("tags", fill("!a!b ", FULL), "tag"),
+        case("tags", fill("!a!b ", FULL), "this tag has no meaning"),
         case("directives", fill("%TAG !e! tag:e,1:\n", FULL), "TAG"),
         case("escapes", format!("a: \"{}\"\n", fill("\\u0041", FULL)), "unknown key `a`"),
     ]

@@ -1,0 +1,53 @@
+//! `ohc predict`: which model, which rows, and how the answer is written.
+//! Never reads either.
+
+use crate::node::predict::FORMATS;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// `ohc predict`
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// The model: a .safetensors file, or the folder of an output
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// The rows as they are in the source: a file, or - for the standard input
+    #[arg(value_name = "ROWS")]
+    pub(crate) rows: PathBuf,
+    /// Format of the rows: csv, tsv, json (lines), parquet or arrow [default: by the extension,
+    /// else csv]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(FORMATS))]
+    pub(crate) format: Option<String>,
+    /// Columns of the rows to write beside the prediction [default: all]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) keep: Option<Vec<String>>,
+    /// Write the probability of each class or label too
+    #[arg(long)]
+    pub(crate) probabilities: bool,
+    /// How to write the predictions: for programs (csv, json), or the first rows for people (table)
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        default_value_t = Written::Csv,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    pub(crate) output: Written,
+    /// Write the predictions to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// How predictions are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Written {
+    /// A line per row, with a header.
+    Csv,
+    /// An object per row.
+    Json,
+    /// Aligned columns of the first rows.
+    Table,
+}

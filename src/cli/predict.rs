@@ -1,0 +1,172 @@
+//! `ohc predict`: what a model says of rows. Needs no network, no home and no money.
+
+use super::Context;
+use super::args::{Predict, Written};
+use super::exit::{Exit, Stop};
+use super::report::Paint;
+use super::report::table::{Align, table};
+use crate::domain::job;
+use crate::node::predict::{self, Batch, PredictError, Rows};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Rows of a table for people; all are counted.
+const SHOWN_MAX: usize = 50;
+
+pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Stop> {
+    let model = predict::model(&args.model).map_err(stop)?;
+    let spec = job::Predict {
+        keep: args.keep.clone().map(|keep| keep.into_iter().filter(|x| !x.is_empty()).collect()),
+        probabilities: args.probabilities,
+    };
+    let is_stdin = args.rows.as_os_str() == "-";
+    let name = if is_stdin { "the rows".to_owned() } else { args.rows.display().to_string() };
+    let format = args.format.as_deref().or_else(|| args.rows.extension()?.to_str());
+    let reading = format.and_then(predict::reading).unwrap_or_else(job::Reading::csv);
+    let mut from: Box<dyn Read> = if is_stdin {
+        Box::new(io::stdin().lock())
+    } else {
+        let opened = File::open(&args.rows);
+        Box::new(
+            opened.map_err(|source| stop(PredictError::NoRows { rows: name.clone(), source }))?,
+        )
+    };
+    let rows = Rows { name: &name, from: &mut *from, reading };
+    match &args.out {
+        None => {
+            let shape = (context.screen.paint, context.screen.width);
+            let mut write = |text: &str| context.screen.text(text);
+            let mut sink = Sink::new(args.output, shape, &mut write);
+            predict::run(&spec, &model, rows, &mut |batch| sink.take(batch)).map_err(stop)?;
+            sink.end()?;
+        }
+        Some(path) => {
+            let mut draft = Draft::create(path)?;
+            let mut write = |text: &str| draft.file.write_all(text.as_bytes());
+            let mut sink = Sink::new(args.output, (Paint(false), None), &mut write);
+            let count = predict::run(&spec, &model, rows, &mut |batch| sink.take(batch));
+            let count = count.map_err(|error| match error {
+                PredictError::Taken(source) => unwritable(path, &source),
+                other => stop(other),
+            })?;
+            sink.end().and_then(|()| draft.keep()).map_err(|source| unwritable(path, &source))?;
+            context.screen.line(format!("{count} rows predicted: {}", path.display()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn stop(error: PredictError) -> Stop {
+    match error {
+        PredictError::Taken(source) => source.into(),
+        other => Stop::because(Exit::Failed, &other),
+    }
+}
+
+fn unwritable(path: &Path, source: &io::Error) -> Stop {
+    let message = format!("cannot write {}: {source}", path.display());
+    Stop::failed(message, Some("choose another file, or make room".to_owned()))
+}
+
+/// Writes predictions as they come.
+struct Sink<'a> {
+    write: &'a mut dyn FnMut(&str) -> io::Result<()>,
+    written: Written,
+    /// How a table looks: its colours and its width.
+    shape: (Paint, Option<usize>),
+    /// The columns, once there was a batch.
+    columns: Option<Vec<String>>,
+    /// The first rows, for a table.
+    shown: Vec<Vec<String>>,
+    rows: usize,
+}
+
+impl<'a> Sink<'a> {
+    fn new(
+        written: Written,
+        shape: (Paint, Option<usize>),
+        write: &'a mut dyn FnMut(&str) -> io::Result<()>,
+    ) -> Self {
+        Self { write, written, shape, columns: None, shown: Vec::new(), rows: 0 }
+    }
+
+    fn take(&mut self, batch: &Batch) -> io::Result<()> {
+        let is_first = self.columns.is_none();
+        self.columns.get_or_insert_with(|| batch.columns());
+        match self.written {
+            Written::Csv => {
+                if is_first {
+                    (self.write)(&batch.csv_header())?;
+                }
+                (self.write)(&batch.csv_rows())
+            }
+            Written::Json => (self.write)(&batch.json_rows()),
+            Written::Table => {
+                let rows = batch.text_rows();
+                self.rows += rows.len();
+                let room = SHOWN_MAX.saturating_sub(self.shown.len());
+                let shown = rows.iter().take(room);
+                self.shown
+                    .extend(shown.map(|row| -> Vec<String> {
+                        row.iter().map(|cell| plain(cell)).collect()
+                    }));
+                Ok(())
+            }
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        if self.written != Written::Table {
+            return Ok(());
+        }
+        let columns = self.columns.unwrap_or_default();
+        let columns: Vec<_> = columns.iter().map(|name| (name.as_str(), Align::Left)).collect();
+        let (paint, width) = self.shape;
+        let text = table(&columns, &self.shown, paint, width);
+        (self.write)(&text)?;
+        match self.rows - self.shown.len() {
+            0 => Ok(()),
+            more => (self.write)(&format!("… and {more} more rows: -o csv writes them all\n")),
+        }
+    }
+}
+
+/// A cell on one line, without anything that a terminal would obey.
+fn plain(cell: &str) -> String {
+    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A file that takes its place only when it is whole.
+struct Draft {
+    file: BufWriter<File>,
+    draft: PathBuf,
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Draft {
+    fn create(path: &Path) -> Result<Self, Stop> {
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".part");
+        let draft = PathBuf::from(draft);
+        let file = File::create(&draft).map_err(|source| unwritable(path, &source))?;
+        Ok(Self { file: BufWriter::new(file), draft, path: path.to_owned(), is_kept: false })
+    }
+
+    fn keep(mut self) -> io::Result<()> {
+        self.file.flush()?;
+        std::fs::rename(&self.draft, &self.path)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What is left of a failure is of no use to anybody.
+            let _ = std::fs::remove_file(&self.draft);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Batch predictions outside any network: rows from a file or a pipe, what a model says of them.
+//! Never holds more of the rows than a chunk, and never trusts the model file.
+
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::compute::Fault;
+use crate::compute::predict;
+use crate::compute::predictor::Predictor;
+use crate::compute::table::{Surveyor, Table, read_chunks};
+use crate::domain::job::{
+    ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Ingest, Predict, Reading,
+};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of rows that are predicted together: a bound on memory, not on rows.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// Bytes that are read at once.
+const BLOCK_BYTES: usize = 1 << 18;
+/// The file of a model in the folder of an output.
+const MODEL_FILE: &str = "model.safetensors";
+
+/// Why rows could not be predicted.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// The model cannot be read.
+    #[error("cannot read the model {}: {source}; hint: give a .safetensors file, or the folder of \
+        an output that has one", .path.display())]
+    NoModel {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no model.
+    #[error("{}: {fault}; hint: {}", .path.display(), .fault.hint)]
+    BadModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The rows cannot be read.
+    #[error("cannot read {rows}: {source}; hint: name a file, or `-` for the standard input")]
+    NoRows {
+        /// What they are called.
+        rows: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The rows are not what the model takes.
+    #[error("{rows}{}: {fault}; hint: {}", from_line(*.line), .fault.hint)]
+    BadRows {
+        /// What they are called.
+        rows: String,
+        /// The line that the rows at hand begin on, where they are not the first.
+        line: Option<u64>,
+        /// What is wrong with them.
+        fault: Fault,
+    },
+    /// Nobody takes the predictions any more.
+    #[error(transparent)]
+    Taken(#[from] io::Error),
+}
+
+fn from_line(line: Option<u64>) -> String {
+    line.map(|line| format!(", rows from line {line} on")).unwrap_or_default()
+}
+
+/// The formats that rows can be in: words, and extensions of files.
+pub const FORMATS: [&str; 8] =
+    ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "arrow", "feather"];
+
+/// How rows of a format are read; `None` if there is no such.
+#[must_use]
+pub fn reading(format: &str) -> Option<Reading> {
+    let csv = Reading::csv();
+    let typed = |format| Some(Reading { format, nulls: Vec::new(), ..Reading::csv() });
+    match format.to_ascii_lowercase().as_str() {
+        "csv" => Some(csv),
+        "tsv" => {
+            let dialect = Dialect { delimiter: b'\t', ..Dialect::RFC_4180 };
+            Some(Reading { format: Format::Csv(dialect), ..csv })
+        }
+        "json" | "jsonl" | "ndjson" => typed(Format::Json),
+        "parquet" => typed(Format::Parquet),
+        "arrow" | "feather" => typed(Format::Arrow),
+        _ => None,
+    }
+}
+
+/// A model from its file, or from the folder of an output.
+pub fn model(path: &Path) -> Result<Predictor, PredictError> {
+    let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
+    let unreadable = |source| PredictError::NoModel { path: path.clone(), source };
+    let mut bytes = Vec::new();
+    // One byte more than it may have: the reader of the model says that it is too large.
+    let bound = ARTIFACT_BYTES_MAX as u64 + 1;
+    let file = File::open(&path).map_err(unreadable)?;
+    file.take(bound).read_to_end(&mut bytes).map_err(unreadable)?;
+    Predictor::from_bytes(&bytes).map_err(|fault| PredictError::BadModel { path, fault })
+}
+
+/// Rows that a model is asked about.
+pub struct Rows<'a> {
+    /// What they are called in messages.
+    pub name: &'a str,
+    /// Where they come from.
+    pub from: &'a mut dyn Read,
+    /// How they are read.
+    pub reading: Reading,
+}
+
+/// Predictions of consecutive rows, in every form that they are written in.
+pub struct Batch(Table);
+
+impl Batch {
+    /// The names of the columns.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        self.0.columns()
+    }
+
+    /// The line of CSV that names the columns.
+    #[must_use]
+    pub fn csv_header(&self) -> String {
+        self.0.csv_header()
+    }
+
+    /// The rows as lines of CSV.
+    #[must_use]
+    pub fn csv_rows(&self) -> String {
+        self.0.csv_rows()
+    }
+
+    /// The rows as lines of JSON.
+    #[must_use]
+    pub fn json_rows(&self) -> String {
+        self.0.json_rows()
+    }
+
+    /// The cells as text, row by row.
+    #[must_use]
+    pub fn text_rows(&self) -> Vec<Vec<String>> {
+        self.0.text_rows()
+    }
+}
+
+/// Gives what the model says of all rows, batch after batch in their order, and how many they are.
+pub fn run(
+    spec: &Predict,
+    model: &Predictor,
+    rows: Rows<'_>,
+    give: &mut dyn FnMut(&Batch) -> io::Result<()>,
+) -> Result<u64, PredictError> {
+    let Rows { name, from, reading } = rows;
+    let bad = |line| move |fault| PredictError::BadRows { rows: name.to_owned(), line, fault };
+    let needs = model.recipe().needs(model.features()).map_err(bad(None))?;
+    let declared = needs
+        .iter()
+        .map(|column| Declared { name: column.name.clone(), kind: Some(column.kind) })
+        .collect();
+    let reading = Reading { columns: declared, ..reading };
+    let mut surveyor = Surveyor::new(&reading, Some(ChunkTarget::Bytes(CHUNK_BYTES)));
+    surveyor.begin("").map_err(bad(None))?;
+    // The columns of the first rows: those of all predictions.
+    let mut keep: Option<Vec<String>> = None;
+    let (mut block, mut count) = (vec![0; BLOCK_BYTES], 0);
+    loop {
+        let read = from
+            .read(&mut block)
+            .map_err(|source| PredictError::NoRows { rows: name.to_owned(), source })?;
+        let cuts = match block.get(..read).filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => surveyor.feed(bytes),
+            None => surveyor.end(),
+        };
+        for cut in cuts.map_err(bad(None))? {
+            let columns = kinds(&surveyor.columns(), &needs, reading.format);
+            let names = || columns.iter().map(|column| column.name.clone()).collect();
+            let kept = keep.get_or_insert_with(names).clone();
+            for chunk in cut.chunks {
+                let line = Some(chunk.first_line).filter(|_| count > 0);
+                let ingest = Ingest {
+                    columns: columns.clone(),
+                    keep: Some(kept.clone()),
+                    chunks: vec![chunk],
+                    ..Ingest::unpinned(reading.clone())
+                };
+                let (table, _) = read_chunks(&ingest, &[&cut.bytes]).map_err(bad(line))?;
+                count += table.rows() as u64;
+                let said = predict::run(spec, model, &table).map_err(bad(line))?;
+                give(&Batch(said))?;
+            }
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    surveyor.finish().map_err(bad(None))?;
+    Ok(count)
+}
+
+/// What the model needs is of its kind. What it does not need is taken as text where the format has
+/// nothing else: rows that come later cannot be waited for to guess better.
+fn kinds(known: &[Column], needs: &[Column], format: Format) -> Vec<Column> {
+    let needs: BTreeMap<&str, ColumnKind> =
+        needs.iter().map(|column| (column.name.as_str(), column.kind)).collect();
+    let kind = |column: &Column| match (needs.get(column.name.as_str()), format) {
+        (Some(kind), _) => *kind,
+        (None, Format::Csv(_)) => ColumnKind::Text,
+        (None, _) => column.kind,
+    };
+    known.iter().map(|column| Column { name: column.name.clone(), kind: kind(column) }).collect()
+}
