@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_is_written_differently_but_does_the_same_is_no_difference() {
-        check("total: \"5.00\"", "total: \"5.0\" # enough", &[]);
+        check("total: \"5.00\"", "total: '5.0'", &[]);
     }
 
     #[test]

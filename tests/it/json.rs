@@ -69,8 +69,7 @@ impl Printed {
 }
 
 fn collect(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
-    let is = |open: &&str| path == *open || path.ends_with(&format!(".{open}"));
-    let is_open = OPEN.iter().any(|open| is(open));
+    let is_open = OPEN.iter().any(|open| path == *open || path.ends_with(&format!(".{open}")));
     match value {
         Value::Object(object) if !is_open && !OPEN_OBJECTS.contains(&path) => {
             for (name, value) in object {

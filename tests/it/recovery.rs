@@ -98,7 +98,7 @@ fn ctrl_c_stops_gracefully_and_the_next_apply_goes_on() {
     let ended = child.wait_with_output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(130), "{said}");
-    assert!(said.contains("interrupted") && said.contains("goes on from the log"), "{said}");
+    assert!(said.contains("interrupted") && said.contains("apply again to go on"), "{said}");
     let runs = site.json(&["get", "runs", "-o", "json"]);
     assert_eq!(runs["items"][0]["status"], "running");
     let workers = site.json(&["get", "workers", "-o", "json"]);
