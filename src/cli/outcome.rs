@@ -4,6 +4,7 @@
 use super::args::Format;
 use super::exit::{Exit, Stop};
 use super::report::bill::Bill;
+use super::report::table::wrap;
 use super::report::{self, Screen, json, prose};
 use crate::base::ids::JobId;
 use crate::domain::event::Ending;
@@ -124,9 +125,13 @@ pub(super) fn selection<'a>(
         let Some(known) = known(JobId(id)).filter(|_| matches!(job.spec, Spec::Evaluate(_))) else {
             continue;
         };
-        let measure = |(name, value): &(String, f64)| format!("{name} {value:.4}");
+        let measure = |(name, value): &(String, f64)| format!("{name} {}", prose::measure(*value));
         let measures: Vec<String> = known.metrics.iter().map(measure).collect();
-        screen.line(format!("{job}: {}", measures.join(", ")))?;
+        let text = format!("{job}: {}", measures.join(", "));
+        // Lines for pipes are not broken.
+        for line in wrap(&text, screen.width.unwrap_or(usize::MAX)) {
+            screen.line(line)?;
+        }
     }
     Ok(())
 }

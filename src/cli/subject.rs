@@ -45,13 +45,13 @@ pub(super) fn find(text: &str, state: &State, names: &Names) -> Result<Subject, 
         };
     }
     let account = accounts(text, state, names);
-    let latest = state.runs().values().next_back();
-    let jobs = latest.map(|run| jobs(text, run)).unwrap_or_default();
-    match (account.as_slice(), jobs.as_slice(), latest) {
-        ([], [], _) => Err(unknown(text)),
-        ([], _, Some(run)) => in_run(text, run),
-        (_, [], _) | (_, _, None) => self::account(text, state, names).map(Subject::Account),
-        (_, _, Some(run)) => {
+    // The last run may be of another pipeline.
+    let latest = state.runs().values().rev().find(|run| !jobs(text, run).is_empty());
+    match (account.as_slice(), latest) {
+        ([], None) => Err(unknown(text)),
+        ([], Some(run)) => in_run(text, run),
+        (_, None) => self::account(text, state, names).map(Subject::Account),
+        (_, Some(run)) => {
             let hint = format!("write {}/{text} for the job, or digits of the key", run.id);
             let message = format!("`{text}` is a job of {} and an account", run.id);
             Err(Stop::failed(message, Some(hint)))

@@ -6,7 +6,7 @@
 //! neither the order of rows nor how they are cut into chunks decides.
 
 use super::ColumnKind;
-use super::number::{integer, real, truth};
+use super::number::{integer, is_real, real, truth};
 use super::row::{Flaw, Row, mark};
 use crate::compute::quote;
 use crate::domain::job::Declared;
@@ -41,7 +41,7 @@ impl Guess {
         } else if marks & (mark::OTHER | mark::HIGH | mark::TEXT) == 0 {
             self.truth = false;
             self.integer = self.integer && integer(text).is_some();
-            self.real = self.real && real(text).is_some();
+            self.real = self.real && is_real(text);
         } else {
             (self.integer, self.real) = (false, false);
             self.truth = self.truth && marks & mark::TEXT == 0 && truth(text).is_some();
@@ -204,7 +204,7 @@ fn holds(kind: ColumnKind, text: &[u8], marks: u8) -> bool {
             true
         }
         ColumnKind::Integer => integer(text).is_some(),
-        ColumnKind::Real => real(text).is_some(),
+        ColumnKind::Real => is_real(text),
         ColumnKind::Truth => truth(text).is_some(),
     }
 }

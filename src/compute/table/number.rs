@@ -42,6 +42,25 @@ pub(super) fn real(text: &[u8]) -> Option<f64> {
     })
 }
 
+/// Whether [`real`] gives something; mostly sooner, because nothing is computed.
+pub(super) fn is_real(text: &[u8]) -> bool {
+    is_short(text) || real(text).is_some()
+}
+
+/// A sign or none, then some digits with at most one point among them, and few of them.
+fn is_short(text: &[u8]) -> bool {
+    let digits = match text {
+        [b'-' | b'+', digits @ ..] => digits,
+        digits => digits,
+    };
+    let (mut points, mut others) = (0, 0);
+    for byte in digits {
+        points += usize::from(*byte == b'.');
+        others += usize::from(byte.wrapping_sub(b'0') > 9);
+    }
+    digits.len() <= SURE_DIGITS && points == others && points <= 1 && digits.len() > points
+}
+
 /// A decimal of few digits without an exponent: numerator and denominator are exact, so that one
 /// division gives the nearest real (Clinger 1990).
 fn short(text: &[u8]) -> Option<f64> {
@@ -114,6 +133,11 @@ mod tests {
         ) {
             let bits = |value: Option<f64>| value.map(f64::to_bits);
             prop_assert_eq!(bits(real(text.as_bytes())), bits(plain(&text)));
+        }
+
+        #[test]
+        fn a_text_is_a_real_where_it_is_read_as_one(text in "[+-]?[0-9.eE+-]{0,20}") {
+            prop_assert_eq!(is_real(text.as_bytes()), real(text.as_bytes()).is_some(), "{}", text);
         }
 
         #[test]
