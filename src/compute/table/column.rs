@@ -219,12 +219,13 @@ pub(super) enum Building {
 }
 
 impl Building {
-    pub(super) fn new(kind: ColumnKind) -> Self {
+    /// With room for so many rows.
+    pub(super) fn new(kind: ColumnKind, rows: usize) -> Self {
         match kind {
-            ColumnKind::Real => Self::Real(Float64Builder::new()),
-            ColumnKind::Integer => Self::Integer(Int64Builder::new()),
-            ColumnKind::Text => Self::Text(BinaryBuilder::new()),
-            ColumnKind::Truth => Self::Truth(BooleanBuilder::new()),
+            ColumnKind::Real => Self::Real(Float64Builder::with_capacity(rows)),
+            ColumnKind::Integer => Self::Integer(Int64Builder::with_capacity(rows)),
+            ColumnKind::Text => Self::Text(BinaryBuilder::with_capacity(rows, 0)),
+            ColumnKind::Truth => Self::Truth(BooleanBuilder::with_capacity(rows)),
         }
     }
 

@@ -132,7 +132,7 @@ fn instants(array: &ArrayRef, unit: TimeUnit) -> Result<StringArray, Fault> {
 
 /// What texts say, as this kind.
 fn parsed(texts: &StringArray, kind: ColumnKind, nulls: &Nulls) -> Result<ArrayRef, Fault> {
-    let mut building = Building::new(kind);
+    let mut building = Building::new(kind, texts.len());
     for text in texts {
         match text {
             Some(text) if !nulls.has(text.as_bytes(), 0) => {

@@ -71,7 +71,7 @@ impl BadRows {
 pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows), Fault> {
     match spec.reading.format {
         Format::Csv(_) | Format::Json | Format::Text => {
-            let mut reader = LineReader::new(spec)?;
+            let mut reader = LineReader::new(spec, artifacts)?;
             each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
             reader.finish()
         }
@@ -127,7 +127,7 @@ struct LineReader<'a> {
 }
 
 impl<'a> LineReader<'a> {
-    fn new(spec: &'a Ingest) -> Result<Self, Fault> {
+    fn new(spec: &'a Ingest, artifacts: &[&[u8]]) -> Result<Self, Fault> {
         let names: Vec<String> = spec.columns.iter().map(|column| column.name.clone()).collect();
         let mut judge = Judge::new(&spec.reading.nulls);
         judge.learn(&names, &spec.reading.columns);
@@ -135,9 +135,13 @@ impl<'a> LineReader<'a> {
             None => (0..names.len()).collect(),
             Some(keep) => places(keep, &names)?,
         };
+        // A cell has a byte at least, whatever the spec says of rows.
+        let bytes = artifacts.iter().fold(0usize, |sum, bytes| sum.saturating_add(bytes.len()));
+        let told = spec.chunks.iter().fold(0u64, |sum, chunk| sum.saturating_add(chunk.rows));
+        let rows = usize::try_from(told).unwrap_or(bytes).min(bytes / names.len().max(1) + 1);
         let building = |place: usize| {
             let kind = spec.columns.get(place).map_or(ColumnKind::Text, |column| column.kind);
-            (place, Building::new(kind))
+            (place, Building::new(kind, rows))
         };
         let kept = kept.into_iter().map(building).collect();
         Ok(Self { spec, names, judge, kept, rows: BadRows::default() })

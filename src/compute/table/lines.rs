@@ -253,7 +253,9 @@ impl Lines {
 
     /// Closes the open chunk; gives the one before it.
     fn close(&mut self) -> Option<Cut> {
-        let rest = self.pending.split_off(self.done);
+        // The next chunk is about as large.
+        let mut rest = Vec::with_capacity(self.pending.capacity());
+        rest.extend(self.pending.drain(self.done..));
         let bytes = std::mem::replace(&mut self.pending, rest);
         self.done = 0;
         let next = Open { first_line: self.scanner.line(), ..Open::default() };
