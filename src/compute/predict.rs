@@ -6,7 +6,6 @@
 //! `prediction(LABEL)`, true where the label is more likely than not, and `p(LABEL)`.
 
 use super::evaluate::{is_likely, largest};
-use super::examples::matrix;
 use super::predictor::{Predictions, Predictor};
 use super::recipe::table_of;
 use super::table::Table;
@@ -23,9 +22,7 @@ type Columns = Vec<(String, ArrayRef)>;
 /// What the model says of every row of `data`. The rows may be raw, or have gone through the first
 /// of the steps that those of the training went through.
 pub fn run(spec: &Predict, model: &Predictor, data: &Table) -> Result<Table, Fault> {
-    let rows = model.recipe().bring_toward(data, model.features())?;
-    let values = matrix(&rows, model.features())?;
-    let raw = model.raw_outputs(&values, rows.rows());
+    let raw = model.answers(data)?;
     if raw.iter().any(|x| !x.is_finite()) {
         return Err(Fault::new(
             "the model does not give a finite number for every row",

@@ -263,12 +263,17 @@ impl Predictor {
         }
     }
 
-    /// What it says of the rows of a table: raw ones, or ones that have gone through the first
+    /// The raw outputs of the rows of a table: raw ones, or ones that have gone through the first
     /// steps of its recipe.
-    pub fn predict(&self, table: &Table) -> Result<Predictions, Fault> {
+    pub fn answers(&self, table: &Table) -> Result<Vec<f32>, Fault> {
         let rows = self.recipe().bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
-        Ok(self.meaning(self.raw_outputs(&values, rows.rows())))
+        Ok(self.raw_outputs(&values, rows.rows()))
+    }
+
+    /// What [`Predictor::answers`] mean.
+    pub fn predict(&self, table: &Table) -> Result<Predictions, Fault> {
+        self.answers(table).map(|raw| self.meaning(raw))
     }
 
     /// The rows of a table with what is true of them, to measure it on.
