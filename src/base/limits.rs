@@ -68,7 +68,7 @@ pub const CHUNK_BYTES_DEFAULT: u64 = 8 << 20;
 /// Bytes with which a chunk ends, whatever its target.
 pub const CHUNK_BYTES_MAX: usize = 256 << 20;
 /// Bytes of one row of a source that is made of lines.
-pub const RECORD_BYTES_MAX: usize = 16 << 20;
+pub const ROW_BYTES_MAX: usize = 16 << 20;
 /// Chunks of one source: they travel with its pin.
 pub const CHUNKS_PER_SOURCE_MAX: usize = 2_048;
 /// Rows that cannot be read of which a report names the line.
@@ -88,5 +88,5 @@ const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);
 const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
-const _: () = assert!(CHUNK_BYTES_MAX + RECORD_BYTES_MAX < ARTIFACT_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES_MAX + ROW_BYTES_MAX < ARTIFACT_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_DEFAULT < CHUNK_BYTES_MAX as u64);

@@ -3,14 +3,14 @@
 
 use super::home::Home;
 use crate::base::canon::{Canonical, Decode, Encode, canonical_struct};
-use crate::domain::job::{Pin, Reading};
+use crate::domain::job::{ChunkTarget, Pin, Reading};
 use crate::effects::sources::{Object, Source};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// One record, in bytes: names of files and digests of chunks.
-const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const PIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// All that decides what a pin says, but for the bytes themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(super) struct Question {
     pub(super) secret: Option<String>,
     /// How the bytes are read.
     pub(super) reading: Reading,
-    /// The size of chunks: whether bytes are meant, and how many.
-    pub(super) target: Option<(bool, u64)>,
+    /// The size of chunks, where a stage says so.
+    pub(super) target: Option<ChunkTarget>,
 }
 canonical_struct!(Question { program, base, url, secret, reading, target } tag "ohc/question/1");
 
@@ -40,10 +40,7 @@ canonical_struct!(Record { objects, pin } tag "ohc/pinned/1");
 
 /// The pin of a source whose objects are what they were, if it is known.
 pub(super) fn find(home: &Home, question: &Question, objects: &[Object]) -> Option<Pin> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(place(home, question)).ok()?;
-    file.take(RECORD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    let record = Record::from_bytes(&bytes).ok()?;
+    let record = read(&place(home, question))?;
     let is_told = objects.iter().all(|object| object.mark.is_some());
     (is_told && record.objects == objects).then_some(record.pin)
 }
@@ -52,15 +49,15 @@ pub(super) fn find(home: &Home, question: &Question, objects: &[Object]) -> Opti
 pub(super) fn all(home: &Home) -> Vec<(PathBuf, Pin)> {
     let entries = fs::read_dir(home.pins()).into_iter().flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let read = |path: PathBuf| {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&path).ok()?;
-        file.take(RECORD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some((path, Record::from_bytes(&bytes).ok()?.pin))
-    };
-    let mut pins: Vec<_> = paths.filter_map(read).collect();
-    pins.sort_by(|(a, _), (b, _)| a.cmp(b));
-    pins
+    let mut pins: Vec<_> = paths.filter_map(|path| Some((read(&path)?.pin, path))).collect();
+    pins.sort_by(|(_, a), (_, b)| a.cmp(b));
+    pins.into_iter().map(|(pin, path)| (path, pin)).collect()
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let mut bytes = Vec::new();
+    fs::File::open(path).ok()?.take(PIN_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Record::from_bytes(&bytes).ok()
 }
 
 /// Forgets the pin in a file: its source is read again.

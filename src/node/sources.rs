@@ -7,7 +7,7 @@ use super::pins::{self, Question};
 use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::table::{Cut, Surveyor};
-use crate::domain::job::{Chunk, ChunkTarget, Pin};
+use crate::domain::job::{Chunk, Pin};
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
@@ -135,10 +135,7 @@ impl Intake<'_> {
             url: source.url.clone(),
             secret: source.secret.clone(),
             reading: source.reading.clone(),
-            target: source.target.map(|target| match target {
-                ChunkTarget::Bytes(bytes) => (true, bytes),
-                ChunkTarget::Rows(rows) => (false, rows),
-            }),
+            target: source.target,
         }
     }
 

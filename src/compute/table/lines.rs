@@ -12,7 +12,7 @@ use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
 use super::{BadRows, Column, is_column_name, no_column};
 use crate::base::canon::Digest;
-use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, RECORD_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, ROW_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::compute::{Fault, quote};
 use crate::domain::job::{Chunk, ChunkTarget, Dialect, Format, OnBadRow, Reading};
 use std::collections::BTreeMap;
@@ -184,10 +184,10 @@ impl Lines {
             }
         }
         let partial = self.pending.len() - self.done;
-        if partial > RECORD_BYTES_MAX {
+        if partial > ROW_BYTES_MAX {
             let line = self.scanner.line();
             return Err(Fault::new(
-                format!("the row on line {line} has more than {RECORD_BYTES_MAX} bytes"),
+                format!("the row on line {line} has more than {ROW_BYTES_MAX} bytes"),
                 "is there a quote that is never closed?",
             ));
         }
@@ -198,7 +198,7 @@ impl Lines {
     /// Bytes with which it is worth looking again where these are not whole: twice as many, so
     /// that no byte is looked at often.
     fn wait(&self, partial: usize) -> usize {
-        self.block.max(2 * partial).min(RECORD_BYTES_MAX + 1)
+        self.block.max(2 * partial).min(ROW_BYTES_MAX + 1)
     }
 
     /// One more row, which begins on this line.
@@ -284,9 +284,9 @@ impl Lines {
                     Step::Row(end) => break Some(end),
                     Step::Unclosed(line) => return Err(unclosed(line)),
                     Step::More if is_end => break None,
-                    Step::More if self.pending.len() > RECORD_BYTES_MAX => {
+                    Step::More if self.pending.len() > ROW_BYTES_MAX => {
                         return Err(Fault::new(
-                            format!("the first line has more than {RECORD_BYTES_MAX} bytes"),
+                            format!("the first line has more than {ROW_BYTES_MAX} bytes"),
                             "is there a quote that is never closed?",
                         ));
                     }

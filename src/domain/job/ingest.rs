@@ -209,6 +209,7 @@ pub enum ChunkTarget {
     /// So many rows.
     Rows(u64),
 }
+canonical_enum!(ChunkTarget { 1 => Bytes(x), 2 => Rows(x) });
 
 impl Ingest {
     /// A job that reads a source with this reading, and knows no pin yet.

@@ -275,7 +275,7 @@ fn only_kept_columns_and_the_first_rows_are_read() {
 
 #[test]
 fn an_endless_row_is_refused() {
-    let limit = crate::base::limits::RECORD_BYTES_MAX;
+    let limit = crate::base::limits::ROW_BYTES_MAX;
     let source = [b"a\n\"".to_vec(), vec![b'x'; limit + 1]].concat();
     refuse_long(&source, &format!("file1: the row on line 2 has more than {limit} bytes"));
     refuse_long(&source[2..], &format!("file1: the first line has more than {limit} bytes"));
