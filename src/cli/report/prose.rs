@@ -190,7 +190,9 @@ pub(crate) fn told(
         Event::BaseMoved { was, price, unfilled_ppm } => {
             let (was, now) = (was.nano_per_unit(), price.nano_per_unit());
             let unsold = unfilled_ppm / 10_000;
-            format!("price    {was} -> {now} nano-OhC per unit: {unsold} % of the work found nobody")
+            format!(
+                "price    {was} -> {now} nano-OhC per unit: {unsold} % of the work found nobody"
+            )
         }
         Event::Charged { author, refused, fee } => {
             let commands = count(*refused as usize, "refused command");
