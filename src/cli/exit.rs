@@ -143,7 +143,7 @@ impl Stop {
     }
 
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
-    pub(crate) fn because(exit: Exit, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn because(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
         let (message, hint) = advice(error);
         Self::Error { exit, message, hint }
     }
@@ -159,7 +159,7 @@ impl Stop {
 
 /// What an error of a lower layer says, and its advice where it gives some. What is wrong with the
 /// disk is wrong for everything that is written: then it matters little what was being written.
-fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
+fn advice(error: &(dyn std::error::Error + 'static)) -> (String, Option<String>) {
     let text = error.to_string();
     let (message, hint) = match text.split_once("; hint: ") {
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
@@ -169,7 +169,7 @@ fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
 }
 
 /// What to do about a disk, if that is why.
-fn of_disk(error: &dyn std::error::Error) -> Option<&'static str> {
+fn of_disk(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<io::Error>().map(io::Error::kind) {
