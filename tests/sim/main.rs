@@ -23,5 +23,6 @@ mod pipelines;
 mod promises;
 mod roles;
 mod scenarios;
+mod snapshots;
 mod terms;
 mod world;

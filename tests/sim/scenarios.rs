@@ -52,7 +52,7 @@ impl Drop for Named {
 
 /// A world of this seed, and whether a lie can settle in it: where not everything is checked, what
 /// a liar got through is as good as any other result.
-fn world(seed: u64, weather: Weather) -> (World, bool) {
+pub fn world(seed: u64, weather: Weather) -> (World, bool) {
     let mut dice = Dice::new(seed);
     let checked = if dice.percent(50) { Checked::Full } else { Checked::Any };
     let cast = cast(&mut dice, checked);
@@ -308,7 +308,11 @@ fn r5_what_is_forged_or_spam_changes_nothing() {
     let weather = Weather { misfortune_ms: 1, ..Weather::CALM };
     let mut quiet = one(&[Nature::Honest; 2], "iris", iris("iris", FULL, 1), Weather::CALM);
     let results = |state: &State| -> Vec<Vec<Digest>> {
-        state.runs()[&RunId(1)].results.iter().map(|r| r.clone().unwrap().outputs).collect()
+        state.runs()[&RunId(1)]
+            .results
+            .iter()
+            .map(|r| r.as_ref().unwrap().outputs.clone())
+            .collect()
     };
     let expect = results(&finished(&mut quiet));
     let mut world = one(&[Nature::Honest; 2], "iris", iris("iris", FULL, 1), weather);
