@@ -132,6 +132,12 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether all has been read.
     pub fn end(&self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
