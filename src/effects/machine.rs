@@ -1,6 +1,6 @@
 //! What this machine has: cores and memory, as a worker declares them in its bid, what this
-//! program has had of it, which program it is, and what else a check-up asks for. Never finds graphics cards: no kernel
-//! here uses one.
+//! program has had of it, which program it is, and what else a check-up asks for. Never finds
+//! graphics cards: no kernel here uses one.
 
 use crate::base::canon::Digest;
 use crate::domain::terms::Equipment;

@@ -95,7 +95,8 @@ proptest! {
 
     #[test]
     fn r13_no_bytes_panic_the_reader_of_snapshots(
-        seed in 0u64..8, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        seed in 0u64..8,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
         let bytes = lived(seed).state().snapshot();

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 canonical_struct!(State {
     network, params, validators, height, place, ledger, nonces, workers, runs, cache, own,
-    failures, offers, lapses, reprices, dues, undrawn, judging, touched, ended,
+    failures, offers, lapses, reprices, dues, undrawn, judging, touched, ended, tariff,
 } without { tallies });
 canonical_struct!(Worker { bid, record, queued, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
@@ -49,7 +49,7 @@ canonical_enum!(Phase {
     6 => Settled(x), 7 => Cached, 8 => Skipped, 9 => GivenUp(x), 10 => Void,
 });
 canonical_struct!(Offered { todo, work, needs, reserve, gas, since, reprices });
-canonical_struct!(Lease { id, offer, worker, price, bond, silent_until, deadline });
+canonical_struct!(Lease { id, offer, worker, price, bond, silent_until, deadline, grace });
 canonical_struct!(Delivery { lease, receipt, id, at });
 canonical_struct!(Judging { delivery, audit, verdicts, dispute });
 canonical_struct!(Dispute { by, segment, objects });
