@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "all of this is a test: a panic is its report"
 )]
 
@@ -18,10 +17,12 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod hindsight;
 mod labour;
 mod pipelines;
 mod promises;
 mod roles;
 mod scenarios;
+mod swarm;
 mod terms;
 mod world;
