@@ -56,6 +56,8 @@ pub const REPRICES_MAX: u32 = 5;
 pub const VALIDATORS_MAX: usize = 20;
 /// A validator's stake must be more than this many whole OhC.
 pub const STAKE_FLOOR_OHC: u64 = 39_900;
+/// All stakes together are at least so many times what is locked for runs.
+pub const STAKE_PER_ESCROW: u64 = 3;
 
 /// One line of a run's journal, in bytes.
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;

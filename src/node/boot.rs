@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The record that holds the genesis.
 pub(super) const GENESIS: &[u8] = b"genesis";
 /// What the embedded validator has at stake: more than the floor of 39,900 OhC.
-const STAKE_OHC: u64 = 40_000;
+const STAKE_OHC: u64 = 6_000_000;
 
 /// Workers of one home.
 const WORKERS_MAX: usize = 256;

@@ -196,6 +196,9 @@ fn events(worker: PublicKey) -> Vec<Event> {
         ended(Ending::Cancelled),
         ended(Ending::Overdue),
         ended(Ending::Unpaid),
+        Event::Late { lease, ticks: 3, grace: 8, price: amount },
+        Event::BaseMoved { was: Price::new(8), price: Price::new(9), unfilled_ppm: 60_000 },
+        Event::Charged { author: worker, refused: 2, fee: amount },
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The checker: watches slots and events from outside and knows the rules by heart.
 //! Shares no accounting with the fold: it reads events, and counts the money that it can see.
 
+use crate::prices::Prices;
 use crate::promises::Promises;
 use ohc::base::amount::{Ohc, SUPPLY};
 use ohc::base::canon::{Canonical, Digest};
@@ -67,6 +68,7 @@ pub struct Checker {
     nonces: BTreeMap<PublicKey, u64>,
     bids: BTreeMap<PublicKey, Bid>,
     promises: Promises,
+    prices: Prices,
     bills: BTreeMap<RunId, Bill>,
     reserves: BTreeMap<BlockId, Ohc>,
     live: BTreeMap<BlockId, Attempt>,
@@ -94,6 +96,7 @@ impl Checker {
             nonces: BTreeMap::new(),
             bids: BTreeMap::new(),
             promises: Promises::default(),
+            prices: Prices::new(genesis),
             bills: BTreeMap::new(),
             reserves: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -131,7 +134,9 @@ impl Checker {
         self.events.extend_from_slice(events);
         self.read_bids(slot, events);
         self.promises.read(slot, events);
+        self.prices.read(slot, events)?;
         for event in events {
+            self.prices.event(event)?;
             self.event(height, slot, event)?;
             self.promises.event(event, &self.bids)?;
         }
@@ -241,7 +246,19 @@ impl Checker {
                 bill.budget += added.nano();
                 Ok(())
             }
+            Event::Late { lease, price, .. } => {
+                let attempt = self.live(*lease)?;
+                attempt.price = *price;
+                let is_held = attempt.stage == Stage::Held;
+                ensure(is_held, "R-5", || format!("{lease} is late with an answer it gave"))
+            }
+            Event::Charged { author, fee, .. } => {
+                self.gain(author, *fee, -1);
+                self.burned += i128::from(fee.nano());
+                Ok(())
+            }
             Event::Rejected { .. }
+            | Event::BaseMoved { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
             | Event::Cached { .. }

@@ -17,6 +17,10 @@ const PATIENCE_MS: u64 = 30 * 60 * 1_000;
 
 /// A world of these workers and one pipeline with an ample budget; its name is in its text.
 fn one(natures: &[Nature], name: &str, manifest: String, weather: Weather) -> World {
+    one_of(11, natures, name, manifest, weather)
+}
+
+fn one_of(seed: u64, natures: &[Nature], name: &str, manifest: String, weather: Weather) -> World {
     let ask = |n: u64| 600_000 + 10_000 * n;
     let workers = (0u64..).zip(natures).map(|(n, nature)| match nature {
         Nature::Honest => (Nature::Honest, ask(n)),
@@ -26,7 +30,7 @@ fn one(natures: &[Nature], name: &str, manifest: String, weather: Weather) -> Wo
     let pins = vec![pin("flowers")];
     let want = Want { name: name.to_owned(), submission: submission(manifest, pins, ohc(50)) };
     let (validators, workers) = (vec![(Temper::Honest, STAKE)], workers.collect());
-    World::new(11, weather, Cast { validators, workers, purse: ohc(100), wants: vec![want] })
+    World::new(seed, weather, Cast { validators, workers, purse: ohc(100), wants: vec![want] })
 }
 
 const FULL: &str = "  defaults: { verification: full, retry: { maxAttempts: 6 } }\n  \
@@ -201,4 +205,25 @@ fn r14_a_node_that_crashes_all_the_time_loses_nothing() {
     assert!(world.crashes() > 20, "{} crashes", world.crashes());
     assert!(before > 0);
     assert_eq!(settlements(&world), 14);
+}
+
+#[test]
+fn honest_people_practically_never_pay_for_refused_commands() {
+    let weather =
+        Weather { delay_ms: (0, 100), loss: 20, doubled: 20, misfortune_ms: 0, ..Weather::CALM };
+    let (mut refused, mut paid, mut settled) = (0, 0, 0);
+    for seed in 0..20 {
+        let mut world = one_of(seed, &[Nature::Honest; 3], "fan", fan("fan", FULL, 1, 12), weather);
+        finished(&mut world);
+        settled += settlements(&world);
+        for event in &world.checker.events {
+            match event {
+                Event::Charged { refused, .. } => paid += refused,
+                Event::Rejected { .. } => refused += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(refused > 20, "{refused} copies were refused");
+    assert!(paid * 100 <= settled as u32, "{paid} fees for {settled} blocks");
 }

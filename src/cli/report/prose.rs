@@ -147,6 +147,8 @@ pub(crate) fn event(
             | Event::Transferred { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
+            | Event::BaseMoved { .. }
+            | Event::Charged { .. }
             | Event::Rejected { .. }
     );
     (!is_market).then(|| told(event, names, job, stage))
@@ -185,6 +187,17 @@ pub(crate) fn told(
         }
         Event::BidPlaced { worker } => format!("bid      {}", names.of(worker)),
         Event::BidGone { worker } => format!("bid gone {}", names.of(worker)),
+        Event::BaseMoved { was, price, unfilled_ppm } => {
+            let (was, now) = (was.nano_per_unit(), price.nano_per_unit());
+            let unsold = unfilled_ppm / 10_000;
+            format!(
+                "price    {was} -> {now} nano-OhC per unit: {unsold} % of the work found nobody"
+            )
+        }
+        Event::Charged { author, refused, fee } => {
+            let commands = count(*refused as usize, "refused command");
+            format!("charged  {} pays {fee} OhC for {commands}", names.of(author))
+        }
         // Those of blocks have been told above.
         _ => String::new(),
     }
@@ -203,6 +216,9 @@ pub(crate) fn turn(
         Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
         Event::Leased { worker, price, bond, .. } => {
             ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Late { ticks, grace, price, .. } => {
+            ("late", format!("by {ticks} ticks of a grace of {grace}: it is worth {price} OhC"))
         }
         Event::Delivered { receipt, .. } => ("delivered", format!("receipt {}", receipt.short())),
         Event::Drawn { audit, .. } if audit.segments.is_empty() => {

@@ -71,7 +71,7 @@ impl State {
             let fine = settle::lapse(&mut self.ledger, &lease, &self.params);
             assert!(fine.is_ok(), "R-3: the bond of a live lease ends once");
             let (worker, fine) = (lease.worker, fine.unwrap_or_default());
-            let is_late = lease.deadline <= self.now();
+            let is_late = lease.worthless_at() <= self.now();
             let cause = if is_late { Cause::Timeout } else { Cause::WorkerLost };
             events.push(Event::Lapsed { lease: id, worker, cause, fine });
             if let Some(block) = self.block_mut(id.block) {

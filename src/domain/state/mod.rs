@@ -4,20 +4,24 @@
 //! What happens at one slot, in this order:
 //! 1. time moves to the end of the slot's Proof-of-History segment;
 //! 2. audits are drawn for the receipts of earlier slots, from that segment's last hash;
-//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole;
+//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole,
+//!    and whoever was refused pays a fee (`state::caps`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
 //!    verdicts become settlements (`state::life`, `state::halt`); what is ready is offered, and
-//!    runs that are done end (`state::advance`); the market clears (`state::market`);
+//!    runs that are done end (`state::advance`); the market clears (`state::market`); where an
+//!    epoch is over the base price moves (`state::tariff`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
 mod advance;
+mod caps;
 mod halt;
 mod life;
 mod market;
 mod order;
 pub mod run;
+mod tariff;
 mod trace;
 mod view;
 
@@ -39,6 +43,7 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
 use run::{Failure, Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
+use tariff::Tariff;
 
 /// Everything that follows from a genesis and its slots.
 #[derive(Clone, Debug)]
@@ -72,6 +77,8 @@ pub struct State {
     touched: BTreeSet<RunId>,
     /// What the auctions of this slot considered, if somebody wants to know; no rule does.
     tallies: Option<Vec<Tally>>,
+    /// The price at which blocks are offered at first.
+    tariff: Tariff,
 }
 
 /// What the market knows of a worker.
@@ -121,6 +128,7 @@ impl State {
             judging: BTreeSet::new(),
             touched: BTreeSet::new(),
             tallies: None,
+            tariff: Tariff::new(&genesis.params),
         }
     }
 
@@ -138,12 +146,14 @@ impl State {
                 events.push(Event::Rejected { author, nonce, reason });
             }
         }
+        self.charge_refused(&mut events);
         self.lapse_leases(&mut events);
         self.pass_deadlines(&mut events);
         self.reprice_offers(&mut events);
         self.settle_receipts(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
+        self.move_base_price(&mut events);
         assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
         events
     }

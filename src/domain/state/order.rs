@@ -75,6 +75,7 @@ impl State {
         }
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
+        self.covers(submission.budget)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {
@@ -166,6 +167,7 @@ impl State {
             return Err(Reject::NotPaused);
         }
         let budget = run.budget.checked_add(added).ok_or(Reject::Short)?;
+        self.covers(added)?;
         self.ledger.add(Hold::Escrow(id), added).map_err(|_| Reject::Short)?;
         if let Some(run) = self.runs.get_mut(&id) {
             run.budget = budget;
@@ -193,10 +195,11 @@ impl State {
     /// at the first: what bounds it is the deadline.
     fn beat(&mut self, author: PublicKey, beat: Beat) -> Result<(), Reject> {
         let until = self.now().after(self.params.heartbeat_ticks);
-        let block = self.block_mut(beat.lease.block).ok_or(Reject::NoLease)?;
-        let Phase::Leased(lease) = &mut block.phase else { return Err(Reject::NoLease) };
+        let lost = self.lost(author, beat.lease);
+        let block = self.block_mut(beat.lease.block).ok_or(lost)?;
+        let Phase::Leased(lease) = &mut block.phase else { return Err(lost) };
         if lease.id != beat.lease || lease.worker != author {
-            return Err(Reject::NoLease);
+            return Err(lost);
         }
         let before = (lease.lapses_at(), lease.id);
         lease.silent_until = until;
@@ -218,11 +221,12 @@ impl State {
         let id = receipt.lease;
         let lease = match self.phase(id.block) {
             Some(Phase::Leased(lease)) if lease.id == id && lease.worker == author => lease.clone(),
-            _ => return Err(Reject::NoLease),
+            _ => return Err(self.lost(author, id)),
         };
         if !self.runs.get(&id.block.run).is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
             return Err(Reject::BadReceipt);
         }
+        let lease = self.in_time(lease, events)?;
         self.lapses.remove(&(lease.lapses_at(), id));
         self.undrawn.insert(id);
         let (digest, at) = (receipt.id(), self.height);
