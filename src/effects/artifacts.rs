@@ -6,7 +6,7 @@
 
 pub mod inventory;
 
-use super::{Mark, pass};
+use super::{Peril, pass};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use object_store::local::LocalFileSystem;
@@ -131,7 +131,7 @@ impl Artifacts {
         match self.get(digest).await {
             Ok(_) => {}
             Err(ArtifactError::Missing { .. }) => {
-                pass(Mark::ArtifactMissing);
+                pass(Peril::ArtifactMissing);
                 self.create(digest, bytes).await?;
             }
             Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => {
@@ -139,7 +139,7 @@ impl Artifacts {
             }
             Err(other) => return Err(other),
         }
-        pass(Mark::ArtifactWritten);
+        pass(Peril::ArtifactWritten);
         self.remember(digest);
         Ok(digest)
     }
@@ -156,7 +156,7 @@ impl Artifacts {
             let aside = format!("damaged/{digest}").into();
             // Where that fails they stay, and every read goes on refusing them.
             drop(self.store.rename(&place(digest), &aside).await);
-            pass(Mark::ArtifactAside);
+            pass(Peril::ArtifactAside);
         }
         bytes
     }
@@ -330,7 +330,7 @@ fn write_all(
     for (path, bytes) in stale.iter().copied().chain([last]) {
         write_draft(&draft(path), bytes).map_err(io_error("write", path))?;
     }
-    pass(Mark::OutputDrafted);
+    pass(Peril::OutputDrafted);
     if !stale.is_empty() {
         // The old last file tells of files that are about to change.
         match fs::remove_file(&last.0) {
@@ -339,15 +339,15 @@ fn write_all(
             }
             Ok(()) | Err(_) => {}
         }
-        pass(Mark::OutputRetired);
+        pass(Peril::OutputRetired);
     }
     for (path, _) in stale {
         fs::rename(draft(path), path).map_err(io_error("replace", path))?;
     }
     sync().map_err(io_error("sync", directory))?;
-    pass(Mark::OutputPlaced);
+    pass(Peril::OutputPlaced);
     fs::rename(draft(&last.0), &last.0).map_err(io_error("replace", &last.0))?;
-    pass(Mark::OutputCarded);
+    pass(Peril::OutputCarded);
     sync().map_err(io_error("sync", directory))
 }
 

@@ -1,7 +1,7 @@
 //! Disks: how much room there is in a folder, and whether what is written there lasts.
 //! Never leaves behind what it writes to find out.
 
-use super::{Mark, pass};
+use super::{Peril, pass};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
@@ -36,7 +36,7 @@ pub fn write_through(folder: &Path) -> io::Result<u64> {
     sweep(folder);
     let path: PathBuf = folder.join(format!("{PROBE_NAME}{}", std::process::id()));
     let written = write_and_read(folder, &path);
-    pass(Mark::DiskProbed);
+    pass(Peril::DiskProbed);
     let removed = fs::remove_file(&path);
     let ms = written?;
     removed.map(|()| ms)

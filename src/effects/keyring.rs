@@ -1,7 +1,7 @@
 //! Key files: one Ed25519 secret key, PKCS#8 in PEM (RFC 8410), readable by its owner alone.
 //! Never makes up a key where a file is there, however damaged, and never shows one.
 
-use super::{Mark, pass};
+use super::{Peril, pass};
 use crate::base::keys::SecretKey;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
@@ -262,7 +262,7 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
     let pem = key.signing_key().to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
     let draft = path.with_extension(format!("{}.new", key.public().short()));
     let written = write_private(&draft, pem.as_bytes()).and_then(|()| {
-        pass(Mark::KeyDrafted);
+        pass(Peril::KeyDrafted);
         // A link, unlike a rename, does not replace what another process put there.
         match fs::hard_link(&draft, path) {
             // If there is a key, another process was first, and may have swept our draft away.
@@ -270,12 +270,12 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
             Ok(()) | Err(_) => Ok(()),
         }
     });
-    pass(Mark::KeyNamed);
+    pass(Peril::KeyNamed);
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => written.and(Err(error))?,
         Ok(()) | Err(_) => written?,
     }
-    pass(Mark::KeySaved);
+    pass(Peril::KeySaved);
     File::open(directory)?.sync_all()
 }
 

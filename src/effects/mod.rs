@@ -6,10 +6,10 @@ pub mod disk;
 pub mod journal;
 pub mod keyring;
 pub mod machine;
-pub mod marks;
+pub mod perils;
 pub mod socket;
 pub mod sources;
 pub mod store;
 pub mod tensorboard;
 
-pub use marks::{Mark, pass};
+pub use perils::{Peril, pass};

@@ -26,7 +26,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use crate::role::Signer;
 use crate::role::client::{self, Client};
 use std::path::{Path, PathBuf};
@@ -302,7 +302,8 @@ impl Site {
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
         }
-        // An open run of the same pipeline goes on or gives back what it has before this one begins.
+        // An open run of the same pipeline goes on, or gives back what it has before this one
+        // begins.
         let room = self.view.state.escrow_room();
         if open.is_none() && budget > room {
             return Err(ApplyError::Uncovered { budget, room });
@@ -336,7 +337,7 @@ impl Site {
             let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
             if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
                 store.put_own(&name, folder.as_bytes())?;
-                pass(Mark::FolderKept);
+                pass(Peril::FolderKept);
             }
         }
         let bond = dearest_bond(forecast, self.view.state.params());

@@ -26,7 +26,7 @@ use crate::domain::state::run::{Known, Origin, Phase, Run};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::artifacts::inventory::{self, Inventory, Stored, Stray, StrayKind};
 use crate::effects::clock;
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -267,22 +267,22 @@ fn lost(state: &State, going: &[(Digest, u64)]) -> BTreeSet<String> {
 /// found again.
 pub fn clear(home: &Home, sweep: &Sweep) -> Result<Tally, ArtifactError> {
     let mut done = Tally::default();
-    pass(Mark::SweepMade);
+    pass(Peril::SweepMade);
     for (digest, bytes) in &sweep.artifacts {
         inventory::remove(&home.artifacts(), *digest)?;
-        pass(Mark::SweptArtifact);
+        pass(Peril::SweptArtifact);
         done.add(*bytes);
     }
     for stray in &sweep.strays {
         inventory::remove_stray(stray)?;
-        pass(Mark::SweptStray);
+        pass(Peril::SweptStray);
         done.add(stray.bytes);
     }
     for path in &sweep.orphans {
         let bytes = path.metadata().map_or(0, |about| about.len());
         // One that stays names what is not there: its source is read again all the same.
         if pins::forget(path).is_ok() {
-            pass(Mark::SweptPin);
+            pass(Peril::SweptPin);
             done.add(bytes);
         }
     }

@@ -4,7 +4,7 @@
 use super::sources::Pinned;
 use crate::domain::job::Column;
 use crate::domain::manifest::{Manifest, Place};
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -145,9 +145,9 @@ impl Lock {
             let mut file = std::fs::File::create(&draft)?;
             writeln!(file, "{text}")?;
             file.sync_all()?;
-            pass(Mark::LockDrafted);
+            pass(Peril::LockDrafted);
             std::fs::rename(&draft, path)?;
-            pass(Mark::LockWritten);
+            pass(Peril::LockWritten);
             Ok(())
         });
         written.map_err(|source| LockError::Io { doing: "write", path: path.to_owned(), source })

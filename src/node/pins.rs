@@ -5,7 +5,7 @@ use super::home::Home;
 use crate::base::canon::{Canonical, Decode, Encode, canonical_struct};
 use crate::domain::job::{ChunkTarget, Pin, Reading};
 use crate::effects::sources::{Object, Source};
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -93,10 +93,10 @@ fn try_keep(path: &PathBuf, source: &Source, record: &Record) -> io::Result<()> 
     }
     let draft = path.with_extension(DRAFT);
     fs::write(&draft, record.to_bytes())?;
-    pass(Mark::PinDrafted);
+    pass(Peril::PinDrafted);
     if source.lay_still(&record.objects, &draft) {
         fs::rename(&draft, path)?;
-        pass(Mark::PinKept);
+        pass(Peril::PinKept);
         Ok(())
     } else {
         fs::remove_file(&draft)

@@ -12,7 +12,7 @@ use crate::base::ids::RunId;
 use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::job::Pin;
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -213,7 +213,7 @@ pub fn write(path: &Path, plan: &SavedPlan) -> Result<(), SavedError> {
     name.push(".new");
     let draft = path.with_file_name(name);
     let written = write_draft(&draft, &bytes)
-        .inspect(|()| pass(Mark::PlanDrafted))
+        .inspect(|()| pass(Peril::PlanDrafted))
         .and_then(|()| std::fs::rename(&draft, path));
     written.map_err(|source| {
         // What is left of the draft is of no use.

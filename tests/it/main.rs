@@ -22,6 +22,7 @@ mod predict;
 mod recovery;
 mod schema;
 mod site;
+mod snapshot;
 mod sources;
 mod tables;
 mod validate;

@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "all of this is a test: a panic is its report"
 )]
 
@@ -18,6 +17,7 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod hindsight;
 mod labour;
 mod market;
 mod pipelines;
@@ -25,5 +25,7 @@ mod prices;
 mod promises;
 mod roles;
 mod scenarios;
+mod snapshots;
+mod swarm;
 mod terms;
 mod world;

@@ -9,7 +9,7 @@ use crate::compute::Progress;
 use crate::domain::state::{Assignment, Duty, Task};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
-use crate::effects::{Mark, pass};
+use crate::effects::{Peril, pass};
 use crate::node::notice::Notice;
 use crate::node::work::Bench;
 use std::collections::BTreeSet;
@@ -31,9 +31,9 @@ pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<D
     let (sender, duties) = mpsc::channel::<Box<Duty>>();
     std::thread::spawn(move || {
         for duty in duties {
-            pass(Mark::AuditTaken);
+            pass(Peril::AuditTaken);
             let verdict = guarded(|| bench.check(&duty));
-            pass(Mark::AuditDone);
+            pass(Peril::AuditDone);
             if outbox.send(Inbox::Checked(verdict)).is_err() {
                 return;
             }
@@ -54,7 +54,7 @@ pub(super) fn spawn_worker(
             if !locked(&wanted).contains(&lease) {
                 continue;
             }
-            pass(Mark::WorkTaken);
+            pass(Peril::WorkTaken);
             // A reader that is gone ends the thread at the next result.
             let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
             let mut begin = |task: &Task| {

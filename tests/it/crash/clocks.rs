@@ -1,10 +1,10 @@
-//! Clocks that leap by hours, and processes that stand still: what a suspended machine, a debugger or
-//! somebody who sets the clock does. Never a result that depends on it.
+//! Clocks that leap by hours, and processes that stand still: what a suspended machine, a debugger
+//! or somebody who sets the clock does. Never a result that depends on it.
 
-use super::marks::Case;
+use super::perils::Case;
 use super::{APPLY, each, json, judge, site, sound, undisturbed};
 use crate::site::{Ran, Site};
-use ohc::effects::marks::Mark;
+use ohc::effects::perils::Peril;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn r14_clocks_that_leap_change_no_result_and_lose_no_coin() {
             };
             if seed % 2 == 0 {
                 // Killed in the middle: the next process has clocks of its own.
-                let case = Case { mark: Mark::SlotAppended, passing: 2 + seed / 2 };
+                let case = Case { peril: Peril::SlotAppended, passing: 2 + seed / 2 };
                 case.strike_with(leaping(&APPLY));
             }
             let ran = Ran::of(leaping(&APPLY).spawn().unwrap());

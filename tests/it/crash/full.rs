@@ -1,6 +1,6 @@
-//! Disks that are full: a file that may not grow, which any user can ask for, and a real file system
-//! without room, where one can be mounted. Never ends but in an error that says what to do, and goes
-//! on once there is room.
+//! Disks that are full: a file that may not grow, which any user can ask for, and a real file
+//! system without room, where one can be mounted. Never ends but in an error that says what to do,
+//! and goes on once there is room.
 
 use super::{APPLY, APPLY_OTHER, each, json, judge, site, undisturbed};
 use crate::site::{Ran, Site};

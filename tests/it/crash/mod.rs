@@ -1,11 +1,12 @@
-//! Crashes of the real program: killed at every mark and at random instants, with a torn log, a full
-//! disk, clocks that leap, and two processes in one home. Never ends but in the undisturbed result,
-//! with all the money there is, and without a settled block that was run again.
+//! Crashes of the real program: killed at every peril and at random instants, with a torn log, a
+//! full disk, clocks that leap, and two processes in one home. Never ends but in the undisturbed
+//! result, with all the money there is, and without a settled block that was run again.
 
 mod clocks;
 mod full;
 mod instants;
-mod marks;
+mod perils;
+mod signals;
 mod together;
 mod torn;
 

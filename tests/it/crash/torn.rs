@@ -6,7 +6,7 @@ use crate::site::{Ran, Site};
 use ohc::base::canon::Digest;
 use ohc::base::keys::PublicKey;
 use ohc::base::time::Height;
-use ohc::effects::marks::VARIABLE;
+use ohc::effects::perils::VARIABLE;
 use ohc::node::boot::{self, BootError, Booted};
 use ohc::node::home::Home;
 use std::fs;
@@ -117,7 +117,7 @@ fn r14_a_bit_that_flips_in_the_last_slot_is_found() {
                     assert_eq!(booted.parent, killed.parent);
                     assert_eq!(booted.state.height(), Height(SLOT));
                 }
-                // The very end: it cannot be told from a write that was interrupted, and is reported.
+                // The very end cannot be told from a write that was interrupted: it is reported.
                 Ok(booted) => {
                     assert_eq!(booted.state.height(), Height(SLOT - 1));
                     assert!(at + MAGIC.len() >= killed.journal.len());

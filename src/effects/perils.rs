@@ -1,42 +1,42 @@
-//! Marks: the places where a crash would be worst, each with a name, so that a test can have the
+//! Perils: the places where a crash would be worst, each with a name, so that a test can have the
 //! process killed at every one of them. Never does anything in a release, or where nobody asked.
 //!
 //! `OHC_CRASH_AT=store.written:3` in the environment of a build with debug assertions: when the
-//! process passes that mark for the third time it gets a SIGKILL, which nothing can catch, as if
+//! process passes that peril for the third time it gets a SIGKILL, which nothing can catch, as if
 //! the power had gone. What it has written by then is what the next process finds.
 
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The variable that names a mark and, behind a colon, the passing that is the last.
+/// The variable that names a peril and, behind a colon, the passing that is the last.
 pub const VARIABLE: &str = "OHC_CRASH_AT";
 
-macro_rules! marks {
-    ($($mark:ident = $name:literal, $what:literal;)*) => {
+macro_rules! perils {
+    ($($peril:ident = $name:literal, $what:literal;)*) => {
         /// A place that a test can have the process killed at. Each says what is done by then, and
         /// what is not.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Mark {
-            $(#[doc = $what] $mark,)*
+        pub enum Peril {
+            $(#[doc = $what] $peril,)*
         }
 
-        impl Mark {
-            /// All marks.
-            pub const ALL: &[Self] = &[$(Self::$mark),*];
+        impl Peril {
+            /// All perils.
+            pub const ALL: &[Self] = &[$(Self::$peril),*];
 
             /// Its name.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$mark => $name,)*
+                    $(Self::$peril => $name,)*
                 }
             }
         }
     };
 }
 
-marks! {
+perils! {
     HomeIgnored = "home.ignored", "The home's `.gitignore` is drafted, but not in its place.";
     KeyDrafted = "key.drafted", "A key is drafted, but has no name.";
     KeyNamed = "key.named", "A key has its name; its draft is still there.";
@@ -55,6 +55,7 @@ marks! {
     GenesisMade = "boot.genesis", "The genesis is made, not recorded.";
     GenesisKept = "boot.kept", "The genesis is recorded; nothing follows it.";
     BootFolded = "boot.folded", "The log is folded.";
+    SnapshotDrafted = "snapshot.drafted", "A snapshot is drafted, but not in its place.";
 
     ArtifactMissing = "artifact.missing", "An artifact is hashed, and not there.";
     ArtifactWritten = "artifact.written", "An artifact is written.";
@@ -67,7 +68,7 @@ marks! {
     LockWritten = "lock.written", "A lock of sources is in its place.";
     PlanDrafted = "plan.drafted", "A plan is drafted, but not in its place.";
 
-    SocketCleared = "socket.cleared", "The socket of an earlier process is gone; there is no other.";
+    SocketCleared = "socket.cleared", "The socket of an earlier process is gone; there is none.";
     SocketBound = "socket.bound", "The socket is there; nobody listens.";
     AnswerReady = "attach.answer", "An attached process has asked; it has no answer.";
     ErrandTaken = "attach.errand", "An errand is understood; nothing of it is done.";
@@ -114,35 +115,35 @@ marks! {
 
 /// What this process was asked to die of.
 struct Aim {
-    mark: Mark,
+    peril: Peril,
     passing: u64,
     passed: AtomicU64,
 }
 
 impl Aim {
-    /// What the environment says. A mark that there is none of is a mistake of the test.
+    /// What the environment says. A peril that there is none of is a mistake of the test.
     fn of_process() -> Option<Self> {
         let asked = std::env::var(VARIABLE).ok()?;
         let (name, passing) = asked.split_once(':').unwrap_or((asked.as_str(), "1"));
-        let mark = Mark::ALL.iter().copied().find(|mark| mark.name() == name);
-        let aim = mark.zip(passing.parse().ok());
-        assert!(aim.is_some(), "{VARIABLE}: {asked} names no mark");
-        aim.map(|(mark, passing)| Self { mark, passing, passed: AtomicU64::new(0) })
+        let peril = Peril::ALL.iter().copied().find(|peril| peril.name() == name);
+        let aim = peril.zip(passing.parse().ok());
+        assert!(aim.is_some(), "{VARIABLE}: {asked} names no peril");
+        aim.map(|(peril, passing)| Self { peril, passing, passed: AtomicU64::new(0) })
     }
 }
 
-/// The process passes a mark. If it was asked to, it ends here.
+/// The process passes a peril. If it was asked to, it ends here.
 #[inline]
-pub fn pass(mark: Mark) {
+pub fn pass(peril: Peril) {
     if cfg!(debug_assertions) {
-        end_at(mark);
+        end_at(peril);
     }
 }
 
-fn end_at(mark: Mark) {
+fn end_at(peril: Peril) {
     static AIM: OnceLock<Option<Aim>> = OnceLock::new();
     let Some(aim) = AIM.get_or_init(Aim::of_process) else { return };
-    if aim.mark == mark && aim.passed.fetch_add(1, Ordering::SeqCst) + 1 == aim.passing {
+    if aim.peril == peril && aim.passed.fetch_add(1, Ordering::SeqCst) + 1 == aim.passing {
         let sent = kill_process(getpid(), Signal::KILL);
         assert!(sent.is_ok(), "this process cannot end itself: {sent:?}");
         loop {
@@ -158,16 +159,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_mark_has_a_name_of_its_own() {
-        let names: BTreeSet<&str> = Mark::ALL.iter().map(|mark| mark.name()).collect();
-        assert_eq!(names.len(), Mark::ALL.len());
+    fn every_peril_has_a_name_of_its_own() {
+        let names: BTreeSet<&str> = Peril::ALL.iter().map(|peril| peril.name()).collect();
+        assert_eq!(names.len(), Peril::ALL.len());
         let is_plain =
             |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b".-".contains(&b));
         assert!(names.iter().all(|name| is_plain(name)));
     }
 
     #[test]
-    fn a_mark_that_nobody_named_is_passed() {
-        Mark::ALL.iter().for_each(|mark| pass(*mark));
+    fn a_peril_that_nobody_named_is_passed() {
+        Peril::ALL.iter().for_each(|peril| pass(*peril));
     }
 }

@@ -1,16 +1,17 @@
-//! kill -9 at every mark of the program, and at later passings of those that are passed often.
-//! Never leaves a mark out: one that its scene does not reach fails the test.
+//! kill -9 at every peril of the program, and at later passings of those that are passed often.
+//! Never leaves a peril out: one that its scene does not reach fails the test.
 
 use super::was_killed;
 use super::{APPLY, APPLY_OTHER, digest, drafts, each, json, judge, site, sound, undisturbed};
 use crate::site::{Ran, Site, nano};
-use ohc::effects::marks::{Mark, VARIABLE};
+use crate::snapshot;
+use ohc::effects::perils::{Peril, VARIABLE};
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-/// At how many passings of a mark a process is killed, where it is passed again and again.
+/// At how many passings of a peril a process is killed, where it is passed again and again.
 const PASSINGS: [u64; 4] = [2, 3, 7, 16];
 
 /// What is done when the process is killed.
@@ -38,45 +39,48 @@ enum Scene {
     Payment,
     /// The home is checked.
     Doctor,
+    /// A run is so long that its end is worth a snapshot.
+    Long,
 }
 
-/// Where a mark is passed, and whether again and again.
-fn scene(mark: Mark) -> (Scene, bool) {
-    match mark {
-        Mark::KeyDrafted
-        | Mark::KeyNamed
-        | Mark::KeySaved
-        | Mark::StoreWriting
-        | Mark::StoreWritten
-        | Mark::ArtifactMissing
-        | Mark::ArtifactWritten
-        | Mark::WorkerSends
-        | Mark::SlotFolded
-        | Mark::SlotSealed
-        | Mark::SlotAppended
-        | Mark::SlotTold
-        | Mark::WorkTaken
-        | Mark::WorkFetched
-        | Mark::WorkComputed
-        | Mark::WorkHalfStored
-        | Mark::WorkStored
-        | Mark::AuditTaken
-        | Mark::AuditReplayed
-        | Mark::AuditDone
-        | Mark::RecordWriting
-        | Mark::RecordWritten => (Scene::First, true),
-        Mark::OutputRetired => (Scene::Changed, false),
-        Mark::StoreTorn | Mark::StoreCut => (Scene::Torn, false),
-        Mark::ArtifactAside => (Scene::Damaged, false),
-        Mark::PlanDrafted => (Scene::Plan, false),
-        Mark::AnswerReady => (Scene::Asked, false),
-        Mark::ErrandTaken | Mark::ErrandDone => (Scene::Cancelled, false),
-        Mark::Asked => (Scene::Cancelling, false),
-        Mark::SweepMade | Mark::SweptArtifact | Mark::SweptStray | Mark::SweptPin => {
+/// Where a peril is passed, and whether again and again.
+fn scene(peril: Peril) -> (Scene, bool) {
+    match peril {
+        Peril::KeyDrafted
+        | Peril::KeyNamed
+        | Peril::KeySaved
+        | Peril::StoreWriting
+        | Peril::StoreWritten
+        | Peril::ArtifactMissing
+        | Peril::ArtifactWritten
+        | Peril::WorkerSends
+        | Peril::SlotFolded
+        | Peril::SlotSealed
+        | Peril::SlotAppended
+        | Peril::SlotTold
+        | Peril::WorkTaken
+        | Peril::WorkFetched
+        | Peril::WorkComputed
+        | Peril::WorkHalfStored
+        | Peril::WorkStored
+        | Peril::AuditTaken
+        | Peril::AuditReplayed
+        | Peril::AuditDone
+        | Peril::RecordWriting
+        | Peril::RecordWritten => (Scene::First, true),
+        Peril::OutputRetired => (Scene::Changed, false),
+        Peril::StoreTorn | Peril::StoreCut => (Scene::Torn, false),
+        Peril::ArtifactAside => (Scene::Damaged, false),
+        Peril::PlanDrafted => (Scene::Plan, false),
+        Peril::AnswerReady => (Scene::Asked, false),
+        Peril::ErrandTaken | Peril::ErrandDone => (Scene::Cancelled, false),
+        Peril::Asked => (Scene::Cancelling, false),
+        Peril::SweepMade | Peril::SweptArtifact | Peril::SweptStray | Peril::SweptPin => {
             (Scene::Sweep, false)
         }
-        Mark::Paying | Mark::Paid => (Scene::Payment, false),
-        Mark::DiskProbed => (Scene::Doctor, false),
+        Peril::Paying | Peril::Paid => (Scene::Payment, false),
+        Peril::DiskProbed => (Scene::Doctor, false),
+        Peril::SnapshotDrafted => (Scene::Long, false),
         _ => (Scene::First, false),
     }
 }
@@ -87,19 +91,19 @@ struct Expected {
     other: String,
 }
 
-/// A process that is killed at a passing of a mark.
+/// A process that is killed at a passing of a peril.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
-    pub(super) mark: Mark,
+    pub(super) peril: Peril,
     pub(super) passing: u64,
 }
 
 impl Case {
     fn name(&self) -> String {
-        format!("{}:{}", self.mark.name(), self.passing)
+        format!("{}:{}", self.peril.name(), self.passing)
     }
 
-    /// Runs the program until it is killed. Beyond its first passing a mark may not be reached.
+    /// Runs the program until it is killed. Beyond its first passing a peril may not be reached.
     #[track_caller]
     fn strike(&self, site: &Site, args: &[&str]) {
         let mut command = site.command(args);
@@ -117,23 +121,23 @@ impl Case {
 }
 
 #[test]
-fn r14_a_process_that_is_killed_at_any_mark_loses_nothing() {
+fn r14_a_process_that_is_killed_at_any_peril_loses_nothing() {
     let expected = Expected { first: undisturbed(&APPLY), other: undisturbed(&APPLY_OTHER) };
-    let passings = |mark: Mark| match scene(mark).1 {
+    let passings = |peril: Peril| match scene(peril).1 {
         true => [1].iter().chain(&PASSINGS).copied().collect(),
         false => vec![1],
     };
-    let cases = |mark: &Mark| -> Vec<Case> {
-        passings(*mark).into_iter().map(|passing| Case { mark: *mark, passing }).collect()
+    let cases = |peril: &Peril| -> Vec<Case> {
+        passings(*peril).into_iter().map(|passing| Case { peril: *peril, passing }).collect()
     };
-    let cases: Vec<Case> = Mark::ALL.iter().flat_map(cases).collect();
-    assert!(Mark::ALL.len() >= 40 && cases.len() >= 100);
+    let cases: Vec<Case> = Peril::ALL.iter().flat_map(cases).collect();
+    assert!(Peril::ALL.len() >= 40 && cases.len() >= 100);
     each(&cases, Case::name, |case| check(*case, &expected));
 }
 
 fn check(case: Case, expected: &Expected) {
     let (site, how) = (site(), case.name());
-    match scene(case.mark).0 {
+    match scene(case.peril).0 {
         Scene::First => {
             case.strike(&site, &APPLY);
             judge(&site, &APPLY, &expected.first, &how);
@@ -144,7 +148,7 @@ fn check(case: Case, expected: &Expected) {
             judge(&site, &APPLY_OTHER, &expected.other, &how);
         }
         Scene::Torn => {
-            let torn = Case { mark: Mark::SlotAppended, passing: 9 };
+            let torn = Case { peril: Peril::SlotAppended, passing: 9 };
             torn.strike(&site, &APPLY);
             tear(&site.path("home/log/db/0.jnl"), 5);
             case.strike(&site, &APPLY);
@@ -162,6 +166,7 @@ fn check(case: Case, expected: &Expected) {
         Scene::Asked | Scene::Cancelled | Scene::Cancelling => attached(case, &site),
         Scene::Sweep => sweep(case, &site, expected),
         Scene::Payment => payment(case, &site),
+        Scene::Long => long(case, &site),
         Scene::Doctor => {
             case.strike(&site, &["doctor"]);
             site.run(&["doctor"]);
@@ -195,7 +200,7 @@ fn damaged(case: Case, site: &Site, expected: &Expected) {
 
 /// A run that takes long, and another process that asks about it or ends it.
 fn attached(case: Case, site: &Site) {
-    let (how, scene) = (case.name(), scene(case.mark).0);
+    let (how, scene) = (case.name(), scene(case.peril).0);
     let is_host = scene != Scene::Cancelling;
     let mut apply = site.slow(&[]);
     if is_host {
@@ -272,9 +277,20 @@ fn payment(case: Case, site: &Site) {
     json(site, &["wallet", "new", "savings", "-o", "json"], &how);
     case.strike(site, &["wallet", "transfer", "savings", "12.000000001", "-y"]);
     let balance = json(site, &["wallet", "balance", "savings", "-o", "json"], &how);
-    let paid = if case.mark == Mark::Paid { 12_000_000_001 } else { 0 };
+    let paid = if case.peril == Peril::Paid { 12_000_000_001 } else { 0 };
     assert_eq!(nano(&balance["balance"]), paid, "{how}: paid once it is in the log");
     sound(site, &how);
+}
+
+fn long(case: Case, site: &Site) {
+    let how = case.name();
+    snapshot::write_many(site);
+    case.strike(site, &snapshot::APPLY);
+    sound(site, &how);
+    assert!(site.path("home/snapshot").exists(), "{how}: whoever folds all of it leaves one");
+    assert!(!site.path("home/snapshot.draft").exists(), "{how}");
+    json(site, &snapshot::APPLY, &how);
+    assert_eq!(json(site, &snapshot::APPLY, &how)["status"], "unchanged", "{how}");
 }
 
 /// The files below a folder.
@@ -288,9 +304,9 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_mark_that_nobody_knows_is_no_mark() {
+fn a_peril_that_nobody_knows_is_none() {
     let site = site();
     let mut command = site.command(&APPLY);
-    let ended = command.env(VARIABLE, "no.such.mark").output().unwrap();
+    let ended = command.env(VARIABLE, "no.such.peril").output().unwrap();
     assert!(!ended.status.success());
 }
