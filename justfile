@@ -31,6 +31,10 @@ test:
 sim count="2000":
     SEEDS={{ count }} cargo test --locked --no-default-features --test sim swarm
 
+# Rewrites the scoreboard of attacks, docs/attacks.md; the diff is the review.
+attacks:
+    OHC_BLESS=1 cargo test --locked --no-default-features --test sim scoreboard
+
 # Compares what the system says with what was agreed.
 golden:
     cargo test --locked --test golden
