@@ -26,6 +26,7 @@ mod prices;
 mod promises;
 mod roles;
 mod scenarios;
+mod snapshots;
 mod swarm;
 mod terms;
 mod world;

@@ -106,7 +106,11 @@ fn r5_what_is_forged_or_spam_changes_nothing() {
     let weather = Weather { misfortune_ms: 1, mischief: true, ..Weather::CALM };
     let mut quiet = one(&[Nature::Honest; 2], "iris", iris("iris", FULL, 1), Weather::CALM);
     let results = |state: &State| -> Vec<Vec<Digest>> {
-        state.runs()[&RunId(1)].results.iter().map(|r| r.clone().unwrap().outputs).collect()
+        state.runs()[&RunId(1)]
+            .results
+            .iter()
+            .map(|r| r.as_ref().unwrap().outputs.clone())
+            .collect()
     };
     let expect = results(&finished(&mut quiet));
     let mut world = one(&[Nature::Honest; 2], "iris", iris("iris", FULL, 1), weather);

@@ -43,6 +43,11 @@ fn live(setup: &Setup) -> Result<World, Breach> {
     Ok(world)
 }
 
+/// The world of a seed at its end.
+pub fn world(seed: u64) -> World {
+    live(&Setup::new(seed)).map_err(|breach| breach.what).unwrap()
+}
+
 /// The same, where a panic is a rule that does not hold as well.
 fn survive(setup: &Setup) -> Result<World, Breach> {
     catch_unwind(AssertUnwindSafe(|| live(setup))).unwrap_or_else(|panic| {
