@@ -35,7 +35,7 @@ fn ring() -> Row {
         gain: ring.prices - honest.cost(1, 1),
         honest: Some(honest.honest()),
         lost: ring.prices - honest.prices,
-        note: "what bounds it is the reserve, which the cost model sets, and one worker outside it.",
+        note: "the reserve bounds it, which the cost model sets; and one worker outside the ring.",
         ..Row::default()
     }
 }

@@ -23,16 +23,18 @@ pub struct Row {
 const HEAD: &str = "\
 # Attacks
 
-What was tried against the market and its checks, and what came of it. Made by `just attacks`, from fixed
-seeds, with the real roles or the real fold; a test fails when it is out of date. An attack whose defence is
-not built yet stands here with its numbers as they are.
+What was tried against the market and its checks, and what came of it. Made by `just attacks`,
+from fixed seeds, with the real roles or the real fold; a test fails when it is out of date. An
+attack whose defence is not built yet stands here with its numbers as they are.
 
 - *Found*: tries that were slashed, fined or refused. *Predicted*: what the policy promises.
 - *After*: slots of the log, and ticks of the chain, from the act to its end, on average.
-- Amounts are mOhC (a thousandth of an OhC) for each try. *Attacker*: what it has more in the end, less what
-  its work cost; work costs 5/6 of its price. *Honest*: the same for honest work in its place. *Others*: what
-  honest people lost by it, less what they were compensated with; negative if they gained.
-- *Pays*: whether the attacker has more than by honest work, or than by doing nothing where there is none.
+- Amounts are mOhC (a thousandth of an OhC) for each try. *Attacker*: what it has more in the end,
+  less what its work cost; work costs 5/6 of its price. *Honest*: the same for honest work in its
+  place. *Others*: what honest people lost by it, less what they were compensated with; negative if
+  they gained.
+- *Pays*: whether the attacker has more than by honest work, or than by doing nothing where there is
+  none.
 
 | attack | policy | tries | found | predicted | after | attacker | honest | others | pays |
 |---|---|---:|---:|---:|---:|---:|---:|---:|---|
@@ -41,8 +43,9 @@ not built yet stands here with its numbers as they are.
 const BOUND: &str = "
 ## The bound
 
-Free-riders under `audit` at rates around the bound: an audit pays for itself at `c / (P + B)`, with the cost
-of the work `c`, its price `P` and the bond `B`: here 5/6 P and 4 P, so one in six. On the real fold.
+Free-riders under `audit` at rates around the bound: cheating stops to pay at `c / (P + B)`, with
+the cost of the work `c`, its price `P` and the bond `B`: here 5/6 P and 4 P, so one in six. On the
+real fold.
 
 | rate | tries | found | attacker | honest | pays |
 |---:|---:|---:|---:|---:|---|
