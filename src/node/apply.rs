@@ -299,7 +299,7 @@ impl Site {
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
         }
-        // An open run of the same pipeline goes on or gives back what it has before this one begins.
+        // An open run of the same pipeline goes on, or gives back what it has before this begins.
         let room = self.view.state.escrow_room();
         if open.is_none() && budget > room {
             return Err(ApplyError::Uncovered { budget, room });
