@@ -85,6 +85,9 @@ pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
 /// Processes that are attached to a running one.
 pub const ATTACHED_MAX: usize = 32;
 
+/// The snapshot of a home, in bytes: of some millions of settled blocks.
+pub const SNAPSHOT_BYTES_MAX: u64 = 2 << 30;
+
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
 

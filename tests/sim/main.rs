@@ -6,11 +6,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "all of this is a test: a panic is its report"
 )]
 
 mod adversary;
+mod attacks;
 mod checker;
 mod controls;
 mod dice;
@@ -18,6 +18,7 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod hindsight;
 mod labour;
 mod market;
 mod pipelines;
@@ -26,5 +27,7 @@ mod promises;
 mod replicas;
 mod roles;
 mod scenarios;
+mod snapshots;
+mod swarm;
 mod terms;
 mod world;

@@ -9,6 +9,7 @@ use ohc::domain::command::Submission;
 use ohc::domain::{plan, price};
 
 /// A name and what to submit.
+#[derive(Clone)]
 pub struct Want {
     pub name: String,
     pub submission: Submission,

@@ -20,6 +20,7 @@ use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
 use crate::node::embedded::Stopped;
+use crate::node::snapshot::Found;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -332,6 +333,16 @@ pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
     format!(
         "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
     )
+}
+
+/// Why the start took longer than it need have; nothing if it did not.
+pub(crate) fn ignored(snapshot: &Found) -> Option<String> {
+    let Found::Ignored { path, why } = snapshot else { return None };
+    let path = path.display();
+    Some(format!(
+        "note: the snapshot {path} is ignored: {why}; the whole log was folded instead, and you \
+         may delete the file"
+    ))
 }
 
 /// What of a run was not written down.

@@ -351,6 +351,7 @@ impl State {
             (run.ready, run.stages, run.finishing) = Default::default();
         }
         self.dues.retain(|(_, run, _)| *run != id);
+        self.ended.insert(id);
         events.push(Event::Ended { run: id, ending, refund });
     }
 

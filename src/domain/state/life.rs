@@ -15,6 +15,7 @@ use crate::domain::slot::is_quorum;
 use crate::domain::terms::Cause;
 use crate::domain::verdict::{Finding, Seed, Segment, Verification, draw};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the verdicts about a receipt say together.
 enum Decision {
@@ -229,6 +230,7 @@ impl State {
             let Some(key) = run.key(job) else { continue };
             let (worker, id, client) = (lease.worker, lease.id, run.client);
             let known = Known { key, outputs, metrics, worker, lease: id, checked, client, at };
+            let known = Arc::new(known);
             if let Some(result) = run.results.get_mut(job.index()) {
                 *result = Some(known.clone());
             }
@@ -236,7 +238,7 @@ impl State {
             match self.cache.get_mut(&key) {
                 Some(old) if old.checked.covers(checked) || !checked.covers(old.checked) => {
                     if old.outputs == known.outputs && checked.covers(old.checked) {
-                        old.at = at;
+                        Arc::make_mut(old).at = at;
                     }
                     if old.client != client || old.at != at {
                         self.own.insert((key, client), known);

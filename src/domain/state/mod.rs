@@ -22,6 +22,7 @@ mod lot;
 mod market;
 mod order;
 pub mod run;
+mod snapshot;
 mod tariff;
 mod trace;
 mod view;
@@ -44,6 +45,7 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
 use run::{Failure, Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tariff::Tariff;
 
 /// Everything that follows from a genesis and its slots.
@@ -58,9 +60,9 @@ pub struct State {
     nonces: BTreeMap<PublicKey, u64>,
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
-    cache: BTreeMap<Digest, Known>,
+    cache: BTreeMap<Digest, Arc<Known>>,
     /// Results of clients that did not, or could not, use what is in the cache.
-    own: BTreeMap<(Digest, PublicKey), Known>,
+    own: BTreeMap<(Digest, PublicKey), Arc<Known>>,
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
@@ -78,6 +80,8 @@ pub struct State {
     sealed: BTreeSet<BlockId>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
+    /// Runs that ended at this slot: with the next one their plans are let go of.
+    ended: BTreeSet<RunId>,
     /// What the auctions of this slot considered, if somebody wants to know; no rule does.
     tallies: Option<Vec<Tally>>,
     /// The price at which blocks are offered at first.
@@ -133,6 +137,7 @@ impl State {
             judging: BTreeSet::new(),
             sealed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ended: BTreeSet::new(),
             tallies: None,
             tariff: Tariff::new(&genesis.params),
         }
@@ -145,6 +150,7 @@ impl State {
         let mut events = Vec::new();
         self.height = height;
         self.place = poh.iter().fold(self.place, Place::after);
+        self.forget_plans();
         self.draw_audits(Seed::of_chain(self.place.hash), &mut events);
         for order in commands {
             if let Err(reason) = self.order(order, &mut events) {
@@ -165,12 +171,21 @@ impl State {
         events
     }
 
+    /// Lets go of the plans of runs that are over: their last events have been read by now.
+    fn forget_plans(&mut self) {
+        for id in std::mem::take(&mut self.ended) {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.plan.forget();
+            }
+        }
+    }
+
     fn now(&self) -> Tick {
         Tick(self.place.ticks)
     }
 
     /// The result of a job if it is known and may be used by this run.
-    fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
+    fn cached(&self, run: &Run, job: JobId) -> Option<&Arc<Known>> {
         let key = run.key(job)?;
         let known = self.known(&key, &run.plan.job(job)?.terms, &run.client);
         known.filter(|_| !run.fresh.contains(&key))

@@ -11,7 +11,7 @@ use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
-use crate::domain::plan;
+use crate::domain::plan::{self, Planned};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::{Finding, Segment, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +115,7 @@ impl State {
             blocks_left: plan.blocks.len(),
             blocks_live: BTreeSet::new(),
             blocks: blocks.collect(),
-            plan,
+            plan: Planned::new(submission.clone(), plan),
             since: self.height,
         };
         self.runs.insert(id, run);

@@ -4,6 +4,7 @@
 use super::State;
 use super::run::Phase;
 use crate::base::amount::{Price, Rounding, Work, mul_div};
+use crate::base::canon::canonical_struct;
 use crate::domain::event::Event;
 use crate::domain::genesis::Params;
 use crate::domain::price;
@@ -18,6 +19,8 @@ pub(super) struct Tariff {
     /// The work that was leased in it.
     sold: Work,
 }
+
+canonical_struct!(Tariff { base, epoch, sold });
 
 impl Tariff {
     /// The tariff at the genesis.
