@@ -233,6 +233,7 @@ fn sources(run: &Run) -> impl Iterator<Item = Digest> + '_ {
 /// What receipts of a run claim that is not settled, and what the jobs of its leases read.
 fn claimed(run: &Run) -> impl Iterator<Item = Digest> + '_ {
     let receipts = run.blocks.iter().filter_map(|block| match &block.phase {
+        Phase::Sealed(sealed) => sealed.receipt.as_ref(),
         Phase::Delivered(delivery) => Some(&delivery.receipt),
         Phase::Judged(judging) => Some(&judging.delivery.receipt),
         _ => None,
