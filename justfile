@@ -35,6 +35,10 @@ sim count="2000":
 attacks:
     OHC_BLESS=1 cargo test --locked --no-default-features --test sim scoreboard
 
+# Kills the real program wherever it hurts; with a seed, at the instants of an earlier time again.
+crash seed="":
+    {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} cargo test --locked --test it crash::
+
 # Compares what the system says with what was agreed.
 golden:
     cargo test --locked --test golden
