@@ -92,7 +92,10 @@ impl Scanner {
         match self {
             Self::Csv(csv) => csv.row(bytes),
             Self::Json(json) => json.row(bytes),
-            Self::Text(text) => Row { bytes, aside: &[], cells: &text.cells, flaw: None },
+            Self::Text(text) => {
+                let marks = text.cells.first().map_or(0, |cell| cell.marks);
+                Row { bytes, aside: &[], cells: &text.cells, marks, flaw: None }
+            }
         }
     }
 }
