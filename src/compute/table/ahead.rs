@@ -45,18 +45,15 @@ impl Learned {
             return Ok(());
         }
         self.good += 1;
-        for (column, guess) in self.guesses.iter_mut().enumerate() {
+        for (guess, span) in self.guesses.iter_mut().zip(row.cells) {
             if guess.is_decided() {
                 continue;
             }
-            let (text, marks) = row.cell(column);
-            if !judge.nulls.has(text, marks) {
-                let is_damaged = flaw.is_some()
-                    && marks & mark::HIGH != 0
-                    && std::str::from_utf8(text.alone()).is_err();
-                if !is_damaged {
-                    guess.see(text, marks);
-                }
+            let text = row.text(*span);
+            let is_damaged =
+                || span.marks & mark::HIGH != 0 && std::str::from_utf8(text.alone()).is_err();
+            if !judge.nulls.has(text, span.marks) && !(flaw.is_some() && is_damaged()) {
+                guess.see(text, span.marks);
             }
         }
         Ok(())

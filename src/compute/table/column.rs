@@ -172,10 +172,15 @@ impl Judge {
         if row.cells.len() != self.names.len() {
             return Some(self.describe(&Flaw::Ragged(row.cells.len())));
         }
-        if row.marks & mark::HIGH == 0 && !self.has_declared {
+        if self.has_declared {
+            return (0..self.names.len()).find_map(|column| self.flaw_of_cell(row, column));
+        }
+        if row.marks & mark::HIGH == 0 {
             return None;
         }
-        (0..self.names.len()).find_map(|column| self.flaw_of_cell(row, column))
+        let cells = row.cells.iter().enumerate();
+        let mut cells = cells.filter(|(_, cell)| cell.marks & mark::HIGH != 0);
+        cells.find_map(|(column, _)| self.flaw_of_cell(row, column))
     }
 
     fn flaw_of_cell(&self, row: Row<'_>, column: usize) -> Option<Wrong> {

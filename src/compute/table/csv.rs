@@ -66,7 +66,12 @@ impl Csv {
         self.aside.clear();
         self.flaw = None;
         let begun = self.line;
-        match self.cells(bytes, from, is_end) {
+        let found = if self.dialect.trim {
+            self.cells::<true>(bytes, from, is_end)
+        } else {
+            self.cells::<false>(bytes, from, is_end)
+        };
+        match found {
             Ok(end) => {
                 self.line += 1;
                 Step::Row(end)
@@ -85,12 +90,17 @@ impl Csv {
     }
 
     /// The cells of a row, and where it ends: behind its line's end.
-    fn cells(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Result<usize, Step> {
+    fn cells<const TRIM: bool>(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        is_end: bool,
+    ) -> Result<usize, Step> {
         let (mut at, mut seen, mut marks) = (from, Seen::default(), 0u8);
+        let Dialect { quote, delimiter, .. } = self.dialect;
         loop {
-            let start = if self.dialect.trim { self.behind_blanks(bytes, at) } else { at };
-            let is_quoted =
-                self.dialect.quote.is_some() && bytes.get(start).copied() == self.dialect.quote;
+            let start = if TRIM { self.behind_blanks(bytes, at) } else { at };
+            let is_quoted = quote.is_some() && bytes.get(start).copied() == quote;
             let (span, end) = if is_quoted {
                 self.quoted(bytes, start, is_end)?
             } else {
@@ -98,13 +108,13 @@ impl Csv {
                 if end == bytes.len() && !is_end {
                     return Err(Step::More);
                 }
-                let blanks = if self.dialect.trim { self.blanks(bytes.get(start..end)) } else { 0 };
+                let blanks = if TRIM { self.blanks(bytes.get(start..end)) } else { 0 };
                 (Span { start, end: end - blanks, marks }, end)
             };
             self.cells.push(span);
             marks |= span.marks;
             match bytes.get(end) {
-                Some(byte) if *byte == self.dialect.delimiter => at = end + 1,
+                Some(byte) if *byte == delimiter => at = end + 1,
                 None => break at = end,
                 Some(_) => break at = behind_line_end(bytes, end, is_end).ok_or(Step::More)?,
             }

@@ -126,60 +126,85 @@ impl<'a> Text<'a> {
         Self { rest: text, length: text.len() }
     }
 
-    /// The text at this place, as much of it as there is.
-    #[inline]
+    /// The text at this place; what is not there of it is missing.
+    #[inline(always)]
     pub(super) fn within(bytes: &'a [u8], start: usize, end: usize) -> Self {
         let rest = bytes.get(start..).unwrap_or_default();
-        Self { rest, length: end.saturating_sub(start).min(rest.len()) }
+        Self { rest, length: end.saturating_sub(start) }
     }
 
     /// The text alone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alone(self) -> &'a [u8] {
         self.rest.get(..self.length).unwrap_or_default()
     }
 
     /// Bytes of it.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn length(self) -> usize {
         self.length
     }
 
+    /// Its first byte; something else where it has none.
+    #[inline(always)]
+    pub(super) fn first(self) -> u8 {
+        self.rest.first().copied().unwrap_or_default()
+    }
+
     /// It without its first bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn behind(self, bytes: usize) -> Self {
         Self::within(self.rest, bytes, self.length)
     }
 
-    /// The first eight bytes, or what is there of them, and zeros.
-    #[inline]
-    fn eight(self) -> u64 {
-        match self.rest.first_chunk() {
-            Some(eight) => u64::from_le_bytes(*eight),
-            None => self.rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        }
-    }
-
-    /// The first eight bytes, the last of them in the highest; zeros for those that it lacks.
-    #[inline]
-    pub(super) fn aligned(self, xor: u64, or: u64) -> u64 {
-        let lacking = 8u32.saturating_sub(self.length as u32);
-        ((self.eight() ^ xor) | or).unbounded_shl(8 * lacking)
+    /// Eight bytes from a place on, or what is there of them, and zeros.
+    #[inline(always)]
+    fn eight(self, at: usize) -> u64 {
+        let rest = self.rest.get(at..).unwrap_or_default();
+        rest.first_chunk().map_or_else(|| few(rest), |eight| u64::from_le_bytes(*eight))
     }
 }
 
-/// Up to eight characters as the digits that they are, the last in the highest byte; zeros before
-/// the first. A byte above 9 was no digit.
-#[inline]
-pub(super) fn digits(text: Text<'_>) -> u64 {
-    text.aligned(ZEROS, 0)
+#[cold]
+fn few(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Shifts so many bytes, of eight, to the highest places; zeros come before them. None count as
+/// eight.
+#[inline(always)]
+const fn raised(word: u64, bytes: usize) -> u64 {
+    word << (64usize.wrapping_sub(8 * bytes) & 63)
+}
+
+/// Does something for each eight characters as the digits that they are, the last in the highest
+/// byte, and how many characters come behind them. Of the first ones there may be fewer, with
+/// zeros before them. A byte above 9 was no digit. The text is not empty.
+#[inline(always)]
+pub(super) fn each_eight(
+    text: Text<'_>,
+    mut each: impl FnMut(u64, usize) -> Option<()>,
+) -> Option<()> {
+    let length = text.length;
+    if length <= 8 {
+        return each(raised(text.eight(0) ^ ZEROS, length), 0);
+    }
+    let mut at = length % 8;
+    if at > 0 {
+        each(raised(text.eight(0) ^ ZEROS, at), length - at)?;
+    }
+    while at < length {
+        each(text.eight(at) ^ ZEROS, length - at - 8)?;
+        at += 8;
+    }
+    Some(())
 }
 
 /// The letters of up to eight characters as small ones, the last in the highest byte. Nothing but
 /// a letter becomes one.
 #[inline]
 pub(super) fn small(text: Text<'_>) -> u64 {
-    text.aligned(0, u64::from_le_bytes([b' '; 8]))
+    raised(text.eight(0) | u64::from_le_bytes([b' '; 8]), text.length)
 }
 
 /// The highest bit of each byte that is no digit; of a byte behind one beyond ASCII, perhaps, too.
@@ -236,22 +261,31 @@ mod tests {
         }
 
         #[test]
-        fn eight_digits_are_their_number(text in "[0-9]{0,8}") {
-            let digits = digits(Text::new(text.as_bytes()));
-            prop_assert_eq!(others(digits), 0);
-            prop_assert_eq!(number(digits), text.parse().unwrap_or(0));
+        fn eight_digits_are_their_number(text in "[0-9]{1,30}", behind in "[0-9a-z]{0,9}") {
+            let (mut value, mut passed) = (0u128, 0);
+            let whole = text.clone() + &behind;
+            let text = Text::within(whole.as_bytes(), 0, text.len());
+            each_eight(text, |digits, rest| {
+                assert_eq!(others(digits), 0);
+                let more = text.length() - rest - passed;
+                value = value * 10u128.pow(more as u32) + u128::from(number(digits));
+                passed += more;
+                Some(())
+            });
+            let plainly: u128 = whole[..text.length()].parse().unwrap();
+            prop_assert_eq!(value, plainly);
         }
 
         #[test]
-        fn what_is_no_digit_is_seen(text: [u8; 8], length in 0usize..=8) {
-            let digits = digits(Text::within(&text, 0, length));
-            let all = text[..length].iter().all(u8::is_ascii_digit);
-            prop_assert_eq!(others(digits) == 0, all);
-            // The first of them is where it is said to be.
+        fn what_is_no_digit_is_seen(text: [u8; 8], length in 1usize..=8) {
             let first = text[..length].iter().position(|byte| !byte.is_ascii_digit());
-            let place = first.map(|first| 8 - length + first);
-            let said = (!all).then(|| others(digits).trailing_zeros() as usize / 8);
-            prop_assert_eq!(said, place);
+            each_eight(Text::within(&text, 0, length), |digits, _| {
+                assert_eq!(others(digits) == 0, first.is_none());
+                // The first of them is where it is said to be.
+                let place = first.map_or(8, |first| 8 - length + first);
+                assert_eq!(others(digits).trailing_zeros() as usize / 8, place);
+                Some(())
+            });
         }
     }
 }

@@ -11,11 +11,11 @@ use super::csv::Csv;
 use super::row::Step;
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
-use super::{BadRows, Column, is_column_name, no_column};
+use super::{Column, is_column_name, no_column};
 use crate::base::canon::Digest;
 use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, ROW_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Chunk, ChunkTarget, Dialect, Format, OnBadRow, Reading};
+use crate::domain::job::{Chunk, ChunkTarget, Dialect, Format, Reading};
 use std::collections::BTreeMap;
 
 /// Bytes that are looked at together, at least.

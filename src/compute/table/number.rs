@@ -35,10 +35,10 @@ pub(super) enum Shape {
 pub(super) fn shape(text: Text<'_>) -> Shape {
     let (_, characters) = signed(text);
     let mut points = 0;
-    let is_form = each_part(characters, |digits, _| {
+    let is_form = lanes::each_eight(characters, |digits, _| {
         let others = lanes::others(digits);
         points += usize::from(others != 0);
-        (others == 0 || without_point(digits, others).is_some()).then_some(())
+        (others == 0 || point(digits, others).is_some()).then_some(())
     });
     match (is_form, points, characters.length()) {
         (Some(()), 0, 1..=SURE_DIGITS) => Shape::Integer,
@@ -50,39 +50,25 @@ pub(super) fn shape(text: Text<'_>) -> Shape {
 /// Whether there is a minus, and what stands behind the sign.
 #[inline(always)]
 fn signed(text: Text<'_>) -> (bool, Text<'_>) {
-    let first = text.alone().first().copied().unwrap_or_default();
+    let first = text.first();
     let is_negative = first == b'-';
     (is_negative, text.behind(usize::from(is_negative | (first == b'+'))))
 }
 
-/// Does something for each eight characters as the digits that they are, and how many come behind
-/// them; the first time there may be fewer.
+/// Where the point is among digits, in bits, if it is all that is no digit.
 #[inline(always)]
-fn each_part(text: Text<'_>, mut part: impl FnMut(u64, usize) -> Option<()>) -> Option<()> {
-    let length = text.length();
-    if length <= 8 {
-        return part(lanes::digits(text), 0);
-    }
-    let mut at = length % 8;
-    part(lanes::digits(Text::within(text.alone(), 0, at)), length - at)?;
-    while at < length {
-        part(lanes::digits(text.behind(at)), length - at - 8)?;
-        at += 8;
-    }
-    Some(())
+fn point(digits: u64, others: u64) -> Option<u32> {
+    const POINT: u64 = (b'.' ^ b'0') as u64;
+    let place = others.trailing_zeros() & 0x38;
+    let is_alone = others & others.wrapping_sub(1) == 0;
+    (is_alone && (digits >> place) & 0xff == POINT).then_some(place)
 }
 
-/// The digits without the point that is among them: what stands before it moves up. `None` if
-/// there is something else.
-#[inline]
-fn without_point(digits: u64, others: u64) -> Option<u64> {
-    const POINT: u64 = (b'.' ^ b'0') as u64;
-    let shift = others.trailing_zeros() & 0x38;
-    let before = digits & ((1 << shift) - 1);
-    let behind = digits >> shift;
-    // What stands behind the point, at its place and above it.
-    let moved = before << 8 | (behind >> 8) << 8 << shift;
-    (behind & 0xff == POINT && lanes::others(moved) == 0).then_some(moved)
+/// The digits without what is at this place: what stands before it moves up.
+#[inline(always)]
+const fn without(digits: u64, place: u32) -> u64 {
+    let before = (1 << place) - 1;
+    (digits & before) << 8 | digits & !before & !(0xff << place)
 }
 
 /// A sign or none, then digits: a whole number of 64 bits.
@@ -96,7 +82,7 @@ pub(super) fn integer(text: Text<'_>) -> Option<i64> {
         return std::str::from_utf8(text.alone()).ok()?.parse().ok();
     }
     let mut value = 0;
-    each_part(characters, |digits, _| {
+    lanes::each_eight(characters, |digits, _| {
         value = behind(value, 100_000_000, digits);
         (lanes::others(digits) == 0).then_some(())
     })?;
@@ -121,14 +107,15 @@ fn short(text: Text<'_>) -> Option<f64> {
         return None;
     }
     let (mut mantissa, mut points, mut places) = (0, 0, 0);
-    each_part(characters, |digits, rest| {
+    lanes::each_eight(characters, |digits, rest| {
         let others = lanes::others(digits);
         if others == 0 {
             mantissa = behind(mantissa, 100_000_000, digits);
         } else {
-            mantissa = behind(mantissa, 10_000_000, without_point(digits, others)?);
+            let place = point(digits, others)?;
+            mantissa = behind(mantissa, 10_000_000, without(digits, place));
             points += 1;
-            places = rest + (others.leading_zeros() / 8) as usize;
+            places = rest + 7 - (place / 8) as usize;
         }
         Some(())
     })?;

@@ -62,8 +62,14 @@ impl<'a> Row<'a> {
     #[inline]
     pub(super) fn cell(&self, column: usize) -> (Text<'a>, u8) {
         let span = self.cells.get(column).copied().unwrap_or(Span::NULL);
+        (self.text(span), span.marks)
+    }
+
+    /// The text of one of its cells.
+    #[inline(always)]
+    pub(super) fn text(&self, span: Span) -> Text<'a> {
         let from = if span.marks & mark::ASIDE == 0 { self.bytes } else { self.aside };
-        (Text::within(from, span.start, span.end), span.marks)
+        Text::within(from, span.start, span.end)
     }
 }
 
