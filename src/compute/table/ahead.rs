@@ -52,7 +52,8 @@ impl Learned {
             let text = row.text(*span);
             let is_damaged =
                 || span.marks & mark::HIGH != 0 && std::str::from_utf8(text.alone()).is_err();
-            if !judge.nulls.has(text, span.marks) && !(flaw.is_some() && is_damaged()) {
+            let is_passed = judge.nulls.has(text, span.marks) || flaw.is_some() && is_damaged();
+            if !is_passed {
                 guess.see(text, span.marks);
             }
         }

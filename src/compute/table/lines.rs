@@ -278,6 +278,7 @@ impl Lines {
     }
 
     /// Takes up columns that have occurred for the first time.
+    #[inline]
     fn learn(&mut self) {
         if self.scanner.width() > self.learned.guesses.len() {
             self.judge.learn(&self.scanner.names(), &self.reading.columns);
