@@ -1,4 +1,4 @@
-//! Looking ahead: stretches of one file that are looked at side by side, and what is learned of rows.
+//! Looking ahead: stretches of a file that are looked at side by side, and what is learned of rows.
 //! Never decides where a chunk ends, and never believes that a stretch begins with a row: whoever
 //! takes one must have come to its beginning.
 
@@ -177,8 +177,8 @@ impl Outlook<'_> {
         starts
     }
 
-    /// The rows from `from` to `to`, none of which goes beyond; fewer where one is not whole, or the
-    /// source is to be refused for it: whoever comes to it says why.
+    /// The rows from `from` to `to`, none of which goes beyond. They are fewer where one is not
+    /// whole, or the source is to be refused for it: whoever comes to it says why.
     fn stretch(&self, from: usize, to: usize) -> Stretch {
         let learned = Learned { guesses: self.guesses.to_vec(), ..Learned::default() };
         let mut stretch = Stretch { from, end: from, lines: 0, learned };

@@ -123,7 +123,8 @@ impl Csv {
         Ok(at)
     }
 
-    /// A cell in quotes, and where the mark behind it stands. What goes on behind them makes the row a bad one.
+    /// A cell in quotes, and where the mark behind it stands. What goes on behind them makes the
+    /// row a bad one.
     #[inline(never)]
     fn quoted(&mut self, bytes: &[u8], start: usize, is_end: bool) -> Result<(Span, usize), Step> {
         let mut seen = Seen::default();

@@ -19,7 +19,7 @@ pub(super) struct Seen {
     known: usize,
     /// A bit for each mark among them.
     found: u64,
-    /// A bit for each of them that is none of ASCII.
+    /// A bit for each of them that is not ASCII.
     high: u64,
 }
 
@@ -30,7 +30,7 @@ impl Marks {
     }
 
     /// Where the first mark at or behind `from` stands, or where the bytes end; and whether one of
-    /// the bytes before it is none of ASCII. `from` never goes back.
+    /// the bytes before it is not ASCII. `from` never goes back.
     #[inline(always)]
     pub(super) fn next(&self, seen: &mut Seen, bytes: &[u8], from: usize) -> (usize, bool) {
         let mut at = from;
@@ -72,8 +72,8 @@ impl Marks {
         Seen { base, known: rest.len(), found, high }
     }
 
-    /// Which bytes are marks, and which are none of ASCII. Written so that compilers do it with wide
-    /// registers.
+    /// Which bytes are marks, and which are not ASCII. Written so that compilers do it with
+    /// wide registers.
     #[inline]
     fn see(&self, block: &[u8; WIDTH]) -> (u64, u64) {
         let [a, b, c, d] = &self.0;
@@ -105,7 +105,7 @@ fn gathered(bytes: [u8; 16]) -> u64 {
     })
 }
 
-/// A bit for each byte that is none of ASCII.
+/// A bit for each byte that is not ASCII.
 fn highs(block: &[u8; WIDTH]) -> u64 {
     let (lanes, _) = block.as_chunks::<16>();
     let bits = |lane: &[u8; 16]| gathered(lane.map(|byte| byte >> 7));

@@ -193,7 +193,9 @@ mod tests {
         }
 
         #[test]
-        fn a_glance_tells_nothing_that_is_not_so(text in "[+-]?[0-9]{0,20}[0-9.eE+-]{0,3}[0-9]{0,9}") {
+        fn a_glance_tells_nothing_that_is_not_so(
+            text in "[+-]?[0-9]{0,20}[0-9.eE+-]{0,3}[0-9]{0,9}",
+        ) {
             let text = of(&text);
             let told = (integer(text).is_some(), real(text).is_some());
             match shape(text) {
