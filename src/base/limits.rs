@@ -47,6 +47,8 @@ pub const SEGMENTS_PER_JOB_MAX: usize = 64;
 pub const METRICS_PER_JOB_MAX: usize = 64;
 /// Text of one fault or metric name, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Workers that compute the same block where a stage asks for several.
+pub const REPLICAS_MAX: u32 = 8;
 /// Attempts at one block.
 pub const ATTEMPTS_MAX: u32 = 16;
 /// Times that an unsold block is repriced by 1/8 before its run pauses.
@@ -56,6 +58,8 @@ pub const REPRICES_MAX: u32 = 5;
 pub const VALIDATORS_MAX: usize = 20;
 /// A validator's stake must be more than this many whole OhC.
 pub const STAKE_FLOOR_OHC: u64 = 39_900;
+/// All stakes together are at least so many times what is locked for runs.
+pub const STAKE_PER_ESCROW: u64 = 3;
 
 /// One line of a run's journal, in bytes.
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
@@ -80,6 +84,9 @@ pub const ASK_BYTES_MAX: usize = 4 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
 /// Processes that are attached to a running one.
 pub const ATTACHED_MAX: usize = 32;
+
+/// The snapshot of a home, in bytes: of some millions of settled blocks.
+pub const SNAPSHOT_BYTES_MAX: u64 = 2 << 30;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;

@@ -242,6 +242,9 @@ fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
                 let receipt = json!(receipt.to_string());
                 vec![("receipt", receipt), ("delivered_slot", json!(height.0))]
             }
+            Event::Late { ticks, price, .. } => {
+                vec![("late_ticks", json!(ticks)), ("price", json::ohc(*price))]
+            }
             Event::Drawn { audit, .. } => {
                 let committee: Vec<String> =
                     audit.committee.iter().map(|key| names.of(key)).collect();
@@ -285,6 +288,9 @@ fn verification(verification: Verification) -> String {
     match verification {
         Verification::Full => "everything is computed again".to_owned(),
         Verification::None => "nothing is computed again".to_owned(),
+        Verification::Replicate { workers } => {
+            format!("{} compute all of it", prose::count(workers as usize, "worker"))
+        }
         Verification::Audit { rate_ppm, segments } => {
             let percent = f64::from(rate_ppm) / 10_000.0;
             format!("{percent} % of receipts, {} each", prose::count(segments as usize, "segment"))

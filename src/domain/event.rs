@@ -3,7 +3,7 @@
 
 use super::terms::Cause;
 use super::verdict::{Audit, Segment};
-use crate::base::amount::{Ohc, Work};
+use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
@@ -210,6 +210,49 @@ pub enum Event {
         /// What went back.
         refund: Ohc,
     },
+    /// A receipt came after the deadline of its lease, within the grace: it is worth less.
+    Late {
+        /// The attempt.
+        lease: LeaseId,
+        /// Ticks after the deadline.
+        ticks: u64,
+        /// Ticks after which it would have been worth nothing.
+        grace: u64,
+        /// What it will be paid now.
+        price: Ohc,
+    },
+    /// A replica is answered under a seal.
+    Sealed {
+        /// The attempt.
+        lease: LeaseId,
+        /// The seal.
+        seal: Digest,
+    },
+    /// All replicas of a lot are answered: what is sealed is to be told.
+    Opening {
+        /// The first block of the lot.
+        block: BlockId,
+        /// Ticks for that.
+        ticks: u64,
+    },
+    /// An epoch is over: blocks are offered at another base price from here on.
+    BaseMoved {
+        /// Before, in nano-OhC per unit of work.
+        was: Price,
+        /// From now on.
+        price: Price,
+        /// The share of the work asked for that nobody took, in parts per million.
+        unfilled_ppm: u64,
+    },
+    /// Commands were refused, and their author pays for the trouble.
+    Charged {
+        /// Whose.
+        author: PublicKey,
+        /// How many.
+        refused: u32,
+        /// What it lost: burned.
+        fee: Ohc,
+    },
 }
 canonical_enum!(Event {
     1 => Rejected { author, nonce, reason },
@@ -235,6 +278,11 @@ canonical_enum!(Event {
     21 => GivenUp { block, why },
     22 => Skipped { run, job, why },
     23 => Resumed { run, added },
+    40 => Late { lease, ticks, grace, price },
+    41 => BaseMoved { was, price, unfilled_ppm },
+    42 => Charged { author, refused, fee },
+    43 => Sealed { lease, seal },
+    44 => Opening { block, ticks },
 } tag "ohc/event/1");
 
 impl Event {
@@ -259,7 +307,8 @@ impl Event {
         match self {
             Self::Offered { block, .. }
             | Self::Repriced { block, .. }
-            | Self::GivenUp { block, .. } => Some(*block),
+            | Self::GivenUp { block, .. }
+            | Self::Opening { block, .. } => Some(*block),
             _ => self.lease().map(|lease| lease.block),
         }
     }
@@ -276,7 +325,9 @@ impl Event {
             | Self::Disputed { lease, .. }
             | Self::Overruled { lease, .. }
             | Self::Slashed { lease, .. }
-            | Self::Settled { lease, .. } => Some(*lease),
+            | Self::Settled { lease, .. }
+            | Self::Late { lease, .. }
+            | Self::Sealed { lease, .. } => Some(*lease),
             _ => None,
         }
     }
@@ -321,6 +372,24 @@ pub enum Reject {
     /// The run is not paused: it cannot be resumed.
     #[error("the run is not paused")]
     NotPaused,
+    /// The grace of the lease is over.
+    #[error("the grace of its lease is over")]
+    TooLate,
+    /// All open escrows together would be more than a third of what validators have at stake.
+    #[error("open escrows would be more than a third of what validators have at stake")]
+    Uncovered,
+    /// Its lease lapsed: the author has paid for that already.
+    #[error("its lease lapsed")]
+    Lapsed,
+    /// Replicas are answered under a seal, other blocks openly.
+    #[error("replicas are answered under a seal, other blocks openly")]
+    WrongForm,
+    /// It is not what was sealed.
+    #[error("it is not what was sealed")]
+    BrokenSeal,
+    /// What is sealed is not told before all of its lot are sealed.
+    #[error("it is too early to tell what is sealed")]
+    TooEarly,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -335,6 +404,12 @@ canonical_enum!(Reject {
     10 => Spoken,
     11 => NotRunning,
     12 => NotPaused,
+    30 => TooLate,
+    31 => Uncovered,
+    32 => Lapsed,
+    33 => WrongForm,
+    34 => BrokenSeal,
+    35 => TooEarly,
 });
 
 /// Why a block is not tried again.

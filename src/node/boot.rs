@@ -3,6 +3,7 @@
 
 use super::attach::AttachError;
 use super::home::Home;
+use super::snapshot::{self, Beginning, Found, Keeper};
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::canon::{Canonical, Decode, DecodeError, Digest, Encode};
 use crate::base::keys::{PublicKey, SecretKey};
@@ -15,6 +16,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
+use crate::effects::{Peril, pass};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 /// The record that holds the genesis.
 pub(super) const GENESIS: &[u8] = b"genesis";
 /// What the embedded validator has at stake: more than the floor of 39,900 OhC.
-const STAKE_OHC: u64 = 40_000;
+const STAKE_OHC: u64 = 6_000_000;
 
 /// Workers of one home.
 const WORKERS_MAX: usize = 256;
@@ -41,6 +43,10 @@ pub struct Booted {
     pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
     pub recovery: Recovery,
+    /// What became of the snapshot, if there was one.
+    pub snapshot: Found,
+    /// Takes the next one.
+    pub keeper: Keeper,
 }
 
 /// The keys of an embedded network.
@@ -134,17 +140,28 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
     let fleet = |range: Range<usize>| -> Fleet { range.map(|n| load(&worker_name(n))).collect() };
     let retired = fleet(workers..workers_known(home).max(workers));
     let (client, validator) = (load("client")?, load("validator")?);
-    Ok(Keys { client, validator, workers: fleet(0..workers)?, retired: retired? })
+    let keys = Keys { client, validator, workers: fleet(0..workers)?, retired: retired? };
+    keyring::sweep(&home.keys());
+    Ok(keys)
 }
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
 pub(super) fn begin(home: &Home) -> Result<(), BootError> {
-    let path = home.dir().join(".gitignore");
+    let (path, draft) = (home.dir().join(".gitignore"), home.dir().join(".gitignore.new"));
     if path.exists() {
         return Ok(());
     }
-    let made = std::fs::create_dir_all(home.dir()).and_then(|()| std::fs::write(&path, "*\n"));
-    made.map_err(|source| BootError::Home { path: home.dir().to_path_buf(), source })
+    let made = std::fs::create_dir_all(home.dir())
+        .and_then(|()| std::fs::write(&draft, "*\n"))
+        .inspect(|()| pass(Peril::HomeIgnored))
+        .and_then(|()| std::fs::rename(&draft, &path));
+    match made {
+        // Another process may have been first.
+        Err(source) if !path.exists() => {
+            Err(BootError::Home { path: home.dir().to_path_buf(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Every key of a home by the name of its file.
@@ -181,7 +198,9 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         Some(bytes) => Genesis::from_bytes(&bytes)?,
         None => {
             let genesis = embedded_genesis(client, validator, clock::fresh_seed());
+            pass(Peril::GenesisMade);
             store.put_own(GENESIS, &genesis.to_bytes())?;
+            pass(Peril::GenesisKept);
             genesis
         }
     };
@@ -197,19 +216,20 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         return Err(BootError::KeyOther { name: "validator" });
     }
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
-    let (mut state, parent) = beginning(&genesis);
+    // A slot that cannot be read is told by the fold of the whole log.
+    let mut slot = |height| store.read(height).ok().flatten();
+    let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);
+    let mut keeper = Keeper::new(home, genesis.network());
     let mut fold = Fold::new(&mut state, parent);
-    for stored in store.iter() {
+    for stored in store.iter_from(fold.next()) {
         let (height, bytes) = stored?;
-        fold.add(height, &bytes)?;
+        keeper.count(&fold.add(height, &bytes)?);
     }
     let parent = fold.finish()?;
-    Ok(Booted { genesis, state, parent, store: Arc::new(store), artifacts, recovery })
-}
-
-/// The state before the first slot, and what that names as its parent.
-pub(super) fn beginning(genesis: &Genesis) -> (State, Digest) {
-    (State::new(genesis), genesis.digest())
+    keeper.finish(&state, parent);
+    let (store, snapshot) = (Arc::new(store), found);
+    pass(Peril::BootFolded);
+    Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 
 /// Folds stored slots one after the other: each must follow the one before and give the events that

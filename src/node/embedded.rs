@@ -12,6 +12,7 @@ pub use inbox::{Handle, Stopped};
 
 use super::boot::{Booted, Keys};
 use super::notice::Notice;
+use super::snapshot::Keeper;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
@@ -27,6 +28,7 @@ use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
+use crate::effects::{Peril, pass};
 use crate::role::{Machine, Signer, client, validator, worker};
 use inbox::Inbox;
 use std::collections::BTreeMap;
@@ -93,6 +95,7 @@ pub struct Embedded {
     state: State,
     parent: Digest,
     store: Arc<Store>,
+    keeper: Keeper,
     validator: validator::Validator,
     audits: Sender<Box<Duty>>,
     desks: Vec<Desk>,
@@ -111,7 +114,7 @@ impl Embedded {
     /// of which one may be as much as `bond`, are funded by the client, who owns the network.
     #[must_use]
     pub fn start(booted: Booted, keys: Keys, bench: &Bench, clock: Clock, bond: Ohc) -> Self {
-        let Booted { state, parent, store, .. } = booted;
+        let Booted { state, parent, store, keeper, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
         let bid = standing_bid(state.params());
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
@@ -121,6 +124,7 @@ impl Embedded {
             state,
             parent,
             store,
+            keeper,
             validator,
             audits,
             desks: Vec::new(),
@@ -257,10 +261,13 @@ impl Embedded {
     pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         self.asked.clear();
+        pass(Peril::Stopping);
         for index in 0..self.desks.len() {
             self.tell_worker(index, worker::Input::Drain);
         }
         self.turn(watch)?;
+        pass(Peril::Stopped);
+        self.keeper.finish(&self.state, self.parent);
         Ok(self.state)
     }
 
@@ -367,6 +374,7 @@ impl Embedded {
                 // The auditor lives as long as this sender.
                 validator::Output::Check(duty) => drop(self.audits.send(duty)),
                 validator::Output::Cut(draft) => self.cut(draft, watch)?,
+                validator::Output::Send(order) => self.send(order),
             }
         }
         Ok(())
@@ -379,9 +387,13 @@ impl Embedded {
         let ours = draft.commands.iter().filter(|order| Some(order.author) == me);
         let ours: Vec<u64> = ours.map(|order| order.body.nonce).collect();
         let events = self.state.apply(height, &draft.poh, &draft.commands);
+        pass(Peril::SlotFolded);
         let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
+        pass(Peril::SlotSealed);
         self.store.append(height, &slot.to_bytes())?;
+        pass(Peril::SlotAppended);
         self.parent = slot.head.digest();
+        self.keeper.folded(&events, &self.state, self.parent);
         watch(Happening::Folded(&self.state, &events));
         self.tell_validator(validator::Input::Folded, watch)?;
         for index in 0..self.desks.len() {
@@ -393,6 +405,7 @@ impl Embedded {
             _ => None,
         });
         self.tell_client(client::Input::Folded(reject), watch);
+        pass(Peril::SlotTold);
         Ok(())
     }
 
@@ -432,7 +445,10 @@ impl Embedded {
         desk.machine.handle(self.clock.now(), &self.state, input, &mut out);
         for output in out {
             match output {
-                worker::Output::Send(order) => self.send(order),
+                worker::Output::Send(order) => {
+                    pass(Peril::WorkerSends);
+                    self.send(order);
+                }
                 worker::Output::Compute(assignment) => {
                     if let Some(desk) = self.desks.get(index) {
                         locked(&desk.wanted).insert(assignment.lease);
@@ -456,7 +472,10 @@ impl Embedded {
         client.handle(self.clock.now(), &self.state, input, &mut out);
         for output in out {
             match output {
-                client::Output::Send(order) => self.send(order),
+                client::Output::Send(order) => {
+                    pass(Peril::ClientSends);
+                    self.send(order);
+                }
                 client::Output::Following(run) => watch(Happening::Following(run)),
                 client::Output::Finished(run) => self.finished = Some(run),
                 client::Output::Refused(reject) => self.refused = Some(reject),

@@ -13,6 +13,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
 use crate::effects::machine;
 use crate::effects::sources::{Address, Object, Patience, Secret, Source, SourceError};
+use crate::effects::{Peril, pass};
 use std::path::Path;
 
 /// Threads that look at a source: one reads it, so that more would wait for it.
@@ -216,6 +217,7 @@ impl Intake<'_> {
         for cut in cuts {
             if let Some(artifacts) = self.artifacts()? {
                 artifacts.put(&cut.bytes).await?;
+                pass(Peril::SourceCut);
             }
             chunks.extend(cut.chunks);
         }

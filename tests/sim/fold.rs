@@ -9,6 +9,7 @@ use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX};
 use ohc::domain::command::{Beat, Bid, Command, Order, SignedOrder};
 use ohc::domain::event::{Ending, Event, Pause, Reject};
+use ohc::domain::genesis::Genesis;
 use ohc::domain::ledger::Hold;
 use ohc::domain::poh::{self, Chain};
 use ohc::domain::receipt::{Outcome, Receipt};
@@ -31,8 +32,11 @@ pub struct Fold {
 
 impl Fold {
     pub fn new(validators: u8) -> Self {
-        let state = State::new(&genesis(validators, ohc(100)));
-        Self { state, nonces: BTreeMap::new(), events: Vec::new() }
+        Self::of(&genesis(validators, ohc(100)))
+    }
+
+    pub fn of(genesis: &Genesis) -> Self {
+        Self { state: State::new(genesis), nonces: BTreeMap::new(), events: Vec::new() }
     }
 
     pub fn sign(&mut self, who: Who, command: Command) -> SignedOrder {
@@ -406,7 +410,7 @@ fn a_silent_worker_loses_a_tenth_of_its_bond_and_its_bid() {
     assert!(matches!(events[2], Event::Offered { attempt: 2, .. }));
     assert_eq!(fold.balance(WORKER).nano(), ohc(100).nano() - fine.nano());
     let late = Receipt { lease, outcome: Outcome::Done(Vec::new()) };
-    refused(&fold.send(WORKER, Command::Deliver(vec![late])), Reject::NoLease);
+    refused(&fold.send(WORKER, Command::Deliver(vec![late])), Reject::Lapsed);
     let phase = &fold.state.runs()[&RunId(1)].blocks[0].phase;
     assert!(matches!(phase, Phase::Offered(_)));
 }

@@ -6,11 +6,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "all of this is a test: a panic is its report"
 )]
 
 mod adversary;
+mod attacks;
 mod checker;
 mod controls;
 mod dice;
@@ -18,10 +18,16 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod hindsight;
 mod labour;
+mod market;
 mod pipelines;
+mod prices;
 mod promises;
+mod replicas;
 mod roles;
 mod scenarios;
+mod snapshots;
+mod swarm;
 mod terms;
 mod world;

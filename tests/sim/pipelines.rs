@@ -9,6 +9,7 @@ use ohc::domain::command::Submission;
 use ohc::domain::{plan, price};
 
 /// A name and what to submit.
+#[derive(Clone)]
 pub struct Want {
     pub name: String,
     pub submission: Submission,
@@ -22,10 +23,10 @@ pub enum Checked {
 }
 
 fn verification(dice: &mut Dice, checked: Checked) -> &'static str {
-    let all = ["full", "none", "{ audit: { rate: 0.5, segments: 1 } }"];
+    let all = ["full", "none", "{ audit: { rate: 0.5, segments: 1 } }", "{ replicate: 2 }"];
     match checked {
         Checked::Full => "full",
-        Checked::Any => all[dice.index(3)],
+        Checked::Any => all[dice.index(4)],
     }
 }
 
@@ -99,7 +100,7 @@ fn least(submission: &Submission) -> Ohc {
     let params = params();
     let of = |block: &plan::Block| {
         let jobs = block.jobs.iter().filter_map(|id| plan.job(*id));
-        price::ceiling(jobs, &params, 0).unwrap().total().unwrap()
+        price::ceiling(jobs, params.base_price, &params, 0).unwrap().total().unwrap()
     };
     Ohc::sum(plan.blocks.iter().map(of)).unwrap()
 }

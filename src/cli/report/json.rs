@@ -86,6 +86,13 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
             "kind": "ended", "run": run.to_string(), "ending": self::ending(ending),
             "refund": ohc(*refund),
         }),
+        Event::BaseMoved { was, price, unfilled_ppm } => json!({
+            "kind": "base-price", "was": was.nano_per_unit(), "now": price.nano_per_unit(),
+            "unfilled_ppm": unfilled_ppm,
+        }),
+        Event::Charged { author, refused, fee } => json!({
+            "kind": "charged", "author": names.of(author), "refused": refused, "fee": ohc(*fee),
+        }),
         of_lease => lease_event(of_lease, names),
     }
 }
@@ -107,6 +114,16 @@ fn lease_event(event: &Event, names: &Names) -> Value {
         }),
         Event::Released { lease, worker } => json!({
             "kind": "released", "lease": lease.to_string(), "worker": names.of(worker),
+        }),
+        Event::Sealed { lease, seal } => json!({
+            "kind": "sealed", "lease": lease.to_string(), "seal": seal.to_string(),
+        }),
+        Event::Opening { block, ticks } => json!({
+            "kind": "opening", "block": block.to_string(), "ticks": ticks,
+        }),
+        Event::Late { lease, ticks, grace, price } => json!({
+            "kind": "late", "lease": lease.to_string(), "ticks": ticks, "grace": grace,
+            "price": ohc(*price),
         }),
         Event::Delivered { lease, receipt } => json!({
             "kind": "delivered", "lease": lease.to_string(), "receipt": receipt.to_string(),
@@ -198,6 +215,7 @@ pub(crate) const fn phase(phase: &Phase) -> &'static str {
         Phase::Waiting => "waiting",
         Phase::Offered(_) => "offered",
         Phase::Leased(_) => "leased",
+        Phase::Sealed(_) => "sealed",
         Phase::Delivered(_) => "delivered",
         Phase::Judged(_) => "judged",
         Phase::Settled(_) => "settled",
@@ -220,6 +238,8 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Withdraw => "withdraw",
         Command::Heartbeat(_) => "heartbeat",
         Command::Deliver(_) => "deliver",
+        Command::Seal(_) => "seal",
+        Command::Open(_) => "open",
         Command::Judge(_) => "judge",
     }
 }
@@ -284,6 +304,9 @@ fn stages(plan: &Plan, forecast: &Forecast) -> Vec<Value> {
             "work": stage.work.units(), "price": quote(stage.quote),
             "detection": {"oneSegment": share(stage.detection.one_segment_ppm),
                 "everyBlock": share(stage.detection.every_block_ppm)},
+            "stake": {"bond": ohc(stage.stake.bond), "caught": share(stage.stake.caught_ppm),
+                "needed": share(stage.stake.needed_ppm),
+                "lyingEarns": super::quotation::signed(stage.stake.gain)},
             "why": reasons.iter().map(reason).collect::<Vec<_>>(),
         })
     };

@@ -4,7 +4,7 @@
 use super::State;
 use super::order::ticks_of;
 use super::run::{Failure, Phase, Run, Status};
-use crate::base::amount::{Ohc, Work};
+use crate::base::amount::{Ohc, Rounding, Work, mul_div};
 use crate::base::ids::{BlockId, JobId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
@@ -79,6 +79,9 @@ impl State {
             let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_offering()) else { return };
             let Some(index) = run.next_ready() else { return };
             let block = BlockId { run: id, index };
+            if self.is_lot_answered(block) {
+                continue; // it has its turn when the others are judged
+            }
             match self.left_of(block, events) {
                 Left::Known => self.finish_block(block, Phase::Cached),
                 Left::Skipped => self.finish_block(block, Phase::Skipped),
@@ -149,10 +152,12 @@ impl State {
     /// Puts a block on offer: its reserve and gas leave the escrow first. False if they cannot;
     /// true as well where it has to wait for others of its stage, or comes too late.
     fn offer(&mut self, block: BlockId, todo: Vec<JobId>, events: &mut Vec<Event>) -> bool {
-        let now = self.now();
+        let (now, together) = (self.now(), self.offered_with(block));
         let Some(run) = self.runs.get_mut(&block.run) else { return false };
         let jobs = || todo.iter().filter_map(|id| run.plan.job(*id));
-        let Some(ceiling) = price::ceiling(jobs(), &self.params, 0) else { return false };
+        let Some(ceiling) = price::ceiling(jobs(), self.tariff.base, &self.params, 0) else {
+            return false;
+        };
         let work =
             jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
         let needs =
@@ -165,14 +170,20 @@ impl State {
             self.give_up(block, GaveUp::Deadline, events);
             return true;
         }
+        // Replicas are offered together or not at all.
+        let Some(all) = total.ratio(u64::from(together), 1, Rounding::Floor) else { return false };
         if let Some(stage) = run.stage_mut(block.index) {
-            stage.is_short = !stage.covers(Ohc::ZERO, total);
-            if stage.is_short || stage.is_full() {
+            stage.is_short = !stage.covers(Ohc::ZERO, all);
+            if stage.is_short || stage.is_full(together) {
                 stage.parked.insert(block.index);
                 return true;
             }
         }
-        let owner = Owner::Hold(Hold::Escrow(block.run));
+        let escrow = Hold::Escrow(block.run);
+        if self.ledger.pending(escrow).is_none_or(|left| left < all) {
+            return false;
+        }
+        let owner = Owner::Hold(escrow);
         if self.ledger.open(Hold::Reward(block), owner, total).is_err() {
             return false;
         }
@@ -340,17 +351,20 @@ impl State {
             (run.ready, run.stages, run.finishing) = Default::default();
         }
         self.dues.retain(|(_, run, _)| *run != id);
+        self.ended.insert(id);
         events.push(Event::Ended { run: id, ending, refund });
     }
 
     /// When a lease that begins now is late: the sum of its jobs' time-outs, after what its worker
-    /// holds already.
-    pub(super) fn lateness(&self, run: &Run, jobs: &[JobId], worker: &PublicKey) -> Tick {
+    /// holds already. And for how many ticks more its answer is worth something: a share of it.
+    pub(super) fn lateness(&self, run: &Run, jobs: &[JobId], worker: &PublicKey) -> (Tick, u64) {
         // What the worker holds already comes first: waiting for itself is not lateness.
         let queue = self.workers.get(worker).filter(|worker| !worker.leases.is_empty());
         let begin = queue.map_or(self.now(), |worker| worker.busy_until.max(self.now()));
         let of = |id: &JobId| run.plan.job(*id).map_or(0, |job| job.terms.timeout_ms);
         let ms = jobs.iter().map(of).fold(0, u64::saturating_add);
-        begin.after(ticks_of(ms, self.params.ticks_per_second))
+        let ticks = ticks_of(ms, self.params.ticks_per_second);
+        let grace = mul_div(ticks, self.params.grace_ppm, 1_000_000, Rounding::Floor);
+        (begin.after(ticks), grace.unwrap_or(0))
     }
 }

@@ -4,25 +4,31 @@
 //! What happens at one slot, in this order:
 //! 1. time moves to the end of the slot's Proof-of-History segment;
 //! 2. audits are drawn for the receipts of earlier slots, from that segment's last hash;
-//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole;
+//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole,
+//!    and whoever was refused pays a fee (`state::caps`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
 //!    verdicts become settlements (`state::life`, `state::halt`); what is ready is offered, and
-//!    runs that are done end (`state::advance`); the market clears (`state::market`);
+//!    runs that are done end (`state::advance`); the market clears (`state::market`); where an
+//!    epoch is over the base price moves (`state::tariff`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
 mod advance;
+mod caps;
 mod halt;
 mod life;
+mod lot;
 mod market;
 mod order;
 pub mod run;
+mod snapshot;
+mod tariff;
 mod trace;
 mod view;
 
 pub use trace::Trace;
-pub use view::{Assignment, Duty, Task, TaskInput, Unused};
+pub use view::{Asked, Assignment, Duty, Task, TaskInput, Unused};
 
 use super::auction::{Record, Tally};
 use super::command::{Bid, SignedOrder};
@@ -39,6 +45,8 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
 use run::{Failure, Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tariff::Tariff;
 
 /// Everything that follows from a genesis and its slots.
 #[derive(Clone, Debug)]
@@ -52,9 +60,9 @@ pub struct State {
     nonces: BTreeMap<PublicKey, u64>,
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
-    cache: BTreeMap<Digest, Known>,
+    cache: BTreeMap<Digest, Arc<Known>>,
     /// Results of clients that did not, or could not, use what is in the cache.
-    own: BTreeMap<(Digest, PublicKey), Known>,
+    own: BTreeMap<(Digest, PublicKey), Arc<Known>>,
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
@@ -68,10 +76,16 @@ pub struct State {
     undrawn: BTreeSet<LeaseId>,
     /// Receipts in front of the validators.
     judging: BTreeSet<LeaseId>,
+    /// Lots of which an answer is sealed, by their first blocks.
+    sealed: BTreeSet<BlockId>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
+    /// Runs that ended at this slot: with the next one their plans are let go of.
+    ended: BTreeSet<RunId>,
     /// What the auctions of this slot considered, if somebody wants to know; no rule does.
     tallies: Option<Vec<Tally>>,
+    /// The price at which blocks are offered at first.
+    tariff: Tariff,
 }
 
 /// What the market knows of a worker.
@@ -81,8 +95,10 @@ pub struct Worker {
     pub bid: Option<Bid>,
     /// How its leases ended.
     pub record: Record,
-    /// The work that it has taken on.
+    /// The work that it has taken on and not answered under a seal.
     pub queued: Work,
+    /// How many of its leases are answered under a seal: they hold up nothing else.
+    pub sealed: usize,
     /// The leases that it holds.
     pub leases: BTreeSet<LeaseId>,
     /// When the last of them is late.
@@ -119,8 +135,11 @@ impl State {
             dues: BTreeSet::new(),
             undrawn: BTreeSet::new(),
             judging: BTreeSet::new(),
+            sealed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ended: BTreeSet::new(),
             tallies: None,
+            tariff: Tariff::new(&genesis.params),
         }
     }
 
@@ -131,6 +150,7 @@ impl State {
         let mut events = Vec::new();
         self.height = height;
         self.place = poh.iter().fold(self.place, Place::after);
+        self.forget_plans();
         self.draw_audits(Seed::of_chain(self.place.hash), &mut events);
         for order in commands {
             if let Err(reason) = self.order(order, &mut events) {
@@ -138,14 +158,26 @@ impl State {
                 events.push(Event::Rejected { author, nonce, reason });
             }
         }
+        self.charge_refused(&mut events);
         self.lapse_leases(&mut events);
         self.pass_deadlines(&mut events);
+        self.open_lots(&mut events);
         self.reprice_offers(&mut events);
         self.settle_receipts(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
+        self.move_base_price(&mut events);
         assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
         events
+    }
+
+    /// Lets go of the plans of runs that are over: their last events have been read by now.
+    fn forget_plans(&mut self) {
+        for id in std::mem::take(&mut self.ended) {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.plan.forget();
+            }
+        }
     }
 
     fn now(&self) -> Tick {
@@ -153,7 +185,7 @@ impl State {
     }
 
     /// The result of a job if it is known and may be used by this run.
-    fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
+    fn cached(&self, run: &Run, job: JobId) -> Option<&Arc<Known>> {
         let key = run.key(job)?;
         let known = self.known(&key, &run.plan.job(job)?.terms, &run.client);
         known.filter(|_| !run.fresh.contains(&key))
@@ -161,12 +193,19 @@ impl State {
 
     /// Takes a lease out of every index; its phase is the caller's to change.
     fn release(&mut self, lease: &Lease) {
+        let block = lease.id.block;
+        let is_replica = self.runs.get(&block.run).is_some_and(|r| r.is_replica(block.index));
+        let is_sealed = is_replica && !matches!(self.phase(block), Some(run::Phase::Leased(_)));
         self.lapses.remove(&(lease.lapses_at(), lease.id));
         self.undrawn.remove(&lease.id);
         self.judging.remove(&lease.id);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&lease.id);
-            worker.queued = worker.queued.saturating_sub(lease.offer.work);
+            if is_sealed {
+                worker.sealed = worker.sealed.saturating_sub(1);
+            } else {
+                worker.queued = worker.queued.saturating_sub(lease.offer.work);
+            }
         }
     }
 

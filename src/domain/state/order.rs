@@ -11,7 +11,7 @@ use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
-use crate::domain::plan;
+use crate::domain::plan::{self, Planned};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::{Finding, Segment, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,12 @@ impl State {
             Command::Deliver(receipts) => {
                 each(author, nonce, receipts, events, |r, events| self.deliver(author, r, events))
             }
+            Command::Seal(seals) => {
+                each(author, nonce, seals, events, |seal, events| self.seal(author, *seal, events))
+            }
+            Command::Open(opened) => {
+                each(author, nonce, opened, events, |o, events| self.open(author, o, events))
+            }
             Command::Judge(verdicts) => {
                 each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
             }
@@ -75,6 +81,7 @@ impl State {
         }
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
+        self.covers(submission.budget)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {
@@ -84,6 +91,7 @@ impl State {
             barred: Vec::new(),
             lapsed: None,
             due: None,
+            agreed: false,
         });
         let (subject, budget) = (submission.subject(), submission.budget);
         let run = Run {
@@ -107,7 +115,7 @@ impl State {
             blocks_left: plan.blocks.len(),
             blocks_live: BTreeSet::new(),
             blocks: blocks.collect(),
-            plan,
+            plan: Planned::new(submission.clone(), plan),
             since: self.height,
         };
         self.runs.insert(id, run);
@@ -166,6 +174,7 @@ impl State {
             return Err(Reject::NotPaused);
         }
         let budget = run.budget.checked_add(added).ok_or(Reject::Short)?;
+        self.covers(added)?;
         self.ledger.add(Hold::Escrow(id), added).map_err(|_| Reject::Short)?;
         if let Some(run) = self.runs.get_mut(&id) {
             run.budget = budget;
@@ -193,10 +202,11 @@ impl State {
     /// at the first: what bounds it is the deadline.
     fn beat(&mut self, author: PublicKey, beat: Beat) -> Result<(), Reject> {
         let until = self.now().after(self.params.heartbeat_ticks);
-        let block = self.block_mut(beat.lease.block).ok_or(Reject::NoLease)?;
-        let Phase::Leased(lease) = &mut block.phase else { return Err(Reject::NoLease) };
+        let lost = self.lost(author, beat.lease);
+        let block = self.block_mut(beat.lease.block).ok_or(lost)?;
+        let Phase::Leased(lease) = &mut block.phase else { return Err(lost) };
         if lease.id != beat.lease || lease.worker != author {
-            return Err(Reject::NoLease);
+            return Err(lost);
         }
         let before = (lease.lapses_at(), lease.id);
         lease.silent_until = until;
@@ -218,11 +228,16 @@ impl State {
         let id = receipt.lease;
         let lease = match self.phase(id.block) {
             Some(Phase::Leased(lease)) if lease.id == id && lease.worker == author => lease.clone(),
-            _ => return Err(Reject::NoLease),
+            _ => return Err(self.lost(author, id)),
         };
-        if !self.runs.get(&id.block.run).is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
+        let run = self.runs.get(&id.block.run);
+        if run.is_some_and(|run| run.is_replica(id.block.index)) {
+            return Err(Reject::WrongForm);
+        }
+        if !run.is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
             return Err(Reject::BadReceipt);
         }
+        let lease = self.in_time(lease, events)?;
         self.lapses.remove(&(lease.lapses_at(), id));
         self.undrawn.insert(id);
         let (digest, at) = (receipt.id(), self.height);
@@ -277,7 +292,8 @@ impl State {
 fn bounded(stage: &Stage) -> Option<(String, StageRun)> {
     let (parallel_max, budget) = (stage.terms.parallel_max, stage.terms.budget);
     let is_bounded = parallel_max.is_some() || budget.is_some();
-    let run = StageRun { parallel_max, budget, ..StageRun::default() };
+    let replicas = stage.terms.replicas();
+    let run = StageRun { parallel_max, budget, replicas, ..StageRun::default() };
     is_bounded.then(|| (stage.name.clone(), run))
 }
 
@@ -318,7 +334,7 @@ fn rule(dispute: &mut Dispute, author: PublicKey, objects: bool) -> Result<(), R
 
 /// Whether a receipt has the form that its block asks for: a claim for each job in order, with the
 /// right number of outputs and segment digests; or a failure of one of them.
-fn fits(run: &Run, todo: &[JobId], receipt: &Receipt) -> bool {
+pub(super) fn fits(run: &Run, todo: &[JobId], receipt: &Receipt) -> bool {
     match &receipt.outcome {
         Outcome::Failed { job, .. } => todo.contains(job),
         Outcome::Done(claims) => {

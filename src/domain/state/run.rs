@@ -10,11 +10,12 @@ use crate::domain::event::{Ending, GaveUp, Pause, Skip};
 use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
 use crate::domain::lease::{Lease, Offered};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Block, Plan, Planned};
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{OnExhausted, Terms};
 use crate::domain::verdict::{Audit, Finding, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One application of one manifest.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub struct Run {
     pub subject: Digest,
     /// The name in the manifest.
     pub name: String,
-    /// Jobs and blocks.
-    pub plan: Plan,
+    /// Jobs and blocks; let go of when it is over, and derived again for whoever looks.
+    pub plan: Planned,
     /// Keys of jobs whose settled results are lost.
     pub fresh: BTreeSet<Digest>,
     /// What was locked when it began, and what was added since.
@@ -38,7 +39,7 @@ pub struct Run {
     /// Whether it goes on.
     pub status: Status,
     /// The result of each job, once there is one.
-    pub results: Vec<Option<Known>>,
+    pub results: Vec<Option<Arc<Known>>>,
     /// The jobs that have no result and never get one, though the run goes on.
     pub gone: BTreeMap<JobId, Gone>,
     /// The stages whose blocks are bounded together: in number, or in what they cost.
@@ -93,6 +94,8 @@ pub struct StageRun {
     pub parallel_max: Option<u32>,
     /// What all of its blocks may cost.
     pub budget: Option<Ohc>,
+    /// How many blocks compute the same.
+    pub replicas: u32,
     /// Blocks whose reward is pending.
     pub live: u32,
     /// What is paid for its blocks, or pending.
@@ -118,16 +121,17 @@ impl StageRun {
         self.is_short = self.is_short && after >= before;
     }
 
-    /// Whether as many blocks are live as may be.
-    pub(super) fn is_full(&self) -> bool {
-        self.parallel_max.is_some_and(|max| self.live >= max)
+    /// Whether so many more blocks are more than may be live.
+    pub(super) fn is_full(&self, more: u32) -> bool {
+        self.parallel_max.is_some_and(|max| self.live.saturating_add(more) > max)
     }
 
-    /// How many more blocks may be offered.
+    /// How many more blocks may be offered: none where a lot as a whole has no room.
     fn room(&self) -> usize {
         match (self.is_short, self.parallel_max) {
             (true, _) => 0,
             (false, None) => usize::MAX,
+            (false, Some(_)) if self.is_full(self.replicas) => 0,
             (false, Some(max)) => max.saturating_sub(self.live) as usize,
         }
     }
@@ -178,6 +182,8 @@ pub struct BlockRun {
     pub lapsed: Option<PublicKey>,
     /// When its stage's deadline passes: set by its first offer.
     pub due: Option<Tick>,
+    /// Whether all workers of its lot have given the same answer.
+    pub agreed: bool,
 }
 
 /// The life of a block. A phase carries what it needs; nothing is kept beside it.
@@ -189,6 +195,8 @@ pub enum Phase {
     Offered(Offered),
     /// A worker holds it.
     Leased(Lease),
+    /// It is answered, and the answer is not told before all of its lot are.
+    Sealed(Sealed),
     /// A receipt is committed; its audit is drawn in the next slot.
     Delivered(Delivery),
     /// Validators check it.
@@ -216,6 +224,19 @@ pub struct Delivery {
     pub id: Digest,
     /// The slot that committed it.
     pub at: Height,
+}
+
+/// A lease that was answered under a seal: nobody can copy the answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sealed {
+    /// The lease.
+    pub lease: Lease,
+    /// What the answer must fit.
+    pub seal: Digest,
+    /// Until when it is to be told, once all of the lot are sealed.
+    pub until: Option<Tick>,
+    /// The answer, when it is told.
+    pub receipt: Option<Receipt>,
 }
 
 /// A receipt in front of the validators.
@@ -285,7 +306,7 @@ impl Run {
             From::Job { id, output } => {
                 let outputs = self.plan.job(*id).map(|job| job.spec.outputs()).unwrap_or_default();
                 let index = outputs.iter().position(|o| *o == &**output).unwrap_or(usize::MAX);
-                let known = self.results.get(id.index()).and_then(Option::as_ref);
+                let known = self.result(*id);
                 match known.and_then(|known| known.outputs.get(index)) {
                     Some(digest) => Origin::Known(*digest),
                     None => Origin::Output { job: *id, index },
@@ -375,7 +396,7 @@ impl Run {
     /// The settled result of a job.
     #[must_use]
     pub fn result(&self, id: JobId) -> Option<&Known> {
-        self.results.get(id.index()).and_then(Option::as_ref)
+        self.results.get(id.index()).and_then(Option::as_deref)
     }
 
     /// One block.
@@ -400,6 +421,19 @@ impl Run {
     #[must_use]
     pub fn block_id(&self, index: u32) -> BlockId {
         BlockId { run: self.id, index }
+    }
+
+    /// The blocks of the lot that a block is of, itself among them.
+    pub fn siblings(&self, index: u32) -> impl Iterator<Item = (BlockId, &BlockRun)> {
+        let block = self.plan.blocks.get(index as usize);
+        let all = block.map_or(index..index, Block::siblings);
+        all.filter_map(|index| Some((self.block_id(index), self.block(index)?)))
+    }
+
+    /// Whether a block is one of several that compute the same.
+    #[must_use]
+    pub fn is_replica(&self, index: u32) -> bool {
+        self.plan.blocks.get(index as usize).is_some_and(|block| block.replicas > 1)
     }
 
     /// Whether it is over.

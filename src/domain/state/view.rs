@@ -16,6 +16,7 @@ use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::terms::{Cache, CacheMode, Terms};
 use crate::domain::verdict::Segment;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Why a settled result is not used again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,19 @@ pub struct Assignment {
     pub lease: LeaseId,
     /// The jobs, in an order in which every input is known when its turn comes.
     pub tasks: Vec<Task>,
+}
+
+/// What the holder of a lease is to send about what it computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// The receipt.
+    Answer,
+    /// A seal on the receipt.
+    Seal,
+    /// Nothing before the others have sealed theirs.
+    Nothing,
+    /// What it sealed.
+    Open,
 }
 
 /// One job of an assignment.
@@ -142,20 +156,20 @@ impl State {
 
     /// The settled results of jobs, by job key.
     #[must_use]
-    pub fn cache(&self) -> &BTreeMap<Digest, Known> {
+    pub fn cache(&self) -> &BTreeMap<Digest, Arc<Known>> {
         &self.cache
     }
 
     /// All settled results, those that one client alone may use too.
     pub fn results(&self) -> impl Iterator<Item = &Known> {
-        self.cache.values().chain(self.own.values())
+        self.cache.values().chain(self.own.values()).map(AsRef::as_ref)
     }
 
     /// The settled result of a job key, if a client may use it on such terms: if it was checked at
     /// least as well as is asked for (or whoever checks nothing would decide what all others get),
     /// is young enough, and belongs to whom it must.
     #[must_use]
-    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Known> {
+    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Arc<Known>> {
         let own = self.own.get(&(*key, *client));
         let each = self.cache.get(key).into_iter().chain(own);
         let mut sound = each.filter(|known| known.checked.covers(terms.verification));
@@ -193,7 +207,10 @@ impl State {
     /// deadlines pass.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.lapses.is_empty() || !self.offers.is_empty() || !self.dues.is_empty()
+        !self.lapses.is_empty()
+            || !self.offers.is_empty()
+            || !self.dues.is_empty()
+            || !self.sealed.is_empty()
     }
 
     /// What the holder of a lease computes, while it holds it.
@@ -201,6 +218,26 @@ impl State {
     pub fn assignment(&self, id: LeaseId) -> Option<Assignment> {
         match self.phase(id.block)? {
             Phase::Leased(lease) if lease.id == id => self.tasks(id, &lease.offer.todo),
+            // Who forgot what it sealed computes it again.
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                self.tasks(id, &sealed.lease.offer.todo)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the holder of a lease is to send next about what it computed; none if it holds it no
+    /// more, or has told all.
+    #[must_use]
+    pub fn asked(&self, id: LeaseId) -> Option<Asked> {
+        let run = self.runs.get(&id.block.run)?;
+        match self.phase(id.block)? {
+            Phase::Leased(lease) if lease.id == id => {
+                Some(if run.is_replica(id.block.index) { Asked::Seal } else { Asked::Answer })
+            }
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                Some(if sealed.until.is_some() { Asked::Open } else { Asked::Nothing })
+            }
             _ => None,
         }
     }
