@@ -39,6 +39,8 @@ pub struct Lease {
     pub price: Ohc,
     /// What it has at risk.
     pub bond: Ohc,
+    /// When it began.
+    pub since: Tick,
     /// When it lapses if no sign of life comes.
     pub silent_until: Tick,
     /// When it lapses whatever comes.

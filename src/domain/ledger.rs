@@ -28,6 +28,8 @@ pub enum Hold {
     Reward(BlockId),
     /// A worker's bond for one lease.
     Bond(LeaseId),
+    /// The deposit of who challenges what was settled under a lease.
+    Challenge(LeaseId),
 }
 
 impl Hold {
@@ -37,7 +39,7 @@ impl Hold {
         match self {
             Self::Escrow(run) => run,
             Self::Reward(block) => block.run,
-            Self::Bond(lease) => lease.block.run,
+            Self::Bond(lease) | Self::Challenge(lease) => lease.block.run,
         }
     }
 
@@ -47,7 +49,7 @@ impl Hold {
         match self {
             Self::Escrow(_) => None,
             Self::Reward(block) => Some(block),
-            Self::Bond(lease) => Some(lease.block),
+            Self::Bond(lease) | Self::Challenge(lease) => Some(lease.block),
         }
     }
 }
@@ -104,7 +106,7 @@ impl Posting {
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
         match (self.from, self.to) {
-            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_)))) => Some(hold),
+            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => Some(hold),
             (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
             _ => None,
         }

@@ -1,20 +1,21 @@
 //! What the roles and the command line read from the state. Never writes it.
 
 use super::order::ticks_of;
-use super::run::{Failure, Judging, Known, Origin, Phase, Run};
+use super::run::{Dispute, Failure, Judging, Known, Origin, Phase, Run};
 use super::{State, Worker};
 use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
+use crate::domain::bisection::{Side, Step};
 use crate::domain::genesis::Params;
 use crate::domain::job::Spec;
 use crate::domain::ledger::Ledger;
 use crate::domain::poh::Place;
-use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::receipt::Receipt;
 use crate::domain::terms::{Cache, CacheMode, Terms};
-use crate::domain::verdict::Segment;
+use crate::domain::verdict::{Finding, Segment, Verdict};
 use std::collections::BTreeMap;
 
 /// Why a settled result is not used again.
@@ -77,6 +78,43 @@ pub struct Duty {
     pub segments: Vec<Segment>,
     /// Whether somebody objects to the (only) segment, so that everybody re-executes it.
     pub disputed: bool,
+    /// The one step of it that settles the dispute, if that is known.
+    pub step: Option<Step>,
+    /// Where it follows from what is traced.
+    pub probe: Digest,
+}
+
+/// What about a receipt is in front of the validators.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Question {
+    /// Whether it is true.
+    Receipt,
+    /// Whether an objection to it holds.
+    Dispute,
+    /// Whether it was true, though it is settled.
+    Challenge,
+}
+
+/// What a side of a dispute is asked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Query {
+    /// What the worker had to compute.
+    pub assignment: Assignment,
+    /// What it says came out.
+    pub receipt: Receipt,
+    /// The segment in question.
+    pub segment: Segment,
+    /// The round.
+    pub round: u32,
+    /// The state after so many of its steps is asked for; none for its end.
+    pub at: Option<u64>,
+}
+
+fn question(judging: &Judging) -> Question {
+    match &judging.dispute {
+        Some(dispute) if dispute.is_voted() => Question::Dispute,
+        _ => Question::Receipt,
+    }
 }
 
 impl State {
@@ -186,14 +224,36 @@ impl State {
     /// due for receipts that are older than the next slot's seed.
     #[must_use]
     pub fn is_restless(&self) -> bool {
-        !self.undrawn.is_empty()
+        !self.undrawn.is_empty() && self.is_alone()
     }
 
     /// Whether the passing of ticks alone may change something: leases lapse, offers are repriced,
-    /// deadlines pass.
+    /// deadlines and windows pass, the beacon makes a seed.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.lapses.is_empty() || !self.offers.is_empty() || !self.dues.is_empty()
+        !self.lapses.is_empty()
+            || !self.offers.is_empty()
+            || !self.dues.is_empty()
+            || !self.windows.is_empty()
+            || !self.past_dues.is_empty()
+            || self.beacon.is_busy()
+    }
+
+    /// The tick at which the beacon makes a seed, if nothing but time is missing for it.
+    #[must_use]
+    pub fn seeds_at(&self) -> Option<Tick> {
+        self.beacon.drawn_at(self.params.beacon_ticks)
+    }
+
+    /// Which value of the beacon a validator is to reveal, if it is its turn; and which to pledge
+    /// then. None if nothing is asked of it.
+    #[must_use]
+    pub fn turn(&self, validator: &PublicKey) -> Option<(Option<u64>, u64)> {
+        match self.beacon.turn(validator) {
+            _ if self.is_alone() || !self.validators.contains_key(validator) => None,
+            None => Some((None, 0)),
+            Some(turn) => self.beacon.awaits(validator).then_some((Some(turn), turn + 1)),
+        }
     }
 
     /// What the holder of a lease computes, while it holds it.
@@ -205,17 +265,32 @@ impl State {
         }
     }
 
-    /// Receipts in front of the validators, and whether somebody objects to them.
-    pub fn judging(&self) -> impl Iterator<Item = (LeaseId, bool)> + '_ {
-        self.judging.iter().filter_map(|lease| match self.phase(lease.block)? {
-            Phase::Judged(judging) => Some((*lease, judging.dispute.is_some())),
+    /// Receipts in front of the validators, and what about them is.
+    pub fn judging(&self) -> impl Iterator<Item = (LeaseId, Question)> + '_ {
+        let open = self.judging.iter().filter_map(|lease| match self.phase(lease.block)? {
+            Phase::Judged(judging) => Some((*lease, question(judging))),
             _ => None,
-        })
+        });
+        let challenged = self.past.iter().filter(|(_, past)| past.challenge.is_some());
+        open.chain(challenged.map(|(lease, _)| (*lease, Question::Challenge)))
     }
 
     /// What a validator has to do about a receipt; none if it has spoken, or nothing is to do.
     #[must_use]
     pub fn duty(&self, lease: LeaseId, validator: &PublicKey) -> Option<Duty> {
+        if let Some(past) = self.past.get(&lease) {
+            let challenge = past.challenge.as_ref()?;
+            let is_asked = !challenge.objects.contains_key(validator);
+            return is_asked.then(|| Duty {
+                assignment: past.assignment.clone(),
+                receipt: past.receipt.clone(),
+                id: past.id,
+                segments: vec![challenge.segment],
+                disputed: true,
+                step: None,
+                probe: Digest::default(),
+            });
+        }
         match self.phase(lease.block)? {
             Phase::Judged(judging) if judging.delivery.lease.id == lease => {
                 self.duty_about(judging, validator)
@@ -225,22 +300,65 @@ impl State {
     }
 
     fn duty_about(&self, judging: &Judging, validator: &PublicKey) -> Option<Duty> {
-        let (segments, disputed) = match &judging.dispute {
-            Some(dispute) if dispute.objects.contains_key(validator) => return None,
-            Some(dispute) => (vec![dispute.segment], true),
-            None if judging.verdicts.contains_key(validator) => return None,
-            None if judging.audit.committee.contains(validator) => {
-                (judging.audit.segments.clone(), false)
+        let is_drawn = judging.audit.committee.contains(validator);
+        let (segments, step) = match &judging.dispute {
+            Some(dispute) if dispute.is_voted() => {
+                if dispute.objects.contains_key(validator) {
+                    return None;
+                }
+                (vec![dispute.segment], dispute.step())
             }
-            None => (Vec::new(), false),
+            _ if judging.verdicts.contains_key(validator) => return None,
+            _ if judging.lazy.contains(validator) => return None,
+            _ if is_drawn => (judging.audit.segments.clone(), None),
+            _ => (Vec::new(), None),
         };
+        let disputed = judging.dispute.as_ref().is_some_and(Dispute::is_voted);
         let delivery = &judging.delivery;
         let assignment = self.tasks(delivery.lease.id, &delivery.lease.offer.todo)?;
         let (receipt, id) = (delivery.receipt.clone(), delivery.id);
-        Some(Duty { assignment, receipt, id, segments, disputed })
+        Some(Duty { assignment, receipt, id, segments, disputed, step, probe: judging.seed.0 })
     }
 
-    fn tasks(&self, lease: LeaseId, jobs: &[JobId]) -> Option<Assignment> {
+    /// What a participant is to say in a dispute: its worker's or its objector's side of it.
+    #[must_use]
+    pub fn query(&self, lease: LeaseId, key: &PublicKey) -> Option<Query> {
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return None };
+        let delivery = &judging.delivery;
+        let dispute = judging.dispute.as_ref().filter(|d| d.lost.is_none() && !d.is_voted())?;
+        let side = match key {
+            key if *key == delivery.lease.worker => Side::Worker,
+            key if *key == dispute.by => Side::Objector,
+            _ => return None,
+        };
+        let bisection = dispute.bisection.as_ref().filter(|b| b.awaits(side))?;
+        let (round, at) = (bisection.round(), bisection.asks());
+        let assignment = self.tasks(delivery.lease.id, &delivery.lease.offer.todo)?;
+        let (receipt, segment) = (delivery.receipt.clone(), dispute.segment);
+        Some(Query { assignment, receipt, segment, round, at })
+    }
+
+    /// Whether a verdict that was sealed may be said now.
+    #[must_use]
+    pub fn may_say(&self, verdict: &Verdict, author: &PublicKey) -> bool {
+        let Some(Phase::Judged(judging)) = self.phase(verdict.lease.block) else { return false };
+        let is_open =
+            judging.dispute.is_none() || !matches!(verdict.finding, Finding::Object { .. });
+        let seal = judging.seals.get(author);
+        is_open && judging.is_sealed() && seal == Some(&verdict.seal(*author).seal)
+    }
+
+    /// Whether a verdict has to be sealed before it is said; and has been, by this author.
+    #[must_use]
+    pub fn seal_of(&self, verdict: &Verdict, author: &PublicKey) -> Option<Option<Digest>> {
+        let Some(Phase::Judged(judging)) = self.phase(verdict.lease.block) else { return None };
+        let is_vote = matches!(verdict.finding, Finding::Deny { .. })
+            || judging.dispute.as_ref().is_some_and(Dispute::is_voted);
+        let is_drawn = judging.audit.committee.contains(author);
+        (is_drawn && !is_vote && !self.is_alone()).then(|| judging.seals.get(author).copied())
+    }
+
+    pub(super) fn tasks(&self, lease: LeaseId, jobs: &[JobId]) -> Option<Assignment> {
         let run = self.runs.get(&lease.block.run)?;
         let input = |(name, origin)| match origin {
             Origin::Known(digest) => Some((name, TaskInput::Artifact(digest))),
@@ -256,16 +374,5 @@ impl State {
         };
         let tasks = jobs.iter().map(task).collect::<Option<_>>()?;
         Some(Assignment { lease, tasks })
-    }
-}
-
-impl Duty {
-    /// What the receipt claims about a job; none if it claims a failure.
-    #[must_use]
-    pub fn claim(&self, job: JobId) -> Option<&Claim> {
-        match &self.receipt.outcome {
-            Outcome::Done(claims) => claims.iter().find(|claim| claim.job == job),
-            Outcome::Failed { .. } => None,
-        }
     }
 }
