@@ -367,6 +367,7 @@ impl Embedded {
                 // The auditor lives as long as this sender.
                 validator::Output::Check(duty) => drop(self.audits.send(duty)),
                 validator::Output::Cut(draft) => self.cut(draft, watch)?,
+                validator::Output::Send(order) => self.send(order),
             }
         }
         Ok(())

@@ -1,6 +1,10 @@
 //! The validator: collects commands, cuts slots, has receipts checked, signs verdicts and slots.
 //! Never re-executes anything itself, and never acts on a slot that is not durable: it hands out
 //! a draft, and the node folds, records and only then performs what follows.
+//!
+//! In a network of one it proposes whenever a slot is due and puts its own verdicts into its own
+//! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
+//! all, for whoever proposes next; what does not show in the log is said again.
 
 use super::{Machine, Signer};
 use crate::base::amount::{Rounding, mul_div};
@@ -22,6 +26,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
 
+/// A verdict that was not folded after so long is sent again.
+const RESEND_MS: u64 = 2_000;
+
 /// Commands of a slot that are this validator's own verdicts: 16 of 256 take half a megabyte.
 const JUDGE_COMMANDS_MAX: usize = 16;
 
@@ -34,6 +41,8 @@ pub enum Input {
     Folded,
     /// A receipt was checked.
     Checked(Verdict),
+    /// It is this validator's turn to propose, if it wants to: see `proposes_at`.
+    Propose,
     /// The deadline has come.
     Wake,
 }
@@ -45,6 +54,8 @@ pub enum Output {
     Cut(Draft),
     /// Check this receipt.
     Check(Box<Duty>),
+    /// This goes to the validators, as a worker's commands do.
+    Send(SignedOrder),
 }
 
 /// One validator.
@@ -54,17 +65,29 @@ pub struct Validator {
     mempool: VecDeque<SignedOrder>,
     checking: BTreeSet<(LeaseId, bool)>,
     verdicts: Vec<Verdict>,
+    /// Among several: what it concluded and does not see in the log yet, and when it said so.
+    said: BTreeMap<LeaseId, (Verdict, Option<Millis>)>,
     /// Up to when ticks have been counted.
     ticked: Millis,
     cut: Millis,
+    /// Ticks of the chain at the last slot, and whether anything waited for time then.
+    seen: (u64, bool),
 }
 
 impl Validator {
     /// A validator that starts now.
     #[must_use]
     pub fn new(signer: Signer, now: Millis) -> Self {
-        let (mempool, checking, verdicts) = (VecDeque::new(), BTreeSet::new(), Vec::new());
-        Self { signer, mempool, checking, verdicts, ticked: now, cut: now }
+        Self {
+            signer,
+            mempool: VecDeque::new(),
+            checking: BTreeSet::new(),
+            verdicts: Vec::new(),
+            said: BTreeMap::new(),
+            ticked: now,
+            cut: now,
+            seen: (0, false),
+        }
     }
 
     /// Its name.
@@ -106,13 +129,21 @@ impl Validator {
             bytes += order.to_bytes().len();
             commands.push(order);
         }
-        while let Some(order) = self.mempool.pop_front() {
+        // Among several a draft may come to nothing: what it holds waits until it is folded.
+        let mut waiting = match is_alone(state) {
+            true => std::mem::take(&mut self.mempool),
+            false => self.mempool.iter().take(COMMANDS_PER_SLOT_MAX).cloned().collect(),
+        };
+        while let Some(order) = waiting.pop_front() {
             bytes += order.to_bytes().len();
             if commands.len() >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX {
-                self.mempool.push_front(order);
+                waiting.push_front(order);
                 break;
             }
             commands.push(order);
+        }
+        if is_alone(state) {
+            self.mempool = waiting;
         }
         let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
         let mut chain = Chain::resume(state.place(), params);
@@ -131,6 +162,9 @@ impl Validator {
             return 0;
         }
         let due = mul_div(now.since(self.ticked), rate, 1_000, Rounding::Floor).unwrap_or(u64::MAX);
+        if !is_alone(state) {
+            return due.min(TICKS_PER_SLOT_MAX); // counted when the slot is folded
+        }
         if due > TICKS_PER_SLOT_MAX {
             self.ticked = now; // the machine slept: the chain does not pretend that it ran
             return TICKS_PER_SLOT_MAX;
@@ -138,6 +172,49 @@ impl Validator {
         let counted = mul_div(due, 1_000, rate, Rounding::Ceil).unwrap_or(0);
         self.ticked = self.ticked.after(counted);
         due
+    }
+
+    /// A slot of whoever proposed it: what it holds waits no more, and the time that it counted is
+    /// not counted again.
+    fn observe(&mut self, now: Millis, state: &State) {
+        self.mempool.retain(|order| {
+            order.body.nonce > state.nonce(&order.author) && state.ledger().knows(&order.author)
+        });
+        let rate = state.params().ticks_per_second;
+        let (before, was_waiting) = self.seen;
+        self.seen = (state.place().ticks, state.is_waiting());
+        let counted = state.place().ticks.saturating_sub(before);
+        let ms = mul_div(counted, 1_000, rate, Rounding::Ceil).unwrap_or(u64::MAX);
+        let longest = mul_div(TICKS_PER_SLOT_MAX, 1_000, rate, Rounding::Ceil).unwrap_or(u64::MAX);
+        let ticked = if was_waiting { self.ticked.after(ms).min(now) } else { now };
+        let is_behind = now.since(ticked) > longest;
+        self.ticked = if is_behind { now } else { ticked };
+        self.cut = now;
+    }
+
+    /// Says to all what they do not know yet; what was said and is not in the log, again.
+    fn speak(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        let me = self.key();
+        self.said.retain(|lease, _| state.duty(*lease, &me).is_some());
+        let is_due = |at: &Option<Millis>| at.is_none_or(|at| now >= at.after(RESEND_MS));
+        let mut batch = Vec::new();
+        for (verdict, at) in self.said.values_mut().filter(|(_, at)| is_due(at)) {
+            *at = Some(now);
+            batch.push(verdict.clone());
+        }
+        for part in batch.chunks(BATCH_MAX) {
+            out.push(Output::Send(self.signer.order(state, Command::Judge(part.to_vec()))));
+        }
+    }
+
+    /// When it wants a slot: at once where that would change something, after a while where only
+    /// the passing of time can; never where nothing can.
+    #[must_use]
+    pub fn proposes_at(&self, state: &State) -> Option<Millis> {
+        if self.is_due(state) {
+            return Some(Millis(0));
+        }
+        state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS))
     }
 
     fn follow(&mut self, state: &State, out: &mut Vec<Output>) {
@@ -163,11 +240,17 @@ impl Machine for Validator {
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Command(order) => self.admit(state, order),
-            Input::Folded => self.follow(state, out),
-            Input::Checked(verdict) => self.verdicts.push(verdict),
-            Input::Wake => {
-                let waited = state.is_waiting() && now >= self.cut.after(WAITING_SLOT_MS);
-                if self.is_due(state) || waited {
+            Input::Folded => {
+                if !is_alone(state) {
+                    self.observe(now, state);
+                }
+                self.follow(state, out);
+            }
+            Input::Checked(verdict) if is_alone(state) => self.verdicts.push(verdict),
+            Input::Checked(verdict) => drop(self.said.insert(verdict.lease, (verdict, None))),
+            Input::Wake if !is_alone(state) => self.speak(now, state, out),
+            Input::Wake | Input::Propose => {
+                if self.proposes_at(state).is_some_and(|at| now >= at) {
                     out.push(Output::Cut(self.draft(now, state)));
                 }
             }
@@ -175,11 +258,17 @@ impl Machine for Validator {
     }
 
     fn deadline(&self, state: &State) -> Option<Millis> {
-        if self.is_due(state) {
-            return Some(Millis(0));
+        if is_alone(state) {
+            return self.proposes_at(state);
         }
-        state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS))
+        let again = |at: &Option<Millis>| at.map_or(Millis(0), |at| at.after(RESEND_MS));
+        self.said.values().map(|(_, at)| again(at)).min()
     }
+}
+
+/// Whether a validator has nobody to agree with.
+fn is_alone(state: &State) -> bool {
+    state.validators().len() == 1
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Single roles: what they say when nothing else would make them say it.
 //! Never folds more than it takes to ask.
 
-use crate::fold::{CLIENT, Fold, WORKER, one};
+use crate::fold::{CLIENT, Fold, WORKER, drawn, one};
 use crate::ground::{Who, noops, ohc, submission};
 use crate::labour;
 use ohc::base::amount::{Price, Work};
@@ -34,6 +34,75 @@ fn a_validator_numbers_its_batches_of_verdicts_upwards() {
     let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
     let nonces: Vec<u64> = draft.commands.iter().map(|order| order.body.nonce).collect();
     assert_eq!(nonces, [1, 2, 3]);
+}
+
+/// A validator of four that has concluded about a receipt, and that receipt's verdict.
+fn one_of_four() -> (Fold, validator::Validator, Verdict) {
+    let (fold, receipt) = drawn(4);
+    let signer = Signer::new(Who::Validator(2).secret());
+    let mut validator = validator::Validator::new(signer, Millis(0));
+    let finding = Finding::Agree;
+    let verdict = Verdict { lease: receipt.lease, receipt: receipt.id(), finding };
+    hears(&mut validator, &fold, 0, validator::Input::Checked(verdict.clone()));
+    (fold, validator, verdict)
+}
+
+fn hears(
+    validator: &mut validator::Validator,
+    fold: &Fold,
+    now: u64,
+    input: validator::Input,
+) -> Vec<validator::Output> {
+    let mut out = Vec::new();
+    validator.handle(Millis(now), &fold.state, input, &mut out);
+    out
+}
+
+#[test]
+fn a_validator_of_several_sends_its_verdict_again_until_it_is_folded() {
+    let (mut fold, mut validator, verdict) = one_of_four();
+    let mut said = Vec::new();
+    for now in [0, 2_000] {
+        let at = validator.deadline(&fold.state).unwrap();
+        assert!(at <= Millis(now), "{at:?}");
+        let out = hears(&mut validator, &fold, now, validator::Input::Wake);
+        let [validator::Output::Send(order)] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(order.body.command, Command::Judge(vec![verdict.clone()]));
+        said.push(order.clone());
+    }
+    fold.slot(0, &said);
+    hears(&mut validator, &fold, 2_001, validator::Input::Folded);
+    assert!(hears(&mut validator, &fold, 4_000, validator::Input::Wake).is_empty());
+    assert_eq!(validator.deadline(&fold.state), None);
+}
+
+#[test]
+fn a_validator_of_several_proposes_when_it_is_its_turn_and_keeps_what_is_not_folded() {
+    let (mut fold, mut validator, _) = one_of_four();
+    let order = fold.sign(CLIENT, Command::Cancel { run: RunId(1) });
+    let input = validator::Input::Command(order.clone());
+    assert!(hears(&mut validator, &fold, 1, input).is_empty());
+    for now in [1, 2] {
+        let out = hears(&mut validator, &fold, now, validator::Input::Propose);
+        let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(draft.commands, std::slice::from_ref(&order), "its verdict is not its own");
+    }
+    fold.slot(0, &[order]);
+    hears(&mut validator, &fold, 3, validator::Input::Folded);
+    assert!(hears(&mut validator, &fold, 3, validator::Input::Propose).is_empty());
+}
+
+#[test]
+fn time_that_one_validator_counted_is_not_counted_by_the_next() {
+    let (mut fold, mut validator, _) = one_of_four();
+    fold.bid(Who::Worker(1), 500_000);
+    fold.submit(&noops("two", "", &["a: { uses: noop, with: { tag: 5 } }"]), ohc(5));
+    hears(&mut validator, &fold, 1_000, validator::Input::Folded);
+    fold.slot(40, &[]);
+    hears(&mut validator, &fold, 1_400, validator::Input::Folded);
+    let out = hears(&mut validator, &fold, 2_300, validator::Input::Propose);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(draft.poh.iter().filter(|entry| entry.mixin.is_none()).count(), 90);
 }
 
 #[test]

@@ -329,6 +329,7 @@ impl World {
                     self.at(delay, Item::Checked { life, verdict });
                 }
                 validator::Output::Cut(draft) => self.cut(draft)?,
+                validator::Output::Send(order) => self.send(order),
             }
         }
         Ok(())
