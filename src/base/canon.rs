@@ -6,7 +6,7 @@
 //! and its fields. A type that is hashed or signed has a domain tag ([`Canonical::TAG`]), so that
 //! the bytes of one type can never be taken for those of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -332,6 +332,24 @@ impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
             map.insert(key, V::decode(r)?);
         }
         Ok(map)
+    }
+}
+
+impl<T: Encode> Encode for BTreeSet<T> {
+    fn encode(&self, w: &mut Writer) {
+        w.length(self.len());
+        self.iter().for_each(|item| item.encode(w));
+    }
+}
+
+impl<T: Decode + Ord> Decode for BTreeSet<T> {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let items = Vec::<T>::decode(r)?;
+        if items.is_sorted_by(|a, b| a < b) {
+            Ok(items.into_iter().collect())
+        } else {
+            Err(DecodeError::Unsorted)
+        }
     }
 }
 

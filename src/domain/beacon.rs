@@ -305,8 +305,14 @@ mod tests {
         assert_eq!(beacon.close(Tick(10), 5), [], "nobody came: the round goes on");
         let _ = beacon.reveal(key(2).public(), says(2, Some(0)), Height(3));
         assert_eq!(beacon.close(Tick(14), 5), []);
-        assert_eq!(beacon.close(Tick(15), 5), [key(1).public(), key(3).public()]
-            .into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            beacon.close(Tick(15), 5),
+            [key(1).public(), key(3).public()]
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
         assert!(beacon.drawn_at(0).is_some());
     }
 

@@ -222,6 +222,8 @@ pub enum Event {
         lease: LeaseId,
         /// Who.
         validator: PublicKey,
+        /// Who found out by a challenge, and has half of what it lost.
+        challenger: Option<PublicKey>,
         /// What it lost.
         fine: Ohc,
     },
@@ -297,7 +299,7 @@ canonical_enum!(Event {
     23 => Resumed { run, added },
     30 => Absent { validator, fine },
     31 => Redrawn { lease, committee },
-    32 => Lazy { lease, validator, fine },
+    32 => Lazy { lease, validator, challenger, fine },
     33 => Narrowed { lease, step },
     34 => Challenged { lease, by, segment, deposit },
     35 => Dismissed { lease, by, deposit },

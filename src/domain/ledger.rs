@@ -106,7 +106,9 @@ impl Posting {
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
         match (self.from, self.to) {
-            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => Some(hold),
+            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => {
+                Some(hold)
+            }
             (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
             _ => None,
         }
@@ -343,8 +345,13 @@ impl Ledger {
 
     /// Takes up to `amount` from a balance as a penalty; returns what was taken.
     pub fn fine(&mut self, from: PublicKey, amount: Ohc, to: &[(Payee, u64)]) -> Ohc {
-        let taken = self.account(&from).balance.min(amount);
-        if self.debit(from, taken).is_ok() {
+        let Account { balance, stake } = self.account(&from);
+        let free = balance.min(amount);
+        let rest = amount.checked_sub(free).unwrap_or_default().min(stake);
+        let taken = plus(free, rest);
+        if let Some(account) = self.accounts.get_mut(&from) {
+            account.balance = balance.checked_sub(free).unwrap_or_default();
+            account.stake = stake.checked_sub(rest).unwrap_or_default();
             let shares: u64 = to.iter().map(|(_, share)| *share).sum();
             let mut left = taken;
             for (payee, share) in to {

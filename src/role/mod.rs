@@ -4,6 +4,8 @@
 
 pub mod client;
 pub mod validator;
+mod voice;
+mod witness;
 pub mod worker;
 
 use crate::base::keys::{PublicKey, SecretKey};

@@ -20,7 +20,7 @@ use ohc::domain::event::{Event, Reject, events_root};
 use ohc::domain::genesis::Genesis;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::slot::{Draft, Slot};
-use ohc::domain::state::State;
+use ohc::domain::state::{Question, State};
 use ohc::domain::verdict::Verdict;
 use ohc::role::{Machine, client, validator, worker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ enum Item {
     Command(SignedOrder),
     Computed { desk: usize, life: u32, lease: LeaseId, outcome: Outcome },
     Progress { desk: usize, life: u32, lease: LeaseId, step: u64 },
-    Checked { life: u32, verdict: Verdict },
+    Checked { life: u32, question: Question, verdict: Verdict },
     Follow,
     Misfortune,
     NodeUp,
@@ -280,8 +280,8 @@ impl World {
     fn take(&mut self, item: Item) -> Lived {
         match item {
             Item::Command(order) => return self.tell_validator(validator::Input::Command(order)),
-            Item::Checked { life, verdict } if life == self.node_life => {
-                return self.tell_validator(validator::Input::Checked(verdict));
+            Item::Checked { life, question, verdict } if life == self.node_life => {
+                return self.tell_validator(validator::Input::Checked(question, verdict));
             }
             Item::Computed { desk, life, lease, outcome } if life == self.desks[desk].life => {
                 if self.desks[desk].nature.stores() {
@@ -326,10 +326,12 @@ impl World {
                 validator::Output::Check(duty) => {
                     let verdict = labour::check(&duty, &self.artifacts);
                     let (delay, life) = (self.dice.between(1, 80), self.node_life);
-                    self.at(delay, Item::Checked { life, verdict });
+                    let question = duty.question;
+                    self.at(delay, Item::Checked { life, question, verdict });
                 }
                 validator::Output::Cut(draft) => self.cut(draft)?,
                 validator::Output::Send(order) => self.send(order),
+                validator::Output::Trace(_) => {} // of a dispute among several
             }
         }
         Ok(())
@@ -419,7 +421,7 @@ impl World {
                     }
                     self.at(ms, Item::Computed { desk: index, life, lease, outcome });
                 }
-                worker::Output::Send(_) | worker::Output::Stop(_) => {}
+                worker::Output::Send(_) | worker::Output::Stop(_) | worker::Output::Trace(_) => {}
             }
         }
     }

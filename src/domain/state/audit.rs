@@ -285,7 +285,7 @@ impl State {
         judging.seals.remove(&validator);
         judging.lazy.insert(validator);
         let fine = settle::lazy(&mut self.ledger, validator, None, &self.params);
-        events.push(Event::Lazy { lease, validator, fine });
+        events.push(Event::Lazy { lease, validator, challenger: None, fine });
     }
 }
 

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 /// What was settled under a lease, while it can be challenged.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Past {
+pub(super) struct Past {
     /// What its worker had to compute.
     pub assignment: Assignment,
     /// What it said came out.
@@ -54,7 +54,7 @@ pub struct Past {
 
 /// A challenge and what the validators find.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Challenge {
+pub(super) struct Challenge {
     /// Whose it is.
     pub by: PublicKey,
     /// Where the receipt is said to be false.
@@ -205,9 +205,9 @@ impl State {
         events.push(Event::Revoked { lease, worker: past.worker, fine });
         let let_pass = past.committee.iter().filter(|_| past.audited.contains(&challenge.segment));
         for validator in let_pass {
-            let by = Some(challenge.by);
-            let fine = settle::lazy(&mut self.ledger, *validator, by, &self.params);
-            events.push(Event::Lazy { lease, validator: *validator, fine });
+            let (validator, challenger) = (*validator, Some(challenge.by));
+            let fine = settle::lazy(&mut self.ledger, validator, challenger, &self.params);
+            events.push(Event::Lazy { lease, validator, challenger, fine });
         }
     }
 }

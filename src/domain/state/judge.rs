@@ -4,6 +4,7 @@
 use super::State;
 use super::order::segments_of;
 use super::run::{Dispute, Judging, Phase};
+use super::view::is_early;
 use crate::base::canon::Digest;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
@@ -14,9 +15,6 @@ use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::slot::is_quorum;
 use crate::domain::verdict::{Finding, Found, Sealed, Segment, Verdict};
 use std::collections::BTreeMap;
-
-/// What is missing may come for so many windows before it counts as withheld.
-const PATIENCE_WINDOWS: u64 = 2;
 
 impl State {
     pub(super) fn reveal(&mut self, author: PublicKey, reveal: Reveal) -> Result<(), Reject> {
@@ -60,15 +58,18 @@ impl State {
         let (alone, now) = (self.is_alone(), self.now());
         let judging = self.judging_of(verdict.lease, verdict.receipt)?;
         if let Some(vote) = vote(judging, verdict.finding) {
-            let dispute = judging.dispute.as_mut().ok_or(Reject::NoReceipt)?;
-            let patience = PATIENCE_WINDOWS.saturating_mul(judging.window);
-            let is_missing =
-                matches!(verdict.finding, Finding::Object { found: Found::Withheld, .. });
-            if is_missing && now < dispute.since.after(patience) {
+            if is_early(judging, verdict, now) {
                 return Err(Reject::Early);
             }
+            let dispute = judging.dispute.as_mut().ok_or(Reject::NoReceipt)?;
             rule(&mut dispute.objects, author, vote)?;
         } else {
+            if matches!(verdict.finding, Finding::Deny { .. }) {
+                return Err(Reject::NoReceipt); // nobody denies what nobody claims
+            }
+            if judging.verdicts.contains_key(&author) || judging.lazy.contains(&author) {
+                return Err(Reject::Spoken);
+            }
             let is_drawn = judging.audit.committee.contains(&author);
             if is_drawn && !alone {
                 let seal = verdict.seal(author).seal;
@@ -95,12 +96,8 @@ impl State {
     ) -> Result<(), Reject> {
         let (now, alone) = (self.now(), is_quorum([&author], &self.validators));
         let judging = self.judging_of(verdict.lease, verdict.receipt)?;
-        let is_heard = judging.verdicts.contains_key(&author) || judging.lazy.contains(&author);
         match verdict.finding {
-            Finding::Agree | Finding::Object { .. } if is_heard => return Err(Reject::Spoken),
-            Finding::Agree => {}
-            // Nobody denies what nobody claims.
-            Finding::Deny { .. } => return Err(Reject::NoReceipt),
+            Finding::Agree | Finding::Deny { .. } => {}
             Finding::Object { .. } if judging.dispute.is_some() => return Err(Reject::NoReceipt),
             Finding::Object { segment, found } => {
                 let receipt = &judging.delivery.receipt;

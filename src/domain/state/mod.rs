@@ -27,7 +27,7 @@ mod trace;
 mod view;
 
 pub use trace::Trace;
-pub use view::{Assignment, Duty, Query, Question, Task, TaskInput, Unused};
+pub use view::{Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
 
 use super::auction::{Record, Tally};
 use super::beacon::Beacon;
