@@ -327,7 +327,8 @@ mod tests {
                 let of = |m: u8, turn| value(&key(m), network(m), turn);
                 for m in 1..=n {
                     let next = pledge(key(m).public(), of(m, 0));
-                    beacon.reveal(key(m).public(), Reveal { value: None, next }, Height(1)).unwrap();
+                    let reveal = Reveal { value: None, next };
+                    beacon.reveal(key(m).public(), reveal, Height(1)).unwrap();
                 }
                 beacon.open(Height(1), Tick(9), names(n));
                 for m in 1..=n {

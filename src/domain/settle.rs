@@ -104,7 +104,7 @@ pub fn lazy(
 }
 
 /// A result that was paid for turned out to be false. The bond is back with its worker by then: as
-/// much is taken from what the worker has, half of it for the harmed client. Returns what was taken.
+/// much is taken from what the worker has, half of it for the harmed client. Returns the amount.
 pub fn revoke(ledger: &mut Ledger, worker: PublicKey, bond: Ohc, client: PublicKey) -> Ohc {
     ledger.fine(worker, bond, &[(Payee::Account(client), 1), (Payee::Burn, 1)])
 }

@@ -6,7 +6,8 @@
 //! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
 //! all, for whoever proposes next; what does not show in the log is said again.
 
-use super::voice::Voice;
+mod voice;
+
 use super::{Machine, Signer};
 use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Digest, Encode};
@@ -22,8 +23,9 @@ use crate::domain::command::{Command, SignedOrder};
 use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
 use crate::domain::state::{Duty, Query, Question, State};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{self, Verdict};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use voice::Voice;
 
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
@@ -107,6 +109,12 @@ impl Validator {
         let signature = self.signer.key().sign(state.network(), &head);
         let certificate = BTreeMap::from([(self.key(), signature)]);
         Slot { head, poh: draft.poh, commands: draft.commands, certificate }
+    }
+
+    /// What hides this validator's verdict about a receipt in its seal.
+    #[must_use]
+    pub fn salt(&self, state: &State, lease: LeaseId, receipt: Digest) -> Digest {
+        verdict::salt(self.signer.key(), state.network(), lease, receipt)
     }
 
     /// Takes a command in if it is signed, of bounded size, and there is room.

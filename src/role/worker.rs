@@ -2,8 +2,7 @@
 //! Never computes or fetches anything itself, and keeps nothing that the log does not know: after
 //! a restart its leases are in the state, and it works on them again.
 
-use super::witness::Witness;
-use super::{Machine, Signer};
+use super::{Machine, Signer, Witness};
 use crate::base::canon::Encode;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;

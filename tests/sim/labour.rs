@@ -154,6 +154,7 @@ fn referee(segment: Segment, one: &Step, store: &BTreeSet<Digest>) -> Option<(Se
 }
 
 /// What an honest side of a dispute says, and the state that it says it of.
+#[expect(dead_code, reason = "nobody disputes a state yet")]
 pub fn testify(query: &Query) -> Move {
     let end = query.receipt.claim(query.segment.job);
     let end = end.and_then(|claim| claim.segments.get(query.segment.index as usize + 1).copied());

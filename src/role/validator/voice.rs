@@ -3,16 +3,16 @@
 //! Never decides what it found. Nothing here need survive a crash: values and salts follow from
 //! the key, and what was found is found again.
 
-use super::Signer;
-use super::witness::Witness;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::limits::BATCH_MAX;
 use crate::base::time::Millis;
 use crate::domain::beacon::{self, Reveal};
+use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::state::{Query, Question, Stance, State};
 use crate::domain::verdict::{Sealed, Verdict};
+use crate::role::{Signer, Witness};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was not folded after so long is said again.
@@ -45,7 +45,7 @@ impl Voice {
     }
 
     /// A state was recomputed.
-    pub(super) fn traced(&mut self, said: crate::domain::bisection::Move) {
+    pub(super) fn traced(&mut self, said: Move) {
         self.witness.traced(said);
     }
 
