@@ -27,9 +27,9 @@ compute:
 test:
     cargo test --locked
 
-# The simulator: all its seeds, or one of them again.
-sim seed="":
-    {{ if seed != "" { "SEED=" + seed } else { "" } }} cargo test --locked --no-default-features --test sim
+# So many worlds of the simulator's swarm; with SEED=n in the environment, one of them again.
+sim count="2000":
+    SEEDS={{ count }} cargo test --locked --no-default-features --test sim swarm
 
 # Compares what the system says with what was agreed.
 golden:

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A BLAKE3 digest: 32 bytes that name a value or an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -112,6 +113,12 @@ impl Writer {
         assert!(u32::try_from(len).is_ok(), "a canonical sequence is shorter than 2^32");
         self.raw(&(len as u32).to_le_bytes());
     }
+
+    /// What was collected.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// Reads canonical bytes; never allocates more than the bytes that are there.
@@ -119,6 +126,23 @@ impl Writer {
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Reads from the front of these bytes.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether all has been read.
+    pub fn end(&self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
     /// Takes the next `n` bytes.
     pub fn raw(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.0.split_at_checked(n).ok_or(DecodeError::Truncated)?;
@@ -159,9 +183,9 @@ pub trait Decode: Sized {
 
     /// Reads a value that must take up all of `bytes`.
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader(bytes);
+        let mut r = Reader::new(bytes);
         let value = Self::decode(&mut r)?;
-        if r.0.is_empty() { Ok(value) } else { Err(DecodeError::Trailing) }
+        r.end().map(|()| value)
     }
 }
 
@@ -195,6 +219,19 @@ macro_rules! canonical_integers {
     )*};
 }
 canonical_integers!(u8, u16, u32, u64, i64);
+
+/// A count in memory: eight bytes on every machine.
+impl Encode for usize {
+    fn encode(&self, w: &mut Writer) {
+        (*self as u64).encode(w);
+    }
+}
+
+impl Decode for usize {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        u64::decode(r)?.try_into().map_err(|_| DecodeError::OutOfRange)
+    }
+}
 
 /// Reals are carried, never computed with, in the pure layers: their bits are their bytes.
 impl Encode for f64 {
@@ -322,16 +359,12 @@ impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
 
 impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let len = r.length()?;
-        let mut map = Self::new();
-        for _ in 0..len {
-            let key = K::decode(r)?;
-            if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
-                return Err(DecodeError::Unsorted);
-            }
-            map.insert(key, V::decode(r)?);
+        let pairs = Vec::<(K, V)>::decode(r)?;
+        if pairs.is_sorted_by(|(a, _), (b, _)| a < b) {
+            Ok(pairs.into_iter().collect())
+        } else {
+            Err(DecodeError::Unsorted)
         }
-        Ok(map)
     }
 }
 
@@ -353,6 +386,19 @@ impl<T: Decode + Ord> Decode for BTreeSet<T> {
     }
 }
 
+/// What is shared has the bytes of what it is.
+impl<T: Encode> Encode for Arc<T> {
+    fn encode(&self, w: &mut Writer) {
+        self.as_ref().encode(w);
+    }
+}
+
+impl<T: Decode> Decode for Arc<T> {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::decode(r).map(Self::new)
+    }
+}
+
 impl<A: Encode, B: Encode> Encode for (A, B) {
     fn encode(&self, w: &mut Writer) {
         self.0.encode(w);
@@ -366,19 +412,42 @@ impl<A: Decode, B: Decode> Decode for (A, B) {
     }
 }
 
-/// Canonical bytes of a struct: its fields in the order given. `tag` makes it [`Canonical`].
+impl<A: Encode, B: Encode, C: Encode> Encode for (A, B, C) {
+    fn encode(&self, w: &mut Writer) {
+        self.0.encode(w);
+        self.1.encode(w);
+        self.2.encode(w);
+    }
+}
+
+impl<A: Decode, B: Decode, C: Decode> Decode for (A, B, C) {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((A::decode(r)?, B::decode(r)?, C::decode(r)?))
+    }
+}
+
+/// Canonical bytes of a struct: its fields in the order given. `tag` makes it [`Canonical`]. The
+/// fields `without` have no bytes, and their default when they are read back; every other field
+/// must be named, or this does not compile.
 macro_rules! canonical_struct {
-    ($ty:ident { $($field:ident),* $(,)? } $(tag $tag:literal)?) => {
+    (
+        $ty:ident { $($field:ident),* $(,)? }
+        $(without { $($gone:ident),* $(,)? })? $(tag $tag:literal)?
+    ) => {
         impl $crate::base::canon::Encode for $ty {
             fn encode(&self, w: &mut $crate::base::canon::Writer) {
-                $($crate::base::canon::Encode::encode(&self.$field, w);)*
+                let Self { $($field,)* $($($gone: _,)*)? } = self;
+                $($crate::base::canon::Encode::encode($field, w);)*
             }
         }
         impl $crate::base::canon::Decode for $ty {
             fn decode(
                 r: &mut $crate::base::canon::Reader<'_>,
             ) -> Result<Self, $crate::base::canon::DecodeError> {
-                Ok(Self { $($field: $crate::base::canon::Decode::decode(r)?,)* })
+                Ok(Self {
+                    $($field: $crate::base::canon::Decode::decode(r)?,)*
+                    $($($gone: Default::default(),)*)?
+                })
             }
         }
         $(impl $crate::base::canon::Canonical for $ty {

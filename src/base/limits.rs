@@ -56,6 +56,8 @@ pub const REPRICES_MAX: u32 = 5;
 pub const VALIDATORS_MAX: usize = 20;
 /// A validator's stake must be more than this many whole OhC.
 pub const STAKE_FLOOR_OHC: u64 = 39_900;
+/// All stakes together are at least so many times what is locked for runs.
+pub const STAKE_PER_ESCROW: u64 = 3;
 
 /// One line of a run's journal, in bytes.
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
@@ -80,6 +82,9 @@ pub const ASK_BYTES_MAX: usize = 4 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 3 * SLOT_BYTES_MAX;
 /// Processes that are attached to a running one.
 pub const ATTACHED_MAX: usize = 32;
+
+/// The snapshot of a home, in bytes: of some millions of settled blocks.
+pub const SNAPSHOT_BYTES_MAX: u64 = 2 << 30;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;

@@ -219,6 +219,7 @@ fn open(home: Home, batch: &Batch<'_>) -> Result<Site, Stop> {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(io::stderr(), "{}", prose::recovered(cut.bytes, &cut.path));
     }
+    home::say_ignored(site.view());
     Ok(site)
 }
 

@@ -14,6 +14,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
     let jobs = args.jobs.unwrap_or(match args.kind {
         Kind::Plan => 100_000,
         Kind::Chain => 200,
+        Kind::Start | Kind::Verify => 10_000,
         _ => 1_000,
     });
     let measured = match args.kind {
@@ -22,6 +23,8 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Plan => bench::plan(jobs),
         Kind::Reapply => bench::reapply(jobs),
         Kind::Replay => bench::replay(jobs),
+        Kind::Start => bench::start(jobs),
+        Kind::Verify => bench::verification(jobs, cores()),
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),
         Kind::Train => bench::train(args.seconds),

@@ -242,6 +242,9 @@ fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
                 let receipt = json!(receipt.to_string());
                 vec![("receipt", receipt), ("delivered_slot", json!(height.0))]
             }
+            Event::Late { ticks, price, .. } => {
+                vec![("late_ticks", json!(ticks)), ("price", json::ohc(*price))]
+            }
             Event::Drawn { audit, .. } => {
                 let committee: Vec<String> =
                     audit.committee.iter().map(|key| names.of(key)).collect();

@@ -4,10 +4,12 @@
 use super::Context;
 use super::exit::{Exit, Stop};
 use super::names::Names;
+use super::report::prose;
 use crate::node::boot;
 use crate::node::home::Home;
 use crate::node::view::View;
 use crate::node::wallet;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -47,7 +49,16 @@ pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
     let wallets = wallet::entries(home).unwrap_or_default().into_iter();
     let wallets = wallets.filter_map(|entry| Some((entry.key.ok()?, entry.name)));
     let names = Names::new(wallets.chain(boot::names(&keys)));
-    Ok((view.map_err(|error| stop(&error))?, names))
+    let view = view.map_err(|error| stop(&error))?;
+    say_ignored(&view);
+    Ok((view, names))
+}
+
+/// Says that a snapshot was of no use; what was asked for goes on whether or not anybody reads it.
+pub(super) fn say_ignored(view: &View) {
+    if let Some(note) = prose::ignored(&view.snapshot) {
+        let _ = writeln!(io::stderr(), "{note}");
+    }
 }
 
 /// What a home that exists calls its keys; its log is left alone.

@@ -138,9 +138,10 @@ pub(super) fn planned(home: Home, pipeline: &Pipeline, again: &[String]) -> Resu
 pub(super) fn stop(error: &ApplyError) -> Stop {
     match error {
         ApplyError::Boot(error) => home::stop(error),
-        ApplyError::Budget { .. } | ApplyError::Balance { .. } | ApplyError::Priceless => {
-            Stop::because(Exit::Unpaid, error)
-        }
+        ApplyError::Budget { .. }
+        | ApplyError::Balance { .. }
+        | ApplyError::Uncovered { .. }
+        | ApplyError::Priceless => Stop::because(Exit::Unpaid, error),
         other => Stop::because(Exit::Failed, other),
     }
 }

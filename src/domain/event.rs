@@ -4,7 +4,7 @@
 use super::bisection::Step;
 use super::terms::Cause;
 use super::verdict::{Audit, Segment};
-use crate::base::amount::{Ohc, Work};
+use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
@@ -272,6 +272,35 @@ pub enum Event {
         /// What went back.
         refund: Ohc,
     },
+    /// A receipt came after the deadline of its lease, within the grace: it is worth less.
+    Late {
+        /// The attempt.
+        lease: LeaseId,
+        /// Ticks after the deadline.
+        ticks: u64,
+        /// Ticks after which it would have been worth nothing.
+        grace: u64,
+        /// What it will be paid now.
+        price: Ohc,
+    },
+    /// An epoch is over: blocks are offered at another base price from here on.
+    BaseMoved {
+        /// Before, in nano-OhC per unit of work.
+        was: Price,
+        /// From now on.
+        price: Price,
+        /// The share of the work asked for that nobody took, in parts per million.
+        unfilled_ppm: u64,
+    },
+    /// Commands were refused, and their author pays for the trouble.
+    Charged {
+        /// Whose.
+        author: PublicKey,
+        /// How many.
+        refused: u32,
+        /// What it lost: burned.
+        fee: Ohc,
+    },
 }
 canonical_enum!(Event {
     1 => Rejected { author, nonce, reason },
@@ -304,6 +333,9 @@ canonical_enum!(Event {
     34 => Challenged { lease, by, segment, deposit },
     35 => Dismissed { lease, by, deposit },
     36 => Revoked { lease, worker, fine },
+    40 => Late { lease, ticks, grace, price },
+    41 => BaseMoved { was, price, unfilled_ppm },
+    42 => Charged { author, refused, fee },
 } tag "ohc/event/1");
 
 impl Event {
@@ -351,7 +383,8 @@ impl Event {
             | Self::Challenged { lease, .. }
             | Self::Dismissed { lease, .. }
             | Self::Revoked { lease, .. }
-            | Self::Settled { lease, .. } => Some(*lease),
+            | Self::Settled { lease, .. }
+            | Self::Late { lease, .. } => Some(*lease),
             _ => None,
         }
     }
@@ -411,6 +444,15 @@ pub enum Reject {
     /// The result is settled for too long, or challenged already.
     #[error("there is nothing to challenge, or no longer")]
     NoChallenge,
+    /// The grace of the lease is over.
+    #[error("the grace of its lease is over")]
+    TooLate,
+    /// All open escrows together would be more than a third of what validators have at stake.
+    #[error("open escrows would be more than a third of what validators have at stake")]
+    Uncovered,
+    /// Its lease lapsed: the author has paid for that already.
+    #[error("its lease lapsed")]
+    Lapsed,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -430,6 +472,9 @@ canonical_enum!(Reject {
     22 => NoDispute,
     23 => Early,
     24 => NoChallenge,
+    30 => TooLate,
+    31 => Uncovered,
+    32 => Lapsed,
 });
 
 /// Why a block is not tried again.

@@ -43,6 +43,20 @@ pub struct Params {
     pub lazy_fine: Ohc,
     /// What is settled can be challenged for so long; never if 0.
     pub challenge_ticks: u64,
+    /// The grace of a lease as a share of its time-out: what comes so much too late is paid less.
+    pub grace_ppm: u64,
+    /// Ticks after which the base price moves; 0 keeps it where it is.
+    pub epoch_ticks: u64,
+    /// The share of the work asked for that may stay unsold while the base price stands still.
+    pub unfilled_ppm: u64,
+    /// The base price never falls below this.
+    pub base_price_min: Price,
+    /// The base price never rises above this.
+    pub base_price_max: Price,
+    /// What a refused command costs its author, unless it is a replay.
+    pub reject_fee: Ohc,
+    /// What a sealed bid puts at risk, as a share of the reserve.
+    pub bid_bond_ppm: u64,
 }
 canonical_struct!(Params {
     hashes_per_tick,
@@ -62,11 +76,19 @@ canonical_struct!(Params {
     absent_fine,
     lazy_fine,
     challenge_ticks,
+    grace_ppm,
+    epoch_ticks,
+    unfilled_ppm,
+    base_price_min,
+    base_price_max,
+    reject_fee,
+    bid_bond_ppm,
 });
 
 impl Params {
     /// The parameters of an embedded network: one machine, a chain that costs about 1 % of a core
-    /// while there is work and nothing while there is none.
+    /// while there is work and nothing while there is none. Its base price stands still: a clock
+    /// that mostly rests says nothing about demand, and a laptop is no market.
     #[must_use]
     pub const fn embedded() -> Self {
         Self {
@@ -87,6 +109,13 @@ impl Params {
             absent_fine: Ohc::from_nano(10_000_000),
             lazy_fine: Ohc::from_nano(399_000_000_000),
             challenge_ticks: 0,
+            grace_ppm: 250_000,
+            epoch_ticks: 0,
+            unfilled_ppm: 50_000,
+            base_price_min: Price::new(1_000),
+            base_price_max: Price::new(1_000_000_000),
+            reject_fee: Ohc::from_nano(100_000),
+            bid_bond_ppm: 20_000,
         }
     }
 }
@@ -135,9 +164,12 @@ pub enum GenesisError {
     /// A parameter that would stop the network.
     #[error("a parameter is zero that must not be")]
     Zero,
-    /// A lapsed lease would lose more than its bond.
-    #[error("lapse_ppm is a share of the bond: at most 1000000")]
+    /// A share of more than the whole.
+    #[error("lapse_ppm, grace_ppm, unfilled_ppm and bid_bond_ppm are shares: at most 1000000")]
     Share,
+    /// The base price is not between its bounds.
+    #[error("base_price must lie between base_price_min and base_price_max, and none may be 0")]
+    Price,
 }
 
 impl Genesis {
@@ -174,8 +206,17 @@ impl Genesis {
         {
             return Err(GenesisError::Zero);
         }
-        if p.lapse_ppm > 1_000_000 {
+        let shares = [p.lapse_ppm, p.grace_ppm, p.unfilled_ppm, p.bid_bond_ppm];
+        if shares.iter().any(|share| *share > 1_000_000) {
             return Err(GenesisError::Share);
+        }
+        let is_moving = p.epoch_ticks > 0;
+        if is_moving && p.unfilled_ppm == 0 {
+            return Err(GenesisError::Zero);
+        }
+        let is_within = p.base_price_min <= p.base_price && p.base_price <= p.base_price_max;
+        if p.base_price_min == Price::new(0) || !is_within {
+            return Err(GenesisError::Price);
         }
         Ok(())
     }
@@ -219,6 +260,12 @@ mod tests {
         assert_eq!(with(|p| p.heartbeat_ticks = 0), Err(GenesisError::Zero));
         assert_eq!(with(|p| p.lapse_ppm = 1_000_001), Err(GenesisError::Share));
         assert_eq!(with(|p| p.lapse_ppm = 1_000_000), Ok(()));
+        assert_eq!(with(|p| p.grace_ppm = 1_000_001), Err(GenesisError::Share));
+        assert_eq!(with(|p| p.bid_bond_ppm = 1_000_001), Err(GenesisError::Share));
+        assert_eq!(with(|p| p.base_price_min = Price::new(0)), Err(GenesisError::Price));
+        assert_eq!(with(|p| p.base_price_max = Price::new(999_999)), Err(GenesisError::Price));
+        let never = |p: &mut Params| (p.epoch_ticks, p.unfilled_ppm) = (10, 0);
+        assert_eq!(with(never), Err(GenesisError::Zero));
     }
 
     #[test]

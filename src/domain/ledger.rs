@@ -6,6 +6,7 @@
 //! posted or voided, so a second attempt finds nothing.
 
 use crate::base::amount::Ohc;
+use crate::base::canon::{canonical_enum, canonical_struct};
 use crate::base::ids::{BlockId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use std::collections::BTreeMap;
@@ -182,6 +183,13 @@ pub struct Ledger {
     /// How money moved since somebody last asked; kept only where somebody does.
     trail: Option<Vec<Posting>>,
 }
+
+// For the snapshots of the state; the trail is of one slot.
+canonical_struct!(Account { balance, stake });
+canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x) });
+canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
+canonical_struct!(Pending { owner, amount });
+canonical_struct!(Ledger { accounts, pending, treasury, burned } without { trail });
 
 /// Sums never overflow: all of them are parts of the supply, which fits 254 times.
 const BELOW_SUPPLY: &str = "R-1: an amount is a part of the supply";

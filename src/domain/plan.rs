@@ -20,9 +20,12 @@ use super::graph::{self, Dag, Job};
 use super::job::Pin;
 use super::manifest::{self, Diagnostic, Manifest};
 use crate::base::amount::Work;
+use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::base::ids::JobId;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// Work beyond which nothing more is put into a block, in units.
 pub const FUSE_UNITS: u64 = 2_000;
@@ -30,7 +33,7 @@ pub const FUSE_UNITS: u64 = 2_000;
 pub const SIBLINGS: usize = 64;
 
 /// The jobs of a run and the blocks that they are sold in.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
     /// The jobs and what they feed, in topological order.
     pub dag: Dag,
@@ -84,6 +87,63 @@ impl Plan {
             }
         }
         names.join("+")
+    }
+}
+
+/// A plan and what it is derived from. It may be let go of: it is derived again where somebody
+/// asks for it. Its canonical bytes are those of the submission: the plan is derived, never stored.
+#[derive(Clone)]
+pub struct Planned {
+    submission: Arc<Submission>,
+    plan: OnceLock<Arc<Plan>>,
+}
+
+impl Planned {
+    /// The plan of a submission, from [`derive`].
+    #[must_use]
+    pub fn new(submission: Submission, plan: Plan) -> Self {
+        Self { submission: Arc::new(submission), plan: OnceLock::from(Arc::new(plan)) }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn submission(&self) -> &Submission {
+        &self.submission
+    }
+
+    /// Lets go of the plan: what it took in memory is free until somebody asks for it.
+    pub fn forget(&mut self) {
+        self.plan = OnceLock::new();
+    }
+}
+
+impl Deref for Planned {
+    type Target = Plan;
+
+    /// A submission that was accepted once has a plan; one that nobody accepted has no jobs.
+    fn deref(&self) -> &Plan {
+        self.plan.get_or_init(|| {
+            let derived = derive(&self.submission).map(|(_, plan)| plan);
+            Arc::new(derived.unwrap_or_default())
+        })
+    }
+}
+
+impl fmt::Debug for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Planned").field(&self.submission).finish()
+    }
+}
+
+impl Encode for Planned {
+    fn encode(&self, w: &mut Writer) {
+        self.submission.encode(w);
+    }
+}
+
+impl Decode for Planned {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { submission: Arc::decode(r)?, plan: OnceLock::new() })
     }
 }
 

@@ -24,11 +24,12 @@ impl Ceiling {
     }
 }
 
-/// Reserve and gas of jobs that are sold together, after so many rises of 1/8.
+/// Reserve and gas of jobs that are sold together at a base price, after so many rises of 1/8.
 /// `None` where the amounts exceed what there is: such a block is never offered.
 #[must_use]
 pub fn ceiling<'a>(
     jobs: impl IntoIterator<Item = &'a Job>,
+    base: Price,
     params: &Params,
     reprices: u32,
 ) -> Option<Ceiling> {
@@ -37,7 +38,7 @@ pub fn ceiling<'a>(
         work = work.saturating_add(job.size.work());
         gas = gas.checked_add(gas_of(job, params)?)?;
     }
-    Some(Ceiling { reserve: raised(params.base_price.of(work)?, reprices)?, gas })
+    Some(Ceiling { reserve: raised(base.of(work)?, reprices)?, gas })
 }
 
 /// Gas of one job: g1 · KiB + g2 · expected re-executed share · work.
@@ -67,6 +68,23 @@ pub fn audited_ppm(policy: Verification, segments: u32) -> u32 {
 #[must_use]
 pub fn raised(reserve: Ohc, times: u32) -> Option<Ohc> {
     (0..times.min(REPRICES_MAX)).try_fold(reserve, |sum, _| sum.ratio(9, 8, Rounding::Ceil))
+}
+
+/// The base price after an epoch in which nobody took this share of the work asked for: up or down
+/// by at most 1/8, by how far the share is from what may stay unsold, within its bounds. Rounded
+/// away from the old price, so that a small one moves too.
+#[must_use]
+pub fn moved(base: Price, unfilled_ppm: u64, params: &Params) -> Price {
+    let may = params.unfilled_ppm.max(1);
+    let whole = may.saturating_mul(8);
+    let (share, rounding) = if unfilled_ppm >= may {
+        let over = (unfilled_ppm - may).min(may);
+        (whole.saturating_add(over), Rounding::Ceil)
+    } else {
+        (whole.saturating_sub(may - unfilled_ppm), Rounding::Floor)
+    };
+    let moved = base.ratio(share, whole, rounding).unwrap_or(params.base_price_max);
+    moved.clamp(params.base_price_min, params.base_price_max.max(params.base_price_min))
 }
 
 /// What a plan costs.
@@ -109,6 +127,20 @@ mod tests {
         let reserve = Ohc::from_nano(8_000_000);
         assert_eq!(raised(reserve, 1), Some(Ohc::from_nano(9_000_000)));
         assert_eq!(raised(reserve, 9), raised(reserve, 5));
+    }
+
+    #[test]
+    fn the_base_price_follows_unsold_work_by_an_eighth_at_most() {
+        let params = Params::embedded();
+        let after = |base, unfilled| moved(Price::new(base), unfilled, &params).nano_per_unit();
+        assert_eq!(after(800_000, 50_000), 800_000, "what may stay unsold");
+        assert_eq!(after(800_000, 0), 700_000);
+        assert_eq!(after(800_000, 25_000), 750_000);
+        assert_eq!(after(800_000, 75_000), 850_000);
+        assert_eq!((after(800_000, 100_000), after(800_000, 1_000_000)), (900_000, 900_000));
+        assert_eq!(after(1_000, 0), 1_000, "never below the lowest");
+        assert_eq!(after(1_000_000_000, 1_000_000), 1_000_000_000, "never above the highest");
+        assert_eq!(after(1_001, 60_000), 1_027, "rounded away from the old price");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What this machine has: cores and memory, as a worker declares them in its bid, what this
-//! program has had of it, and what else a check-up asks for. Never finds graphics cards: no kernel
-//! here uses one.
+//! program has had of it, which program it is, and what else a check-up asks for. Never finds
+//! graphics cards: no kernel here uses one.
 
+use crate::base::canon::Digest;
 use crate::domain::terms::Equipment;
+use std::os::unix::fs::MetadataExt as _;
 
 /// What the system says there is; memory counts as none where it does not say.
 #[must_use]
@@ -36,6 +38,32 @@ pub fn files_max() -> Option<u64> {
 #[must_use]
 pub fn peak_memory() -> Option<u64> {
     bytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// The memory that this program has now, without the files that it is made of; 0 where the system
+/// does not count it.
+#[must_use]
+pub fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    bytes(&text, "RssAnon:").unwrap_or(0)
+}
+
+/// Seconds that this thread has been on a core, where the system counts them.
+#[must_use]
+pub fn thread_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9).filter(|seconds| *seconds > 0.0)
+}
+
+/// A name for this very program: its version, and the file that it was started from as it was
+/// written there. None where the system does not say which that is.
+#[must_use]
+pub fn program() -> Option<Digest> {
+    let file = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
+    let version = env!("CARGO_PKG_VERSION");
+    let name = (file.size(), file.ino(), file.mtime(), file.mtime_nsec());
+    Some(Digest::of(format!("{version} {name:?}").as_bytes()))
 }
 
 /// The amount in a line such as `MemTotal:  24576 kB`, in bytes.

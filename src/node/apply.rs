@@ -86,6 +86,17 @@ pub enum ApplyError {
         /// What there is.
         balance: Ohc,
     },
+    /// The validators have too little at stake for it.
+    #[error(
+        "the budget of {budget} OhC is more than the {room} OhC that what validators have at stake \
+         covers; hint: set a smaller --budget, or wait until other runs are over"
+    )]
+    Uncovered {
+        /// What may be spent.
+        budget: Ohc,
+        /// What may be locked.
+        room: Ohc,
+    },
     /// The network stopped.
     #[error(transparent)]
     Network(#[from] Failure),
@@ -287,6 +298,11 @@ impl Site {
         let balance = self.view.state.ledger().account(&client).balance;
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
+        }
+        // An open run of the same pipeline goes on or gives back what it has before this one begins.
+        let room = self.view.state.escrow_room();
+        if open.is_none() && budget > room {
+            return Err(ApplyError::Uncovered { budget, room });
         }
         Ok(budget)
     }

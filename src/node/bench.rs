@@ -1,8 +1,13 @@
 //! Benchmarks: what `docs/benchmarks.md` claims, measured on this machine with the real parts.
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
+mod fold;
+mod history;
 mod hostile;
+mod scribe;
 
+pub use fold::{replay, start};
+pub use history::{proof_of_history, verification};
 pub use hostile::hostile;
 
 use super::apply::{ApplyError, Hooks, Site};
@@ -17,9 +22,6 @@ use crate::compute::kernel::Engine;
 use crate::domain::event::Event;
 use crate::domain::manifest;
 use crate::domain::plan;
-use crate::domain::poh::{self, Chain, Entry, Place};
-use crate::domain::slot::Slot;
-use crate::domain::state::State;
 use crate::effects::clock::{self, Clock};
 use crate::effects::machine;
 use std::collections::BTreeMap;
@@ -112,15 +114,45 @@ impl Drop for Scratch {
     }
 }
 
+/// The middle one of some measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Jobs that fit into a manifest as one list.
+const LISTED_MAX: u32 = 30_000;
+
 /// Independent jobs, each in a block of its own. The tags differ, else all would be one result.
 fn independent(jobs: u32) -> String {
     let mut text = head("settle", jobs);
+    if jobs > LISTED_MAX {
+        let (rows, columns) = grid(jobs);
+        let _ = writeln!(
+            text,
+            "    job: {{ uses: noop, matrix: {{ axes: {{ a: [{}], b: [{}] }} }}, with: {{ tag: \
+             \"${{{{ matrix.a * {columns} + matrix.b }}}}\" }} }}",
+            list(rows),
+            list(columns)
+        );
+        return text;
+    }
     text.push_str("    job:\n      uses: noop\n      matrix: { axes: { n: [");
     for n in 0..jobs {
         let _ = write!(text, "{n},");
     }
     text.push_str("] } }\n      with: { tag: \"${{ matrix.n }}\" }\n");
     text
+}
+
+/// Two axes: a list of all numbers would be longer than a manifest may be.
+fn grid(jobs: u32) -> (u32, u32) {
+    let rows = (1..=jobs.isqrt()).rev().find(|n| jobs.is_multiple_of(*n)).unwrap_or(1);
+    (rows, jobs / rows)
+}
+
+fn list(n: u32) -> String {
+    (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// Jobs of which each waits for the one before.
@@ -159,7 +191,6 @@ fn prepare(text: String) -> Result<Pipeline, BenchError> {
 struct Ran {
     seconds: f64,
     slots: u64,
-    commands: u64,
     settled: u64,
 }
 
@@ -170,7 +201,7 @@ fn run(text: String, scratch: &Scratch) -> Result<Ran, BenchError> {
     let site = Site::open(home, WORKERS)?;
     let forecast = site.forecast(&pipeline)?;
     let clock = Clock::start();
-    let mut ran = Ran { seconds: 0.0, slots: 0, commands: 0, settled: 0 };
+    let mut ran = Ran { seconds: 0.0, slots: 0, settled: 0 };
     let (mut begun, mut ended) = (0.0, 0.0);
     let mut watch = |happening: Happening<'_>| {
         if let Happening::Folded(_, events) = happening {
@@ -198,21 +229,21 @@ fn run(text: String, scratch: &Scratch) -> Result<Ran, BenchError> {
 /// durable log, from submission to the end of the run.
 pub fn settle(jobs: u32) -> Result<Measurement, BenchError> {
     let scratch = Scratch::new();
-    let mut ran = run(independent(jobs), &scratch)?;
-    ran.commands = log(&scratch)?.1.iter().map(|slot| slot.commands.len() as u64).sum();
-    let Ran { seconds, slots, commands, settled } = ran;
+    let ran = run(independent(jobs), &scratch)?;
+    let Ran { seconds, slots, settled } = ran;
+    let mut counted = detail(&[
+        ("blocks", settled as f64),
+        ("slots", slots as f64),
+        ("seconds", seconds),
+        ("workers", WORKERS as f64),
+    ]);
+    counted.extend(detail(&fold::memory(&scratch, settled)?));
     Ok(Measurement {
         name: "settle",
         value: settled as f64 / seconds,
         unit: "blocks/s",
         baseline: None,
-        detail: detail(&[
-            ("blocks", settled as f64),
-            ("slots", slots as f64),
-            ("commands", commands as f64),
-            ("seconds", seconds),
-            ("workers", WORKERS as f64),
-        ]),
+        detail: counted,
     })
 }
 
@@ -263,15 +294,13 @@ pub fn reapply(stages: u32) -> Result<Measurement, BenchError> {
 
 /// Jobs per second from a manifest's text to a cut plan.
 pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
-    // Two axes: a list of all numbers would be longer than a manifest may be.
-    let rows = (1..=jobs.isqrt()).rev().find(|n| jobs.is_multiple_of(*n)).unwrap_or(1);
-    let list = |n: u32| (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let (rows, columns) = grid(jobs);
     let mut text = head("plan", jobs);
     let _ = writeln!(
         text,
         "    job: {{ uses: noop, matrix: {{ axes: {{ a: [{}], b: [{}] }} }} }}",
         list(rows),
-        list(jobs / rows)
+        list(columns)
     );
     let clock = Clock::start();
     let (compiled, faults) = manifest::compile(&text, &BTreeMap::new());
@@ -297,81 +326,6 @@ pub fn plan(jobs: u32) -> Result<Measurement, BenchError> {
         baseline: None,
         detail: counted,
     })
-}
-
-/// The genesis and slots of a scratch home.
-fn log(scratch: &Scratch) -> Result<(State, Vec<Slot>), BenchError> {
-    let home = Home::find(Some(&scratch.0), Path::new("."));
-    let site = Site::open(home, WORKERS)?;
-    let view = site.view();
-    let slots: Result<Vec<Slot>, _> = view.slots()?.collect();
-    Ok((State::new(&view.genesis), slots?))
-}
-
-/// Commands per second of folding the log of a settled run again.
-pub fn replay(jobs: u32) -> Result<Measurement, BenchError> {
-    let scratch = Scratch::new();
-    run(independent(jobs), &scratch)?;
-    let (mut state, slots) = log(&scratch)?;
-    let clock = Clock::start();
-    let mut events = 0;
-    for slot in &slots {
-        events += state.apply(slot.head.height, &slot.poh, &slot.commands).len();
-    }
-    let seconds = clock.seconds();
-    let commands: usize = slots.iter().map(|slot| slot.commands.len()).sum();
-    Ok(Measurement {
-        name: "replay",
-        value: commands as f64 / seconds,
-        unit: "commands/s",
-        baseline: None,
-        detail: detail(&[
-            ("commands", commands as f64),
-            ("slots", slots.len() as f64),
-            ("events", events as f64),
-            ("blocks", jobs as f64),
-            ("seconds", seconds),
-        ]),
-    })
-}
-
-/// Makes a chain, checks it in parallel, and hashes the same way with the plain crate.
-pub fn proof_of_history(seconds: f64, threads: usize) -> Measurement {
-    let params = poh::Params { hashes_per_tick: 1_000 };
-    let start = Digest::of(b"ohc bench");
-    let clock = Clock::start();
-    let mut chain = Chain::new(start, params);
-    let mut entries: Vec<Entry> = Vec::new();
-    while clock.seconds() < seconds {
-        entries.push(chain.tick());
-    }
-    let made = clock.seconds();
-    let hashes: u64 = entries.iter().map(|entry| entry.hashes).sum();
-    let clock = Clock::start();
-    let verdict = poh::verify(Place::start(start), &entries, params, hashes, threads);
-    let checked = clock.seconds();
-    let clock = Clock::start();
-    let (mut hash, mut bare) = (start, 0u64);
-    while clock.seconds() < seconds {
-        hash = poh::plain(hash, 1_000);
-        bare += 1_000;
-    }
-    std::hint::black_box(hash);
-    let bare_rate = bare as f64 / clock.seconds() / 1e6;
-    let (make, check) = (hashes as f64 / made / 1e6, hashes as f64 / checked / 1e6);
-    Measurement {
-        name: "poh",
-        value: make,
-        unit: "Mh/s",
-        baseline: Some(("a bare sha2 loop", bare_rate)),
-        detail: detail(&[
-            ("verify", check),
-            ("verifyOverMake", check / make),
-            ("threads", threads as f64),
-            ("hashes", hashes as f64),
-            ("faults", f64::from(u8::from(verdict.is_err()))),
-        ]),
-    }
 }
 
 /// GFLOP/s of exact products; the value is the fastest, `detail` has all beside candle's `gemm`.

@@ -3,6 +3,7 @@
 
 use super::attach::AttachError;
 use super::home::Home;
+use super::snapshot::{self, Beginning, Found, Keeper};
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::canon::{Canonical, Decode, DecodeError, Digest, Encode};
 use crate::base::keys::{PublicKey, SecretKey};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// The record that holds the genesis.
 pub(super) const GENESIS: &[u8] = b"genesis";
 /// What the embedded validator has at stake: more than the floor of 39,900 OhC.
-const STAKE_OHC: u64 = 40_000;
+const STAKE_OHC: u64 = 6_000_000;
 
 /// Workers of one home.
 const WORKERS_MAX: usize = 256;
@@ -41,6 +42,10 @@ pub struct Booted {
     pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
     pub recovery: Recovery,
+    /// What became of the snapshot, if there was one.
+    pub snapshot: Found,
+    /// Takes the next one.
+    pub keeper: Keeper,
 }
 
 /// The keys of an embedded network.
@@ -197,19 +202,19 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         return Err(BootError::KeyOther { name: "validator" });
     }
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
-    let (mut state, parent) = beginning(&genesis);
+    // A slot that cannot be read is told by the fold of the whole log.
+    let mut slot = |height| store.read(height).ok().flatten();
+    let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);
+    let mut keeper = Keeper::new(home, genesis.network());
     let mut fold = Fold::new(&mut state, parent);
-    for stored in store.iter() {
+    for stored in store.iter_from(fold.next()) {
         let (height, bytes) = stored?;
-        fold.add(height, &bytes)?;
+        keeper.count(&fold.add(height, &bytes)?);
     }
     let parent = fold.finish()?;
-    Ok(Booted { genesis, state, parent, store: Arc::new(store), artifacts, recovery })
-}
-
-/// The state before the first slot, and what that names as its parent.
-pub(super) fn beginning(genesis: &Genesis) -> (State, Digest) {
-    (State::new(genesis), genesis.digest())
+    keeper.finish(&state, parent);
+    let (store, snapshot) = (Arc::new(store), found);
+    Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 
 /// Folds stored slots one after the other: each must follow the one before and give the events that

@@ -12,6 +12,7 @@ pub use inbox::{Handle, Stopped};
 
 use super::boot::{Booted, Keys};
 use super::notice::Notice;
+use super::snapshot::Keeper;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
@@ -93,6 +94,7 @@ pub struct Embedded {
     state: State,
     parent: Digest,
     store: Arc<Store>,
+    keeper: Keeper,
     validator: validator::Validator,
     audits: Sender<Inquiry>,
     desks: Vec<Desk>,
@@ -111,7 +113,7 @@ impl Embedded {
     /// of which one may be as much as `bond`, are funded by the client, who owns the network.
     #[must_use]
     pub fn start(booted: Booted, keys: Keys, bench: &Bench, clock: Clock, bond: Ohc) -> Self {
-        let Booted { state, parent, store, .. } = booted;
+        let Booted { state, parent, store, keeper, .. } = booted;
         let (outbox, inbox) = mpsc::channel();
         let bid = standing_bid(state.params());
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
@@ -121,6 +123,7 @@ impl Embedded {
             state,
             parent,
             store,
+            keeper,
             validator,
             audits,
             desks: Vec::new(),
@@ -261,6 +264,7 @@ impl Embedded {
             self.tell_worker(index, worker::Input::Drain);
         }
         self.turn(watch)?;
+        self.keeper.finish(&self.state, self.parent);
         Ok(self.state)
     }
 
@@ -397,6 +401,7 @@ impl Embedded {
         let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
         self.store.append(height, &slot.to_bytes())?;
         self.parent = slot.head.digest();
+        self.keeper.folded(&events, &self.state, self.parent);
         watch(Happening::Folded(&self.state, &events));
         self.tell_validator(validator::Input::Folded, watch)?;
         for index in 0..self.desks.len() {

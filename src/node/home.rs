@@ -40,6 +40,12 @@ impl Home {
         self.dir.join("log")
     }
 
+    /// The state after some slot, to start from.
+    #[must_use]
+    pub fn snapshot(&self) -> PathBuf {
+        self.dir.join("snapshot")
+    }
+
     /// The artifacts, by digest.
     #[must_use]
     pub fn artifacts(&self) -> PathBuf {

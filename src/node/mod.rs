@@ -19,6 +19,7 @@ pub mod predict;
 pub mod publish;
 pub mod record;
 pub mod saved;
+pub mod snapshot;
 pub mod sources;
 pub mod story;
 pub mod verify;

@@ -4,6 +4,7 @@
 use super::attach::{AttachError, Peer};
 use super::boot::{self, BootError, Booted, Fold};
 use super::home::Home;
+use super::snapshot::{self, Beginning, Found, Keeper};
 use crate::base::canon::Decode;
 use crate::base::keys::PublicKey;
 use crate::base::time::Height;
@@ -35,6 +36,8 @@ pub struct View {
     /// What was found when the log was opened; of a log that another process has open, only how
     /// long it was.
     pub recovery: Recovery,
+    /// What became of the snapshot, if there was one.
+    pub snapshot: Found,
     parent: crate::base::canon::Digest,
     log: Log,
 }
@@ -42,7 +45,7 @@ pub struct View {
 /// Where slots come from.
 enum Log {
     /// The disk: nobody writes while we read.
-    Own(Arc<Store>),
+    Own(Arc<Store>, Keeper),
     /// The process that has the log open.
     Attached(Home, Peer),
 }
@@ -83,15 +86,19 @@ impl View {
     /// What is known of a home that this process has open.
     #[must_use]
     pub fn of(booted: Booted) -> Self {
-        let Booted { genesis, state, parent, store, artifacts, recovery } = booted;
-        Self { genesis, state, parent, artifacts, recovery, log: Log::Own(store) }
+        let Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper } =
+            booted;
+        let log = Log::Own(store, keeper);
+        Self { genesis, state, parent, artifacts, recovery, snapshot, log }
     }
 
     /// What may be written to, if this process has the home open.
     pub fn into_booted(self) -> Result<Booted, BootError> {
-        let Self { genesis, state, parent, artifacts, recovery, log } = self;
+        let Self { genesis, state, parent, artifacts, recovery, snapshot, log } = self;
         match log {
-            Log::Own(store) => Ok(Booted { genesis, state, parent, store, artifacts, recovery }),
+            Log::Own(store, keeper) => {
+                Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+            }
             Log::Attached(home, _) => Err(busy(home.log())),
         }
     }
@@ -105,7 +112,7 @@ impl View {
     /// The process that has the home open, if it is another one.
     pub fn peer(&mut self) -> Option<&mut Peer> {
         match &mut self.log {
-            Log::Own(_) => None,
+            Log::Own(..) => None,
             Log::Attached(_, peer) => Some(peer),
         }
     }
@@ -113,7 +120,7 @@ impl View {
     /// The log and the node's own records, if this process has them open.
     pub(super) fn store(&self) -> Option<&Store> {
         match &self.log {
-            Log::Own(store) => Some(store),
+            Log::Own(store, _) => Some(store),
             Log::Attached(..) => None,
         }
     }
@@ -136,7 +143,7 @@ impl View {
     /// Where any slot can be had from.
     fn source(&self) -> Result<Source, BootError> {
         Ok(match &self.log {
-            Log::Own(store) => Box::new(of_store(store.clone())),
+            Log::Own(store, _) => Box::new(of_store(store.clone())),
             Log::Attached(home, _) => match Peer::connect(home)? {
                 Some(peer) => Box::new(of_peer(peer)),
                 // It is over: the log is free.
@@ -211,7 +218,8 @@ fn attach(home: &Home) -> Result<Option<View>, BootError> {
     let Some(mut peer) = Peer::connect(home)? else { return Ok(None) };
     let genesis = Genesis::from_bytes(&peer.genesis()?)?;
     genesis.check()?;
-    let (mut state, parent) = boot::beginning(&genesis);
+    let mut slot = |height| peer.slots(height, Duration::ZERO).ok()?.into_iter().next();
+    let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);
     let mut fold = Fold::new(&mut state, parent);
     loop {
         let next = fold.next();
@@ -227,7 +235,7 @@ fn attach(home: &Home) -> Result<Option<View>, BootError> {
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
     let recovery = Recovery { slots: state.height().0, cut: None };
     let log = Log::Attached(home.clone(), peer);
-    Ok(Some(View { genesis, state, parent, artifacts, recovery, log }))
+    Ok(Some(View { genesis, state, parent, artifacts, recovery, snapshot: found, log }))
 }
 
 fn busy(path: PathBuf) -> BootError {

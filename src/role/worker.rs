@@ -54,7 +54,14 @@ pub enum Output {
 #[derive(Debug)]
 enum Doing {
     Computing { step: u64 },
-    Delivering { outcome: Outcome, sent: Option<Millis> },
+    Delivering { outcome: Outcome, sent: Option<Sent> },
+}
+
+/// When a receipt was sent last, and under which number.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Millis,
+    number: u64,
 }
 
 /// One worker.
@@ -64,6 +71,8 @@ pub struct Worker {
     bid: Option<Bid>,
     bid_sent: Option<Millis>,
     doing: BTreeMap<LeaseId, Doing>,
+    /// Commands with receipts that may not have been folded yet, by their number.
+    under_way: BTreeMap<u64, SignedOrder>,
     beaten: Millis,
     witness: Witness,
 }
@@ -72,8 +81,9 @@ impl Worker {
     /// A worker that will bid like this.
     #[must_use]
     pub fn new(signer: Signer, bid: Bid) -> Self {
-        let (doing, witness) = (BTreeMap::new(), Witness::default());
-        Self { signer, bid: Some(bid), bid_sent: None, doing, beaten: Millis(0), witness }
+        let (doing, under_way) = (BTreeMap::new(), BTreeMap::new());
+        let (bid, beaten, witness) = (Some(bid), Millis(0), Witness::default());
+        Self { signer, bid, bid_sent: None, doing, under_way, beaten, witness }
     }
 
     /// Its name.
@@ -117,26 +127,54 @@ impl Worker {
         }
     }
 
+    /// Sends what is computed; what was not folded in time again, under its old number while that
+    /// may still count: two copies of one command cost nothing, a receipt that is told twice does.
     fn deliver(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
-        let due = |sent: Option<Millis>| sent.is_none_or(|at| now >= at.after(RESEND_MS));
-        let (mut batch, mut bytes) = (Vec::new(), 0usize);
-        for (lease, doing) in &mut self.doing {
-            if let Doing::Delivering { outcome, sent } = doing
-                && due(*sent)
-                && batch.len() < BATCH_MAX
-            {
-                let receipt = Receipt { lease: *lease, outcome: outcome.clone() };
-                bytes += receipt.to_bytes().len();
-                // One that is too large alone is sent all the same: to be refused, not to wait.
-                if bytes > DELIVER_BYTES_MAX && !batch.is_empty() {
-                    break;
-                }
-                *sent = Some(now);
-                batch.push(receipt);
+        let folded = state.nonce(&self.key());
+        self.under_way.retain(|number, _| *number > folded);
+        let due = |sent: &Option<Sent>| sent.is_none_or(|sent| now >= sent.at.after(RESEND_MS));
+        let (mut batch, mut bytes, mut again) = (Vec::new(), 0usize, BTreeSet::new());
+        for (lease, doing) in &self.doing {
+            let Doing::Delivering { outcome, sent } = doing else { continue };
+            if !due(sent) || batch.len() >= BATCH_MAX {
+                continue;
             }
+            if let Some(Sent { number, .. }) = sent
+                && self.under_way.contains_key(number)
+            {
+                again.insert(*number);
+                continue;
+            }
+            let receipt = Receipt { lease: *lease, outcome: outcome.clone() };
+            bytes += receipt.to_bytes().len();
+            // One that is too large alone is sent all the same: to be refused, not to wait.
+            if bytes > DELIVER_BYTES_MAX && !batch.is_empty() {
+                break;
+            }
+            batch.push(receipt);
+        }
+        for number in again {
+            self.mark(now, |_, sent| sent.is_some_and(|sent| sent.number == number), number);
+            out.extend(self.under_way.get(&number).cloned().map(Output::Send));
         }
         if !batch.is_empty() {
-            out.push(Output::Send(self.signer.order(state, Command::Deliver(batch))));
+            let leases: BTreeSet<LeaseId> = batch.iter().map(|receipt| receipt.lease).collect();
+            let order = self.signer.order(state, Command::Deliver(batch));
+            let number = order.body.nonce;
+            self.mark(now, |lease, _| leases.contains(lease), number);
+            self.under_way.insert(number, order.clone());
+            out.push(Output::Send(order));
+        }
+    }
+
+    /// Notes that these receipts have just been sent under this number.
+    fn mark(&mut self, at: Millis, is: impl Fn(&LeaseId, &Option<Sent>) -> bool, number: u64) {
+        for (lease, doing) in &mut self.doing {
+            if let Doing::Delivering { sent, .. } = doing
+                && is(lease, sent)
+            {
+                *sent = Some(Sent { at, number });
+            }
         }
     }
 
@@ -206,7 +244,7 @@ impl Machine for Worker {
         let of = |doing: &Doing| match doing {
             Doing::Computing { .. } => self.beaten.after(beat_ms(state)),
             Doing::Delivering { sent: None, .. } => Millis(0),
-            Doing::Delivering { sent: Some(at), .. } => at.after(RESEND_MS),
+            Doing::Delivering { sent: Some(sent), .. } => sent.at.after(RESEND_MS),
         };
         let bid = self.bid_sent.map(|at| at.after(RESEND_MS));
         self.doing.values().map(of).chain(bid).chain(self.witness.deadline()).min()

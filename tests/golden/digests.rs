@@ -214,6 +214,9 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Challenged { lease, by: worker, segment: SEGMENT, deposit: amount },
         Event::Dismissed { lease, by: worker, deposit: amount },
         Event::Revoked { lease, worker, fine: amount },
+        Event::Late { lease, ticks: 3, grace: 8, price: amount },
+        Event::BaseMoved { was: Price::new(8), price: Price::new(9), unfilled_ppm: 60_000 },
+        Event::Charged { author: worker, refused: 2, fee: amount },
     ]
 }
 

@@ -151,7 +151,7 @@ fn an_account_is_explained_to_the_last_nano() {
         &site,
         &["why", "client"],
         0,
-        &["client began with 72452272.00 OhC", "locked for run-1 iris"],
+        &["client began with 66492272.00 OhC", "locked for run-1 iris"],
     );
     check(&site, &["why", "worker-1"], 0, &["transferred from client to worker-1", "at risk for"]);
 }
@@ -165,7 +165,7 @@ fn the_ledger_is_double_entry_and_adds_up_to_the_supply() {
     let sum: u128 = parts.iter().map(|part| nano(&totals[*part])).sum();
     assert_eq!((sum, nano(&totals["supply"])), (SUPPLY_NANO, SUPPLY_NANO));
     // A book that is kept apart: what the genesis gave, and every posting since.
-    let mut book: BTreeMap<&str, i128> = BTreeMap::from([("client", 72_452_272_000_000_000)]);
+    let mut book: BTreeMap<&str, i128> = BTreeMap::from([("client", 66_492_272_000_000_000)]);
     for item in ledger["items"].as_array().unwrap() {
         let amount = i128::try_from(nano(&item["amount"])).unwrap();
         *book.entry(item["from"].as_str().unwrap()).or_default() -= amount;
@@ -222,7 +222,10 @@ fn everything_about_one_thing_is_on_one_card() {
     let worker = site.json(&["describe", "worker-1", "-o", "json"]);
     assert_eq!((&worker["kind"], &worker["name"]), (&json!("Worker"), &json!("worker-1")));
     let validator = site.json(&["describe", "validator", "-o", "json"]);
-    assert_eq!((&validator["kind"], &validator["stake"]), (&json!("Account"), &json!("40000.00")));
+    assert_eq!(
+        (&validator["kind"], &validator["stake"]),
+        (&json!("Account"), &json!("6000000.00"))
+    );
     for subject in ["run-1", "run-1/0", "evaluate", "client", "worker-1"] {
         check(&site, &["describe", subject], 0, &[subject]);
         check(&site, &["describe", subject, "-o", "yaml"], 0, &["kind: "]);

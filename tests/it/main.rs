@@ -21,6 +21,7 @@ mod predict;
 mod recovery;
 mod schema;
 mod site;
+mod snapshot;
 mod sources;
 mod tables;
 mod validate;

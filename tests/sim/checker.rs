@@ -1,6 +1,7 @@
 //! The checker: watches slots and events from outside and knows the rules by heart.
 //! Shares no accounting with the fold: it reads events, and counts the money that it can see.
 
+use crate::prices::Prices;
 use crate::promises::Promises;
 use ohc::base::amount::{Ohc, SUPPLY};
 use ohc::base::canon::{Canonical, Digest};
@@ -60,11 +61,14 @@ struct Attempt {
 pub struct Checker {
     /// All that happened, as it was told.
     pub events: Vec<Event>,
+    genesis: Digest,
     heads: Vec<Digest>,
     validators: BTreeSet<PublicKey>,
+    stakes: BTreeMap<PublicKey, u128>,
     nonces: BTreeMap<PublicKey, u64>,
     bids: BTreeMap<PublicKey, Bid>,
     promises: Promises,
+    prices: Prices,
     bills: BTreeMap<RunId, Bill>,
     reserves: BTreeMap<BlockId, Ohc>,
     live: BTreeMap<BlockId, Attempt>,
@@ -81,7 +85,7 @@ pub struct Checker {
 impl Checker {
     pub fn new(genesis: &Genesis) -> Self {
         let staked = genesis.allocations.iter().filter(|a| a.stake > Ohc::ZERO);
-        let validators: BTreeSet<PublicKey> = staked.map(|a| a.key).collect();
+        let validators: BTreeSet<PublicKey> = staked.clone().map(|a| a.key).collect();
         let own = |a: &ohc::domain::genesis::Allocation| {
             i128::from(a.balance.nano()) + i128::from(a.stake.nano())
         };
@@ -89,10 +93,12 @@ impl Checker {
             genesis.allocations.iter().partition(|a| validators.contains(&a.key));
         Self {
             events: Vec::new(),
+            genesis: genesis.digest(),
             heads: Vec::new(),
             nonces: BTreeMap::new(),
             bids: BTreeMap::new(),
             promises: Promises::default(),
+            prices: Prices::new(genesis),
             bills: BTreeMap::new(),
             reserves: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -100,6 +106,7 @@ impl Checker {
             settled: BTreeMap::new(),
             wealth: others.iter().map(|a| (a.key, own(a))).collect(),
             common: theirs.iter().map(|a| own(a)).sum(),
+            stakes: staked.map(|a| (a.key, u128::from(a.stake.nano()))).collect(),
             validators,
             challengers: BTreeMap::new(),
             burned: 0,
@@ -121,23 +128,26 @@ impl Checker {
     pub fn follow(&mut self, slot: &Slot, events: &[Event]) -> Checked {
         let height = slot.head.height.0;
         ensure(height == self.heads.len() as u64 + 1, "R-7", || format!("slot {height}"))?;
+        let parent = self.heads.last().copied().unwrap_or(self.genesis);
+        ensure(slot.head.parent == parent, "R-7", || format!("slot {height} follows another"))?;
+        let signed = slot.certificate.keys().filter_map(|key| self.stakes.get(key));
+        let (signed, all) = (signed.sum::<u128>(), self.stakes.values().sum::<u128>());
+        ensure(3 * signed > 2 * all, "R-7", || format!("slot {height}: {signed} of {all}"))?;
         self.heads.push(slot.head.digest());
         self.events.extend_from_slice(events);
         self.read_bids(slot, events);
         self.promises.read(slot, events);
+        self.prices.read(slot, events)?;
         for event in events {
+            self.prices.event(event)?;
             self.event(height, slot, event)?;
             self.promises.event(event, &self.bids)?;
         }
         Ok(())
     }
 
-    /// What a node has after it was restarted.
-    pub fn recovered<'a>(&self, slots: impl Iterator<Item = &'a Slot>, state: &State) -> Checked {
-        let heads: Vec<Digest> = slots.map(|slot| slot.head.digest()).collect();
-        ensure(heads.starts_with(&self.heads), "R-14", || {
-            format!("{} slots were final, {} are left", self.heads.len(), heads.len())
-        })?;
+    /// What a node that was restarted with everything that is final must know.
+    pub fn remembers(&self, state: &State) -> Checked {
         for (block, lease) in &self.settled {
             let run = state.runs().get(&block.run);
             let phase = run.and_then(|run| run.block(block.index)).map(|block| &block.phase);
@@ -267,7 +277,19 @@ impl Checker {
                 bill.budget += added.nano();
                 Ok(())
             }
+            Event::Late { lease, price, .. } => {
+                let attempt = self.live(*lease)?;
+                attempt.price = *price;
+                let is_held = attempt.stage == Stage::Held;
+                ensure(is_held, "R-5", || format!("{lease} is late with an answer it gave"))
+            }
+            Event::Charged { author, fee, .. } => {
+                self.gain(author, *fee, -1);
+                self.burned += i128::from(fee.nano());
+                Ok(())
+            }
             Event::Rejected { .. }
+            | Event::BaseMoved { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
             | Event::Cached { .. }

@@ -1,9 +1,9 @@
 //! Negative controls: what is told is made wrong, one thing at a time, and the checker must see it.
 //! Never changes the fold: only copies of what it said.
 
-use crate::adversary::Nature;
+use crate::adversary::{Nature, Temper};
 use crate::checker::{Breach, Checker};
-use crate::ground::{ohc, submission};
+use crate::ground::{STAKE, ohc, submission};
 use crate::pipelines::{Want, fan};
 use crate::world::{Cast, Weather, World};
 use ohc::base::amount::Ohc;
@@ -21,7 +21,15 @@ fn world(seed: u64, weather: Weather) -> World {
     let wants = vec![Want { name: "fan".to_owned(), submission }];
     let workers =
         vec![(Nature::Silent, 550_000), (Nature::Honest, 600_000), (Nature::Honest, 700_000)];
-    World::new(seed, weather, Cast { workers, purse: ohc(100), wants, mischief: false })
+    let validators = vec![(Temper::Honest, STAKE)];
+    World::new(seed, weather, Cast { validators, workers, purse: ohc(100), wants })
+}
+
+/// The first slots of some history.
+pub fn slots(count: usize) -> Vec<Slot> {
+    let mut world = world(5, Weather::CALM);
+    world.live(60_000).unwrap();
+    world.slots().take(count).cloned().collect()
 }
 
 /// Every slot with its events, and the money after it.
@@ -169,7 +177,8 @@ fn a_bill_that_does_not_add_up_is_seen() {
 
 #[test]
 fn r14_a_disk_that_speaks_before_it_has_synced_is_seen() {
-    let lossy = Weather { acts_before_sync: true, misfortune_ms: 500, ..Weather::CALM };
+    let lossy =
+        Weather { acts_before_sync: true, crash: true, misfortune_ms: 100, ..Weather::CALM };
     let found = (1..400).find_map(|seed| {
         let mut world = world(seed, lossy);
         world.live(20_000).err()

@@ -464,7 +464,7 @@ fn a_silent_worker_loses_a_tenth_of_its_bond_and_its_bid() {
     assert!(matches!(events[2], Event::Offered { attempt: 2, .. }));
     assert_eq!(fold.balance(WORKER).nano(), ohc(100).nano() - fine.nano());
     let late = Receipt { lease, outcome: Outcome::Done(Vec::new()) };
-    refused(&fold.send(WORKER, Command::Deliver(vec![late])), Reject::NoLease);
+    refused(&fold.send(WORKER, Command::Deliver(vec![late])), Reject::Lapsed);
     let phase = &fold.state.runs()[&RunId(1)].blocks[0].phase;
     assert!(matches!(phase, Phase::Offered(_)));
 }

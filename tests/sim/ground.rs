@@ -7,6 +7,8 @@ use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::domain::command::Submission;
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Pin};
+use std::collections::BTreeMap;
+use std::sync::RwLock;
 
 /// Who takes part, by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -19,6 +21,8 @@ pub enum Who {
 }
 
 pub const CLIENTS: u8 = 4;
+/// Of a validator, in whole OhC, where it does not matter.
+pub const STAKE: u64 = 40_000;
 pub const WORKERS: u8 = 6;
 
 impl Who {
@@ -35,8 +39,15 @@ impl Who {
         SecretKey::from_bytes(&bytes)
     }
 
+    /// Its name; made once, for making one takes longer than many a slot.
     pub fn key(self) -> PublicKey {
-        self.secret().public()
+        static KEYS: RwLock<BTreeMap<Who, PublicKey>> = RwLock::new(BTreeMap::new());
+        if let Some(key) = KEYS.read().unwrap().get(&self) {
+            return *key;
+        }
+        let key = self.secret().public();
+        KEYS.write().unwrap().insert(self, key);
+        key
     }
 }
 
@@ -57,9 +68,15 @@ pub fn params() -> Params {
 
 /// A genesis with so many validators of equal stake. `purse` is what every worker begins with.
 pub fn genesis(validators: u8, purse: Ohc) -> Genesis {
+    staked(&vec![STAKE; validators.into()], purse)
+}
+
+/// A genesis with validators of these stakes, in whole OhC.
+pub fn staked(stakes: &[u64], purse: Ohc) -> Genesis {
     let account = |who: Who, balance, stake| Allocation { key: who.key(), balance, stake };
     let mut all: Vec<Allocation> = Vec::new();
-    all.extend((0..validators).map(|n| account(Who::Validator(n), ohc(10), ohc(40_000))));
+    let validator = |(n, stake): (u8, &u64)| account(Who::Validator(n), ohc(10), ohc(*stake));
+    all.extend((0..).zip(stakes).map(validator));
     all.extend((0..CLIENTS).map(|n| account(Who::Client(n), ohc(1_000), Ohc::ZERO)));
     all.extend((0..WORKERS).map(|n| account(Who::Worker(n), purse, Ohc::ZERO)));
     let held = Ohc::sum(all.iter().flat_map(|a| [a.balance, a.stake])).unwrap();

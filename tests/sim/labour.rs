@@ -98,7 +98,7 @@ pub fn artifacts(outcome: &Outcome) -> Vec<Digest> {
 }
 
 /// What an honest validator finds.
-pub fn check(duty: &Duty, store: &BTreeSet<Digest>) -> Verdict {
+pub fn check(duty: &Duty, store: &BTreeSet<Digest>, salt: Digest) -> Verdict {
     let found = match &duty.receipt.outcome {
         Outcome::Failed { .. } if duty.segments.is_empty() => None,
         Outcome::Failed { job, .. } => {
@@ -130,7 +130,7 @@ pub fn check(duty: &Duty, store: &BTreeSet<Digest>) -> Verdict {
         _ => Digest::default(),
     };
     let (lease, receipt) = (duty.receipt.lease, duty.id);
-    Verdict { lease, receipt, finding, trace, salt: Digest::default() }
+    Verdict { lease, receipt, finding, trace, salt }
 }
 
 /// What only re-execution shows: states in the middle of the segments that were drawn.
@@ -153,13 +153,13 @@ fn referee(segment: Segment, one: &Step, store: &BTreeSet<Digest>) -> Option<(Se
     (honest != one.worker).then_some((segment, Found::State(honest)))
 }
 
-/// What an honest side of a dispute says, and the state that it says it of.
-#[expect(dead_code, reason = "nobody disputes a state yet")]
-pub fn testify(query: &Query) -> Move {
+/// What a side of a dispute says: honestly, or another state after so many steps.
+pub fn testify(query: &Query, lies_after: Option<u64>) -> Move {
     let end = query.receipt.claim(query.segment.job);
     let end = end.and_then(|claim| claim.segments.get(query.segment.index as usize + 1).copied());
     let from = claimed_begin(&query.receipt, query.segment).unwrap();
     let state = match query.at {
+        Some(at) if lies_after.is_some_and(|lie| at > lie) => mixed(steps(from, at), "lie"),
         Some(at) => steps(from, at),
         // The worker stands by its receipt; the objector says what it found.
         None if query.publish => end.unwrap(),

@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "all of this is a test: a panic is its report"
 )]
 
@@ -18,10 +17,15 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod hindsight;
 mod labour;
+mod market;
 mod pipelines;
+mod prices;
 mod promises;
 mod roles;
 mod scenarios;
+mod snapshots;
+mod swarm;
 mod terms;
 mod world;

@@ -9,6 +9,7 @@ use ohc::domain::command::Submission;
 use ohc::domain::{plan, price};
 
 /// A name and what to submit.
+#[derive(Clone)]
 pub struct Want {
     pub name: String,
     pub submission: Submission,
@@ -99,7 +100,7 @@ fn least(submission: &Submission) -> Ohc {
     let params = params();
     let of = |block: &plan::Block| {
         let jobs = block.jobs.iter().filter_map(|id| plan.job(*id));
-        price::ceiling(jobs, &params, 0).unwrap().total().unwrap()
+        price::ceiling(jobs, params.base_price, &params, 0).unwrap().total().unwrap()
     };
     Ohc::sum(plan.blocks.iter().map(of)).unwrap()
 }

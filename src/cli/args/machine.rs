@@ -95,6 +95,10 @@ pub(crate) enum Measured {
     Reapply,
     /// Commands per second that are folded.
     Replay,
+    /// Milliseconds of a start from a snapshot.
+    Start,
+    /// Slots per second of a log that are verified; --jobs says how many.
+    Verify,
     /// Hashes per second: made, and verified in parallel.
     Poh,
     /// Exact matrix products against stock ones.

@@ -90,6 +90,13 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
         Event::Absent { validator, fine } => json!({
             "kind": "absent", "validator": names.of(validator), "fine": ohc(*fine),
         }),
+        Event::BaseMoved { was, price, unfilled_ppm } => json!({
+            "kind": "base-price", "was": was.nano_per_unit(), "now": price.nano_per_unit(),
+            "unfilled_ppm": unfilled_ppm,
+        }),
+        Event::Charged { author, refused, fee } => json!({
+            "kind": "charged", "author": names.of(author), "refused": refused, "fee": ohc(*fee),
+        }),
         of_lease => lease_event(of_lease, names),
     }
 }
@@ -111,6 +118,10 @@ fn lease_event(event: &Event, names: &Names) -> Value {
         }),
         Event::Released { lease, worker } => json!({
             "kind": "released", "lease": lease.to_string(), "worker": names.of(worker),
+        }),
+        Event::Late { lease, ticks, grace, price } => json!({
+            "kind": "late", "lease": lease.to_string(), "ticks": ticks, "grace": grace,
+            "price": ohc(*price),
         }),
         Event::Delivered { lease, receipt } => json!({
             "kind": "delivered", "lease": lease.to_string(), "receipt": receipt.to_string(),

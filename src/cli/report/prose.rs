@@ -20,6 +20,7 @@ use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
 use crate::node::embedded::Stopped;
+use crate::node::snapshot::Found;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -147,6 +148,8 @@ pub(crate) fn event(
             | Event::Transferred { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
+            | Event::BaseMoved { .. }
+            | Event::Charged { .. }
             | Event::Rejected { .. }
     );
     (!is_market).then(|| told(event, names, job, stage))
@@ -185,6 +188,17 @@ pub(crate) fn told(
         }
         Event::BidPlaced { worker } => format!("bid      {}", names.of(worker)),
         Event::BidGone { worker } => format!("bid gone {}", names.of(worker)),
+        Event::BaseMoved { was, price, unfilled_ppm } => {
+            let (was, now) = (was.nano_per_unit(), price.nano_per_unit());
+            let unsold = unfilled_ppm / 10_000;
+            format!(
+                "price    {was} -> {now} nano-OhC per unit: {unsold} % of the work found nobody"
+            )
+        }
+        Event::Charged { author, refused, fee } => {
+            let commands = count(*refused as usize, "refused command");
+            format!("charged  {} pays {fee} OhC for {commands}", names.of(author))
+        }
         // Those of blocks have been told above.
         _ => String::new(),
     }
@@ -203,6 +217,9 @@ pub(crate) fn turn(
         Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
         Event::Leased { worker, price, bond, .. } => {
             ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Late { ticks, grace, price, .. } => {
+            ("late", format!("by {ticks} ticks of a grace of {grace}: it is worth {price} OhC"))
         }
         Event::Delivered { receipt, .. } => ("delivered", format!("receipt {}", receipt.short())),
         Event::Drawn { audit, .. } if audit.segments.is_empty() => {
@@ -342,6 +359,16 @@ pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
     format!(
         "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
     )
+}
+
+/// Why the start took longer than it need have; nothing if it did not.
+pub(crate) fn ignored(snapshot: &Found) -> Option<String> {
+    let Found::Ignored { path, why } = snapshot else { return None };
+    let path = path.display();
+    Some(format!(
+        "note: the snapshot {path} is ignored: {why}; the whole log was folded instead, and you \
+         may delete the file"
+    ))
 }
 
 /// What of a run was not written down.

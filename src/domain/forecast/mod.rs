@@ -177,7 +177,7 @@ pub fn forecast(
         let work = jobs().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()));
         let least = |job: &Job| job.terms.resources.least();
         let needs = jobs().map(least).fold(Equipment::default(), Equipment::max);
-        let ceiling = price::ceiling(jobs(), state.params(), 0)?;
+        let ceiling = price::ceiling(jobs(), state.base_price(), state.params(), 0)?;
         quote = quote.add(work, ceiling, &asks)?;
         let own = Quote::default().add(work, ceiling, &asks)?;
         blocks.push(Some(BlockForecast { work, needs, ceiling, quote: own }));

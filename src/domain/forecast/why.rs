@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
         match self.state.known(&key, &job.terms, self.client) {
             Some(_) if self.again.contains(&id) => Some(Fate::Again(key)),
             Some(known) if known.outputs.iter().all(self.is_present) => {
-                Some(Fate::Cached(known.clone()))
+                Some(Fate::Cached(Known::clone(known)))
             }
             Some(_) => Some(Fate::Lost(key)),
             None => {

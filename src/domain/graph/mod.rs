@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
 
 /// The jobs of a run, and what of their results is published.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Dag {
     /// In topological order, the same on every node: a [`JobId`] is an index into it.
     pub jobs: Vec<Job>,

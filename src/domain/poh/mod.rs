@@ -9,6 +9,8 @@
 //! It proves that at least so many hashes were computed one after another: an order and a lower
 //! bound of time, no more. Safety rests on agreement.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod chain;
 mod link;
 #[cfg(target_arch = "x86_64")]

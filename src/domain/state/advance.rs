@@ -4,7 +4,7 @@
 use super::State;
 use super::order::ticks_of;
 use super::run::{Failure, Phase, Run, Status};
-use crate::base::amount::{Ohc, Work};
+use crate::base::amount::{Ohc, Rounding, Work, mul_div};
 use crate::base::ids::{BlockId, JobId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
@@ -152,7 +152,9 @@ impl State {
         let now = self.now();
         let Some(run) = self.runs.get_mut(&block.run) else { return false };
         let jobs = || todo.iter().filter_map(|id| run.plan.job(*id));
-        let Some(ceiling) = price::ceiling(jobs(), &self.params, 0) else { return false };
+        let Some(ceiling) = price::ceiling(jobs(), self.tariff.base, &self.params, 0) else {
+            return false;
+        };
         let work =
             jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
         let needs =
@@ -340,17 +342,20 @@ impl State {
             (run.ready, run.stages, run.finishing) = Default::default();
         }
         self.dues.retain(|(_, run, _)| *run != id);
+        self.ended.insert(id);
         events.push(Event::Ended { run: id, ending, refund });
     }
 
     /// When a lease that begins now is late: the sum of its jobs' time-outs, after what its worker
-    /// holds already.
-    pub(super) fn lateness(&self, run: &Run, jobs: &[JobId], worker: &PublicKey) -> Tick {
+    /// holds already. And for how many ticks more its answer is worth something: a share of it.
+    pub(super) fn lateness(&self, run: &Run, jobs: &[JobId], worker: &PublicKey) -> (Tick, u64) {
         // What the worker holds already comes first: waiting for itself is not lateness.
         let queue = self.workers.get(worker).filter(|worker| !worker.leases.is_empty());
         let begin = queue.map_or(self.now(), |worker| worker.busy_until.max(self.now()));
         let of = |id: &JobId| run.plan.job(*id).map_or(0, |job| job.terms.timeout_ms);
         let ms = jobs.iter().map(of).fold(0, u64::saturating_add);
-        begin.after(ticks_of(ms, self.params.ticks_per_second))
+        let ticks = ticks_of(ms, self.params.ticks_per_second);
+        let grace = mul_div(ticks, self.params.grace_ppm, 1_000_000, Rounding::Floor);
+        (begin.after(ticks), grace.unwrap_or(0))
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::settle;
 use crate::domain::terms::Cause;
 use crate::domain::verdict::{Segment, Verification};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl State {
     /// Ends the leases that are silent or late.
@@ -28,7 +29,7 @@ impl State {
             let fine = settle::lapse(&mut self.ledger, &lease, &self.params);
             assert!(fine.is_ok(), "R-3: the bond of a live lease ends once");
             let (worker, fine) = (lease.worker, fine.unwrap_or_default());
-            let is_late = lease.deadline <= self.now();
+            let is_late = lease.worthless_at() <= self.now();
             let cause = if is_late { Cause::Timeout } else { Cause::WorkerLost };
             events.push(Event::Lapsed { lease: id, worker, cause, fine });
             if let Some(block) = self.block_mut(id.block) {
@@ -147,6 +148,7 @@ impl State {
             let Some(key) = run.key(job) else { continue };
             let (worker, id, client) = (lease.worker, lease.id, run.client);
             let known = Known { key, outputs, metrics, worker, lease: id, checked, client, at };
+            let known = Arc::new(known);
             if let Some(result) = run.results.get_mut(job.index()) {
                 *result = Some(known.clone());
             }
@@ -154,7 +156,7 @@ impl State {
             match self.cache.get_mut(&key) {
                 Some(old) if old.checked.covers(checked) || !checked.covers(old.checked) => {
                     if old.outputs == known.outputs && checked.covers(old.checked) {
-                        old.at = at;
+                        Arc::make_mut(old).at = at;
                     }
                     if old.client != client || old.at != at {
                         self.own.insert((key, client), known);

@@ -191,15 +191,16 @@ impl State {
         let Some(state) = run.block(block.index) else { return };
         let Phase::Offered(offer) = &state.phase else { return };
         let id = LeaseId { block, attempt: state.attempts + 1 };
-        let deadline = self.lateness(run, &offer.todo, &worker);
+        let (deadline, grace) = self.lateness(run, &offer.todo, &worker);
         let silent_until = self.now().after(self.params.heartbeat_ticks);
         let offer = offer.clone();
         let work = offer.work;
         let bonded = self.ledger.open(Hold::Bond(id), Owner::Account(worker), bond);
         assert!(bonded.is_ok(), "R-4: the auction awards to solvent workers, once per block");
         let since = self.now();
-        let lease = Lease { id, offer, worker, price, bond, since, silent_until, deadline };
+        let lease = Lease { id, offer, worker, price, bond, since, silent_until, deadline, grace };
         self.offers.remove(&block);
+        self.tariff.sell(work);
         self.lapses.insert((lease.lapses_at(), id));
         if let Some(known) = self.workers.get_mut(&worker) {
             known.queued = known.queued.saturating_add(work);

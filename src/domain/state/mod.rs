@@ -5,17 +5,18 @@
 //! 1. time moves to the end of the slot's Proof-of-History segment;
 //! 2. audits are drawn for the receipts of earlier slots, from a seed that is younger;
 //! 3. the commands are applied in their order (`state::order`, `state::judge`), each accepted or
-//!    rejected whole;
+//!    rejected whole, and whoever was refused pays a fee (`state::caps`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
 //!    verdicts become settlements (`state::audit`, `state::life`, `state::challenge`); what is
 //!    ready is offered, runs that are done end (`state::advance`, `state::halt`); the market
-//!    clears (`state::market`);
+//!    clears (`state::market`); where an epoch is over the base price moves (`state::tariff`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
 mod advance;
 mod audit;
+mod caps;
 mod challenge;
 mod halt;
 mod judge;
@@ -23,6 +24,8 @@ mod life;
 mod market;
 mod order;
 pub mod run;
+mod snapshot;
+mod tariff;
 mod trace;
 mod view;
 
@@ -45,6 +48,8 @@ use crate::base::time::{Height, Tick};
 use challenge::Past;
 use run::{Failure, Known, Phase, Run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tariff::Tariff;
 
 /// Everything that follows from a genesis and its slots.
 #[derive(Clone, Debug)]
@@ -58,9 +63,9 @@ pub struct State {
     nonces: BTreeMap<PublicKey, u64>,
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
-    cache: BTreeMap<Digest, Known>,
+    cache: BTreeMap<Digest, Arc<Known>>,
     /// Results of clients that did not, or could not, use what is in the cache.
-    own: BTreeMap<(Digest, PublicKey), Known>,
+    own: BTreeMap<(Digest, PublicKey), Arc<Known>>,
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
@@ -86,8 +91,12 @@ pub struct State {
     past_dues: BTreeSet<(Tick, LeaseId)>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
+    /// Runs that ended at this slot: with the next one their plans are let go of.
+    ended: BTreeSet<RunId>,
     /// What the auctions of this slot considered, if somebody wants to know; no rule does.
     tallies: Option<Vec<Tally>>,
+    /// The price at which blocks are offered at first.
+    tariff: Tariff,
 }
 
 /// What the market knows of a worker.
@@ -141,7 +150,9 @@ impl State {
             past: BTreeMap::new(),
             past_dues: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ended: BTreeSet::new(),
             tallies: None,
+            tariff: Tariff::new(&genesis.params),
         }
     }
 
@@ -152,6 +163,7 @@ impl State {
         let mut events = Vec::new();
         self.height = height;
         let chain = self.run_chain(poh);
+        self.forget_plans();
         self.draw_audits(chain, &mut events);
         for order in commands {
             if let Err(reason) = self.order(order, &mut events) {
@@ -159,6 +171,7 @@ impl State {
                 events.push(Event::Rejected { author, nonce, reason });
             }
         }
+        self.charge_refused(&mut events);
         self.lapse_leases(&mut events);
         self.pass_deadlines(&mut events);
         self.reprice_offers(&mut events);
@@ -168,6 +181,7 @@ impl State {
         self.hold_round(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
+        self.move_base_price(&mut events);
         assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
         events
     }
@@ -190,12 +204,21 @@ impl State {
         self.validators.len() == 1
     }
 
+    /// Lets go of the plans of runs that are over: their last events have been read by now.
+    fn forget_plans(&mut self) {
+        for id in std::mem::take(&mut self.ended) {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.plan.forget();
+            }
+        }
+    }
+
     fn now(&self) -> Tick {
         Tick(self.place.ticks)
     }
 
     /// The result of a job if it is known and may be used by this run.
-    fn cached(&self, run: &Run, job: JobId) -> Option<&Known> {
+    fn cached(&self, run: &Run, job: JobId) -> Option<&Arc<Known>> {
         let key = run.key(job)?;
         let known = self.known(&key, &run.plan.job(job)?.terms, &run.client);
         known.filter(|_| !run.fresh.contains(&key))

@@ -11,7 +11,7 @@ use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
-use crate::domain::plan;
+use crate::domain::plan::{self, Planned};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::Segment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,7 @@ impl State {
         }
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
+        self.covers(submission.budget)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {
@@ -117,7 +118,7 @@ impl State {
             blocks_left: plan.blocks.len(),
             blocks_live: BTreeSet::new(),
             blocks: blocks.collect(),
-            plan,
+            plan: Planned::new(submission.clone(), plan),
             since: self.height,
         };
         self.runs.insert(id, run);
@@ -176,6 +177,7 @@ impl State {
             return Err(Reject::NotPaused);
         }
         let budget = run.budget.checked_add(added).ok_or(Reject::Short)?;
+        self.covers(added)?;
         self.ledger.add(Hold::Escrow(id), added).map_err(|_| Reject::Short)?;
         if let Some(run) = self.runs.get_mut(&id) {
             run.budget = budget;
@@ -203,10 +205,11 @@ impl State {
     /// at the first: what bounds it is the deadline.
     fn beat(&mut self, author: PublicKey, beat: Beat) -> Result<(), Reject> {
         let until = self.now().after(self.params.heartbeat_ticks);
-        let block = self.block_mut(beat.lease.block).ok_or(Reject::NoLease)?;
-        let Phase::Leased(lease) = &mut block.phase else { return Err(Reject::NoLease) };
+        let lost = self.lost(author, beat.lease);
+        let block = self.block_mut(beat.lease.block).ok_or(lost)?;
+        let Phase::Leased(lease) = &mut block.phase else { return Err(lost) };
         if lease.id != beat.lease || lease.worker != author {
-            return Err(Reject::NoLease);
+            return Err(lost);
         }
         let before = (lease.lapses_at(), lease.id);
         lease.silent_until = until;
@@ -228,11 +231,12 @@ impl State {
         let id = receipt.lease;
         let lease = match self.phase(id.block) {
             Some(Phase::Leased(lease)) if lease.id == id && lease.worker == author => lease.clone(),
-            _ => return Err(Reject::NoLease),
+            _ => return Err(self.lost(author, id)),
         };
         if !self.runs.get(&id.block.run).is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
             return Err(Reject::BadReceipt);
         }
+        let lease = self.in_time(lease, events)?;
         self.lapses.remove(&(lease.lapses_at(), id));
         self.undrawn.insert(id);
         let (digest, at) = (receipt.id(), self.height);

@@ -12,11 +12,12 @@ use crate::domain::event::{Ending, GaveUp, Pause, Skip};
 use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
 use crate::domain::lease::{Lease, Offered};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Plan, Planned};
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{OnExhausted, Terms};
 use crate::domain::verdict::{Audit, Finding, Found, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One application of one manifest.
 #[derive(Clone, Debug)]
@@ -29,8 +30,8 @@ pub struct Run {
     pub subject: Digest,
     /// The name in the manifest.
     pub name: String,
-    /// Jobs and blocks.
-    pub plan: Plan,
+    /// Jobs and blocks; let go of when it is over, and derived again for whoever looks.
+    pub plan: Planned,
     /// Keys of jobs whose settled results are lost.
     pub fresh: BTreeSet<Digest>,
     /// What was locked when it began, and what was added since.
@@ -40,7 +41,7 @@ pub struct Run {
     /// Whether it goes on.
     pub status: Status,
     /// The result of each job, once there is one.
-    pub results: Vec<Option<Known>>,
+    pub results: Vec<Option<Arc<Known>>>,
     /// The jobs that have no result and never get one, though the run goes on.
     pub gone: BTreeMap<JobId, Gone>,
     /// The stages whose blocks are bounded together: in number, or in what they cost.
@@ -335,7 +336,7 @@ impl Run {
             From::Job { id, output } => {
                 let outputs = self.plan.job(*id).map(|job| job.spec.outputs()).unwrap_or_default();
                 let index = outputs.iter().position(|o| *o == &**output).unwrap_or(usize::MAX);
-                let known = self.results.get(id.index()).and_then(Option::as_ref);
+                let known = self.result(*id);
                 match known.and_then(|known| known.outputs.get(index)) {
                     Some(digest) => Origin::Known(*digest),
                     None => Origin::Output { job: *id, index },
@@ -425,7 +426,7 @@ impl Run {
     /// The settled result of a job.
     #[must_use]
     pub fn result(&self, id: JobId) -> Option<&Known> {
-        self.results.get(id.index()).and_then(Option::as_ref)
+        self.results.get(id.index()).and_then(Option::as_deref)
     }
 
     /// One block.

@@ -18,6 +18,7 @@ use crate::domain::receipt::Receipt;
 use crate::domain::terms::{Cache, CacheMode, Terms};
 use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Why a settled result is not used again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,20 +209,20 @@ impl State {
 
     /// The settled results of jobs, by job key.
     #[must_use]
-    pub fn cache(&self) -> &BTreeMap<Digest, Known> {
+    pub fn cache(&self) -> &BTreeMap<Digest, Arc<Known>> {
         &self.cache
     }
 
     /// All settled results, those that one client alone may use too.
     pub fn results(&self) -> impl Iterator<Item = &Known> {
-        self.cache.values().chain(self.own.values())
+        self.cache.values().chain(self.own.values()).map(AsRef::as_ref)
     }
 
     /// The settled result of a job key, if a client may use it on such terms: if it was checked at
     /// least as well as is asked for (or whoever checks nothing would decide what all others get),
     /// is young enough, and belongs to whom it must.
     #[must_use]
-    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Known> {
+    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Arc<Known>> {
         let own = self.own.get(&(*key, *client));
         let each = self.cache.get(key).into_iter().chain(own);
         let mut sound = each.filter(|known| known.checked.covers(terms.verification));

@@ -1,11 +1,14 @@
 //! Villains, one file each. Never know more than what anybody can read in the log.
 
 pub mod forger;
+pub mod judge;
 pub mod liar_failure;
 pub mod silent;
 pub mod spammer;
 pub mod withholder;
 pub mod wrong_weights;
+
+pub use judge::Temper;
 
 use crate::dice::Dice;
 use ohc::domain::command::Command;

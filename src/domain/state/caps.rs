@@ -1,0 +1,72 @@
+//! Caps: how much may be open at once, what comes too late, and what refused commands cost.
+//! Never says whether a command is refused for any other reason: `order` does.
+
+use super::State;
+use crate::base::amount::Ohc;
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::base::limits::STAKE_PER_ESCROW;
+use crate::domain::event::{Event, Reject};
+use crate::domain::lease::Lease;
+use crate::domain::ledger::{Hold, Payee};
+use std::collections::BTreeMap;
+
+impl State {
+    /// What may still be locked for runs: validators must lose more by colluding than there is to
+    /// be taken, so that all open escrows together are at most a third of the stakes.
+    #[must_use]
+    pub fn escrow_room(&self) -> Ohc {
+        let staked = Ohc::sum(self.validators.values().copied()).unwrap_or_default();
+        let cap = Ohc::from_nano(staked.nano() / STAKE_PER_ESCROW);
+        let of_runs = |hold: &Hold| matches!(hold, Hold::Escrow(_) | Hold::Reward(_));
+        let open = self.ledger.holds().filter(|(hold, _)| of_runs(hold)).map(|(_, amount)| amount);
+        Ohc::sum(open).and_then(|open| cap.checked_sub(open)).unwrap_or_default()
+    }
+
+    /// Whether so much more may be locked for a run.
+    pub(super) fn covers(&self, more: Ohc) -> Result<(), Reject> {
+        if more > self.escrow_room() { Err(Reject::Uncovered) } else { Ok(()) }
+    }
+
+    /// A lease that is answered now: at its price in time, at less within its grace.
+    pub(super) fn in_time(&self, lease: Lease, events: &mut Vec<Event>) -> Result<Lease, Reject> {
+        let price = lease.worth(self.now()).ok_or(Reject::TooLate)?;
+        let ticks = self.now().since(lease.deadline);
+        if ticks > 0 {
+            events.push(Event::Late { lease: lease.id, ticks, grace: lease.grace, price });
+        }
+        Ok(Lease { price, ..lease })
+    }
+
+    /// Why nothing can be said about a lease. Who lost it by silence has been fined, and what it sent
+    /// before it knew is no spam; until somebody else has the block.
+    pub(super) fn lost(&self, author: PublicKey, lease: LeaseId) -> Reject {
+        let run = self.runs.get(&lease.block.run).filter(|run| !run.is_over());
+        let block = run.and_then(|run| run.block(lease.block.index));
+        let is_lapsed = block
+            .is_some_and(|block| block.lapsed == Some(author) && block.attempts == lease.attempt);
+        if is_lapsed { Reject::Lapsed } else { Reject::NoLease }
+    }
+
+    /// Whoever was refused at this slot pays a fee for each time, as far as its balance goes. Not
+    /// for a replay, which anybody can send in another's name, or a lapse, which has its price; and
+    /// not a validator, whose verdict may come when the others have decided.
+    pub(super) fn charge_refused(&mut self, events: &mut Vec<Event>) {
+        let mut refused: BTreeMap<PublicKey, u32> = BTreeMap::new();
+        for event in events.iter() {
+            if let Event::Rejected { author, reason, .. } = event
+                && !matches!(reason, Reject::Replayed | Reject::Lapsed)
+                && !self.validators.contains_key(author)
+            {
+                *refused.entry(*author).or_default() += 1;
+            }
+        }
+        for (author, refused) in refused {
+            let fee = self.params.reject_fee.nano().saturating_mul(u64::from(refused));
+            let fee = self.ledger.fine(author, Ohc::from_nano(fee), &[(Payee::Burn, 1)]);
+            if fee > Ohc::ZERO {
+                events.push(Event::Charged { author, refused, fee });
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The tariff: the base price in force, and how an epoch of demand moves it.
+//! Never changes the price of a block that is on offer.
+
+use super::State;
+use super::run::Phase;
+use crate::base::amount::{Price, Rounding, Work, mul_div};
+use crate::base::canon::canonical_struct;
+use crate::domain::event::Event;
+use crate::domain::genesis::Params;
+use crate::domain::price;
+
+/// The price at which blocks are offered at first, and the demand since it last could move.
+#[derive(Clone, Debug)]
+pub(super) struct Tariff {
+    /// Per unit of work.
+    pub(super) base: Price,
+    /// The epoch that goes on.
+    epoch: u64,
+    /// The work that was leased in it.
+    sold: Work,
+}
+
+canonical_struct!(Tariff { base, epoch, sold });
+
+impl Tariff {
+    /// The tariff at the genesis.
+    pub(super) fn new(params: &Params) -> Self {
+        Self { base: params.base_price, epoch: 0, sold: Work::ZERO }
+    }
+
+    /// A worker took on this work.
+    pub(super) fn sell(&mut self, work: Work) {
+        self.sold = self.sold.saturating_add(work);
+    }
+}
+
+impl State {
+    /// The price of a unit of work at which blocks are offered at first.
+    #[must_use]
+    pub fn base_price(&self) -> Price {
+        self.tariff.base
+    }
+
+    /// Moves the base price where an epoch is over, once: by the share of the work asked for that
+    /// nobody took. Where nothing was asked for there is nothing to learn, and it stands still.
+    pub(super) fn move_base_price(&mut self, events: &mut Vec<Event>) {
+        let Some(epoch) = self.now().0.checked_div(self.params.epoch_ticks) else { return };
+        if epoch == self.tariff.epoch {
+            return;
+        }
+        let sold = std::mem::take(&mut self.tariff.sold);
+        self.tariff.epoch = epoch;
+        let unsold = self.unsold();
+        let asked = sold.saturating_add(unsold).units();
+        let share = mul_div(unsold.units(), 1_000_000, asked.max(1), Rounding::Floor);
+        let (was, unfilled_ppm) = (self.tariff.base, share.unwrap_or(1_000_000));
+        let price = price::moved(was, unfilled_ppm, &self.params);
+        if asked > 0 && price != was {
+            self.tariff.base = price;
+            events.push(Event::BaseMoved { was, price, unfilled_ppm });
+        }
+    }
+
+    /// The work of the blocks that could be leased and are not.
+    fn unsold(&self) -> Work {
+        let open = self.offers.iter().filter_map(|block| match self.phase(*block)? {
+            Phase::Offered(offer) if offer.since <= self.now() => Some(offer.work),
+            _ => None,
+        });
+        open.fold(Work::ZERO, Work::saturating_add)
+    }
+}

@@ -1,0 +1,191 @@
+//! The snapshot of a home: one file with the state after some slot, so that a start folds only what
+//! came after. Never a truth of its own: whoever deletes it loses time and nothing else.
+//!
+//! It is believed if its bytes are whole, this program wrote it, and the log has the slot that it
+//! is of, signed by the validators. Everything else is ignored, and said.
+
+use super::home::Home;
+use crate::base::canon::{Canonical, Decode, Digest, Encode, Reader, canonical_struct};
+use crate::base::keys::NetworkId;
+use crate::base::limits::SNAPSHOT_BYTES_MAX;
+use crate::base::time::Height;
+use crate::domain::event::Event;
+use crate::domain::genesis::Genesis;
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::effects::machine;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// Folding so much again takes about 50 ms: then a snapshot is worth its file. Counted in events
+/// and slots, since a time would differ from run to run; `ohc bench replay` measures it.
+const WEIGHT_MAX: u64 = 60_000;
+/// What the fold of a slot weighs beside that of its events.
+const WEIGHT_OF_A_SLOT: u64 = 20;
+/// While a network runs, a snapshot is taken no more often than this share of its bytes says: to
+/// write so many takes as long as to fold one event.
+const BYTES_PER_WEIGHT: u64 = 64;
+
+/// What stands in front of the state.
+struct Header {
+    network: NetworkId,
+    /// The program that wrote it: another one may have other rules, or write a state otherwise.
+    program: Digest,
+    /// The slot after which this was the state…
+    height: Height,
+    /// … and the digest of its head.
+    head: Digest,
+    /// The digest of the bytes of the state.
+    state: Digest,
+}
+canonical_struct!(Header { network, program, height, head, state } tag "ohc/snapshot/1");
+
+/// What was found where the snapshot of a home lies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Found {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// The fold began after this slot.
+    Used(Height),
+    /// The whole log was folded, since the file is of no use.
+    Ignored {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A state to go on from.
+pub(super) struct Beginning {
+    pub(super) state: State,
+    /// The digest of the head of the last slot in it; of the genesis if there is none.
+    pub(super) parent: Digest,
+    pub(super) found: Found,
+}
+
+/// The state to fold on from: that of the snapshot if it can be believed, else that before the
+/// first slot. `slot` gives the bytes of a slot of the log.
+pub(super) fn begin(
+    home: &Home,
+    genesis: &Genesis,
+    slot: &mut dyn FnMut(Height) -> Option<Vec<u8>>,
+) -> Beginning {
+    let path = home.snapshot();
+    let found = match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+        Err(error) => Found::Ignored { path, why: error.to_string() },
+        Ok(bytes) => match believe(&bytes, genesis, slot) {
+            Ok((state, parent)) => {
+                let found = Found::Used(state.height());
+                return Beginning { state, parent, found };
+            }
+            Err(why) => Found::Ignored { path, why },
+        },
+    };
+    Beginning { state: State::new(genesis), parent: genesis.digest(), found }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > SNAPSHOT_BYTES_MAX {
+        return Err(io::Error::other(format!("it has {length} bytes: too many")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    // It may have grown since.
+    file.take(SNAPSHOT_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The state of a snapshot and the digest of the head that it stands on, or why it is ignored.
+fn believe(
+    bytes: &[u8],
+    genesis: &Genesis,
+    slot: &mut dyn FnMut(Height) -> Option<Vec<u8>>,
+) -> Result<(State, Digest), String> {
+    let damaged = |what: &str| format!("it is damaged: {what}");
+    let mut reader = Reader::new(bytes);
+    let header = Header::decode(&mut reader).map_err(|error| damaged(&error.to_string()))?;
+    if header.network != genesis.network() {
+        return Err("it is of another network".to_owned());
+    }
+    if Some(header.program) != machine::program() {
+        return Err("another version of this program wrote it".to_owned());
+    }
+    let last = slot(header.height).ok_or("it is of a slot that the log does not have")?;
+    let last = Slot::from_bytes(&last).map_err(|error| format!("its slot: {error}"))?;
+    if last.head.height != header.height || last.head.digest() != header.head {
+        return Err("it is of another history".to_owned());
+    }
+    let state = reader.rest();
+    if Digest::of(state) != header.state {
+        return Err(damaged("its bytes do not match their digest"));
+    }
+    let state = State::restore(state).map_err(|error| damaged(&error.to_string()))?;
+    if state.network() != header.network || state.height() != header.height {
+        return Err(damaged("it holds another state than it says"));
+    }
+    last.check(state.network(), last.head.parent, state.validators())
+        .map_err(|error| format!("its slot: {error}"))?;
+    Ok((state, header.head))
+}
+
+/// Takes the snapshots of a home, when that is worth it.
+#[derive(Debug)]
+pub struct Keeper {
+    path: PathBuf,
+    network: NetworkId,
+    /// What was folded since the last one.
+    weight: u64,
+    /// The bytes of the last one.
+    bytes: u64,
+    /// None is taken any more: the last could not be written.
+    is_broken: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(home: &Home, network: NetworkId) -> Self {
+        Self { path: home.snapshot(), network, weight: 0, bytes: 0, is_broken: false }
+    }
+
+    /// Counts a slot that was folded.
+    pub(super) fn count(&mut self, events: &[Event]) {
+        self.weight += WEIGHT_OF_A_SLOT + events.len() as u64;
+    }
+
+    /// Counts a slot that is durable; takes a snapshot after it if the last one is long ago.
+    pub(super) fn folded(&mut self, events: &[Event], state: &State, head: Digest) {
+        self.count(events);
+        if self.weight >= WEIGHT_MAX.max(self.bytes / BYTES_PER_WEIGHT) {
+            self.take(state, head);
+        }
+    }
+
+    /// Takes a snapshot if the next start would be slow without it. All slots of the state are
+    /// durable.
+    pub(super) fn finish(&mut self, state: &State, head: Digest) {
+        if self.weight >= WEIGHT_MAX {
+            self.take(state, head);
+        }
+    }
+
+    /// What cannot be written is not: a snapshot only saves time.
+    fn take(&mut self, state: &State, head: Digest) {
+        let bytes = state.snapshot();
+        (self.weight, self.bytes) = (0, bytes.len() as u64);
+        let Some(program) = machine::program().filter(|_| !self.is_broken) else { return };
+        if bytes.len() as u64 > SNAPSHOT_BYTES_MAX / 2 {
+            return;
+        }
+        let (network, height) = (self.network, state.height());
+        let header = Header { network, program, height, head, state: Digest::of(&bytes) };
+        // Only who has the log open writes. What a crash left half is overwritten.
+        let draft = self.path.with_extension("draft");
+        let written = fs::write(&draft, [header.to_bytes(), bytes].concat())
+            .and_then(|()| fs::rename(&draft, &self.path));
+        self.is_broken = written.is_err();
+    }
+}

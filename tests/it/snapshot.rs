@@ -1,0 +1,114 @@
+//! The snapshot of a home: it saves time, and whatever becomes of it changes nothing else.
+//! Never measures the time: `ohc bench start` does.
+
+use crate::site::Site;
+use std::fs;
+use std::path::PathBuf;
+
+/// Enough blocks that folding them again is worth a snapshot.
+const MANY: &str = "apiVersion: ohc/v1alpha1
+kind: Pipeline
+metadata: { name: many }
+spec:
+  run: { limits: { instances: 12100, jobsPerBlock: 1 } }
+  stages:
+    job: { uses: noop, matrix: { axes: { a: [AXIS], b: [AXIS] } } }
+";
+
+/// A home that has a snapshot.
+fn site() -> Site {
+    let site = Site::new();
+    let axis: Vec<String> = (0..110).map(|n| n.to_string()).collect();
+    site.write("many.yaml", &MANY.replace("AXIS", &axis.join(",")));
+    let result = site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"]);
+    assert_eq!(result["status"], "settled");
+    assert!(snapshot(&site).exists(), "12,100 settled blocks are worth a snapshot");
+    site
+}
+
+fn snapshot(site: &Site) -> PathBuf {
+    site.path("home/snapshot")
+}
+
+/// All that is shown of the state, and what was said beside it.
+fn shown(site: &Site) -> (Vec<String>, String) {
+    let kinds = ["runs", "stages", "blocks", "jobs", "artifacts", "accounts", "workers"];
+    let shown = kinds.map(|kind| {
+        let ran = site.run(&["get", kind, "-o", "json"]);
+        assert_eq!(ran.code(), Some(0), "{kind}: {}", ran.err());
+        (ran.out().to_owned(), ran.err().to_owned())
+    });
+    let said = shown.iter().map(|(_, err)| err.as_str()).collect();
+    (shown.into_iter().map(|(out, _)| out).collect(), said)
+}
+
+#[test]
+fn r8_a_start_is_the_same_with_and_without_a_snapshot() {
+    let site = site();
+    let (expect, said) = shown(&site);
+    assert_eq!(said, "");
+    fs::remove_file(snapshot(&site)).unwrap();
+    let (without, said) = shown(&site);
+    assert!(without == expect && said.is_empty(), "{said}");
+    let kept = fs::read(snapshot(&site)).expect("who has folded the whole log leaves a snapshot");
+
+    // One bit anywhere: in what it says of itself, in the state, at its end.
+    for at in [3, 40, 70, 100, 130, kept.len() / 2, kept.len() - 1] {
+        let mut damaged = kept.clone();
+        damaged[at] ^= 0x10;
+        fs::write(snapshot(&site), &damaged).unwrap();
+        let ran = site.run(&["get", "runs", "-o", "json"]);
+        assert_eq!(ran.out(), expect[0], "byte {at}");
+        assert!(ran.err().contains("snapshot is ignored"), "byte {at}: {}", ran.err());
+        assert!(fs::read(snapshot(&site)).unwrap() == kept, "byte {at}: it is written anew");
+    }
+    for length in [0, 1, 100, kept.len() - 1] {
+        fs::write(snapshot(&site), &kept[..length]).unwrap();
+        let ran = site.run(&["get", "runs", "-o", "json"]);
+        assert_eq!(ran.out(), expect[0], "{length} bytes");
+        assert!(ran.err().contains("ignored: it is damaged"), "{length} bytes: {}", ran.err());
+    }
+    assert_eq!(site.json(&["log", "verify", "-o", "json"])["ok"], true);
+    assert_eq!(
+        site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"])["status"],
+        "unchanged"
+    );
+}
+
+#[test]
+fn a_snapshot_of_another_history_is_not_believed() {
+    let (site, other) = (site(), site());
+    let (expect, _) = shown(&site);
+    fs::copy(snapshot(&other), snapshot(&site)).unwrap();
+    let ran = site.run(&["get", "runs", "-o", "json"]);
+    assert_eq!(ran.out(), expect[0]);
+    assert!(ran.err().contains("it is of another network"), "{}", ran.err());
+
+    // An older copy of the log: what the snapshot is of has not happened there.
+    let young = Site::new();
+    young.json(&["apply", "iris.yaml", "-o", "json"]);
+    for name in ["keys", "log"] {
+        let from = young.path("home").join(name);
+        let to = site.path("home").join(name);
+        fs::remove_dir_all(&to).unwrap();
+        fs::rename(from, to).unwrap();
+    }
+    let ran = site.run(&["get", "runs", "-o", "json"]);
+    assert!(ran.out().contains("\"iris\""), "{} {}", ran.out(), ran.err());
+    assert!(ran.err().contains("ignored"), "{}", ran.err());
+}
+
+#[test]
+fn a_home_that_takes_no_snapshot_still_works() {
+    let site = Site::new();
+    // Nothing can be written where a folder is.
+    fs::create_dir_all(site.path("home/snapshot")).unwrap();
+    let axis: Vec<String> = (0..110).map(|n| n.to_string()).collect();
+    site.write("many.yaml", &MANY.replace("AXIS", &axis.join(",")));
+    let result = site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"]);
+    assert_eq!(result["status"], "settled");
+    assert_eq!(
+        site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"])["status"],
+        "unchanged"
+    );
+}
