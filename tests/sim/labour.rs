@@ -49,11 +49,17 @@ fn steps(state: Digest, n: u64) -> Digest {
     (0..n).fold(state, |state, _| step(state))
 }
 
+/// The state a segment later.
+pub fn after(state: Digest) -> Digest {
+    next_state(state)
+}
+
 fn next_state(state: Digest) -> Digest {
     steps(state, STEPS)
 }
 
-fn outputs(spec: &Spec, last: Digest) -> Vec<Digest> {
+/// What comes out of a job that ends in this state.
+pub fn outputs(spec: &Spec, last: Digest) -> Vec<Digest> {
     spec.outputs().iter().map(|name| mixed(last, name)).collect()
 }
 
