@@ -15,7 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::receipt::Outcome;
 use crate::domain::settle;
 use crate::domain::slot::is_quorum;
-use crate::domain::verdict::{Finding, Segment, Verification, draw};
+use crate::domain::verdict::{Finding, Found, Segment, Verification, draw};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the verdicts about a receipt say together.
@@ -170,8 +170,7 @@ impl State {
             return;
         };
         if all {
-            let by = dispute.by;
-            dispute.objects.retain(|key, _| *key == by);
+            dispute.objects.clear();
         }
     }
 
@@ -259,18 +258,22 @@ impl State {
         }
     }
 
-    /// An objection did not hold: the receipt is judged on as if its author had agreed.
+    /// An objection did not hold: the receipt is judged on as if its author had agreed. What was
+    /// missing and came after all costs nothing: a worker could live on that.
     fn overrule(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
         let Some(block) = self.block_mut(lease.block) else { return };
         let Phase::Judged(judging) = &mut block.phase else { return };
-        judging.dispute = None;
+        let was_missing = judging.dispute.take().is_some_and(|d| d.found == Found::Withheld);
         judging.verdicts.insert(validator, Finding::Agree);
         // All have re-executed the segment by now: what it traced is not asked any more.
         judging.audit.committee.retain(|key| *key != validator);
         judging.traces.remove(&validator);
         judging.seals.remove(&validator);
         let held_up = judging.delivery.lease.clone();
-        let fine = settle::overrule(&mut self.ledger, &held_up, validator);
+        let fine = match was_missing {
+            true => Ohc::ZERO,
+            false => settle::overrule(&mut self.ledger, &held_up, validator),
+        };
         events.push(Event::Overruled { lease, validator, fine });
         self.move_window(lease);
     }

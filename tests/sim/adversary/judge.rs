@@ -29,7 +29,10 @@ impl Temper {
             if duty.question.is_vote() { Finding::Deny { segment } } else { Finding::Agree }
         };
         match (self, first) {
-            (Self::Lazy, Some(segment)) => said(denies(segment)),
+            // It has not computed what it would have to trace.
+            (Self::Lazy, Some(segment)) => {
+                said(denies(segment)).map(|verdict| Verdict { trace: duty.id, ..verdict })
+            }
             (Self::Friend(who), Some(segment)) if worker == Some(who) => said(denies(segment)),
             (Self::Accuser, Some(segment)) => {
                 said(Finding::Object { segment, found: Found::State(duty.id) })
