@@ -88,14 +88,20 @@ impl State {
         if there.is_empty() { all().collect() } else { there }
     }
 
-    /// What the plan says, but always everything of a failure, which ends the run. The jobs of a
-    /// block have the same terms.
+    /// What the plan says, but always everything of a failure, which ends the run, and of replicas
+    /// that do not agree. The jobs of a block have the same terms.
     pub(super) fn policy(&self, delivery: &Delivery) -> Verification {
         let run = self.runs.get(&delivery.lease.id.block.run);
         let job = |id: &_| run.and_then(|run| run.plan.job(*id));
         let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
+        let block = delivery.lease.id.block;
+        let is_split = run.is_some_and(|run| {
+            let state = run.block(block.index);
+            run.is_replica(block.index) && !state.is_some_and(|state| state.agreed)
+        });
         match delivery.receipt.outcome {
             Outcome::Failed { .. } => Verification::Full,
+            Outcome::Done(_) if is_split => Verification::Full,
             Outcome::Done(_) => {
                 jobs.next().map_or(Verification::Full, |job| job.terms.verification)
             }
