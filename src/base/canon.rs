@@ -386,6 +386,19 @@ impl<T: Decode + Ord> Decode for BTreeSet<T> {
     }
 }
 
+/// What lies elsewhere has the bytes of what it is.
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, w: &mut Writer) {
+        self.as_ref().encode(w);
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::decode(r).map(Self::new)
+    }
+}
+
 /// What is shared has the bytes of what it is.
 impl<T: Encode> Encode for Arc<T> {
     fn encode(&self, w: &mut Writer) {

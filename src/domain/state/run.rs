@@ -202,7 +202,7 @@ pub enum Phase {
     /// A receipt is committed; its audit is drawn in the next slot.
     Delivered(Delivery),
     /// Validators check it.
-    Judged(Judging),
+    Judged(Box<Judging>),
     /// It is paid.
     Settled(Paid),
     /// All its results were known.
