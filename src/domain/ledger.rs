@@ -176,6 +176,9 @@ pub struct Ledger {
     pending: BTreeMap<Hold, Pending>,
     treasury: Ohc,
     burned: Ohc,
+    /// What all of these hold together: whoever takes from a place or gives to one says so here, so
+    /// that money which is made or lost shows without counting every place.
+    sum: Ohc,
     /// How money moved since somebody last asked; kept only where somebody does.
     trail: Option<Vec<Posting>>,
 }
@@ -185,7 +188,7 @@ canonical_struct!(Account { balance, stake });
 canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x) });
 canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
 canonical_struct!(Pending { owner, amount });
-canonical_struct!(Ledger { accounts, pending, treasury, burned } without { trail });
+canonical_struct!(Ledger { accounts, pending, treasury, burned, sum } without { trail });
 
 /// Sums never overflow: all of them are parts of the supply, which fits 254 times.
 const BELOW_SUPPLY: &str = "R-1: an amount is a part of the supply";
@@ -195,10 +198,17 @@ fn plus(a: Ohc, b: Ohc) -> Ohc {
     a.checked_add(b).expect(BELOW_SUPPLY)
 }
 
+fn minus(a: Ohc, b: Ohc) -> Ohc {
+    #[expect(clippy::expect_used, reason = "a part that is more than the whole was made")]
+    a.checked_sub(b).expect(BELOW_SUPPLY)
+}
+
 impl Ledger {
     /// The ledger of a genesis.
     pub fn new(accounts: impl IntoIterator<Item = (PublicKey, Account)>) -> Self {
-        Self { accounts: accounts.into_iter().collect(), ..Self::default() }
+        let accounts: BTreeMap<PublicKey, Account> = accounts.into_iter().collect();
+        let sum = Ohc::sum(accounts.values().flat_map(|own| [own.balance, own.stake]));
+        Self { accounts, sum: sum.unwrap_or_default(), ..Self::default() }
     }
 
     /// Takes down every movement from now on.
@@ -266,7 +276,13 @@ impl Ledger {
         self.burned
     }
 
-    /// Everything there is; equal to the supply at every slot.
+    /// What all places hold together, as it was kept with every movement.
+    #[must_use]
+    pub fn sum(&self) -> Ohc {
+        self.sum
+    }
+
+    /// Everything there is, counted place by place; equal to the supply at every slot.
     #[must_use]
     pub fn total(&self) -> Option<Ohc> {
         let accounts = self.accounts.values().flat_map(|a| [a.balance, a.stake]);
@@ -297,9 +313,11 @@ impl Ledger {
             Owner::Hold(outer) => {
                 let outer = self.pending.get_mut(&outer).ok_or(LedgerError::Closed)?;
                 outer.amount = outer.amount.checked_sub(amount).ok_or(LedgerError::Short)?;
+                self.sum = minus(self.sum, amount);
             }
         }
         self.pending.insert(hold, Pending { owner, amount });
+        self.sum = plus(self.sum, amount);
         self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
     }
@@ -311,6 +329,7 @@ impl Ledger {
         self.debit(key, amount)?;
         if let Some(pending) = self.pending.get_mut(&hold) {
             pending.amount = plus(pending.amount, amount);
+            self.sum = plus(self.sum, amount);
         }
         self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
@@ -323,6 +342,7 @@ impl Ledger {
         let paid = Ohc::sum(payments.iter().map(|(_, amount)| *amount));
         let rest = paid.and_then(|paid| pending.amount.checked_sub(paid));
         let (owner, rest) = (pending.owner, rest.ok_or(LedgerError::TooMuch)?);
+        self.sum = minus(self.sum, pending.amount);
         self.pending.remove(&hold);
         for (payee, amount) in payments {
             self.credit(*payee, *amount);
@@ -336,6 +356,7 @@ impl Ledger {
                 assert!(outer.is_some(), "an escrow outlives the rewards carved from it");
                 if let Some(outer) = outer {
                     outer.amount = plus(outer.amount, rest);
+                    self.sum = plus(self.sum, rest);
                 }
             }
         }
@@ -369,6 +390,7 @@ impl Ledger {
     fn debit(&mut self, key: PublicKey, amount: Ohc) -> Result<(), LedgerError> {
         let account = self.accounts.get_mut(&key).ok_or(LedgerError::Short)?;
         account.balance = account.balance.checked_sub(amount).ok_or(LedgerError::Short)?;
+        self.sum = minus(self.sum, amount);
         Ok(())
     }
 
@@ -379,6 +401,7 @@ impl Ledger {
             Payee::Burn => &mut self.burned,
         };
         *to = plus(*to, amount);
+        self.sum = plus(self.sum, amount);
     }
 }
 
@@ -455,6 +478,7 @@ mod tests {
                     }
                 };
                 prop_assert_eq!(l.total(), Some(nano(100)));
+                prop_assert_eq!(l.sum(), nano(100));
                 // The trail is double-entry: kept apart, its book says what the ledger says.
                 for posting in l.take_trail() {
                     let debit = book.entry(posting.from).or_default();

@@ -131,7 +131,8 @@ impl State {
                     && run.plan.dag.jobs.len() == run.results.len()
                     && run.plan.blocks.len() == run.blocks.len())
         };
+        let holds = self.ledger.total() == Some(SUPPLY) && self.ledger.sum() == SUPPLY;
         let are_named = self.runs.iter().all(|(id, run)| *id == run.id);
-        are_named && self.ledger.total() == Some(SUPPLY) && self.runs.values().all(fits)
+        are_named && holds && self.runs.values().all(fits)
     }
 }

@@ -119,27 +119,37 @@ pub fn replay(jobs: u32) -> Result<Measurement, BenchError> {
     })
 }
 
+/// Bytes that one more of something takes in memory. Counted by the system, so that nothing is left
+/// out, and what the allocator wastes counts too. The first ones take what was free.
+fn grown<T>(make: impl Fn() -> Result<T, BenchError>) -> Result<u64, BenchError> {
+    let mut kept = Vec::with_capacity(2 * COPIES);
+    for _ in 0..COPIES {
+        kept.push(make()?);
+    }
+    let before = machine::memory();
+    for _ in 0..COPIES {
+        kept.push(make()?);
+    }
+    Ok(machine::memory().saturating_sub(before) / COPIES as u64)
+}
+
 /// What a state takes in memory for each settled block: while its run goes on, and when it is
-/// over. Counted by the system, so nothing is left out, and what the allocator wastes counts too.
+/// over.
 pub(super) fn memory(
     scratch: &Scratch,
     blocks: u64,
 ) -> Result<Vec<(&'static str, f64)>, BenchError> {
     let (genesis, slots) = log(scratch)?;
     let per_block = |bytes: u64| bytes as f64 / blocks.max(1) as f64;
+    // The slot in which the last block is settled and the run ends; before it all else is.
+    let ends = |slot: &Vec<u8>| {
+        let orders = Slot::from_bytes(slot).map(|slot| slot.commands).unwrap_or_default();
+        orders.iter().any(|order| matches!(order.body.command, Command::Judge(_)))
+    };
+    let open = slots.iter().rposition(ends).and_then(|last| slots.get(..last)).unwrap_or_default();
+    let going_on = grown(|| fold(&genesis, open))?;
     let snapshot = fold(&genesis, &slots)?.0.snapshot();
-    let before = machine::memory();
-    let copies: Result<Vec<State>, _> = (0..COPIES).map(|_| State::restore(&snapshot)).collect();
-    let ended = machine::memory().saturating_sub(before) / COPIES as u64;
-    drop(copies);
-    // The last slot but one of the run: all is settled, and nothing is let go of yet.
-    let last =
-        slots.iter().rposition(|slot| !Slot::from_bytes(slot).is_ok_and(|s| s.commands.is_empty()));
-    let open = slots.get(..last.unwrap_or(0)).unwrap_or_default();
-    let before = machine::memory();
-    let kept: Result<Vec<_>, _> = (0..COPIES).map(|_| fold(&genesis, open)).collect();
-    let going_on = machine::memory().saturating_sub(before) / COPIES as u64;
-    drop(kept);
+    let ended = grown(|| State::restore(&snapshot).map_err(|_| BenchError::Unsettled))?;
     Ok(vec![
         ("bytesPerSettledBlock", per_block(ended)),
         ("bytesPerBlockOfAnOpenRun", per_block(going_on)),
