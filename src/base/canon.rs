@@ -322,9 +322,10 @@ impl<T: Encode> Encode for Vec<T> {
 
 impl<T: Decode> Decode for Vec<T> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        // Grows as items arrive: a long length over short items cannot reserve memory up front.
+        // A long length over short items reserves no more memory than there are bytes; beyond
+        // that it grows as items arrive.
         let len = r.length()?;
-        let mut items = Self::new();
+        let mut items = Self::with_capacity(len.min(r.0.len() / size_of::<T>().max(1)));
         for _ in 0..len {
             items.push(T::decode(r)?);
         }

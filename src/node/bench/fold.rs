@@ -162,25 +162,28 @@ pub fn start(jobs: u32) -> Result<Measurement, BenchError> {
     let scratch = Scratch::new();
     let settled = run(independent(jobs), &scratch)?.settled;
     let home = home(&scratch);
-    let open = || -> Result<(f64, Found), BenchError> {
-        let clock = Clock::start();
+    let open = || -> Result<([f64; 2], Found), BenchError> {
+        let (clock, before) = (Clock::start(), machine::thread_seconds());
         let site = Site::open(home.clone(), WORKERS)?;
-        let found = site.view().snapshot.clone();
-        Ok((clock.seconds() * 1e3, found))
+        let wall = clock.seconds();
+        let core = machine::thread_seconds().zip(before).map_or(wall, |(now, then)| now - then);
+        Ok(([wall * 1e3, core * 1e3], site.view().snapshot.clone()))
     };
     // Who opens it without a snapshot leaves one where that is worth it.
     let gone = |_| BenchError::Unsettled;
-    let (mut slow, mut fast, mut height) = (Vec::new(), Vec::new(), Height(0));
+    let (mut slow, mut fast, mut on_core, mut height) = (vec![], vec![], vec![], Height(0));
     for _ in 0..TURNS {
         if home.snapshot().exists() {
             std::fs::remove_file(home.snapshot()).map_err(gone)?;
         }
-        slow.push(open()?.0);
-        let (taken, found) = open()?;
+        let ([folding, _], _) = open()?;
+        slow.push(folding);
+        let ([wall, core], found) = open()?;
         if let Found::Used(at) = found {
             height = at;
         }
-        fast.push(taken);
+        fast.push(wall);
+        on_core.push(core);
     }
     let bytes = std::fs::metadata(home.snapshot()).map_or(0, |file| file.len());
     Ok(Measurement {
@@ -190,6 +193,7 @@ pub fn start(jobs: u32) -> Result<Measurement, BenchError> {
         baseline: Some(("folding the whole log", median(slow))),
         detail: detail(&[
             ("settledBlocks", settled as f64),
+            ("onCore", median(on_core)),
             ("snapshotHeight", height.0 as f64),
             ("snapshotMib", bytes as f64 / f64::from(1 << 20)),
         ]),
