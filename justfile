@@ -29,7 +29,11 @@ test:
 
 # So many worlds of the simulator's swarm; with SEED=n in the environment, one of them again.
 sim count="2000":
-    SEEDS={{ count }} cargo test --locked --no-default-features --test sim swarm
+    SEEDS="${SEED:+1}"; SEEDS="${SEEDS:-{{ count }}}" cargo test --locked --no-default-features --test sim swarm
+
+# Rewrites the scoreboard of attacks, docs/attacks.md; the diff is the review.
+attacks:
+    OHC_BLESS=1 cargo test --locked --no-default-features --test sim scoreboard
 
 # Compares what the system says with what was agreed.
 golden:

@@ -37,11 +37,17 @@ fn first_state(key: Digest) -> Digest {
     mixed(key, "first")
 }
 
+/// The state a segment later.
+pub fn after(state: Digest) -> Digest {
+    next_state(state)
+}
+
 fn next_state(state: Digest) -> Digest {
     mixed(state, "next")
 }
 
-fn outputs(spec: &Spec, last: Digest) -> Vec<Digest> {
+/// What comes out of a job that ends in this state.
+pub fn outputs(spec: &Spec, last: Digest) -> Vec<Digest> {
     spec.outputs().iter().map(|name| mixed(last, name)).collect()
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod adversary;
+mod attacks;
 mod checker;
 mod controls;
 mod dice;

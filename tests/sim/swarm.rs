@@ -1,8 +1,9 @@
 //! A swarm of worlds that nobody has thought of, each from one number. In safety mode faults never
 //! stop and only the rules are watched; in liveness mode they stop, and everybody gets an answer.
 //!
-//! `SEED=n` replays one world, `SEEDS=n` runs more of them. A seed that fails is shrunk, and what
-//! is left is printed as the line that replays it. Never asserts how something came about.
+//! `SEED=n` replays one world, `SEEDS=n` runs so many, from that seed on if both are given. A seed
+//! that fails is shrunk, and what is left is printed as the line that replays it. Never asserts how
+//! something came about.
 
 mod setup;
 mod shrink;
@@ -74,7 +75,7 @@ fn number(name: &str) -> Option<u64> {
 fn the_swarm_keeps_every_rule_and_everybody_gets_an_answer() {
     let trim = std::env::var("TRIM").map(|text| Trim::read(&text).unwrap()).unwrap_or_default();
     let (first, count) = match number("SEED") {
-        Some(seed) => (seed, 1),
+        Some(seed) => (seed, number("SEEDS").unwrap_or(1)),
         None => (1, number("SEEDS").unwrap_or(SEEDS)),
     };
     let next = AtomicU64::new(first);

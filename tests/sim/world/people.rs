@@ -98,7 +98,8 @@ impl World {
                     let lease = assignment.lease;
                     let honest = labour::compute(&assignment);
                     let outcome = nature.distort(honest, &assignment, &mut self.dice);
-                    let ms = *self.dice.pick(&[1, 5, 30, 200, 900, 4_000]);
+                    let usual = *self.dice.pick(&[1, 5, 30, 200, 900, 4_000]);
+                    let ms = nature.takes_ms().unwrap_or(usual);
                     for step in 1..=ms / 500 {
                         self.at(step * 500, Item::Progress { desk: index, life, lease, step });
                     }
