@@ -122,17 +122,3 @@ pub struct Beat {
     pub step: u64,
 }
 canonical_struct!(Beat { lease, step });
-
-impl crate::base::canon::Encode for Box<Submission> {
-    fn encode(&self, w: &mut crate::base::canon::Writer) {
-        self.as_ref().encode(w);
-    }
-}
-
-impl crate::base::canon::Decode for Box<Submission> {
-    fn decode(
-        r: &mut crate::base::canon::Reader<'_>,
-    ) -> Result<Self, crate::base::canon::DecodeError> {
-        Submission::decode(r).map(Self::new)
-    }
-}

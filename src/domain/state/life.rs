@@ -33,14 +33,14 @@ impl State {
         for lease in std::mem::take(&mut self.undrawn) {
             let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
             assert!(delivery.at < self.height, "R-9: a receipt is older than its audit's seed");
-            let delivery = delivery.clone();
+            let delivery = Delivery::clone(delivery);
             let all: Vec<Segment> = segments_of(&delivery.receipt).collect();
             let policy = self.policy(&delivery);
             let audit = draw(seed, lease, policy, &all, &validators, self.params.committee);
             events.push(Event::Drawn { lease, audit: audit.clone() });
             let judging = Judging { delivery, audit, verdicts: BTreeMap::new(), dispute: None };
             if let Some(block) = self.block_mut(lease.block) {
-                block.phase = Phase::Judged(judging);
+                block.phase = Phase::Judged(Box::new(judging));
             }
             self.judging.insert(lease);
         }
@@ -132,7 +132,7 @@ impl State {
                 match decide(judging, &self.validators) {
                     Decision::Open => break,
                     Decision::Overrule(validator) => self.overrule(lease, validator, events),
-                    Decision::Accept => self.accept(judging.clone(), events),
+                    Decision::Accept => self.accept(Judging::clone(judging), events),
                     Decision::Slash(segment) => {
                         self.slash(judging.delivery.lease.clone(), segment, events);
                     }

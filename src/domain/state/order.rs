@@ -232,7 +232,7 @@ impl State {
         let (digest, at) = (receipt.id(), self.height);
         let delivery = Delivery { lease, receipt: receipt.clone(), id: digest, at };
         if let Some(block) = self.block_mut(id.block) {
-            block.phase = Phase::Delivered(delivery);
+            block.phase = Phase::Delivered(Box::new(delivery));
         }
         events.push(Event::Delivered { lease: id, receipt: digest });
         Ok(())
