@@ -2,7 +2,7 @@
 //! Never says what a command does: the fold does.
 
 use super::job::Pin;
-use super::receipt::Receipt;
+use super::receipt::{Opening, Receipt, Seal};
 use super::terms::Equipment;
 use super::verdict::Verdict;
 use crate::base::amount::{Ohc, Price, Work};
@@ -49,6 +49,10 @@ pub enum Command {
     Deliver(Vec<Receipt>),
     /// Concludes about receipts.
     Judge(Vec<Verdict>),
+    /// Answers for replicas without telling the answers.
+    Seal(Vec<Seal>),
+    /// Tells what was sealed, when all of a lot are.
+    Open(Vec<Opening>),
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -61,6 +65,8 @@ canonical_enum!(Command {
     8 => Judge(x),
     9 => Pause { run },
     10 => Resume { run, added },
+    20 => Seal(x),
+    21 => Open(x),
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.

@@ -20,6 +20,11 @@ pub enum Verification {
     Full,
     /// Only the cheap checks that every validator does: the artifacts exist and hash right.
     None,
+    /// So many different workers do the same; where they disagree, all of it is checked again.
+    Replicate {
+        /// At least 2.
+        workers: u32,
+    },
 }
 
 impl Verification {
@@ -29,7 +34,11 @@ impl Verification {
     pub const fn covers(self, wanted: Self) -> bool {
         match (self, wanted) {
             (Self::Full, _) | (_, Self::None) => true,
-            (Self::None, _) | (_, Self::Full) => false,
+            (Self::Replicate { workers }, Self::Replicate { workers: wanted }) => workers >= wanted,
+            // Agreement of several is no sample, and a sample is no agreement.
+            (Self::None | Self::Replicate { .. }, _) | (_, Self::Full | Self::Replicate { .. }) => {
+                false
+            }
             (
                 Self::Audit { rate_ppm, segments },
                 Self::Audit { rate_ppm: rate_wanted, segments: segments_wanted },
@@ -118,7 +127,7 @@ pub fn draw(
     committee: u32,
 ) -> Audit {
     let segments: Vec<Segment> = match policy {
-        Verification::None => Vec::new(),
+        Verification::None | Verification::Replicate { .. } => Vec::new(),
         Verification::Full => all.to_vec(),
         Verification::Audit { rate_ppm, segments } => {
             if seed.below(PPM, "audit", lease, 0) < rate_ppm {

@@ -6,6 +6,7 @@
 
 pub mod inventory;
 
+use super::{Peril, pass};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use object_store::local::LocalFileSystem;
@@ -129,12 +130,16 @@ impl Artifacts {
         }
         match self.get(digest).await {
             Ok(_) => {}
-            Err(ArtifactError::Missing { .. }) => self.create(digest, bytes).await?,
+            Err(ArtifactError::Missing { .. }) => {
+                pass(Peril::ArtifactMissing);
+                self.create(digest, bytes).await?;
+            }
             Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => {
                 self.write(digest, bytes, PutMode::Overwrite).await?;
             }
             Err(other) => return Err(other),
         }
+        pass(Peril::ArtifactWritten);
         self.remember(digest);
         Ok(digest)
     }
@@ -151,6 +156,7 @@ impl Artifacts {
             let aside = format!("damaged/{digest}").into();
             // Where that fails they stay, and every read goes on refusing them.
             drop(self.store.rename(&place(digest), &aside).await);
+            pass(Peril::ArtifactAside);
         }
         bytes
     }
@@ -335,12 +341,17 @@ fn write_all(
     fs::create_dir_all(directory).map_err(io_error("create", directory))?;
     let stale: Vec<_> = files.iter().filter(|(path, bytes)| !is_same(path, bytes)).collect();
     if stale.is_empty() && is_same(&last.0, &last.1) {
+        for (path, _) in files.iter().chain([last]) {
+            // What another publication left, of which nothing is wanted any more.
+            let _ = fs::remove_file(draft(path));
+        }
         return Ok(());
     }
     let sync = || File::open(directory).and_then(|file| file.sync_all());
     for (path, bytes) in stale.iter().copied().chain([last]) {
         write_draft(&draft(path), bytes).map_err(io_error("write", path))?;
     }
+    pass(Peril::OutputDrafted);
     if !stale.is_empty() {
         // The old last file tells of files that are about to change.
         match fs::remove_file(&last.0) {
@@ -349,12 +360,15 @@ fn write_all(
             }
             Ok(()) | Err(_) => {}
         }
+        pass(Peril::OutputRetired);
     }
     for (path, _) in stale {
         fs::rename(draft(path), path).map_err(io_error("replace", path))?;
     }
     sync().map_err(io_error("sync", directory))?;
+    pass(Peril::OutputPlaced);
     fs::rename(draft(&last.0), &last.0).map_err(io_error("replace", &last.0))?;
+    pass(Peril::OutputCarded);
     sync().map_err(io_error("sync", directory))
 }
 

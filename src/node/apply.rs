@@ -26,6 +26,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
+use crate::effects::{Peril, pass};
 use crate::role::Signer;
 use crate::role::client::{self, Client};
 use std::path::{Path, PathBuf};
@@ -152,11 +153,13 @@ impl Site {
         let keys = boot::keys(&home, workers)?;
         let (client, validator) = (keys.client.public(), keys.validator.public());
         let booted = match boot::boot(&home, client, validator) {
-            Err(BootError::Store(StoreError::Busy { path })) => {
-                let view = View::open(&home, client, validator);
-                return Err(view.ok().and_then(|view| busy(&view)).unwrap_or_else(|| {
-                    ApplyError::Boot(BootError::Store(StoreError::Busy { path }))
-                }));
+            Err(BootError::Store(StoreError::Busy { .. })) => {
+                let view = View::open(&home, client, validator)?;
+                match busy(&view) {
+                    Some(busy) => return Err(busy),
+                    // It has ended while we asked what it is at: the home is ours.
+                    None => view.into_booted()?,
+                }
             }
             booted => booted?,
         };
@@ -299,7 +302,8 @@ impl Site {
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
         }
-        // An open run of the same pipeline goes on or gives back what it has before this one begins.
+        // An open run of the same pipeline goes on, or gives back what it has before this one
+        // begins.
         let room = self.view.state.escrow_room();
         if open.is_none() && budget > room {
             return Err(ApplyError::Uncovered { budget, room });
@@ -333,6 +337,7 @@ impl Site {
             let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
             if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
                 store.put_own(&name, folder.as_bytes())?;
+                pass(Peril::FolderKept);
             }
         }
         let bond = dearest_bond(forecast, self.view.state.params());

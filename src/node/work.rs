@@ -9,6 +9,7 @@ use crate::domain::receipt::{Claim, Outcome};
 use crate::domain::state::{Assignment, Duty, Task, TaskInput};
 use crate::domain::verdict::{Finding, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::{Peril, pass};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -65,8 +66,10 @@ impl Bench {
         for task in &assignment.tasks {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
+            pass(Peril::WorkFetched);
             match compute::job::run(&task.spec, &inputs, progress) {
                 Ok(mut done) => {
+                    pass(Peril::WorkComputed);
                     if let Some(tamper) = &self.tamper {
                         tamper(task, &mut done);
                     }
@@ -87,7 +90,9 @@ impl Bench {
         };
         // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
         let segments = done.checkpoints.iter().map(|c| put(c)).collect::<Result<_, _>>()?;
+        pass(Peril::WorkHalfStored);
         let outputs = done.outputs.iter().map(|o| put(&o.bytes)).collect::<Result<_, _>>()?;
+        pass(Peril::WorkStored);
         Ok(Claim { job, outputs, bytes, segments, metrics: done.metrics.clone() })
     }
 
@@ -184,6 +189,7 @@ impl Bench {
         };
         let replayed =
             compute::job::replay(&task.spec, &inputs, segment.index, checkpoint.as_deref());
+        pass(Peril::AuditReplayed);
         let Ok(replayed) = replayed else {
             return Ok(Replay::Differs(None)); // it fails where the receipt says that it is done
         };

@@ -16,7 +16,7 @@ use ohc::domain::job::{
     Transform, job_key,
 };
 use ohc::domain::poh::Entry;
-use ohc::domain::receipt::{Claim, Outcome, Receipt};
+use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Seed, Segment, Verdict};
@@ -144,6 +144,11 @@ fn commands() -> Vec<Command> {
             verdict(object),
             verdict(Finding::Deny { segment: SEGMENT }),
         ]),
+        Command::Seal(vec![Seal { lease: LEASE, seal: digest(6) }]),
+        Command::Open(vec![Opening {
+            receipt: Receipt { lease: LEASE, outcome: Outcome::Done(Vec::new()) },
+            salt: digest(7),
+        }]),
     ]
 }
 
@@ -199,6 +204,8 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Late { lease, ticks: 3, grace: 8, price: amount },
         Event::BaseMoved { was: Price::new(8), price: Price::new(9), unfilled_ppm: 60_000 },
         Event::Charged { author: worker, refused: 2, fee: amount },
+        Event::Sealed { lease, seal: digest(6) },
+        Event::Opening { block, ticks: 200 },
     ]
 }
 

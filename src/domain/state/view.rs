@@ -38,6 +38,19 @@ pub struct Assignment {
     pub tasks: Vec<Task>,
 }
 
+/// What the holder of a lease is to send about what it computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// The receipt.
+    Answer,
+    /// A seal on the receipt.
+    Seal,
+    /// Nothing before the others have sealed theirs.
+    Nothing,
+    /// What it sealed.
+    Open,
+}
+
 /// One job of an assignment.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Task {
@@ -194,7 +207,10 @@ impl State {
     /// deadlines pass.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.lapses.is_empty() || !self.offers.is_empty() || !self.dues.is_empty()
+        !self.lapses.is_empty()
+            || !self.offers.is_empty()
+            || !self.dues.is_empty()
+            || !self.sealed.is_empty()
     }
 
     /// What the holder of a lease computes, while it holds it.
@@ -202,6 +218,26 @@ impl State {
     pub fn assignment(&self, id: LeaseId) -> Option<Assignment> {
         match self.phase(id.block)? {
             Phase::Leased(lease) if lease.id == id => self.tasks(id, &lease.offer.todo),
+            // Who forgot what it sealed computes it again.
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                self.tasks(id, &sealed.lease.offer.todo)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the holder of a lease is to send next about what it computed; none if it holds it no
+    /// more, or has told all.
+    #[must_use]
+    pub fn asked(&self, id: LeaseId) -> Option<Asked> {
+        let run = self.runs.get(&id.block.run)?;
+        match self.phase(id.block)? {
+            Phase::Leased(lease) if lease.id == id => {
+                Some(if run.is_replica(id.block.index) { Asked::Seal } else { Asked::Answer })
+            }
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                Some(if sealed.until.is_some() { Asked::Open } else { Asked::Nothing })
+            }
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use crate::compute::Progress;
 use crate::domain::state::{Assignment, Duty, Task};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::effects::{Peril, pass};
 use crate::node::notice::Notice;
 use crate::node::work::Bench;
 use std::collections::BTreeSet;
@@ -30,7 +31,9 @@ pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<D
     let (sender, duties) = mpsc::channel::<Box<Duty>>();
     std::thread::spawn(move || {
         for duty in duties {
+            pass(Peril::AuditTaken);
             let verdict = guarded(|| bench.check(&duty));
+            pass(Peril::AuditDone);
             if outbox.send(Inbox::Checked(verdict)).is_err() {
                 return;
             }
@@ -51,6 +54,7 @@ pub(super) fn spawn_worker(
             if !locked(&wanted).contains(&lease) {
                 continue;
             }
+            pass(Peril::WorkTaken);
             // A reader that is gone ends the thread at the next result.
             let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
             let mut begin = |task: &Task| {
