@@ -23,8 +23,10 @@ const TURNS: usize = 5;
 const COMMANDS: usize = 20_000;
 /// Jobs of the chain that is replayed.
 const CHAIN: u32 = 300;
-/// Copies of a state that are made to see what one takes.
+/// Copies of a state that are made to see what one takes…
 const COPIES: usize = 4;
+/// … after copies of so many blocks, which take what the run before them has freed.
+const FREED_BLOCKS: u64 = 240_000;
 
 fn home(scratch: &Scratch) -> Home {
     Home::find(Some(&scratch.0), Path::new("."))
@@ -121,9 +123,9 @@ pub fn replay(jobs: u32) -> Result<Measurement, BenchError> {
 
 /// Bytes that one more of something takes in memory. Counted by the system, so that nothing is left
 /// out, and what the allocator wastes counts too. The first ones take what was free.
-fn grown<T>(make: impl Fn() -> Result<T, BenchError>) -> Result<u64, BenchError> {
-    let mut kept = Vec::with_capacity(2 * COPIES);
-    for _ in 0..COPIES {
+fn grown<T>(first: usize, make: impl Fn() -> Result<T, BenchError>) -> Result<u64, BenchError> {
+    let mut kept = Vec::with_capacity(first + COPIES);
+    for _ in 0..first {
         kept.push(make()?);
     }
     let before = machine::memory();
@@ -147,9 +149,11 @@ pub(super) fn memory(
         orders.iter().any(|order| matches!(order.body.command, Command::Judge(_)))
     };
     let open = slots.iter().rposition(ends).and_then(|last| slots.get(..last)).unwrap_or_default();
-    let going_on = grown(|| fold(&genesis, open))?;
     let snapshot = fold(&genesis, &slots)?.0.snapshot();
-    let ended = grown(|| State::restore(&snapshot).map_err(|_| BenchError::Unsettled))?;
+    let first = usize::try_from(FREED_BLOCKS / blocks.max(1)).unwrap_or(COPIES).max(COPIES);
+    let restore = || State::restore(&snapshot).map_err(|_| BenchError::Unsettled);
+    let ended = grown(first, restore)?;
+    let going_on = grown(COPIES.max(first / 4), || fold(&genesis, open))?;
     Ok(vec![
         ("bytesPerSettledBlock", per_block(ended)),
         ("bytesPerBlockOfAnOpenRun", per_block(going_on)),
