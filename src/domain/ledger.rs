@@ -381,6 +381,7 @@ impl Ledger {
         if let Some(account) = self.accounts.get_mut(&from) {
             account.balance = balance.checked_sub(free).unwrap_or_default();
             account.stake = stake.checked_sub(rest).unwrap_or_default();
+            self.sum = minus(self.sum, taken);
             let shares: u64 = to.iter().map(|(_, share)| *share).sum();
             let mut left = taken;
             for (payee, share) in to {
