@@ -111,10 +111,10 @@ impl What {
             (.., Movement::Fined) => Self::Fine,
             (_, Place::Hold(Hold::Escrow(_)), Movement::Pending) => Self::Budget,
             (_, Place::Hold(Hold::Reward(_)), _) => Self::Reserve,
-            (_, Place::Hold(Hold::Bond(_)), _) => Self::Bond,
+            (_, Place::Hold(Hold::Bond(_) | Hold::Tender { .. }), _) => Self::Bond,
             (Place::Hold(Hold::Escrow(_)), ..) => Self::Refund,
-            (Place::Hold(Hold::Bond(_)), _, Movement::Voided) => Self::Return,
-            (Place::Hold(Hold::Bond(_)), ..) => Self::Forfeit,
+            (Place::Hold(Hold::Bond(_) | Hold::Tender { .. }), _, Movement::Voided) => Self::Return,
+            (Place::Hold(Hold::Bond(_) | Hold::Tender { .. }), ..) => Self::Forfeit,
             (Place::Hold(Hold::Reward(_)), _, Movement::Voided) => Self::Rest,
             (Place::Hold(Hold::Reward(_)), Place::Treasury, _) => Self::Remainder,
             (Place::Hold(Hold::Reward(block)), to, _) => {
@@ -137,7 +137,7 @@ impl What {
 pub(super) fn hold_name(hold: Hold) -> String {
     match hold {
         Hold::Escrow(run) => run.to_string(),
-        Hold::Reward(block) => block.to_string(),
+        Hold::Reward(block) | Hold::Tender { block, .. } => block.to_string(),
         Hold::Bond(lease) => lease.to_string(),
     }
 }
@@ -149,6 +149,9 @@ pub(super) fn place_name(place: Place, names: &Names) -> String {
         Place::Hold(Hold::Escrow(run)) => format!("escrow {run}"),
         Place::Hold(Hold::Reward(block)) => format!("reserve {block}"),
         Place::Hold(Hold::Bond(lease)) => format!("bond {lease}"),
+        Place::Hold(Hold::Tender { block, worker: key }) => {
+            format!("bid of {} for {block}", names.of(&key))
+        }
         Place::Treasury => "treasury".to_owned(),
         Place::Burned => "burned".to_owned(),
     }

@@ -364,6 +364,7 @@ fn reason(entry: &Entry, state: &State, names: &Names) -> String {
         }
         Some(Hold::Reward(block)) => format!("{block} {}", name(block)),
         Some(Hold::Bond(lease)) => format!("{lease} {}", name(lease.block)),
+        Some(Hold::Tender { block, .. }) => format!("a bid for {block} {}", name(block)),
         None => {
             let (from, to) = (place_name(posting.from, names), place_name(posting.to, names));
             format!("from {from} to {to}")

@@ -235,6 +235,40 @@ pub enum Event {
         /// Ticks for that.
         ticks: u64,
     },
+    /// A sealed auction takes bids for a block.
+    Tendered {
+        /// The block.
+        block: BlockId,
+        /// Ticks in which it does; it takes as many to tell them.
+        ticks: u64,
+    },
+    /// A bid for one block is there, under a seal.
+    BidSealed {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// What it has at risk until it is told.
+        bond: Ohc,
+    },
+    /// A bid for one block is told.
+    BidTold {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// Nano-OhC per unit of work.
+        ask: Price,
+    },
+    /// A bid that was sealed was not told: what was at risk is burned.
+    BidLost {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
     /// An epoch is over: blocks are offered at another base price from here on.
     BaseMoved {
         /// Before, in nano-OhC per unit of work.
@@ -283,6 +317,10 @@ canonical_enum!(Event {
     42 => Charged { author, refused, fee },
     43 => Sealed { lease, seal },
     44 => Opening { block, ticks },
+    45 => Tendered { block, ticks },
+    46 => BidSealed { block, worker, bond },
+    47 => BidTold { block, worker, ask },
+    48 => BidLost { block, worker, fine },
 } tag "ohc/event/1");
 
 impl Event {
@@ -308,7 +346,11 @@ impl Event {
             Self::Offered { block, .. }
             | Self::Repriced { block, .. }
             | Self::GivenUp { block, .. }
-            | Self::Opening { block, .. } => Some(*block),
+            | Self::Opening { block, .. }
+            | Self::Tendered { block, .. }
+            | Self::BidSealed { block, .. }
+            | Self::BidTold { block, .. }
+            | Self::BidLost { block, .. } => Some(*block),
             _ => self.lease().map(|lease| lease.block),
         }
     }
@@ -390,6 +432,18 @@ pub enum Reject {
     /// What is sealed is not told before all of its lot are sealed.
     #[error("it is too early to tell what is sealed")]
     TooEarly,
+    /// There is no auction that takes or hears bids for this block now.
+    #[error("no auction takes or hears bids for this block now")]
+    NoAuction,
+    /// Only who has a standing bid takes part in an auction.
+    #[error("only who has a standing bid takes part in an auction")]
+    NoBid,
+    /// It is nothing, or too little for an account to begin with.
+    #[error("it is nothing, or too little for an account to begin with")]
+    Dust,
+    /// So many runs of the author are open, or so many bids stand, that one more is too many.
+    #[error("there are too many open already")]
+    TooMany,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -410,6 +464,10 @@ canonical_enum!(Reject {
     33 => WrongForm,
     34 => BrokenSeal,
     35 => TooEarly,
+    36 => NoAuction,
+    37 => NoBid,
+    38 => Dust,
+    39 => TooMany,
 });
 
 /// Why a block is not tried again.

@@ -6,7 +6,7 @@ use ohc::base::canon::{Canonical, Decode, Digest};
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::time::Height;
-use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
+use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, Submission, Tender};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
@@ -144,6 +144,12 @@ fn commands() -> Vec<Command> {
             verdict(object),
             verdict(Finding::Deny { segment: SEGMENT }),
         ]),
+        Command::Tender(vec![Tender { block: LEASE.block, seal: digest(6) }]),
+        Command::Reveal(vec![Revealed {
+            block: LEASE.block,
+            ask: Price::new(800),
+            salt: digest(7),
+        }]),
         Command::Seal(vec![Seal { lease: LEASE, seal: digest(6) }]),
         Command::Open(vec![Opening {
             receipt: Receipt { lease: LEASE, outcome: Outcome::Done(Vec::new()) },
@@ -206,6 +212,10 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Charged { author: worker, refused: 2, fee: amount },
         Event::Sealed { lease, seal: digest(6) },
         Event::Opening { block, ticks: 200 },
+        Event::Tendered { block, ticks: 200 },
+        Event::BidSealed { block, worker, bond: amount },
+        Event::BidTold { block, worker, ask: Price::new(800) },
+        Event::BidLost { block, worker, fine: amount },
     ]
 }
 

@@ -29,5 +29,6 @@ mod roles;
 mod scenarios;
 mod snapshots;
 mod swarm;
+mod tenders;
 mod terms;
 mod world;

@@ -24,9 +24,11 @@ mod order;
 pub mod run;
 mod snapshot;
 mod tariff;
+mod tender;
 mod trace;
 mod view;
 
+pub use tender::TenderAsked;
 pub use trace::Trace;
 pub use view::{Asked, Assignment, Duty, Task, TaskInput, Unused};
 
@@ -47,6 +49,7 @@ use run::{Failure, Known, Run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tariff::Tariff;
+use tender::Tendering;
 
 /// Everything that follows from a genesis and its slots.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub struct State {
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
+    /// Blocks that are sold in sealed auctions.
+    tenders: BTreeMap<BlockId, Tendering>,
     /// When leases lapse.
     lapses: BTreeSet<(Tick, LeaseId)>,
     /// When offers are repriced.
@@ -130,6 +135,7 @@ impl State {
             own: BTreeMap::new(),
             failures: BTreeMap::new(),
             offers: BTreeSet::new(),
+            tenders: BTreeMap::new(),
             lapses: BTreeSet::new(),
             reprices: BTreeSet::new(),
             dues: BTreeSet::new(),
@@ -166,6 +172,7 @@ impl State {
         self.settle_receipts(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
+        self.clear_tenders(&mut events);
         self.move_base_price(&mut events);
         assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
         events

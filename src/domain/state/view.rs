@@ -211,6 +211,7 @@ impl State {
             || !self.offers.is_empty()
             || !self.dues.is_empty()
             || !self.sealed.is_empty()
+            || !self.tenders.is_empty()
     }
 
     /// What the holder of a lease computes, while it holds it.
