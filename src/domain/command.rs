@@ -1,10 +1,12 @@
 //! Commands: the closed list of what participants sign and the log contains.
 //! Never says what a command does: the fold does.
 
+use super::beacon::Reveal;
+use super::bisection::Move;
 use super::job::Pin;
 use super::receipt::{Opening, Receipt, Seal};
 use super::terms::Equipment;
-use super::verdict::Verdict;
+use super::verdict::{SealedVerdict, Segment, Verdict};
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
 use crate::base::ids::{BlockId, LeaseId, RunId};
@@ -50,6 +52,19 @@ pub enum Command {
     Deliver(Vec<Receipt>),
     /// Concludes about receipts.
     Judge(Vec<Verdict>),
+    /// Reveals a value of the beacon and pledges the next.
+    Reveal(Reveal),
+    /// Seals verdicts that are said once all of the committee have sealed theirs.
+    SealVerdicts(Vec<SealedVerdict>),
+    /// Says what a state was in the course of a disputed segment.
+    Bisect(Vec<Move>),
+    /// Objects to what is settled already, with a deposit.
+    Challenge {
+        /// The attempt that was accepted.
+        lease: LeaseId,
+        /// Where it is false.
+        segment: Segment,
+    },
     /// Answers for replicas without telling the answers.
     Seal(Vec<Seal>),
     /// Tells what was sealed, when all of a lot are.
@@ -57,7 +72,7 @@ pub enum Command {
     /// Bids for single blocks without telling the bids.
     Tender(Vec<Tender>),
     /// Tells such bids, when no more are taken.
-    Reveal(Vec<Revealed>),
+    Tell(Vec<Revealed>),
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -70,10 +85,14 @@ canonical_enum!(Command {
     8 => Judge(x),
     9 => Pause { run },
     10 => Resume { run, added },
+    11 => Reveal(x),
+    12 => SealVerdicts(x),
+    13 => Bisect(x),
+    14 => Challenge { lease, segment },
     20 => Seal(x),
     21 => Open(x),
     22 => Tender(x),
-    23 => Reveal(x),
+    23 => Tell(x),
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.

@@ -1,6 +1,11 @@
 //! Events: the closed list of what the fold derives from commands and slot boundaries.
 //! Never stored as truth: replay gives them again, and a slot commits to their root.
 
+mod reject;
+
+pub use reject::Reject;
+
+use super::bisection::Step;
 use super::terms::Cause;
 use super::verdict::{Audit, Segment};
 use crate::base::amount::{Ohc, Price, Work};
@@ -201,6 +206,67 @@ pub enum Event {
         /// Why.
         reason: Pause,
     },
+    /// A validator was not there when it was its turn: it is not counted on until it speaks again.
+    Absent {
+        /// Who.
+        validator: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
+    /// Others re-execute in the place of validators that were not there, or too.
+    Redrawn {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who re-executes now.
+        committee: Vec<PublicKey>,
+    },
+    /// A validator agreed to what it had not re-executed.
+    Lazy {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        validator: PublicKey,
+        /// Who found out by a challenge, and has half of what it lost.
+        challenger: Option<PublicKey>,
+        /// What it lost.
+        fine: Ohc,
+    },
+    /// Worker and objector part at one step: the validators execute that one again.
+    Narrowed {
+        /// The attempt.
+        lease: LeaseId,
+        /// The step, and what each says.
+        step: Step,
+    },
+    /// Somebody objects to what is settled: the segment is re-executed by all.
+    Challenged {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        by: PublicKey,
+        /// To what.
+        segment: Segment,
+        /// What it loses if it is wrong.
+        deposit: Ohc,
+    },
+    /// A challenge did not hold: its deposit is lost.
+    Dismissed {
+        /// The attempt.
+        lease: LeaseId,
+        /// Whose it was.
+        by: PublicKey,
+        /// What it lost.
+        deposit: Ohc,
+    },
+    /// A challenge held: the result is not used again.
+    Revoked {
+        /// The attempt.
+        lease: LeaseId,
+        /// Whose result it was.
+        worker: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
     /// A run is over; what its escrow still held went back.
     Ended {
         /// The run.
@@ -312,6 +378,13 @@ canonical_enum!(Event {
     21 => GivenUp { block, why },
     22 => Skipped { run, job, why },
     23 => Resumed { run, added },
+    30 => Absent { validator, fine },
+    31 => Redrawn { lease, committee },
+    32 => Lazy { lease, validator, challenger, fine },
+    33 => Narrowed { lease, step },
+    34 => Challenged { lease, by, segment, deposit },
+    35 => Dismissed { lease, by, deposit },
+    36 => Revoked { lease, worker, fine },
     40 => Late { lease, ticks, grace, price },
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
@@ -367,6 +440,12 @@ impl Event {
             | Self::Disputed { lease, .. }
             | Self::Overruled { lease, .. }
             | Self::Slashed { lease, .. }
+            | Self::Redrawn { lease, .. }
+            | Self::Lazy { lease, .. }
+            | Self::Narrowed { lease, .. }
+            | Self::Challenged { lease, .. }
+            | Self::Dismissed { lease, .. }
+            | Self::Revoked { lease, .. }
             | Self::Settled { lease, .. }
             | Self::Late { lease, .. }
             | Self::Sealed { lease, .. } => Some(*lease),
@@ -374,101 +453,6 @@ impl Event {
         }
     }
 }
-
-/// Why a command had no effect.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Reject {
-    /// Its number is not above the author's last one: a replay.
-    #[error("its number was used before")]
-    Replayed,
-    /// A list is longer, or a text larger, than its bound.
-    #[error("it exceeds a bound")]
-    Unbounded,
-    /// The author cannot pay.
-    #[error("the author cannot pay")]
-    Short,
-    /// The manifest does not compile, or its pins do not fit it.
-    #[error("the manifest does not compile")]
-    BadManifest,
-    /// There is no such run, or it is over.
-    #[error("there is no such run, or it is over")]
-    NoRun,
-    /// It is not the author's to decide.
-    #[error("it is not the author's to decide")]
-    NotYours,
-    /// There is no such lease, or it is over.
-    #[error("there is no such lease, or it is over")]
-    NoLease,
-    /// The receipt does not have the form that its block asks for.
-    #[error("the receipt does not fit its block")]
-    BadReceipt,
-    /// There is no such receipt, or it is judged.
-    #[error("there is no such receipt, or it is judged")]
-    NoReceipt,
-    /// This validator has spoken about this receipt.
-    #[error("this validator has spoken about it")]
-    Spoken,
-    /// The run is paused or ending: it cannot be paused.
-    #[error("the run does not go on")]
-    NotRunning,
-    /// The run is not paused: it cannot be resumed.
-    #[error("the run is not paused")]
-    NotPaused,
-    /// The grace of the lease is over.
-    #[error("the grace of its lease is over")]
-    TooLate,
-    /// All open escrows together would be more than a third of what validators have at stake.
-    #[error("open escrows would be more than a third of what validators have at stake")]
-    Uncovered,
-    /// Its lease lapsed: the author has paid for that already.
-    #[error("its lease lapsed")]
-    Lapsed,
-    /// Replicas are answered under a seal, other blocks openly.
-    #[error("replicas are answered under a seal, other blocks openly")]
-    WrongForm,
-    /// It is not what was sealed.
-    #[error("it is not what was sealed")]
-    BrokenSeal,
-    /// What is sealed is not told before all of its lot are sealed.
-    #[error("it is too early to tell what is sealed")]
-    TooEarly,
-    /// There is no auction that takes or hears bids for this block now.
-    #[error("no auction takes or hears bids for this block now")]
-    NoAuction,
-    /// Only who has a standing bid takes part in an auction.
-    #[error("only who has a standing bid takes part in an auction")]
-    NoBid,
-    /// It is nothing, or too little for an account to begin with.
-    #[error("it is nothing, or too little for an account to begin with")]
-    Dust,
-    /// So many runs of the author are open, or so many bids stand, that one more is too many.
-    #[error("there are too many open already")]
-    TooMany,
-}
-canonical_enum!(Reject {
-    1 => Replayed,
-    2 => Unbounded,
-    3 => Short,
-    4 => BadManifest,
-    5 => NoRun,
-    6 => NotYours,
-    7 => NoLease,
-    8 => BadReceipt,
-    9 => NoReceipt,
-    10 => Spoken,
-    11 => NotRunning,
-    12 => NotPaused,
-    30 => TooLate,
-    31 => Uncovered,
-    32 => Lapsed,
-    33 => WrongForm,
-    34 => BrokenSeal,
-    35 => TooEarly,
-    36 => NoAuction,
-    37 => NoBid,
-    38 => Dust,
-    39 => TooMany,
-});
 
 /// Why a block is not tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

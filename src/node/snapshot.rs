@@ -188,5 +188,9 @@ impl Keeper {
             .inspect(|()| pass(Peril::SnapshotDrafted))
             .and_then(|()| fs::rename(&draft, &self.path));
         self.is_broken = written.is_err();
+        if self.is_broken {
+            // On a full disk it is in the way of whoever wants to make room.
+            let _ = fs::remove_file(&draft);
+        }
     }
 }

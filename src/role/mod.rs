@@ -4,7 +4,10 @@
 
 pub mod client;
 pub mod validator;
+mod witness;
 pub mod worker;
+
+use witness::Witness;
 
 use crate::base::canon::{Digest, Encode};
 use crate::base::ids::{BlockId, LeaseId};

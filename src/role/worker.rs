@@ -2,16 +2,17 @@
 //! Never computes or fetches anything itself, and keeps nothing that the log does not know: after
 //! a restart its leases are in the state, and it works on them again.
 
-use super::{Machine, Signer};
+use super::{Machine, Signer, Witness};
 use crate::base::amount::Price;
 use crate::base::canon::Encode;
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
+use crate::domain::bisection::Move;
 use crate::domain::command::{Beat, Bid, Command, Revealed, SignedOrder, Tender};
 use crate::domain::receipt::{Opening, Outcome, Receipt, Seal};
-use crate::domain::state::{Asked, Assignment, State, TenderAsked};
+use crate::domain::state::{Asked, Assignment, Query, State, TenderAsked};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was not folded after so long is sent again.
@@ -29,6 +30,8 @@ pub enum Input {
     Computed(LeaseId, Outcome),
     /// A computation got so far.
     Progress(LeaseId, u64),
+    /// A state of a disputed segment was computed again.
+    Traced(Move),
     /// Take on nothing more.
     Drain,
     /// The deadline has come.
@@ -44,6 +47,8 @@ pub enum Output {
     Compute(Assignment),
     /// Nobody waits for this any more.
     Stop(LeaseId),
+    /// Somebody objects to a receipt: compute this state again, and store it.
+    Trace(Box<Query>),
 }
 
 #[derive(Debug)]
@@ -114,6 +119,7 @@ pub struct Worker {
     /// Commands with receipts that may not have been folded yet, by their number.
     under_way: BTreeMap<u64, SignedOrder>,
     beaten: Millis,
+    witness: Witness,
 }
 
 impl Worker {
@@ -129,6 +135,7 @@ impl Worker {
             tendered: BTreeMap::new(),
             under_way: BTreeMap::new(),
             beaten: Millis(0),
+            witness: Witness::default(),
         }
     }
 
@@ -161,6 +168,8 @@ impl Worker {
                 out.push(Output::Compute(assignment));
             }
         }
+        let queries = self.witness.follow(&self.signer, state, leases.iter().copied());
+        out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
         let standing = known.and_then(|worker| worker.bid);
         if standing != self.bid && self.bid_sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
             self.bid_sent = Some(now);
@@ -200,7 +209,7 @@ impl Worker {
         self.tendered.retain(|key, _| open.contains(key));
         for command in [
             (!bids.is_empty()).then_some(Command::Tender(bids)),
-            (!told.is_empty()).then_some(Command::Reveal(told)),
+            (!told.is_empty()).then_some(Command::Tell(told)),
         ] {
             out.extend(command.map(|command| Output::Send(self.signer.order(state, command))));
         }
@@ -313,6 +322,7 @@ impl Machine for Worker {
                     *step = reached.max(*step);
                 }
             }
+            Input::Traced(said) => self.witness.traced(said),
             Input::Drain => {
                 self.bid = None;
                 self.follow(now, state, out);
@@ -320,6 +330,7 @@ impl Machine for Worker {
             Input::Wake => {
                 self.deliver(now, state, out);
                 self.beat(now, state, out);
+                out.extend(self.witness.speak(now, &mut self.signer, state).map(Output::Send));
                 self.follow(now, state, out);
             }
         }
@@ -338,6 +349,6 @@ impl Machine for Worker {
             }
         };
         let bid = self.bid_sent.map(|at| at.after(RESEND_MS));
-        self.doing.iter().filter_map(of).chain(bid).min()
+        self.doing.iter().filter_map(of).chain(bid).chain(self.witness.deadline()).min()
     }
 }

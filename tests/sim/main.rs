@@ -31,4 +31,5 @@ mod snapshots;
 mod swarm;
 mod tenders;
 mod terms;
+mod verdicts;
 mod world;

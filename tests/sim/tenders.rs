@@ -48,7 +48,7 @@ fn bid(fold: &mut Fold, who: Who, ask: u64) -> (Revealed, Vec<Event>) {
 }
 
 fn tell(fold: &mut Fold, who: Who, told: Revealed) -> Vec<Event> {
-    fold.send(who, Command::Reveal(vec![told]))
+    fold.send(who, Command::Tell(vec![told]))
 }
 
 fn leased(events: &[Event]) -> Option<(Ohc, ohc::base::keys::PublicKey)> {

@@ -140,7 +140,7 @@ impl State {
     }
 
     /// Hears a bid.
-    pub(super) fn reveal(
+    pub(super) fn tell(
         &mut self,
         author: PublicKey,
         told: Revealed,

@@ -72,7 +72,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let done = Command::new("umount").arg(&self.0).status();
+        // Lazily: a process that is being started may hold it for a moment.
+        let done = Command::new("umount").arg("-l").arg(&self.0).status();
         assert!(done.is_ok_and(|done| done.success()) || std::thread::panicking());
     }
 }

@@ -2,6 +2,7 @@
 //! full disk, clocks that leap, and two processes in one home. Never ends but in the undisturbed
 //! result, with all the money there is, and without a settled block that was run again.
 
+mod artifacts;
 mod clocks;
 mod full;
 mod instants;
@@ -131,6 +132,24 @@ fn drafts(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// A folder with all that another one has.
+fn site_like(other: &Site) -> Site {
+    let site = Site::new();
+    copy(&other.path(""), &site.path(""));
+    site
 }
 
 /// Copies what is below a folder.

@@ -103,6 +103,26 @@ fn readers_that_come_and_are_killed_do_not_hurt_a_run() {
     );
 }
 
+#[test]
+fn whoever_applies_the_same_again_and_again_does_not_hurt_the_first() {
+    let expect = undisturbed(&APPLY);
+    let rounds: Vec<u64> = (0..ROUNDS).collect();
+    each(
+        &rounds,
+        |round| format!("round {round}"),
+        |round| {
+            let (site, how) = (site(), format!("round {round}"));
+            let mut first = site.spawn(&APPLY);
+            // While the outputs of the first are written, too.
+            while first.try_wait().unwrap().is_none() {
+                is_done(&site.run(&APPLY), &how);
+            }
+            is_done(&Ran::of(first), &how);
+            judge(&site, &APPLY, &expect, &how);
+        },
+    );
+}
+
 /// The home stays whole whoever wins.
 #[test]
 fn of_many_that_begin_a_home_at_once_all_see_the_same_network() {

@@ -1,7 +1,7 @@
 //! The log torn at every byte of its last slot, and with a bit flipped in every byte of it.
 //! Never needs a person: what is torn was told to nobody and is cut; what is flipped is found.
 
-use super::{APPLY, copy, each, judge, site, undisturbed, was_killed};
+use super::{APPLY, copy, each, judge, site, site_like, undisturbed, was_killed};
 use crate::site::{Ran, Site};
 use ohc::base::canon::Digest;
 use ohc::base::keys::PublicKey;
@@ -70,8 +70,7 @@ impl Killed {
 
     /// The same folder with another journal, for the program.
     fn site_with(&self, journal: &[u8]) -> Site {
-        let site = Site::new();
-        copy(&self.site.path(""), &site.path(""));
+        let site = site_like(&self.site);
         fs::write(site.path("home/log/db/0.jnl"), journal).unwrap();
         site
     }

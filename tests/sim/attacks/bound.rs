@@ -35,8 +35,9 @@ fn manifest(run: u64, rate_ppm: u64) -> String {
 /// What an honest validator says about everything that it is asked.
 fn verdicts(state: &State, store: &BTreeSet<Digest>) -> Command {
     let me = Who::Validator(0).key();
-    let duties = state.judging().filter_map(|(lease, _)| state.duty(lease, &me));
-    Command::Judge(duties.map(|duty| labour::check(&duty, store)).collect())
+    let asked = state.questions(&me).into_iter();
+    let duties = asked.filter_map(|(lease, question)| state.duty(lease, question, &me));
+    Command::Judge(duties.map(|duty| labour::check(&duty, store, Digest::default())).collect())
 }
 
 fn at(rate_ppm: u64) -> Point {
