@@ -53,6 +53,17 @@ impl SecretKey {
         Signature(self.0.sign(&message(network, body).0).to_bytes())
     }
 
+    /// A secret value that follows from this key and `of`: it need not be kept to be known again.
+    #[must_use]
+    pub fn derive<T: Canonical>(&self, of: &T) -> Digest {
+        let key = blake3::derive_key("ohc 2026 secret values", self.0.as_bytes());
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(T::TAG.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&of.to_bytes());
+        Digest(*hasher.finalize().as_bytes())
+    }
+
     /// Wraps `body` with this key's name and signature.
     pub fn seal<T: Canonical>(&self, network: NetworkId, body: T) -> Signed<T> {
         let signature = self.sign(network, &body);

@@ -64,6 +64,8 @@ pub(super) enum What {
     Forfeit,
     /// What an objection that did not hold cost.
     Fine,
+    /// What somebody puts at risk who says that a settled result is false.
+    Deposit,
     /// A gift.
     Transfer,
 }
@@ -82,6 +84,7 @@ impl What {
             Self::Return => "return",
             Self::Forfeit => "forfeit",
             Self::Fine => "fine",
+            Self::Deposit => "deposit",
             Self::Transfer => "transfer",
         }
     }
@@ -100,6 +103,7 @@ impl What {
             Self::Return => "at risk no more:",
             Self::Forfeit => "forfeited by",
             Self::Fine => "fined",
+            Self::Deposit => "at risk for the challenge of",
             Self::Transfer => "transferred",
         }
     }
@@ -112,9 +116,10 @@ impl What {
             (_, Place::Hold(Hold::Escrow(_)), Movement::Pending) => Self::Budget,
             (_, Place::Hold(Hold::Reward(_)), _) => Self::Reserve,
             (_, Place::Hold(Hold::Bond(_)), _) => Self::Bond,
+            (_, Place::Hold(Hold::Challenge(_)), _) => Self::Deposit,
             (Place::Hold(Hold::Escrow(_)), ..) => Self::Refund,
-            (Place::Hold(Hold::Bond(_)), _, Movement::Voided) => Self::Return,
-            (Place::Hold(Hold::Bond(_)), ..) => Self::Forfeit,
+            (Place::Hold(Hold::Bond(_) | Hold::Challenge(_)), _, Movement::Voided) => Self::Return,
+            (Place::Hold(Hold::Bond(_) | Hold::Challenge(_)), ..) => Self::Forfeit,
             (Place::Hold(Hold::Reward(_)), _, Movement::Voided) => Self::Rest,
             (Place::Hold(Hold::Reward(_)), Place::Treasury, _) => Self::Remainder,
             (Place::Hold(Hold::Reward(block)), to, _) => {
@@ -138,7 +143,7 @@ pub(super) fn hold_name(hold: Hold) -> String {
     match hold {
         Hold::Escrow(run) => run.to_string(),
         Hold::Reward(block) => block.to_string(),
-        Hold::Bond(lease) => lease.to_string(),
+        Hold::Bond(lease) | Hold::Challenge(lease) => lease.to_string(),
     }
 }
 
@@ -149,6 +154,7 @@ pub(super) fn place_name(place: Place, names: &Names) -> String {
         Place::Hold(Hold::Escrow(run)) => format!("escrow {run}"),
         Place::Hold(Hold::Reward(block)) => format!("reserve {block}"),
         Place::Hold(Hold::Bond(lease)) => format!("bond {lease}"),
+        Place::Hold(Hold::Challenge(lease)) => format!("challenge {lease}"),
         Place::Treasury => "treasury".to_owned(),
         Place::Burned => "burned".to_owned(),
     }

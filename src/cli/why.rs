@@ -363,7 +363,9 @@ fn reason(entry: &Entry, state: &State, names: &Names) -> String {
             format!("{id} {name}")
         }
         Some(Hold::Reward(block)) => format!("{block} {}", name(block)),
-        Some(Hold::Bond(lease)) => format!("{lease} {}", name(lease.block)),
+        Some(Hold::Bond(lease) | Hold::Challenge(lease)) => {
+            format!("{lease} {}", name(lease.block))
+        }
         None => {
             let (from, to) = (place_name(posting.from, names), place_name(posting.to, names));
             format!("from {from} to {to}")

@@ -11,9 +11,9 @@ use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
-use super::train::Lesson;
+use super::train::{Lesson, Traced};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
-use crate::base::canon::Encode;
+use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
 
@@ -56,12 +56,14 @@ pub fn run(
 
 /// Computes one segment of a job again, from the checkpoint at its beginning if the job has any
 /// (without one, the first segment of a training starts from the job's own inputs). A job without
-/// checkpoints has one segment, and its outputs are computed again as a whole.
+/// checkpoints has one segment, and its outputs are computed again as a whole. `probe` chooses which
+/// of the states in between is traced; where there are none, the outputs are.
 pub fn replay(
     spec: &Spec,
     inputs: &[Named],
     segment: u32,
     checkpoint: Option<&[u8]>,
+    probe: u32,
 ) -> Result<Replayed, Fault> {
     if segment >= spec.segments() {
         return Err(Fault::new(
@@ -73,10 +75,11 @@ pub fn replay(
         Spec::Train(spec) => {
             let lesson = lesson(spec, inputs)?;
             let state = optional(inputs, "state")?;
-            let replayed = train::replay(spec, &lesson, state, segment, checkpoint)?;
+            let replayed = train::replay(spec, &lesson, state, segment, checkpoint, probe)?;
             let last = !replayed.outputs.is_empty();
             let outputs = last.then_some((replayed.outputs, replayed.metrics));
-            Ok(Replayed { begin: Some(replayed.begin), state: Some(replayed.checkpoint), outputs })
+            let (begin, trace) = (Some(replayed.begin), replayed.trace);
+            Ok(Replayed { begin, state: Some(replayed.checkpoint), trace, outputs })
         }
         Spec::Ingest(_)
         | Spec::Split(_)
@@ -87,9 +90,37 @@ pub fn replay(
         | Spec::Predict(_)
         | Spec::Export(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
-            Ok(Replayed { begin: None, state: None, outputs: Some((done.outputs, done.metrics)) })
+            let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
+                all.extend_from_slice(&named.bytes);
+                all
+            }));
+            let outputs = Some((done.outputs, done.metrics));
+            Ok(Replayed { begin: None, state: None, trace, outputs })
         }
     }
+}
+
+/// The state after `at` steps of a segment, or at its end. Only jobs with checkpoints have states.
+pub fn trace(
+    spec: &Spec,
+    inputs: &[Named],
+    segment: u32,
+    checkpoint: Option<&[u8]>,
+    at: Option<u64>,
+) -> Result<Traced, Fault> {
+    let Spec::Train(spec) = spec else { return Err(stateless()) };
+    let (lesson, state) = (lesson(spec, inputs)?, optional(inputs, "state")?);
+    train::trace(spec, &lesson, state, segment, checkpoint, at)
+}
+
+/// The state one step after a state of a segment.
+pub fn step(spec: &Spec, inputs: &[Named], segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
+    let Spec::Train(spec) = spec else { return Err(stateless()) };
+    train::step(spec, &lesson(spec, inputs)?, segment, from)
+}
+
+fn stateless() -> Fault {
+    Fault::new("this job has no states", "only jobs with checkpoints are replayed step by step")
 }
 
 fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
@@ -242,7 +273,6 @@ fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fau
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::canon::Digest;
     use crate::compute::examples::{Examples, Truth};
     use crate::compute::train::tests::spec_of;
     use crate::domain::job::{Chunk, Dealing, Noop, Reading, Split, Task};
@@ -278,12 +308,13 @@ mod tests {
         assert_eq!(steps, [Progress::WHOLE]);
         assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
         assert!(done.checkpoints.is_empty());
-        let again = replay(spec, inputs, 0, None).unwrap();
+        let again = replay(spec, inputs, 0, None, 0).unwrap();
         assert_eq!(
             again,
             Replayed {
                 begin: None,
                 state: None,
+                trace: again.trace,
                 outputs: Some((done.outputs.clone(), done.metrics.clone()))
             }
         );
@@ -301,7 +332,7 @@ mod tests {
         let fault = run(spec, inputs, &mut |_| {}).unwrap_err();
         assert_eq!(fault.message, message);
         assert!(!fault.hint.is_empty());
-        assert_eq!(replay(spec, inputs, 0, None).unwrap_err(), fault);
+        assert_eq!(replay(spec, inputs, 0, None, 0).unwrap_err(), fault);
     }
 
     #[test]
@@ -359,7 +390,7 @@ mod tests {
         let done = run(&spec, &inputs, &mut |_| {}).unwrap();
         let names: Vec<_> = done.metrics.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["loss", "epochs", "validationLoss"]);
-        let again = replay(&spec, &inputs, 0, None).unwrap();
+        let again = replay(&spec, &inputs, 0, None, 0).unwrap();
         assert_eq!(again.outputs, Some((done.outputs, done.metrics.clone())));
         let blind = run(&spec, &inputs[..1], &mut |_| {}).unwrap();
         assert_eq!(blind.metrics, done.metrics[..2]);
@@ -387,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_job_without_checkpoints_has_one_segment() {
-        let fault = replay(&ingest(150), &[rows()], 1, None).unwrap_err();
+        let fault = replay(&ingest(150), &[rows()], 1, None, 0).unwrap_err();
         assert_eq!(fault.message, "this job has no segment 1");
     }
 

@@ -25,6 +25,7 @@ pub mod train;
 pub mod transform;
 
 use crate::base::canon::Digest;
+pub use train::Traced;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
 /// A failure of the host (no memory, killed) is not one of these: it is no result at all.
@@ -122,6 +123,8 @@ pub struct Replayed {
     pub begin: Option<Digest>,
     /// The state at the end of the segment; none if the job has no checkpoints.
     pub state: Option<Vec<u8>>,
+    /// What only he knows who computed it: the digest of a state in between, or of all outputs.
+    pub trace: Digest,
     /// The outputs and metrics, if the segment is the last one.
     pub outputs: Option<(Vec<Named>, Metrics)>,
 }

@@ -72,6 +72,24 @@ impl Course {
     }
 }
 
+/// What kind of bytes a state in the middle of an epoch is.
+const MOMENT: &str = "ohc/moment/1";
+
+/// A state in the middle of an epoch: its bytes after the sum of the epoch's losses so far, which
+/// no checkpoint needs because it is taken at the end of one.
+pub(super) fn moment(total: f64, state: &[u8]) -> Vec<u8> {
+    let mut bytes = (MOMENT.to_owned(), total).to_bytes();
+    bytes.extend_from_slice(state);
+    bytes
+}
+
+/// The sum and the state's bytes of a moment; none if these bytes are not one.
+pub(super) fn read_moment(bytes: &[u8]) -> Option<(f64, &[u8])> {
+    let (head, state) = bytes.split_at_checked(4 + MOMENT.len() + 8)?;
+    let (format, total) = <(String, f64)>::from_bytes(head).ok()?;
+    (format == MOMENT && total.is_finite()).then_some((total, state))
+}
+
 /// Everything that the next step depends on, except the spec and the data.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct State {

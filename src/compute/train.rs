@@ -29,6 +29,8 @@ pub struct Replayed {
     pub checkpoint: Vec<u8>,
     /// The digest of that state.
     pub end: Digest,
+    /// The digest of a state in between, which nobody publishes.
+    pub trace: Digest,
     /// The outputs of the job, if this is its last segment; else none.
     pub outputs: Vec<Named>,
     /// The metrics of the job, if this is its last segment; else none.
@@ -65,15 +67,75 @@ pub fn run_on(
 }
 
 /// Recomputes segment `segment` with one thread, from `checkpoint` (the state at its beginning).
-/// For segment 0 the checkpoint may be left out: it follows from the spec and `state`.
+/// For segment 0 the checkpoint may be left out: it follows from the spec and `state`. `probe` says
+/// which of the states in between is traced.
 pub fn replay(
     spec: &Train,
     lesson: &Lesson,
     state: Option<&[u8]>,
     segment: u32,
     checkpoint: Option<&[u8]>,
+    probe: u32,
 ) -> Result<Replayed, Fault> {
     let plan = Plan::new(spec, lesson)?;
+    let mut session = session_at(spec, lesson, &plan, state, segment, checkpoint)?;
+    let begin = Digest::of(&session.checkpoint()?);
+    let probed = session.step() + u64::from(probe) % plan.steps_of(segment).max(1);
+    let to = plan.boundary(segment + 1);
+    while session.step() < probed && session.advance(to, &mut |_| ())? {}
+    let trace = Digest::of(&session.moment()?);
+    session.run_to(to, &mut |_| ())?;
+    let checkpoint = session.checkpoint()?;
+    let end = Digest::of(&checkpoint);
+    let last = segment + 1 == plan.segments;
+    let outputs = if last { session.outputs(Some(&checkpoint))? } else { Vec::new() };
+    let metrics = if last { session.metrics() } else { Vec::new() };
+    Ok(Replayed { begin, checkpoint, end, trace, outputs, metrics })
+}
+
+/// A state of a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traced {
+    /// Steps from the beginning of the segment to it.
+    pub steps: u64,
+    /// The state then; at the end of the segment this is the receipt's checkpoint.
+    pub state: Vec<u8>,
+}
+
+/// The state after `at` steps of a segment, or at its end: what a dispute is about.
+pub fn trace(
+    spec: &Train,
+    lesson: &Lesson,
+    state: Option<&[u8]>,
+    segment: u32,
+    checkpoint: Option<&[u8]>,
+    at: Option<u64>,
+) -> Result<Traced, Fault> {
+    let plan = Plan::new(spec, lesson)?;
+    let mut session = session_at(spec, lesson, &plan, state, segment, checkpoint)?;
+    let (first, to) = (session.step(), plan.boundary(segment + 1));
+    let is_before = |session: &Session<'_>| at.is_none_or(|at| session.step() - first < at);
+    while is_before(&session) && session.advance(to, &mut |_| ())? {}
+    Ok(Traced { steps: session.step() - first, state: session.moment()? })
+}
+
+/// The state one step after `from`, which is between any two steps of a segment.
+pub fn step(spec: &Train, lesson: &Lesson, segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
+    let plan = Plan::new(spec, lesson)?;
+    let mut session = Session::resume_at(Engine::default(), spec, lesson, &plan, from)?;
+    session.advance(plan.boundary(segment.saturating_add(1)), &mut |_| ())?;
+    session.moment()
+}
+
+/// A training at the beginning of a segment.
+fn session_at<'a>(
+    spec: &'a Train,
+    lesson: &'a Lesson,
+    plan: &'a Plan,
+    state: Option<&[u8]>,
+    segment: u32,
+    checkpoint: Option<&[u8]>,
+) -> Result<Session<'a>, Fault> {
     if segment >= plan.segments {
         return Err(fault(
             format!("segment {segment} of a training with {} segments", plan.segments),
@@ -81,24 +143,14 @@ pub fn replay(
         ));
     }
     let engine = Engine::default();
-    let mut session = match checkpoint {
-        Some(bytes) => Session::resume(engine, spec, lesson, &plan, bytes, plan.boundary(segment))?,
-        None if segment == 0 => Session::begin(engine, spec, lesson, &plan, state)?,
-        None => {
-            return Err(fault(
-                format!("segment {segment} cannot be replayed without its checkpoint"),
-                "fetch the checkpoint that the receipt names for its beginning",
-            ));
-        }
-    };
-    let begin = Digest::of(&session.checkpoint()?);
-    session.run_to(plan.boundary(segment + 1), &mut |_| ())?;
-    let checkpoint = session.checkpoint()?;
-    let end = Digest::of(&checkpoint);
-    let last = segment + 1 == plan.segments;
-    let outputs = if last { session.outputs(Some(&checkpoint))? } else { Vec::new() };
-    let metrics = if last { session.metrics() } else { Vec::new() };
-    Ok(Replayed { begin, checkpoint, end, outputs, metrics })
+    match checkpoint {
+        Some(bytes) => Session::resume(engine, spec, lesson, plan, bytes, plan.boundary(segment)),
+        None if segment == 0 => Session::begin(engine, spec, lesson, plan, state),
+        None => Err(fault(
+            format!("segment {segment} cannot be replayed without its checkpoint"),
+            "fetch the checkpoint that the receipt names for its beginning",
+        )),
+    }
 }
 
 /// What follows from spec and rows before anything is computed.
@@ -127,6 +179,12 @@ impl Plan {
         let steps_per_epoch = (lesson.rows.rows() as u64).div_ceil(u64::from(spec.batch));
         let rates = Rates::new(spec.schedule, spec.optimizer.lr(), spec.epochs, steps_per_epoch);
         Ok(Self { shape, from, epochs, segments, steps_per_epoch, rates })
+    }
+
+    /// The steps of segment k, unless the training stops early.
+    fn steps_of(&self, k: u32) -> u64 {
+        let epochs = self.boundary(k + 1) - self.boundary(k);
+        u64::from(epochs) * self.steps_per_epoch
     }
 
     /// The epoch at which segment k begins.

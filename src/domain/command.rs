@@ -1,10 +1,12 @@
 //! Commands: the closed list of what participants sign and the log contains.
 //! Never says what a command does: the fold does.
 
+use super::beacon::Reveal;
+use super::bisection::Move;
 use super::job::Pin;
 use super::receipt::Receipt;
 use super::terms::Equipment;
-use super::verdict::Verdict;
+use super::verdict::{Sealed, Segment, Verdict};
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
 use crate::base::ids::{LeaseId, RunId};
@@ -49,6 +51,19 @@ pub enum Command {
     Deliver(Vec<Receipt>),
     /// Concludes about receipts.
     Judge(Vec<Verdict>),
+    /// Reveals a value of the beacon and pledges the next.
+    Reveal(Reveal),
+    /// Seals verdicts that are said once all of the committee have sealed theirs.
+    Seal(Vec<Sealed>),
+    /// Says what a state was in the course of a disputed segment.
+    Bisect(Vec<Move>),
+    /// Objects to what is settled already, with a deposit.
+    Challenge {
+        /// The attempt that was accepted.
+        lease: LeaseId,
+        /// Where it is false.
+        segment: Segment,
+    },
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -61,6 +76,10 @@ canonical_enum!(Command {
     8 => Judge(x),
     9 => Pause { run },
     10 => Resume { run, added },
+    11 => Reveal(x),
+    12 => Seal(x),
+    13 => Bisect(x),
+    14 => Challenge { lease, segment },
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.

@@ -1,6 +1,7 @@
 //! Events: the closed list of what the fold derives from commands and slot boundaries.
 //! Never stored as truth: replay gives them again, and a slot commits to their root.
 
+use super::bisection::Step;
 use super::terms::Cause;
 use super::verdict::{Audit, Segment};
 use crate::base::amount::{Ohc, Price, Work};
@@ -201,6 +202,67 @@ pub enum Event {
         /// Why.
         reason: Pause,
     },
+    /// A validator was not there when it was its turn: it is not counted on until it speaks again.
+    Absent {
+        /// Who.
+        validator: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
+    /// Others re-execute in the place of validators that were not there, or too.
+    Redrawn {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who re-executes now.
+        committee: Vec<PublicKey>,
+    },
+    /// A validator agreed to what it had not re-executed.
+    Lazy {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        validator: PublicKey,
+        /// Who found out by a challenge, and has half of what it lost.
+        challenger: Option<PublicKey>,
+        /// What it lost.
+        fine: Ohc,
+    },
+    /// Worker and objector part at one step: the validators execute that one again.
+    Narrowed {
+        /// The attempt.
+        lease: LeaseId,
+        /// The step, and what each says.
+        step: Step,
+    },
+    /// Somebody objects to what is settled: the segment is re-executed by all.
+    Challenged {
+        /// The attempt.
+        lease: LeaseId,
+        /// Who.
+        by: PublicKey,
+        /// To what.
+        segment: Segment,
+        /// What it loses if it is wrong.
+        deposit: Ohc,
+    },
+    /// A challenge did not hold: its deposit is lost.
+    Dismissed {
+        /// The attempt.
+        lease: LeaseId,
+        /// Whose it was.
+        by: PublicKey,
+        /// What it lost.
+        deposit: Ohc,
+    },
+    /// A challenge held: the result is not used again.
+    Revoked {
+        /// The attempt.
+        lease: LeaseId,
+        /// Whose result it was.
+        worker: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
     /// A run is over; what its escrow still held went back.
     Ended {
         /// The run.
@@ -264,6 +326,13 @@ canonical_enum!(Event {
     21 => GivenUp { block, why },
     22 => Skipped { run, job, why },
     23 => Resumed { run, added },
+    30 => Absent { validator, fine },
+    31 => Redrawn { lease, committee },
+    32 => Lazy { lease, validator, challenger, fine },
+    33 => Narrowed { lease, step },
+    34 => Challenged { lease, by, segment, deposit },
+    35 => Dismissed { lease, by, deposit },
+    36 => Revoked { lease, worker, fine },
     40 => Late { lease, ticks, grace, price },
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
@@ -308,6 +377,12 @@ impl Event {
             | Self::Disputed { lease, .. }
             | Self::Overruled { lease, .. }
             | Self::Slashed { lease, .. }
+            | Self::Redrawn { lease, .. }
+            | Self::Lazy { lease, .. }
+            | Self::Narrowed { lease, .. }
+            | Self::Challenged { lease, .. }
+            | Self::Dismissed { lease, .. }
+            | Self::Revoked { lease, .. }
             | Self::Settled { lease, .. }
             | Self::Late { lease, .. } => Some(*lease),
             _ => None,
@@ -354,6 +429,21 @@ pub enum Reject {
     /// The run is not paused: it cannot be resumed.
     #[error("the run is not paused")]
     NotPaused,
+    /// It is not this validator's turn to reveal, or not what it had pledged.
+    #[error("it is not what was pledged, or not the time to reveal it")]
+    OutOfTurn,
+    /// The verdict is not the one that was sealed, or others have not sealed theirs.
+    #[error("the verdict is not sealed, or others have not sealed theirs")]
+    Unsealed,
+    /// Nobody asks this author for a state now.
+    #[error("nobody asks this author for a state now")]
+    NoDispute,
+    /// What is missing may still come.
+    #[error("what is missing may still come")]
+    Early,
+    /// The result is settled for too long, or challenged already.
+    #[error("there is nothing to challenge, or no longer")]
+    NoChallenge,
     /// The grace of the lease is over.
     #[error("the grace of its lease is over")]
     TooLate,
@@ -377,6 +467,11 @@ canonical_enum!(Reject {
     10 => Spoken,
     11 => NotRunning,
     12 => NotPaused,
+    20 => OutOfTurn,
+    21 => Unsealed,
+    22 => NoDispute,
+    23 => Early,
+    24 => NoChallenge,
     30 => TooLate,
     31 => Uncovered,
     32 => Lapsed,

@@ -31,6 +31,18 @@ pub struct Params {
     pub reprice_ticks: u64,
     /// Validators that re-execute what an audit has drawn.
     pub committee: u32,
+    /// Validators reveal their values of the beacon within so long.
+    pub reveal_ticks: u64,
+    /// The chain runs on for so long after the last of them until it makes a seed.
+    pub beacon_ticks: u64,
+    /// A validator says what it found within so long, beside what the work takes.
+    pub verdict_ticks: u64,
+    /// What a validator loses that was not there when it was its turn.
+    pub absent_fine: Ohc,
+    /// What a validator loses that agreed to what it had not re-executed.
+    pub lazy_fine: Ohc,
+    /// What is settled can be challenged for so long; never if 0.
+    pub challenge_ticks: u64,
     /// The grace of a lease as a share of its time-out: what comes so much too late is paid less.
     pub grace_ppm: u64,
     /// Ticks after which the base price moves; 0 keeps it where it is.
@@ -58,6 +70,12 @@ canonical_struct!(Params {
     heartbeat_ticks,
     reprice_ticks,
     committee,
+    reveal_ticks,
+    beacon_ticks,
+    verdict_ticks,
+    absent_fine,
+    lazy_fine,
+    challenge_ticks,
     grace_ppm,
     epoch_ticks,
     unfilled_ppm,
@@ -85,6 +103,12 @@ impl Params {
             heartbeat_ticks: 1_000,
             reprice_ticks: 500,
             committee: 3,
+            reveal_ticks: 100,
+            beacon_ticks: 4,
+            verdict_ticks: 500,
+            absent_fine: Ohc::from_nano(10_000_000),
+            lazy_fine: Ohc::from_nano(399_000_000_000),
+            challenge_ticks: 0,
             grace_ppm: 250_000,
             epoch_ticks: 0,
             unfilled_ppm: 50_000,
@@ -177,6 +201,7 @@ impl Genesis {
         // Two: the last link of a tick belongs to the tick, so a mix-in needs one before it.
         if p.hashes_per_tick < 2
             || [p.ticks_per_second, p.heartbeat_ticks, p.reprice_ticks].contains(&0)
+            || [p.reveal_ticks, p.beacon_ticks, p.verdict_ticks].contains(&0)
             || p.committee == 0
         {
             return Err(GenesisError::Zero);

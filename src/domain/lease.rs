@@ -39,6 +39,8 @@ pub struct Lease {
     pub price: Ohc,
     /// What it has at risk.
     pub bond: Ohc,
+    /// When it began.
+    pub since: Tick,
     /// When it lapses if no sign of life comes.
     pub silent_until: Tick,
     /// Until when its answer is worth its price.
@@ -91,6 +93,7 @@ mod tests {
             reprices: 0,
         };
         Lease {
+            since: Tick(0),
             id: LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 },
             offer,
             worker: PublicKey([1; 32]),

@@ -29,6 +29,8 @@ pub enum Hold {
     Reward(BlockId),
     /// A worker's bond for one lease.
     Bond(LeaseId),
+    /// The deposit of who challenges what was settled under a lease.
+    Challenge(LeaseId),
 }
 
 impl Hold {
@@ -38,7 +40,7 @@ impl Hold {
         match self {
             Self::Escrow(run) => run,
             Self::Reward(block) => block.run,
-            Self::Bond(lease) => lease.block.run,
+            Self::Bond(lease) | Self::Challenge(lease) => lease.block.run,
         }
     }
 
@@ -48,7 +50,7 @@ impl Hold {
         match self {
             Self::Escrow(_) => None,
             Self::Reward(block) => Some(block),
-            Self::Bond(lease) => Some(lease.block),
+            Self::Bond(lease) | Self::Challenge(lease) => Some(lease.block),
         }
     }
 }
@@ -105,7 +107,9 @@ impl Posting {
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
         match (self.from, self.to) {
-            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_)))) => Some(hold),
+            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => {
+                Some(hold)
+            }
             (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
             _ => None,
         }
@@ -182,7 +186,7 @@ pub struct Ledger {
 
 // For the snapshots of the state; the trail is of one slot.
 canonical_struct!(Account { balance, stake });
-canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x) });
+canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x) });
 canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
 canonical_struct!(Pending { owner, amount });
 canonical_struct!(Ledger { accounts, pending, treasury, burned } without { trail });
@@ -349,8 +353,13 @@ impl Ledger {
 
     /// Takes up to `amount` from a balance as a penalty; returns what was taken.
     pub fn fine(&mut self, from: PublicKey, amount: Ohc, to: &[(Payee, u64)]) -> Ohc {
-        let taken = self.account(&from).balance.min(amount);
-        if self.debit(from, taken).is_ok() {
+        let Account { balance, stake } = self.account(&from);
+        let free = balance.min(amount);
+        let rest = amount.checked_sub(free).unwrap_or_default().min(stake);
+        let taken = plus(free, rest);
+        if let Some(account) = self.accounts.get_mut(&from) {
+            account.balance = balance.checked_sub(free).unwrap_or_default();
+            account.stake = stake.checked_sub(rest).unwrap_or_default();
             let shares: u64 = to.iter().map(|(_, share)| *share).sum();
             let mut left = taken;
             for (payee, share) in to {

@@ -2,6 +2,8 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod auction;
+pub mod beacon;
+pub mod bisection;
 pub mod command;
 pub mod cost;
 pub mod event;

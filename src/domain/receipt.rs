@@ -62,6 +62,15 @@ impl Receipt {
         self.digest()
     }
 
+    /// What it claims about a job; none if it claims a failure.
+    #[must_use]
+    pub fn claim(&self, job: JobId) -> Option<&Claim> {
+        match &self.outcome {
+            Outcome::Done(claims) => claims.iter().find(|claim| claim.job == job),
+            Outcome::Failed { .. } => None,
+        }
+    }
+
     /// Whether every list, text and number is within its bound.
     #[must_use]
     pub fn is_bounded(&self) -> bool {

@@ -5,6 +5,7 @@ use super::genesis::Params;
 use super::lease::Lease;
 use super::ledger::{Hold, Ledger, LedgerError, Payee};
 use crate::base::amount::{Ohc, Rounding};
+use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use std::collections::BTreeMap;
 
@@ -82,6 +83,40 @@ pub fn slash(ledger: &mut Ledger, lease: &Lease, client: PublicKey) -> Result<Oh
 pub fn overrule(ledger: &mut Ledger, lease: &Lease, validator: PublicKey) -> Ohc {
     let fine = lease.offer.gas.ratio(2, 1, Rounding::Floor).unwrap_or_default();
     ledger.fine(validator, fine, &[(Payee::Account(lease.worker), 1), (Payee::Burn, 1)])
+}
+
+/// A validator was not there when it was its turn. Returns what was taken; it is burned.
+pub fn absent(ledger: &mut Ledger, validator: PublicKey, params: &Params) -> Ohc {
+    ledger.fine(validator, params.absent_fine, &[(Payee::Burn, 1)])
+}
+
+/// A validator agreed to what it had not re-executed: half to whoever found out with a challenge
+/// of his own, the rest is burned. Returns what was taken.
+pub fn lazy(
+    ledger: &mut Ledger,
+    validator: PublicKey,
+    challenger: Option<PublicKey>,
+    params: &Params,
+) -> Ohc {
+    let half = challenger.map(|key| (Payee::Account(key), 1));
+    let shares: Vec<(Payee, u64)> = half.into_iter().chain([(Payee::Burn, 1)]).collect();
+    ledger.fine(validator, params.lazy_fine, &shares)
+}
+
+/// A result that was paid for turned out to be false. The bond is back with its worker by then: as
+/// much is taken from what the worker has, half of it for the harmed client. Returns the amount.
+pub fn revoke(ledger: &mut Ledger, worker: PublicKey, bond: Ohc, client: PublicKey) -> Ohc {
+    ledger.fine(worker, bond, &[(Payee::Account(client), 1), (Payee::Burn, 1)])
+}
+
+/// A challenge did not hold: half of its deposit goes to the worker, the rest is burned.
+pub fn dismiss(ledger: &mut Ledger, lease: LeaseId, worker: PublicKey) -> Result<Ohc, LedgerError> {
+    let hold = Hold::Challenge(lease);
+    let deposit = ledger.pending(hold).unwrap_or_default();
+    let half = deposit.ratio(1, 2, Rounding::Floor).unwrap_or_default();
+    let burned = deposit.checked_sub(half).unwrap_or_default();
+    ledger.post(hold, &[(Payee::Account(worker), half), (Payee::Burn, burned)])?;
+    Ok(deposit)
 }
 
 #[cfg(test)]

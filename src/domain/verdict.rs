@@ -1,10 +1,10 @@
 //! Verdicts: which parts of a receipt are re-executed, by whom, and what validators conclude.
 //! Never knows money.
 
+use super::beacon::Seed;
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, canonical_struct};
 use crate::base::ids::{JobId, LeaseId};
-use crate::base::keys::PublicKey;
-use std::collections::BTreeSet;
+use crate::base::keys::{NetworkId, PublicKey, SecretKey};
 
 /// How much of a stage's work is checked again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,52 +41,6 @@ impl Verification {
 /// One million parts.
 pub const PPM: u32 = 1_000_000;
 
-/// Where audits get their chance from: the chain after the receipt was committed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Seed(pub Digest);
-
-struct SeedSource {
-    chain: Digest,
-}
-canonical_struct!(SeedSource { chain } tag "ohc/seed/1");
-
-struct Roll<'a> {
-    seed: Digest,
-    purpose: &'a str,
-    lease: LeaseId,
-    n: u32,
-}
-
-impl Encode for Roll<'_> {
-    fn encode(&self, w: &mut Writer) {
-        self.seed.encode(w);
-        self.purpose.encode(w);
-        self.lease.encode(w);
-        self.n.encode(w);
-    }
-}
-
-impl Canonical for Roll<'_> {
-    const TAG: &'static str = "ohc/roll/1";
-}
-
-impl Seed {
-    /// The seed of a slot: the hash at which its Proof-of-History segment ends.
-    #[must_use]
-    pub fn of_chain(chain: Digest) -> Self {
-        Self(SeedSource { chain }.digest())
-    }
-
-    /// A number below `n` (at least 1), the same on every node. The bias is below 2^-32 · n.
-    #[must_use]
-    pub fn below(&self, n: u32, purpose: &str, lease: LeaseId, draw: u32) -> u32 {
-        let roll = Roll { seed: self.0, purpose, lease, n: draw }.digest();
-        let word = roll.0.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let product = u128::from(word) * u128::from(n.max(1));
-        u32::try_from(product >> 64).unwrap_or(0)
-    }
-}
-
 /// A segment of one job of a receipt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Segment {
@@ -122,7 +76,7 @@ pub fn draw(
         Verification::Full => all.to_vec(),
         Verification::Audit { rate_ppm, segments } => {
             if seed.below(PPM, "audit", lease, 0) < rate_ppm {
-                choose(seed, "segment", lease, all, segments)
+                seed.choose("segment", lease, all, segments)
             } else {
                 Vec::new()
             }
@@ -131,25 +85,13 @@ pub fn draw(
     if segments.is_empty() {
         return Audit::default();
     }
-    Audit { committee: choose(seed, "committee", lease, validators, committee), segments }
-}
-
-/// Chooses `k` of `items` without replacement; the result keeps their order.
-fn choose<T: Copy>(seed: Seed, purpose: &str, lease: LeaseId, items: &[T], k: u32) -> Vec<T> {
-    let n = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let mut chosen = BTreeSet::new();
-    // Robert Floyd's sample: k draws, no shuffle of the whole.
-    for (draw, top) in (n.saturating_sub(k)..n).enumerate() {
-        let draw = u32::try_from(draw).unwrap_or(u32::MAX);
-        let pick = seed.below(top + 1, purpose, lease, draw);
-        if !chosen.insert(pick) {
-            chosen.insert(top);
-        }
-    }
-    chosen.iter().filter_map(|i| items.get(*i as usize).copied()).collect()
+    Audit { committee: seed.choose("committee", lease, validators, committee), segments }
 }
 
 /// What one validator concludes about exactly one receipt.
+///
+/// Who re-executes has sealed its verdict before it says it ([`Sealed`]), so that nobody can wait
+/// for what others find and say the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// The lease that the receipt answers.
@@ -158,8 +100,64 @@ pub struct Verdict {
     pub receipt: Digest,
     /// The conclusion.
     pub finding: Finding,
+    /// What only re-execution shows: the digest of states that nobody publishes, at steps that the
+    /// audit's seed decides. Zero where nothing was to be re-executed.
+    pub trace: Digest,
+    /// What hides the verdict in its seal.
+    pub salt: Digest,
 }
-canonical_struct!(Verdict { lease, receipt, finding } tag "ohc/verdict/1");
+canonical_struct!(Verdict { lease, receipt, finding, trace, salt } tag "ohc/verdict/2");
+
+/// A verdict that its author will say later, and cannot change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    /// The lease that the receipt answers.
+    pub lease: LeaseId,
+    /// The receipt.
+    pub receipt: Digest,
+    /// The digest of the verdict and its author.
+    pub seal: Digest,
+}
+canonical_struct!(Sealed { lease, receipt, seal });
+
+struct SealOf<'a> {
+    author: PublicKey,
+    verdict: &'a Verdict,
+}
+
+impl Encode for SealOf<'_> {
+    fn encode(&self, w: &mut Writer) {
+        self.author.encode(w);
+        self.verdict.encode(w);
+    }
+}
+
+impl Canonical for SealOf<'_> {
+    const TAG: &'static str = "ohc/verdict-seal/1";
+}
+
+struct SaltOf {
+    network: NetworkId,
+    lease: LeaseId,
+    receipt: Digest,
+}
+canonical_struct!(SaltOf { network, lease, receipt } tag "ohc/verdict-salt/1");
+
+/// The salt of a validator's verdict about a receipt. It follows from the key, so that who crashes
+/// between seal and verdict says the same again.
+#[must_use]
+pub fn salt(key: &SecretKey, network: NetworkId, lease: LeaseId, receipt: Digest) -> Digest {
+    key.derive(&SaltOf { network, lease, receipt })
+}
+
+impl Verdict {
+    /// The seal of this verdict by its author.
+    #[must_use]
+    pub fn seal(&self, author: PublicKey) -> Sealed {
+        let seal = SealOf { author, verdict: self }.digest();
+        Sealed { lease: self.lease, receipt: self.receipt, seal }
+    }
+}
 
 /// What a validator found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,8 +168,8 @@ pub enum Finding {
     Object {
         /// Where.
         segment: Segment,
-        /// What honest execution gives; none if an artifact is missing or damaged.
-        honest: Option<Digest>,
+        /// What is wrong with it.
+        found: Found,
     },
     /// Somebody else objects to this segment, but it is as the receipt says.
     Deny {
@@ -179,7 +177,22 @@ pub enum Finding {
         segment: Segment,
     },
 }
-canonical_enum!(Finding { 1 => Agree, 2 => Object { segment, honest }, 3 => Deny { segment } });
+canonical_enum!(Finding { 1 => Agree, 2 => Object { segment, found }, 3 => Deny { segment } });
+
+/// What is wrong with a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// An artifact that it needs is missing or damaged.
+    Withheld,
+    /// It ends in a state of this digest.
+    State(Digest),
+    /// It gives an output of this digest.
+    Output(Digest),
+    /// It begins in another state, gives other metrics, or fails where the receipt says that it is
+    /// done; or the other way round.
+    Other,
+}
+canonical_enum!(Found { 1 => Withheld, 2 => State(x), 3 => Output(x), 4 => Other });
 
 #[cfg(test)]
 mod tests {
@@ -213,7 +226,7 @@ mod tests {
         fn a_draw_is_a_subset_of_the_size_asked_for(n in 0u32..40, k in 0u32..50, salt: u64) {
             let seed = Seed::of_chain(Digest::of(&salt.to_le_bytes()));
             let all = segments(n);
-            let picked = choose(seed, "test", lease(0), &all, k);
+            let picked = seed.choose("test", lease(0), &all, k);
             prop_assert_eq!(picked.len() as u32, n.min(k));
             prop_assert!(picked.windows(2).all(|w| w[0] < w[1]));
         }

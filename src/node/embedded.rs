@@ -23,7 +23,7 @@ use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::genesis::Params;
 use crate::domain::slot::Draft;
-use crate::domain::state::{Assignment, Duty, State};
+use crate::domain::state::{Assignment, State};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
-use threads::{Wanted, locked, spawn_auditor, spawn_worker};
+use threads::{Inquiry, Wanted, locked, spawn_auditor, spawn_worker};
 
 /// Work that an embedded worker takes on at a time, in units.
 const CAPACITY: Work = Work::new(25_000);
@@ -96,7 +96,7 @@ pub struct Embedded {
     store: Arc<Store>,
     keeper: Keeper,
     validator: validator::Validator,
-    audits: Sender<Box<Duty>>,
+    audits: Sender<Inquiry>,
     desks: Vec<Desk>,
     client: Option<client::Client>,
     inbox: Receiver<Inbox>,
@@ -318,9 +318,17 @@ impl Embedded {
                 }
                 Ok(())
             }
-            Inbox::Checked(verdict) => {
-                self.tell_validator(validator::Input::Checked(verdict?), watch)
+            Inbox::Checked(question, verdict) => {
+                self.tell_validator(validator::Input::Checked(question, verdict?), watch)
             }
+            Inbox::Traced(whose, said) => match (whose, said?) {
+                (Some(index), Some(said)) => {
+                    self.tell_worker(index, worker::Input::Traced(said));
+                    Ok(())
+                }
+                (None, Some(said)) => self.tell_validator(validator::Input::Traced(said), watch),
+                (_, None) => Ok(()), // there is nothing to say: silence loses
+            },
             Inbox::Asked(command, reply) => {
                 self.ask(command, reply);
                 Ok(())
@@ -369,7 +377,13 @@ impl Embedded {
         for output in out {
             match output {
                 // The auditor lives as long as this sender.
-                validator::Output::Check(duty) => drop(self.audits.send(duty)),
+                validator::Output::Check(duty) => {
+                    let salt = self.validator.salt(&self.state, duty.receipt.lease, duty.id);
+                    drop(self.audits.send(Inquiry::Check(duty, salt)));
+                }
+                validator::Output::Trace(query) => {
+                    drop(self.audits.send(Inquiry::Trace(None, query)));
+                }
                 validator::Output::Cut(draft) => self.cut(draft, watch)?,
                 validator::Output::Send(order) => self.send(order),
             }
@@ -445,6 +459,9 @@ impl Embedded {
                         // The thread lives as long as this sender.
                         drop(desk.orders.send(assignment));
                     }
+                }
+                worker::Output::Trace(query) => {
+                    drop(self.audits.send(Inquiry::Trace(Some(index), query)));
                 }
                 // The thread finishes what it has begun, and skips what it has not.
                 worker::Output::Stop(lease) => {

@@ -5,9 +5,10 @@ use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::{self, Fault, Named, Progress};
-use crate::domain::receipt::{Claim, Outcome};
-use crate::domain::state::{Assignment, Duty, Task, TaskInput};
-use crate::domain::verdict::{Finding, Segment, Verdict};
+use crate::domain::bisection::{Move, Step};
+use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
+use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -23,20 +24,24 @@ pub struct Bench {
     tamper: Option<Tamper>,
 }
 
-/// What re-executing a segment gave.
-enum Replay {
-    /// Everything that the receipt claims about it.
-    AsClaimed,
-    /// Something else: the first digest that differs, if it is one that does.
-    Differs(Option<Digest>),
-}
-
 /// Why a receipt was not found to be true.
 enum Doubt {
-    /// An artifact that the receipt needs is missing or damaged.
-    Withheld(Segment),
+    /// This segment is not as it claims.
+    About(Segment, Found),
     /// The store is away: no reason to accuse anybody.
     Host(ArtifactError),
+}
+
+/// The state that a claim says there was before a segment.
+fn state_at(claim: &Claim, index: u32) -> Option<Digest> {
+    claim.segments.get(index as usize).copied()
+}
+
+fn consent(duty: &Duty) -> Finding {
+    match duty.segments.first() {
+        Some(segment) if duty.question.is_vote() => Finding::Deny { segment: *segment },
+        _ => Finding::Agree,
+    }
 }
 
 impl Bench {
@@ -109,116 +114,166 @@ impl Bench {
         task.inputs.iter().map(input).collect()
     }
 
-    /// Checks a receipt: its artifacts are there and whole, and the segments that are this
-    /// validator's to re-execute give the digests that it claims.
-    pub fn check(&self, duty: &Duty) -> Result<Verdict, ArtifactError> {
-        let finding = match &duty.receipt.outcome {
-            Outcome::Failed { job, .. } if duty.segments.is_empty() => {
-                // Nobody asked this validator to run it: a failure has no artifacts to look at.
-                let _ = job;
-                Ok(None)
-            }
-            Outcome::Failed { job, .. } => self.check_failure(duty, *job),
-            Outcome::Done(claims) => self.check_claims(duty, claims),
+    /// Looks into a question about a receipt: whether its artifacts are there and whole, and
+    /// whether what is to be re-executed gives the digests that it claims. `salt` hides it.
+    pub fn check(&self, duty: &Duty, salt: Digest) -> Result<Verdict, ArtifactError> {
+        let looked = match (&duty.receipt.outcome, duty.step) {
+            // Nobody asked this validator to run it: a failure has no artifacts to look at.
+            (Outcome::Failed { .. }, _) if duty.segments.is_empty() => Ok(Digest::default()),
+            (Outcome::Failed { job, .. }, _) => self.check_failure(duty, *job),
+            (Outcome::Done(_), Some(step)) => self.check_step(duty, step),
+            (Outcome::Done(claims), None) => self.check_claims(duty, claims),
         };
-        let finding = match finding {
-            Ok(None) => self.consent(duty),
-            Ok(Some((segment, honest))) => Finding::Object { segment, honest },
-            Err(Doubt::Withheld(segment)) => Finding::Object { segment, honest: None },
+        let (finding, trace) = match looked {
+            Ok(trace) => (consent(duty), trace),
+            Err(Doubt::About(segment, found)) => {
+                // A vote is about the segment that is in question.
+                let asked = duty.segments.first().filter(|_| duty.question.is_vote());
+                let segment = asked.copied().unwrap_or(segment);
+                (Finding::Object { segment, found }, Digest::default())
+            }
             Err(Doubt::Host(error)) => return Err(error),
         };
-        Ok(Verdict { lease: duty.receipt.lease, receipt: duty.id, finding })
+        Ok(Verdict { lease: duty.receipt.lease, receipt: duty.id, finding, trace, salt })
     }
 
-    fn consent(&self, duty: &Duty) -> Finding {
-        match duty.segments.first() {
-            Some(segment) if duty.disputed => Finding::Deny { segment: *segment },
-            _ => Finding::Agree,
-        }
-    }
-
-    /// The first segment that is not as claimed, and what it honestly gives.
-    fn check_claims(
-        &self,
-        duty: &Duty,
-        claims: &[Claim],
-    ) -> Result<Option<(Segment, Option<Digest>)>, Doubt> {
+    /// The trace of what was re-executed, if all of it is as claimed.
+    fn check_claims(&self, duty: &Duty, claims: &[Claim]) -> Result<Digest, Doubt> {
         for claim in claims {
             for digest in claim.outputs.iter().chain(&claim.segments) {
                 self.fetch_claimed(*digest, Segment { job: claim.job, index: 0 })?;
             }
         }
+        let mut traces = Vec::new();
         for segment in &duty.segments {
-            if let Replay::Differs(honest) = self.replay(duty, *segment)? {
-                return Ok(Some((*segment, honest)));
-            }
+            traces.extend_from_slice(self.replay(duty, *segment)?.as_bytes());
         }
-        Ok(None)
+        Ok(Digest::of(&traces))
     }
 
     /// Re-executes a segment and compares what it gives with what is claimed: the state before
-    /// and after it and, for the last one, outputs and metrics.
-    fn replay(&self, duty: &Duty, segment: Segment) -> Result<Replay, Doubt> {
-        let task = duty.assignment.tasks.iter().find(|task| task.job == segment.job);
-        let (Some(task), Some(claim)) = (task, duty.claim(segment.job)) else {
-            return Ok(Replay::Differs(None)); // the fold draws from what the receipt claims
+    /// and after it and, for the last one, outputs and metrics. Returns its trace.
+    fn replay(&self, duty: &Duty, segment: Segment) -> Result<Digest, Doubt> {
+        let doubt = |found| Err(Doubt::About(segment, found));
+        let Some(claim) = duty.receipt.claim(segment.job) else {
+            return doubt(Found::Other); // the fold draws from what the receipt claims
         };
+        let (task, inputs) = self.claimed_inputs(&duty.assignment, &duty.receipt, segment)?;
+        let checkpoint = self.checkpoint(claim, segment)?;
+        let probe = duty.probe.below(u32::MAX, "probe", duty.receipt.lease, segment.index);
+        let spec = &task.spec;
+        let replayed =
+            compute::job::replay(spec, &inputs, segment.index, checkpoint.as_deref(), probe);
+        let Ok(replayed) = replayed else {
+            return doubt(Found::Other); // it fails where the receipt says that it is done
+        };
+        if replayed.begin != state_at(claim, segment.index) {
+            return doubt(Found::Other);
+        }
+        let end = replayed.state.as_deref().map(Digest::of);
+        if end != state_at(claim, segment.index.saturating_add(1)) {
+            return doubt(end.map_or(Found::Other, Found::State));
+        }
+        let Some((outputs, metrics)) = replayed.outputs else { return Ok(replayed.trace) };
+        let mut honest = outputs.iter().map(|named| Digest::of(&named.bytes)).zip(&claim.outputs);
+        match honest.find(|(honest, claimed)| honest != *claimed) {
+            Some((honest, _)) => doubt(Found::Output(honest)),
+            None if metrics != claim.metrics => doubt(Found::Other),
+            None => Ok(replayed.trace),
+        }
+    }
+
+    /// Takes the one step at which worker and objector part, from the state on which they agree.
+    fn check_step(&self, duty: &Duty, step: Step) -> Result<Digest, Doubt> {
+        let Some(segment) = duty.segments.first().copied() else { return Ok(Digest::default()) };
+        let (task, inputs) = self.claimed_inputs(&duty.assignment, &duty.receipt, segment)?;
+        let from = self.fetch_claimed(step.from, segment)?;
+        let honest = compute::job::step(&task.spec, &inputs, segment.index, &from);
+        match honest.map(|state| Digest::of(&state)) {
+            Ok(honest) if honest == step.worker => Ok(Digest::default()),
+            Ok(honest) => Err(Doubt::About(segment, Found::State(honest))),
+            Err(_) => Err(Doubt::About(segment, Found::Other)),
+        }
+    }
+
+    /// Says what a state of a disputed segment was; the worker's are stored, for whoever has to
+    /// go on from one. None if it cannot be computed: then there is nothing to say.
+    pub fn testify(&self, query: &Query) -> Result<Option<Move>, ArtifactError> {
+        let Query { receipt, segment, round, .. } = query;
+        let traced = match self.trace(query) {
+            Ok(traced) => traced,
+            Err(Doubt::About(..)) => return Ok(None),
+            Err(Doubt::Host(error)) => return Err(error),
+        };
+        let mut state = Digest::of(&traced.state);
+        if query.publish {
+            self.runtime.block_on(self.artifacts.put(&traced.state))?;
+            // Whoever sold a state stands by it.
+            let claim = receipt.claim(segment.job).filter(|_| query.at.is_none());
+            let sold = claim.and_then(|claim| state_at(claim, segment.index.saturating_add(1)));
+            state = sold.unwrap_or(state);
+        }
+        Ok(Some(Move { lease: receipt.lease, round: *round, steps: traced.steps, state }))
+    }
+
+    fn trace(&self, query: &Query) -> Result<compute::Traced, Doubt> {
+        let Query { assignment, receipt, segment, at, .. } = query;
+        let other = Doubt::About(*segment, Found::Other);
+        let Some(claim) = receipt.claim(segment.job) else { return Err(other) };
+        let (task, inputs) = self.claimed_inputs(assignment, receipt, *segment)?;
+        let checkpoint = self.checkpoint(claim, *segment)?;
+        compute::job::trace(&task.spec, &inputs, segment.index, checkpoint.as_deref(), *at)
+            .map_err(|_| other)
+    }
+
+    /// What a job of a receipt was computed from, as far as the receipt says.
+    fn claimed_inputs<'a>(
+        &self,
+        assignment: &'a Assignment,
+        receipt: &Receipt,
+        segment: Segment,
+    ) -> Result<(&'a Task, Vec<Named>), Doubt> {
+        let task = assignment.tasks.iter().find(|task| task.job == segment.job);
+        let Some(task) = task else { return Err(Doubt::About(segment, Found::Other)) };
         let mut inputs = Vec::new();
         for (name, from) in &task.inputs {
             let bytes = match from {
                 // Not this worker's to keep: if it is gone, that proves nothing against it.
                 TaskInput::Artifact(digest) => self.fetch(*digest).map_err(Doubt::Host)?,
                 TaskInput::Earlier { task, output } => {
-                    let earlier = duty.assignment.tasks.get(*task).map(|task| task.job);
-                    let claim = earlier.and_then(|job| duty.claim(job));
+                    let earlier = assignment.tasks.get(*task).map(|task| task.job);
+                    let claim = earlier.and_then(|job| receipt.claim(job));
                     let digest = claim.and_then(|claim| claim.outputs.get(*output).copied());
-                    self.fetch_claimed(digest.ok_or(Doubt::Withheld(segment))?, segment)?
+                    let digest = digest.ok_or(Doubt::About(segment, Found::Withheld))?;
+                    self.fetch_claimed(digest, segment)?
                 }
             };
             inputs.push(Named { name: name.clone(), bytes });
         }
-        let at = |index: u32| claim.segments.get(index as usize).copied();
-        let checkpoint = match at(segment.index).filter(|_| segment.index > 0) {
-            Some(digest) => Some(self.fetch_claimed(digest, segment)?),
-            None => None,
-        };
-        let replayed =
-            compute::job::replay(&task.spec, &inputs, segment.index, checkpoint.as_deref());
-        let Ok(replayed) = replayed else {
-            return Ok(Replay::Differs(None)); // it fails where the receipt says that it is done
-        };
-        let end = replayed.state.as_deref().map(Digest::of);
-        let states = [(replayed.begin, at(segment.index)), (end, at(segment.index + 1))];
-        if let Some((honest, _)) = states.iter().find(|(honest, claimed)| honest != claimed) {
-            return Ok(Replay::Differs(*honest));
-        }
-        let Some((outputs, metrics)) = replayed.outputs else { return Ok(Replay::AsClaimed) };
-        let mut honest = outputs.iter().map(|named| Digest::of(&named.bytes)).zip(&claim.outputs);
-        match honest.find(|(honest, claimed)| honest != *claimed) {
-            Some((honest, _)) => Ok(Replay::Differs(Some(honest))),
-            None if metrics != claim.metrics => Ok(Replay::Differs(None)),
-            None => Ok(Replay::AsClaimed),
-        }
+        Ok((task, inputs))
+    }
+
+    /// The state before a segment; none for the first, which follows from the inputs.
+    fn checkpoint(&self, claim: &Claim, segment: Segment) -> Result<Option<Vec<u8>>, Doubt> {
+        let digest = state_at(claim, segment.index).filter(|_| segment.index > 0);
+        digest.map(|digest| self.fetch_claimed(digest, segment)).transpose()
     }
 
     /// Runs the jobs up to the one that is said to fail, and compares the failures.
-    fn check_failure(
-        &self,
-        duty: &Duty,
-        job: JobId,
-    ) -> Result<Option<(Segment, Option<Digest>)>, Doubt> {
-        let segment = Segment { job, index: 0 };
+    fn check_failure(&self, duty: &Duty, job: JobId) -> Result<Digest, Doubt> {
+        let other = Doubt::About(Segment { job, index: 0 }, Found::Other);
         let mut earlier = Vec::new();
         for task in &duty.assignment.tasks {
             let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
             match compute::job::run(&task.spec, &inputs, &mut |_| {}) {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
-                Ok(_) => return Ok(Some((segment, None))),
-                Err(fault) if failed(task.job, &fault) == duty.receipt.outcome => return Ok(None),
-                Err(_) => return Ok(Some((segment, None))),
+                Err(fault) if failed(task.job, &fault) == duty.receipt.outcome => {
+                    return Ok(Digest::of(fault.message.as_bytes()));
+                }
+                _ => return Err(other),
             }
         }
-        Ok(Some((segment, None)))
+        Err(other)
     }
 
     fn fetch_claimed(&self, digest: Digest, segment: Segment) -> Result<Vec<u8>, Doubt> {
@@ -231,7 +286,7 @@ fn doubt(error: ArtifactError, segment: Segment) -> Doubt {
     match error {
         ArtifactError::Missing { .. }
         | ArtifactError::Damaged { .. }
-        | ArtifactError::TooLarge { .. } => Doubt::Withheld(segment),
+        | ArtifactError::TooLarge { .. } => Doubt::About(segment, Found::Withheld),
         host => Doubt::Host(host),
     }
 }

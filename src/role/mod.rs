@@ -4,7 +4,10 @@
 
 pub mod client;
 pub mod validator;
+mod witness;
 pub mod worker;
+
+use witness::Witness;
 
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::Millis;

@@ -6,6 +6,8 @@
 //! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
 //! all, for whoever proposes next; what does not show in the log is said again.
 
+mod voice;
+
 use super::{Machine, Signer};
 use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Digest, Encode};
@@ -16,18 +18,17 @@ use crate::base::limits::{
     TICKS_PER_SLOT_MAX,
 };
 use crate::base::time::Millis;
+use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
-use crate::domain::state::{Duty, State};
-use crate::domain::verdict::Verdict;
+use crate::domain::state::{Duty, Query, Question, State};
+use crate::domain::verdict::{self, Verdict};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use voice::Voice;
 
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
-
-/// A verdict that was not folded after so long is sent again.
-const RESEND_MS: u64 = 2_000;
 
 /// Commands of a slot that are this validator's own verdicts: 16 of 256 take half a megabyte.
 const JUDGE_COMMANDS_MAX: usize = 16;
@@ -39,8 +40,10 @@ pub enum Input {
     Command(SignedOrder),
     /// A slot was folded and is durable.
     Folded,
-    /// A receipt was checked.
-    Checked(Verdict),
+    /// A question about a receipt was looked into.
+    Checked(Question, Verdict),
+    /// A state of a disputed segment was computed again.
+    Traced(Move),
     /// It is this validator's turn to propose, if it wants to: see `proposes_at`.
     Propose,
     /// The deadline has come.
@@ -52,8 +55,10 @@ pub enum Input {
 pub enum Output {
     /// Fold this, have it sealed, record it, then tell everybody.
     Cut(Draft),
-    /// Check this receipt.
+    /// Look into this.
     Check(Box<Duty>),
+    /// Compute this state of a disputed segment again.
+    Trace(Box<Query>),
     /// This goes to the validators, as a worker's commands do.
     Send(SignedOrder),
 }
@@ -63,10 +68,11 @@ pub enum Output {
 pub struct Validator {
     signer: Signer,
     mempool: VecDeque<SignedOrder>,
-    checking: BTreeSet<(LeaseId, bool)>,
+    checking: BTreeSet<(LeaseId, Question)>,
+    /// Alone: what goes into the next draft.
     verdicts: Vec<Verdict>,
-    /// Among several: what it concluded and does not see in the log yet, and when it said so.
-    said: BTreeMap<LeaseId, (Verdict, Option<Millis>)>,
+    /// Among several: what it has to say.
+    voice: Voice,
     /// Up to when ticks have been counted.
     ticked: Millis,
     cut: Millis,
@@ -83,7 +89,7 @@ impl Validator {
             mempool: VecDeque::new(),
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
-            said: BTreeMap::new(),
+            voice: Voice::default(),
             ticked: now,
             cut: now,
             seen: (0, false),
@@ -103,6 +109,12 @@ impl Validator {
         let signature = self.signer.key().sign(state.network(), &head);
         let certificate = BTreeMap::from([(self.key(), signature)]);
         Slot { head, poh: draft.poh, commands: draft.commands, certificate }
+    }
+
+    /// What hides this validator's verdict about a receipt in its seal.
+    #[must_use]
+    pub fn salt(&self, state: &State, lease: LeaseId, receipt: Digest) -> Digest {
+        verdict::salt(self.signer.key(), state.network(), lease, receipt)
     }
 
     /// Takes a command in if it is signed, of bounded size, and there is room.
@@ -192,21 +204,6 @@ impl Validator {
         self.cut = now;
     }
 
-    /// Says to all what they do not know yet; what was said and is not in the log, again.
-    fn speak(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
-        let me = self.key();
-        self.said.retain(|lease, _| state.duty(*lease, &me).is_some());
-        let is_due = |at: &Option<Millis>| at.is_none_or(|at| now >= at.after(RESEND_MS));
-        let mut batch = Vec::new();
-        for (verdict, at) in self.said.values_mut().filter(|(_, at)| is_due(at)) {
-            *at = Some(now);
-            batch.push(verdict.clone());
-        }
-        for part in batch.chunks(BATCH_MAX) {
-            out.push(Output::Send(self.signer.order(state, Command::Judge(part.to_vec()))));
-        }
-    }
-
     /// When it wants a slot: at once where that would change something, after a while where only
     /// the passing of time can; never where nothing can.
     #[must_use]
@@ -214,20 +211,31 @@ impl Validator {
         if self.is_due(state) {
             return Some(Millis(0));
         }
-        state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS))
+        let waiting = state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS));
+        waiting.into_iter().chain(self.seeds_at(state)).min()
     }
 
-    fn follow(&mut self, state: &State, out: &mut Vec<Output>) {
+    /// When the chain will have made the hash that the beacon waits for.
+    fn seeds_at(&self, state: &State) -> Option<Millis> {
+        let ticks = state.seeds_at()?.0.saturating_sub(state.tick().0);
+        let rate = state.params().ticks_per_second;
+        let ms = mul_div(ticks, 1_000, rate, Rounding::Ceil).unwrap_or(u64::MAX);
+        Some(self.ticked.after(ms))
+    }
+
+    fn follow(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let me = self.key();
-        let judging: BTreeSet<(LeaseId, bool)> = state.judging().collect();
-        self.checking.retain(|duty| judging.contains(duty));
-        for duty in judging {
-            if self.checking.contains(&duty) {
+        let asked: BTreeSet<(LeaseId, Question)> = state.questions(&me).into_iter().collect();
+        self.checking.retain(|key| asked.contains(key));
+        let queries = self.voice.follow(now, &self.signer, state, &asked);
+        out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
+        for key in asked {
+            if self.checking.contains(&key) || self.voice.has(now, &key) {
                 continue;
             }
-            if let Some(work) = state.duty(duty.0, &me) {
-                self.checking.insert(duty);
-                out.push(Output::Check(Box::new(work)));
+            if let Some(duty) = state.duty(key.0, key.1, &me) {
+                self.checking.insert(key);
+                out.push(Output::Check(Box::new(duty)));
             }
         }
     }
@@ -244,11 +252,20 @@ impl Machine for Validator {
                 if !is_alone(state) {
                     self.observe(now, state);
                 }
-                self.follow(state, out);
+                self.follow(now, state, out);
             }
-            Input::Checked(verdict) if is_alone(state) => self.verdicts.push(verdict),
-            Input::Checked(verdict) => drop(self.said.insert(verdict.lease, (verdict, None))),
-            Input::Wake if !is_alone(state) => self.speak(now, state, out),
+            Input::Checked(_, verdict) if is_alone(state) => self.verdicts.push(verdict),
+            Input::Checked(question, verdict) => {
+                self.checking.remove(&(verdict.lease, question));
+                self.voice.found(question, verdict);
+            }
+            Input::Traced(said) => self.voice.traced(said),
+            Input::Wake if !is_alone(state) => {
+                out.extend(
+                    self.voice.speak(now, &mut self.signer, state).into_iter().map(Output::Send),
+                );
+                self.follow(now, state, out);
+            }
             Input::Wake | Input::Propose => {
                 if self.proposes_at(state).is_some_and(|at| now >= at) {
                     out.push(Output::Cut(self.draft(now, state)));
@@ -261,8 +278,7 @@ impl Machine for Validator {
         if is_alone(state) {
             return self.proposes_at(state);
         }
-        let again = |at: &Option<Millis>| at.map_or(Millis(0), |at| at.after(RESEND_MS));
-        self.said.values().map(|(_, at)| again(at)).min()
+        self.voice.deadline(state, &self.key())
     }
 }
 
@@ -300,8 +316,9 @@ mod tests {
         let mut out = Vec::new();
         for index in 0..3 * BATCH_MAX as u32 {
             let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
-            let verdict = Verdict { lease, receipt: Digest::default(), finding: Finding::Agree };
-            machine.handle(Millis(0), &state, Input::Checked(verdict), &mut out);
+            let (receipt, trace, salt) = Default::default();
+            let verdict = Verdict { lease, receipt, finding: Finding::Agree, trace, salt };
+            machine.handle(Millis(0), &state, Input::Checked(Question::Audit, verdict), &mut out);
         }
         machine.handle(Millis(0), &state, Input::Wake, &mut out);
         let [Output::Cut(draft)] = out.as_slice() else { panic!("no draft: {out:?}") };

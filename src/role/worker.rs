@@ -2,16 +2,17 @@
 //! Never computes or fetches anything itself, and keeps nothing that the log does not know: after
 //! a restart its leases are in the state, and it works on them again.
 
-use super::{Machine, Signer};
+use super::{Machine, Signer, Witness};
 use crate::base::canon::Encode;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
+use crate::domain::bisection::Move;
 use crate::domain::command::{Beat, Bid, Command, SignedOrder};
 use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::state::run::Phase;
-use crate::domain::state::{Assignment, State};
+use crate::domain::state::{Assignment, Query, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was not folded after so long is sent again.
@@ -29,6 +30,8 @@ pub enum Input {
     Computed(LeaseId, Outcome),
     /// A computation got so far.
     Progress(LeaseId, u64),
+    /// A state of a disputed segment was computed again.
+    Traced(Move),
     /// Take on nothing more.
     Drain,
     /// The deadline has come.
@@ -44,6 +47,8 @@ pub enum Output {
     Compute(Assignment),
     /// Nobody waits for this any more.
     Stop(LeaseId),
+    /// Somebody objects to a receipt: compute this state again, and store it.
+    Trace(Box<Query>),
 }
 
 #[derive(Debug)]
@@ -69,6 +74,7 @@ pub struct Worker {
     /// Commands with receipts that may not have been folded yet, by their number.
     under_way: BTreeMap<u64, SignedOrder>,
     beaten: Millis,
+    witness: Witness,
 }
 
 impl Worker {
@@ -76,7 +82,8 @@ impl Worker {
     #[must_use]
     pub fn new(signer: Signer, bid: Bid) -> Self {
         let (doing, under_way) = (BTreeMap::new(), BTreeMap::new());
-        Self { signer, bid: Some(bid), bid_sent: None, doing, under_way, beaten: Millis(0) }
+        let (bid, beaten, witness) = (Some(bid), Millis(0), Witness::default());
+        Self { signer, bid, bid_sent: None, doing, under_way, beaten, witness }
     }
 
     /// Its name.
@@ -108,6 +115,8 @@ impl Worker {
                 out.push(Output::Compute(assignment));
             }
         }
+        let queries = self.witness.follow(&self.signer, state, leases.iter().copied());
+        out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
         let standing = known.and_then(|worker| worker.bid);
         if standing != self.bid && self.bid_sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
             self.bid_sent = Some(now);
@@ -217,6 +226,7 @@ impl Machine for Worker {
                     *step = reached.max(*step);
                 }
             }
+            Input::Traced(said) => self.witness.traced(said),
             Input::Drain => {
                 self.bid = None;
                 self.follow(now, state, out);
@@ -224,6 +234,7 @@ impl Machine for Worker {
             Input::Wake => {
                 self.deliver(now, state, out);
                 self.beat(now, state, out);
+                out.extend(self.witness.speak(now, &mut self.signer, state).map(Output::Send));
                 self.follow(now, state, out);
             }
         }
@@ -236,6 +247,6 @@ impl Machine for Worker {
             Doing::Delivering { sent: Some(sent), .. } => sent.at.after(RESEND_MS),
         };
         let bid = self.bid_sent.map(|at| at.after(RESEND_MS));
-        self.doing.values().map(of).chain(bid).min()
+        self.doing.values().map(of).chain(bid).chain(self.witness.deadline()).min()
     }
 }

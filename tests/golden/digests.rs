@@ -6,6 +6,8 @@ use ohc::base::canon::{Canonical, Decode, Digest};
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::time::Height;
+use ohc::domain::beacon::{Reveal, Seed};
+use ohc::domain::bisection::{self, Move};
 use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
@@ -19,7 +21,7 @@ use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Outcome, Receipt};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
-use ohc::domain::verdict::{Audit, Finding, Seed, Segment, Verdict};
+use ohc::domain::verdict::{Audit, Finding, Found, Segment, Verdict};
 use std::collections::BTreeMap;
 
 /// The lines of the golden file.
@@ -114,8 +116,10 @@ fn commands() -> Vec<Command> {
     };
     let failed =
         Outcome::Failed { job: JobId(4), message: "no".into(), hint: "lower the rate".into() };
-    let object = Finding::Object { segment: SEGMENT, honest: Some(digest(5)) };
-    let verdict = |finding| Verdict { lease: LEASE, receipt: digest(4), finding };
+    let object = Finding::Object { segment: SEGMENT, found: Found::State(digest(5)) };
+    let (trace, salt) = (digest(7), digest(8));
+    let verdict = |finding| Verdict { lease: LEASE, receipt: digest(4), finding, trace, salt };
+    let said = Move { lease: LEASE, round: 1, steps: 9, state: digest(5) };
     vec![
         Command::Transfer { to: key(2).public(), amount: nano(5) },
         Command::Submit(Box::new(Submission {
@@ -143,7 +147,12 @@ fn commands() -> Vec<Command> {
             verdict(Finding::Agree),
             verdict(object),
             verdict(Finding::Deny { segment: SEGMENT }),
+            verdict(Finding::Object { segment: SEGMENT, found: Found::Withheld }),
         ]),
+        Command::Reveal(Reveal { value: Some(digest(1)), next: digest(2) }),
+        Command::Seal(vec![verdict(Finding::Agree).seal(key(3).public())]),
+        Command::Bisect(vec![said]),
+        Command::Challenge { lease: LEASE, segment: SEGMENT },
     ]
 }
 
@@ -161,6 +170,8 @@ fn events(worker: PublicKey) -> Vec<Event> {
     let (amount, job) = (nano(11), JobId(4));
     let ended = |ending| Event::Ended { run, ending, refund: amount };
     let audit = Audit { committee: vec![validator], segments: vec![SEGMENT] };
+    let (from, objector) = (digest(1), digest(3));
+    let step = bisection::Step { index: 3, from, worker: digest(2), objector };
     vec![
         Event::Rejected { author: worker, nonce: 3, reason: Reject::NoLease },
         Event::Transferred { from: worker, to: validator, amount },
@@ -196,6 +207,13 @@ fn events(worker: PublicKey) -> Vec<Event> {
         ended(Ending::Cancelled),
         ended(Ending::Overdue),
         ended(Ending::Unpaid),
+        Event::Absent { validator, fine: amount },
+        Event::Redrawn { lease, committee: vec![validator] },
+        Event::Lazy { lease, validator, challenger: Some(worker), fine: amount },
+        Event::Narrowed { lease, step },
+        Event::Challenged { lease, by: worker, segment: SEGMENT, deposit: amount },
+        Event::Dismissed { lease, by: worker, deposit: amount },
+        Event::Revoked { lease, worker, fine: amount },
         Event::Late { lease, ticks: 3, grace: 8, price: amount },
         Event::BaseMoved { was: Price::new(8), price: Price::new(9), unfilled_ppm: 60_000 },
         Event::Charged { author: worker, refused: 2, fee: amount },

@@ -73,6 +73,8 @@ pub struct Checker {
     reserves: BTreeMap<BlockId, Ohc>,
     live: BTreeMap<BlockId, Attempt>,
     holders: BTreeMap<LeaseId, PublicKey>,
+    /// Who has a deposit on what was settled.
+    challengers: BTreeMap<LeaseId, PublicKey>,
     settled: BTreeMap<BlockId, LeaseId>,
     /// What everybody should own, bonds and escrows included; validators and treasury are one.
     wealth: BTreeMap<PublicKey, i128>,
@@ -106,6 +108,7 @@ impl Checker {
             common: theirs.iter().map(|a| own(a)).sum(),
             stakes: staked.map(|a| (a.key, u128::from(a.stake.nano()))).collect(),
             validators,
+            challengers: BTreeMap::new(),
             burned: 0,
         }
     }
@@ -233,6 +236,34 @@ impl Checker {
                 self.split(&worker, *fine);
                 Ok(())
             }
+            Event::Absent { validator, fine } => {
+                self.lose(validator, *fine, None);
+                Ok(())
+            }
+            Event::Lazy { validator, challenger, fine, .. } => {
+                self.lose(validator, *fine, *challenger);
+                Ok(())
+            }
+            Event::Challenged { lease, by, .. } => {
+                let held = self.challengers.insert(*lease, *by);
+                ensure(held.is_none(), "R-3", || format!("{lease} is challenged twice"))?;
+                let is_settled = self.settled.get(&lease.block) == Some(lease);
+                ensure(is_settled, "R-3", || format!("{lease} is not settled"))
+            }
+            Event::Dismissed { lease, by, deposit } => {
+                let held = self.challengers.remove(lease);
+                ensure(held == Some(*by), "R-3", || format!("nobody challenged {lease}"))?;
+                let worker = self.holders.get(lease).copied();
+                self.lose(by, *deposit, worker);
+                Ok(())
+            }
+            Event::Revoked { lease, worker, fine } => {
+                let held = self.challengers.remove(lease);
+                ensure(held.is_some(), "R-3", || format!("nobody challenged {lease}"))?;
+                let client = self.bills.get(&lease.block.run).map(|bill| bill.client);
+                self.lose(worker, *fine, client);
+                Ok(())
+            }
             Event::Ended { run, refund, .. } => self.ended(*run, *refund),
             Event::Released { lease, .. } => {
                 let attempt = self.live(*lease)?.clone();
@@ -263,6 +294,8 @@ impl Checker {
             | Event::BidGone { .. }
             | Event::Cached { .. }
             | Event::Disputed { .. }
+            | Event::Redrawn { .. }
+            | Event::Narrowed { .. }
             | Event::Failed { .. }
             | Event::GivenUp { .. }
             | Event::Skipped { .. }
@@ -367,6 +400,15 @@ impl Checker {
         }
     }
 
+    /// A penalty: half of it to somebody if there is one, the rest is burned.
+    fn lose(&mut self, who: &PublicKey, fine: Ohc, half: Option<PublicKey>) {
+        self.gain(who, fine, -1);
+        match half {
+            Some(other) => self.split(&other, fine),
+            None => self.burned += i128::from(fine.nano()),
+        }
+    }
+
     fn is_open(&self, run: RunId) -> Checked {
         let is_open = self.bills.get(&run).is_some_and(|bill| !bill.is_over);
         ensure(is_open, "R-3", || format!("{run} is over, or never began"))
@@ -408,6 +450,7 @@ impl Checker {
                 Hold::Escrow(run) => self.bills.get(&run).map(|bill| bill.client),
                 Hold::Reward(block) => self.bills.get(&block.run).map(|bill| bill.client),
                 Hold::Bond(lease) => self.holders.get(&lease).copied(),
+                Hold::Challenge(lease) => self.challengers.get(&lease).copied(),
             };
             let Some(owner) = owner else { return breach("R-1", format!("{hold:?} has no owner")) };
             add(&owner, amount);

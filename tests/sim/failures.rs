@@ -12,7 +12,7 @@ use ohc::domain::event::{Ending, Event, Pause, Reject};
 use ohc::domain::job::Pin;
 use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::state::run::{Phase, Status};
-use ohc::domain::verdict::{Finding, Segment};
+use ohc::domain::verdict::{Finding, Found, Segment};
 
 const BLOCK: BlockId = BlockId { run: RunId(1), index: 0 };
 
@@ -88,7 +88,8 @@ fn a_run_that_stands_still_offers_nothing_again() {
         fold.slot(50, &[]);
     }
     assert_eq!(fold.status(1), Status::Paused(Pause::NoBids));
-    let objection = Finding::Object { segment: Segment { job: JobId(1), index: 0 }, honest: None };
+    let objection =
+        Finding::Object { segment: Segment { job: JobId(1), index: 0 }, found: Found::Other };
     let events = fold.judge(0, &receipts[1], objection);
     assert!(!events.iter().any(|event| matches!(event, Event::Offered { .. })), "{events:?}");
     let block = &fold.state.runs()[&RunId(1)].blocks[1];
@@ -140,7 +141,8 @@ fn a_worker_that_was_restarted_reports_its_first_steps_again() {
 #[test]
 fn an_objection_to_what_nobody_claimed_leaves_no_trace() {
     let (mut fold, receipt) = drawn(1);
-    let nowhere = Finding::Object { segment: Segment { job: JobId(0), index: 9 }, honest: None };
+    let nowhere =
+        Finding::Object { segment: Segment { job: JobId(0), index: 9 }, found: Found::Other };
     refused(&fold.judge(0, &receipt, nowhere), Reject::BadReceipt);
     refused(&fold.judge(0, &receipt, DENIAL), Reject::NoReceipt);
     let events = fold.judge(0, &receipt, Finding::Agree);

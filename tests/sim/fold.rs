@@ -7,6 +7,7 @@ use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX};
+use ohc::domain::beacon::{self, Reveal};
 use ohc::domain::command::{Beat, Bid, Command, Order, SignedOrder};
 use ohc::domain::event::{Ending, Event, Pause, Reject};
 use ohc::domain::genesis::Genesis;
@@ -14,10 +15,10 @@ use ohc::domain::ledger::Hold;
 use ohc::domain::poh::{self, Chain};
 use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::slot::commands_root;
-use ohc::domain::state::State;
 use ohc::domain::state::run::{Phase, Status};
+use ohc::domain::state::{Question, Stance, State};
 use ohc::domain::terms::Cause;
-use ohc::domain::verdict::{Finding, Segment, Verdict};
+use ohc::domain::verdict::{Finding, Found, Segment, Verdict};
 use std::collections::BTreeMap;
 
 pub const CLIENT: Who = Who::Client(0);
@@ -28,6 +29,8 @@ pub struct Fold {
     pub state: State,
     nonces: BTreeMap<Who, u64>,
     pub events: Vec<Event>,
+    meant: BTreeMap<u8, Finding>,
+    pub trace: Digest,
 }
 
 impl Fold {
@@ -36,7 +39,8 @@ impl Fold {
     }
 
     pub fn of(genesis: &Genesis) -> Self {
-        Self { state: State::new(genesis), nonces: BTreeMap::new(), events: Vec::new() }
+        let (state, events, trace) = (State::new(genesis), Vec::new(), Digest::default());
+        Self { state, nonces: BTreeMap::new(), events, meant: BTreeMap::new(), trace }
     }
 
     pub fn sign(&mut self, who: Who, command: Command) -> SignedOrder {
@@ -90,8 +94,56 @@ impl Fold {
         receipt
     }
 
+    /// Has every validator reveal, and time pass, until what is delivered is drawn.
+    pub fn draw(&mut self) -> Vec<Event> {
+        let mut events = self.slot(0, &[]);
+        for _ in 0..3 {
+            if self.state.validators().len() == 1 {
+                break;
+            }
+            let (network, mut orders) = (self.state.network(), Vec::new());
+            for who in (0..20).map(Who::Validator) {
+                let Some((turn, next)) = self.state.turn(&who.key()) else { continue };
+                let of = |turn| beacon::value(&who.secret(), network, turn);
+                let reveal =
+                    Reveal { value: turn.map(of), next: beacon::pledge(who.key(), of(next)) };
+                orders.push(self.sign(who, Command::Reveal(reveal)));
+            }
+            events.extend(self.slot(self.state.params().beacon_ticks, &orders));
+        }
+        events
+    }
+
+    /// What a validator will find that re-executes; what it does not mean otherwise is to agree.
+    pub fn means(&mut self, validator: u8, finding: Finding) {
+        self.meant.insert(validator, finding);
+    }
+
+    pub fn verdict(&self, receipt: &Receipt, finding: Finding) -> Verdict {
+        let (trace, salt) = (self.trace, Digest::default());
+        Verdict { lease: receipt.lease, receipt: receipt.id(), finding, trace, salt }
+    }
+
+    /// Has those seal who have to.
+    pub fn seal(&mut self, receipt: &Receipt) {
+        let mut orders = Vec::new();
+        for n in 0..20 {
+            let key = Who::Validator(n).key();
+            let finding = self.meant.get(&n).copied().unwrap_or(Finding::Agree);
+            let verdict = self.verdict(receipt, finding);
+            let asked = self.state.wants(receipt.lease, Question::Audit, &key);
+            let stance = self.state.stance(Question::Audit, &verdict, &key);
+            if asked && stance == Stance::Seal {
+                let seal = Command::Seal(vec![verdict.seal(key)]);
+                orders.push(self.sign(Who::Validator(n), seal));
+            }
+        }
+        self.slot(0, &orders);
+    }
+
     pub fn judge(&mut self, validator: u8, receipt: &Receipt, finding: Finding) -> Vec<Event> {
-        let verdict = Verdict { lease: receipt.lease, receipt: receipt.id(), finding };
+        self.seal(receipt);
+        let verdict = self.verdict(receipt, finding);
         self.send(Who::Validator(validator), Command::Judge(vec![verdict]))
     }
 
@@ -126,7 +178,7 @@ pub fn one() -> String {
 }
 
 const SEGMENT: Segment = Segment { job: JobId(0), index: 0 };
-pub const OBJECTION: Finding = Finding::Object { segment: SEGMENT, honest: None };
+pub const OBJECTION: Finding = Finding::Object { segment: SEGMENT, found: Found::Other };
 pub const DENIAL: Finding = Finding::Deny { segment: SEGMENT };
 
 /// A run of one job that is delivered and drawn.
@@ -135,7 +187,7 @@ pub fn drawn(validators: u8) -> (Fold, Receipt) {
     fold.bid(WORKER, 500_000);
     fold.submit(&one(), ohc(5));
     let receipt = fold.deliver(WORKER);
-    fold.slot(0, &[]);
+    fold.draw();
     (fold, receipt)
 }
 
@@ -296,7 +348,7 @@ fn r5_a_verdict_is_about_one_receipt_and_spoken_once() {
     refused(&fold.judge(0, &receipt, Finding::Agree), Reject::Spoken);
     refused(&fold.judge(0, &receipt, OBJECTION), Reject::Spoken);
     refused(&fold.judge(1, &receipt, DENIAL), Reject::NoReceipt);
-    let verdict = Verdict { lease: receipt.lease, receipt: receipt.id(), finding: OBJECTION };
+    let verdict = fold.verdict(&receipt, OBJECTION);
     refused(&fold.send(WORKER, Command::Judge(vec![verdict])), Reject::NotYours);
 }
 
@@ -312,6 +364,7 @@ fn two_of_three_validators_are_no_quorum() {
 #[test]
 fn an_objection_that_more_than_two_thirds_share_slashes_the_worker() {
     let (mut fold, receipt) = drawn(4);
+    fold.means(1, OBJECTION);
     fold.judge(0, &receipt, Finding::Agree);
     fold.judge(1, &receipt, OBJECTION);
     fold.judge(2, &receipt, OBJECTION);
@@ -338,6 +391,7 @@ fn an_objection_that_more_than_two_thirds_share_slashes_the_worker() {
 fn an_objection_that_more_than_two_thirds_deny_is_fined_and_the_receipt_judged_on() {
     let (mut fold, receipt) = drawn(4);
     let before = fold.balance(WORKER);
+    fold.means(3, OBJECTION);
     fold.judge(3, &receipt, OBJECTION);
     for validator in 0..2 {
         fold.judge(validator, &receipt, DENIAL);

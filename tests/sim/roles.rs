@@ -5,19 +5,21 @@ use crate::fold::{CLIENT, Fold, WORKER, drawn, one};
 use crate::ground::{Who, noops, ohc, submission};
 use crate::labour;
 use ohc::base::amount::{Price, Work};
-use ohc::base::canon::{Digest, Encode};
+use ohc::base::canon::Encode;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use ohc::base::time::Millis;
 use ohc::domain::command::{Bid, Command, SignedOrder};
 use ohc::domain::event::Reject;
 use ohc::domain::receipt::Outcome;
+use ohc::domain::state::Question;
 use ohc::domain::verdict::{Finding, Verdict};
 use ohc::role::{Machine, Signer, client, validator, worker};
 
 fn verdict(index: u32) -> Verdict {
     let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
-    Verdict { lease, receipt: Digest::default(), finding: Finding::Agree }
+    let (receipt, trace, salt) = Default::default();
+    Verdict { lease, receipt, finding: Finding::Agree, trace, salt }
 }
 
 #[test]
@@ -27,7 +29,7 @@ fn a_validator_numbers_its_batches_of_verdicts_upwards() {
     let mut validator = validator::Validator::new(signer, Millis(0));
     let mut out = Vec::new();
     for index in 0..BATCH_MAX as u32 * 2 + 1 {
-        let input = validator::Input::Checked(verdict(index));
+        let input = validator::Input::Checked(Question::Audit, verdict(index));
         validator.handle(Millis(0), &fold.state, input, &mut out);
     }
     validator.handle(Millis(0), &fold.state, validator::Input::Wake, &mut out);
@@ -39,11 +41,13 @@ fn a_validator_numbers_its_batches_of_verdicts_upwards() {
 /// A validator of four that has concluded about a receipt, and that receipt's verdict.
 fn one_of_four() -> (Fold, validator::Validator, Verdict) {
     let (fold, receipt) = drawn(4);
-    let signer = Signer::new(Who::Validator(2).secret());
-    let mut validator = validator::Validator::new(signer, Millis(0));
-    let finding = Finding::Agree;
-    let verdict = Verdict { lease: receipt.lease, receipt: receipt.id(), finding };
-    hears(&mut validator, &fold, 0, validator::Input::Checked(verdict.clone()));
+    let question = Question::Receipt;
+    let is_asked = |who: &Who| fold.state.wants(receipt.lease, question, &who.key());
+    let who = (0..4).map(Who::Validator).find(is_asked).unwrap();
+    let mut validator = validator::Validator::new(Signer::new(who.secret()), Millis(0));
+    let verdict = fold.verdict(&receipt, Finding::Agree);
+    let input = validator::Input::Checked(question, verdict.clone());
+    hears(&mut validator, &fold, 0, input);
     (fold, validator, verdict)
 }
 

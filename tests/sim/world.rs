@@ -21,12 +21,13 @@ use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::{LeaseId, RunId};
 use ohc::base::time::Millis;
+use ohc::domain::bisection::Move;
 use ohc::domain::command::{Bid, SignedOrder};
 use ohc::domain::event::Reject;
 use ohc::domain::genesis::Genesis;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::slot::Slot;
-use ohc::domain::state::State;
+use ohc::domain::state::{Question, State};
 use ohc::domain::verdict::Verdict;
 use ohc::role::{Machine, client, validator, worker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,7 +120,8 @@ enum Item {
     Command { from: Host, to: usize, order: SignedOrder },
     Computed { desk: usize, life: u32, lease: LeaseId, outcome: Outcome },
     Progress { desk: usize, life: u32, lease: LeaseId, step: u64 },
-    Checked { node: usize, life: u32, verdict: Verdict },
+    Checked { node: usize, life: u32, question: Question, verdict: Verdict },
+    Traced { host: Host, life: u32, said: Move },
     Synced { node: usize, life: u32 },
     CatchUp(usize),
     Follow(Host),
@@ -332,9 +334,10 @@ impl World {
     fn take(&mut self, item: Item) -> Lived {
         match item {
             Item::Command { from, to, order } => return self.arrive(from, to, order),
-            Item::Checked { node, life, verdict } if life == self.nodes[node].life => {
-                return self.tell_validator(node, validator::Input::Checked(verdict));
+            Item::Checked { node, life, question, verdict } if life == self.nodes[node].life => {
+                return self.tell_validator(node, validator::Input::Checked(question, verdict));
             }
+            Item::Traced { host, life, said } => return self.traced(host, life, said),
             Item::Computed { desk, life, lease, outcome } if life == self.desks[desk].life => {
                 self.computed(desk, lease, outcome);
             }
@@ -359,6 +362,20 @@ impl World {
             Item::SeatUp(seat) => self.seat_up(seat),
         }
         Ok(())
+    }
+
+    /// Somebody has computed a state of a disputed segment again.
+    fn traced(&mut self, host: Host, life: u32, said: Move) -> Lived {
+        match host {
+            Host::Validator(node) if life == self.nodes[node].life => {
+                self.tell_validator(node, validator::Input::Traced(said))
+            }
+            Host::Desk(desk) if life == self.desks[desk].life => {
+                self.tell_worker(desk, worker::Input::Traced(said));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// To every validator, each on its own way.

@@ -4,6 +4,7 @@
 use super::bill::Bill;
 use crate::base::amount::Ohc;
 use crate::base::ids::{JobId, LeaseId};
+use crate::base::keys::PublicKey;
 use crate::cli::names::Names;
 use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
@@ -86,6 +87,9 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
             "kind": "ended", "run": run.to_string(), "ending": self::ending(ending),
             "refund": ohc(*refund),
         }),
+        Event::Absent { validator, fine } => json!({
+            "kind": "absent", "validator": names.of(validator), "fine": ohc(*fine),
+        }),
         Event::BaseMoved { was, price, unfilled_ppm } => json!({
             "kind": "base-price", "was": was.nano_per_unit(), "now": price.nano_per_unit(),
             "unfilled_ppm": unfilled_ppm,
@@ -141,6 +145,38 @@ fn lease_event(event: &Event, names: &Names) -> Value {
         Event::Settled { lease, worker, reward, gas } => json!({
             "kind": "settled", "lease": lease.to_string(), "worker": names.of(worker),
             "reward": ohc(*reward), "gas": ohc(*gas),
+        }),
+        of_doubt => doubt_event(of_doubt, names),
+    }
+}
+
+/// What becomes of a receipt about which validators do not agree.
+fn doubt_event(event: &Event, names: &Names) -> Value {
+    let all = |keys: &[PublicKey]| keys.iter().map(|key| names.of(key)).collect::<Vec<_>>();
+    match event {
+        Event::Redrawn { lease, committee } => json!({
+            "kind": "redrawn", "lease": lease.to_string(), "committee": all(committee),
+        }),
+        Event::Lazy { lease, validator, challenger, fine } => json!({
+            "kind": "lazy", "lease": lease.to_string(), "validator": names.of(validator),
+            "challenger": challenger.map(|key| names.of(&key)), "fine": ohc(*fine),
+        }),
+        Event::Narrowed { lease, step } => json!({
+            "kind": "narrowed", "lease": lease.to_string(), "step": step.index,
+            "from": step.from.to_string(), "worker": step.worker.to_string(),
+            "objector": step.objector.to_string(),
+        }),
+        Event::Challenged { lease, by, segment, deposit } => json!({
+            "kind": "challenged", "lease": lease.to_string(), "by": names.of(by),
+            "job": segment.job.0, "segment": segment.index, "deposit": ohc(*deposit),
+        }),
+        Event::Dismissed { lease, by, deposit } => json!({
+            "kind": "dismissed", "lease": lease.to_string(), "by": names.of(by),
+            "deposit": ohc(*deposit),
+        }),
+        Event::Revoked { lease, worker, fine } => json!({
+            "kind": "revoked", "lease": lease.to_string(), "worker": names.of(worker),
+            "fine": ohc(*fine),
         }),
         _ => Value::Null,
     }
@@ -232,6 +268,10 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Heartbeat(_) => "heartbeat",
         Command::Deliver(_) => "deliver",
         Command::Judge(_) => "judge",
+        Command::Reveal(_) => "reveal",
+        Command::Seal(_) => "seal",
+        Command::Bisect(_) => "bisect",
+        Command::Challenge { .. } => "challenge",
     }
 }
 

@@ -251,6 +251,38 @@ pub(crate) fn turn(
         Event::Overruled { validator, fine, .. } => {
             ("overruled", format!("{} pays {fine} OhC", names.of(validator)))
         }
+        of_doubt => doubt(of_doubt, names, job),
+    }
+}
+
+/// What becomes of a receipt about which validators do not agree.
+fn doubt(event: &Event, names: &Names, job: &dyn Fn(JobId) -> String) -> (&'static str, String) {
+    match event {
+        Event::Redrawn { committee, .. } => {
+            let committee: Vec<String> = committee.iter().map(|key| names.of(key)).collect();
+            ("redrawn", format!("computed again by {} now", committee.join(", ")))
+        }
+        Event::Lazy { validator, fine, .. } => {
+            let who = names.of(validator);
+            ("lazy", format!("{who} had not computed it again, and pays {fine} OhC"))
+        }
+        Event::Narrowed { step, .. } => {
+            let (index, from) = (step.index, step.from.short());
+            let (worker, objector) = (step.worker.short(), step.objector.short());
+            let said = format!("the worker says {worker}, the objector {objector}");
+            ("narrowed", format!("they part at step {index} after state {from}: {said}"))
+        }
+        Event::Challenged { by, segment, deposit, .. } => {
+            let (by, job) = (names.of(by), job(segment.job));
+            ("challenged", format!("{by} puts {deposit} OhC on it that {job} is false"))
+        }
+        Event::Dismissed { by, deposit, .. } => {
+            ("dismissed", format!("it is true; {} loses {deposit} OhC", names.of(by)))
+        }
+        Event::Revoked { worker, fine, .. } => {
+            let worker = names.of(worker);
+            ("revoked", format!("it is false and not used again; {worker} pays {fine} OhC"))
+        }
         // Not about a block.
         _ => ("", String::new()),
     }

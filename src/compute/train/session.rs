@@ -10,7 +10,7 @@ use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::model::{Mlp, fault, misfit, outputs};
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
-use crate::compute::state::{Course, Floats, Moving, State};
+use crate::compute::state::{Course, Floats, Moving, State, moment, read_moment};
 use crate::compute::{Fault, Metrics, Named, Progress};
 use crate::domain::job::{Task, Train};
 
@@ -26,6 +26,10 @@ pub(super) struct Session<'a> {
     epoch: u32,
     step: u64,
     course: Course,
+    /// The sum of the losses of the epoch so far.
+    total: f64,
+    /// The rows of the epoch in their order, once they were dealt.
+    order: Vec<u32>,
     /// The parameters after the best epoch; none where the training never stops early.
     best: Vec<Vec<f32>>,
 }
@@ -103,8 +107,33 @@ impl<'a> Session<'a> {
             epoch: state.epoch,
             step: state.step,
             course: state.course,
+            total: 0.0,
+            order: Vec::new(),
             best,
         })
+    }
+
+    /// From any state, also one in the middle of an epoch.
+    pub(super) fn resume_at(
+        engine: Engine,
+        spec: &'a Train,
+        lesson: &'a Lesson,
+        plan: &'a Plan,
+        bytes: &[u8],
+    ) -> Result<Self, Fault> {
+        let (total, bytes) = read_moment(bytes).map_or((None, bytes), |(t, b)| (Some(t), b));
+        let state = State::read(bytes, &plan.shape, spec)?;
+        let first = u64::from(state.epoch).saturating_mul(plan.steps_per_epoch);
+        let within = state.step.checked_sub(first);
+        if within.is_none_or(|n| n >= plan.steps_per_epoch || (n > 0) != total.is_some()) {
+            return Err(fault(
+                format!("the state is at step {} of epoch {}", state.step, state.epoch),
+                "give a state between two steps of this training",
+            ));
+        }
+        let mut session = Self::of(engine, spec, lesson, plan, state)?;
+        session.total = total.unwrap_or(0.0);
+        Ok(session)
     }
 
     /// Learns until `epoch`, or until it stops early.
@@ -113,20 +142,53 @@ impl<'a> Session<'a> {
         epoch: u32,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Fault> {
+        while self.advance(epoch, progress)? {}
+        Ok(())
+    }
+
+    /// Takes the next step; not beyond `epoch`, nor where it has stopped early. Whether it did.
+    pub(super) fn advance(
+        &mut self,
+        epoch: u32,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<bool, Fault> {
+        if self.epoch >= epoch || (self.within() == 0 && self.has_stopped()) {
+            return Ok(false);
+        }
         let rows = u32::try_from(self.lesson.rows.rows()).unwrap_or(u32::MAX);
-        while self.epoch < epoch && !has_stopped(self.spec, self.epoch, &self.course) {
-            let order = Philox::new(self.spec.seed, purpose::ORDER, self.epoch).permutation(rows);
-            let mut total = 0.0;
-            for batch in order.chunks(self.spec.batch as usize) {
-                let rate = self.rates.at(self.step);
-                let loss = self.learn(batch, rate)?;
-                total += f64::from(loss) * batch.len() as f64;
-                progress(self.progress(loss, rate, rows));
-            }
+        if self.order.is_empty() {
+            let order = Philox::new(self.spec.seed, purpose::ORDER, self.epoch);
+            self.order = order.permutation(rows);
+        }
+        let from = usize::try_from(self.within()).unwrap_or(usize::MAX);
+        let from = from.saturating_mul(self.spec.batch as usize).min(self.order.len());
+        let to = from.saturating_add(self.spec.batch as usize).min(self.order.len());
+        let batch = self.order.get(from..to).unwrap_or_default().to_vec();
+        let rate = self.rates.at(self.step);
+        let loss = self.learn(&batch, rate)?;
+        self.total += f64::from(loss) * batch.len() as f64;
+        progress(self.progress(loss, rate, rows));
+        if to == self.order.len() {
+            self.order.clear();
             self.epoch += 1;
+            let total = std::mem::take(&mut self.total);
             self.validate(total / f64::from(rows) * self.lesson.loss_unit())?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Steps since the training began.
+    pub(super) fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps since the epoch began.
+    fn within(&self) -> u64 {
+        self.step - u64::from(self.epoch) * self.plan.steps_per_epoch
+    }
+
+    fn has_stopped(&self) -> bool {
+        has_stopped(self.spec, self.epoch, &self.course)
     }
 
     /// How far it is, for people.
@@ -185,6 +247,12 @@ impl<'a> Session<'a> {
             "the training diverged: lower the learning rate (`optimizer.lr`), set `clip` or scale \
              the features",
         )
+    }
+
+    /// The state between any two steps: at the end of an epoch the same as a checkpoint.
+    pub(super) fn moment(&self) -> Result<Vec<u8>, Fault> {
+        let state = self.checkpoint()?;
+        Ok(if self.within() == 0 { state } else { moment(self.total, &state) })
     }
 
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Fault> {

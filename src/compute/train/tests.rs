@@ -149,15 +149,52 @@ fn r10_a_run_is_its_segments_replayed_one_by_one() {
     assert_eq!(done.checkpoints.len(), 9);
     for k in 0..8u32 {
         let checkpoint = done.checkpoints[k as usize].as_slice();
-        let replayed = replay(&spec, &data, None, k, Some(checkpoint)).unwrap();
+        let replayed = replay(&spec, &data, None, k, Some(checkpoint), 0).unwrap();
         assert_eq!(replayed.begin, Digest::of(checkpoint));
         assert_eq!(replayed.checkpoint, done.checkpoints[k as usize + 1], "segment {k}");
         let (outputs, metrics) =
             if k == 7 { (done.outputs.clone(), done.metrics.clone()) } else { Default::default() };
         assert_eq!((replayed.outputs, replayed.metrics), (outputs, metrics), "segment {k}");
     }
-    let first = replay(&spec, &data, None, 0, None).unwrap();
+    let first = replay(&spec, &data, None, 0, None, 0).unwrap();
     assert_eq!(first.checkpoint, done.checkpoints[1]);
+}
+
+#[test]
+fn r10_a_segment_is_its_steps_taken_one_by_one() {
+    let spec = spec(11, Part::WHOLE);
+    let data = lesson(&spec);
+    let done = trained(&spec, None);
+    let begin = done.checkpoints[2].as_slice();
+    let whole = trace(&spec, &data, None, 2, Some(begin), None).unwrap();
+    assert_eq!(whole.state, done.checkpoints[3]);
+    assert!(whole.steps > 1, "{}", whole.steps);
+    let mut state = begin.to_vec();
+    for at in 0..whole.steps {
+        let traced = trace(&spec, &data, None, 2, Some(begin), Some(at)).unwrap();
+        assert_eq!((traced.steps, &traced.state), (at, &state));
+        let probed = replay(&spec, &data, None, 2, Some(begin), at as u32).unwrap();
+        assert_eq!(probed.trace, Digest::of(&state));
+        state = step(&spec, &data, 2, &state).unwrap();
+    }
+    assert_eq!(state, done.checkpoints[3]);
+    assert_eq!(step(&spec, &data, 2, &state).unwrap(), state, "not beyond the segment");
+}
+
+#[test]
+fn a_state_that_is_none_between_two_steps_is_refused() {
+    let spec = spec(11, Part::WHOLE);
+    let data = lesson(&spec);
+    let done = trained(&spec, None);
+    let middle = trace(&spec, &data, None, 2, Some(&done.checkpoints[2]), Some(1)).unwrap().state;
+    for cut in [0, 1, 20, middle.len() - 1] {
+        assert!(step(&spec, &data, 2, &middle[..cut]).is_err(), "{cut}");
+    }
+    // The state in the middle without the sum of its losses, and a whole one with such a sum.
+    let bare = &middle[middle.len() - done.checkpoints[2].len()..];
+    assert!(step(&spec, &data, 2, bare).is_err());
+    let head = &middle[..middle.len() - bare.len()];
+    assert!(step(&spec, &data, 2, &[head, &done.checkpoints[2]].concat()).is_err());
 }
 
 #[test]
@@ -167,7 +204,7 @@ fn three_parts_end_where_the_whole_ends() {
     for index in 0..3 {
         let spec = spec(7, Part { index, count: 3 });
         let done = trained(&spec, state.as_deref());
-        let replayed = replay(&spec, &lesson(&spec), state.as_deref(), 0, None).unwrap();
+        let replayed = replay(&spec, &lesson(&spec), state.as_deref(), 0, None, 0).unwrap();
         assert_eq!(replayed.checkpoint, done.checkpoints[1]);
         assert_eq!(state.is_none(), index == 0);
         if index == 2 {
@@ -247,12 +284,12 @@ proptest! {
     fn a_flipped_bit_of_a_checkpoint_never_goes_unnoticed(at: u64, bit in 0u8..8) {
         let spec = spec(2, Part::WHOLE);
         let data = lesson(&spec);
-        let first = replay(&spec, &data, None, 0, None).unwrap();
+        let first = replay(&spec, &data, None, 0, None, 0).unwrap();
         let mut bytes = first.checkpoint.clone();
         let at = (at % bytes.len() as u64) as usize;
         bytes[at] ^= 1 << bit;
         prop_assert_ne!(Digest::of(&bytes), first.end);
-        if let Ok(replayed) = replay(&spec, &data, None, 1, Some(&bytes)) {
+        if let Ok(replayed) = replay(&spec, &data, None, 1, Some(&bytes), 0) {
             prop_assert_ne!(replayed.begin, first.end);
         }
     }
@@ -261,9 +298,9 @@ proptest! {
     fn r13_no_bytes_panic_the_reader_of_states(bytes: Vec<u8>, cut: u64) {
         let spec = spec(2, Part::WHOLE);
         let data = lesson(&spec);
-        prop_assert!(replay(&spec, &data, None, 1, Some(&bytes)).is_err());
-        let whole = replay(&spec, &data, None, 0, None).unwrap().checkpoint;
+        prop_assert!(replay(&spec, &data, None, 1, Some(&bytes), 0).is_err());
+        let whole = replay(&spec, &data, None, 0, None, 0).unwrap().checkpoint;
         let cut = (cut % whole.len() as u64) as usize;
-        prop_assert!(replay(&spec, &data, None, 1, Some(&whole[..cut])).is_err());
+        prop_assert!(replay(&spec, &data, None, 1, Some(&whole[..cut]), 0).is_err());
     }
 }

@@ -1,65 +1,22 @@
-//! The life of runs and blocks at a slot's boundary: lapse, audit draw, settlement.
-//! Never reads a command: `state::order` has applied them all before.
+//! How attempts end at a slot's boundary: lapsed, slashed or accepted.
+//! Never reads a command, and never judges: `state::audit` does.
 
 use super::State;
-use super::order::{segments_of, ticks_of};
-use super::run::{Delivery, Failure, Judging, Known, Paid, Phase};
+use super::order::ticks_of;
+use super::run::{Failure, Judging, Known, Paid, Phase};
 use crate::base::amount::Ohc;
-use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
+use crate::base::ids::{BlockId, RunId};
 use crate::base::keys::PublicKey;
 use crate::domain::event::{Event, GaveUp};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::receipt::{Claim, Outcome};
 use crate::domain::settle;
-use crate::domain::slot::is_quorum;
 use crate::domain::terms::Cause;
-use crate::domain::verdict::{Finding, Seed, Segment, Verification, draw};
+use crate::domain::verdict::{Segment, Verification};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What the verdicts about a receipt say together.
-enum Decision {
-    Open,
-    Accept,
-    Slash(Segment),
-    Overrule(PublicKey),
-}
-
 impl State {
-    /// Draws audits for the receipts of earlier slots: their seed did not exist when they were
-    /// committed.
-    pub(super) fn draw_audits(&mut self, seed: Seed, events: &mut Vec<Event>) {
-        let validators: Vec<PublicKey> = self.validators.keys().copied().collect();
-        for lease in std::mem::take(&mut self.undrawn) {
-            let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
-            assert!(delivery.at < self.height, "R-9: a receipt is older than its audit's seed");
-            let delivery = delivery.clone();
-            let all: Vec<Segment> = segments_of(&delivery.receipt).collect();
-            let policy = self.policy(&delivery);
-            let audit = draw(seed, lease, policy, &all, &validators, self.params.committee);
-            events.push(Event::Drawn { lease, audit: audit.clone() });
-            let judging = Judging { delivery, audit, verdicts: BTreeMap::new(), dispute: None };
-            if let Some(block) = self.block_mut(lease.block) {
-                block.phase = Phase::Judged(judging);
-            }
-            self.judging.insert(lease);
-        }
-    }
-
-    /// What the plan says, but always everything of a failure, which ends the run. The jobs of a
-    /// block have the same terms.
-    fn policy(&self, delivery: &Delivery) -> Verification {
-        let run = self.runs.get(&delivery.lease.id.block.run);
-        let job = |id: &JobId| run.and_then(|run| run.plan.job(*id));
-        let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
-        match delivery.receipt.outcome {
-            Outcome::Failed { .. } => Verification::Full,
-            Outcome::Done(_) => {
-                jobs.next().map_or(Verification::Full, |job| job.terms.verification)
-            }
-        }
-    }
-
     /// Ends the leases that are silent or late.
     pub(super) fn lapse_leases(&mut self, events: &mut Vec<Event>) {
         while let Some((tick, id)) = self.lapses.first().copied() {
@@ -125,34 +82,7 @@ impl State {
         self.runs.get(&run).map_or(PublicKey([0; 32]), |run| run.client)
     }
 
-    /// Turns verdicts into settlements.
-    pub(super) fn settle_receipts(&mut self, events: &mut Vec<Event>) {
-        for lease in self.judging.clone() {
-            while let Some(Phase::Judged(judging)) = self.phase(lease.block) {
-                match decide(judging, &self.validators) {
-                    Decision::Open => break,
-                    Decision::Overrule(validator) => self.overrule(lease, validator, events),
-                    Decision::Accept => self.accept(judging.clone(), events),
-                    Decision::Slash(segment) => {
-                        self.slash(judging.delivery.lease.clone(), segment, events);
-                    }
-                }
-            }
-        }
-    }
-
-    /// An objection did not hold: the receipt is judged on as if its author had agreed.
-    fn overrule(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
-        let Some(block) = self.block_mut(lease.block) else { return };
-        let Phase::Judged(judging) = &mut block.phase else { return };
-        judging.dispute = None;
-        judging.verdicts.insert(validator, Finding::Agree);
-        let held_up = judging.delivery.lease.clone();
-        let fine = settle::overrule(&mut self.ledger, &held_up, validator);
-        events.push(Event::Overruled { lease, validator, fine });
-    }
-
-    fn slash(&mut self, lease: Lease, segment: Segment, events: &mut Vec<Event>) {
+    pub(super) fn slash(&mut self, lease: Lease, segment: Segment, events: &mut Vec<Event>) {
         let client = self.client(lease.id.block.run);
         let bond = settle::slash(&mut self.ledger, &lease, client);
         assert!(bond.is_ok(), "R-3: the bond of a live lease ends once");
@@ -164,7 +94,8 @@ impl State {
         self.fail_attempt(&lease, Cause::VerificationFailed, events);
     }
 
-    fn accept(&mut self, judging: Judging, events: &mut Vec<Event>) {
+    pub(super) fn accept(&mut self, judging: Judging, events: &mut Vec<Event>) {
+        self.keep_past(&judging, self.client(judging.delivery.lease.id.block.run));
         let Judging { delivery, audit, verdicts, .. } = judging;
         let checked = self.policy(&delivery);
         let (lease, receipt) = (delivery.lease, delivery.receipt);
@@ -236,35 +167,5 @@ impl State {
                 }
             }
         }
-    }
-}
-
-/// What the verdicts about a receipt say together. Truth table:
-///
-/// | dispute | validators                                   | decision |
-/// |---------|----------------------------------------------|----------|
-/// | open    | > 2/3 of the stake object to the segment     | slash    |
-/// | open    | > 2/3 of the stake deny the objection        | overrule |
-/// | open    | neither                                      | wait     |
-/// | none    | > 2/3 agree, and the whole committee is among| accept   |
-/// | none    | otherwise                                    | wait     |
-fn decide(judging: &Judging, validators: &BTreeMap<PublicKey, Ohc>) -> Decision {
-    if let Some(dispute) = &judging.dispute {
-        let say = |objects: bool| {
-            let voters = dispute.objects.iter().filter(move |(_, o)| **o == objects);
-            is_quorum(voters.map(|(key, _)| key), validators)
-        };
-        return match (say(true), say(false)) {
-            (true, _) => Decision::Slash(dispute.segment),
-            (false, true) => Decision::Overrule(dispute.by),
-            (false, false) => Decision::Open,
-        };
-    }
-    let agreed = |key: &PublicKey| judging.verdicts.get(key) == Some(&Finding::Agree);
-    let all_agree = judging.audit.committee.iter().all(agreed);
-    if all_agree && is_quorum(validators.keys().filter(|key| agreed(key)), validators) {
-        Decision::Accept
-    } else {
-        Decision::Open
     }
 }

@@ -197,7 +197,8 @@ impl State {
         let work = offer.work;
         let bonded = self.ledger.open(Hold::Bond(id), Owner::Account(worker), bond);
         assert!(bonded.is_ok(), "R-4: the auction awards to solvent workers, once per block");
-        let lease = Lease { id, offer, worker, price, bond, silent_until, deadline, grace };
+        let since = self.now();
+        let lease = Lease { id, offer, worker, price, bond, since, silent_until, deadline, grace };
         self.offers.remove(&block);
         self.tariff.sell(work);
         self.lapses.insert((lease.lapses_at(), id));

@@ -3,20 +3,23 @@
 //!
 //! What happens at one slot, in this order:
 //! 1. time moves to the end of the slot's Proof-of-History segment;
-//! 2. audits are drawn for the receipts of earlier slots, from that segment's last hash;
-//! 3. the commands are applied in their order (`state::order`), each accepted or rejected whole,
-//!    and whoever was refused pays a fee (`state::caps`);
+//! 2. audits are drawn for the receipts of earlier slots, from a seed that is younger;
+//! 3. the commands are applied in their order (`state::order`, `state::judge`), each accepted or
+//!    rejected whole, and whoever was refused pays a fee (`state::caps`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
-//!    verdicts become settlements (`state::life`, `state::halt`); what is ready is offered, and
-//!    runs that are done end (`state::advance`); the market clears (`state::market`); where an
-//!    epoch is over the base price moves (`state::tariff`);
+//!    verdicts become settlements (`state::audit`, `state::life`, `state::challenge`); what is
+//!    ready is offered, runs that are done end (`state::advance`, `state::halt`); the market
+//!    clears (`state::market`); where an epoch is over the base price moves (`state::tariff`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
 mod advance;
+mod audit;
 mod caps;
+mod challenge;
 mod halt;
+mod judge;
 mod life;
 mod market;
 mod order;
@@ -27,22 +30,23 @@ mod trace;
 mod view;
 
 pub use trace::Trace;
-pub use view::{Assignment, Duty, Task, TaskInput, Unused};
+pub use view::{Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
 
 use super::auction::{Record, Tally};
+use super::beacon::Beacon;
 use super::command::{Bid, SignedOrder};
 use super::event::Event;
 use super::genesis::{Genesis, Params};
 use super::lease::Lease;
 use super::ledger::{Account, Ledger};
 use super::poh::{Entry, Place};
-use super::verdict::Seed;
 use crate::base::amount::{Ohc, SUPPLY, Work};
 use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
-use run::{Failure, Known, Run};
+use challenge::Past;
+use run::{Failure, Known, Phase, Run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tariff::Tariff;
@@ -75,6 +79,16 @@ pub struct State {
     undrawn: BTreeSet<LeaseId>,
     /// Receipts in front of the validators.
     judging: BTreeSet<LeaseId>,
+    /// When those who are to speak about a receipt are not waited for any more.
+    windows: BTreeSet<(Tick, LeaseId)>,
+    /// What draws have their chance from.
+    beacon: Beacon,
+    /// Validators that were not there when it was their turn, and have not spoken since.
+    absent: BTreeSet<PublicKey>,
+    /// What was settled and can be challenged still.
+    past: BTreeMap<LeaseId, Past>,
+    /// When it cannot any more.
+    past_dues: BTreeSet<(Tick, LeaseId)>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
     /// Runs that ended at this slot: with the next one their plans are let go of.
@@ -130,6 +144,11 @@ impl State {
             dues: BTreeSet::new(),
             undrawn: BTreeSet::new(),
             judging: BTreeSet::new(),
+            windows: BTreeSet::new(),
+            beacon: Beacon::default(),
+            absent: BTreeSet::new(),
+            past: BTreeMap::new(),
+            past_dues: BTreeSet::new(),
             touched: BTreeSet::new(),
             ended: BTreeSet::new(),
             tallies: None,
@@ -143,9 +162,9 @@ impl State {
         assert!(height == self.height.next(), "slots are folded in their order");
         let mut events = Vec::new();
         self.height = height;
-        self.place = poh.iter().fold(self.place, Place::after);
+        let chain = self.run_chain(poh);
         self.forget_plans();
-        self.draw_audits(Seed::of_chain(self.place.hash), &mut events);
+        self.draw_audits(chain, &mut events);
         for order in commands {
             if let Err(reason) = self.order(order, &mut events) {
                 let (author, nonce) = (order.author, order.body.nonce);
@@ -156,12 +175,33 @@ impl State {
         self.lapse_leases(&mut events);
         self.pass_deadlines(&mut events);
         self.reprice_offers(&mut events);
+        self.pass_windows(&mut events);
         self.settle_receipts(&mut events);
+        self.settle_challenges(&mut events);
+        self.hold_round(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
         self.move_base_price(&mut events);
         assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
         events
+    }
+
+    /// Moves time to the end of a segment. Returns the hash of the tick that the beacon waits for.
+    fn run_chain(&mut self, poh: &[Entry]) -> Option<Digest> {
+        let awaited = self.beacon.drawn_at(self.params.beacon_ticks);
+        let mut chain = None;
+        for entry in poh {
+            self.place = self.place.after(entry);
+            if entry.mixin.is_none() && awaited == Some(self.now()) {
+                chain = Some(self.place.hash);
+            }
+        }
+        chain
+    }
+
+    /// Whether there is one validator alone: it has nobody to hide from, wait for or copy.
+    fn is_alone(&self) -> bool {
+        self.validators.len() == 1
     }
 
     /// Lets go of the plans of runs that are over: their last events have been read by now.
@@ -189,6 +229,10 @@ impl State {
         self.lapses.remove(&(lease.lapses_at(), lease.id));
         self.undrawn.remove(&lease.id);
         self.judging.remove(&lease.id);
+        if let Some(Phase::Judged(judging)) = self.phase(lease.id.block) {
+            let due = judging.due;
+            self.windows.remove(&(due, lease.id));
+        }
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&lease.id);
             worker.queued = worker.queued.saturating_sub(lease.offer.work);

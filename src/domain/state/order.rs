@@ -2,7 +2,7 @@
 //! its number. Never clears the market or settles anything: that happens at the slot's boundary.
 
 use super::State;
-use super::run::{BlockRun, Delivery, Dispute, Judging, Phase, Run, StageRun, Status};
+use super::run::{BlockRun, Delivery, Phase, Run, StageRun, Status};
 use crate::base::amount::{Ohc, Rounding, mul_div};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::PublicKey;
@@ -13,7 +13,7 @@ use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
 use crate::domain::plan::{self, Planned};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
-use crate::domain::verdict::{Finding, Segment, Verdict};
+use crate::domain::verdict::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
@@ -48,6 +48,16 @@ impl State {
             }
             Command::Judge(verdicts) => {
                 each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
+            }
+            Command::Reveal(reveal) => self.reveal(author, *reveal),
+            Command::Seal(seals) => {
+                each(author, nonce, seals, events, |sealed, _| self.seal(author, *sealed))
+            }
+            Command::Bisect(moves) => {
+                each(author, nonce, moves, events, |m, events| self.bisect(author, *m, events))
+            }
+            Command::Challenge { lease, segment } => {
+                self.challenge(author, *lease, *segment, events)
             }
         }
     }
@@ -237,44 +247,6 @@ impl State {
         events.push(Event::Delivered { lease: id, receipt: digest });
         Ok(())
     }
-
-    fn judge(
-        &mut self,
-        author: PublicKey,
-        verdict: &Verdict,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Reject> {
-        if !self.validators.contains_key(&author) {
-            return Err(Reject::NotYours);
-        }
-        let lease = verdict.lease;
-        let block = self.block_mut(lease.block).ok_or(Reject::NoReceipt)?;
-        let Phase::Judged(judging) = &mut block.phase else { return Err(Reject::NoReceipt) };
-        if judging.delivery.lease.id != lease || judging.delivery.id != verdict.receipt {
-            return Err(Reject::NoReceipt);
-        }
-        match (&mut judging.dispute, verdict.finding) {
-            (Some(dispute), Finding::Object { segment, .. }) if dispute.segment == segment => {
-                rule(dispute, author, true)
-            }
-            (Some(dispute), Finding::Deny { segment }) if dispute.segment == segment => {
-                rule(dispute, author, false)
-            }
-            (None, Finding::Object { segment, .. }) => {
-                if !segments_of(&judging.delivery.receipt).any(|s| s == segment) {
-                    return Err(Reject::BadReceipt);
-                }
-                speak(judging, author, verdict.finding)?;
-                let objects = BTreeMap::from([(author, true)]);
-                judging.dispute = Some(Dispute { by: author, segment, objects });
-                events.push(Event::Disputed { lease, validator: author, segment });
-                Ok(())
-            }
-            (_, Finding::Agree) => speak(judging, author, verdict.finding),
-            // One dispute at a time; and nobody denies what nobody claims.
-            (Some(_), Finding::Object { .. }) | (_, Finding::Deny { .. }) => Err(Reject::NoReceipt),
-        }
-    }
 }
 
 /// A stage whose blocks are bounded together, by name.
@@ -301,22 +273,6 @@ fn each<T>(
             events.push(Event::Rejected { author, nonce, reason });
         }
     }
-    Ok(())
-}
-
-fn speak(judging: &mut Judging, author: PublicKey, finding: Finding) -> Result<(), Reject> {
-    if judging.verdicts.contains_key(&author) {
-        return Err(Reject::Spoken);
-    }
-    judging.verdicts.insert(author, finding);
-    Ok(())
-}
-
-fn rule(dispute: &mut Dispute, author: PublicKey, objects: bool) -> Result<(), Reject> {
-    if dispute.objects.contains_key(&author) {
-        return Err(Reject::Spoken);
-    }
-    dispute.objects.insert(author, objects);
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Tick};
+use crate::domain::beacon::Seed;
+use crate::domain::bisection::{Bisection, Side, Step};
 use crate::domain::event::{Ending, GaveUp, Pause, Skip};
 use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
@@ -13,7 +15,7 @@ use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::{Plan, Planned};
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{OnExhausted, Terms};
-use crate::domain::verdict::{Audit, Finding, Segment, Verification};
+use crate::domain::verdict::{Audit, Finding, Found, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -224,23 +226,71 @@ pub struct Delivery {
 pub struct Judging {
     /// The receipt.
     pub delivery: Delivery,
-    /// What of it is re-executed.
+    /// What of it is re-executed, and by whom.
     pub audit: Audit,
+    /// Where the draw had its chance from: what is traced, and who comes in for whom, follows too.
+    pub seed: Seed,
+    /// The verdicts of the committee that are sealed.
+    pub seals: BTreeMap<PublicKey, Digest>,
     /// What each validator has said.
     pub verdicts: BTreeMap<PublicKey, Finding>,
+    /// What those traced who re-executed.
+    pub traces: BTreeMap<PublicKey, Digest>,
+    /// Validators whose trace was not what re-execution gives: they are not heard again.
+    pub lazy: BTreeSet<PublicKey>,
+    /// How long whoever is to speak is waited for.
+    pub window: u64,
+    /// When he is not waited for any more.
+    pub due: Tick,
     /// What all validators re-execute because somebody objected.
     pub dispute: Option<Dispute>,
 }
 
-/// An objection, and what the validators find when they all replay its segment.
+impl Judging {
+    /// Those of the committee who have not sealed a verdict.
+    pub fn unsealed(&self) -> impl Iterator<Item = &PublicKey> {
+        self.audit.committee.iter().filter(|key| !self.seals.contains_key(key))
+    }
+
+    /// Whether verdicts that are sealed may be said: nobody can copy one any more.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.unsealed().next().is_none()
+    }
+}
+
+/// An objection, and what the validators find when they all replay its segment; or one step of it,
+/// if worker and objector have found the first one that differs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dispute {
     /// Who objected first.
     pub by: PublicKey,
     /// To what.
     pub segment: Segment,
+    /// What he says is wrong.
+    pub found: Found,
+    /// The search for the first step that differs, if states do.
+    pub bisection: Option<Bisection>,
+    /// When it began, or went to the vote.
+    pub since: Tick,
+    /// Who has lost it by what it said, or did not say, in the search.
+    pub lost: Option<Side>,
     /// Whether each validator objects too.
     pub objects: BTreeMap<PublicKey, bool>,
+}
+
+impl Dispute {
+    /// The step that settles it, if one was found.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.bisection.as_ref().and_then(Bisection::step)
+    }
+
+    /// Whether validators say now who is right; else worker and objector speak.
+    #[must_use]
+    pub fn is_voted(&self) -> bool {
+        self.bisection.is_none() || self.step().is_some()
+    }
 }
 
 /// What a settled block cost.

@@ -8,10 +8,11 @@
 //!
 //! A new field of a type below is one word in its line. Forgotten, it does not compile.
 
+use super::challenge::{Challenge, Past};
 use super::run::{
     BlockRun, Delivery, Dispute, Failure, Gone, Judging, Known, Paid, Phase, Run, StageRun, Status,
 };
-use super::{State, Worker};
+use super::{Assignment, State, Task, TaskInput, Worker};
 use crate::base::amount::SUPPLY;
 use crate::base::canon::{
     Decode, DecodeError, Digest, Encode, Reader, Writer, canonical_enum, canonical_struct,
@@ -25,7 +26,8 @@ use std::sync::Arc;
 
 canonical_struct!(State {
     network, params, validators, height, place, ledger, nonces, workers, runs, cache, own,
-    failures, offers, lapses, reprices, dues, undrawn, judging, touched, ended, tariff,
+    failures, offers, lapses, reprices, dues, undrawn, judging, windows, beacon, absent, past,
+    past_dues, touched, ended, tariff,
 } without { tallies });
 canonical_struct!(Worker { bid, record, queued, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
@@ -49,10 +51,39 @@ canonical_enum!(Phase {
     6 => Settled(x), 7 => Cached, 8 => Skipped, 9 => GivenUp(x), 10 => Void,
 });
 canonical_struct!(Offered { todo, work, needs, reserve, gas, since, reprices });
-canonical_struct!(Lease { id, offer, worker, price, bond, silent_until, deadline, grace });
+canonical_struct!(Lease { id, offer, worker, price, bond, since, silent_until, deadline, grace });
 canonical_struct!(Delivery { lease, receipt, id, at });
-canonical_struct!(Judging { delivery, audit, verdicts, dispute });
-canonical_struct!(Dispute { by, segment, objects });
+canonical_struct!(Judging {
+    delivery,
+    audit,
+    seed,
+    seals,
+    verdicts,
+    traces,
+    lazy,
+    window,
+    due,
+    dispute,
+});
+canonical_struct!(Dispute { by, segment, found, bisection, since, lost, objects });
+canonical_struct!(Past {
+    assignment,
+    receipt,
+    id,
+    worker,
+    client,
+    bond,
+    gas,
+    audited,
+    committee,
+    until,
+    window,
+    challenge,
+});
+canonical_struct!(Challenge { by, segment, objects });
+canonical_struct!(Assignment { lease, tasks });
+canonical_struct!(Task { job, address, spec, inputs });
+canonical_enum!(TaskInput { 1 => Artifact(x), 2 => Earlier { task, output } });
 canonical_struct!(Paid { lease, worker, reward, gas });
 
 /// Where a result of a run is written.

@@ -8,13 +8,15 @@ use crate::base::canon::Digest;
 use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
+use crate::domain::beacon::Seed;
+use crate::domain::bisection::{Bisection, Side, Step};
 use crate::domain::genesis::Params;
 use crate::domain::job::Spec;
 use crate::domain::ledger::Ledger;
 use crate::domain::poh::Place;
-use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::receipt::Receipt;
 use crate::domain::terms::{Cache, CacheMode, Terms};
-use crate::domain::verdict::Segment;
+use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,6 +70,8 @@ pub enum TaskInput {
 /// What a validator has to do about one receipt.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Duty {
+    /// What it is asked.
+    pub question: Question,
     /// What its worker had to compute.
     pub assignment: Assignment,
     /// What it says came out.
@@ -76,8 +80,70 @@ pub struct Duty {
     pub id: Digest,
     /// What this validator re-executes; empty if it only checks that the artifacts are there.
     pub segments: Vec<Segment>,
-    /// Whether somebody objects to the (only) segment, so that everybody re-executes it.
-    pub disputed: bool,
+    /// The one step of the (only) segment that settles a dispute, if that is known.
+    pub step: Option<Step>,
+    /// Where it follows from at which steps a state is traced.
+    pub probe: Seed,
+}
+
+/// What a validator is asked about a receipt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Question {
+    /// Whether its artifacts are there.
+    Receipt,
+    /// The same, and whether what was drawn of it is what re-execution gives.
+    Audit,
+    /// Whether an objection to it holds.
+    Dispute,
+    /// Whether it was true, though it is settled.
+    Challenge,
+}
+
+impl Question {
+    /// Whether the answer is a vote for or against somebody's objection.
+    #[must_use]
+    pub const fn is_vote(self) -> bool {
+        matches!(self, Self::Dispute | Self::Challenge)
+    }
+}
+
+/// What a side of a dispute is asked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Query {
+    /// What the worker had to compute.
+    pub assignment: Assignment,
+    /// What it says came out.
+    pub receipt: Receipt,
+    /// The segment in question.
+    pub segment: Segment,
+    /// The round.
+    pub round: u32,
+    /// The state after so many of its steps is asked for; none for its end.
+    pub at: Option<u64>,
+    /// Whether it is stored too: the last one that both agree on is what validators go on from.
+    pub publish: bool,
+}
+
+/// What a validator is to do about what it found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stance {
+    /// Seal it.
+    Seal,
+    /// Wait until others have spoken.
+    Wait,
+    /// Say it.
+    Say,
+    /// Look again after a while: what is missing may still come.
+    Look,
+}
+
+/// Whether it is too early to say that something is missing.
+pub(super) fn is_early(judging: &Judging, verdict: &Verdict, now: Tick) -> bool {
+    let is_missing = matches!(verdict.finding, Finding::Object { found: Found::Withheld, .. });
+    let since = judging.dispute.as_ref().map(|dispute| dispute.since);
+    // It may come for two windows before it counts as withheld.
+    let patience = judging.window.saturating_mul(2);
+    is_missing && since.is_some_and(|since| now < since.after(patience))
 }
 
 impl State {
@@ -187,14 +253,36 @@ impl State {
     /// due for receipts that are older than the next slot's seed.
     #[must_use]
     pub fn is_restless(&self) -> bool {
-        !self.undrawn.is_empty()
+        !self.undrawn.is_empty() && self.is_alone()
     }
 
     /// Whether the passing of ticks alone may change something: leases lapse, offers are repriced,
-    /// deadlines pass.
+    /// deadlines and windows pass, the beacon makes a seed.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.lapses.is_empty() || !self.offers.is_empty() || !self.dues.is_empty()
+        !self.lapses.is_empty()
+            || !self.offers.is_empty()
+            || !self.dues.is_empty()
+            || !self.windows.is_empty()
+            || !self.past_dues.is_empty()
+            || self.beacon.is_busy()
+    }
+
+    /// The tick at which the beacon makes a seed, if nothing but time is missing for it.
+    #[must_use]
+    pub fn seeds_at(&self) -> Option<Tick> {
+        self.beacon.drawn_at(self.params.beacon_ticks)
+    }
+
+    /// Which value of the beacon a validator is to reveal, if it is its turn; and which to pledge
+    /// then. None if nothing is asked of it.
+    #[must_use]
+    pub fn turn(&self, validator: &PublicKey) -> Option<(Option<u64>, u64)> {
+        match self.beacon.turn(validator) {
+            _ if self.is_alone() || !self.validators.contains_key(validator) => None,
+            None => Some((None, 0)),
+            Some(turn) => self.beacon.awaits(validator).then_some((Some(turn), turn + 1)),
+        }
     }
 
     /// What the holder of a lease computes, while it holds it.
@@ -206,42 +294,126 @@ impl State {
         }
     }
 
-    /// Receipts in front of the validators, and whether somebody objects to them.
-    pub fn judging(&self) -> impl Iterator<Item = (LeaseId, bool)> + '_ {
-        self.judging.iter().filter_map(|lease| match self.phase(lease.block)? {
-            Phase::Judged(judging) => Some((*lease, judging.dispute.is_some())),
-            _ => None,
-        })
+    /// Receipts in front of the validators.
+    pub fn judging(&self) -> impl Iterator<Item = LeaseId> + '_ {
+        self.judging.iter().copied()
     }
 
-    /// What a validator has to do about a receipt; none if it has spoken, or nothing is to do.
+    /// What a validator is asked, and has not answered.
     #[must_use]
-    pub fn duty(&self, lease: LeaseId, validator: &PublicKey) -> Option<Duty> {
-        match self.phase(lease.block)? {
-            Phase::Judged(judging) if judging.delivery.lease.id == lease => {
-                self.duty_about(judging, validator)
-            }
-            _ => None,
+    pub fn questions(&self, validator: &PublicKey) -> Vec<(LeaseId, Question)> {
+        let mut asked = Vec::new();
+        for lease in &self.judging {
+            let all = [Question::Receipt, Question::Audit, Question::Dispute];
+            let open = all.into_iter().filter(|q| self.wants(*lease, *q, validator));
+            asked.extend(open.map(|question| (*lease, question)));
+        }
+        let challenged = self.past.iter().filter(|(_, past)| past.challenge.is_some());
+        let open = challenged.map(|(lease, _)| (*lease, Question::Challenge));
+        asked.extend(open.filter(|(lease, question)| self.wants(*lease, *question, validator)));
+        asked
+    }
+
+    /// Whether a validator is asked this, and has not answered.
+    #[must_use]
+    pub fn wants(&self, lease: LeaseId, question: Question, validator: &PublicKey) -> bool {
+        if question == Question::Challenge {
+            let challenge = self.past.get(&lease).and_then(|past| past.challenge.as_ref());
+            return challenge.is_some_and(|c| !c.objects.contains_key(validator));
+        }
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return false };
+        if judging.delivery.lease.id != lease {
+            return false;
+        }
+        let is_drawn = judging.audit.committee.contains(validator);
+        let is_heard = judging.verdicts.contains_key(validator) || judging.lazy.contains(validator);
+        match question {
+            Question::Receipt => !is_heard && !is_drawn,
+            Question::Audit => !is_heard && is_drawn,
+            Question::Dispute => judging
+                .dispute
+                .as_ref()
+                .is_some_and(|d| d.is_voted() && !d.objects.contains_key(validator)),
+            Question::Challenge => false,
         }
     }
 
-    fn duty_about(&self, judging: &Judging, validator: &PublicKey) -> Option<Duty> {
-        let (segments, disputed) = match &judging.dispute {
-            Some(dispute) if dispute.objects.contains_key(validator) => return None,
-            Some(dispute) => (vec![dispute.segment], true),
-            None if judging.verdicts.contains_key(validator) => return None,
-            None if judging.audit.committee.contains(validator) => {
-                (judging.audit.segments.clone(), false)
-            }
-            None => (Vec::new(), false),
+    /// What it takes to answer a question; none if it is not asked.
+    #[must_use]
+    pub fn duty(&self, lease: LeaseId, question: Question, validator: &PublicKey) -> Option<Duty> {
+        if !self.wants(lease, question, validator) {
+            return None;
+        }
+        if let (Question::Challenge, Some(past)) = (question, self.past.get(&lease)) {
+            let segments = past.challenge.iter().map(|challenge| challenge.segment).collect();
+            let (assignment, receipt) = (past.assignment.clone(), past.receipt.clone());
+            let (id, probe) = (past.id, Seed(Digest::default()));
+            return Some(Duty { question, assignment, receipt, id, segments, step: None, probe });
+        }
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return None };
+        let (segments, step) = match (question, &judging.dispute) {
+            (Question::Dispute, Some(dispute)) => (vec![dispute.segment], dispute.step()),
+            (Question::Audit, _) => (judging.audit.segments.clone(), None),
+            _ => (Vec::new(), None),
         };
         let delivery = &judging.delivery;
         let assignment = self.tasks(delivery.lease.id, &delivery.lease.offer.todo)?;
-        let (receipt, id) = (delivery.receipt.clone(), delivery.id);
-        Some(Duty { assignment, receipt, id, segments, disputed })
+        let (receipt, id, probe) = (delivery.receipt.clone(), delivery.id, judging.seed);
+        Some(Duty { question, assignment, receipt, id, segments, step, probe })
     }
 
-    fn tasks(&self, lease: LeaseId, jobs: &[JobId]) -> Option<Assignment> {
+    /// The round in which a participant is to say what a state was: as the worker whose receipt is
+    /// disputed, or as he who objects to it.
+    #[must_use]
+    pub fn asks(&self, lease: LeaseId, key: &PublicKey) -> Option<u32> {
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return None };
+        let held = &judging.delivery.lease;
+        let dispute = judging.dispute.as_ref().filter(|d| d.lost.is_none() && !d.is_voted())?;
+        let side = match key {
+            _ if held.id != lease => return None,
+            key if *key == held.worker => Side::Worker,
+            key if *key == dispute.by => Side::Objector,
+            _ => return None,
+        };
+        dispute.bisection.as_ref().filter(|b| b.awaits(side)).map(Bisection::round)
+    }
+
+    /// What it takes to say that.
+    #[must_use]
+    pub fn query(&self, lease: LeaseId, key: &PublicKey) -> Option<Query> {
+        let round = self.asks(lease, key)?;
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return None };
+        let dispute = judging.dispute.as_ref()?;
+        let (delivery, segment) = (&judging.delivery, dispute.segment);
+        let at = dispute.bisection.as_ref().and_then(Bisection::asks);
+        let assignment = self.tasks(delivery.lease.id, &delivery.lease.offer.todo)?;
+        let (receipt, publish) = (delivery.receipt.clone(), *key == delivery.lease.worker);
+        Some(Query { assignment, receipt, segment, round, at, publish })
+    }
+
+    /// What a validator is to do now about what it found.
+    #[must_use]
+    pub fn stance(&self, question: Question, verdict: &Verdict, author: &PublicKey) -> Stance {
+        let Some(Phase::Judged(judging)) = self.phase(verdict.lease.block) else {
+            return Stance::Say; // about a challenge, or nothing that is asked any more
+        };
+        match question {
+            Question::Dispute if is_early(judging, verdict, self.now()) => Stance::Look,
+            Question::Dispute | Question::Challenge => Stance::Say,
+            // One dispute at a time.
+            _ if judging.dispute.is_some() && verdict.finding != Finding::Agree => Stance::Wait,
+            Question::Receipt => Stance::Say,
+            Question::Audit if self.is_alone() => Stance::Say,
+            Question::Audit => match judging.seals.get(author) {
+                None => Stance::Seal,
+                Some(seal) if *seal != verdict.seal(*author).seal => Stance::Wait,
+                Some(_) if judging.is_sealed() => Stance::Say,
+                Some(_) => Stance::Wait,
+            },
+        }
+    }
+
+    pub(super) fn tasks(&self, lease: LeaseId, jobs: &[JobId]) -> Option<Assignment> {
         let run = self.runs.get(&lease.block.run)?;
         let input = |(name, origin)| match origin {
             Origin::Known(digest) => Some((name, TaskInput::Artifact(digest))),
@@ -257,16 +429,5 @@ impl State {
         };
         let tasks = jobs.iter().map(task).collect::<Option<_>>()?;
         Some(Assignment { lease, tasks })
-    }
-}
-
-impl Duty {
-    /// What the receipt claims about a job; none if it claims a failure.
-    #[must_use]
-    pub fn claim(&self, job: JobId) -> Option<&Claim> {
-        match &self.receipt.outcome {
-            Outcome::Done(claims) => claims.iter().find(|claim| claim.job == job),
-            Outcome::Failed { .. } => None,
-        }
     }
 }

@@ -4,9 +4,11 @@
 use super::Failure;
 use crate::base::ids::LeaseId;
 use crate::base::time::Height;
+use crate::domain::bisection::Move;
 use crate::domain::command::Command;
 use crate::domain::event::Reject;
 use crate::domain::receipt::Outcome;
+use crate::domain::state::Question;
 use crate::domain::verdict::Verdict;
 use crate::node::notice::Notice;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -15,7 +17,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 pub(super) enum Inbox {
     Notice(usize, Notice),
     Computed(usize, LeaseId, Result<Outcome, Failure>),
-    Checked(Result<Verdict, Failure>),
+    Checked(Question, Result<Verdict, Failure>),
+    /// A state of a disputed segment, said by the worker with this place or by the validator.
+    Traced(Option<usize>, Result<Option<Move>, Failure>),
     Asked(Command, Sender<Result<Height, Reject>>),
     Stop(Stopped),
 }

@@ -2,11 +2,12 @@
 //! of it. Never touches the state or the log.
 
 use super::{Failure, Inbox};
+use crate::base::canon::Digest;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::time::Millis;
 use crate::compute::Progress;
-use crate::domain::state::{Assignment, Duty, Task};
+use crate::domain::state::{Assignment, Duty, Query, Task};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::node::notice::Notice;
@@ -26,12 +27,27 @@ pub(super) fn locked(wanted: &Wanted) -> MutexGuard<'_, BTreeSet<LeaseId>> {
     wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Box<Duty>> {
-    let (sender, duties) = mpsc::channel::<Box<Duty>>();
+/// What the auditor's thread is given.
+pub(super) enum Inquiry {
+    /// A question about a receipt, and what hides the answer.
+    Check(Box<Duty>, Digest),
+    /// A state of a disputed segment, for the worker with this place or for the validator.
+    Trace(Option<usize>, Box<Query>),
+}
+
+pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Inquiry> {
+    let (sender, inquiries) = mpsc::channel::<Inquiry>();
     std::thread::spawn(move || {
-        for duty in duties {
-            let verdict = guarded(|| bench.check(&duty));
-            if outbox.send(Inbox::Checked(verdict)).is_err() {
+        for inquiry in inquiries {
+            let answer = match inquiry {
+                Inquiry::Check(duty, salt) => {
+                    Inbox::Checked(duty.question, guarded(|| bench.check(&duty, salt)))
+                }
+                Inquiry::Trace(whose, query) => {
+                    Inbox::Traced(whose, guarded(|| bench.testify(&query)))
+                }
+            };
+            if outbox.send(answer).is_err() {
                 return;
             }
         }

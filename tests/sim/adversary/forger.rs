@@ -7,7 +7,7 @@ use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::domain::command::{Command, Order, SignedOrder};
 use ohc::domain::receipt::{Outcome, Receipt};
-use ohc::domain::state::State;
+use ohc::domain::state::{Question, State};
 use ohc::domain::verdict::{Finding, Verdict};
 
 pub const WHO: Who = Who::Client(2);
@@ -33,15 +33,17 @@ pub fn forge(state: &State, seen: &[SignedOrder], dice: &mut Dice) -> Option<Sig
             Some(sign(Command::Deliver(vec![Receipt { lease, outcome }; 3])))
         }
         _ => {
-            let receipt = state.duty(lease, &Who::Validator(0).key()).map(|duty| duty.id);
-            let receipt = receipt.unwrap_or(Digest([1; 32]));
-            Some(sign(Command::Judge(vec![Verdict { lease, receipt, finding: Finding::Agree }; 2])))
+            let duty = state.duty(lease, Question::Audit, &Who::Validator(0).key());
+            let receipt = duty.map_or(Digest([1; 32]), |duty| duty.id);
+            let (finding, trace, salt) = (Finding::Agree, receipt, receipt);
+            let verdict = Verdict { lease, receipt, finding, trace, salt };
+            Some(sign(Command::Judge(vec![verdict; 2])))
         }
     }
 }
 
 fn some_lease(state: &State, dice: &mut Dice) -> LeaseId {
-    let judging: Vec<LeaseId> = state.judging().map(|(lease, _)| lease).collect();
+    let judging: Vec<LeaseId> = state.judging().collect();
     if !judging.is_empty() && dice.percent(50) {
         return *dice.pick(&judging);
     }

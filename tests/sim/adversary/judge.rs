@@ -4,7 +4,7 @@
 use crate::ground::Who;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::state::Duty;
-use ohc::domain::verdict::{Finding, Segment, Verdict};
+use ohc::domain::verdict::{Finding, Found, Segment, Verdict};
 
 /// What kind of validator somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,12 +25,15 @@ impl Temper {
     pub fn concludes(self, duty: &Duty, worker: Option<Who>, honest: Verdict) -> Option<Verdict> {
         let said = |finding| Some(Verdict { finding, ..honest.clone() });
         let first = duty.segments.first().copied().or_else(|| anywhere(&duty.receipt.outcome));
-        let denies =
-            |segment| if duty.disputed { Finding::Deny { segment } } else { Finding::Agree };
+        let denies = |segment| {
+            if duty.question.is_vote() { Finding::Deny { segment } } else { Finding::Agree }
+        };
         match (self, first) {
             (Self::Lazy, Some(segment)) => said(denies(segment)),
             (Self::Friend(who), Some(segment)) if worker == Some(who) => said(denies(segment)),
-            (Self::Accuser, Some(segment)) => said(Finding::Object { segment, honest: None }),
+            (Self::Accuser, Some(segment)) => {
+                said(Finding::Object { segment, found: Found::State(duty.id) })
+            }
             (Self::Mute, _) => None,
             _ => Some(honest),
         }

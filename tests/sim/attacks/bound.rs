@@ -10,7 +10,8 @@ use ohc::base::canon::Digest;
 use ohc::domain::command::Command;
 use ohc::domain::event::Event;
 use ohc::domain::receipt::{Outcome, Receipt};
-use ohc::domain::state::State;
+use ohc::domain::state::{Duty, State};
+use ohc::domain::verdict::salt;
 use std::collections::BTreeSet;
 
 /// Jobs of one run, and runs for each rate.
@@ -34,9 +35,14 @@ fn manifest(run: u64, rate_ppm: u64) -> String {
 
 /// What an honest validator says about everything that it is asked.
 fn verdicts(state: &State, store: &BTreeSet<Digest>) -> Command {
-    let me = Who::Validator(0).key();
-    let duties = state.judging().filter_map(|(lease, _)| state.duty(lease, &me));
-    Command::Judge(duties.map(|duty| labour::check(&duty, store)).collect())
+    let (me, key) = (Who::Validator(0).key(), Who::Validator(0).secret());
+    let asked = state.questions(&me).into_iter();
+    let duties = asked.filter_map(|(lease, question)| state.duty(lease, question, &me));
+    let said = |duty: Duty| {
+        let salt = salt(&key, state.network(), duty.receipt.lease, duty.id);
+        labour::check(&duty, store, salt)
+    };
+    Command::Judge(duties.map(said).collect())
 }
 
 fn at(rate_ppm: u64) -> Point {

@@ -25,6 +25,7 @@ use ohc::base::time::Millis;
 use ohc::domain::event::events_root;
 use ohc::domain::genesis::Genesis;
 use ohc::domain::slot::{Draft, Slot};
+use ohc::domain::verdict::salt;
 use ohc::role::{Machine, validator};
 use std::sync::Arc;
 
@@ -115,15 +116,24 @@ impl World {
         let (temper, life) = (*temper, *life);
         let mut out = Vec::new();
         machine.handle(self.now, state, input, &mut out);
+        let key = Who::Validator(index as u8).secret();
+        let network = state.network();
+        let salts = |lease, receipt| salt(&key, network, lease, receipt);
         for output in out {
             match output {
                 validator::Output::Check(duty) => {
-                    let honest = labour::check(&duty, &self.artifacts);
+                    let salt = salts(duty.receipt.lease, duty.id);
+                    let honest = labour::check(&duty, &self.artifacts, salt);
+                    let question = duty.question;
                     let verdict =
                         temper.concludes(&duty, self.worker_of(duty.receipt.lease), honest);
                     let delay = self.dice.between(1, 80);
-                    let checked = |verdict| Item::Checked { node: index, life, verdict };
+                    let checked = |verdict| Item::Checked { node: index, life, question, verdict };
                     verdict.into_iter().for_each(|verdict| self.at(delay, checked(verdict)));
+                }
+                validator::Output::Trace(query) => {
+                    let said = labour::testify(&query, None);
+                    self.at(5, Item::Traced { host: Host::Validator(index), life, said });
                 }
                 validator::Output::Cut(draft) => self.begin(index, draft)?,
                 validator::Output::Send(order) => self.send(Host::Validator(index), &order),

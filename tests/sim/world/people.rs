@@ -105,6 +105,14 @@ impl World {
                     }
                     self.at(ms, Item::Computed { desk: index, life, lease, outcome });
                 }
+                worker::Output::Trace(query) => {
+                    let lie = nature.lies().then(|| self.dice.below(labour::STEPS));
+                    let said = labour::testify(&query, lie);
+                    if nature.stores() {
+                        self.artifacts.insert(said.state);
+                    }
+                    self.at(5, Item::Traced { host: Host::Desk(index), life, said });
+                }
                 worker::Output::Send(_) | worker::Output::Stop(_) => {}
             }
         }

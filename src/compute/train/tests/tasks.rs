@@ -144,7 +144,7 @@ fn r10_segments_after_an_early_stop_change_nothing_and_replay() {
     assert_eq!(done.checkpoints[last], done.checkpoints[last - 1]);
     for k in 0..last {
         let begin = done.checkpoints[k].as_slice();
-        let replayed = replay(&spec, &lesson, None, k as u32, Some(begin)).unwrap();
+        let replayed = replay(&spec, &lesson, None, k as u32, Some(begin), 0).unwrap();
         assert_eq!(replayed.checkpoint, done.checkpoints[k + 1], "segment {k}");
         if k + 1 == last {
             assert_eq!(
@@ -154,7 +154,7 @@ fn r10_segments_after_an_early_stop_change_nothing_and_replay() {
         }
     }
     // A state that has not stopped is not taken for a later one.
-    let first = replay(&spec, &lesson, None, last as u32 - 1, Some(&done.checkpoints[0]));
+    let first = replay(&spec, &lesson, None, last as u32 - 1, Some(&done.checkpoints[0]), 0);
     assert!(first.unwrap_err().message.contains("at epoch 0"));
 }
 

@@ -1,0 +1,344 @@
+//! What becomes of receipts at a slot's boundary: audits are drawn, verdicts counted, those who
+//! stay away replaced, disputes decided. Never reads a command.
+
+use super::State;
+use super::order::segments_of;
+use super::run::{Delivery, Judging, Phase};
+use crate::base::amount::Ohc;
+use crate::base::canon::Digest;
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::base::time::Height;
+use crate::domain::beacon::Seed;
+use crate::domain::bisection::Side;
+use crate::domain::event::Event;
+use crate::domain::receipt::Outcome;
+use crate::domain::settle;
+use crate::domain::slot::is_quorum;
+use crate::domain::verdict::{Finding, Segment, Verification, draw};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the verdicts about a receipt say together.
+enum Decision {
+    Open,
+    Accept,
+    Slash(Segment),
+    Overrule(PublicKey),
+    /// Those who re-executed traced different things: now all do.
+    Widen,
+    /// This one of them traced something else than what re-execution gives.
+    Lazy(PublicKey),
+}
+
+impl State {
+    /// Draws audits for the receipts of earlier slots: their seed did not exist when they were
+    /// committed. `chain` is the hash that the beacon waited for.
+    pub(super) fn draw_audits(&mut self, chain: Option<Digest>, events: &mut Vec<Event>) {
+        let (seed, until) = if self.is_alone() {
+            (Seed::of_chain(self.place.hash), self.height)
+        } else {
+            match chain.and_then(|chain| self.beacon.draw(chain)) {
+                Some(drawn) => drawn,
+                None => return,
+            }
+        };
+        for lease in self.undrawn.clone() {
+            let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
+            if delivery.at <= until {
+                self.draw_audit(delivery.clone(), seed, events);
+            }
+        }
+    }
+
+    fn draw_audit(&mut self, delivery: Delivery, seed: Seed, events: &mut Vec<Event>) {
+        assert!(delivery.at < self.height, "R-9: a receipt is older than its audit's seed");
+        let lease = delivery.lease.id;
+        let all: Vec<Segment> = segments_of(&delivery.receipt).collect();
+        let policy = self.policy(&delivery);
+        let there = self.there(&BTreeSet::new());
+        let audit = draw(seed, lease, policy, &all, &there, self.params.committee);
+        events.push(Event::Drawn { lease, audit: audit.clone() });
+        // To execute it again takes about as long as it took.
+        let took = self.now().0.saturating_sub(delivery.lease.since.0);
+        let window = self.params.verdict_ticks.saturating_add(took.saturating_mul(2));
+        let judging = Judging {
+            delivery,
+            audit,
+            seed,
+            seals: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            lazy: BTreeSet::new(),
+            window,
+            due: self.now(),
+            dispute: None,
+        };
+        if let Some(block) = self.block_mut(lease.block) {
+            block.phase = Phase::Judged(judging);
+        }
+        self.undrawn.remove(&lease);
+        self.judging.insert(lease);
+        self.move_window(lease);
+    }
+
+    /// The validators that are counted on, without some; all, if none is left.
+    fn there(&self, without: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
+        let all = || self.validators.keys().filter(|key| !without.contains(key)).copied();
+        let there: Vec<PublicKey> = all().filter(|key| !self.absent.contains(key)).collect();
+        if there.is_empty() { all().collect() } else { there }
+    }
+
+    /// What the plan says, but always everything of a failure, which ends the run. The jobs of a
+    /// block have the same terms.
+    pub(super) fn policy(&self, delivery: &Delivery) -> Verification {
+        let run = self.runs.get(&delivery.lease.id.block.run);
+        let job = |id: &_| run.and_then(|run| run.plan.job(*id));
+        let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
+        match delivery.receipt.outcome {
+            Outcome::Failed { .. } => Verification::Full,
+            Outcome::Done(_) => {
+                jobs.next().map_or(Verification::Full, |job| job.terms.verification)
+            }
+        }
+    }
+
+    /// Ends the round of the beacon that is complete, and opens one for what waits to be drawn.
+    /// Nobody who delivered before it opened has seen a value that is revealed in it.
+    pub(super) fn hold_round(&mut self, events: &mut Vec<Event>) {
+        if self.is_alone() {
+            return;
+        }
+        let (now, more) = (self.now(), self.params.reveal_ticks);
+        for validator in self.beacon.close(now, more) {
+            self.miss(validator, events);
+        }
+        let pledged: BTreeSet<PublicKey> = self.beacon.pledged().copied().collect();
+        let waits = !self.beacon.is_busy() && !self.undrawn.is_empty();
+        if waits && is_quorum(&pledged, &self.validators) {
+            let there = pledged.iter().filter(|key| !self.absent.contains(key));
+            let there: BTreeSet<PublicKey> = there.copied().collect();
+            let awaited = if there.is_empty() { pledged } else { there };
+            let since: Height = self.height;
+            self.beacon.open(since, now.after(more), awaited);
+        }
+    }
+
+    /// A validator was not there: it is fined once, and not counted on until it speaks again.
+    pub(super) fn miss(&mut self, validator: PublicKey, events: &mut Vec<Event>) {
+        if self.absent.insert(validator) {
+            let fine = settle::absent(&mut self.ledger, validator, &self.params);
+            events.push(Event::Absent { validator, fine });
+        }
+    }
+
+    /// Goes on without those who were to speak about a receipt and did not.
+    pub(super) fn pass_windows(&mut self, events: &mut Vec<Event>) {
+        while let Some((tick, lease)) = self.windows.first().copied() {
+            if tick > self.now() {
+                return;
+            }
+            self.windows.pop_first();
+            let Some(Phase::Judged(judging)) = self.phase(lease.block) else { continue };
+            if judging.delivery.lease.id != lease || judging.due != tick {
+                continue;
+            }
+            match &judging.dispute {
+                Some(dispute) if dispute.is_voted() => {
+                    let silent = self.silent(&dispute.objects);
+                    self.vote_again(lease, silent, events);
+                }
+                Some(_) => self.lose_by_silence(lease),
+                None => self.redraw(judging.clone(), events),
+            }
+            self.move_window(lease);
+        }
+    }
+
+    /// Validators that have not voted.
+    pub(super) fn silent(&self, objects: &BTreeMap<PublicKey, bool>) -> Vec<PublicKey> {
+        self.validators.keys().filter(|key| !objects.contains_key(key)).copied().collect()
+    }
+
+    /// A vote came to nothing. If all have voted, what some could not fetch may be there by now.
+    fn vote_again(&mut self, lease: LeaseId, silent: Vec<PublicKey>, events: &mut Vec<Event>) {
+        let all = silent.is_empty();
+        for validator in silent {
+            self.miss(validator, events);
+        }
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(Judging { dispute: Some(dispute), .. }) = &mut block.phase else {
+            return;
+        };
+        if all {
+            let by = dispute.by;
+            dispute.objects.retain(|key, _| *key == by);
+        }
+    }
+
+    /// Who does not say what a state was has lost; of two, he who objects.
+    fn lose_by_silence(&mut self, lease: LeaseId) {
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(Judging { dispute: Some(dispute), .. }) = &mut block.phase else {
+            return;
+        };
+        let awaits = |side| dispute.bisection.as_ref().is_some_and(|b| b.awaits(side));
+        let silent = if awaits(Side::Objector) { Side::Objector } else { Side::Worker };
+        dispute.lost = Some(silent);
+    }
+
+    /// Others come in for those of the committee who have not spoken in time.
+    fn redraw(&mut self, judging: Judging, events: &mut Vec<Event>) {
+        let lease = judging.delivery.lease.id;
+        let unspoken = |key: &&PublicKey| !judging.verdicts.contains_key(key);
+        let committee = &judging.audit.committee;
+        let missing: Vec<PublicKey> = if judging.is_sealed() {
+            committee.iter().filter(unspoken).copied().collect()
+        } else {
+            judging.unsealed().copied().collect()
+        };
+        if missing.is_empty() {
+            return; // the committee has spoken: the cheap verdicts of others are missing
+        }
+        for validator in &missing {
+            self.miss(*validator, events);
+        }
+        let heard: BTreeSet<PublicKey> =
+            committee.iter().copied().chain(judging.lazy.iter().copied()).collect();
+        let absent = &self.absent;
+        let others = self.validators.keys().filter(|k| !heard.contains(k) && !absent.contains(k));
+        let others: Vec<PublicKey> = others.copied().collect();
+        let count = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        let purpose = format!("redraw {}", self.height);
+        let fresh = judging.seed.choose(&purpose, lease, &others, count);
+        let left = committee.iter().filter(|key| !missing.contains(key)).copied();
+        let next: BTreeSet<PublicKey> = left.chain(fresh).collect();
+        // Nobody at all is there: they are waited for.
+        if !next.is_empty() {
+            self.seat_committee(lease, next.into_iter().collect(), events);
+        }
+    }
+
+    /// Has these re-execute what was drawn. Who comes in has not re-executed yet, whatever it has
+    /// said; who is out has said nothing that counts.
+    fn seat_committee(
+        &mut self,
+        lease: LeaseId,
+        committee: Vec<PublicKey>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        judging.seals.retain(|key, _| committee.contains(key));
+        judging.traces.retain(|key, _| committee.contains(key));
+        let seals = &judging.seals;
+        judging.verdicts.retain(|key, _| !committee.contains(key) || seals.contains_key(key));
+        judging.audit.committee.clone_from(&committee);
+        events.push(Event::Redrawn { lease, committee });
+    }
+
+    /// Turns verdicts into settlements.
+    pub(super) fn settle_receipts(&mut self, events: &mut Vec<Event>) {
+        for lease in self.judging.clone() {
+            while let Some(Phase::Judged(judging)) = self.phase(lease.block) {
+                let there = self.validators.len().saturating_sub(self.absent.len());
+                match decide(judging, &self.validators, there) {
+                    Decision::Open => break,
+                    Decision::Overrule(validator) => self.overrule(lease, validator, events),
+                    Decision::Accept => self.accept(judging.clone(), events),
+                    Decision::Slash(segment) => {
+                        self.slash(judging.delivery.lease.clone(), segment, events);
+                    }
+                    Decision::Widen => {
+                        let lazy = judging.lazy.clone();
+                        self.seat_committee(lease, self.there(&lazy), events);
+                        self.move_window(lease);
+                    }
+                    Decision::Lazy(validator) => self.exclude(lease, validator, events),
+                }
+            }
+        }
+    }
+
+    /// An objection did not hold: the receipt is judged on as if its author had agreed.
+    fn overrule(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        judging.dispute = None;
+        judging.verdicts.insert(validator, Finding::Agree);
+        // All have re-executed the segment by now: what it traced is not asked any more.
+        judging.audit.committee.retain(|key| *key != validator);
+        judging.traces.remove(&validator);
+        judging.seals.remove(&validator);
+        let held_up = judging.delivery.lease.clone();
+        let fine = settle::overrule(&mut self.ledger, &held_up, validator);
+        events.push(Event::Overruled { lease, validator, fine });
+        self.move_window(lease);
+    }
+
+    /// A validator that agreed without looking is out, and pays.
+    fn exclude(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        judging.audit.committee.retain(|key| *key != validator);
+        judging.verdicts.remove(&validator);
+        judging.traces.remove(&validator);
+        judging.seals.remove(&validator);
+        judging.lazy.insert(validator);
+        let fine = settle::lazy(&mut self.ledger, validator, None, &self.params);
+        events.push(Event::Lazy { lease, validator, challenger: None, fine });
+    }
+}
+
+/// What the verdicts about a receipt say together. Truth table:
+///
+/// | dispute | validators                                       | decision         |
+/// |---------|--------------------------------------------------|------------------|
+/// | open    | a side lost by what it said, or did not say      | against that side|
+/// | open    | the sides search for the step still              | wait             |
+/// | open    | > 2/3 of the stake object to the segment         | slash            |
+/// | open    | > 2/3 of the stake deny the objection            | overrule         |
+/// | none    | not all of the committee agree, or not > 2/3     | wait             |
+/// | none    | they do, and traced the same                     | accept           |
+/// | none    | they do, not all traced the same, not all were asked | widen        |
+/// | none    | all were asked, > 2/3 traced the same, one did not | that one was lazy |
+fn decide(judging: &Judging, validators: &BTreeMap<PublicKey, Ohc>, there: usize) -> Decision {
+    if let Some(dispute) = &judging.dispute {
+        let say = |objects: bool| {
+            let voters = dispute.objects.iter().filter(move |(_, o)| **o == objects);
+            is_quorum(voters.map(|(key, _)| key), validators)
+        };
+        return match (dispute.lost, dispute.is_voted()) {
+            (Some(Side::Worker), _) => Decision::Slash(dispute.segment),
+            (Some(Side::Objector), _) => Decision::Overrule(dispute.by),
+            (None, false) => Decision::Open,
+            (None, true) if say(true) => Decision::Slash(dispute.segment),
+            (None, true) if say(false) => Decision::Overrule(dispute.by),
+            (None, true) => Decision::Open,
+        };
+    }
+    let committee = &judging.audit.committee;
+    let agreed = |key: &PublicKey| judging.verdicts.get(key) == Some(&Finding::Agree);
+    let all_agree = committee.iter().all(agreed);
+    if !all_agree || !is_quorum(validators.keys().filter(|key| agreed(key)), validators) {
+        return Decision::Open;
+    }
+    let traced = |trace: &Digest| {
+        let same = judging.traces.iter().filter(move |(_, other)| *other == trace);
+        is_quorum(same.map(|(key, _)| key), validators)
+    };
+    let of = |key: &PublicKey| judging.traces.get(key);
+    let mut traces = committee.iter().map(of);
+    let first = traces.next().flatten();
+    if traces.all(|trace| trace == first) {
+        return Decision::Accept;
+    }
+    let Some(true_trace) = judging.traces.values().find(|trace| traced(trace)) else {
+        let asked = committee.len() + judging.lazy.len();
+        // Whoever is away cannot settle it: then nobody is blamed.
+        return if asked < there { Decision::Widen } else { Decision::Accept };
+    };
+    match committee.iter().find(|key| of(key) != Some(true_trace)) {
+        Some(lazy) => Decision::Lazy(*lazy),
+        None => Decision::Accept,
+    }
+}

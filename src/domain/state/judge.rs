@@ -1,0 +1,219 @@
+//! What validators, and the two sides of a dispute, say about receipts: reveals, seals, verdicts,
+//! moves. Never ends anything: that happens at the slot's boundary (`state::audit`).
+
+use super::State;
+use super::order::segments_of;
+use super::run::{Dispute, Judging, Phase};
+use super::view::is_early;
+use crate::base::canon::Digest;
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::domain::beacon::Reveal;
+use crate::domain::bisection::{Bisection, Move, Side, Turn};
+use crate::domain::event::{Event, Reject};
+use crate::domain::receipt::{Outcome, Receipt};
+use crate::domain::slot::is_quorum;
+use crate::domain::verdict::{Finding, Found, Sealed, Segment, Verdict};
+use std::collections::BTreeMap;
+
+impl State {
+    pub(super) fn reveal(&mut self, author: PublicKey, reveal: Reveal) -> Result<(), Reject> {
+        if !self.validators.contains_key(&author) {
+            return Err(Reject::NotYours);
+        }
+        self.beacon.reveal(author, reveal, self.height).map_err(|_| Reject::OutOfTurn)?;
+        self.absent.remove(&author);
+        Ok(())
+    }
+
+    pub(super) fn seal(&mut self, author: PublicKey, sealed: Sealed) -> Result<(), Reject> {
+        let judging = self.judging_of(sealed.lease, sealed.receipt)?;
+        if !judging.audit.committee.contains(&author) {
+            return Err(Reject::NotYours);
+        }
+        if judging.seals.contains_key(&author) {
+            return Err(Reject::Spoken);
+        }
+        judging.seals.insert(author, sealed.seal);
+        if judging.is_sealed() {
+            // Now they are to say what they sealed.
+            self.move_window(sealed.lease);
+        }
+        self.absent.remove(&author);
+        Ok(())
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        author: PublicKey,
+        verdict: &Verdict,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if !self.validators.contains_key(&author) {
+            return Err(Reject::NotYours);
+        }
+        if self.past.contains_key(&verdict.lease) {
+            return self.judge_past(author, verdict);
+        }
+        let (alone, now) = (self.is_alone(), self.now());
+        let judging = self.judging_of(verdict.lease, verdict.receipt)?;
+        if let Some(vote) = vote(judging, verdict.finding) {
+            if is_early(judging, verdict, now) {
+                return Err(Reject::Early);
+            }
+            let dispute = judging.dispute.as_mut().ok_or(Reject::NoReceipt)?;
+            rule(&mut dispute.objects, author, vote)?;
+        } else {
+            if matches!(verdict.finding, Finding::Deny { .. }) {
+                return Err(Reject::NoReceipt); // nobody denies what nobody claims
+            }
+            if judging.verdicts.contains_key(&author) || judging.lazy.contains(&author) {
+                return Err(Reject::Spoken);
+            }
+            let is_drawn = judging.audit.committee.contains(&author);
+            if is_drawn && !alone {
+                let seal = verdict.seal(author).seal;
+                if !judging.is_sealed() || judging.seals.get(&author) != Some(&seal) {
+                    return Err(Reject::Unsealed);
+                }
+            }
+            self.speak(author, verdict, events)?;
+            if is_drawn && let Ok(judging) = self.judging_of(verdict.lease, verdict.receipt) {
+                judging.traces.insert(author, verdict.trace);
+            }
+        }
+        self.absent.remove(&author);
+        Ok(())
+    }
+
+    /// A validator concludes about a receipt, once. An objection opens a dispute; while there is
+    /// one, another has to wait.
+    fn speak(
+        &mut self,
+        author: PublicKey,
+        verdict: &Verdict,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        let (now, alone) = (self.now(), is_quorum([&author], &self.validators));
+        let judging = self.judging_of(verdict.lease, verdict.receipt)?;
+        match verdict.finding {
+            Finding::Agree | Finding::Deny { .. } => {}
+            Finding::Object { .. } if judging.dispute.is_some() => return Err(Reject::NoReceipt),
+            Finding::Object { segment, found } => {
+                let receipt = &judging.delivery.receipt;
+                if !segments_of(receipt).any(|s| s == segment) {
+                    return Err(Reject::BadReceipt);
+                }
+                let begin = states(receipt, segment).map(|(begin, _)| begin);
+                let differs = matches!(found, Found::State(_)) && !alone;
+                let bisection = begin.filter(|_| differs).map(Bisection::open);
+                let objects = BTreeMap::from([(author, true)]);
+                let (by, since, lost) = (author, now, None);
+                let dispute = Dispute { by, segment, found, bisection, since, lost, objects };
+                judging.dispute = Some(dispute);
+                let (lease, validator) = (verdict.lease, author);
+                events.push(Event::Disputed { lease, validator, segment });
+                self.move_window(verdict.lease);
+            }
+        }
+        let judging = self.judging_of(verdict.lease, verdict.receipt)?;
+        judging.verdicts.insert(author, verdict.finding);
+        Ok(())
+    }
+
+    pub(super) fn bisect(
+        &mut self,
+        author: PublicKey,
+        said: Move,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        let now = self.now();
+        let block = self.block_mut(said.lease.block).ok_or(Reject::NoDispute)?;
+        let Phase::Judged(judging) = &mut block.phase else { return Err(Reject::NoDispute) };
+        let worker = judging.delivery.lease.worker;
+        let Some(dispute) = &mut judging.dispute else { return Err(Reject::NoDispute) };
+        let side = match author {
+            _ if judging.delivery.lease.id != said.lease => return Err(Reject::NoDispute),
+            author if author == worker => Side::Worker,
+            author if author == dispute.by => Side::Objector,
+            _ => return Err(Reject::NoDispute),
+        };
+        let (_, end) =
+            states(&judging.delivery.receipt, dispute.segment).ok_or(Reject::NoDispute)?;
+        let bisection = dispute.bisection.as_mut().ok_or(Reject::NoDispute)?;
+        if bisection.round() != said.round || !bisection.awaits(side) || dispute.lost.is_some() {
+            return Err(Reject::NoDispute);
+        }
+        match bisection.say(side, said.steps, said.state, end) {
+            Turn::Open => {}
+            Turn::Contradicted(side) => dispute.lost = Some(side),
+            Turn::Uneven => (dispute.bisection, dispute.since) = (None, now),
+            Turn::Narrowed => {
+                dispute.since = now;
+                if let Some(step) = bisection.step() {
+                    events.push(Event::Narrowed { lease: said.lease, step });
+                }
+            }
+        }
+        self.move_window(said.lease);
+        Ok(())
+    }
+
+    /// A receipt that is in front of the validators.
+    fn judging_of(&mut self, lease: LeaseId, receipt: Digest) -> Result<&mut Judging, Reject> {
+        let block = self.block_mut(lease.block).ok_or(Reject::NoReceipt)?;
+        match &mut block.phase {
+            Phase::Judged(judging)
+                if judging.delivery.lease.id == lease && judging.delivery.id == receipt =>
+            {
+                Ok(judging)
+            }
+            _ => Err(Reject::NoReceipt),
+        }
+    }
+
+    /// Something was said about a receipt: whoever speaks next has a whole window. Who is alone
+    /// takes as long as it takes.
+    pub(super) fn move_window(&mut self, lease: LeaseId) {
+        let (now, alone) = (self.now(), self.is_alone());
+        let Some(block) = self.block_mut(lease.block) else { return };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        let before = judging.due;
+        judging.due = now.after(judging.window);
+        let after = judging.due;
+        self.windows.remove(&(before, lease));
+        if !alone {
+            self.windows.insert((after, lease));
+        }
+    }
+}
+
+/// Whether a finding is a vote about the dispute of a receipt: for the objection or against it.
+fn vote(judging: &Judging, finding: Finding) -> Option<bool> {
+    let dispute = judging.dispute.as_ref().filter(|dispute| dispute.is_voted())?;
+    match finding {
+        Finding::Object { segment, .. } if segment == dispute.segment => Some(true),
+        Finding::Deny { segment } if segment == dispute.segment => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn rule(
+    objects: &mut BTreeMap<PublicKey, bool>,
+    author: PublicKey,
+    vote: bool,
+) -> Result<(), Reject> {
+    if objects.contains_key(&author) {
+        return Err(Reject::Spoken);
+    }
+    objects.insert(author, vote);
+    Ok(())
+}
+
+/// What a receipt claims to be the states before and after a segment; none if it has no states.
+pub(super) fn states(receipt: &Receipt, segment: Segment) -> Option<(Digest, Digest)> {
+    let Outcome::Done(claims) = &receipt.outcome else { return None };
+    let claim = claims.iter().find(|claim| claim.job == segment.job)?;
+    let at = segment.index as usize;
+    Some((*claim.segments.get(at)?, *claim.segments.get(at.checked_add(1)?)?))
+}

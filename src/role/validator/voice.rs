@@ -1,0 +1,142 @@
+//! The voice: what a validator says among several. It reveals its values of the beacon, seals what
+//! it found, says it once others have sealed theirs, and says again what does not show in the log.
+//! Never decides what it found. Nothing here need survive a crash: values and salts follow from
+//! the key, and what was found is found again.
+
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::base::limits::BATCH_MAX;
+use crate::base::time::Millis;
+use crate::domain::beacon::{self, Reveal};
+use crate::domain::bisection::Move;
+use crate::domain::command::{Command, SignedOrder};
+use crate::domain::state::{Query, Question, Stance, State};
+use crate::domain::verdict::{Sealed, Verdict};
+use crate::role::{Signer, Witness};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was not folded after so long is said again.
+const RESEND_MS: u64 = 2_000;
+
+/// What a validator found, and when it said so last.
+#[derive(Debug)]
+struct Found {
+    verdict: Verdict,
+    sealed: Option<Millis>,
+    said: Option<Millis>,
+}
+
+/// What a validator has to say.
+#[derive(Debug, Default)]
+pub(super) struct Voice {
+    found: BTreeMap<(LeaseId, Question), Found>,
+    /// What is looked at again, and when.
+    again: BTreeMap<(LeaseId, Question), Millis>,
+    /// The last value of the beacon that was revealed, and when.
+    revealed: Option<(u64, Millis)>,
+    witness: Witness,
+}
+
+impl Voice {
+    /// Takes in what was found.
+    pub(super) fn found(&mut self, question: Question, verdict: Verdict) {
+        let key = (verdict.lease, question);
+        self.found.insert(key, Found { verdict, sealed: None, said: None });
+    }
+
+    /// A state was recomputed.
+    pub(super) fn traced(&mut self, said: Move) {
+        self.witness.traced(said);
+    }
+
+    /// Whether a question is answered already, or is to be left alone for a while.
+    pub(super) fn has(&self, now: Millis, asked: &(LeaseId, Question)) -> bool {
+        self.found.contains_key(asked) || self.again.get(asked).is_some_and(|at| now < *at)
+    }
+
+    /// Forgets what nobody asks any more. Returns the states that are to be recomputed.
+    pub(super) fn follow(
+        &mut self,
+        now: Millis,
+        signer: &Signer,
+        state: &State,
+        asked: &BTreeSet<(LeaseId, Question)>,
+    ) -> Vec<Query> {
+        self.found.retain(|key, _| asked.contains(key));
+        self.again.retain(|key, at| asked.contains(key) && now < *at);
+        self.witness.follow(signer, state, state.judging())
+    }
+
+    /// Says what is due.
+    pub(super) fn speak(
+        &mut self,
+        now: Millis,
+        signer: &mut Signer,
+        state: &State,
+    ) -> Vec<SignedOrder> {
+        let me = signer.public();
+        let reveal = self.reveal(now, signer, state);
+        let mut orders: Vec<SignedOrder> = reveal.into_iter().collect();
+        let due = |at: Option<Millis>| at.is_none_or(|at| now >= at.after(RESEND_MS));
+        let (mut seals, mut verdicts): (Vec<Sealed>, Vec<Verdict>) = (Vec::new(), Vec::new());
+        let mut again = Vec::new();
+        for (key, found) in &mut self.found {
+            match state.stance(key.1, &found.verdict, &me) {
+                Stance::Seal if due(found.sealed) => {
+                    found.sealed = Some(now);
+                    seals.push(found.verdict.seal(me));
+                }
+                Stance::Say if due(found.said) => {
+                    found.said = Some(now);
+                    verdicts.push(found.verdict.clone());
+                }
+                Stance::Look => again.push(*key),
+                Stance::Seal | Stance::Say | Stance::Wait => {}
+            }
+        }
+        for key in again {
+            self.found.remove(&key);
+            self.again.insert(key, now.after(RESEND_MS));
+        }
+        for part in seals.chunks(BATCH_MAX) {
+            orders.push(signer.order(state, Command::Seal(part.to_vec())));
+        }
+        for part in verdicts.chunks(BATCH_MAX) {
+            orders.push(signer.order(state, Command::Judge(part.to_vec())));
+        }
+        orders.extend(self.witness.speak(now, signer, state));
+        orders
+    }
+
+    fn reveal(&mut self, now: Millis, signer: &mut Signer, state: &State) -> Option<SignedOrder> {
+        let (me, network) = (signer.public(), state.network());
+        let (turn, next) = state.turn(&me)?;
+        let is_said = self.revealed.is_some_and(|(of, at)| of == next && now < at.after(RESEND_MS));
+        if is_said {
+            return None;
+        }
+        self.revealed = Some((next, now));
+        let of = |turn| beacon::value(signer.key(), network, turn);
+        let reveal = Reveal { value: turn.map(of), next: beacon::pledge(me, of(next)) };
+        Some(signer.order(state, Command::Reveal(reveal)))
+    }
+
+    /// When it has something to say, or to look at again.
+    pub(super) fn deadline(&self, state: &State, me: &PublicKey) -> Option<Millis> {
+        let due = |at: Option<Millis>| at.map_or(Millis(0), |at| at.after(RESEND_MS));
+        let found = self.found.iter().filter_map(|((_, question), found)| {
+            match state.stance(*question, &found.verdict, me) {
+                Stance::Seal => Some(due(found.sealed)),
+                Stance::Say => Some(due(found.said)),
+                Stance::Look => Some(Millis(0)),
+                Stance::Wait => None,
+            }
+        });
+        let reveal = state.turn(me).map(|(_, next)| {
+            let said = self.revealed.filter(|(of, _)| *of == next);
+            due(said.map(|(_, at)| at))
+        });
+        let again = self.again.values().copied();
+        found.chain(reveal).chain(again).chain(self.witness.deadline()).min()
+    }
+}
