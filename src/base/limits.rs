@@ -47,6 +47,8 @@ pub const SEGMENTS_PER_JOB_MAX: usize = 64;
 pub const METRICS_PER_JOB_MAX: usize = 64;
 /// Text of one fault or metric name, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Workers that compute the same block where a stage asks for several.
+pub const REPLICAS_MAX: u32 = 8;
 /// Attempts at one block.
 pub const ATTEMPTS_MAX: u32 = 16;
 /// Times that an unsold block is repriced by 1/8 before its run pauses.

@@ -288,6 +288,9 @@ fn verification(verification: Verification) -> String {
     match verification {
         Verification::Full => "everything is computed again".to_owned(),
         Verification::None => "nothing is computed again".to_owned(),
+        Verification::Replicate { workers } => {
+            format!("{} compute all of it", prose::count(workers as usize, "worker"))
+        }
         Verification::Audit { rate_ppm, segments } => {
             let percent = f64::from(rate_ppm) / 10_000.0;
             format!("{percent} % of receipts, {} each", prose::count(segments as usize, "segment"))

@@ -143,7 +143,7 @@ impl Stop {
     }
 
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
-    pub(crate) fn because(exit: Exit, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn because(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
         let (message, hint) = advice(error);
         Self::Error { exit, message, hint }
     }
@@ -157,13 +157,32 @@ impl Stop {
     }
 }
 
-/// What an error of a lower layer says, and its advice where it gives some.
-fn advice(error: &dyn std::error::Error) -> (String, Option<String>) {
+/// What an error of a lower layer says, and its advice where it gives some. What is wrong with the
+/// disk is wrong for everything that is written: then it matters little what was being written.
+fn advice(error: &(dyn std::error::Error + 'static)) -> (String, Option<String>) {
     let text = error.to_string();
-    match text.split_once("; hint: ") {
+    let (message, hint) = match text.split_once("; hint: ") {
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
         None => (text, None),
+    };
+    (message, of_disk(error).map(str::to_owned).or(hint))
+}
+
+/// What to do about a disk, if that is why.
+fn of_disk(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Some("free some space, then do the same again: it goes on");
+            }
+            Some(io::ErrorKind::FileTooLarge) => {
+                return Some("let files grow longer (`ulimit -f`), then do the same again");
+            }
+            _ => cause = error.source(),
+        }
     }
+    None
 }
 
 impl From<io::Error> for Stop {
@@ -188,6 +207,26 @@ mod tests {
         };
         assert_eq!(message, "the log is in use");
         assert_eq!(hint.as_deref(), Some("wait for the other ohc"));
+    }
+
+    #[test]
+    fn where_a_disk_is_full_the_advice_is_about_the_disk() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write x: {source}; hint: check the folder and its permissions")]
+        struct Wrapped {
+            source: io::Error,
+        }
+        let hint = |kind: io::ErrorKind| {
+            let Stop::Error { hint, .. } =
+                Stop::because(Exit::Failed, &Wrapped { source: kind.into() })
+            else {
+                panic!("not an error")
+            };
+            hint.unwrap()
+        };
+        assert!(hint(io::ErrorKind::StorageFull).starts_with("free some space"));
+        assert!(hint(io::ErrorKind::FileTooLarge).contains("ulimit -f"));
+        assert!(hint(io::ErrorKind::PermissionDenied).contains("permissions"));
     }
 
     #[test]

@@ -236,6 +236,7 @@ pub(super) fn block_item(run: &Run, index: u32, names: &Names) -> Value {
 fn worker_of(block: &BlockRun) -> Option<&PublicKey> {
     match &block.phase {
         Phase::Leased(lease) => Some(&lease.worker),
+        Phase::Sealed(sealed) => Some(&sealed.lease.worker),
         Phase::Delivered(delivery) => Some(&delivery.lease.worker),
         Phase::Judged(judging) => Some(&judging.delivery.lease.worker),
         Phase::Settled(paid) => Some(&paid.worker),

@@ -30,7 +30,7 @@ const TREATED: &str =
 const WIDTH: usize = 96;
 
 pub(super) fn init(args: &Init, context: &mut Context) -> Result<Exit, Stop> {
-    let failed = |error: &dyn std::error::Error| Stop::because(Exit::Failed, error);
+    let failed = |error: &(dyn std::error::Error + 'static)| Stop::because(Exit::Failed, error);
     let task = args.task.map(Into::into);
     let draft = draft::draft(&args.data, args.target.as_deref(), task).map_err(|e| failed(&e))?;
     let name = name(&args.data);

@@ -83,8 +83,10 @@ fn tend(
                 was_asked = true;
                 waiting(run_of(&site.view().state, args.run)?, show)?;
             }
-            // It went meanwhile, or is about to: the next look shows what is to be done.
-            Err(AttachError::Line(_) | AttachError::Idle) => {
+            // It went meanwhile, or is about to: the next look shows what is to be done. It may
+            // have heard what we asked before it went.
+            Err(error @ (AttachError::Line(_) | AttachError::Idle)) => {
+                was_asked = was_asked || matches!(error, AttachError::Line(_));
                 std::thread::sleep(FOLLOW);
                 continue;
             }

@@ -6,6 +6,11 @@
 //! lowest score plus the value of the work that already waits at that worker wins: a queue is a
 //! delay that the client pays for. The price is the next score, at most the reserve and at least
 //! the ask; queues do not enter prices. Ties go to the younger queue, then to the key.
+//!
+//! Offers of one lot (replicas of a block, shards of a round) are sold together: of K identical
+//! offers each goes to another worker, the K best bids win, and all are paid by one score, the
+//! next one after the K (so an offer by itself is a lot of one). Where fewer bid, the reserve is
+//! paid, and what is left over waits.
 
 use super::terms::Equipment;
 use crate::base::amount::{Ohc, Price, Rounding, Work};
@@ -18,6 +23,8 @@ use crate::base::limits::LEASES_PER_WORKER_MAX;
 pub struct Offer {
     /// The block.
     pub block: BlockId,
+    /// The first block of the lot that it is sold in; itself if it is sold alone.
+    pub lot: BlockId,
     /// Its work.
     pub work: Work,
     /// The most that is paid for it.
@@ -129,9 +136,15 @@ impl Standing {
             || (self.leases < LEASES_PER_WORKER_MAX
                 && self.queued.saturating_add(work) <= self.capacity)
     }
+
+    /// Whether its word counts where this bond is asked for: an idle worker that cannot pay it
+    /// never will.
+    fn is_serious(&self, bond: Ohc) -> bool {
+        self.purse >= bond || self.leases > 0
+    }
 }
 
-/// Clears the market: offers in their order, each against what the bids have left. Stops as soon
+/// Clears the market: lots in their order, each against what the bids have left. Stops as soon
 /// as nobody has room for anything: a long queue of offers costs nothing while all are busy.
 /// `tallies` takes down how each award came about.
 pub fn clear(
@@ -141,33 +154,85 @@ pub fn clear(
     mut tallies: Option<&mut Vec<Tally>>,
 ) -> Vec<Award> {
     let mut awards = Vec::new();
-    for offer in offers {
+    let mut offers = offers.into_iter().peekable();
+    while let Some(first) = offers.next() {
         if !bids.iter().any(|bid| bid.has_room(Work::new(1))) {
             break;
         }
-        let considered = tallies.is_some().then(|| consider(&offer, bids, bond_factor));
-        let award = award(&offer, bids, bond_factor);
-        awards.extend(award);
-        if let (Some(tallies), Some(bids), Some(award)) = (&mut tallies, considered, award) {
-            tallies.push(Tally { award, bids });
+        let mut lot = Lot::of(first);
+        while let Some(next) = offers.next_if(|next| lot.takes(next)) {
+            lot.add(next);
         }
+        let considered = tallies.is_some().then(|| consider(&lot, bids, bond_factor));
+        let sold = sell(&lot, bids, bond_factor);
+        if let (Some(tallies), Some(bids)) = (&mut tallies, considered) {
+            let tally = |award: &Award| Tally { award: *award, bids: bids.clone() };
+            tallies.extend(sold.iter().map(tally));
+        }
+        awards.extend(sold);
     }
     awards
 }
 
-/// What an offer makes of each bid.
-fn consider(offer: &Offer, bids: &[Standing], bond_factor: u64) -> Vec<Considered> {
-    let bond = offer.reserve.ratio(bond_factor, 1, Rounding::Floor).unwrap_or(offer.reserve);
-    let serious = |bid: &&Standing| bid.purse >= bond || bid.leases > 0;
-    let lapsed = |bid: &Standing| Some(bid.worker) == offer.lapsed;
-    let others = bids.iter().filter(serious).any(|b| !lapsed(b) && score(offer, b).is_some());
+/// Identical offers that are sold together.
+struct Lot {
+    /// What is on offer; who is barred from one of them is barred from all.
+    offer: Offer,
+    blocks: Vec<BlockId>,
+    /// Who let one of them lapse last.
+    lapsed: Vec<PublicKey>,
+}
+
+impl Lot {
+    fn of(offer: Offer) -> Self {
+        let (blocks, lapsed) = (vec![offer.block], offer.lapsed.into_iter().collect());
+        Self { offer, blocks, lapsed }
+    }
+
+    /// Whether an offer is of this lot, and like those in it.
+    fn takes(&self, next: &Offer) -> bool {
+        let terms = |offer: &Offer| (offer.lot, offer.work, offer.reserve, offer.needs);
+        terms(next) == terms(&self.offer)
+    }
+
+    fn add(&mut self, next: Offer) {
+        self.blocks.push(next.block);
+        self.lapsed.extend(next.lapsed);
+        self.offer.barred.extend(next.barred);
+    }
+
+    /// The bond for the highest possible price: whether a bid is eligible must not depend on the
+    /// other bids.
+    fn bond(&self, bond_factor: u64) -> Option<Ohc> {
+        self.offer.reserve.ratio(bond_factor, 1, Rounding::Floor)
+    }
+
+    fn has_lapsed(&self, bid: &Standing) -> bool {
+        self.lapsed.contains(&bid.worker)
+    }
+
+    /// Whether enough others bid, so that those whose attempts lapsed need not be asked. A worker
+    /// at work may get its bond back; an idle one that cannot pay it never takes this.
+    fn finds_others(&self, bids: &[Standing], bond: Ohc) -> bool {
+        let is_other = |bid: &&Standing| {
+            !self.has_lapsed(bid) && bid.is_serious(bond) && score(&self.offer, bid).is_some()
+        };
+        bids.iter().filter(is_other).take(self.blocks.len()).count() == self.blocks.len()
+    }
+}
+
+/// What a lot makes of each bid.
+fn consider(lot: &Lot, bids: &[Standing], bond_factor: u64) -> Vec<Considered> {
+    let offer = &lot.offer;
+    let bond = lot.bond(bond_factor).unwrap_or(offer.reserve);
+    let others = lot.finds_others(bids, bond);
     let passed = |bid: &Standing| {
         let is_dear = bid.ask.of(offer.work).is_none_or(|ask| ask > offer.reserve);
         let why = [
             (is_dear, Passed::Dear),
             (offer.barred.contains(&bid.worker), Passed::Barred),
             (!bid.has.meets(&offer.needs), Passed::Lacks),
-            (lapsed(bid) && others, Passed::Lapsed),
+            (lot.has_lapsed(bid) && others, Passed::Lapsed),
             (!bid.has_room(offer.work), Passed::Busy),
             (bid.purse < bond, Passed::Poor),
         ];
@@ -182,46 +247,60 @@ fn consider(offer: &Offer, bids: &[Standing], bond_factor: u64) -> Vec<Considere
     bids.iter().map(considered).collect()
 }
 
-fn award(offer: &Offer, bids: &mut [Standing], bond_factor: u64) -> Option<Award> {
-    let scores: Vec<Option<(Ohc, Ohc)>> = bids.iter().map(|bid| score(offer, bid)).collect();
-    // The bond for the highest possible price: whether a bid is eligible must not depend on the
-    // other bids.
-    let bond = offer.reserve.ratio(bond_factor, 1, Rounding::Floor)?;
-    let lapsed = |bid: &Standing| Some(bid.worker) == offer.lapsed;
-    // A worker at work may get its bond back; an idle one that cannot pay it never takes this.
-    let serious = |bid: &Standing| bid.purse >= bond || bid.leases > 0;
-    let mut rivals = bids.iter().zip(&scores).filter(|(_, score)| score.is_some());
-    let others = rivals.any(|(bid, _)| !lapsed(bid) && serious(bid));
-    let (mut best, mut best_rank) = (None, None);
-    for (index, bid) in bids.iter().enumerate() {
-        let Some(Some((score, ask))) = scores.get(index) else { continue };
-        if lapsed(bid) && others {
-            continue;
-        }
+/// A bid that is in question for a lot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// Its score and the value of the work that waits at its worker.
+    waiting: Ohc,
+    queued: Work,
+    worker: PublicKey,
+    /// Which bid it is.
+    index: usize,
+    score: Ohc,
+    ask: Ohc,
+}
+
+/// Sells a lot: each block to another worker, all by one score.
+fn sell(lot: &Lot, bids: &mut [Standing], bond_factor: u64) -> Vec<Award> {
+    let (offer, Some(bond)) = (&lot.offer, lot.bond(bond_factor)) else { return Vec::new() };
+    let others = lot.finds_others(bids, bond);
+    let in_question = |(index, bid): (usize, &Standing)| {
+        let (score, ask) = score(offer, bid)?;
         let fits = bid.has_room(offer.work) && bid.purse >= bond;
-        let waiting = bid.ask.of(bid.queued).and_then(|queue| queue.checked_add(*score));
-        let Some(waiting) = waiting.filter(|_| fits) else { continue };
-        let rank = (waiting, bid.queued, bid.worker);
-        if best_rank.as_ref().is_none_or(|best| rank < *best) {
-            (best, best_rank) = (Some((index, *score, *ask)), Some(rank));
+        if !fits || (lot.has_lapsed(bid) && others) {
+            return None;
         }
-    }
-    let (index, own, ask) = best?;
-    let risk = own.checked_sub(ask)?;
+        let waiting = bid.ask.of(bid.queued)?.checked_add(score)?;
+        Some(Candidate { waiting, queued: bid.queued, worker: bid.worker, index, score, ask })
+    };
+    let mut won: Vec<Candidate> = bids.iter().enumerate().filter_map(in_question).collect();
+    won.sort_unstable();
+    won.truncate(lot.blocks.len());
+    let Some(dearest) = won.iter().map(|winner| winner.score).max() else { return Vec::new() };
     // A bid that cannot pay its bond competes with nobody.
-    let rivals =
-        bids.iter().zip(&scores).enumerate().filter(|(i, (b, _))| *i != index && serious(b));
-    let next = rivals.filter_map(|(_, (_, score))| score.map(|(score, _)| score));
-    let next = next.filter(|score| *score >= own).min();
-    let price = next.and_then(|next| next.checked_sub(risk)).unwrap_or(offer.reserve);
-    let price = price.min(offer.reserve);
-    let bid = bids.get_mut(index)?;
-    let bond = price.ratio(bond_factor, 1, Rounding::Floor)?;
-    bid.purse = bid.purse.checked_sub(bond)?;
-    bid.queued = bid.queued.saturating_add(offer.work);
-    bid.leases += 1;
-    assert!(ask <= price && price <= offer.reserve, "R-11: ask <= price <= reserve");
-    Some(Award { block: offer.block, worker: bid.worker, price, bond })
+    let is_rival = |(index, bid): &(usize, &Standing)| {
+        bid.is_serious(bond) && won.iter().all(|winner| winner.index != *index)
+    };
+    let rivals = bids.iter().enumerate().filter(is_rival);
+    let scores = rivals.filter_map(|(_, bid)| score(offer, bid).map(|(score, _)| score));
+    let next = scores.filter(|score| *score >= dearest).min();
+    let price = |winner: &Candidate| {
+        let risk = winner.score.checked_sub(winner.ask)?;
+        let price = next.and_then(|next| next.checked_sub(risk)).unwrap_or(offer.reserve);
+        Some(price.min(offer.reserve))
+    };
+    let awarded = |(block, winner): (&BlockId, &Candidate)| {
+        let price = price(winner)?;
+        let bid = bids.get_mut(winner.index)?;
+        let bond = price.ratio(bond_factor, 1, Rounding::Floor)?;
+        bid.purse = bid.purse.checked_sub(bond)?;
+        bid.queued = bid.queued.saturating_add(offer.work);
+        bid.leases += 1;
+        let is_fair = winner.ask <= price && price <= offer.reserve;
+        assert!(is_fair, "R-11: ask <= price <= reserve");
+        Some(Award { block: *block, worker: bid.worker, price, bond })
+    };
+    lot.blocks.iter().zip(&won).filter_map(awarded).collect()
 }
 
 /// Score and ask of one bid for one offer; none if it is above the reserve, if its worker lacks
@@ -235,182 +314,4 @@ fn score(offer: &Offer, bid: &Standing) -> Option<(Ohc, Ohc)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::RunId;
-    use proptest::prelude::*;
-
-    fn key(n: u8) -> PublicKey {
-        PublicKey([n; 32])
-    }
-
-    fn clear(
-        offers: impl IntoIterator<Item = Offer>,
-        bids: &mut [Standing],
-        bond_factor: u64,
-    ) -> Vec<Award> {
-        super::clear(offers, bids, bond_factor, None)
-    }
-
-    fn offer(index: u32, reserve: u64) -> Offer {
-        let block = BlockId { run: RunId(1), index };
-        let reserve = Ohc::from_nano(reserve);
-        Offer {
-            block,
-            work: Work::new(10),
-            reserve,
-            needs: Equipment::default(),
-            barred: Vec::new(),
-            lapsed: None,
-        }
-    }
-
-    fn bid(worker: u8, ask: u64) -> Standing {
-        Standing {
-            worker: key(worker),
-            ask: Price::new(ask),
-            capacity: Work::new(100),
-            has: Equipment::default(),
-            queued: Work::ZERO,
-            leases: 0,
-            purse: Ohc::from_nano(1_000_000),
-            record: Record::default(),
-        }
-    }
-
-    /// One offer of 10 units with reserve 100 against bids `(worker, ask)`.
-    #[track_caller]
-    fn check(bids: &[(u8, u64)], expect: Option<(u8, u64)>) {
-        let mut bids: Vec<Standing> = bids.iter().map(|(w, a)| bid(*w, *a)).collect();
-        let awards = clear([offer(0, 100)], &mut bids, 4);
-        let got = awards.first().map(|a| (a.worker.0[0], a.price.nano()));
-        assert_eq!(got, expect);
-    }
-
-    #[test]
-    fn r11_the_winner_is_paid_the_next_ask_at_most_the_reserve() {
-        check(&[(1, 6), (2, 8)], Some((1, 80)));
-        check(&[(2, 8), (1, 6), (3, 7)], Some((1, 70)));
-        check(&[(1, 6)], Some((1, 100)));
-        check(&[(1, 6), (2, 11)], Some((1, 100)));
-        check(&[(1, 11)], None);
-        check(&[], None);
-        check(&[(2, 6), (1, 6)], Some((1, 60)));
-    }
-
-    #[test]
-    fn a_cheap_no_show_does_not_win() {
-        let mut cheap = bid(1, 5);
-        cheap.record = Record { good: 0, bad: 10 };
-        let mut bids = [cheap, bid(2, 6)];
-        let awards = clear([offer(0, 100)], &mut bids, 4);
-        assert_eq!(awards[0].worker, key(2));
-    }
-
-    #[test]
-    fn who_lapsed_last_waits_until_nobody_else_bids() {
-        let again = Offer { lapsed: Some(key(1)), ..offer(0, 100) };
-        let awards = clear([again.clone()], &mut [bid(1, 1), bid(2, 9)], 4);
-        assert_eq!(awards[0].worker, key(2));
-        assert_eq!(clear([again.clone()], &mut [bid(1, 1)], 4)[0].worker, key(1));
-        let too_dear = bid(2, 11);
-        assert_eq!(clear([again], &mut [bid(1, 1), too_dear], 4)[0].worker, key(1));
-    }
-
-    #[test]
-    fn a_bid_that_cannot_pay_its_bond_sets_no_price() {
-        let mut shill = bid(2, 7);
-        shill.purse = Ohc::ZERO;
-        assert_eq!(clear([offer(0, 100)], &mut [bid(1, 6), shill], 4)[0].price.nano(), 100);
-    }
-
-    #[test]
-    fn equal_bids_share_the_blocks() {
-        let mut bids = [bid(1, 6), bid(2, 6)];
-        let offers: Vec<Offer> = (0..4).map(|i| offer(i, 100)).collect();
-        let awards = clear(offers, &mut bids, 4);
-        let to_first = awards.iter().filter(|a| a.worker == key(1)).count();
-        assert_eq!((awards.len(), to_first), (4, 2));
-    }
-
-    #[test]
-    fn a_worker_without_room_or_purse_gets_nothing() {
-        let mut full = bid(1, 6);
-        (full.leases, full.queued) = (1, Work::new(95));
-        let mut poor = bid(2, 6);
-        poor.purse = Ohc::from_nano(399);
-        assert_eq!(clear([offer(0, 100)], &mut [full, poor], 4), []);
-        let mut barred = offer(0, 100);
-        barred.barred = vec![key(1)];
-        assert_eq!(clear([barred], &mut [bid(1, 6)], 4), []);
-    }
-
-    proptest! {
-        #[test]
-        fn r11_every_price_is_between_ask_and_reserve_and_no_deviation_gains(
-            asks in proptest::collection::vec(1u64..14, 1..6), deviation in 1u64..14,
-        ) {
-            let of = |asks: &[u64]| {
-                let mut bids: Vec<Standing> =
-                    (1u8..).zip(asks).map(|(w, a)| bid(w, *a)).collect();
-                clear([offer(0, 100)], &mut bids, 4)
-            };
-            let gain = |asks: &[u64], cost: u64| {
-                let award = of(asks).into_iter().find(|a| a.worker == key(1));
-                award.map_or(0i64, |a| a.price.nano() as i64 - 10 * cost as i64)
-            };
-            for award in of(&asks) {
-                let ask = asks[usize::from(award.worker.0[0]) - 1] * 10;
-                prop_assert!(ask <= award.price.nano() && award.price.nano() <= 100);
-            }
-            // Truthful: with its true cost asks[0], worker 1 gains nothing by another ask.
-            let mut other = asks.clone();
-            other[0] = deviation;
-            prop_assert!(gain(&asks, asks[0]) >= gain(&other, asks[0]));
-        }
-
-        #[test]
-        fn a_tally_says_who_was_in_question_and_the_least_of_them_won(
-            // Ask, work that waits, leases, purse, failed leases; and who is barred or lapsed.
-            all in proptest::collection::vec(
-                (1u64..14, 0u64..120, 0usize..3, 0u64..900, 0u64..9), 1..6,
-            ),
-            barred in 0u8..8, lapsed in 0u8..8,
-        ) {
-            let standing = |(worker, (ask, queued, leases, purse, bad)): (u8, _)| Standing {
-                queued: Work::new(queued),
-                leases,
-                purse: Ohc::from_nano(purse),
-                record: Record { good: 3, bad },
-                ..bid(worker, ask)
-            };
-            let bids: Vec<Standing> = (1u8..).zip(all).map(standing).collect();
-            let offer =
-                Offer { barred: vec![key(barred)], lapsed: Some(key(lapsed)), ..offer(0, 100) };
-            let mut told = bids.clone();
-            let mut tallies = Vec::new();
-            let awards = super::clear([offer.clone()], &mut told, 4, Some(&mut tallies));
-            prop_assert_eq!(&clear([offer.clone()], &mut bids.clone(), 4), &awards);
-            let considered = consider(&offer, &bids, 4);
-            let has_room = bids.iter().any(|bid| bid.has_room(Work::new(1)));
-            let is_awarded = has_room && considered.iter().any(|c| c.score.is_ok());
-            prop_assert_eq!(awards.len(), usize::from(is_awarded));
-            for tally in tallies {
-                let rank = |c: &Considered| Some(c.score.ok()?.nano() + c.queue.nano());
-                let least = tally.bids.iter().filter_map(rank).min();
-                let won = tally.bids.iter().find(|c| c.worker == tally.award.worker);
-                prop_assert_eq!(won.and_then(rank), least);
-            }
-        }
-
-        #[test]
-        fn the_order_of_bids_does_not_matter(
-            asks in proptest::collection::vec(1u64..14, 1..6),
-        ) {
-            let mut bids: Vec<Standing> = (1u8..).zip(&asks).map(|(w, a)| bid(w, *a)).collect();
-            let forwards = clear([offer(0, 100), offer(1, 90)], &mut bids.clone(), 4);
-            bids.reverse();
-            prop_assert_eq!(clear([offer(0, 100), offer(1, 90)], &mut bids, 4), forwards);
-        }
-    }
-}
+mod tests;

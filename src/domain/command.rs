@@ -4,9 +4,9 @@
 use super::beacon::Reveal;
 use super::bisection::Move;
 use super::job::Pin;
-use super::receipt::Receipt;
+use super::receipt::{Opening, Receipt, Seal};
 use super::terms::Equipment;
-use super::verdict::{Sealed, Segment, Verdict};
+use super::verdict::{SealedVerdict, Segment, Verdict};
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
 use crate::base::ids::{LeaseId, RunId};
@@ -54,7 +54,7 @@ pub enum Command {
     /// Reveals a value of the beacon and pledges the next.
     Reveal(Reveal),
     /// Seals verdicts that are said once all of the committee have sealed theirs.
-    Seal(Vec<Sealed>),
+    SealVerdicts(Vec<SealedVerdict>),
     /// Says what a state was in the course of a disputed segment.
     Bisect(Vec<Move>),
     /// Objects to what is settled already, with a deposit.
@@ -64,6 +64,10 @@ pub enum Command {
         /// Where it is false.
         segment: Segment,
     },
+    /// Answers for replicas without telling the answers.
+    Seal(Vec<Seal>),
+    /// Tells what was sealed, when all of a lot are.
+    Open(Vec<Opening>),
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -77,9 +81,11 @@ canonical_enum!(Command {
     9 => Pause { run },
     10 => Resume { run, added },
     11 => Reveal(x),
-    12 => Seal(x),
+    12 => SealVerdicts(x),
     13 => Bisect(x),
     14 => Challenge { lease, segment },
+    20 => Seal(x),
+    21 => Open(x),
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.

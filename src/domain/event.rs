@@ -283,6 +283,20 @@ pub enum Event {
         /// What it will be paid now.
         price: Ohc,
     },
+    /// A replica is answered under a seal.
+    Sealed {
+        /// The attempt.
+        lease: LeaseId,
+        /// The seal.
+        seal: Digest,
+    },
+    /// All replicas of a lot are answered: what is sealed is to be told.
+    Opening {
+        /// The first block of the lot.
+        block: BlockId,
+        /// Ticks for that.
+        ticks: u64,
+    },
     /// An epoch is over: blocks are offered at another base price from here on.
     BaseMoved {
         /// Before, in nano-OhC per unit of work.
@@ -336,6 +350,8 @@ canonical_enum!(Event {
     40 => Late { lease, ticks, grace, price },
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
+    43 => Sealed { lease, seal },
+    44 => Opening { block, ticks },
 } tag "ohc/event/1");
 
 impl Event {
@@ -360,7 +376,8 @@ impl Event {
         match self {
             Self::Offered { block, .. }
             | Self::Repriced { block, .. }
-            | Self::GivenUp { block, .. } => Some(*block),
+            | Self::GivenUp { block, .. }
+            | Self::Opening { block, .. } => Some(*block),
             _ => self.lease().map(|lease| lease.block),
         }
     }
@@ -384,7 +401,8 @@ impl Event {
             | Self::Dismissed { lease, .. }
             | Self::Revoked { lease, .. }
             | Self::Settled { lease, .. }
-            | Self::Late { lease, .. } => Some(*lease),
+            | Self::Late { lease, .. }
+            | Self::Sealed { lease, .. } => Some(*lease),
             _ => None,
         }
     }
@@ -453,6 +471,15 @@ pub enum Reject {
     /// Its lease lapsed: the author has paid for that already.
     #[error("its lease lapsed")]
     Lapsed,
+    /// Replicas are answered under a seal, other blocks openly.
+    #[error("replicas are answered under a seal, other blocks openly")]
+    WrongForm,
+    /// It is not what was sealed.
+    #[error("it is not what was sealed")]
+    BrokenSeal,
+    /// What is sealed is not told before all of its lot are sealed.
+    #[error("it is too early to tell what is sealed")]
+    TooEarly,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -475,6 +502,9 @@ canonical_enum!(Reject {
     30 => TooLate,
     31 => Uncovered,
     32 => Lapsed,
+    33 => WrongForm,
+    34 => BrokenSeal,
+    35 => TooEarly,
 });
 
 /// Why a block is not tried again.

@@ -39,7 +39,7 @@ pub struct Plan {
     pub dag: Dag,
     /// The blocks, ordered by their first job.
     pub blocks: Vec<Block>,
-    /// The block of each job.
+    /// The block of each job: the first, where several compute it.
     pub block_of: Vec<u32>,
 }
 
@@ -52,6 +52,18 @@ pub struct Block {
     pub needs: Vec<u32>,
     /// Blocks that wait for this one, ascending.
     pub feeds: Vec<u32>,
+    /// The first block of its lot; itself if it is alone.
+    pub lot: u32,
+    /// Blocks of its lot, side by side from the first: the same jobs for as many workers.
+    pub replicas: u32,
+}
+
+impl Block {
+    /// The blocks of its lot, itself among them.
+    #[must_use]
+    pub const fn siblings(&self) -> std::ops::Range<u32> {
+        self.lot..self.lot.saturating_add(self.replicas)
+    }
 }
 
 impl Plan {
@@ -67,9 +79,20 @@ impl Plan {
         self.dag.jobs.iter().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()))
     }
 
-    /// What a block computes, for people: the address of its only job, or its stages.
+    /// What a block computes, for people: the address of its only job, or its stages; and which
+    /// replica it is.
     #[must_use]
     pub fn name_of(&self, block: u32) -> String {
+        let name = self.name_of_jobs(block);
+        match self.blocks.get(block as usize) {
+            Some(Block { lot, replicas, .. }) if *replicas > 1 => {
+                format!("{name} ({} of {replicas})", block.saturating_sub(*lot) + 1)
+            }
+            _ => name,
+        }
+    }
+
+    fn name_of_jobs(&self, block: u32) -> String {
         match self.blocks.get(block as usize).map(|block| block.jobs.as_slice()) {
             Some([only]) => self.job(*only).map(ToString::to_string).unwrap_or_default(),
             _ => self.stages_of(block),
@@ -267,25 +290,46 @@ fn batch(dag: &Dag, preds: &[Vec<u32>], chains: Vec<Vec<u32>>, jobs_max: usize) 
     groups
 }
 
-/// Names the groups and draws the edges between them.
+/// How many workers compute a group of jobs: it becomes as many blocks.
+fn replicas(dag: &Dag, group: &[u32]) -> u32 {
+    let first = group.first().and_then(|job| dag.jobs.get(*job as usize));
+    first.map_or(1, |job| job.terms.replicas())
+}
+
+/// Names the groups and draws the edges between them. A block waits for all replicas of what it
+/// needs: none of them is believed before all are done.
 fn join(dag: Dag, preds: &[Vec<u32>], groups: Vec<Vec<u32>>) -> Plan {
+    let mut lots: Vec<(u32, u32)> = Vec::with_capacity(groups.len());
     let mut block_of = vec![0u32; dag.jobs.len()];
-    for (index, group) in (0u32..).zip(&groups) {
+    let mut next = 0u32;
+    for group in &groups {
+        let count = replicas(&dag, group);
         for job in group {
             if let Some(block) = block_of.get_mut(*job as usize) {
-                *block = index;
+                *block = next;
             }
         }
+        lots.push((next, count));
+        next = next.saturating_add(count);
     }
     let of = |job: u32| block_of.get(job as usize).copied().unwrap_or_default();
-    let mut blocks: Vec<Block> = Vec::with_capacity(groups.len());
-    for (index, group) in (0u32..).zip(&groups) {
+    let mut blocks: Vec<Block> = Vec::with_capacity(next as usize);
+    for (group, (lot, replicas)) in groups.iter().zip(&lots) {
         let before = group.iter().filter_map(|job| preds.get(*job as usize)).flatten();
-        let mut needs: Vec<u32> = before.map(|job| of(*job)).filter(|b| *b != index).collect();
-        needs.sort_unstable();
-        needs.dedup();
-        let jobs = group.iter().map(|job| JobId(*job)).collect();
-        blocks.push(Block { jobs, needs, feeds: Vec::new() });
+        let mut lots_before: Vec<u32> =
+            before.map(|job| of(*job)).filter(|before| before != lot).collect();
+        lots_before.sort_unstable();
+        lots_before.dedup();
+        let siblings = |first: &u32| {
+            let found = lots.binary_search_by_key(first, |(lot, _)| *lot).ok()?;
+            lots.get(found).map(|(lot, count)| *lot..lot.saturating_add(*count))
+        };
+        let needs: Vec<u32> = lots_before.iter().filter_map(siblings).flatten().collect();
+        let jobs: Vec<JobId> = group.iter().map(|job| JobId(*job)).collect();
+        for _ in 0..*replicas {
+            let (jobs, needs) = (jobs.clone(), needs.clone());
+            blocks.push(Block { jobs, needs, feeds: Vec::new(), lot: *lot, replicas: *replicas });
+        }
     }
     let edges: Vec<(u32, u32)> = (0u32..)
         .zip(&blocks)

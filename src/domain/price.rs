@@ -54,7 +54,7 @@ fn gas_of(job: &Job, params: &Params) -> Option<Ohc> {
 #[must_use]
 pub fn audited_ppm(policy: Verification, segments: u32) -> u32 {
     match policy {
-        Verification::None => 0,
+        Verification::None | Verification::Replicate { .. } => 0,
         Verification::Full => PPM,
         Verification::Audit { rate_ppm, segments: drawn } => {
             let (drawn, all) = (u64::from(drawn.min(segments)), u64::from(segments.max(1)));

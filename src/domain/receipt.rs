@@ -3,6 +3,7 @@
 
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
 use crate::base::ids::{JobId, LeaseId};
+use crate::base::keys::PublicKey;
 use crate::base::limits::{
     METRICS_PER_JOB_MAX, OUTPUTS_PER_JOB_MAX, SEGMENTS_PER_JOB_MAX, TEXT_BYTES_MAX,
 };
@@ -49,6 +50,51 @@ pub struct Claim {
     pub metrics: Vec<(String, f64)>,
 }
 canonical_struct!(Claim { job, outputs, bytes, segments, metrics });
+
+/// A promise to give an answer that nobody can read yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seal {
+    /// The lease that is answered.
+    pub lease: LeaseId,
+    /// Digest of the answer, of who gives it, and of a salt.
+    pub seal: Digest,
+}
+canonical_struct!(Seal { lease, seal });
+
+/// A sealed answer, told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Opening {
+    /// The answer.
+    pub receipt: Receipt,
+    /// What kept anybody from guessing it.
+    pub salt: Digest,
+}
+canonical_struct!(Opening { receipt, salt });
+
+struct SealSource {
+    receipt: Digest,
+    worker: PublicKey,
+    salt: Digest,
+}
+canonical_struct!(SealSource { receipt, worker, salt } tag "ohc/seal/1");
+
+/// What a worker signs to make the salt of a lease, and shows nobody: after a restart it makes the
+/// same again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SaltOf {
+    /// The lease.
+    pub lease: LeaseId,
+}
+canonical_struct!(SaltOf { lease } tag "ohc/salt/1");
+
+impl Opening {
+    /// The seal that a worker puts on it. It holds the worker's name: a seal that is copied cannot
+    /// be opened.
+    #[must_use]
+    pub fn seal(&self, worker: PublicKey) -> Digest {
+        SealSource { receipt: self.receipt.id(), worker, salt: self.salt }.digest()
+    }
+}
 
 /// A number that can be written and read back, under a name of bounded length.
 fn is_metric((name, value): &(String, f64)) -> bool {

@@ -4,6 +4,7 @@
 use super::verdict::Verification;
 use crate::base::amount::Ohc;
 use crate::base::canon::{canonical_enum, canonical_struct};
+use crate::base::limits::REPLICAS_MAX;
 use std::collections::BTreeSet;
 
 /// What a stage says about the running of its jobs; every default is in its place.
@@ -146,6 +147,15 @@ impl Terms {
     #[must_use]
     pub fn ends_the_run(&self) -> bool {
         self.fail_fast && self.on_failure == OnFailure::Fail
+    }
+
+    /// How many workers compute each block.
+    #[must_use]
+    pub fn replicas(&self) -> u32 {
+        match self.verification {
+            Verification::Replicate { workers } => workers.clamp(1, REPLICAS_MAX),
+            _ => 1,
+        }
     }
 
     /// Milliseconds until a block of the stage is tried again after so many attempts, the last of

@@ -20,6 +20,11 @@ pub enum Verification {
     Full,
     /// Only the cheap checks that every validator does: the artifacts exist and hash right.
     None,
+    /// So many different workers do the same; where they disagree, all of it is checked again.
+    Replicate {
+        /// At least 2.
+        workers: u32,
+    },
 }
 
 impl Verification {
@@ -29,7 +34,11 @@ impl Verification {
     pub const fn covers(self, wanted: Self) -> bool {
         match (self, wanted) {
             (Self::Full, _) | (_, Self::None) => true,
-            (Self::None, _) | (_, Self::Full) => false,
+            (Self::Replicate { workers }, Self::Replicate { workers: wanted }) => workers >= wanted,
+            // Agreement of several is no sample, and a sample is no agreement.
+            (Self::None | Self::Replicate { .. }, _) | (_, Self::Full | Self::Replicate { .. }) => {
+                false
+            }
             (
                 Self::Audit { rate_ppm, segments },
                 Self::Audit { rate_ppm: rate_wanted, segments: segments_wanted },
@@ -72,7 +81,7 @@ pub fn draw(
     committee: u32,
 ) -> Audit {
     let segments: Vec<Segment> = match policy {
-        Verification::None => Vec::new(),
+        Verification::None | Verification::Replicate { .. } => Vec::new(),
         Verification::Full => all.to_vec(),
         Verification::Audit { rate_ppm, segments } => {
             if seed.below(PPM, "audit", lease, 0) < rate_ppm {
@@ -90,7 +99,7 @@ pub fn draw(
 
 /// What one validator concludes about exactly one receipt (R-5).
 ///
-/// Who re-executes has sealed its verdict before it says it ([`Sealed`]), so that nobody can wait
+/// Who re-executes has sealed its verdict before it says it ([`SealedVerdict`]), so that nobody can wait
 /// for what others find and say the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
@@ -110,7 +119,7 @@ canonical_struct!(Verdict { lease, receipt, finding, trace, salt } tag "ohc/verd
 
 /// A verdict that its author will say later, and cannot change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sealed {
+pub struct SealedVerdict {
     /// The lease that the receipt answers.
     pub lease: LeaseId,
     /// The receipt.
@@ -118,7 +127,7 @@ pub struct Sealed {
     /// The digest of the verdict and its author.
     pub seal: Digest,
 }
-canonical_struct!(Sealed { lease, receipt, seal });
+canonical_struct!(SealedVerdict { lease, receipt, seal });
 
 struct SealOf<'a> {
     author: PublicKey,
@@ -153,9 +162,9 @@ pub fn salt(key: &SecretKey, network: NetworkId, lease: LeaseId, receipt: Digest
 impl Verdict {
     /// The seal of this verdict by its author.
     #[must_use]
-    pub fn seal(&self, author: PublicKey) -> Sealed {
+    pub fn seal(&self, author: PublicKey) -> SealedVerdict {
         let seal = SealOf { author, verdict: self }.digest();
-        Sealed { lease: self.lease, receipt: self.receipt, seal }
+        SealedVerdict { lease: self.lease, receipt: self.receipt, seal }
     }
 }
 

@@ -5,15 +5,18 @@
 //! linked there only if nothing is: readers see all of it or nothing, after a crash too.
 
 pub mod inventory;
+mod outputs;
 
+use super::{Peril, pass};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
+use outputs::{check_names, write_all};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Component, Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Digests that are remembered as present: 4 MiB at most. Beyond it the memory begins again.
@@ -129,12 +132,16 @@ impl Artifacts {
         }
         match self.get(digest).await {
             Ok(_) => {}
-            Err(ArtifactError::Missing { .. }) => self.create(digest, bytes).await?,
+            Err(ArtifactError::Missing { .. }) => {
+                pass(Peril::ArtifactMissing);
+                self.create(digest, bytes).await?;
+            }
             Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => {
                 self.write(digest, bytes, PutMode::Overwrite).await?;
             }
             Err(other) => return Err(other),
         }
+        pass(Peril::ArtifactWritten);
         self.remember(digest);
         Ok(digest)
     }
@@ -151,6 +158,7 @@ impl Artifacts {
             let aside = format!("damaged/{digest}").into();
             // Where that fails they stay, and every read goes on refusing them.
             drop(self.store.rename(&place(digest), &aside).await);
+            pass(Peril::ArtifactAside);
         }
         bytes
     }
@@ -291,73 +299,10 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Every name is one plain component, and no other's.
-fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), ArtifactError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        let mut parts = Path::new(name).components();
-        let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name)
-            && parts.next().is_none();
-        if !plain || !seen.insert(name) {
-            return Err(ArtifactError::BadName { name: name.to_owned() });
-        }
-    }
-    Ok(())
-}
-
-/// Writes all files and then the last one, each beside its place first, and syncs.
-fn write_all(
-    directory: &Path,
-    files: &[(PathBuf, Vec<u8>)],
-    last: &(PathBuf, Vec<u8>),
-) -> Result<(), ArtifactError> {
-    fs::create_dir_all(directory).map_err(io_error("create", directory))?;
-    let stale: Vec<_> = files.iter().filter(|(path, bytes)| !is_same(path, bytes)).collect();
-    if stale.is_empty() && is_same(&last.0, &last.1) {
-        return Ok(());
-    }
-    let sync = || File::open(directory).and_then(|file| file.sync_all());
-    for (path, bytes) in stale.iter().copied().chain([last]) {
-        write_draft(&draft(path), bytes).map_err(io_error("write", path))?;
-    }
-    if !stale.is_empty() {
-        // The old last file tells of files that are about to change.
-        match fs::remove_file(&last.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &last.0)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    for (path, _) in stale {
-        fs::rename(draft(path), path).map_err(io_error("replace", path))?;
-    }
-    sync().map_err(io_error("sync", directory))?;
-    fs::rename(draft(&last.0), &last.0).map_err(io_error("replace", &last.0))?;
-    sync().map_err(io_error("sync", directory))
-}
-
-/// Whether a file has these bytes; a file of another length is not read.
-fn is_same(path: &Path, bytes: &[u8]) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == bytes.len() as u64)
-        && fs::read(path).is_ok_and(|there| there == bytes)
-}
-
-fn draft(path: &Path) -> PathBuf {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    draft.into()
-}
-
-fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn run<T>(test: impl AsyncFnOnce(Artifacts, &Path) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,9 @@
 //! Disks: how much room there is in a folder, and whether what is written there lasts.
 //! Never leaves behind what it writes to find out.
 
+use super::{Peril, pass};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ pub struct Room {
     pub total: u64,
 }
 
+/// The name of a file that is written to see whether it lasts, without the process that does.
+const PROBE_NAME: &str = ".ohc-probe-";
 /// Bytes that are written to see whether they last.
 const PROBE: [u8; 4096] = [0x5a; 4096];
 
@@ -28,11 +33,28 @@ pub fn room(folder: &Path) -> io::Result<Room> {
 /// Writes a file into a folder, makes it and its name durable, reads it back and removes it. Gives
 /// the time that the file system says it was written at, in milliseconds since 1970.
 pub fn write_through(folder: &Path) -> io::Result<u64> {
-    let path: PathBuf = folder.join(format!(".ohc-probe-{}", std::process::id()));
+    sweep(folder);
+    let path: PathBuf = folder.join(format!("{PROBE_NAME}{}", std::process::id()));
     let written = write_and_read(folder, &path);
+    pass(Peril::DiskProbed);
     let removed = fs::remove_file(&path);
     let ms = written?;
     removed.map(|()| ms)
+}
+
+/// Removes the probes of processes that are no more.
+fn sweep(folder: &Path) {
+    for path in fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let process = name.strip_prefix(PROBE_NAME).and_then(|id| id.parse().ok());
+        let is_gone = process.and_then(Pid::from_raw).is_some_and(
+            |process| matches!(test_kill_process(process), Err(error) if error == Errno::SRCH),
+        );
+        if is_gone {
+            // One that stays takes up a page, no more.
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 fn write_and_read(folder: &Path, path: &Path) -> io::Result<u64> {

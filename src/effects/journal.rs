@@ -4,6 +4,7 @@
 //! A line is whole once it ends in a line break; one that a crash has torn is skipped. The process
 //! that writes a journal holds a lock on it, so that readers know whether more is to come.
 
+use super::{Peril, pass};
 use crate::base::canon::{Decode, Encode};
 use crate::base::ids::RunId;
 use crate::base::limits::JOURNAL_LINE_BYTES_MAX;
@@ -162,6 +163,7 @@ impl Journal {
         }
         let file = File::options().create(true).append(true).read(true).open(&path);
         let mut file = file.map_err(failed("open", &path))?;
+        pass(Peril::RecordOpened);
         lock(&file);
         let bytes = file.metadata().map_err(failed("measure", &path))?.len();
         if bytes > 0 && !ends_in_break(&path).map_err(failed("read", &path))? {
@@ -181,7 +183,10 @@ impl Journal {
             }
         }
         self.bytes = self.bytes.saturating_add(text.len() as u64);
-        self.file.write_all(&text).map_err(failed("write", &self.path))
+        pass(Peril::RecordWriting);
+        self.file.write_all(&text).map_err(failed("write", &self.path))?;
+        pass(Peril::RecordWritten);
+        Ok(())
     }
 
     /// How long it is, in bytes.

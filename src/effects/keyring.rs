@@ -1,6 +1,7 @@
 //! Key files: one Ed25519 secret key, PKCS#8 in PEM (RFC 8410), readable by its owner alone.
 //! Never makes up a key where a file is there, however damaged, and never shows one.
 
+use super::{Peril, pass};
 use crate::base::keys::SecretKey;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
@@ -232,6 +233,24 @@ fn open_to_others(_: &fs::Metadata) -> Option<u32> {
     None
 }
 
+/// Removes what creations that did not come to their end have left beside keys that are there: each
+/// is a secret that nobody ever used. A process that creates the same key at this moment finds that
+/// somebody was first.
+pub fn sweep(folder: &Path) {
+    let paths = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok());
+    for path in paths.map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_done = match name.split('.').collect::<Vec<_>>().as_slice() {
+            [name, _, "new"] => folder.join(name).with_extension("pem").exists(),
+            _ => false,
+        };
+        if is_done {
+            // One that stays is no key, and is tried again next time.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 /// Writes the key beside `path`, durably, then gives it its name: a crash leaves no half key. A
 /// file that has appeared in the meantime stays as it is.
 fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
@@ -243,14 +262,20 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
     let pem = key.signing_key().to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
     let draft = path.with_extension(format!("{}.new", key.public().short()));
     let written = write_private(&draft, pem.as_bytes()).and_then(|()| {
+        pass(Peril::KeyDrafted);
         // A link, unlike a rename, does not replace what another process put there.
         match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            // If there is a key, another process was first, and may have swept our draft away.
+            Err(error) if !path.exists() => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     });
-    let removed = fs::remove_file(&draft);
-    written.and(removed)?;
+    pass(Peril::KeyNamed);
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => written.and(Err(error))?,
+        Ok(()) | Err(_) => written?,
+    }
+    pass(Peril::KeySaved);
     File::open(directory)?.sync_all()
 }
 
@@ -292,6 +317,20 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(fs::read_to_string(&path).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
         assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn what_a_crash_left_beside_a_key_is_swept_away_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.pem", "a.0123.new", "b.0123.new", "a.new", "notes.txt", "a.b.c.new"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        sweep(dir.path());
+        sweep(&dir.path().join("none"));
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("a.0123.new"));
+        assert!(left("b.0123.new"), "its key may be about to be named");
+        assert!(["a.pem", "a.new", "notes.txt", "a.b.c.new"].into_iter().all(left));
     }
 
     #[test]

@@ -6,7 +6,10 @@ pub mod disk;
 pub mod journal;
 pub mod keyring;
 pub mod machine;
+pub mod perils;
 pub mod socket;
 pub mod sources;
 pub mod store;
 pub mod tensorboard;
+
+pub use perils::{Peril, pass};

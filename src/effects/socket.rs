@@ -9,6 +9,7 @@
 //! The address of a socket has room for a path of about 100 bytes. A longer one is reached through
 //! `/proc/self/fd`, where a folder that is open has a short name.
 
+use super::{Peril, pass};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -74,7 +75,9 @@ impl Listener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
+        pass(Peril::SocketCleared);
         let inner = at(folder, UnixListener::bind).map_err(failed)?;
+        pass(Peril::SocketBound);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Self { inner, folder: folder.to_owned() })
     }

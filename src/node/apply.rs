@@ -25,7 +25,8 @@ use crate::domain::state::run::{Known, Run, Status};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
-use crate::effects::store::StoreError;
+use crate::effects::store::{Store, StoreError};
+use crate::effects::{Peril, pass};
 use crate::role::Signer;
 use crate::role::client::{self, Client};
 use std::path::{Path, PathBuf};
@@ -135,6 +136,9 @@ struct Served {
     recorder: Recorder,
     artifacts: Arc<Artifacts>,
     runtime: Runtime,
+    /// The home stays this process's own until its outputs are written: two that write the same
+    /// ones at once would take each other's drafts away.
+    _home: (Option<Host>, Arc<Store>),
 }
 
 /// How a network is shown while it runs, and how it is stopped.
@@ -152,11 +156,13 @@ impl Site {
         let keys = boot::keys(&home, workers)?;
         let (client, validator) = (keys.client.public(), keys.validator.public());
         let booted = match boot::boot(&home, client, validator) {
-            Err(BootError::Store(StoreError::Busy { path })) => {
-                let view = View::open(&home, client, validator);
-                return Err(view.ok().and_then(|view| busy(&view)).unwrap_or_else(|| {
-                    ApplyError::Boot(BootError::Store(StoreError::Busy { path }))
-                }));
+            Err(BootError::Store(StoreError::Busy { .. })) => {
+                let view = View::open(&home, client, validator)?;
+                match busy(&view) {
+                    Some(busy) => return Err(busy),
+                    // It has ended while we asked what it is at: the home is ours.
+                    None => view.into_booted()?,
+                }
             }
             booted => booted?,
         };
@@ -299,7 +305,8 @@ impl Site {
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
         }
-        // An open run of the same pipeline goes on or gives back what it has before this one begins.
+        // An open run of the same pipeline goes on, or gives back what it has before this one
+        // begins.
         let room = self.view.state.escrow_room();
         if open.is_none() && budget > room {
             return Err(ApplyError::Uncovered { budget, room });
@@ -333,6 +340,7 @@ impl Site {
             let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
             if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
                 store.put_own(&name, folder.as_bytes())?;
+                pass(Peril::FolderKept);
             }
         }
         let bond = dearest_bond(forecast, self.view.state.params());
@@ -383,7 +391,7 @@ impl Site {
     ) -> Result<Served, ApplyError> {
         let Self { home, runtime, view, keys, host } = self;
         let booted = view.into_booted()?;
-        let artifacts = booted.artifacts.clone();
+        let (artifacts, store) = (booted.artifacts.clone(), booted.store.clone());
         let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
         let client = client(Signer::new(boot::keys(&home, 0)?.client));
         let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
@@ -402,8 +410,9 @@ impl Site {
         let served = network.serve(client, &mut watch);
         // Whatever happened: bids that nobody stands behind must not stay in the log.
         let state = network.stop(&mut watch);
-        // The log is free again before anything else is said about it.
-        drop(host);
+        if let Some(host) = &host {
+            host.serve(None);
+        }
         let (run, stopped) = match served {
             Ok(run) => (Some(run), None),
             Err(Failure::Stopped(why)) => (following, Some(why)),
@@ -411,14 +420,14 @@ impl Site {
         };
         let (state, outputs, unrecorded) = (state?, Vec::new(), None);
         let finished = Finished { run, stopped, state, outputs, unrecorded };
-        Ok(Served { finished, recorder, artifacts, runtime })
+        Ok(Served { finished, recorder, artifacts, runtime, _home: (host, store) })
     }
 }
 
 impl Served {
     /// Writes the outputs of a run that is settled.
     fn publish(self, pipeline: &Pipeline, base: &Path) -> Result<Finished, ApplyError> {
-        let Self { mut finished, mut recorder, artifacts, runtime } = self;
+        let Self { mut finished, mut recorder, artifacts, runtime, _home } = self;
         if let Some(run) = finished.settled() {
             let known = |job: JobId| -> Option<Known> { run.result(job).cloned() };
             let origin =

@@ -29,6 +29,7 @@ use crate::domain::command::Command;
 use crate::domain::event::Reject;
 use crate::effects::socket::{Line, Listener, SocketError};
 use crate::effects::store::{RECORD_BYTES_MAX, Store};
+use crate::effects::{Peril, pass};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -177,6 +178,9 @@ impl Peer {
 
     fn ask(&mut self, ask: &Ask) -> Result<Answer, AttachError> {
         self.0.send(&frame(ask))?;
+        if matches!(ask, Ask::Errand(_)) {
+            pass(Peril::Asked);
+        }
         let answer: Answer = unframe(&self.0.receive(ANSWER_BYTES_MAX)?)?;
         match answer {
             Answer::Failed(what) => Err(AttachError::Failed(what)),
@@ -321,6 +325,7 @@ fn converse(mut line: Line, shared: &Shared) {
             Err(AttachError::Version) => Answer::Idle,
             Err(_) => return,
         };
+        pass(Peril::AnswerReady);
         if line.send(&frame(&answer)).is_err() {
             return;
         }
@@ -338,8 +343,12 @@ fn answer(ask: Ask, shared: &Shared) -> Answer {
         Ask::Errand(errand) => {
             let network = locked(&shared.network).clone();
             let Some(network) = network else { return Answer::Idle };
+            pass(Peril::ErrandTaken);
             match network.ask(errand.command()).recv_timeout(FOLD_WAIT) {
-                Ok(Ok(height)) => Answer::Done(height),
+                Ok(Ok(height)) => {
+                    pass(Peril::ErrandDone);
+                    Answer::Done(height)
+                }
                 Ok(Err(reject)) => Answer::Refused(reject),
                 Err(_) => Answer::Idle,
             }

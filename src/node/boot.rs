@@ -16,6 +16,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
+use crate::effects::{Peril, pass};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,17 +140,28 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
     let fleet = |range: Range<usize>| -> Fleet { range.map(|n| load(&worker_name(n))).collect() };
     let retired = fleet(workers..workers_known(home).max(workers));
     let (client, validator) = (load("client")?, load("validator")?);
-    Ok(Keys { client, validator, workers: fleet(0..workers)?, retired: retired? })
+    let keys = Keys { client, validator, workers: fleet(0..workers)?, retired: retired? };
+    keyring::sweep(&home.keys());
+    Ok(keys)
 }
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
 pub(super) fn begin(home: &Home) -> Result<(), BootError> {
-    let path = home.dir().join(".gitignore");
+    let (path, draft) = (home.dir().join(".gitignore"), home.dir().join(".gitignore.new"));
     if path.exists() {
         return Ok(());
     }
-    let made = std::fs::create_dir_all(home.dir()).and_then(|()| std::fs::write(&path, "*\n"));
-    made.map_err(|source| BootError::Home { path: home.dir().to_path_buf(), source })
+    let made = std::fs::create_dir_all(home.dir())
+        .and_then(|()| std::fs::write(&draft, "*\n"))
+        .inspect(|()| pass(Peril::HomeIgnored))
+        .and_then(|()| std::fs::rename(&draft, &path));
+    match made {
+        // Another process may have been first.
+        Err(source) if !path.exists() => {
+            Err(BootError::Home { path: home.dir().to_path_buf(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Every key of a home by the name of its file.
@@ -186,7 +198,9 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         Some(bytes) => Genesis::from_bytes(&bytes)?,
         None => {
             let genesis = embedded_genesis(client, validator, clock::fresh_seed());
+            pass(Peril::GenesisMade);
             store.put_own(GENESIS, &genesis.to_bytes())?;
+            pass(Peril::GenesisKept);
             genesis
         }
     };
@@ -214,6 +228,7 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
     let parent = fold.finish()?;
     keeper.finish(&state, parent);
     let (store, snapshot) = (Arc::new(store), found);
+    pass(Peril::BootFolded);
     Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 

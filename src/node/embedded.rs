@@ -28,6 +28,7 @@ use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
+use crate::effects::{Peril, pass};
 use crate::role::{Machine, Signer, client, validator, worker};
 use inbox::Inbox;
 use std::collections::BTreeMap;
@@ -260,10 +261,12 @@ impl Embedded {
     pub fn stop(mut self, watch: &mut dyn FnMut(Happening<'_>)) -> Result<State, Failure> {
         (self.client, self.finished, self.refused) = (None, None, None);
         self.asked.clear();
+        pass(Peril::Stopping);
         for index in 0..self.desks.len() {
             self.tell_worker(index, worker::Input::Drain);
         }
         self.turn(watch)?;
+        pass(Peril::Stopped);
         self.keeper.finish(&self.state, self.parent);
         Ok(self.state)
     }
@@ -398,8 +401,11 @@ impl Embedded {
         let ours = draft.commands.iter().filter(|order| Some(order.author) == me);
         let ours: Vec<u64> = ours.map(|order| order.body.nonce).collect();
         let events = self.state.apply(height, &draft.poh, &draft.commands);
+        pass(Peril::SlotFolded);
         let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
+        pass(Peril::SlotSealed);
         self.store.append(height, &slot.to_bytes())?;
+        pass(Peril::SlotAppended);
         self.parent = slot.head.digest();
         self.keeper.folded(&events, &self.state, self.parent);
         watch(Happening::Folded(&self.state, &events));
@@ -413,6 +419,7 @@ impl Embedded {
             _ => None,
         });
         self.tell_client(client::Input::Folded(reject), watch);
+        pass(Peril::SlotTold);
         Ok(())
     }
 
@@ -452,7 +459,10 @@ impl Embedded {
         desk.machine.handle(self.clock.now(), &self.state, input, &mut out);
         for output in out {
             match output {
-                worker::Output::Send(order) => self.send(order),
+                worker::Output::Send(order) => {
+                    pass(Peril::WorkerSends);
+                    self.send(order);
+                }
                 worker::Output::Compute(assignment) => {
                     if let Some(desk) = self.desks.get(index) {
                         locked(&desk.wanted).insert(assignment.lease);
@@ -479,7 +489,10 @@ impl Embedded {
         client.handle(self.clock.now(), &self.state, input, &mut out);
         for output in out {
             match output {
-                client::Output::Send(order) => self.send(order),
+                client::Output::Send(order) => {
+                    pass(Peril::ClientSends);
+                    self.send(order);
+                }
                 client::Output::Following(run) => watch(Happening::Following(run)),
                 client::Output::Finished(run) => self.finished = Some(run),
                 client::Output::Refused(reject) => self.refused = Some(reject),

@@ -26,6 +26,7 @@ use crate::domain::state::run::{Known, Origin, Phase, Run};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::artifacts::inventory::{self, Inventory, Stored, Stray, StrayKind};
 use crate::effects::clock;
+use crate::effects::{Peril, pass};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ pub enum Reason {
     Damaged,
     /// A crash interrupted its writing.
     Torn,
-    /// It is a pin of which something is gone: its source is read again anyway.
+    /// It is a pin of which something is gone, or that is none: its source is read again anyway.
     Orphan,
     /// It is not ours.
     Foreign,
@@ -116,11 +117,14 @@ pub fn look(home: &Home, state: &State, runs_kept: Option<usize>) -> Result<Swee
     let mut named = named(state, runs_kept);
     let mut orphans = Vec::new();
     for (path, pin) in pins::all(home) {
-        if pin.chunks.iter().all(|chunk| there.contains(&chunk.digest)) {
-            let chunks = pin.chunks.iter().map(|chunk| chunk.digest);
-            chunks.for_each(|digest| name(digest, Reason::Cached, &mut named));
-        } else {
-            orphans.push(path);
+        match pin {
+            Some(pin) if pin.chunks.iter().all(|chunk| there.contains(&chunk.digest)) => {
+                let chunks = pin.chunks.iter().map(|chunk| chunk.digest);
+                chunks.for_each(|digest| name(digest, Reason::Cached, &mut named));
+            }
+            // Somebody may be writing it.
+            None if is_fresh(inventory::written_ms(&path), now_ms) => {}
+            Some(_) | None => orphans.push(path),
         }
     }
     let mut sweep = sort(found, &named, now_ms);
@@ -132,6 +136,11 @@ pub fn look(home: &Home, state: &State, runs_kept: Option<usize>) -> Result<Swee
     Ok(Sweep { orphans, ..sweep })
 }
 
+/// Whether something was written a moment ago.
+const fn is_fresh(written_ms: u64, now_ms: u64) -> bool {
+    written_ms.saturating_add(FRESH_MS) > now_ms
+}
+
 type Named = BTreeMap<Digest, Reason>;
 
 /// Of several reasons the first counts.
@@ -141,7 +150,7 @@ fn name(digest: Digest, reason: Reason, named: &mut Named) {
 }
 
 fn sort(found: Inventory, named: &Named, now_ms: u64) -> Sweep {
-    let is_fresh = |written_ms: u64| written_ms.saturating_add(FRESH_MS) > now_ms;
+    let is_fresh = |written_ms: u64| is_fresh(written_ms, now_ms);
     let mut sweep = Sweep::default();
     for Stored { digest, bytes, written_ms } in found.artifacts {
         let reason = match named.get(&digest).copied().unwrap_or(Reason::Unnamed) {
@@ -224,6 +233,7 @@ fn sources(run: &Run) -> impl Iterator<Item = Digest> + '_ {
 /// What receipts of a run claim that is not settled, and what the jobs of its leases read.
 fn claimed(run: &Run) -> impl Iterator<Item = Digest> + '_ {
     let receipts = run.blocks.iter().filter_map(|block| match &block.phase {
+        Phase::Sealed(sealed) => sealed.receipt.as_ref(),
         Phase::Delivered(delivery) => Some(&delivery.receipt),
         Phase::Judged(judging) => Some(&judging.delivery.receipt),
         _ => None,
@@ -258,18 +268,22 @@ fn lost(state: &State, going: &[(Digest, u64)]) -> BTreeSet<String> {
 /// found again.
 pub fn clear(home: &Home, sweep: &Sweep) -> Result<Tally, ArtifactError> {
     let mut done = Tally::default();
+    pass(Peril::SweepMade);
     for (digest, bytes) in &sweep.artifacts {
         inventory::remove(&home.artifacts(), *digest)?;
+        pass(Peril::SweptArtifact);
         done.add(*bytes);
     }
     for stray in &sweep.strays {
         inventory::remove_stray(stray)?;
+        pass(Peril::SweptStray);
         done.add(stray.bytes);
     }
     for path in &sweep.orphans {
         let bytes = path.metadata().map_or(0, |about| about.len());
         // One that stays names what is not there: its source is read again all the same.
         if pins::forget(path).is_ok() {
+            pass(Peril::SweptPin);
             done.add(bytes);
         }
     }

@@ -4,6 +4,7 @@
 use super::sources::Pinned;
 use crate::domain::job::Column;
 use crate::domain::manifest::{Manifest, Place};
+use crate::effects::{Peril, pass};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -144,7 +145,10 @@ impl Lock {
             let mut file = std::fs::File::create(&draft)?;
             writeln!(file, "{text}")?;
             file.sync_all()?;
-            std::fs::rename(&draft, path)
+            pass(Peril::LockDrafted);
+            std::fs::rename(&draft, path)?;
+            pass(Peril::LockWritten);
+            Ok(())
         });
         written.map_err(|source| LockError::Io { doing: "write", path: path.to_owned(), source })
     }

@@ -5,12 +5,16 @@ use super::home::Home;
 use crate::base::canon::{Canonical, Decode, Encode, canonical_struct};
 use crate::domain::job::{ChunkTarget, Pin, Reading};
 use crate::effects::sources::{Object, Source};
+use crate::effects::{Peril, pass};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// One record, in bytes: names of files and digests of chunks.
 const PIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How the name of a record ends that is being written.
+const DRAFT: &str = "new";
 
 /// All that decides what a pin says, but for the bytes themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +49,18 @@ pub(super) fn find(home: &Home, question: &Question, objects: &[Object]) -> Opti
     (is_told && record.objects == objects).then_some(record.pin)
 }
 
-/// All pins that are remembered, and the files that they are in.
-pub(super) fn all(home: &Home) -> Vec<(PathBuf, Pin)> {
+/// The files of all pins that are remembered, and what they say; nothing where that is no pin, or
+/// one whose writing did not come to its end.
+pub(super) fn all(home: &Home) -> Vec<(PathBuf, Option<Pin>)> {
     let entries = fs::read_dir(home.pins()).into_iter().flatten();
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut pins: Vec<_> = paths.filter_map(|path| Some((read(&path)?.pin, path))).collect();
-    pins.sort_by(|(_, a), (_, b)| a.cmp(b));
-    pins.into_iter().map(|(pin, path)| (path, pin)).collect()
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let said = |path: PathBuf| {
+        let is_whole = path.extension().is_none_or(|end| end != DRAFT);
+        let record = if is_whole { read(&path) } else { None };
+        (path, record.map(|record| record.pin))
+    };
+    paths.into_iter().map(said).collect()
 }
 
 fn read(path: &Path) -> Option<Record> {
@@ -82,10 +91,13 @@ fn try_keep(path: &PathBuf, source: &Source, record: &Record) -> io::Result<()> 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let draft = path.with_extension("new");
+    let draft = path.with_extension(DRAFT);
     fs::write(&draft, record.to_bytes())?;
+    pass(Peril::PinDrafted);
     if source.lay_still(&record.objects, &draft) {
-        fs::rename(&draft, path)
+        fs::rename(&draft, path)?;
+        pass(Peril::PinKept);
+        Ok(())
     } else {
         fs::remove_file(&draft)
     }

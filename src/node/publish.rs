@@ -12,6 +12,7 @@ use crate::domain::manifest::TableFormat;
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
+use crate::effects::{Peril, pass};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Map, Value, json};
 use std::io;
@@ -80,6 +81,7 @@ pub fn prepare(pipeline: &Pipeline, base: &Path) -> Result<(), PublishError> {
         let probe = folder.join(".ohc-probe");
         let tried = std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&probe, b""))
+            .inspect(|()| pass(Peril::PlaceProbed))
             .and_then(|()| std::fs::remove_file(&probe));
         let place = |source| PublishError::Place { name: name.clone(), folder, source };
         tried.map_err(place)?;

@@ -205,6 +205,7 @@ fn jobs_of(event: &Event) -> Vec<JobId> {
 fn over(event: &Event) -> Option<LeaseId> {
     match event {
         Event::Delivered { lease, .. }
+        | Event::Sealed { lease, .. }
         | Event::Lapsed { lease, .. }
         | Event::Released { lease, .. } => Some(*lease),
         _ => None,

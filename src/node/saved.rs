@@ -12,9 +12,10 @@ use crate::base::ids::RunId;
 use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::job::Pin;
+use crate::effects::{Peril, pass};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// How a file begins that is a saved plan.
@@ -211,12 +212,20 @@ pub fn write(path: &Path, plan: &SavedPlan) -> Result<(), SavedError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let draft = path.with_file_name(name);
-    let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, path));
+    let written = write_draft(&draft, &bytes)
+        .inspect(|()| pass(Peril::PlanDrafted))
+        .and_then(|()| std::fs::rename(&draft, path));
     written.map_err(|source| {
         // What is left of the draft is of no use.
         let _ = std::fs::remove_file(&draft);
         failed(source)
     })
+}
+
+fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

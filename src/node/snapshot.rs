@@ -13,7 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::genesis::Genesis;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
-use crate::effects::machine;
+use crate::effects::{Peril, machine, pass};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -185,7 +185,12 @@ impl Keeper {
         // Only who has the log open writes. What a crash left half is overwritten.
         let draft = self.path.with_extension("draft");
         let written = fs::write(&draft, [header.to_bytes(), bytes].concat())
+            .inspect(|()| pass(Peril::SnapshotDrafted))
             .and_then(|()| fs::rename(&draft, &self.path));
         self.is_broken = written.is_err();
+        if self.is_broken {
+            // On a full disk it is in the way of whoever wants to make room.
+            let _ = fs::remove_file(&draft);
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
 use crate::effects::sources::{Address, Object, Patience, Secret, Source, SourceError};
+use crate::effects::{Peril, pass};
 use std::path::Path;
 
 /// A source as it is now.
@@ -210,6 +211,7 @@ impl Intake<'_> {
         for cut in cuts {
             if let Some(artifacts) = self.artifacts()? {
                 artifacts.put(&cut.bytes).await?;
+                pass(Peril::SourceCut);
             }
             chunks.extend(cut.chunks);
         }

@@ -15,6 +15,7 @@ use crate::domain::state::State;
 use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::StoreError;
+use crate::effects::{Peril, pass};
 use crate::role::validator::{Input, Output, Validator};
 use crate::role::{Machine, Signer};
 use std::io::Read;
@@ -172,6 +173,7 @@ fn save(home: &Home, name: &str, key: &SecretKey) -> Result<Entry, WalletError> 
     boot::begin(home)?;
     let path = home.key(name);
     keyring::save(&path, key)?;
+    keyring::sweep(&home.keys());
     Ok(Entry { name: name.to_owned(), path, key: Ok(key.public()) })
 }
 
@@ -248,7 +250,9 @@ fn cut(
     let height = draft.height;
     let events = state.apply(height, &draft.poh, &draft.commands);
     let slot = validator.seal(&state, draft, parent, events_root(&events));
+    pass(Peril::Paying);
     store.append(height, &slot.to_bytes())?;
+    pass(Peril::Paid);
     let rejected = events.iter().find_map(|event| match event {
         Event::Rejected { author, reason, .. } if *author == from => Some(*reason),
         _ => None,

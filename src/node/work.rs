@@ -10,6 +10,7 @@ use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
 use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::{Peril, pass};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -70,8 +71,10 @@ impl Bench {
         for task in &assignment.tasks {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
+            pass(Peril::WorkFetched);
             match compute::job::run(&task.spec, &inputs, progress) {
                 Ok(mut done) => {
+                    pass(Peril::WorkComputed);
                     if let Some(tamper) = &self.tamper {
                         tamper(task, &mut done);
                     }
@@ -92,7 +95,9 @@ impl Bench {
         };
         // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
         let segments = done.checkpoints.iter().map(|c| put(c)).collect::<Result<_, _>>()?;
+        pass(Peril::WorkHalfStored);
         let outputs = done.outputs.iter().map(|o| put(&o.bytes)).collect::<Result<_, _>>()?;
+        pass(Peril::WorkStored);
         Ok(Claim { job, outputs, bytes, segments, metrics: done.metrics.clone() })
     }
 
@@ -164,6 +169,7 @@ impl Bench {
         let spec = &task.spec;
         let replayed =
             compute::job::replay(spec, &inputs, segment.index, checkpoint.as_deref(), probe);
+        pass(Peril::AuditReplayed);
         let Ok(replayed) = replayed else {
             return doubt(Found::Other); // it fails where the receipt says that it is done
         };

@@ -9,9 +9,12 @@ pub mod worker;
 
 use witness::Witness;
 
+use crate::base::canon::{Digest, Encode};
+use crate::base::ids::LeaseId;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::Millis;
 use crate::domain::command::{Command, Order, SignedOrder};
+use crate::domain::receipt::SaltOf;
 use crate::domain::state::State;
 
 /// A role. It owns decisions, never a task, socket or clock. `node::embedded` drives it with real
@@ -60,6 +63,13 @@ impl Signer {
     #[must_use]
     pub fn key(&self) -> &SecretKey {
         &self.key
+    }
+
+    /// What keeps others from guessing what is sealed under a lease: made from the key alone, so
+    /// that nothing need be remembered.
+    #[must_use]
+    pub fn salt(&self, state: &State, lease: LeaseId) -> Digest {
+        Digest::of(&self.key.sign(state.network(), &SaltOf { lease }).to_bytes())
     }
 
     /// Signs a command with the next number: above every one that was sent or folded.

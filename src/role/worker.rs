@@ -10,9 +10,8 @@ use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
 use crate::domain::bisection::Move;
 use crate::domain::command::{Beat, Bid, Command, SignedOrder};
-use crate::domain::receipt::{Outcome, Receipt};
-use crate::domain::state::run::Phase;
-use crate::domain::state::{Assignment, Query, State};
+use crate::domain::receipt::{Opening, Outcome, Receipt, Seal};
+use crate::domain::state::{Asked, Assignment, Query, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was not folded after so long is sent again.
@@ -62,6 +61,47 @@ enum Doing {
 struct Sent {
     at: Millis,
     number: u64,
+    asked: Asked,
+}
+
+/// What goes out at once, by what is asked for.
+#[derive(Debug, Default)]
+struct Batch {
+    leases: BTreeMap<LeaseId, Asked>,
+    answers: Vec<Receipt>,
+    seals: Vec<Seal>,
+    openings: Vec<Opening>,
+}
+
+impl Batch {
+    fn add(&mut self, asked: Asked, receipt: Receipt, signer: &Signer, state: &State) {
+        let lease = receipt.lease;
+        self.leases.insert(lease, asked);
+        if asked == Asked::Answer {
+            return self.answers.push(receipt);
+        }
+        let salt = signer.salt(state, lease);
+        let opening = Opening { receipt, salt };
+        match asked {
+            Asked::Open => self.openings.push(opening),
+            _ => self.seals.push(Seal { lease, seal: opening.seal(signer.public()) }),
+        }
+    }
+
+    fn commands(&mut self) -> impl Iterator<Item = (Asked, Command)> + use<> {
+        let (answers, seals) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.seals));
+        let openings = std::mem::take(&mut self.openings);
+        let answers = (!answers.is_empty()).then_some((Asked::Answer, Command::Deliver(answers)));
+        let seals = (!seals.is_empty()).then_some((Asked::Seal, Command::Seal(seals)));
+        let openings = (!openings.is_empty()).then_some((Asked::Open, Command::Open(openings)));
+        [answers, seals, openings].into_iter().flatten()
+    }
+}
+
+/// Whether something is to be sent now, or again.
+fn is_due(asked: Asked, sent: &Option<Sent>, now: Millis) -> bool {
+    let before = sent.filter(|sent| sent.asked == asked);
+    asked != Asked::Nothing && before.is_none_or(|sent| now >= sent.at.after(RESEND_MS))
 }
 
 /// One worker.
@@ -100,7 +140,7 @@ impl Worker {
         let leases = known.map_or(&none, |worker| &worker.leases);
         self.doing.retain(|lease, doing| {
             // A delivered lease is held until it is settled, but there is nothing left to do.
-            let open = leases.contains(lease) && is_leased(state, *lease);
+            let open = leases.contains(lease) && state.asked(*lease).is_some();
             if !open && matches!(doing, Doing::Computing { .. }) {
                 out.push(Output::Stop(*lease));
             }
@@ -132,56 +172,69 @@ impl Worker {
     fn deliver(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let folded = state.nonce(&self.key());
         self.under_way.retain(|number, _| *number > folded);
-        let due = |sent: &Option<Sent>| sent.is_none_or(|sent| now >= sent.at.after(RESEND_MS));
-        let (mut batch, mut bytes, mut again) = (Vec::new(), 0usize, BTreeSet::new());
+        let (mut bytes, mut again, mut batch) = (0usize, BTreeSet::new(), Batch::default());
         for (lease, doing) in &self.doing {
             let Doing::Delivering { outcome, sent } = doing else { continue };
-            if !due(sent) || batch.len() >= BATCH_MAX {
+            let Some(asked) = state.asked(*lease).filter(|asked| is_due(*asked, sent, now)) else {
                 continue;
+            };
+            if batch.leases.len() >= BATCH_MAX {
+                break;
             }
-            if let Some(Sent { number, .. }) = sent
-                && self.under_way.contains_key(number)
+            if let Some(Sent { number, .. }) = sent.filter(|sent| sent.asked == asked)
+                && self.under_way.contains_key(&number)
             {
-                again.insert(*number);
+                again.insert(number);
                 continue;
             }
             let receipt = Receipt { lease: *lease, outcome: outcome.clone() };
             bytes += receipt.to_bytes().len();
             // One that is too large alone is sent all the same: to be refused, not to wait.
-            if bytes > DELIVER_BYTES_MAX && !batch.is_empty() {
+            if bytes > DELIVER_BYTES_MAX && !batch.leases.is_empty() {
                 break;
             }
-            batch.push(receipt);
+            batch.add(asked, receipt, &self.signer, state);
         }
         for number in again {
-            self.mark(now, |_, sent| sent.is_some_and(|sent| sent.number == number), number);
+            self.mark(|sent| {
+                if let Some(sent) = sent.as_mut().filter(|sent| sent.number == number) {
+                    sent.at = now;
+                }
+            });
             out.extend(self.under_way.get(&number).cloned().map(Output::Send));
         }
-        if !batch.is_empty() {
-            let leases: BTreeSet<LeaseId> = batch.iter().map(|receipt| receipt.lease).collect();
-            let order = self.signer.order(state, Command::Deliver(batch));
+        for (asked, command) in batch.commands() {
+            let order = self.signer.order(state, command);
             let number = order.body.nonce;
-            self.mark(now, |lease, _| leases.contains(lease), number);
+            for (lease, doing) in &mut self.doing {
+                if let Doing::Delivering { sent, .. } = doing
+                    && batch.leases.get(lease) == Some(&asked)
+                {
+                    *sent = Some(Sent { at: now, number, asked });
+                }
+            }
             self.under_way.insert(number, order.clone());
             out.push(Output::Send(order));
         }
     }
 
-    /// Notes that these receipts have just been sent under this number.
-    fn mark(&mut self, at: Millis, is: impl Fn(&LeaseId, &Option<Sent>) -> bool, number: u64) {
-        for (lease, doing) in &mut self.doing {
-            if let Doing::Delivering { sent, .. } = doing
-                && is(lease, sent)
-            {
-                *sent = Some(Sent { at, number });
+    fn mark(&mut self, change: impl Fn(&mut Option<Sent>)) {
+        for doing in self.doing.values_mut() {
+            if let Doing::Delivering { sent, .. } = doing {
+                change(sent);
             }
         }
     }
 
     fn beat(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        // Who computes again what it has sealed is not waited for: it has a time of its own.
+        let is_waited_for =
+            |lease: &LeaseId| matches!(state.asked(*lease), Some(Asked::Answer | Asked::Seal));
         let computing = |(lease, doing): (&LeaseId, &Doing)| match doing {
-            Doing::Computing { step } => Some(Beat { lease: *lease, step: *step }),
-            Doing::Delivering { .. } => None,
+            Doing::Computing { step } if is_waited_for(lease) => {
+                Some(Beat { lease: *lease, step: *step })
+            }
+            _ => None,
         };
         let beats: Vec<Beat> = self.doing.iter().filter_map(computing).take(BATCH_MAX).collect();
         if !beats.is_empty() && now >= self.beaten.after(beat_ms(state)) {
@@ -195,12 +248,6 @@ impl Worker {
 fn beat_ms(state: &State) -> u64 {
     let params = state.params();
     params.heartbeat_ticks.saturating_mul(1_000) / params.ticks_per_second.max(1) / 3
-}
-
-fn is_leased(state: &State, lease: LeaseId) -> bool {
-    let run = state.runs().get(&lease.block.run);
-    let block = run.and_then(|run| run.block(lease.block.index));
-    block.is_some_and(|block| matches!(&block.phase, Phase::Leased(held) if held.id == lease))
 }
 
 impl Machine for Worker {
@@ -241,12 +288,18 @@ impl Machine for Worker {
     }
 
     fn deadline(&self, state: &State) -> Option<Millis> {
-        let of = |doing: &Doing| match doing {
-            Doing::Computing { .. } => self.beaten.after(beat_ms(state)),
-            Doing::Delivering { sent: None, .. } => Millis(0),
-            Doing::Delivering { sent: Some(sent), .. } => sent.at.after(RESEND_MS),
+        let of = |(lease, doing): (&LeaseId, &Doing)| match (doing, state.asked(*lease)?) {
+            (Doing::Computing { .. }, Asked::Answer | Asked::Seal) => {
+                Some(self.beaten.after(beat_ms(state)))
+            }
+            (Doing::Computing { .. }, Asked::Nothing | Asked::Open)
+            | (Doing::Delivering { .. }, Asked::Nothing) => None,
+            (Doing::Delivering { sent, .. }, asked) => {
+                let before = sent.filter(|sent| sent.asked == asked);
+                Some(before.map_or(Millis(0), |sent| sent.at.after(RESEND_MS)))
+            }
         };
         let bid = self.bid_sent.map(|at| at.after(RESEND_MS));
-        self.doing.values().map(of).chain(bid).chain(self.witness.deadline()).min()
+        self.doing.iter().filter_map(of).chain(bid).chain(self.witness.deadline()).min()
     }
 }

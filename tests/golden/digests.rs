@@ -18,7 +18,7 @@ use ohc::domain::job::{
     Transform, job_key,
 };
 use ohc::domain::poh::Entry;
-use ohc::domain::receipt::{Claim, Outcome, Receipt};
+use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Found, Segment, Verdict};
@@ -150,9 +150,14 @@ fn commands() -> Vec<Command> {
             verdict(Finding::Object { segment: SEGMENT, found: Found::Withheld }),
         ]),
         Command::Reveal(Reveal { value: Some(digest(1)), next: digest(2) }),
-        Command::Seal(vec![verdict(Finding::Agree).seal(key(3).public())]),
+        Command::SealVerdicts(vec![verdict(Finding::Agree).seal(key(3).public())]),
         Command::Bisect(vec![said]),
         Command::Challenge { lease: LEASE, segment: SEGMENT },
+        Command::Seal(vec![Seal { lease: LEASE, seal: digest(6) }]),
+        Command::Open(vec![Opening {
+            receipt: Receipt { lease: LEASE, outcome: Outcome::Done(Vec::new()) },
+            salt: digest(7),
+        }]),
     ]
 }
 
@@ -217,6 +222,8 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Late { lease, ticks: 3, grace: 8, price: amount },
         Event::BaseMoved { was: Price::new(8), price: Price::new(9), unfilled_ppm: 60_000 },
         Event::Charged { author: worker, refused: 2, fee: amount },
+        Event::Sealed { lease, seal: digest(6) },
+        Event::Opening { block, ticks: 200 },
     ]
 }
 

@@ -6,6 +6,7 @@ mod agree;
 mod applying;
 mod attach;
 mod cli;
+mod crash;
 mod damage;
 mod dishonest;
 mod home;

@@ -65,9 +65,21 @@ impl Site {
     /// Starts an apply that takes long (`slow.yaml`), and waits until its run is under way.
     #[track_caller]
     pub(crate) fn spawn_slow(&self, more: &[&str]) -> Child {
+        self.under_way(self.slow(more).spawn().unwrap())
+    }
+
+    /// An apply that takes long.
+    pub(crate) fn slow(&self, more: &[&str]) -> Command {
         self.vary("slow.yaml", "default: 60", "default: 20000");
-        let mut child =
-            self.spawn(&[&["apply", "slow.yaml", "-o", "json", "--budget", "60"], more].concat());
+        let apply = ["apply", "slow.yaml", "-o", "json", "--budget", "60"];
+        let mut command = self.command(&[&apply, more].concat());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Waits until a run is under way.
+    #[track_caller]
+    pub(crate) fn under_way(&self, mut child: Child) -> Child {
         for _ in 0..600 {
             std::thread::sleep(Duration::from_millis(50));
             if let Some(ended) = child.try_wait().unwrap() {
@@ -121,6 +133,11 @@ impl Ran {
 
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
+    }
+
+    /// What ended it, if it was a signal.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&self.0.status)
     }
 
     pub(crate) fn out(&self) -> String {

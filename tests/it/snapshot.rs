@@ -15,12 +15,20 @@ spec:
     job: { uses: noop, matrix: { axes: { a: [AXIS], b: [AXIS] } } }
 ";
 
+/// Applies it.
+pub(crate) const APPLY: [&str; 6] = ["apply", "many.yaml", "--budget", "3000", "-o", "json"];
+
+/// Writes the manifest of so many blocks into a folder.
+pub(crate) fn write_many(site: &Site) {
+    let axis: Vec<String> = (0..110).map(|n| n.to_string()).collect();
+    site.write("many.yaml", &MANY.replace("AXIS", &axis.join(",")));
+}
+
 /// A home that has a snapshot.
 fn site() -> Site {
     let site = Site::new();
-    let axis: Vec<String> = (0..110).map(|n| n.to_string()).collect();
-    site.write("many.yaml", &MANY.replace("AXIS", &axis.join(",")));
-    let result = site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"]);
+    write_many(&site);
+    let result = site.json(&APPLY);
     assert_eq!(result["status"], "settled");
     assert!(snapshot(&site).exists(), "12,100 settled blocks are worth a snapshot");
     site
@@ -69,10 +77,7 @@ fn r8_a_start_is_the_same_with_and_without_a_snapshot() {
         assert!(ran.err().contains("ignored: it is damaged"), "{length} bytes: {}", ran.err());
     }
     assert_eq!(site.json(&["log", "verify", "-o", "json"])["ok"], true);
-    assert_eq!(
-        site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"])["status"],
-        "unchanged"
-    );
+    assert_eq!(site.json(&APPLY)["status"], "unchanged");
 }
 
 #[test]
@@ -103,12 +108,7 @@ fn a_home_that_takes_no_snapshot_still_works() {
     let site = Site::new();
     // Nothing can be written where a folder is.
     fs::create_dir_all(site.path("home/snapshot")).unwrap();
-    let axis: Vec<String> = (0..110).map(|n| n.to_string()).collect();
-    site.write("many.yaml", &MANY.replace("AXIS", &axis.join(",")));
-    let result = site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"]);
-    assert_eq!(result["status"], "settled");
-    assert_eq!(
-        site.json(&["apply", "many.yaml", "--budget", "3000", "-o", "json"])["status"],
-        "unchanged"
-    );
+    write_many(&site);
+    assert_eq!(site.json(&APPLY)["status"], "settled");
+    assert_eq!(site.json(&APPLY)["status"], "unchanged");
 }

@@ -44,6 +44,7 @@ struct Bill {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Stage {
     Held,
+    Sealed,
     Delivered { at: u64 },
     Drawn,
 }
@@ -218,7 +219,8 @@ impl Checker {
             }
             Event::Lapsed { lease, fine, .. } => {
                 let attempt = self.live(*lease)?.clone();
-                ensure(attempt.stage == Stage::Held, "R-5", || format!("{lease} is answered"))?;
+                let is_open = matches!(attempt.stage, Stage::Held | Stage::Sealed);
+                ensure(is_open, "R-5", || format!("{lease} is answered"))?;
                 // Burned whole: nobody may live on the lapses of others.
                 self.live.remove(&attempt.id.block);
                 self.gain(&attempt.worker, *fine, -1);
@@ -288,7 +290,14 @@ impl Checker {
                 self.burned += i128::from(fee.nano());
                 Ok(())
             }
+            Event::Sealed { lease, .. } => {
+                let attempt = self.live(*lease)?;
+                let is_held = attempt.stage == Stage::Held;
+                attempt.stage = Stage::Sealed;
+                ensure(is_held, "R-5", || format!("{lease} is sealed twice"))
+            }
             Event::Rejected { .. }
+            | Event::Opening { .. }
             | Event::BaseMoved { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
@@ -328,14 +337,18 @@ impl Checker {
 
     fn delivered(&mut self, height: u64, slot: &Slot, lease: LeaseId, receipt: Digest) -> Checked {
         let attempt = self.live(lease)?;
-        let is_held = attempt.stage == Stage::Held;
+        let is_open = matches!(attempt.stage, Stage::Held | Stage::Sealed);
         attempt.stage = Stage::Delivered { at: height };
-        ensure(is_held, "R-5", || format!("{lease} is answered twice"))?;
+        ensure(is_open, "R-5", || format!("{lease} is answered twice"))?;
         let worker = attempt.worker;
         let is_signed = slot.commands.iter().any(|order| match &order.body.command {
             Command::Deliver(receipts) => {
                 order.author == worker
                     && receipts.iter().any(|r| r.lease == lease && r.id() == receipt)
+            }
+            Command::Open(openings) => {
+                let mut told = openings.iter().map(|opening| &opening.receipt);
+                order.author == worker && told.any(|r| r.lease == lease && r.id() == receipt)
             }
             _ => false,
         });

@@ -134,7 +134,7 @@ impl Fold {
             let asked = self.state.wants(receipt.lease, Question::Audit, &key);
             let stance = self.state.stance(Question::Audit, &verdict, &key);
             if asked && stance == Stance::Seal {
-                let seal = Command::Seal(vec![verdict.seal(key)]);
+                let seal = Command::SealVerdicts(vec![verdict.seal(key)]);
                 orders.push(self.sign(Who::Validator(n), seal));
             }
         }

@@ -24,6 +24,7 @@ mod market;
 mod pipelines;
 mod prices;
 mod promises;
+mod replicas;
 mod roles;
 mod scenarios;
 mod snapshots;

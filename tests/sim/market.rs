@@ -169,7 +169,7 @@ fn a_replay_and_a_verdict_that_comes_late_cost_nothing() {
     let (mut fold, receipt) = crate::fold::drawn(1);
     let before = fold.balance(WORKER);
     let again = fold.sign(WORKER, Command::Withdraw);
-    fold.slot(0, &[again.clone()]);
+    fold.slot(0, std::slice::from_ref(&again));
     refused(&fold.slot(0, &[again]), Reject::Replayed);
     assert_eq!(fold.balance(WORKER), before);
     fold.judge(0, &receipt, Finding::Agree);

@@ -23,10 +23,10 @@ pub enum Checked {
 }
 
 fn verification(dice: &mut Dice, checked: Checked) -> &'static str {
-    let all = ["full", "none", "{ audit: { rate: 0.5, segments: 1 } }"];
+    let all = ["full", "none", "{ audit: { rate: 0.5, segments: 1 } }", "{ replicate: 2 }"];
     match checked {
         Checked::Full => "full",
-        Checked::Any => all[dice.index(3)],
+        Checked::Any => all[dice.index(4)],
     }
 }
 

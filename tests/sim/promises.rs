@@ -20,6 +20,9 @@ struct Promise {
     gone: BTreeSet<JobId>,
     tried: BTreeSet<JobId>,
     settled: BTreeSet<u32>,
+    /// Who holds or has answered a block, and which blocks are given up.
+    hands: BTreeMap<u32, PublicKey>,
+    given_up: BTreeSet<u32>,
     /// What is committed for the blocks that are on offer or at work.
     live: BTreeMap<u32, u64>,
     gas: BTreeMap<u32, u64>,
@@ -62,6 +65,14 @@ impl Promise {
         })
     }
 
+    /// Replicas of a block are computed by different workers.
+    fn in_other_hands(&mut self, block: u32, worker: PublicKey) -> Checked {
+        let mut lot = self.plan.blocks[block as usize].siblings();
+        let is_twice = lot.any(|other| other != block && self.hands.get(&other) == Some(&worker));
+        self.hands.insert(block, worker);
+        ensure(!is_twice, "replicas", || format!("block {block} is in the same hands"))
+    }
+
     fn skipped(&mut self, job: JobId, why: Skip) -> Checked {
         let of = |id: JobId| &self.plan.dag.jobs[id.index()];
         let holds = match why {
@@ -83,7 +94,8 @@ impl Promise {
     /// A run that is settled has an answer for each job, and lost none that it must not lose.
     fn settled(&self) -> Checked {
         for (id, job) in (0u32..).map(JobId).zip(&self.plan.dag.jobs) {
-            let is_done = self.settled.contains(&self.plan.block_of[id.index()])
+            let block = &self.plan.blocks[self.plan.block_of[id.index()] as usize];
+            let is_done = block.siblings().any(|block| self.settled.contains(&block))
                 || self.cached.contains(&id)
                 || self.gone.contains(&id);
             ensure(is_done, "settled", || format!("{job} has no answer"))?;
@@ -121,6 +133,8 @@ impl Promises {
                 gone: BTreeSet::new(),
                 tried: BTreeSet::new(),
                 settled: BTreeSet::new(),
+                hands: BTreeMap::new(),
+                given_up: BTreeSet::new(),
                 live: BTreeMap::new(),
                 gas: BTreeMap::new(),
                 spent: BTreeMap::new(),
@@ -147,6 +161,7 @@ impl Promises {
             Event::Leased { lease, worker, .. } => {
                 let promise = self.of(&lease.block);
                 ensure(!promise.is_paused, "paused", || format!("{lease} is leased"))?;
+                promise.in_other_hands(lease.block.index, *worker)?;
                 let needs = promise.terms(lease.block.index).1.resources.least();
                 let has = bids.get(worker).map(|bid| bid.has).unwrap_or_default();
                 ensure(has.meets(&needs), "resources", || format!("{lease}: {has:?}"))
@@ -166,7 +181,9 @@ impl Promises {
             Event::Lapsed { lease, .. }
             | Event::Slashed { lease, .. }
             | Event::Released { lease, .. } => {
-                self.of(&lease.block).live.remove(&lease.block.index);
+                let promise = self.of(&lease.block);
+                promise.live.remove(&lease.block.index);
+                promise.hands.remove(&lease.block.index);
                 Ok(())
             }
             Event::Failed { run, job, .. } => {
@@ -178,6 +195,11 @@ impl Promises {
             Event::GivenUp { block, .. } => {
                 let promise = self.of(block);
                 promise.live.remove(&block.index);
+                promise.given_up.insert(block.index);
+                let mut lot = promise.plan.blocks[block.index as usize].siblings();
+                if !lot.all(|block| promise.given_up.contains(&block)) {
+                    return Ok(()); // another worker computes the same
+                }
                 for job in promise.plan.blocks[block.index as usize].jobs.clone() {
                     if !promise.cached.contains(&job) {
                         promise.gone.insert(job);

@@ -231,3 +231,19 @@ fn honest_people_practically_never_pay_for_refused_commands() {
     assert!(refused > 20, "{refused} copies were refused");
     assert!(paid * 100 <= settled as u32, "{paid} fees for {settled} blocks");
 }
+
+#[test]
+fn replicas_settle_whatever_the_weather_and_a_liar_among_them_gains_nothing() {
+    let weather =
+        Weather { delay_ms: (0, 50), loss: 10, doubled: 10, misfortune_ms: 3_000, ..Weather::CALM };
+    let spec = FULL.replace("full", "{ replicate: 2 }");
+    for seed in 0..8 {
+        let natures = [Nature::Honest, Nature::Honest, Nature::WrongWeights];
+        let mut world = one_of(seed, &natures, "fan", fan("fan", &spec, 1, 6), weather);
+        world.live(20_000).unwrap();
+        world.calm_down();
+        let state = finished(&mut world);
+        let liar = Who::Worker(2).key();
+        assert!(state.cache().values().all(|known| known.worker != liar), "{seed}");
+    }
+}

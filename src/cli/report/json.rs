@@ -119,6 +119,12 @@ fn lease_event(event: &Event, names: &Names) -> Value {
         Event::Released { lease, worker } => json!({
             "kind": "released", "lease": lease.to_string(), "worker": names.of(worker),
         }),
+        Event::Sealed { lease, seal } => json!({
+            "kind": "sealed", "lease": lease.to_string(), "seal": seal.to_string(),
+        }),
+        Event::Opening { block, ticks } => json!({
+            "kind": "opening", "block": block.to_string(), "ticks": ticks,
+        }),
         Event::Late { lease, ticks, grace, price } => json!({
             "kind": "late", "lease": lease.to_string(), "ticks": ticks, "grace": grace,
             "price": ohc(*price),
@@ -245,6 +251,7 @@ pub(crate) const fn phase(phase: &Phase) -> &'static str {
         Phase::Waiting => "waiting",
         Phase::Offered(_) => "offered",
         Phase::Leased(_) => "leased",
+        Phase::Sealed(_) => "sealed",
         Phase::Delivered(_) => "delivered",
         Phase::Judged(_) => "judged",
         Phase::Settled(_) => "settled",
@@ -267,9 +274,11 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Withdraw => "withdraw",
         Command::Heartbeat(_) => "heartbeat",
         Command::Deliver(_) => "deliver",
+        Command::Seal(_) => "seal",
+        Command::Open(_) => "open",
         Command::Judge(_) => "judge",
         Command::Reveal(_) => "reveal",
-        Command::Seal(_) => "seal",
+        Command::SealVerdicts(_) => "seal-verdicts",
         Command::Bisect(_) => "bisect",
         Command::Challenge { .. } => "challenge",
     }
@@ -335,6 +344,9 @@ fn stages(plan: &Plan, forecast: &Forecast) -> Vec<Value> {
             "work": stage.work.units(), "price": quote(stage.quote),
             "detection": {"oneSegment": share(stage.detection.one_segment_ppm),
                 "everyBlock": share(stage.detection.every_block_ppm)},
+            "stake": {"bond": ohc(stage.stake.bond), "caught": share(stage.stake.caught_ppm),
+                "needed": share(stage.stake.needed_ppm),
+                "lyingEarns": super::quotation::signed(stage.stake.gain)},
             "why": reasons.iter().map(reason).collect::<Vec<_>>(),
         })
     };

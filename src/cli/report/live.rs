@@ -184,6 +184,7 @@ impl<'a> Watcher<'a> {
                 }
                 Event::Lapsed { lease, .. }
                 | Event::Released { lease, .. }
+                | Event::Sealed { lease, .. }
                 | Event::Delivered { lease, .. }
                 | Event::Slashed { lease, .. } => self.end(*lease),
                 _ => {}

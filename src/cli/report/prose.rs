@@ -142,6 +142,8 @@ pub(crate) fn event(
         event,
         Event::Offered { .. }
             | Event::Leased { .. }
+            | Event::Sealed { .. }
+            | Event::Opening { .. }
             | Event::Delivered { .. }
             | Event::Drawn { .. }
             | Event::Submitted { .. }
@@ -217,6 +219,10 @@ pub(crate) fn turn(
         Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
         Event::Leased { worker, price, bond, .. } => {
             ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Sealed { seal, .. } => ("sealed", format!("answered under seal {}", seal.short())),
+        Event::Opening { .. } => {
+            ("opening", "all of its workers have answered: they tell what they sealed".to_owned())
         }
         Event::Late { ticks, grace, price, .. } => {
             ("late", format!("by {ticks} ticks of a grace of {grace}: it is worth {price} OhC"))

@@ -46,7 +46,8 @@ pub(crate) fn stages(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
     let is_skipping = forecast.stages.iter().any(|stage| stage.gone > 0);
     let mut columns = vec![("stage", Align::Left), ("run", Align::Right), ("cached", Align::Right)];
     columns.extend(is_skipping.then_some(("skipped", Align::Right)));
-    columns.extend(["low", "likely", "high", "caught"].map(|name| (name, Align::Right)));
+    let priced = ["low", "likely", "high", "caught", "bond", "lying earns"];
+    columns.extend(priced.map(|name| (name, Align::Right)));
     let by_name: BTreeMap<&str, &StageForecast> =
         forecast.stages.iter().map(|stage| (stage.stage.as_str(), stage)).collect();
     let row = |(depth, name): &(usize, &str)| {
@@ -61,6 +62,8 @@ pub(crate) fn stages(plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
             0 => "-".into(),
             _ => percent(stage.detection.every_block_ppm),
         });
+        cells.push(if is_priced { short(stage.stake.bond) } else { "-".into() });
+        cells.push(if is_priced { signed_short(stage.stake.gain) } else { "-".into() });
         cells
     };
     let rows: Vec<Vec<String>> = tree(plan, forecast).iter().map(row).collect();
@@ -150,6 +153,25 @@ pub(crate) fn short(amount: Ohc) -> String {
     format!("{}.{:04}", parts / 10_000, parts % 10_000)
 }
 
+/// An amount that may be below nothing, exactly.
+pub(crate) fn signed(nano: i64) -> String {
+    let sign = if nano < 0 { "-" } else { "" };
+    format!("{sign}{}", Ohc::from_nano(nano.unsigned_abs()))
+}
+
+/// An amount that may be below nothing, with four places, rounded up: no lie is said to cost more
+/// than it does.
+fn signed_short(nano: i64) -> String {
+    let unit = NANO_PER_OHC / 10_000;
+    match u64::try_from(nano) {
+        Ok(amount) => short(Ohc::from_nano(amount)),
+        Err(_) => {
+            let parts = nano.unsigned_abs() / unit;
+            format!("-{}.{:04}", parts / 10_000, parts % 10_000)
+        }
+    }
+}
+
 /// Parts per million as a share with one place, rounded down: no more is promised than holds.
 pub(crate) fn percent(ppm: u32) -> String {
     format!("{}.{}%", ppm / 10_000, ppm % 10_000 / 1_000)
@@ -164,6 +186,11 @@ mod tests {
         assert_eq!(short(Ohc::from_nano(1)), "0.0001");
         assert_eq!(short(Ohc::from_nano(12_345_600_000)), "12.3456");
         assert_eq!(short(Ohc::ZERO), "0.0000");
+        assert_eq!((signed_short(1), signed_short(-1)), ("0.0001".into(), "-0.0000".into()));
+        assert_eq!(
+            (signed_short(-25_500_000), signed(-1)),
+            ("-0.0255".into(), "-0.000000001".into())
+        );
         assert_eq!((percent(999_999), percent(250_000)), ("99.9%".into(), "25.0%".into()));
     }
 }

@@ -3,9 +3,11 @@
 //! auction decides.
 
 mod outlook;
+mod stake;
 mod why;
 
 pub use outlook::{Detection, StageForecast, Time, UNITS_PER_SECOND};
+pub use stake::{Stake, needed_ppm, scaled_gain};
 pub use why::{InputPart, KeyParts, key_parts};
 
 use super::command::Bid;
@@ -137,7 +139,7 @@ impl Forecast {
     }
 
     /// What people should know before they pay: a budget that does not cover the lowest quote, and
-    /// blocks that no worker has enough for.
+    /// blocks that no worker has enough for, and stages in which lying pays.
     #[must_use]
     pub fn warnings(&self, manifest: &Manifest, plan: &Plan) -> Vec<Diagnostic> {
         outlook::warnings(self, manifest, plan)
@@ -182,9 +184,9 @@ pub fn forecast(
         let own = Quote::default().add(work, ceiling, &asks)?;
         blocks.push(Some(BlockForecast { work, needs, ceiling, quote: own }));
     }
-    let stages = outlook::stages(plan, &fates, &blocks)?;
+    let stages = outlook::stages(plan, &fates, &blocks, state.params().bond_factor)?;
     let time = outlook::time(plan, &blocks, wish.bids.len());
-    let impossible = outlook::impossible(&blocks, wish.bids);
+    let impossible = outlook::impossible(plan, &blocks, wish.bids);
     Some(Forecast { fates, blocks, quote, stages, time, impossible })
 }
 

@@ -5,11 +5,12 @@
 //! `ohc bench train` measures on a processor with AVX-512, and about a quarter of it as a rule.
 //! Blocks that wait for each other take their turns; all others share the workers evenly.
 
+use super::stake::Stake;
 use super::{BlockForecast, Fate, Forecast};
 use crate::base::amount::{Ohc, Rounding, Work, mul_div};
 use crate::domain::command::Bid;
 use crate::domain::manifest::{Diagnostic, Manifest};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Block, Plan};
 use crate::domain::price::{Quote, audited_ppm};
 use crate::domain::terms::Equipment;
 use crate::domain::verdict::{PPM, Verification};
@@ -59,6 +60,8 @@ pub struct StageForecast {
     pub quote: Quote,
     /// How likely a lie in it is found out.
     pub detection: Detection,
+    /// What a lie in it is worth.
+    pub stake: Stake,
 }
 
 /// The sums by stage, in the order of the plan.
@@ -66,6 +69,7 @@ pub(super) fn stages(
     plan: &Plan,
     fates: &[Fate],
     blocks: &[Option<BlockForecast>],
+    bond_factor: u64,
 ) -> Option<Vec<StageForecast>> {
     let mut all: Vec<StageForecast> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
@@ -90,16 +94,21 @@ pub(super) fn stages(
             }
         }
     }
+    let mut paid: BTreeMap<String, Ohc> = BTreeMap::new();
     for (block, forecast) in plan.blocks.iter().zip(blocks) {
         let first = block.jobs.first().and_then(|id| plan.job(*id));
         let place = first.and_then(|job| places.get(job.stage.as_str()));
         let stage = place.and_then(|place| all.get_mut(*place));
         if let (Some(stage), Some(forecast)) = (stage, forecast) {
             stage.quote = sum(stage.quote, forecast.quote)?;
+            let paid = paid.entry(stage.stage.clone()).or_default();
+            *paid = paid.checked_add(forecast.ceiling.reserve)?;
         }
     }
     for (stage, (policy, segments, blocks)) in all.iter_mut().zip(checked) {
         stage.detection = detection(policy, segments, blocks.len() as u64);
+        let paid = paid.get(&stage.stage).copied().unwrap_or_default();
+        stage.stake = Stake::of(policy, paid, bond_factor);
     }
     Some(all)
 }
@@ -115,6 +124,7 @@ impl StageForecast {
             work: Work::ZERO,
             quote: Quote::default(),
             detection: Detection::default(),
+            stake: Stake::default(),
         }
     }
 }
@@ -130,7 +140,11 @@ fn sum(a: Quote, b: Quote) -> Option<Quote> {
 /// `1 - (1 - p)^k`, in integers: rounded down, so that nothing is promised that does not hold.
 fn detection(policy: Verification, segments: u32, blocks: u64) -> Detection {
     const ONE: u128 = 1_000_000_000_000;
-    let one = audited_ppm(policy, segments).min(PPM);
+    let one = match policy {
+        // They are compared, and one of the workers is honest.
+        Verification::Replicate { .. } => PPM,
+        _ => audited_ppm(policy, segments).min(PPM),
+    };
     let (mut missed, mut base, mut k) = (ONE, u128::from(PPM - one) * 1_000_000, blocks);
     while k > 0 {
         if k % 2 == 1 {
@@ -173,12 +187,20 @@ fn ms(units: u64) -> u64 {
     mul_div(units, 1_000, UNITS_PER_SECOND, Rounding::Ceil).unwrap_or(u64::MAX)
 }
 
-/// The blocks that no worker has enough for.
-pub(super) fn impossible(blocks: &[Option<BlockForecast>], bids: &[Bid]) -> Vec<u32> {
-    let is = |forecast: &BlockForecast| !bids.iter().any(|bid| bid.has.meets(&forecast.needs));
-    let each = (0u32..).zip(blocks);
-    each.filter(|(_, block)| block.as_ref().is_some_and(is)).map(|(index, _)| index).collect()
+/// The blocks that no worker has enough for, or too few where several are to compute the same.
+pub(super) fn impossible(plan: &Plan, blocks: &[Option<BlockForecast>], bids: &[Bid]) -> Vec<u32> {
+    let is = |(forecast, block): (&BlockForecast, &Block)| {
+        let able = bids.iter().filter(|bid| bid.has.meets(&forecast.needs));
+        able.take(block.replicas as usize).count() < block.replicas.max(1) as usize
+    };
+    let each = (0u32..).zip(blocks.iter().zip(&plan.blocks));
+    let each = each
+        .filter_map(|(index, (forecast, block))| is((forecast.as_ref()?, block)).then_some(index));
+    each.collect()
 }
+
+const LESS_NEEDS: &str = "lower its `resources`, or let a worker with more take part";
+const LESS_REPLICAS: &str = "lower its `replicate`, or let more workers take part";
 
 /// What a worker must have, in the words of a manifest.
 fn asked(needs: Equipment) -> String {
@@ -188,6 +210,14 @@ fn asked(needs: Equipment) -> String {
     let some = all.iter().filter(|(amount, ..)| *amount > 0);
     let words = some.map(|(amount, name, unit)| format!("`{name}: {amount}{unit}..`"));
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// Parts per million as a percentage, exactly.
+fn percent(ppm: u32) -> String {
+    let places = format!("{:04}", ppm % 10_000);
+    let places = places.trim_end_matches('0');
+    let dot = if places.is_empty() { "" } else { "." };
+    format!("{}{dot}{places} %", ppm / 10_000)
 }
 
 pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) -> Vec<Diagnostic> {
@@ -210,6 +240,20 @@ pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) ->
             all.push(Diagnostic::new(written.place, &message, hint));
         }
     }
+    for stage in &forecast.stages {
+        let Some(written) = manifest.stages.get(&stage.stage) else { continue };
+        if stage.runs > 0 && stage.stake.pays() {
+            let (caught, needed) = (stage.stake.caught_ppm, stage.stake.needed_ppm);
+            let message = format!(
+                "lying pays in stage `{}`: {} of the lies are found out, {} must be",
+                stage.stage,
+                percent(caught),
+                percent(needed),
+            );
+            let hint = "raise the rate of its `audit`, or ask for `full` or `replicate`".to_owned();
+            all.push(Diagnostic::new(written.place, &message, Some(hint)));
+        }
+    }
     let mut told = BTreeSet::new();
     for block in &forecast.impossible {
         let first = plan.blocks.get(*block as usize).and_then(|block| block.jobs.first());
@@ -217,9 +261,15 @@ pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) ->
         let Some(written) = manifest.stages.get(&job.stage) else { continue };
         let needs = forecast.blocks.get(*block as usize).and_then(Option::as_ref);
         if let (Some(BlockForecast { needs, .. }), true) = (needs, told.insert(&job.stage)) {
-            let asked = asked(*needs);
-            let message = format!("no worker has what stage `{}` asks for: {asked}", job.stage);
-            let hint = "lower its `resources`, or let a worker with more take part".to_owned();
+            let workers = written.terms.replicas();
+            let (message, hint) = if workers > 1 {
+                let what = "different workers for each job, and there are fewer that could do it";
+                (format!("stage `{}` asks for {workers} {what}", job.stage), LESS_REPLICAS)
+            } else {
+                let asked = asked(*needs);
+                (format!("no worker has what stage `{}` asks for: {asked}", job.stage), LESS_NEEDS)
+            };
+            let hint = hint.to_owned();
             all.push(Diagnostic::new(written.place, &message, Some(hint)));
         }
     }

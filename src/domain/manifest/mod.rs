@@ -314,6 +314,11 @@ fn stages(
     defaults: Option<&Node>,
     faults: &mut Faults,
 ) -> Option<BTreeMap<String, Stage>> {
+    let default = defaults.and_then(|defaults| defaults.get("verification"));
+    let written = drafts.values().filter_map(|draft| draft.node.get("verification"));
+    for node in written.chain(default) {
+        one_way_of_verification(node, faults);
+    }
     let each = drafts.into_values();
     each.map(|draft| {
         let name = draft.key.text.clone();
@@ -336,6 +341,23 @@ fn stages(
     .collect()
 }
 
+/// A verification is done in one way.
+fn one_way_of_verification(node: &Node, faults: &mut Faults) {
+    let ways = read::WAYS.iter().filter(|way| node.get(way).is_some()).count();
+    match (&node.kind, ways) {
+        (Kind::Map(_), 0) => {
+            let hint = "such as `audit: { rate: 0.25, segments: 1 }`".to_owned();
+            let message = "`verification` needs `audit` or `replicate`".to_owned();
+            faults.advise(node.place, message, hint);
+        }
+        (Kind::Map(_), 2..) => {
+            let message = "a verification is either `audit` or `replicate`".to_owned();
+            faults.advise(node.place, message, "keep one of them".to_owned());
+        }
+        _ => {}
+    }
+}
+
 /// Terms of a stage that make others of it pointless.
 fn terms_that_cannot_bind(
     draft: &Draft<'_>,
@@ -351,6 +373,21 @@ fn terms_that_cannot_bind(
         let hint = "`timeout` is for one attempt, `deadline` for all of them".to_owned();
         faults.warn(deadline.place, message, hint);
     }
+    if let (Some(max), Some(place)) = (terms.parallel_max, fan_place(draft.node, "maxParallel"))
+        && max < terms.replicas()
+    {
+        let message =
+            format!("{} workers compute each job: they need as much room", terms.replicas());
+        let hint = format!("`maxParallel` must be at least {}", terms.replicas());
+        faults.advise(place, message, hint);
+    }
+    if let (Some("evaluate"), Some(node)) =
+        (draft.kind.map(|kind| kind.name), draft.node.get("verification"))
+        && node.text() != Some("full")
+    {
+        let message = "an evaluation is always computed again in full";
+        faults.warn(node.place, message, "leave `verification` out here".to_owned());
+    }
     let Backoff { initial_ms, max_ms, .. } = terms.retry.backoff;
     if let Some(retry) = written("retry")
         && initial_ms > max_ms
@@ -358,4 +395,10 @@ fn terms_that_cannot_bind(
         let message = "no wait is as long as `initial`: `max` is shorter";
         faults.warn(retry.place, message, "every wait is as long as `max`".to_owned());
     }
+}
+
+/// Where a setting of the matrix of a stage stands.
+fn fan_place(stage: &Node, name: &str) -> Option<Place> {
+    let fan = stage.get("matrix").or_else(|| stage.get("foreach"))?;
+    fan.get(name).map(|node| node.place)
 }

@@ -5,6 +5,7 @@ use super::form::Unit;
 use super::kind::narrow;
 use super::node::{Key, Kind, Node};
 use super::quantity::{decimal, duration_ms, range};
+use crate::base::limits::REPLICAS_MAX;
 use crate::domain::terms::{
     Amounts, Backoff, Cache, CacheMode, Cause, OnFailure, Resources, Retry, Terms,
 };
@@ -23,7 +24,7 @@ pub(super) fn terms(stage: &Node, defaults: Option<&Node>) -> Option<Terms> {
     let fan = stage.get("matrix").or_else(|| stage.get("foreach"));
     let fan = |name: &str| fan.and_then(|fan| fan.get(name));
     Some(Terms {
-        verification: match all("verification") {
+        verification: match one_way(stage, defaults) {
             Some(node) => verification(&node)?,
             None => usual.verification,
         },
@@ -70,6 +71,20 @@ fn merged(own: Option<&Node>, default: Option<&Node>) -> Option<Node> {
     let entries = ours.iter().filter_map(below).chain(missing).collect();
     Some(Node { place: own.place, kind: Kind::Map(entries) })
 }
+
+/// How a stage is verified, if it or the defaults say so. Where both say it in the same way they
+/// are merged; a stage that says it in another way means that one.
+fn one_way(stage: &Node, defaults: Option<&Node>) -> Option<Node> {
+    let (own, default) = (stage.get("verification"), defaults.and_then(|d| d.get("verification")));
+    let way = |node: &Node| WAYS.iter().find(|way| node.get(way).is_some());
+    match (own, default) {
+        (Some(own), Some(default)) if way(own) != way(default) => Some(own.clone()),
+        _ => merged(own, default),
+    }
+}
+
+/// The keys of a verification that say how it is done.
+pub(super) const WAYS: [&str; 2] = ["audit", "replicate"];
 
 fn time(node: Option<&Node>, default: u64) -> Option<u64> {
     duration(node).map(|ms| ms.unwrap_or(default))
@@ -156,6 +171,12 @@ fn verification(node: &Node) -> Option<Verification> {
         Some("none") => return Some(Verification::None),
         Some(_) => return None,
         None => {}
+    }
+    if node.get("replicate").is_some() {
+        let workers = narrow(node, "replicate", 2)?;
+        return (2..=REPLICAS_MAX)
+            .contains(&workers)
+            .then_some(Verification::Replicate { workers });
     }
     let audit = node.get("audit")?;
     let rate_ppm = match audit.get("rate") {

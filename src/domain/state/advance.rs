@@ -79,6 +79,9 @@ impl State {
             let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_offering()) else { return };
             let Some(index) = run.next_ready() else { return };
             let block = BlockId { run: id, index };
+            if self.is_lot_answered(block) {
+                continue; // it has its turn when the others are judged
+            }
             match self.left_of(block, events) {
                 Left::Known => self.finish_block(block, Phase::Cached),
                 Left::Skipped => self.finish_block(block, Phase::Skipped),
@@ -149,7 +152,7 @@ impl State {
     /// Puts a block on offer: its reserve and gas leave the escrow first. False if they cannot;
     /// true as well where it has to wait for others of its stage, or comes too late.
     fn offer(&mut self, block: BlockId, todo: Vec<JobId>, events: &mut Vec<Event>) -> bool {
-        let now = self.now();
+        let (now, together) = (self.now(), self.offered_with(block));
         let Some(run) = self.runs.get_mut(&block.run) else { return false };
         let jobs = || todo.iter().filter_map(|id| run.plan.job(*id));
         let Some(ceiling) = price::ceiling(jobs(), self.tariff.base, &self.params, 0) else {
@@ -167,14 +170,20 @@ impl State {
             self.give_up(block, GaveUp::Deadline, events);
             return true;
         }
+        // Replicas are offered together or not at all.
+        let Some(all) = total.ratio(u64::from(together), 1, Rounding::Floor) else { return false };
         if let Some(stage) = run.stage_mut(block.index) {
-            stage.is_short = !stage.covers(Ohc::ZERO, total);
-            if stage.is_short || stage.is_full() {
+            stage.is_short = !stage.covers(Ohc::ZERO, all);
+            if stage.is_short || stage.is_full(together) {
                 stage.parked.insert(block.index);
                 return true;
             }
         }
-        let owner = Owner::Hold(Hold::Escrow(block.run));
+        let escrow = Hold::Escrow(block.run);
+        if self.ledger.pending(escrow).is_none_or(|left| left < all) {
+            return false;
+        }
+        let owner = Owner::Hold(escrow);
         if self.ledger.open(Hold::Reward(block), owner, total).is_err() {
             return false;
         }

@@ -15,7 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::receipt::Outcome;
 use crate::domain::settle;
 use crate::domain::slot::is_quorum;
-use crate::domain::verdict::{Finding, Segment, Verification, draw};
+use crate::domain::verdict::{Finding, Found, Segment, Verification, draw};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the verdicts about a receipt say together.
@@ -88,14 +88,20 @@ impl State {
         if there.is_empty() { all().collect() } else { there }
     }
 
-    /// What the plan says, but always everything of a failure, which ends the run. The jobs of a
-    /// block have the same terms.
+    /// What the plan says, but always everything of a failure, which ends the run, and of replicas
+    /// that do not agree. The jobs of a block have the same terms.
     pub(super) fn policy(&self, delivery: &Delivery) -> Verification {
         let run = self.runs.get(&delivery.lease.id.block.run);
         let job = |id: &_| run.and_then(|run| run.plan.job(*id));
         let mut jobs = delivery.lease.offer.todo.iter().filter_map(job);
+        let block = delivery.lease.id.block;
+        let is_split = run.is_some_and(|run| {
+            let state = run.block(block.index);
+            run.is_replica(block.index) && !state.is_some_and(|state| state.agreed)
+        });
         match delivery.receipt.outcome {
             Outcome::Failed { .. } => Verification::Full,
+            Outcome::Done(_) if is_split => Verification::Full,
             Outcome::Done(_) => {
                 jobs.next().map_or(Verification::Full, |job| job.terms.verification)
             }
@@ -170,7 +176,6 @@ impl State {
             return;
         };
         if all {
-            // Of two or three no side has its way without him who objected: he looks again too.
             dispute.objects.clear();
         }
     }
@@ -259,18 +264,22 @@ impl State {
         }
     }
 
-    /// An objection did not hold: the receipt is judged on as if its author had agreed.
+    /// An objection did not hold: the receipt is judged on as if its author had agreed. What was
+    /// missing and came after all costs nothing: a worker could live on that.
     fn overrule(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
         let Some(block) = self.block_mut(lease.block) else { return };
         let Phase::Judged(judging) = &mut block.phase else { return };
-        judging.dispute = None;
+        let was_missing = judging.dispute.take().is_some_and(|d| d.found == Found::Withheld);
         judging.verdicts.insert(validator, Finding::Agree);
         // All have re-executed the segment by now: what it traced is not asked any more.
         judging.audit.committee.retain(|key| *key != validator);
         judging.traces.remove(&validator);
         judging.seals.remove(&validator);
         let held_up = judging.delivery.lease.clone();
-        let fine = settle::overrule(&mut self.ledger, &held_up, validator);
+        let fine = match was_missing {
+            true => Ohc::ZERO,
+            false => settle::overrule(&mut self.ledger, &held_up, validator),
+        };
         events.push(Event::Overruled { lease, validator, fine });
         self.move_window(lease);
     }

@@ -38,8 +38,8 @@ impl State {
         Ok(Lease { price, ..lease })
     }
 
-    /// Why nothing can be said about a lease. Who lost it by silence has been fined, and what it sent
-    /// before it knew is no spam; until somebody else has the block.
+    /// Why nothing can be said about a lease. Who lost it by silence has been fined, and what it
+    /// sent before it knew is no spam; until somebody else has the block.
     pub(super) fn lost(&self, author: PublicKey, lease: LeaseId) -> Reject {
         let run = self.runs.get(&lease.block.run).filter(|run| !run.is_over());
         let block = run.and_then(|run| run.block(lease.block.index));

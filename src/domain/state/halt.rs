@@ -46,10 +46,11 @@ impl State {
 
     /// A block that is not live is not tried again.
     pub(super) fn give_up(&mut self, block: BlockId, why: GaveUp, events: &mut Vec<Event>) {
+        let is_covered = self.has_replica_left(block);
         let Some(run) = self.runs.get_mut(&block.run) else { return };
         let jobs = run.plan.blocks.get(block.index as usize).map_or(&[][..], |b| &b.jobs);
         let mut first = None;
-        for job in jobs {
+        for job in jobs.iter().filter(|_| !is_covered) {
             if matches!(run.results.get(job.index()), Some(None)) && !run.gone.contains_key(job) {
                 run.gone.insert(*job, Gone::GivenUp(why));
                 first = first.or(Some(*job));
@@ -96,7 +97,7 @@ impl State {
                 let run = self.runs.get(&id);
                 let is_open = run
                     .is_some_and(|run| run.result(job).is_none() && !run.gone.contains_key(&job));
-                if is_open {
+                if is_open && !self.is_lot_answered(block) {
                     self.skip_job(id, job, Skip::FailFast(failed), events);
                 }
             }
@@ -132,6 +133,11 @@ impl State {
     pub(super) fn is_overdue(&self, block: BlockId) -> bool {
         let state = self.runs.get(&block.run).and_then(|run| run.block(block.index));
         state.and_then(|state| state.due).is_some_and(|due| due <= self.now())
+    }
+
+    /// Whether a job has no result and gets none.
+    pub(super) fn is_gone(&self, id: RunId, job: JobId) -> bool {
+        self.runs.get(&id).is_some_and(|run| run.gone.contains_key(&job))
     }
 
     /// Whether a run stands still.

@@ -13,7 +13,7 @@ use crate::domain::bisection::{Bisection, Move, Side, Turn};
 use crate::domain::event::{Event, Reject};
 use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::slot::is_quorum;
-use crate::domain::verdict::{Finding, Found, Sealed, Segment, Verdict};
+use crate::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use std::collections::BTreeMap;
 
 impl State {
@@ -26,7 +26,11 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn seal(&mut self, author: PublicKey, sealed: Sealed) -> Result<(), Reject> {
+    pub(super) fn seal_verdict(
+        &mut self,
+        author: PublicKey,
+        sealed: SealedVerdict,
+    ) -> Result<(), Reject> {
         let judging = self.judging_of(sealed.lease, sealed.receipt)?;
         if !judging.audit.committee.contains(&author) {
             return Err(Reject::NotYours);

@@ -42,7 +42,7 @@ impl State {
     /// An attempt came to nothing: its worker is out of the market until it bids again. The block
     /// is on offer again if its stage tries again for such a cause, waits if the run stands still,
     /// and is void if the run is ending.
-    fn fail_attempt(&mut self, lease: &Lease, cause: Cause, events: &mut Vec<Event>) {
+    pub(super) fn fail_attempt(&mut self, lease: &Lease, cause: Cause, events: &mut Vec<Event>) {
         self.release(lease);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.record.bad += 1;
@@ -63,6 +63,11 @@ impl State {
             self.take_back(block, Phase::Waiting);
             return self.give_up(block, why, events);
         };
+        if self.is_judged_replica(lease) {
+            // What the others answered decides first: what is known then is not paid for again.
+            self.take_back(block, Phase::Waiting);
+            return self.decide_lot(block);
+        }
         if self.is_paused(block.run) {
             self.take_back(block, Phase::Waiting);
             if let Some(run) = self.runs.get_mut(&block.run) {
@@ -114,7 +119,9 @@ impl State {
         let paid = Paid { lease: lease.id, worker, reward, gas };
         self.finish_block(block, Phase::Settled(paid));
         events.push(Event::Settled { lease: lease.id, worker, reward, gas });
+        self.decide_lot(block);
         match receipt.outcome {
+            Outcome::Failed { job, .. } if self.is_gone(block.run, job) => {}
             Outcome::Failed { job, message, hint } => {
                 let failure = Failure { message, hint };
                 if let Some(key) = self.runs.get(&block.run).and_then(|run| run.key(job)) {

@@ -5,6 +5,7 @@ use super::State;
 use super::run::{Phase, Status};
 use crate::base::amount::{Ohc, Rounding};
 use crate::base::ids::{BlockId, LeaseId};
+use crate::base::keys::PublicKey;
 use crate::base::limits::REPRICES_MAX;
 use crate::domain::auction::{self, Award, Offer, Standing};
 use crate::domain::event::{Event, GaveUp, Pause};
@@ -87,12 +88,14 @@ impl State {
     fn is_wanted(&self, block: BlockId, offer: &Offered) -> bool {
         let state = self.runs.get(&block.run).and_then(|run| run.block(block.index));
         let barred = state.map_or(&[][..], |block| &block.barred);
+        let others: Vec<PublicKey> = self.other_hands(block).collect();
         let bond = offer.reserve.ratio(self.params.bond_factor, 1, Rounding::Floor);
         self.workers.iter().any(|(key, worker)| {
             let ask = worker.bid.and_then(|bid| bid.ask.of(offer.work));
             let purse = self.ledger.account(key).balance;
             ask.is_some_and(|ask| ask <= offer.reserve)
                 && !barred.contains(key)
+                && !others.contains(key)
                 && worker.bid.is_some_and(|bid| bid.has.meets(&offer.needs))
                 && (!worker.leases.is_empty() || bond.is_some_and(|bond| bond <= purse))
         })
@@ -156,7 +159,7 @@ impl State {
                     capacity: bid.capacity,
                     has: bid.has,
                     queued: worker.queued,
-                    leases: worker.leases.len(),
+                    leases: worker.leases.len().saturating_sub(worker.sealed),
                     purse: self.ledger.account(key).balance,
                     record: worker.record,
                 })
@@ -181,8 +184,10 @@ impl State {
             return None; // it waits after a failed attempt
         }
         let Offered { work, reserve, needs, .. } = *offer;
-        let (barred, lapsed) = (state.barred.clone(), state.lapsed);
-        Some(Offer { block, work, reserve, needs, barred, lapsed })
+        let (mut barred, lapsed) = (state.barred.clone(), state.lapsed);
+        barred.extend(self.other_hands(block));
+        let lot = self.lot_of(block);
+        Some(Offer { block, lot, work, reserve, needs, barred, lapsed })
     }
 
     fn lease(&mut self, award: Award, events: &mut Vec<Event>) {
@@ -190,6 +195,9 @@ impl State {
         let Some(run) = self.runs.get(&block.run) else { return };
         let Some(state) = run.block(block.index) else { return };
         let Phase::Offered(offer) = &state.phase else { return };
+        if self.other_hands(block).any(|other| other == worker) {
+            return; // it won another replica at this slot, on other terms
+        }
         let id = LeaseId { block, attempt: state.attempts + 1 };
         let (deadline, grace) = self.lateness(run, &offer.todo, &worker);
         let silent_until = self.now().after(self.params.heartbeat_ticks);

@@ -21,6 +21,7 @@ mod challenge;
 mod halt;
 mod judge;
 mod life;
+mod lot;
 mod market;
 mod order;
 pub mod run;
@@ -30,7 +31,7 @@ mod trace;
 mod view;
 
 pub use trace::Trace;
-pub use view::{Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
+pub use view::{Asked, Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
 
 use super::auction::{Record, Tally};
 use super::beacon::Beacon;
@@ -89,6 +90,8 @@ pub struct State {
     past: BTreeMap<LeaseId, Past>,
     /// When it cannot any more.
     past_dues: BTreeSet<(Tick, LeaseId)>,
+    /// Lots of which an answer is sealed, by their first blocks.
+    sealed: BTreeSet<BlockId>,
     /// Runs that changed at this slot and may have something to offer or an end to reach.
     touched: BTreeSet<RunId>,
     /// Runs that ended at this slot: with the next one their plans are let go of.
@@ -106,8 +109,10 @@ pub struct Worker {
     pub bid: Option<Bid>,
     /// How its leases ended.
     pub record: Record,
-    /// The work that it has taken on.
+    /// The work that it has taken on and not answered under a seal.
     pub queued: Work,
+    /// How many of its leases are answered under a seal: they hold up nothing else.
+    pub sealed: usize,
     /// The leases that it holds.
     pub leases: BTreeSet<LeaseId>,
     /// When the last of them is late.
@@ -149,6 +154,7 @@ impl State {
             absent: BTreeSet::new(),
             past: BTreeMap::new(),
             past_dues: BTreeSet::new(),
+            sealed: BTreeSet::new(),
             touched: BTreeSet::new(),
             ended: BTreeSet::new(),
             tallies: None,
@@ -174,6 +180,7 @@ impl State {
         self.charge_refused(&mut events);
         self.lapse_leases(&mut events);
         self.pass_deadlines(&mut events);
+        self.open_lots(&mut events);
         self.reprice_offers(&mut events);
         self.pass_windows(&mut events);
         self.settle_receipts(&mut events);
@@ -226,6 +233,9 @@ impl State {
 
     /// Takes a lease out of every index; its phase is the caller's to change.
     fn release(&mut self, lease: &Lease) {
+        let block = lease.id.block;
+        let is_replica = self.runs.get(&block.run).is_some_and(|r| r.is_replica(block.index));
+        let is_sealed = is_replica && !matches!(self.phase(block), Some(run::Phase::Leased(_)));
         self.lapses.remove(&(lease.lapses_at(), lease.id));
         self.undrawn.remove(&lease.id);
         self.judging.remove(&lease.id);
@@ -235,7 +245,11 @@ impl State {
         }
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&lease.id);
-            worker.queued = worker.queued.saturating_sub(lease.offer.work);
+            if is_sealed {
+                worker.sealed = worker.sealed.saturating_sub(1);
+            } else {
+                worker.queued = worker.queued.saturating_sub(lease.offer.work);
+            }
         }
     }
 

@@ -46,12 +46,18 @@ impl State {
             Command::Deliver(receipts) => {
                 each(author, nonce, receipts, events, |r, events| self.deliver(author, r, events))
             }
+            Command::Seal(seals) => {
+                each(author, nonce, seals, events, |seal, events| self.seal(author, *seal, events))
+            }
+            Command::Open(opened) => {
+                each(author, nonce, opened, events, |o, events| self.open(author, o, events))
+            }
             Command::Judge(verdicts) => {
                 each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
             }
             Command::Reveal(reveal) => self.reveal(author, *reveal),
-            Command::Seal(seals) => {
-                each(author, nonce, seals, events, |sealed, _| self.seal(author, *sealed))
+            Command::SealVerdicts(seals) => {
+                each(author, nonce, seals, events, |sealed, _| self.seal_verdict(author, *sealed))
             }
             Command::Bisect(moves) => {
                 each(author, nonce, moves, events, |m, events| self.bisect(author, *m, events))
@@ -95,6 +101,7 @@ impl State {
             barred: Vec::new(),
             lapsed: None,
             due: None,
+            agreed: false,
         });
         let (subject, budget) = (submission.subject(), submission.budget);
         let run = Run {
@@ -233,7 +240,11 @@ impl State {
             Some(Phase::Leased(lease)) if lease.id == id && lease.worker == author => lease.clone(),
             _ => return Err(self.lost(author, id)),
         };
-        if !self.runs.get(&id.block.run).is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
+        let run = self.runs.get(&id.block.run);
+        if run.is_some_and(|run| run.is_replica(id.block.index)) {
+            return Err(Reject::WrongForm);
+        }
+        if !run.is_some_and(|run| fits(run, &lease.offer.todo, receipt)) {
             return Err(Reject::BadReceipt);
         }
         let lease = self.in_time(lease, events)?;
@@ -253,7 +264,8 @@ impl State {
 fn bounded(stage: &Stage) -> Option<(String, StageRun)> {
     let (parallel_max, budget) = (stage.terms.parallel_max, stage.terms.budget);
     let is_bounded = parallel_max.is_some() || budget.is_some();
-    let run = StageRun { parallel_max, budget, ..StageRun::default() };
+    let replicas = stage.terms.replicas();
+    let run = StageRun { parallel_max, budget, replicas, ..StageRun::default() };
     is_bounded.then(|| (stage.name.clone(), run))
 }
 
@@ -278,7 +290,7 @@ fn each<T>(
 
 /// Whether a receipt has the form that its block asks for: a claim for each job in order, with the
 /// right number of outputs and segment digests; or a failure of one of them.
-fn fits(run: &Run, todo: &[JobId], receipt: &Receipt) -> bool {
+pub(super) fn fits(run: &Run, todo: &[JobId], receipt: &Receipt) -> bool {
     match &receipt.outcome {
         Outcome::Failed { job, .. } => todo.contains(job),
         Outcome::Done(claims) => {

@@ -12,7 +12,7 @@ use crate::domain::event::{Ending, GaveUp, Pause, Skip};
 use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
 use crate::domain::lease::{Lease, Offered};
-use crate::domain::plan::{Plan, Planned};
+use crate::domain::plan::{Block, Plan, Planned};
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{OnExhausted, Terms};
 use crate::domain::verdict::{Audit, Finding, Found, Segment, Verification};
@@ -96,6 +96,8 @@ pub struct StageRun {
     pub parallel_max: Option<u32>,
     /// What all of its blocks may cost.
     pub budget: Option<Ohc>,
+    /// How many blocks compute the same.
+    pub replicas: u32,
     /// Blocks whose reward is pending.
     pub live: u32,
     /// What is paid for its blocks, or pending.
@@ -121,16 +123,17 @@ impl StageRun {
         self.is_short = self.is_short && after >= before;
     }
 
-    /// Whether as many blocks are live as may be.
-    pub(super) fn is_full(&self) -> bool {
-        self.parallel_max.is_some_and(|max| self.live >= max)
+    /// Whether so many more blocks are more than may be live.
+    pub(super) fn is_full(&self, more: u32) -> bool {
+        self.parallel_max.is_some_and(|max| self.live.saturating_add(more) > max)
     }
 
-    /// How many more blocks may be offered.
+    /// How many more blocks may be offered: none where a lot as a whole has no room.
     fn room(&self) -> usize {
         match (self.is_short, self.parallel_max) {
             (true, _) => 0,
             (false, None) => usize::MAX,
+            (false, Some(_)) if self.is_full(self.replicas) => 0,
             (false, Some(max)) => max.saturating_sub(self.live) as usize,
         }
     }
@@ -181,6 +184,8 @@ pub struct BlockRun {
     pub lapsed: Option<PublicKey>,
     /// When its stage's deadline passes: set by its first offer.
     pub due: Option<Tick>,
+    /// Whether all workers of its lot have given the same answer.
+    pub agreed: bool,
 }
 
 /// The life of a block. A phase carries what it needs; nothing is kept beside it.
@@ -192,6 +197,8 @@ pub enum Phase {
     Offered(Offered),
     /// A worker holds it.
     Leased(Lease),
+    /// It is answered, and the answer is not told before all of its lot are.
+    Sealed(Sealed),
     /// A receipt is committed; its audit is drawn in the next slot.
     Delivered(Delivery),
     /// Validators check it.
@@ -219,6 +226,19 @@ pub struct Delivery {
     pub id: Digest,
     /// The slot that committed it.
     pub at: Height,
+}
+
+/// A lease that was answered under a seal: nobody can copy the answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sealed {
+    /// The lease.
+    pub lease: Lease,
+    /// What the answer must fit.
+    pub seal: Digest,
+    /// Until when it is to be told, once all of the lot are sealed.
+    pub until: Option<Tick>,
+    /// The answer, when it is told.
+    pub receipt: Option<Receipt>,
 }
 
 /// A receipt in front of the validators.
@@ -451,6 +471,19 @@ impl Run {
     #[must_use]
     pub fn block_id(&self, index: u32) -> BlockId {
         BlockId { run: self.id, index }
+    }
+
+    /// The blocks of the lot that a block is of, itself among them.
+    pub fn siblings(&self, index: u32) -> impl Iterator<Item = (BlockId, &BlockRun)> {
+        let block = self.plan.blocks.get(index as usize);
+        let all = block.map_or(index..index, Block::siblings);
+        all.filter_map(|index| Some((self.block_id(index), self.block(index)?)))
+    }
+
+    /// Whether a block is one of several that compute the same.
+    #[must_use]
+    pub fn is_replica(&self, index: u32) -> bool {
+        self.plan.blocks.get(index as usize).is_some_and(|block| block.replicas > 1)
     }
 
     /// Whether it is over.

@@ -10,7 +10,8 @@
 
 use super::challenge::{Challenge, Past};
 use super::run::{
-    BlockRun, Delivery, Dispute, Failure, Gone, Judging, Known, Paid, Phase, Run, StageRun, Status,
+    BlockRun, Delivery, Dispute, Failure, Gone, Judging, Known, Paid, Phase, Run, Sealed, StageRun,
+    Status,
 };
 use super::{Assignment, State, Task, TaskInput, Worker};
 use crate::base::amount::SUPPLY;
@@ -27,9 +28,9 @@ use std::sync::Arc;
 canonical_struct!(State {
     network, params, validators, height, place, ledger, nonces, workers, runs, cache, own,
     failures, offers, lapses, reprices, dues, undrawn, judging, windows, beacon, absent, past,
-    past_dues, touched, ended, tariff,
+    past_dues, sealed, touched, ended, tariff,
 } without { tallies });
-canonical_struct!(Worker { bid, record, queued, leases, busy_until, earned });
+canonical_struct!(Worker { bid, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
 canonical_struct!(Run {
@@ -41,17 +42,20 @@ canonical_enum!(Status {
     1 => Running, 2 => Draining(x), 3 => Paused(x), 4 => Ended { ending, refund },
 });
 canonical_enum!(Gone { 1 => Failed(x), 2 => GivenUp(x), 3 => Skipped(x) });
-canonical_struct!(StageRun { parallel_max, budget, live, committed, parked, is_short });
+canonical_struct!(StageRun { parallel_max, budget, replicas, live, committed, parked, is_short });
 canonical_struct!(Known { key, outputs, metrics, worker, lease, checked, client, at });
-canonical_enum!(Verification { 1 => Audit { rate_ppm, segments }, 2 => Full, 3 => None });
+canonical_enum!(Verification {
+    1 => Audit { rate_ppm, segments }, 2 => Full, 3 => None, 4 => Replicate { workers },
+});
 canonical_struct!(Failure { message, hint });
-canonical_struct!(BlockRun { phase, missing, attempts, barred, lapsed, due });
+canonical_struct!(BlockRun { phase, missing, attempts, barred, lapsed, due, agreed });
 canonical_enum!(Phase {
     1 => Waiting, 2 => Offered(x), 3 => Leased(x), 4 => Delivered(x), 5 => Judged(x),
-    6 => Settled(x), 7 => Cached, 8 => Skipped, 9 => GivenUp(x), 10 => Void,
+    6 => Settled(x), 7 => Cached, 8 => Skipped, 9 => GivenUp(x), 10 => Void, 11 => Sealed(x),
 });
 canonical_struct!(Offered { todo, work, needs, reserve, gas, since, reprices });
 canonical_struct!(Lease { id, offer, worker, price, bond, since, silent_until, deadline, grace });
+canonical_struct!(Sealed { lease, seal, until, receipt });
 canonical_struct!(Delivery { lease, receipt, id, at });
 canonical_struct!(Judging {
     delivery,

@@ -40,6 +40,19 @@ pub struct Assignment {
     pub tasks: Vec<Task>,
 }
 
+/// What the holder of a lease is to send about what it computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// The receipt.
+    Answer,
+    /// A seal on the receipt.
+    Seal,
+    /// Nothing before the others have sealed theirs.
+    Nothing,
+    /// What it sealed.
+    Open,
+}
+
 /// One job of an assignment.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Task {
@@ -266,6 +279,7 @@ impl State {
             || !self.windows.is_empty()
             || !self.past_dues.is_empty()
             || self.beacon.is_busy()
+            || !self.sealed.is_empty()
     }
 
     /// The tick at which the beacon makes a seed, if nothing but time is missing for it.
@@ -290,6 +304,26 @@ impl State {
     pub fn assignment(&self, id: LeaseId) -> Option<Assignment> {
         match self.phase(id.block)? {
             Phase::Leased(lease) if lease.id == id => self.tasks(id, &lease.offer.todo),
+            // Who forgot what it sealed computes it again.
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                self.tasks(id, &sealed.lease.offer.todo)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the holder of a lease is to send next about what it computed; none if it holds it no
+    /// more, or has told all.
+    #[must_use]
+    pub fn asked(&self, id: LeaseId) -> Option<Asked> {
+        let run = self.runs.get(&id.block.run)?;
+        match self.phase(id.block)? {
+            Phase::Leased(lease) if lease.id == id => {
+                Some(if run.is_replica(id.block.index) { Asked::Seal } else { Asked::Answer })
+            }
+            Phase::Sealed(sealed) if sealed.lease.id == id && sealed.receipt.is_none() => {
+                Some(if sealed.until.is_some() { Asked::Open } else { Asked::Nothing })
+            }
             _ => None,
         }
     }

@@ -152,6 +152,12 @@ fn stray(path: PathBuf, kind: StrayKind) -> Result<Stray, ArtifactError> {
     Ok(Stray { path, bytes, written_ms, kind })
 }
 
+/// When a file was written, in milliseconds since 1970; 1970 where it is gone or nobody knows.
+#[must_use]
+pub fn written_ms(path: &Path) -> u64 {
+    about(path).map_or(0, |(_, written_ms)| written_ms)
+}
+
 /// The size of a file, and when it was written; 1970 where the file system does not say.
 fn about(path: &Path) -> Result<(u64, u64), ArtifactError> {
     let about = path.symlink_metadata().map_err(io_error("look at", path))?;

@@ -8,6 +8,7 @@
 
 use super::{Cut, NAME_BYTES_MAX, RECORD_BYTES_MAX, StoreError, height_of, io_error, unframe};
 use crate::base::time::Height;
+use crate::effects::{Peril, pass};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,9 @@ pub(super) fn inspect(database: &Path) -> Result<Found, StoreError> {
         match walk.rest(end).map_err(io_error(path, "read"))? {
             Rest::Blank => {}
             Rest::Unfinished { bytes } if is_last => {
+                pass(Peril::StoreTorn);
                 cut(path, end).map_err(io_error(path, "cut"))?;
+                pass(Peril::StoreCut);
                 found.cut = Some(Cut { path: path.clone(), bytes });
             }
             Rest::Unfinished { .. } | Rest::Finished => {

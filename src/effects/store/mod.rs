@@ -9,6 +9,7 @@
 
 mod journal;
 
+use super::{Peril, pass};
 use crate::base::limits::SLOT_BYTES_MAX;
 use crate::base::time::Height;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -150,9 +151,12 @@ impl Store {
         let found = Self::prepare(directory, &path, &creating)?;
         let (database, keyspace) = guarded(&path, || open_database(&path))?;
         if fs::exists(&creating).map_err(io_error(&creating, "look for"))? {
+            pass(Peril::StoreMade);
             shorten(&path.join("0.jnl"))?;
+            pass(Peril::StoreShortened);
             fs::remove_file(&creating).map_err(io_error(&creating, "remove"))?;
             sync_directory(directory)?;
+            pass(Peril::StoreCreated);
         }
         let writer = Mutex::new(Writer { next: Height(1), poisoned: false });
         let (bell, directory) = (Condvar::new(), path.clone());
@@ -163,6 +167,7 @@ impl Store {
             return Err(StoreError::Corrupt { path, height: Some(last.next()), damage });
         }
         store.writer()?.next = last.next();
+        pass(Peril::StoreOpened);
         Ok((store, Recovery { slots: last.0, cut: found.cut }))
     }
 
@@ -179,6 +184,7 @@ impl Store {
         if !exists(path)? {
             File::create(creating).map_err(io_error(creating, "create"))?;
             sync_directory(directory)?;
+            pass(Peril::StoreCreating);
             return Ok(journal::Found::default());
         }
         if !exists(&path.join("version"))? {
@@ -306,8 +312,11 @@ impl Store {
         for (key, bytes) in records {
             batch.insert(&self.keyspace, key.as_slice(), frame(key, bytes));
         }
+        pass(Peril::StoreWriting);
         guarded(&self.directory, || batch.commit().map_err(|error| self.failed(error, None)))
-            .inspect_err(|_| writer.poisoned = true)
+            .inspect_err(|_| writer.poisoned = true)?;
+        pass(Peril::StoreWritten);
+        Ok(())
     }
 
     fn get(&self, key: &[u8], height: Option<Height>) -> Result<Option<Vec<u8>>, StoreError> {

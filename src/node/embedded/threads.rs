@@ -10,6 +10,7 @@ use crate::compute::Progress;
 use crate::domain::state::{Assignment, Duty, Query, Task};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
+use crate::effects::{Peril, pass};
 use crate::node::notice::Notice;
 use crate::node::work::Bench;
 use std::collections::BTreeSet;
@@ -41,7 +42,10 @@ pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Inqui
         for inquiry in inquiries {
             let answer = match inquiry {
                 Inquiry::Check(duty, salt) => {
-                    Inbox::Checked(duty.question, guarded(|| bench.check(&duty, salt)))
+                    pass(Peril::AuditTaken);
+                    let verdict = guarded(|| bench.check(&duty, salt));
+                    pass(Peril::AuditDone);
+                    Inbox::Checked(duty.question, verdict)
                 }
                 Inquiry::Trace(whose, query) => {
                     Inbox::Traced(whose, guarded(|| bench.testify(&query)))
@@ -67,6 +71,7 @@ pub(super) fn spawn_worker(
             if !locked(&wanted).contains(&lease) {
                 continue;
             }
+            pass(Peril::WorkTaken);
             // A reader that is gone ends the thread at the next result.
             let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
             let mut begin = |task: &Task| {

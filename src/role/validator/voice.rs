@@ -11,7 +11,7 @@ use crate::domain::beacon::{self, Reveal};
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::state::{Query, Question, Stance, State};
-use crate::domain::verdict::{Sealed, Verdict};
+use crate::domain::verdict::{SealedVerdict, Verdict};
 use crate::role::{Signer, Witness};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,7 +78,8 @@ impl Voice {
         let reveal = self.reveal(now, signer, state);
         let mut orders: Vec<SignedOrder> = reveal.into_iter().collect();
         let due = |at: Option<Millis>| at.is_none_or(|at| now >= at.after(RESEND_MS));
-        let (mut seals, mut verdicts): (Vec<Sealed>, Vec<Verdict>) = (Vec::new(), Vec::new());
+        let (mut seals, mut verdicts): (Vec<SealedVerdict>, Vec<Verdict>) =
+            (Vec::new(), Vec::new());
         let mut again = Vec::new();
         for (key, found) in &mut self.found {
             match state.stance(key.1, &found.verdict, &me) {
@@ -99,7 +100,7 @@ impl Voice {
             self.again.insert(key, now.after(RESEND_MS));
         }
         for part in seals.chunks(BATCH_MAX) {
-            orders.push(signer.order(state, Command::Seal(part.to_vec())));
+            orders.push(signer.order(state, Command::SealVerdicts(part.to_vec())));
         }
         for part in verdicts.chunks(BATCH_MAX) {
             orders.push(signer.order(state, Command::Judge(part.to_vec())));

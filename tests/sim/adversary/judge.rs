@@ -2,7 +2,6 @@
 //! in form, only not true.
 
 use crate::ground::Who;
-use ohc::base::canon::Digest;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::state::Duty;
 use ohc::domain::verdict::{Finding, Found, Segment, Verdict};
@@ -30,10 +29,9 @@ impl Temper {
             if duty.question.is_vote() { Finding::Deny { segment } } else { Finding::Agree }
         };
         match (self, first) {
+            // It has not computed what it would have to trace.
             (Self::Lazy, Some(segment)) => {
-                // It has computed nothing, so it can only guess what shows that it did.
-                let trace = Digest::of(duty.id.as_bytes());
-                Some(Verdict { finding: denies(segment), trace, ..honest })
+                said(denies(segment)).map(|verdict| Verdict { trace: duty.id, ..verdict })
             }
             (Self::Friend(who), Some(segment)) if worker == Some(who) => said(denies(segment)),
             (Self::Accuser, Some(segment)) => {

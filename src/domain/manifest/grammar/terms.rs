@@ -2,7 +2,7 @@
 //! Never reads them: `read` does.
 
 use super::super::form::{Field, Object, Type, Unit, default, integer, optional, required};
-use crate::base::limits::{ATTEMPTS_MAX, JOBS_PER_RUN_MAX, SEGMENTS_PER_JOB_MAX};
+use crate::base::limits::{ATTEMPTS_MAX, JOBS_PER_RUN_MAX, REPLICAS_MAX, SEGMENTS_PER_JOB_MAX};
 
 /// The words of `terms::Cause`.
 const CAUSES: &[&str] = &["worker-lost", "timeout", "verification-failed", "no-bids"];
@@ -16,7 +16,8 @@ pub(super) const fn verification() -> Field {
         "verification",
         Type::WordOr(VERIFICATION_WORDS, &VERIFICATION),
         "audit: { rate: 0.25, segments: 1 }",
-        "How much of the work validators do again: a sample, all of it (`full`), or `none`.",
+        "How much of the work is done again: a sample by validators, all of it (`full`), `none`, \
+         or all of it by several workers.",
         "{ audit: { rate: 0.25, segments: 1 } }",
     )
 }
@@ -41,13 +42,22 @@ pub(super) const fn duration(min_ms: u64) -> Type {
 
 static VERIFICATION: Object = Object {
     name: "verification",
-    doc: "How much of the work validators do again.",
-    fields: &[required(
-        "audit",
-        Type::Object(&AUDIT),
-        "Validators do a sample again, drawn after delivery.",
-        "{ rate: 0.25, segments: 1 }",
-    )],
+    doc: "How much of the work is done again: `audit` or `replicate`.",
+    fields: &[
+        optional(
+            "audit",
+            Type::Object(&AUDIT),
+            "Validators do a sample again, drawn after delivery.",
+            "{ rate: 0.25, segments: 1 }",
+        ),
+        optional(
+            "replicate",
+            integer(2, REPLICAS_MAX as u64),
+            "So many different workers do all of it, and are paid for it; where they disagree, \
+             validators do it again.",
+            "3",
+        ),
+    ],
 };
 
 static AUDIT: Object = Object {
