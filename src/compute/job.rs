@@ -56,8 +56,8 @@ pub fn run(
 
 /// Computes one segment of a job again, from the checkpoint at its beginning if the job has any
 /// (without one, the first segment of a training starts from the job's own inputs). A job without
-/// checkpoints has one segment, and its outputs are computed again as a whole. `probe` chooses which
-/// of the states in between is traced; where there are none, the outputs are.
+/// checkpoints has one segment, and its outputs are computed again as a whole. `probe` chooses
+/// which of the states in between is traced; where there are none, the outputs are.
 pub fn replay(
     spec: &Spec,
     inputs: &[Named],

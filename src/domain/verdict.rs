@@ -99,8 +99,8 @@ pub fn draw(
 
 /// What one validator concludes about exactly one receipt.
 ///
-/// Who re-executes has sealed its verdict before it says it ([`SealedVerdict`]), so that nobody can wait
-/// for what others find and say the same.
+/// Who re-executes has sealed its verdict before it says it ([`SealedVerdict`]), so that nobody can
+/// wait for what others find and say the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// The lease that the receipt answers.

@@ -30,4 +30,5 @@ mod scenarios;
 mod snapshots;
 mod swarm;
 mod terms;
+mod verdicts;
 mod world;

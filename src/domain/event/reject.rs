@@ -1,0 +1,102 @@
+//! Why commands are refused: the closed list. Never says what becomes of who sent one.
+
+use crate::base::canon::canonical_enum;
+
+/// Why a command had no effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Reject {
+    /// Its number is not above the author's last one: a replay.
+    #[error("its number was used before")]
+    Replayed,
+    /// A list is longer, or a text larger, than its bound.
+    #[error("it exceeds a bound")]
+    Unbounded,
+    /// The author cannot pay.
+    #[error("the author cannot pay")]
+    Short,
+    /// The manifest does not compile, or its pins do not fit it.
+    #[error("the manifest does not compile")]
+    BadManifest,
+    /// There is no such run, or it is over.
+    #[error("there is no such run, or it is over")]
+    NoRun,
+    /// It is not the author's to decide.
+    #[error("it is not the author's to decide")]
+    NotYours,
+    /// There is no such lease, or it is over.
+    #[error("there is no such lease, or it is over")]
+    NoLease,
+    /// The receipt does not have the form that its block asks for.
+    #[error("the receipt does not fit its block")]
+    BadReceipt,
+    /// There is no such receipt, or it is judged.
+    #[error("there is no such receipt, or it is judged")]
+    NoReceipt,
+    /// This validator has spoken about this receipt.
+    #[error("this validator has spoken about it")]
+    Spoken,
+    /// The run is paused or ending: it cannot be paused.
+    #[error("the run does not go on")]
+    NotRunning,
+    /// The run is not paused: it cannot be resumed.
+    #[error("the run is not paused")]
+    NotPaused,
+    /// It is not this validator's turn to reveal, or not what it had pledged.
+    #[error("it is not what was pledged, or not the time to reveal it")]
+    OutOfTurn,
+    /// The verdict is not the one that was sealed, or others have not sealed theirs.
+    #[error("the verdict is not sealed, or others have not sealed theirs")]
+    Unsealed,
+    /// Nobody asks this author for a state now.
+    #[error("nobody asks this author for a state now")]
+    NoDispute,
+    /// What is missing may still come.
+    #[error("what is missing may still come")]
+    Early,
+    /// The result is settled for too long, or challenged already.
+    #[error("there is nothing to challenge, or no longer")]
+    NoChallenge,
+    /// The grace of the lease is over.
+    #[error("the grace of its lease is over")]
+    TooLate,
+    /// All open escrows together would be more than a third of what validators have at stake.
+    #[error("open escrows would be more than a third of what validators have at stake")]
+    Uncovered,
+    /// Its lease lapsed: the author has paid for that already.
+    #[error("its lease lapsed")]
+    Lapsed,
+    /// Replicas are answered under a seal, other blocks openly.
+    #[error("replicas are answered under a seal, other blocks openly")]
+    WrongForm,
+    /// It is not what was sealed.
+    #[error("it is not what was sealed")]
+    BrokenSeal,
+    /// What is sealed is not told before all of its lot are sealed.
+    #[error("it is too early to tell what is sealed")]
+    TooEarly,
+}
+canonical_enum!(Reject {
+    1 => Replayed,
+    2 => Unbounded,
+    3 => Short,
+    4 => BadManifest,
+    5 => NoRun,
+    6 => NotYours,
+    7 => NoLease,
+    8 => BadReceipt,
+    9 => NoReceipt,
+    10 => Spoken,
+    11 => NotRunning,
+    12 => NotPaused,
+    20 => OutOfTurn,
+    21 => Unsealed,
+    22 => NoDispute,
+    23 => Early,
+    24 => NoChallenge,
+    30 => TooLate,
+    31 => Uncovered,
+    32 => Lapsed,
+    33 => WrongForm,
+    34 => BrokenSeal,
+    35 => TooEarly,
+});
