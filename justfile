@@ -35,6 +35,25 @@ sim count="2000":
 attacks:
     OHC_BLESS=1 cargo test --locked --no-default-features --test sim scoreboard
 
+# Kills the real program wherever it hurts; with a seed, at the instants of an earlier time again.
+crash seed="":
+    {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} cargo test --locked --test it crash::
+
+# Tries hostile bytes, texts and command lines (rule R-13) for about so many seconds, with new ones each time.
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo test --locked --no-run
+    end="$((SECONDS + {{ seconds }}))"
+    while true; do
+        PROPTEST_CASES=2000 cargo test --locked r13_
+        [ "$SECONDS" -lt "$end" ] || break
+    done
+
+# Licences, duplicates, origins and advisories of the dependencies; `cargo install cargo-deny` first.
+deny:
+    cargo deny --locked check
+
 # Compares what the system says with what was agreed.
 golden:
     cargo test --locked --test golden

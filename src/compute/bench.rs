@@ -216,6 +216,8 @@ pub struct Ingested {
     pub columns: u64,
     /// Seconds to survey it: kinds from all rows, chunks and their digests.
     pub survey: f64,
+    /// Seconds to do the same with two threads.
+    pub survey_by_two: f64,
     /// Seconds to read its chunks into tables, one after another.
     pub read: f64,
     /// Seconds to do the same with two threads.
@@ -230,11 +232,13 @@ pub fn ingest(
     now: &mut dyn FnMut() -> f64,
 ) -> Result<Ingested, Fault> {
     let reading = Reading::csv();
-    let mut seconds = (Vec::new(), Vec::new(), Vec::new());
+    let mut seconds = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut rows, mut columns) = (0, 0);
     for turn in 0..=repeats.max(1) {
+        let alone = now();
+        drop(table::survey(&reading, None, bytes)?);
         let begin = now();
-        let (survey, cuts) = table::survey(&reading, None, bytes)?;
+        let (survey, cuts) = table::survey_by(2, &reading, None, bytes)?;
         let surveyed = now();
         (rows, columns) = (survey.rows.rows, survey.columns.len() as u64);
         let read = |cut: &table::Cut| {
@@ -252,13 +256,15 @@ pub fn ingest(
         })?;
         let end = now();
         if turn > 0 {
-            seconds.0.push(surveyed - begin);
-            seconds.1.push(middle - surveyed);
-            seconds.2.push(end - middle);
+            seconds.0.push(begin - alone);
+            seconds.1.push(surveyed - begin);
+            seconds.2.push(middle - surveyed);
+            seconds.3.push(end - middle);
         }
     }
-    let (survey, read, read_by_two) = (median(seconds.0), median(seconds.1), median(seconds.2));
-    Ok(Ingested { rows, columns, survey, read, read_by_two })
+    let (survey, survey_by_two) = (median(seconds.0), median(seconds.1));
+    let (read, read_by_two) = (median(seconds.2), median(seconds.3));
+    Ok(Ingested { rows, columns, survey, survey_by_two, read, read_by_two })
 }
 
 /// A source to measure with, of about so many bytes: integers, decimals of two sizes, words, text
@@ -314,7 +320,8 @@ mod tests {
         let measured = ingest(&source, 1, &mut now).unwrap();
         let lines = source.iter().filter(|byte| **byte == b'\n').count() as u64;
         assert_eq!((measured.rows, measured.columns), (lines - 1, 6));
-        assert_eq!((measured.survey, measured.read, measured.read_by_two), (1.0, 1.0, 1.0));
+        let Ingested { survey, survey_by_two, read, read_by_two, .. } = measured;
+        assert_eq!([survey, survey_by_two, read, read_by_two], [1.0; 4]);
         let columns = table::survey(&Reading::csv(), None, &source).unwrap().0.columns;
         let kinds: Vec<_> = columns.iter().map(|column| column.kind.word()).collect();
         assert_eq!(kinds, ["integer", "integer", "number", "number", "string", "boolean"]);

@@ -9,6 +9,7 @@
 //! After the line stands a byte 0 where the table is raw, else 1 and the recipe: what was done to
 //! the raw rows that it comes from.
 
+mod ahead;
 mod column;
 mod columnar;
 mod convert;
@@ -16,6 +17,7 @@ mod csv;
 mod groups;
 mod ingest;
 mod json;
+mod lanes;
 mod lines;
 mod number;
 mod row;
@@ -25,7 +27,7 @@ mod write;
 
 pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};
 pub use ingest::{BadRows, Offender, read_chunks};
-pub use survey::{Cut, Survey, Surveyor, survey};
+pub use survey::{Cut, Survey, Surveyor, survey, survey_by};
 
 use super::recipe::{Applied, Recipe};
 use super::{Fault, quote};

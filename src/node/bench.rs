@@ -361,7 +361,7 @@ pub fn train(seconds: f64) -> Result<Measurement, BenchError> {
 const SOURCE_BYTES: usize = 64 << 20;
 
 /// Megabytes per second of reading comma-separated values: a survey, then all chunks, in one
-/// thread; `detail` has the parts, and the rate where two threads read the chunks.
+/// thread; `detail` has the parts, and the rates with two threads.
 pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchError> {
     let bytes = match file {
         Some(path) => std::fs::read(path)
@@ -378,9 +378,10 @@ pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchErr
         baseline: None,
         detail: detail(&[
             ("survey", megabytes / measured.survey),
+            ("surveyByTwo", megabytes / measured.survey_by_two),
             ("read", megabytes / measured.read),
             ("readByTwo", megabytes / measured.read_by_two),
-            ("ingestByTwo", megabytes / (measured.survey + measured.read_by_two)),
+            ("ingestByTwo", megabytes / (measured.survey_by_two + measured.read_by_two)),
             ("megabytes", megabytes),
             ("rows", measured.rows as f64),
             ("columns", measured.columns as f64),

@@ -11,9 +11,13 @@ use crate::domain::job::{Chunk, Pin};
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
+use crate::effects::machine;
 use crate::effects::sources::{Address, Object, Patience, Secret, Source, SourceError};
 use crate::effects::{Peril, pass};
 use std::path::Path;
+
+/// Threads that look at a source: one reads it, so that more would wait for it.
+const SURVEY_THREADS: usize = 4;
 
 /// A source as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +185,9 @@ impl Intake<'_> {
         from: &Source,
         objects: &[Object],
     ) -> Result<Pin, Trouble> {
-        let mut surveyor = Surveyor::new(&source.reading, source.target);
+        let threads = usize::try_from(machine::equipment().cores).unwrap_or(1);
+        let surveyor = Surveyor::new(&source.reading, source.target);
+        let mut surveyor = surveyor.with_threads(threads.min(SURVEY_THREADS));
         let mut chunks = Vec::new();
         let (mut digests, mut bytes) = (Vec::new(), 0u64);
         for object in objects {

@@ -6,7 +6,8 @@
 //! neither the order of rows nor how they are cut into chunks decides.
 
 use super::ColumnKind;
-use super::number::{integer, is_real, real, truth};
+use super::lanes::Text;
+use super::number::{Shape, integer, real, shape, truth};
 use super::row::{Flaw, Row, mark};
 use crate::compute::quote;
 use crate::domain::job::Declared;
@@ -14,47 +15,68 @@ use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64B
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
 
-/// Digits that are an integer, however they are combined.
-const SURE_DIGITS: usize = 18;
-
 /// The kinds that hold every cell seen so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guess {
-    integer: bool,
-    real: bool,
-    truth: bool,
+    /// A bit for each kind below text.
+    kinds: u8,
     is_seen: bool,
 }
 
 impl Guess {
+    const INTEGER: u8 = 1;
+    const REAL: u8 = 2;
+    const TRUTH: u8 = 4;
     /// No cell has been seen.
-    pub(super) const NEW: Self = Self { integer: true, real: true, truth: true, is_seen: false };
+    pub(super) const NEW: Self =
+        Self { kinds: Self::INTEGER | Self::REAL | Self::TRUTH, is_seen: false };
+
+    /// Whether nothing but text holds what was seen: no cell changes that.
+    pub(super) const fn is_decided(self) -> bool {
+        self.kinds == 0
+    }
 
     /// One more cell, which is not null.
-    pub(super) fn see(&mut self, text: &[u8], marks: u8) {
+    #[inline]
+    pub(super) fn see(&mut self, text: Text<'_>, marks: u8) {
         self.is_seen = true;
-        if !(self.integer || self.real || self.truth) {
+        if marks & mark::TEXT != 0 {
+            self.kinds = 0;
             return;
         }
-        if marks == mark::DIGIT && text.len() <= SURE_DIGITS {
-            self.truth = false;
-        } else if marks & (mark::OTHER | mark::HIGH | mark::TEXT) == 0 {
-            self.truth = false;
-            self.integer = self.integer && integer(text).is_some();
-            self.real = self.real && is_real(text);
-        } else {
-            (self.integer, self.real) = (false, false);
-            self.truth = self.truth && marks & mark::TEXT == 0 && truth(text).is_some();
-        }
+        self.kinds &= match shape(text) {
+            Shape::Integer => Self::INTEGER | Self::REAL,
+            Shape::Decimal => Self::REAL,
+            Shape::Other => self.others(text),
+        };
+    }
+
+    /// Those of the kinds so far that hold a cell of which a glance tells nothing.
+    fn others(self, text: Text<'_>) -> u8 {
+        let is_held = |kind| match kind {
+            Self::INTEGER => integer(text).is_some(),
+            Self::REAL => real(text).is_some(),
+            _ => truth(text).is_some(),
+        };
+        [Self::INTEGER, Self::REAL, Self::TRUTH]
+            .into_iter()
+            .filter(|kind| self.kinds & kind != 0 && is_held(*kind))
+            .fold(0, |kinds, kind| kinds | kind)
+    }
+
+    /// What holds these cells and those of another guess.
+    pub(super) const fn join(&mut self, other: Self) {
+        self.kinds &= other.kinds;
+        self.is_seen |= other.is_seen;
     }
 
     /// The lowest kind that holds them all.
     pub(super) const fn kind(self) -> ColumnKind {
-        match self {
-            Self { is_seen: false, .. } => ColumnKind::Text,
-            Self { integer: true, .. } => ColumnKind::Integer,
-            Self { real: true, .. } => ColumnKind::Real,
-            Self { truth: true, .. } => ColumnKind::Truth,
+        match self.kinds {
+            _ if !self.is_seen => ColumnKind::Text,
+            kinds if kinds & Self::INTEGER != 0 => ColumnKind::Integer,
+            kinds if kinds & Self::REAL != 0 => ColumnKind::Real,
+            kinds if kinds & Self::TRUTH != 0 => ColumnKind::Truth,
             _ => ColumnKind::Text,
         }
     }
@@ -93,12 +115,13 @@ impl Nulls {
     }
 
     /// Whether a cell is null.
-    pub(super) fn has(&self, text: &[u8], marks: u8) -> bool {
+    #[inline]
+    pub(super) fn has(&self, text: Text<'_>, marks: u8) -> bool {
         marks & mark::NULL != 0
-            || if text.is_empty() {
+            || if text.length() == 0 {
                 self.has_empty
             } else {
-                self.others.iter().any(|null| null == text)
+                self.others.iter().any(|null| null == text.alone())
             }
     }
 }
@@ -141,6 +164,7 @@ impl Judge {
     }
 
     /// What is wrong with a row; `None` if it is good.
+    #[inline]
     pub(super) fn flaw(&self, row: Row<'_>) -> Option<Wrong> {
         if let Some(flaw) = row.flaw {
             return Some(self.describe(flaw));
@@ -148,24 +172,28 @@ impl Judge {
         if row.cells.len() != self.names.len() {
             return Some(self.describe(&Flaw::Ragged(row.cells.len())));
         }
-        let seen = row.cells.iter().fold(0, |seen, cell| seen | cell.marks);
-        if seen & mark::HIGH == 0 && !self.has_declared {
+        if self.has_declared {
+            return (0..self.names.len()).find_map(|column| self.flaw_of_cell(row, column));
+        }
+        if row.marks & mark::HIGH == 0 {
             return None;
         }
-        (0..self.names.len()).find_map(|column| self.flaw_of_cell(row, column))
+        let cells = row.cells.iter().enumerate();
+        let mut cells = cells.filter(|(_, cell)| cell.marks & mark::HIGH != 0);
+        cells.find_map(|(column, _)| self.flaw_of_cell(row, column))
     }
 
     fn flaw_of_cell(&self, row: Row<'_>, column: usize) -> Option<Wrong> {
         let (text, marks) = row.cell(column);
-        if marks & mark::HIGH != 0 && std::str::from_utf8(text).is_err() {
+        if marks & mark::HIGH != 0 && std::str::from_utf8(text.alone()).is_err() {
             let what = format!("is not UTF-8 in column {}", self.shown(column));
             return Some(Wrong { what, hint: ENCODING });
         }
         let kind = self.declared(column)?;
-        if self.nulls.has(text, marks) || holds(kind, text, marks) {
+        if self.nulls.has(text, marks) || holds(kind, text) {
             return None;
         }
-        let text = quote(&String::from_utf8_lossy(text));
+        let text = quote(&String::from_utf8_lossy(text.alone()));
         let article = if kind == ColumnKind::Integer { "an" } else { "a" };
         let what =
             format!("has {text} in column {}, not {article} {}", self.shown(column), kind.word());
@@ -195,17 +223,14 @@ impl Judge {
 }
 
 /// Whether a kind holds a cell, which is not null.
-fn holds(kind: ColumnKind, text: &[u8], marks: u8) -> bool {
-    match kind {
-        ColumnKind::Text => true,
-        ColumnKind::Integer | ColumnKind::Real
-            if marks == mark::DIGIT && text.len() <= SURE_DIGITS =>
-        {
-            true
-        }
-        ColumnKind::Integer => integer(text).is_some(),
-        ColumnKind::Real => is_real(text),
-        ColumnKind::Truth => truth(text).is_some(),
+fn holds(kind: ColumnKind, text: Text<'_>) -> bool {
+    match (kind, shape(text)) {
+        (ColumnKind::Text, _)
+        | (ColumnKind::Integer | ColumnKind::Real, Shape::Integer)
+        | (ColumnKind::Real, Shape::Decimal) => true,
+        (ColumnKind::Integer, _) => integer(text).is_some(),
+        (ColumnKind::Real, _) => real(text).is_some(),
+        (ColumnKind::Truth, _) => truth(text).is_some(),
     }
 }
 
@@ -230,12 +255,14 @@ impl Building {
     }
 
     /// One more cell. False, and nothing is appended, if the kind does not hold it.
-    pub(super) fn push(&mut self, text: &[u8], marks: u8) -> bool {
+    #[inline]
+    pub(super) fn push(&mut self, text: Text<'_>, marks: u8) -> bool {
         match self {
             Self::Real(cells) => real(text).map(|value| cells.append_value(value)).is_some(),
             Self::Integer(cells) => integer(text).map(|value| cells.append_value(value)).is_some(),
             Self::Truth(cells) => truth(text).map(|value| cells.append_value(value)).is_some(),
             Self::Text(cells) => {
+                let text = text.alone();
                 let is_text = marks & mark::HIGH == 0 || std::str::from_utf8(text).is_ok();
                 if is_text {
                     cells.append_value(text);

@@ -8,6 +8,7 @@
 
 use super::ColumnKind;
 use super::column::{Building, Nulls};
+use super::lanes::Text;
 use crate::compute::{Fault, quote};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -135,8 +136,8 @@ fn parsed(texts: &StringArray, kind: ColumnKind, nulls: &Nulls) -> Result<ArrayR
     let mut building = Building::new(kind, texts.len());
     for text in texts {
         match text {
-            Some(text) if !nulls.has(text.as_bytes(), 0) => {
-                if !building.push(text.as_bytes(), 0) {
+            Some(text) if !nulls.has(Text::new(text.as_bytes()), 0) => {
+                if !building.push(Text::new(text.as_bytes()), 0) {
                     building.push_null();
                 }
             }
@@ -161,7 +162,7 @@ pub(super) fn lost(
         (0..after.len()).filter(|row| after.is_null(*row) && !was_null(*row)).collect();
     if !nulls.is_empty() && !lost.is_empty() {
         let texts = texts(&plain(before)?)?;
-        lost.retain(|row| !nulls.has(texts.value(*row).as_bytes(), 0));
+        lost.retain(|row| !nulls.has(Text::new(texts.value(*row).as_bytes()), 0));
     }
     Ok(lost)
 }

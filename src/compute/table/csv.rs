@@ -1,6 +1,7 @@
 //! Comma-separated values and their kin: finds the rows and cells, whatever the dialect.
 //! Never says what a cell means, and never guesses a mark: its dialect is all it goes by.
 
+use super::lanes::{Marks, Seen};
 use super::row::{Flaw, Row, Span, Step, behind_line_end, line, mark};
 use crate::domain::job::Dialect;
 
@@ -8,38 +9,34 @@ use crate::domain::job::Dialect;
 #[derive(Debug)]
 pub(super) struct Csv {
     dialect: Dialect,
-    /// Classes of bytes outside quotes, where a delimiter or a line's end ends a cell.
-    outside: [u8; 256],
-    /// Classes of bytes inside quotes, where marks and lines' ends matter.
-    inside: [u8; 256],
+    /// Finds bytes that matter outside quotes: a delimiter or a line's end ends a cell.
+    outside: Marks,
+    /// Finds bytes that matter inside quotes: marks and lines' ends.
+    inside: Marks,
     /// The line that the next row begins on.
     pub(super) line: u64,
     cells: Vec<Span>,
+    /// The marks of all of them.
+    marks: u8,
     aside: Vec<u8>,
     flaw: Option<Flaw>,
 }
 
-/// A cell, and where the mark behind it stands.
-type Found = Result<(Span, usize), Step>;
-
 impl Csv {
     /// A scanner that begins on this line.
     pub(super) fn new(dialect: Dialect, line: u64) -> Self {
-        let (mut outside, mut inside) = (mark::classes(), mark::classes());
-        for byte in [b'\r', b'\n', dialect.delimiter] {
-            stop(&mut outside, byte);
-        }
-        for byte in [Some(b'\r'), Some(b'\n'), dialect.quote, dialect.escape].into_iter().flatten()
-        {
-            stop(&mut inside, byte);
-        }
+        let Dialect { delimiter, quote, escape, .. } = dialect;
+        let outside = Marks::new([b'\r', b'\n', delimiter, delimiter]);
+        let [quote, escape] = [quote, escape].map(|mark| mark.unwrap_or(b'\n'));
+        let inside = Marks::new([b'\r', b'\n', quote, escape]);
         let (cells, aside) = (Vec::new(), Vec::new());
-        Self { dialect, outside, inside, line, cells, aside, flaw: None }
+        Self { dialect, outside, inside, line, cells, marks: 0, aside, flaw: None }
     }
 
     /// The row that was found last.
     pub(super) fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
-        Row { bytes, aside: &self.aside, cells: &self.cells, flaw: self.flaw.as_ref() }
+        let flaw = self.flaw.as_ref();
+        Row { bytes, aside: &self.aside, cells: &self.cells, marks: self.marks, flaw }
     }
 
     /// Passes over the lines that are no part of the table. `None` if they have not all come.
@@ -69,7 +66,12 @@ impl Csv {
         self.aside.clear();
         self.flaw = None;
         let begun = self.line;
-        match self.cells(bytes, from, is_end) {
+        let found = if self.dialect.trim {
+            self.cells::<true>(bytes, from, is_end)
+        } else {
+            self.cells::<false>(bytes, from, is_end)
+        };
+        match found {
             Ok(end) => {
                 self.line += 1;
                 Step::Row(end)
@@ -88,63 +90,59 @@ impl Csv {
     }
 
     /// The cells of a row, and where it ends: behind its line's end.
-    fn cells(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Result<usize, Step> {
-        let mut at = from;
+    fn cells<const TRIM: bool>(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        is_end: bool,
+    ) -> Result<usize, Step> {
+        let (mut at, mut seen, mut marks) = (from, Seen::default(), 0u8);
+        let Dialect { quote, delimiter, .. } = self.dialect;
         loop {
-            let start = if self.dialect.trim { self.behind_blanks(bytes, at) } else { at };
-            let is_quoted =
-                self.dialect.quote.is_some() && bytes.get(start).copied() == self.dialect.quote;
+            let start = if TRIM { self.behind_blanks(bytes, at) } else { at };
+            let is_quoted = quote.is_some() && bytes.get(start).copied() == quote;
             let (span, end) = if is_quoted {
                 self.quoted(bytes, start, is_end)?
             } else {
-                self.plain(bytes, start, is_end)?
+                let (end, marks) = run(&self.outside, &mut seen, bytes, start);
+                if end == bytes.len() && !is_end {
+                    return Err(Step::More);
+                }
+                let blanks = if TRIM { self.blanks(bytes.get(start..end)) } else { 0 };
+                (Span { start, end: end - blanks, marks }, end)
             };
             self.cells.push(span);
+            marks |= span.marks;
             match bytes.get(end) {
-                None => return Ok(end),
-                Some(byte) if *byte == self.dialect.delimiter => at = end + 1,
-                Some(_) => return behind_line_end(bytes, end, is_end).ok_or(Step::More),
+                Some(byte) if *byte == delimiter => at = end + 1,
+                None => break at = end,
+                Some(_) => break at = behind_line_end(bytes, end, is_end).ok_or(Step::More)?,
             }
         }
+        self.marks = marks;
+        Ok(at)
     }
 
-    /// A cell without quotes: everything up to a delimiter or a line's end.
-    fn plain(&self, bytes: &[u8], start: usize, is_end: bool) -> Found {
-        let rest = bytes.get(start..).unwrap_or_default();
-        let (length, mut marks) = run(&self.outside, rest);
-        let end = start + length;
-        if length == rest.len() && !is_end {
-            return Err(Step::More);
-        }
-        let mut last = end;
-        if self.dialect.trim {
-            let cell = rest.get(..length).unwrap_or_default();
-            let blanks = cell.iter().rev().take_while(|byte| self.is_blank(**byte)).count();
-            last -= blanks;
-            if blanks > 0 {
-                marks = run(&self.outside, cell.get(..length - blanks).unwrap_or_default()).1;
-            }
-        }
-        Ok((Span { start, end: last, marks }, end))
-    }
-
-    /// A cell in quotes. What goes on behind them makes the row a bad one.
-    fn quoted(&mut self, bytes: &[u8], start: usize, is_end: bool) -> Found {
+    /// A cell in quotes, and where the mark behind it stands. What goes on behind them makes the
+    /// row a bad one.
+    #[inline(never)]
+    fn quoted(&mut self, bytes: &[u8], start: usize, is_end: bool) -> Result<(Span, usize), Step> {
+        let mut seen = Seen::default();
         let opened = self.line;
         // Where there is no end yet: whether one may come.
         let open = if is_end { Step::Unclosed(opened) } else { Step::More };
         let (mut from, mut at, mut marks) = (start + 1, start + 1, 0);
         let mut beside = None;
         let closed = loop {
-            let (length, seen) = run(&self.inside, bytes.get(at..).unwrap_or_default());
-            marks |= seen;
-            at += length;
+            let (end, more) = run(&self.inside, &mut seen, bytes, at);
+            marks |= more;
+            at = end;
             let byte = *bytes.get(at).ok_or(open)?;
             if Some(byte) == self.dialect.escape {
                 // The byte behind it is meant literally, whatever it is.
                 let next = *bytes.get(at + 1).ok_or(open)?;
                 self.set_aside(bytes.get(from..at), &mut beside);
-                marks |= class(&self.inside, next) & !mark::STOP;
+                marks |= if next.is_ascii() { 0 } else { mark::HIGH };
                 from = at + 1;
                 self.line += u64::from(next == b'\n');
                 at += 2;
@@ -152,7 +150,6 @@ impl Csv {
                 match bytes.get(at + 1) {
                     Some(next) if *next == byte && self.dialect.escape.is_none() => {
                         self.set_aside(bytes.get(from..=at), &mut beside);
-                        marks |= mark::OTHER;
                         from = at + 2;
                         at += 2;
                     }
@@ -163,7 +160,6 @@ impl Csv {
                 // The line's end is counted at its last byte; a CR waits for what follows it.
                 let next = bytes.get(at + 1).ok_or(open)?;
                 self.line += u64::from(byte == b'\n' || *next != b'\n');
-                marks |= mark::OTHER;
                 at += 1;
             }
         };
@@ -176,12 +172,12 @@ impl Csv {
         if self.dialect.trim {
             end = self.behind_blanks(bytes, end);
         }
-        let (length, _) = run(&self.outside, bytes.get(end..).unwrap_or_default());
-        if length > 0 {
+        let next = bytes.get(end).copied().unwrap_or(b'\n');
+        if !(next == self.dialect.delimiter || matches!(next, b'\r' | b'\n')) {
             self.flaw.get_or_insert(Flaw::BehindQuote);
             span = Span::NULL;
+            (end, _) = run(&self.outside, &mut Seen::default(), bytes, end);
         }
-        end += length;
         if end == bytes.len() && !is_end { Err(Step::More) } else { Ok((span, end)) }
     }
 
@@ -195,30 +191,19 @@ impl Csv {
         at + rest.iter().take_while(|byte| self.is_blank(**byte)).count()
     }
 
+    /// How many blanks a cell ends with.
+    fn blanks(&self, cell: Option<&[u8]>) -> usize {
+        cell.unwrap_or_default().iter().rev().take_while(|byte| self.is_blank(**byte)).count()
+    }
+
     const fn is_blank(&self, byte: u8) -> bool {
         matches!(byte, b' ' | b'\t') && byte != self.dialect.delimiter
     }
 }
 
-fn stop(classes: &mut [u8; 256], byte: u8) {
-    if let Some(class) = classes.get_mut(usize::from(byte)) {
-        *class |= mark::STOP;
-    }
-}
-
-fn class(classes: &[u8; 256], byte: u8) -> u8 {
-    classes.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-/// How far it is to a byte that stops, and the marks of all bytes before it.
-fn run(classes: &[u8; 256], bytes: &[u8]) -> (usize, u8) {
-    let mut marks = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        let class = class(classes, *byte);
-        if class & mark::STOP != 0 {
-            return (index, marks);
-        }
-        marks |= class;
-    }
-    (bytes.len(), marks)
+/// Where the next byte that matters stands, and the marks of what comes before it.
+#[inline(always)]
+fn run(marks: &Marks, seen: &mut Seen, bytes: &[u8], from: usize) -> (usize, u8) {
+    let (end, is_high) = marks.next(seen, bytes, from);
+    (end, if is_high { mark::HIGH } else { 0 })
 }

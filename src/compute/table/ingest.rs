@@ -3,7 +3,7 @@
 
 use super::column::{Building, Judge, Wrong};
 use super::columnar::ColumnarReader;
-use super::row::{Row, Step};
+use super::row::{Row, Step, mark};
 use super::scan::Scanner;
 use super::{ColumnKind, Table, no_column, too_large};
 use crate::base::canon::Digest;
@@ -193,12 +193,14 @@ impl<'a> LineReader<'a> {
         }
         for (column, cells) in &mut self.kept {
             let (text, marks) = row.cell(*column);
+            // A good row has been looked at.
+            let marks = if flaw.is_none() { marks & !mark::HIGH } else { marks };
             if self.judge.nulls.has(text, marks) {
                 cells.push_null();
             } else if !cells.push(text, marks) {
                 if flaw.is_none() {
                     let name = self.names.get(*column).map(|name| quote(name)).unwrap_or_default();
-                    let text = quote(&String::from_utf8_lossy(text));
+                    let text = quote(&String::from_utf8_lossy(text.alone()));
                     let what = format!("line {line} has {text} in column {name}");
                     return Err(mismatch(&what));
                 }

@@ -14,7 +14,6 @@ pub(super) struct Json {
     index: BTreeMap<Vec<u8>, usize>,
     /// Whether keys that are not known yet are columns: else they are passed over.
     is_open: bool,
-    classes: [u8; 256],
     /// The line that the next row begins on.
     pub(super) line: u64,
     cells: Vec<Span>,
@@ -34,7 +33,7 @@ impl Json {
         let places = names.iter().enumerate();
         let index = places.map(|(at, name)| (name.as_bytes().to_vec(), at)).collect();
         let (cells, aside) = (Vec::new(), Vec::new());
-        Self { names, index, is_open, classes: mark::classes(), line, cells, aside, flaw: None }
+        Self { names, index, is_open, line, cells, aside, flaw: None }
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -42,7 +41,9 @@ impl Json {
     }
 
     pub(super) fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
-        Row { bytes, aside: &self.aside, cells: &self.cells, flaw: self.flaw.as_ref() }
+        let marks = self.cells.iter().fold(0, |marks, cell| marks | cell.marks);
+        let flaw = self.flaw.as_ref();
+        Row { bytes, aside: &self.aside, cells: &self.cells, marks, flaw }
     }
 
     /// Finds the row that begins at `from`.
@@ -168,19 +169,12 @@ impl Json {
                 let word = text.get(from..end).unwrap_or_default();
                 match word {
                     b"null" => Ok((Span::NULL, end)),
-                    b"true" | b"false" => Ok((Span { start: from, end, marks: mark::OTHER }, end)),
-                    word if is_number(word) => {
-                        Ok((Span { start: from, end, marks: self.marks(word) }, end))
-                    }
+                    b"true" | b"false" => Ok((Span { start: from, end, marks: 0 }, end)),
+                    word if is_number(word) => Ok((Span { start: from, end, marks: 0 }, end)),
                     _ => Err(unexpected(text, from, "a value")),
                 }
             }
         }
-    }
-
-    fn marks(&self, bytes: &[u8]) -> u8 {
-        let class = |byte: &u8| self.classes.get(usize::from(*byte)).copied().unwrap_or_default();
-        bytes.iter().fold(0, |marks, byte| marks | class(byte))
     }
 
     /// A string without its quotes. Where it has escapes, what it says is set aside.
@@ -208,17 +202,21 @@ impl Json {
         }
         let span = match beside {
             None => {
-                let marks = self.marks(text.get(begun..at).unwrap_or_default());
+                let marks = marks(text.get(begun..at).unwrap_or_default());
                 Span { start: begun, end: at, marks }
             }
             Some(start) => {
                 self.aside.extend_from_slice(text.get(begun..at).unwrap_or_default());
-                let marks = self.marks(self.aside.get(start..).unwrap_or_default());
+                let marks = marks(self.aside.get(start..).unwrap_or_default());
                 Span { start, end: self.aside.len(), marks: marks | mark::ASIDE }
             }
         };
         Ok((span, at + 1))
     }
+}
+
+const fn marks(bytes: &[u8]) -> u8 {
+    if bytes.is_ascii() { 0 } else { mark::HIGH }
 }
 
 fn blanks(text: &[u8], at: usize) -> usize {

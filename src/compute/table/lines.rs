@@ -5,20 +5,23 @@
 //! file, so that what is appended to a file leaves the chunks before it as they are. Every chunk
 //! has a row that can be read: one without would be no table.
 
+use super::ahead::{Learned, Outlook, Stretch};
 use super::column::{ENCODING, Guess, Judge};
 use super::csv::Csv;
-use super::row::{Step, mark};
+use super::row::Step;
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
-use super::{BadRows, Column, is_column_name, no_column};
+use super::{Column, is_column_name, no_column};
 use crate::base::canon::Digest;
 use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, ROW_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Chunk, ChunkTarget, Dialect, Format, OnBadRow, Reading};
+use crate::domain::job::{Chunk, ChunkTarget, Dialect, Format, Reading};
 use std::collections::BTreeMap;
 
 /// Bytes that are looked at together, at least.
 const BLOCK: usize = 1 << 18;
+/// Blocks that are looked at together where that is done side by side.
+const TOGETHER: usize = 32;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What has been learned of a source, and the bytes that are not in a chunk yet.
@@ -28,8 +31,7 @@ pub(super) struct Lines {
     target: ChunkTarget,
     scanner: Scanner,
     judge: Judge,
-    guesses: Vec<Guess>,
-    rows: BadRows,
+    learned: Learned,
     /// Whether the columns of comma-separated values are known.
     is_named: bool,
     /// Whether the lines before the first row have not been passed yet.
@@ -42,8 +44,11 @@ pub(super) struct Lines {
     /// Bytes that are looked at together, at least.
     pub(super) block: usize,
     open: Open,
-    /// The last whole chunk: rows that cannot be read may still follow and end the file.
-    held: Option<(Vec<u8>, Open)>,
+    /// The last whole chunk: rows that cannot be read may still follow and end the file. Its
+    /// digest, where it is known.
+    held: Option<(Vec<u8>, Open, Option<Digest>)>,
+    /// Threads that look at rows side by side.
+    pub(super) threads: usize,
 }
 
 /// What is in a chunk.
@@ -62,8 +67,7 @@ impl Lines {
             target,
             scanner: Scanner::new(reading, None, 1)?,
             judge: Judge::new(&reading.nulls),
-            guesses: Vec::new(),
-            rows: BadRows::default(),
+            learned: Learned::default(),
             is_named: false,
             is_at_head: true,
             pending: Vec::new(),
@@ -72,6 +76,7 @@ impl Lines {
             block: BLOCK,
             open: Open::default(),
             held: None,
+            threads: 1,
         })
     }
 
@@ -104,10 +109,10 @@ impl Lines {
         self.done = 0;
         match (self.held.take(), open) {
             (held, Open { rows: 0, .. }) => self.held = held,
-            (Some((mut bytes, mut held)), Open { rows, good: 0, .. }) => {
+            (Some((mut bytes, mut held, _)), Open { rows, good: 0, .. }) => {
                 bytes.extend_from_slice(&rest);
                 held.rows += rows;
-                self.held = Some((bytes, held));
+                self.held = Some((bytes, held, None));
             }
             (None, Open { good: 0, .. }) => {
                 return Err(Fault::new(
@@ -117,7 +122,7 @@ impl Lines {
             }
             (held, open) => {
                 cuts.extend(held.map(cut));
-                self.held = Some((rest, open));
+                self.held = Some((rest, open, None));
             }
         }
         cuts.extend(self.held.take().map(cut));
@@ -131,7 +136,7 @@ impl Lines {
         if names.is_empty() {
             return Err(Fault::new("the source is empty", self.advice()));
         }
-        if self.rows.rows == 0 {
+        if self.learned.rows.rows == 0 {
             return Err(Fault::new("the source has no rows", self.advice()));
         }
         for declared in &self.reading.columns {
@@ -139,13 +144,13 @@ impl Lines {
                 return Err(no_column(&declared.name, &names));
             }
         }
-        Ok(Survey { columns: self.columns(), rows: self.rows })
+        Ok(Survey { columns: self.columns(), rows: self.learned.rows })
     }
 
     /// The columns that are known by now.
     pub(super) fn columns(&self) -> Vec<Column> {
         let kind = |column: usize| {
-            let guess = self.guesses.get(column).copied().unwrap_or(Guess::NEW);
+            let guess = self.learned.guesses.get(column).copied().unwrap_or(Guess::NEW);
             self.judge.declared(column).unwrap_or(guess.kind())
         };
         let columns = self.judge.names().iter().enumerate();
@@ -168,7 +173,12 @@ impl Lines {
             self.wait = self.wait(self.pending.len());
             return Ok(());
         }
+        let mut ahead = self.ahead();
         loop {
+            // The first of them is the last.
+            while let Some(stretch) = ahead.pop_if(|stretch| stretch.from <= self.done) {
+                self.take(stretch);
+            }
             let line = self.scanner.line();
             match self.scanner.next(&self.pending, self.done, is_end) {
                 Step::More => break,
@@ -179,6 +189,7 @@ impl Lines {
                     self.done = end;
                     if self.is_full()? {
                         cuts.extend(self.close());
+                        ahead = self.ahead();
                     }
                 }
             }
@@ -198,41 +209,80 @@ impl Lines {
     /// Bytes with which it is worth looking again where these are not whole: twice as many, so
     /// that no byte is looked at often.
     fn wait(&self, partial: usize) -> usize {
-        self.block.max(2 * partial).min(ROW_BYTES_MAX + 1)
+        let least = match self.target {
+            _ if self.threads < 2 => self.block,
+            ChunkTarget::Rows(_) => self.block * TOGETHER,
+            ChunkTarget::Bytes(bytes) => {
+                let left = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(self.done);
+                left.saturating_add(self.block).min(self.block * TOGETHER)
+            }
+        };
+        least.max(2 * partial).min(ROW_BYTES_MAX + 1)
+    }
+
+    /// Looks ahead, side by side, at rows none of which can end the chunk; the first are the last.
+    fn ahead(&mut self) -> Vec<Stretch> {
+        let (Scanner::Csv(_), Format::Csv(dialect)) = (&self.scanner, self.reading.format) else {
+            return Vec::new();
+        };
+        let room = match self.target {
+            ChunkTarget::Bytes(bytes) => bytes,
+            // A row has a byte and the end of its line.
+            ChunkTarget::Rows(rows) => {
+                rows.saturating_sub(self.open.rows).saturating_add(self.done as u64)
+            }
+        };
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
+        let to = self.pending.len().min(room.saturating_sub(1));
+        if self.threads < 2 || to <= self.done {
+            return Vec::new();
+        }
+        let outlook = Outlook {
+            dialect,
+            on_bad_row: self.reading.on_bad_row,
+            judge: &self.judge,
+            guesses: &self.learned.guesses,
+            bytes: &self.pending,
+        };
+        let hashed = self.held.as_ref().filter(|(_, _, digest)| digest.is_none());
+        let hashed = hashed.map(|(bytes, ..)| bytes.as_slice());
+        let (stretches, digest) = outlook.look((self.done, to), (self.threads, self.block), hashed);
+        if let (Some((_, _, known)), Some(_)) = (&mut self.held, digest) {
+            *known = digest;
+        }
+        stretches
+    }
+
+    /// Passes over rows that were looked at ahead, if the first of them begins here.
+    fn take(&mut self, stretch: Stretch) {
+        let Scanner::Csv(csv) = &mut self.scanner else { return };
+        if stretch.from != self.done {
+            return;
+        }
+        self.done = stretch.end;
+        let (lines, rows, good) = stretch.join(&mut self.learned, csv.line);
+        csv.line += lines;
+        self.open.rows += rows;
+        self.open.good += good;
     }
 
     /// One more row, which begins on this line.
     fn row(&mut self, line: u64) -> Result<(), Fault> {
         self.learn();
         let row = self.scanner.row(&self.pending);
-        let flaw = self.judge.flaw(row);
+        let before = self.learned.good;
+        self.learned.see(&self.judge, row, line, self.reading.on_bad_row)?;
         self.open.rows += 1;
-        self.rows.rows += 1;
-        if let Some(wrong) = &flaw {
-            self.rows.add(("line", line), wrong, self.reading.on_bad_row)?;
-            if self.reading.on_bad_row == OnBadRow::Skip {
-                return Ok(());
-            }
-        }
-        self.open.good += 1;
-        for (column, guess) in self.guesses.iter_mut().enumerate() {
-            let (text, marks) = row.cell(column);
-            if !self.judge.nulls.has(text, marks) {
-                let is_damaged =
-                    flaw.is_some() && marks & mark::HIGH != 0 && std::str::from_utf8(text).is_err();
-                if !is_damaged {
-                    guess.see(text, marks);
-                }
-            }
-        }
+        self.open.good += self.learned.good - before;
         Ok(())
     }
 
     /// Takes up columns that have occurred for the first time.
+    #[inline]
     fn learn(&mut self) {
-        if self.scanner.width() > self.guesses.len() {
+        if self.scanner.width() > self.learned.guesses.len() {
             self.judge.learn(&self.scanner.names(), &self.reading.columns);
-            self.guesses.resize(self.judge.names().len(), Guess::NEW);
+            self.learned.guesses.resize(self.judge.names().len(), Guess::NEW);
         }
     }
 
@@ -260,7 +310,7 @@ impl Lines {
         self.done = 0;
         let next = Open { first_line: self.scanner.line(), ..Open::default() };
         let open = std::mem::replace(&mut self.open, next);
-        self.held.replace((bytes, open)).map(cut)
+        self.held.replace((bytes, open, None)).map(cut)
     }
 
     /// Passes what stands before the rows of a file. False if it has not come as a whole.
@@ -295,7 +345,8 @@ impl Lines {
             };
             if let Some(end) = end {
                 let row = csv.row(&self.pending);
-                let cells: Vec<&[u8]> = (0..row.cells.len()).map(|at| row.cell(at).0).collect();
+                let cells: Vec<&[u8]> =
+                    (0..row.cells.len()).map(|at| row.cell(at).0.alone()).collect();
                 let line = begun.0;
                 let names = if dialect.header {
                     header(&cells, line)?
@@ -348,14 +399,14 @@ impl Lines {
             }
         }
         self.judge.learn(names, &self.reading.columns);
-        self.guesses = vec![Guess::NEW; names.len()];
+        self.learned.guesses = vec![Guess::NEW; names.len()];
         self.is_named = true;
         Ok(())
     }
 }
 
-fn cut((bytes, open): (Vec<u8>, Open)) -> Cut {
-    let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+fn cut((bytes, open, digest): (Vec<u8>, Open, Option<Digest>)) -> Cut {
+    let (digest, size) = (digest.unwrap_or_else(|| Digest::of(&bytes)), bytes.len() as u64);
     let Open { first_line, rows, .. } = open;
     Cut { bytes, chunks: vec![Chunk { digest, bytes: size, rows, first_line, groups: None }] }
 }

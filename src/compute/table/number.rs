@@ -1,6 +1,8 @@
 //! Numbers and truth values: from the text of a cell to what it says.
 //! Never rounds but to the nearest 64-bit real, ties to even, and never asks a locale.
 
+use super::lanes::{self, Text};
+
 /// Powers of ten that a 64-bit real holds exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
@@ -9,104 +11,159 @@ const POWERS: [f64; 23] = [
 
 /// Digits that always fit 63 bits.
 const SURE_DIGITS: usize = 18;
+/// Digits that always fit 64 bits.
+const FEW_DIGITS: usize = 19;
+/// Digits of a number that is surely in the range of 64-bit reals, whatever it is.
+const FINITE_DIGITS: usize = 300;
+
+const TRUE: u64 = u64::from_le_bytes(*b"\0\0\0\0true");
+const FALSE: u64 = u64::from_le_bytes(*b"\0\0\0false");
+
+/// What a cell looks like at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A sign or none and digits: a whole number of 64 bits.
+    Integer,
+    /// A sign or none, digits and a point: a real that is no whole number.
+    Decimal,
+    /// Something that a glance does not tell.
+    Other,
+}
+
+/// What a cell looks like; nothing is computed.
+#[inline]
+pub(super) fn shape(text: Text<'_>) -> Shape {
+    let (_, characters) = signed(text);
+    let mut points = 0;
+    let is_form = lanes::each_eight(characters, |digits, _| {
+        let others = lanes::others(digits);
+        points += usize::from(others != 0);
+        (others == 0 || point(digits, others).is_some()).then_some(())
+    });
+    match (is_form, points, characters.length()) {
+        (Some(()), 0, 1..=SURE_DIGITS) => Shape::Integer,
+        (Some(()), 1, 2..=FINITE_DIGITS) => Shape::Decimal,
+        _ => Shape::Other,
+    }
+}
+
+/// Whether there is a minus, and what stands behind the sign.
+#[inline(always)]
+fn signed(text: Text<'_>) -> (bool, Text<'_>) {
+    let first = text.first();
+    let is_negative = first == b'-';
+    (is_negative, text.behind(usize::from(is_negative | (first == b'+'))))
+}
+
+/// Where the point is among digits, in bits, if it is all that is no digit.
+#[inline(always)]
+fn point(digits: u64, others: u64) -> Option<u32> {
+    const POINT: u64 = (b'.' ^ b'0') as u64;
+    let place = others.trailing_zeros() & 0x38;
+    let is_alone = others & others.wrapping_sub(1) == 0;
+    (is_alone && (digits >> place) & 0xff == POINT).then_some(place)
+}
+
+/// The digits without what is at this place: what stands before it moves up.
+#[inline(always)]
+const fn without(digits: u64, place: u32) -> u64 {
+    let before = (1 << place) - 1;
+    (digits & before) << 8 | digits & !before & !(0xff << place)
+}
 
 /// A sign or none, then digits: a whole number of 64 bits.
-pub(super) fn integer(text: &[u8]) -> Option<i64> {
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() {
+#[inline]
+pub(super) fn integer(text: Text<'_>) -> Option<i64> {
+    let (is_negative, characters) = signed(text);
+    if characters.length() == 0 {
         return None;
     }
-    if digits.len() > SURE_DIGITS {
-        return std::str::from_utf8(text).ok()?.parse().ok();
+    if characters.length() > SURE_DIGITS {
+        return std::str::from_utf8(text.alone()).ok()?.parse().ok();
     }
-    let mut value = 0i64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
+    let mut value = 0;
+    lanes::each_eight(characters, |digits, _| {
+        value = behind(value, 100_000_000, digits);
+        (lanes::others(digits) == 0).then_some(())
+    })?;
+    let value = value.cast_signed();
     Some(if is_negative { -value } else { value })
 }
 
 /// The nearest 64-bit real. The words `inf` and `nan`, and numbers beyond the range, are none.
-pub(super) fn real(text: &[u8]) -> Option<f64> {
+#[inline]
+pub(super) fn real(text: Text<'_>) -> Option<f64> {
     short(text).or_else(|| {
-        let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+        let value: f64 = std::str::from_utf8(text.alone()).ok()?.parse().ok()?;
         value.is_finite().then_some(value)
     })
 }
 
-/// Whether [`real`] gives something; mostly sooner, because nothing is computed.
-pub(super) fn is_real(text: &[u8]) -> bool {
-    is_short(text) || real(text).is_some()
-}
-
-/// A sign or none, then some digits with at most one point among them, and few of them.
-fn is_short(text: &[u8]) -> bool {
-    let digits = match text {
-        [b'-' | b'+', digits @ ..] => digits,
-        digits => digits,
-    };
-    let (mut points, mut others) = (0, 0);
-    for byte in digits {
-        points += usize::from(*byte == b'.');
-        others += usize::from(byte.wrapping_sub(b'0') > 9);
-    }
-    digits.len() <= SURE_DIGITS && points == others && points <= 1 && digits.len() > points
-}
-
-/// A decimal of few digits without an exponent: numerator and denominator are exact, so that one
-/// division gives the nearest real (Clinger 1990).
-fn short(text: &[u8]) -> Option<f64> {
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.len() > SURE_DIGITS {
+/// A decimal of few digits without an exponent.
+#[inline]
+fn short(text: Text<'_>) -> Option<f64> {
+    let (is_negative, characters) = signed(text);
+    if characters.length() > FEW_DIGITS + 1 {
         return None;
     }
-    let mut mantissa = 0u64;
-    let mut point = None;
-    for (index, byte) in digits.iter().enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            mantissa = mantissa * 10 + u64::from(digit);
-        } else if *byte == b'.' && point.is_none() {
-            point = Some(index);
+    let (mut mantissa, mut points, mut places) = (0, 0, 0);
+    lanes::each_eight(characters, |digits, rest| {
+        let others = lanes::others(digits);
+        if others == 0 {
+            mantissa = behind(mantissa, 100_000_000, digits);
         } else {
-            return None;
+            let place = point(digits, others)?;
+            mantissa = behind(mantissa, 10_000_000, without(digits, place));
+            points += 1;
+            places = rest + 7 - (place / 8) as usize;
         }
-    }
-    let count = digits.len() - usize::from(point.is_some());
-    if count == 0 || mantissa > 1 << f64::MANTISSA_DIGITS {
+        Some(())
+    })?;
+    let count = characters.length() - points.min(characters.length());
+    if points > 1 || count == 0 || count > FEW_DIGITS {
         return None;
     }
-    let places = point.map_or(0, |point| digits.len() - point - 1);
-    // Exact: it has at most 53 bits.
-    let value = mantissa as f64 / POWERS.get(places)?;
+    let value = nearest(mantissa, places)?;
     Some(if is_negative { -value } else { value })
 }
 
-/// `true` or `false`, in any case of letters.
-pub(super) fn truth(text: &[u8]) -> Option<bool> {
-    match text {
-        _ if text.eq_ignore_ascii_case(b"true") => Some(true),
-        _ if text.eq_ignore_ascii_case(b"false") => Some(false),
-        _ => None,
+/// More digits behind those of a number; what does not fit is lost.
+const fn behind(number: u64, power: u64, digits: u64) -> u64 {
+    number.wrapping_mul(power).wrapping_add(lanes::number(digits))
+}
+
+/// The real nearest to a whole number over a power of ten.
+#[inline]
+fn nearest(number: u64, places: usize) -> Option<f64> {
+    if number <= 1 << f64::MANTISSA_DIGITS {
+        // Both are exact, so that one division gives the nearest real (Clinger 1990).
+        return Some(number as f64 / POWERS.get(places)?);
     }
+    let ten = 10u64.checked_pow(u32::try_from(places).ok()?)?;
+    let (up, down) = (number.leading_zeros(), ten.leading_zeros());
+    let (number, ten) = (u128::from(number << up) << 63, u128::from(ten << down));
+    // At least 62 bits of the quotient; the last stands for all that are behind it.
+    let quotient = (number / ten) as u64 | u64::from(number % ten != 0);
+    // A power of two: the product is exact.
+    let scale = u64::from(1023 - 63 + down - up) << (f64::MANTISSA_DIGITS - 1);
+    Some(quotient as f64 * f64::from_bits(scale))
+}
+
+/// `true` or `false`, in any case of letters.
+pub(super) fn truth(text: Text<'_>) -> Option<bool> {
+    let (word, is_long) = (lanes::small(text), text.length() > 8);
+    let (is_true, is_false) = (word == TRUE, word == FALSE);
+    (!is_long && (is_true | is_false)).then_some(is_true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn of(text: &str) -> Text<'_> {
+        Text::new(text.as_bytes())
+    }
 
     fn plain(text: &str) -> Option<f64> {
         text.parse().ok().filter(|value: &f64| value.is_finite())
@@ -116,14 +173,14 @@ mod tests {
     fn what_is_no_number_is_none() {
         for text in ["", "-", "+", ".", "-.", "1 ", "1_0", "0x1", "1e", "e1", "--1", "1.2.3", "١"]
         {
-            assert_eq!((integer(text.as_bytes()), real(text.as_bytes())), (None, None), "{text}");
+            assert_eq!((integer(of(text)), real(of(text))), (None, None), "{text}");
         }
         for text in ["inf", "-Infinity", "nan", "NaN", "1e999"] {
-            assert_eq!(real(text.as_bytes()), None, "{text}");
+            assert_eq!(real(of(text)), None, "{text}");
         }
-        assert_eq!(integer(b"9223372036854775808"), None);
-        assert_eq!(integer(b"-9223372036854775808"), Some(i64::MIN));
-        assert_eq!(integer(b"0000000000000000000000000001"), Some(1));
+        assert_eq!(integer(of("9223372036854775808")), None);
+        assert_eq!(integer(of("-9223372036854775808")), Some(i64::MIN));
+        assert_eq!(integer(of("0000000000000000000000000001")), Some(1));
     }
 
     proptest! {
@@ -132,22 +189,30 @@ mod tests {
             text in "[+-]?[0-9]{0,20}(\\.[0-9]{0,24})?([eE][+-]?[0-9]{1,3})?",
         ) {
             let bits = |value: Option<f64>| value.map(f64::to_bits);
-            prop_assert_eq!(bits(real(text.as_bytes())), bits(plain(&text)));
+            prop_assert_eq!(bits(real(of(&text))), bits(plain(&text)));
         }
 
         #[test]
-        fn a_text_is_a_real_where_it_is_read_as_one(text in "[+-]?[0-9.eE+-]{0,20}") {
-            prop_assert_eq!(is_real(text.as_bytes()), real(text.as_bytes()).is_some(), "{}", text);
+        fn a_glance_tells_nothing_that_is_not_so(
+            text in "[+-]?[0-9]{0,20}[0-9.eE+-]{0,3}[0-9]{0,9}",
+        ) {
+            let text = of(&text);
+            let told = (integer(text).is_some(), real(text).is_some());
+            match shape(text) {
+                Shape::Integer => prop_assert_eq!(told, (true, true)),
+                Shape::Decimal => prop_assert_eq!(told, (false, true)),
+                Shape::Other => {}
+            }
         }
 
         #[test]
         fn what_is_written_of_a_number_is_read_as_that_number(value: i64, bits: u64) {
-            prop_assert_eq!(integer(value.to_string().as_bytes()), Some(value));
+            prop_assert_eq!(integer(of(&value.to_string())), Some(value));
             let value = f64::from_bits(bits);
             if value.is_finite() {
                 let texts = [format!("{value}"), format!("{value:e}")];
                 for text in texts {
-                    let read = real(text.as_bytes()).map(f64::to_bits);
+                    let read = real(of(&text)).map(f64::to_bits);
                     prop_assert_eq!(read, Some(value.to_bits()));
                 }
             }

@@ -1,6 +1,8 @@
 //! Rows as they stand in the bytes of a source: where their cells are, and what a glance tells.
 //! Never says what a cell means: `column` does.
 
+use super::lanes::Text;
+
 /// A cell of a row: where it lies and what a glance at its bytes told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -8,7 +10,7 @@ pub(super) struct Span {
     pub(super) start: usize,
     /// Behind the last byte.
     pub(super) end: usize,
-    /// Marks of the bytes, and of the cell.
+    /// Its [`mark`]s.
     pub(super) marks: u8,
 }
 
@@ -17,34 +19,16 @@ impl Span {
     pub(super) const NULL: Self = Self { start: 0, end: 0, marks: mark::NULL };
 }
 
-/// What a glance at a cell tells: of the bytes in it, one bit for each class that occurs.
+/// What a glance at a cell tells.
 pub(super) mod mark {
-    /// Digits.
-    pub(in super::super) const DIGIT: u8 = 1;
-    /// Other characters that occur in numbers.
-    pub(in super::super) const NUMBER: u8 = 2;
-    /// Other ASCII characters.
-    pub(in super::super) const OTHER: u8 = 4;
-    /// Bytes of characters beyond ASCII.
-    pub(in super::super) const HIGH: u8 = 8;
-    /// Only while bytes are looked at: this one ends the run.
-    pub(in super::super) const STOP: u8 = 16;
+    /// There are, or may be, bytes of characters beyond ASCII; without it there are none.
+    pub(in super::super) const HIGH: u8 = 1;
     /// The cell is text, whatever it says.
-    pub(in super::super) const TEXT: u8 = 32;
+    pub(in super::super) const TEXT: u8 = 2;
     /// The cell is not there.
-    pub(in super::super) const NULL: u8 = 64;
+    pub(in super::super) const NULL: u8 = 4;
     /// The cell does not lie in the source but beside it: it had marks that stand for others.
-    pub(in super::super) const ASIDE: u8 = 128;
-
-    /// The class of each byte.
-    pub(in super::super) fn classes() -> [u8; 256] {
-        std::array::from_fn(|byte| match byte {
-            0x30..=0x39 => DIGIT,
-            0x2b | 0x2d | 0x2e | 0x45 | 0x65 => NUMBER,
-            0x80.. => HIGH,
-            _ => OTHER,
-        })
-    }
+    pub(in super::super) const ASIDE: u8 = 8;
 }
 
 /// What is wrong with a row.
@@ -67,16 +51,25 @@ pub(super) struct Row<'a> {
     pub(super) aside: &'a [u8],
     /// The cells, by column.
     pub(super) cells: &'a [Span],
+    /// The marks of all cells.
+    pub(super) marks: u8,
     /// What is wrong with it.
     pub(super) flaw: Option<&'a Flaw>,
 }
 
 impl<'a> Row<'a> {
     /// The text and the marks of a cell; one that is not there is null.
-    pub(super) fn cell(&self, column: usize) -> (&'a [u8], u8) {
+    #[inline]
+    pub(super) fn cell(&self, column: usize) -> (Text<'a>, u8) {
         let span = self.cells.get(column).copied().unwrap_or(Span::NULL);
+        (self.text(span), span.marks)
+    }
+
+    /// The text of one of its cells.
+    #[inline(always)]
+    pub(super) fn text(&self, span: Span) -> Text<'a> {
         let from = if span.marks & mark::ASIDE == 0 { self.bytes } else { self.aside };
-        (from.get(span.start..span.end).unwrap_or_default(), span.marks)
+        Text::within(from, span.start, span.end)
     }
 }
 

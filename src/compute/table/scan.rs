@@ -61,6 +61,7 @@ impl Scanner {
     }
 
     /// How many columns are known by now.
+    #[inline]
     pub(super) fn width(&self) -> usize {
         match self {
             Self::Csv(_) => 0,
@@ -70,6 +71,7 @@ impl Scanner {
     }
 
     /// The line that the next row begins on.
+    #[inline]
     pub(super) fn line(&self) -> u64 {
         match self {
             Self::Csv(csv) => csv.line,
@@ -79,6 +81,7 @@ impl Scanner {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
+    #[inline]
     pub(super) fn next(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Step {
         match self {
             Self::Csv(csv) => csv.next(bytes, from, is_end),
@@ -88,11 +91,15 @@ impl Scanner {
     }
 
     /// The row that was found last.
+    #[inline]
     pub(super) fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
         match self {
             Self::Csv(csv) => csv.row(bytes),
             Self::Json(json) => json.row(bytes),
-            Self::Text(text) => Row { bytes, aside: &[], cells: &text.cells, flaw: None },
+            Self::Text(text) => {
+                let marks = text.cells.first().map_or(0, |cell| cell.marks);
+                Row { bytes, aside: &[], cells: &text.cells, marks, flaw: None }
+            }
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Surveyor {
     form: Form,
 }
 
+/// The most threads that look at a source.
+const THREADS_MAX: usize = 16;
+
 /// What a source is made of.
 #[derive(Debug)]
 enum Form {
@@ -54,6 +57,15 @@ impl Surveyor {
             None => Form::Columnar(Columnar::new(reading, target)),
         };
         Self { file: String::new(), chunks: 0, form }
+    }
+
+    /// Lets so many threads look at rows side by side. It decides nothing of what is found.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        if let Form::Lines(lines) = &mut self.form {
+            lines.threads = threads.clamp(1, THREADS_MAX);
+        }
+        self
     }
 
     /// A file begins. The name is for messages; where it is empty they name none.
@@ -123,7 +135,17 @@ pub fn survey(
     target: Option<ChunkTarget>,
     bytes: &[u8],
 ) -> Result<(Survey, Vec<Cut>), Fault> {
-    let mut surveyor = Surveyor::new(reading, target);
+    survey_by(1, reading, target, bytes)
+}
+
+/// The same with so many threads.
+pub fn survey_by(
+    threads: usize,
+    reading: &Reading,
+    target: Option<ChunkTarget>,
+    bytes: &[u8],
+) -> Result<(Survey, Vec<Cut>), Fault> {
+    let mut surveyor = Surveyor::new(reading, target).with_threads(threads);
     surveyor.begin("")?;
     let mut cuts = surveyor.feed(bytes)?;
     cuts.extend(surveyor.end()?);

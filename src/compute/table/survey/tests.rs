@@ -27,7 +27,18 @@ fn fed(
     piece: usize,
     target: Option<ChunkTarget>,
 ) -> Result<(Survey, Vec<Cut>), Fault> {
-    let mut surveyor = Surveyor::new(reading, target);
+    fed_by(1, reading, files, piece, target)
+}
+
+/// The same with so many threads.
+fn fed_by(
+    threads: usize,
+    reading: &Reading,
+    files: &[&[u8]],
+    piece: usize,
+    target: Option<ChunkTarget>,
+) -> Result<(Survey, Vec<Cut>), Fault> {
+    let mut surveyor = Surveyor::new(reading, target).with_threads(threads);
     // So small that pieces end anywhere in rows.
     if let Form::Lines(lines) = &mut surveyor.form {
         lines.block = piece.min(1 << 18);
@@ -257,6 +268,19 @@ fn json_lines_are_read_by_key_and_numbers_keep_their_text() {
 }
 
 #[test]
+fn stretches_that_begin_in_a_quoted_cell_are_looked_at_again() {
+    // Every line but the first looks like a row of two cells, and most stand in quotes.
+    let quoted = format!("\"{}\",x\n", "1,2\n".repeat(50));
+    let source = format!("a,b\n{}7,y\n", quoted.repeat(20));
+    let alone = fed(&Reading::csv(), &[source.as_bytes()], 16, None).unwrap();
+    assert_eq!(alone.0.rows.rows, 21);
+    for threads in 2..5 {
+        let together = fed_by(threads, &Reading::csv(), &[source.as_bytes()], 16, None).unwrap();
+        assert_eq!(together, alone);
+    }
+}
+
+#[test]
 fn text_has_a_row_for_each_line() {
     check(&text(), b"one\r\n\n 2\nlast", &["text Text one|| 2|last"]);
     refuse(&text(), b"", "the source has no rows");
@@ -357,8 +381,34 @@ proptest! {
     }
 
     #[test]
-    fn r13_no_bytes_panic_a_survey(reading in readings(), source: Vec<u8>, piece in 1usize..9) {
-        let _ = fed(&reading, &[&source], piece, Some(ChunkTarget::Rows(1)));
+    fn how_many_threads_look_decides_nothing(
+        reading in readings(),
+        source in "([,\"\\\\#\r\n a1\u{e9}]|1,|a,b\n|1,2\n|\"\n\",|7\"7\n){0,120}",
+        wild in prop::option::of(any::<(prop::sample::Index, u8)>()),
+        (piece, threads) in (1usize..12, 2usize..4),
+        target in prop_oneof![
+            (1u64..90).prop_map(ChunkTarget::Bytes),
+            (1u64..60).prop_map(ChunkTarget::Rows),
+            Just(ChunkTarget::Bytes(CHUNK_BYTES_DEFAULT)),
+        ],
+    ) {
+        let mut source = source.into_bytes();
+        if let Some((at, byte)) = wild && !source.is_empty() {
+            let at = at.index(source.len());
+            source[at] = byte;
+        }
+        let alone = fed(&reading, &[&source, &source], piece, Some(target));
+        let together = fed_by(threads, &reading, &[&source, &source], piece, Some(target));
+        prop_assert_eq!(together, alone);
+    }
+
+    #[test]
+    fn r13_no_bytes_panic_a_survey(
+        reading in readings(),
+        source: Vec<u8>,
+        (piece, threads) in (1usize..9, 1usize..3),
+    ) {
+        let _ = fed_by(threads, &reading, &[&source], piece, Some(ChunkTarget::Rows(1)));
     }
 
     #[test]
