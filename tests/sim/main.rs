@@ -11,6 +11,7 @@
 
 mod adversary;
 mod attacks;
+mod bytes;
 mod checker;
 mod controls;
 mod dice;
