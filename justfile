@@ -35,6 +35,10 @@ sim count="2000":
 attacks:
     OHC_BLESS=1 cargo test --locked --no-default-features --test sim scoreboard
 
+# Kills the real program wherever it hurts; with a seed, at the instants of an earlier time again.
+crash seed="":
+    {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} cargo test --locked --test it crash::
+
 # Tries hostile bytes, texts and command lines (rule R-13) for about so many seconds, with new ones each time.
 fuzz seconds="60":
     #!/usr/bin/env bash

@@ -29,6 +29,13 @@ pub enum Hold {
     Reward(BlockId),
     /// A worker's bond for one lease.
     Bond(LeaseId),
+    /// What a bidder in a sealed auction has at risk until it tells its bid.
+    Tender {
+        /// The block.
+        block: BlockId,
+        /// Who bids.
+        worker: PublicKey,
+    },
     /// The deposit of who challenges what was settled under a lease.
     Challenge(LeaseId),
 }
@@ -39,7 +46,7 @@ impl Hold {
     pub fn run(self) -> RunId {
         match self {
             Self::Escrow(run) => run,
-            Self::Reward(block) => block.run,
+            Self::Reward(block) | Self::Tender { block, .. } => block.run,
             Self::Bond(lease) | Self::Challenge(lease) => lease.block.run,
         }
     }
@@ -49,7 +56,7 @@ impl Hold {
     pub fn block(self) -> Option<BlockId> {
         match self {
             Self::Escrow(_) => None,
-            Self::Reward(block) => Some(block),
+            Self::Reward(block) | Self::Tender { block, .. } => Some(block),
             Self::Bond(lease) | Self::Challenge(lease) => Some(lease.block),
         }
     }
@@ -107,9 +114,15 @@ impl Posting {
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
         match (self.from, self.to) {
-            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => {
-                Some(hold)
-            }
+            (
+                _,
+                Place::Hold(
+                    hold @ (Hold::Reward(_)
+                    | Hold::Bond(_)
+                    | Hold::Tender { .. }
+                    | Hold::Challenge(_)),
+                ),
+            ) => Some(hold),
             (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
             _ => None,
         }
@@ -189,7 +202,9 @@ pub struct Ledger {
 
 // For the snapshots of the state; the trail is of one slot.
 canonical_struct!(Account { balance, stake });
-canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x) });
+canonical_enum!(Hold {
+    1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x), 5 => Tender { block, worker },
+});
 canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
 canonical_struct!(Pending { owner, amount });
 canonical_struct!(Ledger { accounts, pending, treasury, burned, sum } without { trail });
