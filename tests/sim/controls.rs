@@ -3,15 +3,17 @@
 
 use crate::adversary::{Nature, Temper};
 use crate::checker::{Breach, Checker};
-use crate::ground::{STAKE, ohc, submission};
+use crate::ground::{STAKE, Who, ohc, submission};
 use crate::pipelines::{Want, fan};
 use crate::world::{Cast, Weather, World};
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
-use ohc::domain::event::Event;
-use ohc::domain::ledger::Ledger;
-use ohc::domain::slot::Slot;
+use ohc::base::keys::PublicKey;
+use ohc::domain::event::{Event, events_root};
+use ohc::domain::ledger::{Account, Ledger};
+use ohc::domain::slot::{Slot, SlotError};
 use ohc::domain::state::State;
+use std::collections::BTreeMap;
 
 const SPEC: &str = "  run: { limits: { jobsPerBlock: 1 } }\n";
 
@@ -184,4 +186,126 @@ fn r14_a_disk_that_speaks_before_it_has_synced_is_seen() {
         world.live(20_000).err()
     });
     assert_eq!(found.map(|breach| breach.rule), Some("R-14"));
+}
+
+/// Tells a checker a history whose first slot leaves other accounts behind.
+fn told_accounts(spoil: impl Fn(&mut BTreeMap<PublicKey, Account>)) -> Result<(), Breach> {
+    let mut world = world(5, Weather::CALM);
+    assert!(world.finish(600_000).unwrap().is_empty());
+    let mut checker = Checker::new(world.genesis());
+    let (slot, events, ledger) = history(&world).remove(0);
+    assert_eq!(ledger.holds().count(), 0, "nobody has begun anything yet");
+    let mut accounts: BTreeMap<PublicKey, Account> =
+        ledger.accounts().map(|(key, account)| (*key, *account)).collect();
+    spoil(&mut accounts);
+    checker.observe(&slot, &events, &Ledger::new(accounts))
+}
+
+fn account(accounts: &mut BTreeMap<PublicKey, Account>, who: Who) -> &mut Ohc {
+    &mut accounts.get_mut(&who.key()).unwrap().balance
+}
+
+#[test]
+fn r1_a_nano_that_nobody_minted_is_seen_and_one_that_is_lost() {
+    assert_eq!(told_accounts(|_| ()), Ok(()));
+    let minted = told_accounts(|all| more(account(all, Who::Worker(1))));
+    assert_eq!(minted.unwrap_err().rule, "R-1");
+    let lost = told_accounts(|all| {
+        let balance = account(all, Who::Validator(0));
+        *balance = Ohc::from_nano(balance.nano() - 1);
+    });
+    assert_eq!(lost.unwrap_err().rule, "R-1");
+}
+
+#[test]
+fn r1_a_nano_that_changes_hands_without_a_word_is_seen() {
+    let stolen = told_accounts(|all| {
+        more(account(all, Who::Worker(1)));
+        let balance = account(all, Who::Client(0));
+        *balance = Ohc::from_nano(balance.nano() - 1);
+    });
+    assert_eq!(stolen.unwrap_err().rule, "R-1");
+}
+
+/// Tells a checker of one slot that is not as the others.
+fn told_slot(spoil: impl Fn(&mut Slot)) -> Result<(), Breach> {
+    let mut world = several(&[Temper::Honest; 4]);
+    assert!(world.finish(600_000).unwrap().is_empty());
+    let mut checker = Checker::new(world.genesis());
+    for (index, (mut slot, events, ledger)) in history(&world).into_iter().enumerate() {
+        if index == 5 {
+            spoil(&mut slot);
+        }
+        checker.observe(&slot, &events, &ledger)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r7_a_slot_that_two_thirds_have_not_signed_is_seen() {
+    assert_eq!(told_slot(|_| ()), Ok(()));
+    let short = told_slot(|slot| {
+        while slot.certificate.len() > 2 {
+            slot.certificate.pop_first();
+        }
+    });
+    assert_eq!(short.unwrap_err().rule, "R-7");
+}
+
+#[test]
+fn r7_a_slot_that_follows_another_one_is_seen() {
+    let fork = told_slot(|slot| slot.head.parent = Digest([1; 32]));
+    assert_eq!(fork.unwrap_err().rule, "R-7");
+}
+
+#[test]
+fn r8_commands_in_another_order_give_another_root() {
+    let mut world = world(5, Weather::CALM);
+    assert!(world.finish(600_000).unwrap().is_empty());
+    let mut state = State::new(world.genesis());
+    let (mut together, mut differ) = (0, 0);
+    for slot in world.slots() {
+        let mut other = slot.clone();
+        other.commands.reverse();
+        if slot.commands.len() > 1 {
+            together += 1;
+            let root =
+                events_root(&state.clone().apply(slot.head.height, &slot.poh, &other.commands));
+            differ += u64::from(root != slot.head.events);
+            // And nobody can pass one order off as the other.
+            let checked = other.check(state.network(), slot.head.parent, state.validators());
+            assert_eq!(checked, Err(SlotError::Commands));
+        }
+        state.apply(slot.head.height, &slot.poh, &slot.commands);
+    }
+    assert!(differ > 0, "of {together} slots with several commands");
+}
+
+#[test]
+fn r14_a_node_that_has_forgotten_a_settlement_is_seen() {
+    let mut world = world(5, Weather::CALM);
+    assert!(world.finish(600_000).unwrap().is_empty());
+    assert_eq!(world.checker.remembers(&world.state()), Ok(()));
+    let forgot = world.checker.remembers(&State::new(world.genesis()));
+    assert_eq!(forgot.unwrap_err().rule, "R-14");
+}
+
+/// The same world before several validators.
+fn several(tempers: &[Temper]) -> World {
+    let manifest = fan("fan", SPEC, 1, 4);
+    let wants = vec![Want {
+        name: "fan".to_owned(),
+        submission: submission(manifest, Vec::new(), ohc(50)),
+    }];
+    let validators = tempers.iter().map(|temper| (*temper, STAKE)).collect();
+    let workers = vec![(Nature::Honest, 600_000), (Nature::Honest, 700_000)];
+    World::new(5, Weather::CALM, Cast { validators, workers, purse: ohc(100), wants })
+}
+
+#[test]
+fn a_world_in_which_too_many_validators_say_nothing_is_seen_to_stand_still() {
+    use Temper::{Honest, Mute};
+    assert!(several(&[Honest; 4]).finish(600_000).unwrap().is_empty());
+    let waiting = several(&[Honest, Honest, Mute, Mute]).finish(600_000).unwrap();
+    assert_eq!(waiting, ["Client(0) waits for fan"]);
 }

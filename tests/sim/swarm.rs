@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So long a calm world may take at most, in its own time.
-const PATIENCE_MS: u64 = 30 * 60 * 1_000;
+const PATIENCE_MS: u64 = 10 * 60 * 1_000;
 
 /// Worlds of a run that says nothing else.
 const SEEDS: u64 = 300;
@@ -32,7 +32,8 @@ fn live(setup: &Setup) -> Result<World, Breach> {
         world.calm_down();
         let waiting = world.finish(PATIENCE_MS)?;
         if !waiting.is_empty() {
-            return Err(Breach { rule: "liveness", what: waiting.join(", ") });
+            let what = format!("{}; {}", waiting.join(", "), world.open().join(", "));
+            return Err(Breach { rule: "liveness", what });
         }
         agree(&mut world)?;
         if !lies {

@@ -156,6 +156,9 @@ pub struct World {
     seen: Vec<SignedOrder>,
 }
 
+/// Of what is under way, for a report.
+const TEXT_MAX: usize = 2_000;
+
 type Lived = Result<(), Breach>;
 
 impl World {
@@ -258,6 +261,17 @@ impl World {
         }
         let waiting = self.seats.iter().filter(|seat| seat.end.is_none());
         Ok(waiting.map(|seat| format!("{:?} waits for {}", seat.who, seat.want.name)).collect())
+    }
+
+    /// What is under way, for whoever asks why nothing comes of it.
+    pub fn open(&self) -> Vec<String> {
+        let runs = self.truth.runs().values().filter(|run| !run.is_over());
+        let blocks = runs.flat_map(|run| {
+            let phase = |index: &u32| run.block(*index).map(|block| &block.phase);
+            let live = run.blocks_live.iter().map(move |index| (index, phase(index)));
+            live.map(|(index, phase)| format!("{}/{index} is {phase:?}", run.id))
+        });
+        blocks.map(|text| text.chars().take(TEXT_MAX).collect()).collect()
     }
 
     pub fn ends(&self) -> impl Iterator<Item = (Who, &Want, Option<End>)> {

@@ -45,7 +45,7 @@ impl State {
         for lease in self.undrawn.clone() {
             let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
             if delivery.at <= until {
-                self.draw_audit(delivery.clone(), seed, events);
+                self.draw_audit(Delivery::clone(delivery), seed, events);
             }
         }
     }

@@ -5,97 +5,124 @@ use super::WORLDS;
 use super::page::Row;
 use super::trial::{Tally, Trial, tally, trainings, wealth};
 use crate::adversary::{Nature, Temper};
-use crate::ground::{STAKE, Who};
+use crate::ground::{STAKE, Who, ohc};
+use crate::world::World;
 use ohc::domain::event::Event;
 
-/// Trials before four validators, the first of which are not honest; and what became of those.
-fn tried(bad: &[Temper], nature: Nature, verification: &str) -> (Tally, i128, u64, u64) {
+/// What became of trials before four validators, the first of which are not honest.
+struct Tried {
+    worker: Tally,
+    /// What the accounts of those validators have more.
+    gained: i128,
+    /// Audits that were drawn to them.
+    drawn: u64,
+    overruled: u64,
+    lazy: u64,
+    absent: u64,
+    /// Runs that did not end.
+    stuck: u64,
+}
+
+fn tried(bad: &[Temper], nature: Nature, verification: &str) -> Tried {
     let mut validators = vec![Temper::Honest; 4];
     validators[..bad.len()].copy_from_slice(bad);
     let manifest = trainings(verification, 4, "");
     let trial = Trial { validators, ..Trial::of(nature, manifest) };
-    let (mut all, mut gained, mut fined, mut stuck) = (Tally::default(), 0, 0, 0);
+    let worker = Tally::default();
+    let (gained, drawn, overruled) = Default::default();
+    let (lazy, absent, stuck) = Default::default();
+    let mut all = Tried { worker, gained, drawn, overruled, lazy, absent, stuck };
     for seed in 0..WORLDS / 4 {
         let world = trial.run(seed);
-        all.add(tally(&world, Who::Worker(0)));
-        for judge in 0..bad.len() as u8 {
-            let key = Who::Validator(judge).key();
-            let begin = i128::from(crate::ground::ohc(10 + STAKE).nano());
-            gained += wealth(&world.state(), &key) - begin;
-        }
-        let fines = world.checker.events.iter().filter(|e| matches!(e, Event::Overruled { .. }));
-        fined += fines.count() as u64;
-        stuck += world.ends().filter(|(_, _, end)| end.is_none()).count() as u64;
+        all.add(&world, bad.len() as u8);
     }
-    (all, gained, fined, stuck)
+    all
 }
 
-pub fn rows() -> Vec<Row> {
-    let friend = Temper::Friend(Who::Worker(0));
-    let (lazy, gain, _, _) = tried(&[Temper::Lazy], Nature::FreeRider, "full");
-    let lazy = Row {
-        attack: "lazy validator",
-        policy: "full, 1 of 4",
-        tries: lazy.tries,
-        found: 0,
-        gain,
-        note: "its share of the gas for work that it did not do; nothing shows that it did not.",
-        ..Row::default()
-    };
-    let mut rows = vec![lazy];
-    for (bad, policy) in [(1, "full, f = 1 of 4"), (2, "full, f + 1 = 2 of 4")] {
-        let (all, gain, _, stuck) = tried(&vec![friend; bad], Nature::FreeRider, "full");
-        rows.push(Row {
-            attack: "colluding validators",
-            policy,
-            tries: all.tries,
-            found: all.found,
-            // The committee of two is all theirs in one of six.
-            predicted: Some(if bad == 1 { 1_000_000 } else { 833_333 }),
-            after: Some((all.slots, all.ticks)),
-            gain: gain + all.gained,
-            lost: all.lost,
-            note: match (bad, stuck) {
-                (1, _) => "",
-                (_, 0) => "beyond what agreement stands: more than a third of the stake.",
-                _ => {
-                    "beyond what agreement stands: more than a third of the stake. What is not \
-                      found is not paid either: no side has two thirds, and the run stands still."
+impl Tried {
+    fn add(&mut self, world: &World, bad: u8) {
+        self.worker.add(tally(world, Who::Worker(0)));
+        let keys: Vec<_> = (0..bad).map(|judge| Who::Validator(judge).key()).collect();
+        for key in &keys {
+            let begin = i128::from(ohc(10 + STAKE).nano());
+            self.gained += wealth(&world.state(), key) - begin;
+        }
+        for event in &world.checker.events {
+            match event {
+                Event::Drawn { audit, .. } => {
+                    let committee = audit.committee.iter();
+                    self.drawn += committee.filter(|member| keys.contains(member)).count() as u64;
                 }
-            },
-            ..Row::default()
-        });
+                Event::Overruled { validator, .. } if keys.contains(validator) => {
+                    self.overruled += 1;
+                }
+                Event::Lazy { validator, .. } if keys.contains(validator) => self.lazy += 1,
+                Event::Absent { validator, .. } if keys.contains(validator) => self.absent += 1,
+                _ => {}
+            }
+        }
+        self.stuck += world.ends().filter(|(_, _, end)| end.is_none()).count() as u64;
     }
-    let (all, gain, fined, _) = tried(&[Temper::Accuser], Nature::Honest, "full");
-    rows.push(Row {
-        attack: "false objections",
-        policy: "full, 1 of 4",
-        tries: fined.max(all.settled),
-        found: fined,
-        predicted: Some(1_000_000),
-        gain,
-        lost: 0,
-        ..Row::default()
-    });
-    let (all, gain, _, stuck) = tried(&[Temper::Mute], Nature::Honest, "full");
-    rows.push(Row {
-        attack: "mute validator",
-        policy: "full, 1 of 4",
-        tries: all.tries,
-        gain,
-        note: match stuck {
-            0 => "its blocks are settled without it.",
-            _ => {
-                "a block that is drawn to it waits for it: runs stand still as long as it is mute."
+}
+
+/// What a number of runs that stand still says.
+fn stands(stuck: u64) -> &'static str {
+    match stuck {
+        0 => "every run ended all the same.",
+        _ => "some runs stood still: see the attack's own worlds.",
+    }
+}
+
+fn colluding(bad: usize, policy: &'static str, predicted: u64) -> Row {
+    let friend = Temper::Friend(Who::Worker(0));
+    let all = tried(&vec![friend; bad], Nature::FreeRider, "full");
+    let beyond = bad > 1;
+    Row {
+        attack: "colluding validators",
+        policy,
+        tries: all.worker.tries,
+        found: all.worker.found,
+        predicted: Some(predicted),
+        after: Some((all.worker.slots, all.worker.ticks)),
+        gain: all.gained + all.worker.gained,
+        lost: all.worker.lost,
+        note: match (beyond, all.stuck) {
+            (false, stuck) => stands(stuck),
+            (true, 0) => "more than a third of the stake: beyond what agreement stands.",
+            (true, _) => {
+                "more than a third of the stake: beyond what agreement stands. What is not found \
+                 is not paid either: no side has two thirds, and runs stand still."
             }
         },
         ..Row::default()
-    });
-    rows.push(Row {
-        attack: "equivocator",
-        policy: "any",
-        note: "not yet measured: one log, and no votes, until agreement by messages.",
+    }
+}
+
+pub fn rows() -> Vec<Row> {
+    let lazy = tried(&[Temper::Lazy], Nature::Honest, "full");
+    let accuser = tried(&[Temper::Accuser], Nature::Honest, "full");
+    let mute = tried(&[Temper::Mute], Nature::Honest, "full");
+    let one = |attack, tries, found, all: &Tried| Row {
+        attack,
+        policy: "full, 1 of 4",
+        tries,
+        found,
+        gain: all.gained,
+        note: stands(all.stuck),
         ..Row::default()
-    });
-    rows
+    };
+    vec![
+        one("lazy validator", lazy.drawn, lazy.lazy, &lazy),
+        // The committee of two is all theirs in one of six.
+        colluding(1, "full, f = 1 of 4", 1_000_000),
+        colluding(2, "full, f + 1 = 2 of 4", 833_333),
+        one("false objections", accuser.overruled, accuser.overruled, &accuser),
+        one("mute validator", mute.drawn, mute.absent, &mute),
+        Row {
+            attack: "equivocator",
+            policy: "any",
+            note: "not yet measured: one log, and no votes, until agreement by messages.",
+            ..Row::default()
+        },
+    ]
 }

@@ -81,11 +81,11 @@ impl Setup {
 /// Mostly few: a world with many takes long. At most a third of them is not honest, and none is
 /// mute where everything must settle.
 fn validators(dice: &mut Dice, is_live: bool) -> Vec<(Temper, u64)> {
-    let count = match dice.below(100) {
-        0..2 => 20,
-        2..10 => 7,
-        10..40 => 4,
-        40..44 => dice.between(2, 3),
+    let count = match dice.below(200) {
+        0 => 20,
+        1..6 => 7,
+        6..56 => 4,
+        56..62 => dice.between(2, 3),
         _ => 1,
     };
     let even = dice.percent(70);

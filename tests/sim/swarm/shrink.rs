@@ -20,6 +20,9 @@ const FAULTS: [&str; 10] = [
     "crash",
 ];
 
+/// Runs of one shrinking: a world that stands still takes long to say so.
+const RUNS_MAX: u64 = 150;
+
 /// Leaves something more out of a world that is like this now.
 type Step = Box<dyn Fn(&mut Trim, &Setup)>;
 
@@ -42,6 +45,12 @@ impl Trim {
     pub fn apply(&self, mut setup: Setup) -> Setup {
         setup.roll = self.roll;
         setup.validators.truncate(self.validators.unwrap_or(usize::MAX));
+        // Fewer stand fewer that are not honest.
+        let (mut bad, most) = (0, (setup.validators.len() - 1) / 3);
+        for (temper, _) in &mut setup.validators {
+            bad += usize::from(*temper != Temper::Honest);
+            *temper = if bad > most { Temper::Honest } else { *temper };
+        }
         setup.workers.truncate(self.workers.unwrap_or(usize::MAX));
         setup.wants = setup.wants.min(self.wants.unwrap_or(usize::MAX));
         setup.storm_ms = setup.storm_ms.min(self.storm_ms.unwrap_or(u64::MAX));
@@ -128,7 +137,7 @@ pub fn shrink(
     run: impl Fn(&Trim) -> Option<Breach>,
 ) -> (Trim, Breach) {
     let setup = |trim: &Trim| trim.apply(Setup::new(seed));
-    let mut is_smaller = true;
+    let (mut is_smaller, mut left) = (true, RUNS_MAX);
     while std::mem::take(&mut is_smaller) {
         for step in Trim::steps() {
             let (mut less, now) = (trim.clone(), setup(&trim));
@@ -136,7 +145,8 @@ pub fn shrink(
             if setup(&less).size() >= now.size() {
                 continue;
             }
-            let rolled = (0..ROLLS).map(|roll| Trim { roll, ..less.clone() });
+            let rolled = (0..ROLLS.min(left)).map(|roll| Trim { roll, ..less.clone() });
+            left = left.saturating_sub(ROLLS);
             let fails = |trim: Trim| {
                 let found = run(&trim)?;
                 (found.rule == breach.rule).then_some((trim, found))
