@@ -81,6 +81,13 @@ bench-apply:
     time "$ohc" apply manifests/iris.yaml --home "$home" -o json | tail -n 1
     time "$ohc" apply manifests/iris.yaml --home "$home" -o json | tail -n 1
 
+# The same graphs of no-op tasks on ohc and on programs of its world, which come from PyPI.
+bench-peers *peers:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release
+    python3 benches/peers/compare.py "${CARGO_TARGET_DIR:-target}/release/ohc" {{ peers }}
+
 # Seconds that the program takes to say what it can do.
 bench-help:
     #!/usr/bin/env bash

@@ -6,6 +6,10 @@
 //! and its fields. A type that is hashed or signed has a domain tag ([`Canonical::TAG`]), so that
 //! the bytes of one type can never be taken for those of another.
 
+mod shapes;
+
+pub(crate) use shapes::{canonical_enum, canonical_newtype, canonical_struct};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -322,9 +326,10 @@ impl<T: Encode> Encode for Vec<T> {
 
 impl<T: Decode> Decode for Vec<T> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        // Grows as items arrive: a long length over short items cannot reserve memory up front.
+        // A long length over short items reserves no more memory than there are bytes; beyond
+        // that it grows as items arrive.
         let len = r.length()?;
-        let mut items = Self::new();
+        let mut items = Self::with_capacity(len.min(r.0.len() / size_of::<T>().max(1)));
         for _ in 0..len {
             items.push(T::decode(r)?);
         }
@@ -386,6 +391,19 @@ impl<T: Decode + Ord> Decode for BTreeSet<T> {
     }
 }
 
+/// Where a value lies is not part of it.
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, w: &mut Writer) {
+        self.as_ref().encode(w);
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::decode(r).map(Self::new)
+    }
+}
+
 /// What is shared has the bytes of what it is.
 impl<T: Encode> Encode for Arc<T> {
     fn encode(&self, w: &mut Writer) {
@@ -425,93 +443,6 @@ impl<A: Decode, B: Decode, C: Decode> Decode for (A, B, C) {
         Ok((A::decode(r)?, B::decode(r)?, C::decode(r)?))
     }
 }
-
-/// Canonical bytes of a struct: its fields in the order given. `tag` makes it [`Canonical`]. The
-/// fields `without` have no bytes, and their default when they are read back; every other field
-/// must be named, or this does not compile.
-macro_rules! canonical_struct {
-    (
-        $ty:ident { $($field:ident),* $(,)? }
-        $(without { $($gone:ident),* $(,)? })? $(tag $tag:literal)?
-    ) => {
-        impl $crate::base::canon::Encode for $ty {
-            fn encode(&self, w: &mut $crate::base::canon::Writer) {
-                let Self { $($field,)* $($($gone: _,)*)? } = self;
-                $($crate::base::canon::Encode::encode($field, w);)*
-            }
-        }
-        impl $crate::base::canon::Decode for $ty {
-            fn decode(
-                r: &mut $crate::base::canon::Reader<'_>,
-            ) -> Result<Self, $crate::base::canon::DecodeError> {
-                Ok(Self {
-                    $($field: $crate::base::canon::Decode::decode(r)?,)*
-                    $($($gone: Default::default(),)*)?
-                })
-            }
-        }
-        $(impl $crate::base::canon::Canonical for $ty {
-            const TAG: &'static str = $tag;
-        })?
-    };
-}
-pub(crate) use canonical_struct;
-
-/// Canonical bytes of a newtype: those of what it wraps.
-macro_rules! canonical_newtype {
-    ($($ty:ident),* $(,)?) => {$(
-        impl $crate::base::canon::Encode for $ty {
-            fn encode(&self, w: &mut $crate::base::canon::Writer) {
-                self.0.encode(w);
-            }
-        }
-        impl $crate::base::canon::Decode for $ty {
-            fn decode(
-                r: &mut $crate::base::canon::Reader<'_>,
-            ) -> Result<Self, $crate::base::canon::DecodeError> {
-                $crate::base::canon::Decode::decode(r).map(Self)
-            }
-        }
-    )*};
-}
-pub(crate) use canonical_newtype;
-
-/// Canonical bytes of an enum: `tag => Variant`, `tag => Variant(x)` or `tag => Variant { a, b }`.
-macro_rules! canonical_enum {
-    ($ty:ident {
-        $($n:literal => $var:ident $(($x:ident))? $({ $($field:ident),* $(,)? })?),* $(,)?
-    } $(tag $tag:literal)?) => {
-        impl $crate::base::canon::Encode for $ty {
-            fn encode(&self, w: &mut $crate::base::canon::Writer) {
-                match self {
-                    $(Self::$var $(($x))? $({ $($field),* })? => {
-                        w.raw(&[$n]);
-                        $($crate::base::canon::Encode::encode($x, w);)?
-                        $($($crate::base::canon::Encode::encode($field, w);)*)?
-                    })*
-                }
-            }
-        }
-        impl $crate::base::canon::Decode for $ty {
-            fn decode(
-                r: &mut $crate::base::canon::Reader<'_>,
-            ) -> Result<Self, $crate::base::canon::DecodeError> {
-                match <u8 as $crate::base::canon::Decode>::decode(r)? {
-                    $($n => {
-                        $(let $x = $crate::base::canon::Decode::decode(r)?;)?
-                        $($(let $field = $crate::base::canon::Decode::decode(r)?;)*)?
-                        Ok(Self::$var $(($x))? $({ $($field),* })?)
-                    })*
-                    tag => Err($crate::base::canon::DecodeError::UnknownTag(tag)),
-                }
-            }
-        }
-        $(impl $crate::base::canon::Canonical for $ty {
-            const TAG: &'static str = $tag;
-        })?
-    };
-}
-pub(crate) use canonical_enum;
 
 #[cfg(test)]
 mod tests {

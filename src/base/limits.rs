@@ -34,6 +34,10 @@ pub const SLOT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TICKS_PER_SLOT_MAX: u64 = 100;
 /// Commands that wait for a slot at one validator.
 pub const MEMPOOL_MAX: usize = 65_536;
+/// Those of one author.
+pub const MEMPOOL_PER_AUTHOR_MAX: usize = 1_024;
+/// Canonical bytes of all of them.
+pub const MEMPOOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Receipts of one `Deliver`, verdicts of one `Verdicts`, beats of one `Heartbeat`.
 pub const BATCH_MAX: usize = 256;
@@ -49,10 +53,21 @@ pub const METRICS_PER_JOB_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 1_024;
 /// Workers that compute the same block where a stage asks for several.
 pub const REPLICAS_MAX: u32 = 8;
+/// Bids in the sealed auction of one block.
+pub const TENDERS_MAX: usize = 256;
 /// Attempts at one block.
 pub const ATTEMPTS_MAX: u32 = 16;
 /// Times that an unsold block is repriced by 1/8 before its run pauses.
 pub const REPRICES_MAX: u32 = 5;
+
+/// Bids that stand at the same time.
+pub const BIDS_MAX: usize = 4_096;
+/// Runs of one client that are not over.
+pub const RUNS_OPEN_MAX: usize = 256;
+/// Values that a submission gives to parameters.
+pub const PARAMS_MAX: usize = 256;
+/// What comes first into an account, in nano-OhC: nobody fills the ledger with names for nothing.
+pub const ACCOUNT_NANO_MIN: u64 = 1_000_000;
 
 /// Validators of one network.
 pub const VALIDATORS_MAX: usize = 20;
@@ -95,5 +110,6 @@ const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);
 const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
+const _: () = assert!(SLOT_BYTES_MAX <= MEMPOOL_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MAX + ROW_BYTES_MAX < ARTIFACT_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_DEFAULT < CHUNK_BYTES_MAX as u64);

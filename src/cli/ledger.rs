@@ -115,11 +115,17 @@ impl What {
             (.., Movement::Fined) => Self::Fine,
             (_, Place::Hold(Hold::Escrow(_)), Movement::Pending) => Self::Budget,
             (_, Place::Hold(Hold::Reward(_)), _) => Self::Reserve,
-            (_, Place::Hold(Hold::Bond(_)), _) => Self::Bond,
+            (_, Place::Hold(Hold::Bond(_) | Hold::Tender { .. }), _) => Self::Bond,
             (_, Place::Hold(Hold::Challenge(_)), _) => Self::Deposit,
             (Place::Hold(Hold::Escrow(_)), ..) => Self::Refund,
-            (Place::Hold(Hold::Bond(_) | Hold::Challenge(_)), _, Movement::Voided) => Self::Return,
-            (Place::Hold(Hold::Bond(_) | Hold::Challenge(_)), ..) => Self::Forfeit,
+            (
+                Place::Hold(Hold::Bond(_) | Hold::Tender { .. } | Hold::Challenge(_)),
+                _,
+                Movement::Voided,
+            ) => Self::Return,
+            (Place::Hold(Hold::Bond(_) | Hold::Tender { .. } | Hold::Challenge(_)), ..) => {
+                Self::Forfeit
+            }
             (Place::Hold(Hold::Reward(_)), _, Movement::Voided) => Self::Rest,
             (Place::Hold(Hold::Reward(_)), Place::Treasury, _) => Self::Remainder,
             (Place::Hold(Hold::Reward(block)), to, _) => {
@@ -142,7 +148,7 @@ impl What {
 pub(super) fn hold_name(hold: Hold) -> String {
     match hold {
         Hold::Escrow(run) => run.to_string(),
-        Hold::Reward(block) => block.to_string(),
+        Hold::Reward(block) | Hold::Tender { block, .. } => block.to_string(),
         Hold::Bond(lease) | Hold::Challenge(lease) => lease.to_string(),
     }
 }
@@ -154,6 +160,9 @@ pub(super) fn place_name(place: Place, names: &Names) -> String {
         Place::Hold(Hold::Escrow(run)) => format!("escrow {run}"),
         Place::Hold(Hold::Reward(block)) => format!("reserve {block}"),
         Place::Hold(Hold::Bond(lease)) => format!("bond {lease}"),
+        Place::Hold(Hold::Tender { block, worker: key }) => {
+            format!("bid of {} for {block}", names.of(&key))
+        }
         Place::Hold(Hold::Challenge(lease)) => format!("challenge {lease}"),
         Place::Treasury => "treasury".to_owned(),
         Place::Burned => "burned".to_owned(),

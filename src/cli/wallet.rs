@@ -20,11 +20,12 @@ use std::path::Path;
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases.
 pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
-    let of = |is: fn(&Hold) -> bool| {
+    let of = |is: &dyn Fn(&Hold) -> bool| {
         let held = ledger.holds().filter(|(hold, _)| is(hold) && ledger.owner(*hold) == Some(*key));
         Ohc::sum(held.map(|(_, amount)| amount)).unwrap_or_default()
     };
-    (of(|hold| !matches!(hold, Hold::Bond(_))), of(|hold| matches!(hold, Hold::Bond(_))))
+    let is_bond = |hold: &Hold| matches!(hold, Hold::Bond(_) | Hold::Tender { .. });
+    (of(&|hold| !is_bond(hold)), of(&is_bond))
 }
 
 pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, Stop> {

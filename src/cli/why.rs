@@ -363,6 +363,7 @@ fn reason(entry: &Entry, state: &State, names: &Names) -> String {
             format!("{id} {name}")
         }
         Some(Hold::Reward(block)) => format!("{block} {}", name(block)),
+        Some(Hold::Tender { block, .. }) => format!("a bid for {block} {}", name(block)),
         Some(Hold::Bond(lease) | Hold::Challenge(lease)) => {
             format!("{lease} {}", name(lease.block))
         }

@@ -9,8 +9,9 @@ use super::terms::Equipment;
 use super::verdict::{SealedVerdict, Segment, Verdict};
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
-use crate::base::ids::{LeaseId, RunId};
+use crate::base::ids::{BlockId, LeaseId, RunId};
 use crate::base::keys::{PublicKey, Signed};
+use crate::base::time::Height;
 
 /// What a participant asks for. One command may carry many things: signatures cost 50 µs.
 #[derive(Clone, PartialEq, Debug)]
@@ -68,6 +69,10 @@ pub enum Command {
     Seal(Vec<Seal>),
     /// Tells what was sealed, when all of a lot are.
     Open(Vec<Opening>),
+    /// Bids for single blocks without telling the bids.
+    Tender(Vec<Tender>),
+    /// Tells such bids, when no more are taken.
+    Tell(Vec<Revealed>),
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -86,6 +91,8 @@ canonical_enum!(Command {
     14 => Challenge { lease, segment },
     20 => Seal(x),
     21 => Open(x),
+    22 => Tender(x),
+    23 => Tell(x),
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.
@@ -138,6 +145,57 @@ pub struct Bid {
 }
 canonical_struct!(Bid { ask, capacity, has });
 
+/// A bid for one block, under a seal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tender {
+    /// The block.
+    pub block: BlockId,
+    /// The seal of what will be told.
+    pub seal: Digest,
+}
+canonical_struct!(Tender { block, seal });
+
+/// A bid for one block, told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revealed {
+    /// The block.
+    pub block: BlockId,
+    /// Nano-OhC per unit of work.
+    pub ask: Price,
+    /// What kept anybody from guessing it.
+    pub salt: Digest,
+}
+canonical_struct!(Revealed { block, ask, salt });
+
+struct TenderSource {
+    block: BlockId,
+    round: Height,
+    ask: Price,
+    salt: Digest,
+    worker: PublicKey,
+}
+canonical_struct!(TenderSource { block, round, ask, salt, worker } tag "ohc/tender/1");
+
+/// What a bidder signs to make the salt of a bid, and shows nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TenderSalt {
+    /// The block.
+    pub block: BlockId,
+    /// The slot with which its auction began.
+    pub round: Height,
+}
+canonical_struct!(TenderSalt { block, round } tag "ohc/tender-salt/1");
+
+impl Revealed {
+    /// The seal on it, in the auction that began with slot `round`. It holds the worker's
+    /// name: a seal that is copied cannot be told.
+    #[must_use]
+    pub fn seal(&self, round: Height, worker: PublicKey) -> Digest {
+        let Self { block, ask, salt } = *self;
+        TenderSource { block, round, ask, salt, worker }.digest()
+    }
+}
+
 /// A sign of life for one lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Beat {
@@ -147,17 +205,3 @@ pub struct Beat {
     pub step: u64,
 }
 canonical_struct!(Beat { lease, step });
-
-impl crate::base::canon::Encode for Box<Submission> {
-    fn encode(&self, w: &mut crate::base::canon::Writer) {
-        self.as_ref().encode(w);
-    }
-}
-
-impl crate::base::canon::Decode for Box<Submission> {
-    fn decode(
-        r: &mut crate::base::canon::Reader<'_>,
-    ) -> Result<Self, crate::base::canon::DecodeError> {
-        Submission::decode(r).map(Self::new)
-    }
-}

@@ -301,6 +301,40 @@ pub enum Event {
         /// Ticks for that.
         ticks: u64,
     },
+    /// A sealed auction takes bids for a block.
+    Tendered {
+        /// The block.
+        block: BlockId,
+        /// Ticks in which it does; it takes as many to tell them.
+        ticks: u64,
+    },
+    /// A bid for one block is there, under a seal.
+    BidSealed {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// What it has at risk until it is told.
+        bond: Ohc,
+    },
+    /// A bid for one block is told.
+    BidTold {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// Nano-OhC per unit of work.
+        ask: Price,
+    },
+    /// A bid that was sealed was not told: what was at risk is burned.
+    BidLost {
+        /// The block.
+        block: BlockId,
+        /// Whose.
+        worker: PublicKey,
+        /// What it lost.
+        fine: Ohc,
+    },
     /// An epoch is over: blocks are offered at another base price from here on.
     BaseMoved {
         /// Before, in nano-OhC per unit of work.
@@ -356,6 +390,10 @@ canonical_enum!(Event {
     42 => Charged { author, refused, fee },
     43 => Sealed { lease, seal },
     44 => Opening { block, ticks },
+    45 => Tendered { block, ticks },
+    46 => BidSealed { block, worker, bond },
+    47 => BidTold { block, worker, ask },
+    48 => BidLost { block, worker, fine },
 } tag "ohc/event/1");
 
 impl Event {
@@ -381,7 +419,11 @@ impl Event {
             Self::Offered { block, .. }
             | Self::Repriced { block, .. }
             | Self::GivenUp { block, .. }
-            | Self::Opening { block, .. } => Some(*block),
+            | Self::Opening { block, .. }
+            | Self::Tendered { block, .. }
+            | Self::BidSealed { block, .. }
+            | Self::BidTold { block, .. }
+            | Self::BidLost { block, .. } => Some(*block),
             _ => self.lease().map(|lease| lease.block),
         }
     }

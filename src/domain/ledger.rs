@@ -29,6 +29,13 @@ pub enum Hold {
     Reward(BlockId),
     /// A worker's bond for one lease.
     Bond(LeaseId),
+    /// What a bidder in a sealed auction has at risk until it tells its bid.
+    Tender {
+        /// The block.
+        block: BlockId,
+        /// Who bids.
+        worker: PublicKey,
+    },
     /// The deposit of who challenges what was settled under a lease.
     Challenge(LeaseId),
 }
@@ -39,7 +46,7 @@ impl Hold {
     pub fn run(self) -> RunId {
         match self {
             Self::Escrow(run) => run,
-            Self::Reward(block) => block.run,
+            Self::Reward(block) | Self::Tender { block, .. } => block.run,
             Self::Bond(lease) | Self::Challenge(lease) => lease.block.run,
         }
     }
@@ -49,7 +56,7 @@ impl Hold {
     pub fn block(self) -> Option<BlockId> {
         match self {
             Self::Escrow(_) => None,
-            Self::Reward(block) => Some(block),
+            Self::Reward(block) | Self::Tender { block, .. } => Some(block),
             Self::Bond(lease) | Self::Challenge(lease) => Some(lease.block),
         }
     }
@@ -107,9 +114,15 @@ impl Posting {
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
         match (self.from, self.to) {
-            (_, Place::Hold(hold @ (Hold::Reward(_) | Hold::Bond(_) | Hold::Challenge(_)))) => {
-                Some(hold)
-            }
+            (
+                _,
+                Place::Hold(
+                    hold @ (Hold::Reward(_)
+                    | Hold::Bond(_)
+                    | Hold::Tender { .. }
+                    | Hold::Challenge(_)),
+                ),
+            ) => Some(hold),
             (Place::Hold(hold), _) | (_, Place::Hold(hold)) => Some(hold),
             _ => None,
         }
@@ -180,16 +193,21 @@ pub struct Ledger {
     pending: BTreeMap<Hold, Pending>,
     treasury: Ohc,
     burned: Ohc,
+    /// What all of these hold together: whoever takes from a place or gives to one says so here, so
+    /// that money which is made or lost shows without counting every place.
+    sum: Ohc,
     /// How money moved since somebody last asked; kept only where somebody does.
     trail: Option<Vec<Posting>>,
 }
 
 // For the snapshots of the state; the trail is of one slot.
 canonical_struct!(Account { balance, stake });
-canonical_enum!(Hold { 1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x) });
+canonical_enum!(Hold {
+    1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x), 5 => Tender { block, worker },
+});
 canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
 canonical_struct!(Pending { owner, amount });
-canonical_struct!(Ledger { accounts, pending, treasury, burned } without { trail });
+canonical_struct!(Ledger { accounts, pending, treasury, burned, sum } without { trail });
 
 /// Sums never overflow: all of them are parts of the supply, which fits 254 times.
 const BELOW_SUPPLY: &str = "R-1: an amount is a part of the supply";
@@ -199,10 +217,17 @@ fn plus(a: Ohc, b: Ohc) -> Ohc {
     a.checked_add(b).expect(BELOW_SUPPLY)
 }
 
+fn minus(a: Ohc, b: Ohc) -> Ohc {
+    #[expect(clippy::expect_used, reason = "a part that is more than the whole was made")]
+    a.checked_sub(b).expect(BELOW_SUPPLY)
+}
+
 impl Ledger {
     /// The ledger of a genesis.
     pub fn new(accounts: impl IntoIterator<Item = (PublicKey, Account)>) -> Self {
-        Self { accounts: accounts.into_iter().collect(), ..Self::default() }
+        let accounts: BTreeMap<PublicKey, Account> = accounts.into_iter().collect();
+        let sum = Ohc::sum(accounts.values().flat_map(|own| [own.balance, own.stake]));
+        Self { accounts, sum: sum.unwrap_or_default(), ..Self::default() }
     }
 
     /// Takes down every movement from now on.
@@ -270,7 +295,13 @@ impl Ledger {
         self.burned
     }
 
-    /// Everything there is; equal to the supply at every slot.
+    /// What all places hold together, as it was kept with every movement.
+    #[must_use]
+    pub fn sum(&self) -> Ohc {
+        self.sum
+    }
+
+    /// Everything there is, counted place by place; equal to the supply at every slot.
     #[must_use]
     pub fn total(&self) -> Option<Ohc> {
         let accounts = self.accounts.values().flat_map(|a| [a.balance, a.stake]);
@@ -301,9 +332,11 @@ impl Ledger {
             Owner::Hold(outer) => {
                 let outer = self.pending.get_mut(&outer).ok_or(LedgerError::Closed)?;
                 outer.amount = outer.amount.checked_sub(amount).ok_or(LedgerError::Short)?;
+                self.sum = minus(self.sum, amount);
             }
         }
         self.pending.insert(hold, Pending { owner, amount });
+        self.sum = plus(self.sum, amount);
         self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
     }
@@ -315,6 +348,7 @@ impl Ledger {
         self.debit(key, amount)?;
         if let Some(pending) = self.pending.get_mut(&hold) {
             pending.amount = plus(pending.amount, amount);
+            self.sum = plus(self.sum, amount);
         }
         self.note(Movement::Pending, owner.into(), Place::Hold(hold), amount);
         Ok(())
@@ -327,6 +361,7 @@ impl Ledger {
         let paid = Ohc::sum(payments.iter().map(|(_, amount)| *amount));
         let rest = paid.and_then(|paid| pending.amount.checked_sub(paid));
         let (owner, rest) = (pending.owner, rest.ok_or(LedgerError::TooMuch)?);
+        self.sum = minus(self.sum, pending.amount);
         self.pending.remove(&hold);
         for (payee, amount) in payments {
             self.credit(*payee, *amount);
@@ -340,6 +375,7 @@ impl Ledger {
                 assert!(outer.is_some(), "an escrow outlives the rewards carved from it");
                 if let Some(outer) = outer {
                     outer.amount = plus(outer.amount, rest);
+                    self.sum = plus(self.sum, rest);
                 }
             }
         }
@@ -360,6 +396,7 @@ impl Ledger {
         if let Some(account) = self.accounts.get_mut(&from) {
             account.balance = balance.checked_sub(free).unwrap_or_default();
             account.stake = stake.checked_sub(rest).unwrap_or_default();
+            self.sum = minus(self.sum, taken);
             let shares: u64 = to.iter().map(|(_, share)| *share).sum();
             let mut left = taken;
             for (payee, share) in to {
@@ -378,6 +415,7 @@ impl Ledger {
     fn debit(&mut self, key: PublicKey, amount: Ohc) -> Result<(), LedgerError> {
         let account = self.accounts.get_mut(&key).ok_or(LedgerError::Short)?;
         account.balance = account.balance.checked_sub(amount).ok_or(LedgerError::Short)?;
+        self.sum = minus(self.sum, amount);
         Ok(())
     }
 
@@ -388,6 +426,7 @@ impl Ledger {
             Payee::Burn => &mut self.burned,
         };
         *to = plus(*to, amount);
+        self.sum = plus(self.sum, amount);
     }
 }
 
@@ -464,6 +503,7 @@ mod tests {
                     }
                 };
                 prop_assert_eq!(l.total(), Some(nano(100)));
+                prop_assert_eq!(l.sum(), nano(100));
                 // The trail is double-entry: kept apart, its book says what the ledger says.
                 for posting in l.take_trail() {
                     let debit = book.entry(posting.from).or_default();

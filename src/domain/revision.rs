@@ -189,6 +189,7 @@ fn terms(was: &Terms, is: &Terms) -> impl Iterator<Item = &'static str> {
         ("budget", was.budget != is.budget),
         ("cache", was.cache != is.cache),
         ("onFailure", was.on_failure != is.on_failure),
+        ("market", was.auction != is.auction),
         ("maxParallel", was.parallel_max != is.parallel_max),
         ("failFast", was.fail_fast != is.fail_fast),
         ("when", was.when != is.when),

@@ -30,8 +30,23 @@ pub struct Terms {
     pub parallel_max: Option<u32>,
     /// Whether the first failure of a job voids the jobs of the stage that are not done.
     pub fail_fast: bool,
+    /// How blocks of the stage are sold.
+    pub auction: Auction,
     /// The jobs are skipped unless this holds when all that they wait for is settled.
     pub when: Option<Condition>,
+}
+
+/// How a block is sold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Auction {
+    /// To the bids that stand, at the next slot.
+    #[default]
+    Standing,
+    /// To bids for this block alone: sealed for so long, then told for so long.
+    Sealed {
+        /// Milliseconds of each of the two windows.
+        window_ms: u64,
+    },
 }
 
 /// What follows a lost attempt.
@@ -126,6 +141,7 @@ impl Default for Terms {
             on_failure: OnFailure::Fail,
             parallel_max: None,
             fail_fast: true,
+            auction: Auction::Standing,
             when: None,
         }
     }

@@ -3,19 +3,28 @@
 
 use super::boot;
 use super::home::Home;
+use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Decode, Digest};
+use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::TICKS_PER_SLOT_MAX;
 use crate::base::time::Height;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::events_root;
 use crate::domain::genesis::Genesis;
 use crate::domain::poh::{self, Segment};
-use crate::domain::slot::Slot;
+use crate::domain::slot::{Slot, SlotError};
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Slots that are held in memory at a time.
+/// Slots that are checked at a time: while they are, the ones before are folded…
 const WINDOW: usize = 1_024;
+/// … and the bytes of them. Twice this is held in memory.
+const WINDOW_BYTES: usize = 32 << 20;
+/// Commands whose signatures are one piece of work for a thread.
+const PIECE: usize = 32;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,125 +80,264 @@ fn damaged(height: Height, what: String) -> LogVerdict {
     LogVerdict { first_fault: Some(LogFault { height, what }), ..LogVerdict::default() }
 }
 
-/// Verifies the slots that follow a genesis, on so many threads.
+/// Verifies the slots that follow a genesis, on so many threads. Signatures and chains are checked
+/// on all of them; the fold follows one window behind.
 pub fn verify(
     genesis: &Genesis,
-    slots: impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>>,
+    slots: impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>> + Send,
     threads: usize,
 ) -> LogVerdict {
-    let mut verifier = Verifier {
-        state: State::new(genesis),
-        parent: genesis.digest(),
-        threads: threads.max(1),
-        verdict: LogVerdict::default(),
-    };
-    let mut window = Vec::new();
-    for stored in slots {
-        let next = verifier.verdict.slots + window.len() as u64 + 1;
-        let read = stored.map_err(|error| (Height(next), error.to_string()));
-        let slot = read.and_then(|(height, bytes)| {
-            Slot::from_bytes(&bytes).map_err(|error| (height, format!("not a slot: {error}")))
-        });
-        match slot {
-            Ok(slot) => window.push(slot),
-            Err((height, what)) => {
-                // What stands before the fault is still checked: an earlier one comes first.
-                verifier.check(&window);
-                verifier.blame(height, what);
-                return verifier.verdict;
-            }
+    let mut fold = Fold { state: State::new(genesis), verdict: LogVerdict::default() };
+    let mut checks = Checks::new(genesis, &fold.state, threads.max(1));
+    let (mut slots, validators) = (slots, checks.validators.clone());
+    let mut ready = checks.window(&mut slots);
+    while !ready.is_last {
+        let next = if threads <= 1 {
+            fold.follow(&ready, &validators);
+            checks.window(&mut slots)
+        } else {
+            std::thread::scope(|scope| {
+                scope.spawn(|| fold.follow(&ready, &validators));
+                checks.window(&mut slots)
+            })
+        };
+        if fold.verdict.first_fault.is_some() {
+            return fold.verdict;
         }
-        if window.len() == WINDOW {
-            verifier.check(&window);
-            window.clear();
-        }
-        if verifier.verdict.first_fault.is_some() {
-            return verifier.verdict;
-        }
+        ready = next;
     }
-    verifier.check(&window);
-    verifier.verdict
+    fold.follow(&ready, &validators);
+    fold.verdict
 }
 
-struct Verifier {
-    state: State,
-    parent: Digest,
+/// A slot, the digest of the head that it must name, and whether the validators of the genesis
+/// have certified it.
+type Page = (Slot, Digest, bool);
+
+/// Slots in their order that hold by themselves, up to the first that does not.
+struct Checked {
+    pages: Vec<Page>,
+    fault: Option<LogFault>,
+    /// Nothing follows: the log is at its end, or has a fault.
+    is_last: bool,
+}
+
+/// What can be said of slots without folding them.
+struct Checks {
+    network: NetworkId,
+    /// As far as the genesis tells: the fold looks again where they have changed.
+    validators: BTreeMap<PublicKey, Ohc>,
+    params: poh::Params,
     threads: usize,
-    verdict: LogVerdict,
+    next: Height,
+    parent: Digest,
+    place: poh::Place,
 }
 
-impl Verifier {
-    fn blame(&mut self, height: Height, what: String) {
-        self.verdict.first_fault.get_or_insert(LogFault { height, what });
-    }
+/// Something that one thread checks of a window, by the place of its slot.
+enum Piece<'a> {
+    Page(usize, &'a Page),
+    /// The first of these commands has this number in its slot.
+    Commands(usize, usize, &'a [SignedOrder]),
+}
 
-    fn check(&mut self, window: &[Slot]) {
-        let unsigned = self.first_unsigned(window);
-        let broken = self.first_broken_chain(window);
-        for (index, slot) in window.iter().enumerate() {
-            if self.verdict.first_fault.is_some() {
-                return;
-            }
-            if let Err(what) = self.check_page(slot) {
-                return self.blame(slot.head.height, what);
-            }
-            if let Some((_, what)) = broken.iter().chain(&unsigned).find(|(at, _)| *at == index) {
-                return self.blame(slot.head.height, what.clone());
-            }
-            let events = self.state.apply(slot.head.height, &slot.poh, &slot.commands);
-            if events_root(&events) != slot.head.events {
-                let what = "the events root is not that of the fold".into();
-                return self.blame(slot.head.height, what);
-            }
-            self.parent = slot.head.digest();
-            self.verdict.slots += 1;
-            self.verdict.commands += slot.commands.len() as u64;
-            self.verdict.hashes += slot.poh.iter().map(|entry| entry.hashes).sum::<u64>();
+/// What is wrong with a slot; of several things, the first in this order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Wrong {
+    Place(Height),
+    Page(String),
+    Chain(String),
+    Command(usize),
+    /// Not signed by the validators of the genesis: the fold says whether they have changed.
+    Uncertified,
+}
+
+impl Checks {
+    fn new(genesis: &Genesis, state: &State, threads: usize) -> Self {
+        Self {
+            network: genesis.network(),
+            validators: state.validators().clone(),
+            params: poh::Params { hashes_per_tick: genesis.params.hashes_per_tick },
+            threads,
+            next: Height(1),
+            parent: genesis.digest(),
+            place: state.place(),
         }
     }
 
-    fn check_page(&self, slot: &Slot) -> Result<(), String> {
-        if slot.head.height != self.state.height().next() {
-            return Err(format!("slot {} stands in its place", slot.head.height));
-        }
-        let (network, validators) = (self.state.network(), self.state.validators());
-        slot.check(network, self.parent, validators).map_err(|error| error.to_string())
-    }
-
-    /// The first command whose signature does not hold, by place in the window.
-    fn first_unsigned(&self, window: &[Slot]) -> Option<(usize, String)> {
-        let network = self.state.network();
-        let orders: Vec<(usize, usize, _)> = window
-            .iter()
-            .enumerate()
-            .flat_map(|(at, slot)| slot.commands.iter().enumerate().map(move |(n, o)| (at, n, o)))
-            .collect();
-        let share = orders.len().div_ceil(self.threads).max(1);
-        let bad = std::thread::scope(|scope| {
-            let check = |part: &[(usize, usize, &SignedOrder)]| {
-                let holds = |order: &SignedOrder| {
-                    order.author.verifies(network, &order.body, &order.signature)
-                };
-                part.iter().find(|(.., order)| !holds(order)).map(|(at, n, _)| (*at, *n))
+    /// Reads and checks the next slots. Empty at the end of the log, or with a fault.
+    fn window(
+        &mut self,
+        slots: &mut impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>>,
+    ) -> Checked {
+        let (mut pages, mut fault, mut is_last) = (Vec::new(), None, false);
+        let (mut bytes, mut next, mut parent) = (0, self.next, self.parent);
+        while pages.len() < WINDOW && bytes < WINDOW_BYTES && !is_last {
+            let Some(stored) = slots.next() else {
+                is_last = true;
+                break;
             };
-            let parts: Vec<_> =
-                orders.chunks(share).map(|part| scope.spawn(move || check(part))).collect();
-            parts.into_iter().filter_map(|part| part.join().ok().flatten()).min()
-        });
-        bad.map(|(at, n)| (at, format!("the signature of command {} does not hold", n + 1)))
+            let read = stored.map_err(|error| (next, error.to_string()));
+            let slot = read.and_then(|(height, stored)| {
+                bytes += stored.len();
+                Slot::from_bytes(&stored).map_err(|error| (height, format!("not a slot: {error}")))
+            });
+            match slot {
+                Ok(slot) => {
+                    let follows = std::mem::replace(&mut parent, slot.head.digest());
+                    pages.push((slot, follows, true));
+                    next = next.next();
+                }
+                Err((height, what)) => {
+                    // What stands before the fault is still checked: an earlier one comes first.
+                    (fault, is_last) = (Some(LogFault { height, what }), true);
+                }
+            }
+        }
+        for (at, wrong) in self.wrong(&pages) {
+            if wrong != Wrong::Uncertified {
+                let height = pages.get(at).map_or(next, |(slot, ..)| slot.head.height);
+                (fault, is_last) = (Some(LogFault { height, what: wrong.to_string() }), true);
+                pages.truncate(at);
+                break;
+            }
+            if let Some((.., is_certified)) = pages.get_mut(at) {
+                *is_certified = false;
+            }
+        }
+        (self.next, self.parent) = (next, parent);
+        let entries = pages.iter().flat_map(|(slot, ..)| &slot.poh);
+        self.place = entries.fold(self.place, poh::Place::after);
+        Checked { pages, fault, is_last }
     }
 
-    /// The first slot whose chain is broken, by place in the window.
-    fn first_broken_chain(&self, window: &[Slot]) -> Option<(usize, String)> {
-        let params = poh::Params { hashes_per_tick: self.state.params().hashes_per_tick };
-        let hashes_max = params.per_tick().saturating_mul(TICKS_PER_SLOT_MAX + 2);
-        let mut place = self.state.place();
-        let mut segments = Vec::with_capacity(window.len());
-        for slot in window {
+    /// What is wrong with slots, by their place, in order; nothing is said of those behind the
+    /// first that does not hold.
+    fn wrong(&self, pages: &[Page]) -> BTreeSet<(usize, Wrong)> {
+        let heights = (self.next.0..).map(Height).zip(pages).enumerate();
+        let misplaced = heights.filter_map(|(at, (height, (slot, ..)))| {
+            (slot.head.height != height).then_some((at, Wrong::Place(slot.head.height)))
+        });
+        let mut all: BTreeSet<_> = misplaced.chain(self.broken_chain(pages)).collect();
+        let mut pieces = Vec::new();
+        for (at, page) in pages.iter().enumerate() {
+            pieces.push(Piece::Page(at, page));
+            let commands = page.0.commands.chunks(PIECE).enumerate();
+            pieces.extend(commands.map(|(n, some)| Piece::Commands(at, n * PIECE + 1, some)));
+        }
+        let (taken, lowest) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        let work = || {
+            let mut found = Vec::new();
+            while let Some(piece) = pieces.get(taken.fetch_add(1, Ordering::Relaxed)) {
+                // Pieces come in the order of their slots: nothing behind a fault matters.
+                if piece.at() > lowest.load(Ordering::Relaxed) {
+                    break;
+                }
+                if let Some(wrong) = self.wrong_in(piece) {
+                    if wrong != Wrong::Uncertified {
+                        lowest.fetch_min(piece.at(), Ordering::Relaxed);
+                    }
+                    found.push((piece.at(), wrong));
+                }
+            }
+            found
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
+            all.extend(work());
+            for other in others {
+                let found = other.join();
+                all.extend(found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+        all
+    }
+
+    fn wrong_in(&self, piece: &Piece<'_>) -> Option<Wrong> {
+        match piece {
+            Piece::Page(_, (slot, follows, _)) => {
+                match slot.check(self.network, *follows, &self.validators) {
+                    Ok(()) => None,
+                    Err(SlotError::Certificate) => Some(Wrong::Uncertified),
+                    Err(error) => Some(Wrong::Page(error.to_string())),
+                }
+            }
+            Piece::Commands(_, first, commands) => {
+                let holds = |order: &SignedOrder| {
+                    order.author.verifies(self.network, &order.body, &order.signature)
+                };
+                let bad = commands.iter().position(|order| !holds(order))?;
+                Some(Wrong::Command(first + bad))
+            }
+        }
+    }
+
+    /// The first slot whose chain is broken.
+    fn broken_chain(&self, pages: &[Page]) -> Option<(usize, Wrong)> {
+        let hashes_max = self.params.per_tick().saturating_mul(TICKS_PER_SLOT_MAX + 2);
+        let mut place = self.place;
+        let mut segments = Vec::with_capacity(pages.len());
+        for (slot, ..) in pages {
             segments.push(Segment { from: place, entries: &slot.poh });
             place = slot.poh.iter().fold(place, poh::Place::after);
         }
-        let fault = poh::verify_many(&segments, params, hashes_max, self.threads).err()?;
-        Some((fault.segment, format!("Proof-of-History: {}", fault.fault)))
+        let fault = poh::verify_many(&segments, self.params, hashes_max, self.threads).err()?;
+        Some((fault.segment, Wrong::Chain(fault.fault.to_string())))
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(height) => write!(f, "slot {height} stands in its place"),
+            Self::Page(what) => f.write_str(what),
+            Self::Chain(what) => write!(f, "Proof-of-History: {what}"),
+            Self::Command(n) => write!(f, "the signature of command {n} does not hold"),
+            Self::Uncertified => SlotError::Certificate.fmt(f),
+        }
+    }
+}
+
+impl Piece<'_> {
+    fn at(&self) -> usize {
+        match self {
+            Self::Page(at, _) | Self::Commands(at, ..) => *at,
+        }
+    }
+}
+
+/// The fold of what was checked.
+struct Fold {
+    state: State,
+    verdict: LogVerdict,
+}
+
+impl Fold {
+    /// Folds what holds by itself; `validators` are those that the certificates were held against.
+    fn follow(&mut self, checked: &Checked, validators: &BTreeMap<PublicKey, Ohc>) {
+        for (slot, follows, is_certified) in &checked.pages {
+            let is_sure = *is_certified && self.state.validators() == validators;
+            if let Err(what) = self.fold(slot, *follows, is_sure) {
+                let height = slot.head.height;
+                self.verdict.first_fault = Some(LogFault { height, what });
+                return;
+            }
+        }
+        self.verdict.first_fault.clone_from(&checked.fault);
+    }
+
+    fn fold(&mut self, slot: &Slot, follows: Digest, is_sure: bool) -> Result<(), String> {
+        if !is_sure {
+            let (network, validators) = (self.state.network(), self.state.validators());
+            slot.check(network, follows, validators).map_err(|error| error.to_string())?;
+        }
+        let events = self.state.apply(slot.head.height, &slot.poh, &slot.commands);
+        if events_root(&events) != slot.head.events {
+            return Err("the events root is not that of the fold".into());
+        }
+        self.verdict.slots += 1;
+        self.verdict.commands += slot.commands.len() as u64;
+        self.verdict.hashes += slot.poh.iter().map(|entry| entry.hashes).sum::<u64>();
+        Ok(())
     }
 }

@@ -209,6 +209,10 @@ impl Client {
                     Some(Status::Running | Status::Paused(_)) if is_late => {
                         self.cancel(run, now, state, out);
                     }
+                    // It is heard; what is delivered is settled first.
+                    Some(Status::Draining(_)) if is_late => {
+                        self.step = Step::Cancelling { run, sent: now };
+                    }
                     _ => {}
                 }
             }

@@ -10,10 +10,10 @@ pub mod worker;
 use witness::Witness;
 
 use crate::base::canon::{Digest, Encode};
-use crate::base::ids::LeaseId;
+use crate::base::ids::{BlockId, LeaseId};
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::base::time::Millis;
-use crate::domain::command::{Command, Order, SignedOrder};
+use crate::base::time::{Height, Millis};
+use crate::domain::command::{Command, Order, SignedOrder, TenderSalt};
 use crate::domain::receipt::SaltOf;
 use crate::domain::state::State;
 
@@ -70,6 +70,12 @@ impl Signer {
     #[must_use]
     pub fn salt(&self, state: &State, lease: LeaseId) -> Digest {
         Digest::of(&self.key.sign(state.network(), &SaltOf { lease }).to_bytes())
+    }
+
+    /// What keeps others from guessing a sealed bid for a block, in the auction of this round.
+    #[must_use]
+    pub fn tender_salt(&self, state: &State, block: BlockId, round: Height) -> Digest {
+        Digest::of(&self.key.sign(state.network(), &TenderSalt { block, round }).to_bytes())
     }
 
     /// Signs a command with the next number: above every one that was sent or folded.

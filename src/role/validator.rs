@@ -6,6 +6,7 @@
 //! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
 //! all, for whoever proposes next; what does not show in the log is said again.
 
+mod mempool;
 mod voice;
 
 use super::{Machine, Signer};
@@ -13,10 +14,7 @@ use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Digest, Encode};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
-use crate::base::limits::{
-    BATCH_MAX, COMMANDS_PER_SLOT_MAX, MEMPOOL_MAX, MESSAGE_BYTES_MAX, SLOT_BYTES_MAX,
-    TICKS_PER_SLOT_MAX,
-};
+use crate::base::limits::{BATCH_MAX, COMMANDS_PER_SLOT_MAX, SLOT_BYTES_MAX, TICKS_PER_SLOT_MAX};
 use crate::base::time::Millis;
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
@@ -24,7 +22,8 @@ use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
 use crate::domain::state::{Duty, Query, Question, State};
 use crate::domain::verdict::{self, Verdict};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use mempool::Mempool;
+use std::collections::{BTreeMap, BTreeSet};
 use voice::Voice;
 
 /// How long a slot is put off while only the passing of time can change something.
@@ -67,7 +66,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Validator {
     signer: Signer,
-    mempool: VecDeque<SignedOrder>,
+    mempool: Mempool,
     checking: BTreeSet<(LeaseId, Question)>,
     /// Alone: what goes into the next draft.
     verdicts: Vec<Verdict>,
@@ -86,7 +85,7 @@ impl Validator {
     pub fn new(signer: Signer, now: Millis) -> Self {
         Self {
             signer,
-            mempool: VecDeque::new(),
+            mempool: Mempool::default(),
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
             voice: Voice::default(),
@@ -119,10 +118,9 @@ impl Validator {
 
     /// Takes a command in if it is signed, of bounded size, and there is room.
     fn admit(&mut self, state: &State, order: SignedOrder) {
-        let fits = self.mempool.len() < MEMPOOL_MAX && order.to_bytes().len() <= MESSAGE_BYTES_MAX;
-        let author = order.author;
+        let (fits, author) = (self.mempool.takes(&order), order.author);
         if fits && author.verifies(state.network(), &order.body, &order.signature) {
-            self.mempool.push_back(order);
+            self.mempool.push(order);
         }
     }
 
@@ -141,21 +139,24 @@ impl Validator {
             bytes += order.to_bytes().len();
             commands.push(order);
         }
-        // Among several a draft may come to nothing: what it holds waits until it is folded.
-        let mut waiting = match is_alone(state) {
-            true => std::mem::take(&mut self.mempool),
-            false => self.mempool.iter().take(COMMANDS_PER_SLOT_MAX).cloned().collect(),
-        };
-        while let Some(order) = waiting.pop_front() {
+        let is_full =
+            |count: usize, bytes| count >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX;
+        let next = |mempool: &mut Mempool| is_alone(state).then(|| mempool.pop()).flatten();
+        while let Some(order) = next(&mut self.mempool) {
             bytes += order.to_bytes().len();
-            if commands.len() >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX {
-                waiting.push_front(order);
+            if is_full(commands.len(), bytes) {
+                self.mempool.push_front(order);
                 break;
             }
             commands.push(order);
         }
-        if is_alone(state) {
-            self.mempool = waiting;
+        // Among several a draft may come to nothing: what it holds waits until it is folded.
+        for order in self.mempool.iter().filter(|_| !is_alone(state)) {
+            bytes += order.to_bytes().len();
+            if is_full(commands.len(), bytes) {
+                break;
+            }
+            commands.push(order.clone());
         }
         let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
         let mut chain = Chain::resume(state.place(), params);

@@ -3,15 +3,16 @@
 //! a restart its leases are in the state, and it works on them again.
 
 use super::{Machine, Signer, Witness};
+use crate::base::amount::Price;
 use crate::base::canon::Encode;
-use crate::base::ids::LeaseId;
+use crate::base::ids::{BlockId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
 use crate::domain::bisection::Move;
-use crate::domain::command::{Beat, Bid, Command, SignedOrder};
+use crate::domain::command::{Beat, Bid, Command, Revealed, SignedOrder, Tender};
 use crate::domain::receipt::{Opening, Outcome, Receipt, Seal};
-use crate::domain::state::{Asked, Assignment, Query, State};
+use crate::domain::state::{Asked, Assignment, Query, State, TenderAsked};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was not folded after so long is sent again.
@@ -109,8 +110,12 @@ fn is_due(asked: Asked, sent: &Option<Sent>, now: Millis) -> bool {
 pub struct Worker {
     signer: Signer,
     bid: Option<Bid>,
+    /// What it asks for everywhere: a bid that it sealed is told though it takes on nothing more.
+    ask: Price,
     bid_sent: Option<Millis>,
     doing: BTreeMap<LeaseId, Doing>,
+    /// Sealed auctions in which something was sent, and when.
+    tendered: BTreeMap<(BlockId, TenderAsked), Millis>,
     /// Commands with receipts that may not have been folded yet, by their number.
     under_way: BTreeMap<u64, SignedOrder>,
     beaten: Millis,
@@ -121,9 +126,17 @@ impl Worker {
     /// A worker that will bid like this.
     #[must_use]
     pub fn new(signer: Signer, bid: Bid) -> Self {
-        let (doing, under_way) = (BTreeMap::new(), BTreeMap::new());
-        let (bid, beaten, witness) = (Some(bid), Millis(0), Witness::default());
-        Self { signer, bid, bid_sent: None, doing, under_way, beaten, witness }
+        Self {
+            signer,
+            ask: bid.ask,
+            bid: Some(bid),
+            bid_sent: None,
+            doing: BTreeMap::new(),
+            tendered: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            beaten: Millis(0),
+            witness: Witness::default(),
+        }
     }
 
     /// Its name.
@@ -164,6 +177,41 @@ impl Worker {
             out.push(Output::Send(self.signer.order(state, command)));
         } else if standing == self.bid {
             self.bid_sent = None;
+        }
+    }
+
+    /// Takes part in sealed auctions at the price of its standing bid, and tells what it sealed.
+    fn tender(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        let me = self.key();
+        let standing = state.workers().get(&me).and_then(|worker| worker.bid);
+        let (mut bids, mut told, mut open) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (block, asked, offer) in state.tenders(me) {
+            let is_due = |at: &Millis| now >= at.after(RESEND_MS);
+            open.insert((block, asked));
+            if !self.tendered.get(&(block, asked)).is_none_or(is_due) || bids.len() >= BATCH_MAX {
+                continue;
+            }
+            let (TenderAsked::Seal { round } | TenderAsked::Tell { round }) = asked;
+            let salt = self.signer.tender_salt(state, block, round);
+            let revealed = Revealed { block, ask: self.ask, salt };
+            match asked {
+                TenderAsked::Seal { round } => {
+                    let is_dear = self.ask.of(offer.work).is_none_or(|ask| ask > offer.reserve);
+                    if is_dear || !standing.is_some_and(|bid| bid.has.meets(&offer.needs)) {
+                        continue;
+                    }
+                    bids.push(Tender { block, seal: revealed.seal(round, me) });
+                }
+                TenderAsked::Tell { .. } => told.push(revealed),
+            }
+            self.tendered.insert((block, asked), now);
+        }
+        self.tendered.retain(|key, _| open.contains(key));
+        for command in [
+            (!bids.is_empty()).then_some(Command::Tender(bids)),
+            (!told.is_empty()).then_some(Command::Tell(told)),
+        ] {
+            out.extend(command.map(|command| Output::Send(self.signer.order(state, command))));
         }
     }
 
@@ -261,6 +309,7 @@ impl Machine for Worker {
                     self.beaten = now;
                 }
                 self.follow(now, state, out);
+                self.tender(now, state, out);
             }
             Input::Computed(lease, outcome) => {
                 // A result that nobody waits for (the lease lapsed meanwhile) is dropped.

@@ -8,7 +8,7 @@ use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::time::Height;
 use ohc::domain::beacon::{Reveal, Seed};
 use ohc::domain::bisection::{self, Move};
-use ohc::domain::command::{Beat, Bid, Command, Order, Submission};
+use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, Submission, Tender};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
@@ -149,6 +149,8 @@ fn commands() -> Vec<Command> {
             verdict(Finding::Deny { segment: SEGMENT }),
             verdict(Finding::Object { segment: SEGMENT, found: Found::Withheld }),
         ]),
+        Command::Tender(vec![Tender { block: LEASE.block, seal: digest(6) }]),
+        Command::Tell(vec![Revealed { block: LEASE.block, ask: Price::new(800), salt: digest(7) }]),
         Command::Reveal(Reveal { value: Some(digest(1)), next: digest(2) }),
         Command::SealVerdicts(vec![verdict(Finding::Agree).seal(key(3).public())]),
         Command::Bisect(vec![said]),
@@ -224,6 +226,10 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Charged { author: worker, refused: 2, fee: amount },
         Event::Sealed { lease, seal: digest(6) },
         Event::Opening { block, ticks: 200 },
+        Event::Tendered { block, ticks: 200 },
+        Event::BidSealed { block, worker, bond: amount },
+        Event::BidTold { block, worker, ask: Price::new(800) },
+        Event::BidLost { block, worker, fine: amount },
     ]
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod damage;
 mod dishonest;
+mod disputes;
 mod home;
 mod init;
 mod inspect;

@@ -3,7 +3,7 @@
 
 use crate::prices::Prices;
 use crate::promises::Promises;
-use ohc::base::amount::{Ohc, SUPPLY};
+use ohc::base::amount::{Ohc, Price, SUPPLY};
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::keys::PublicKey;
@@ -68,6 +68,8 @@ pub struct Checker {
     stakes: BTreeMap<PublicKey, u128>,
     nonces: BTreeMap<PublicKey, u64>,
     bids: BTreeMap<PublicKey, Bid>,
+    /// Asks for one block alone.
+    told: BTreeMap<(BlockId, PublicKey), Price>,
     promises: Promises,
     prices: Prices,
     bills: BTreeMap<RunId, Bill>,
@@ -98,6 +100,7 @@ impl Checker {
             heads: Vec::new(),
             nonces: BTreeMap::new(),
             bids: BTreeMap::new(),
+            told: BTreeMap::new(),
             promises: Promises::default(),
             prices: Prices::new(genesis),
             bills: BTreeMap::new(),
@@ -290,6 +293,19 @@ impl Checker {
                 self.burned += i128::from(fee.nano());
                 Ok(())
             }
+            Event::Tendered { block, .. } => {
+                self.told.retain(|(other, _), _| other != block);
+                Ok(())
+            }
+            Event::BidTold { block, worker, ask } => {
+                let twice = self.told.insert((*block, *worker), *ask);
+                ensure(twice.is_none(), "tender", || format!("{block}: a bid was told twice"))
+            }
+            Event::BidLost { worker, fine, .. } => {
+                self.gain(worker, *fine, -1);
+                self.burned += i128::from(fine.nano());
+                Ok(())
+            }
             Event::Sealed { lease, .. } => {
                 let attempt = self.live(*lease)?;
                 let is_held = attempt.stage == Stage::Held;
@@ -298,6 +314,7 @@ impl Checker {
             }
             Event::Rejected { .. }
             | Event::Opening { .. }
+            | Event::BidSealed { .. }
             | Event::BaseMoved { .. }
             | Event::BidPlaced { .. }
             | Event::BidGone { .. }
@@ -325,7 +342,9 @@ impl Checker {
         ensure(!self.settled.contains_key(&block), "R-3", || format!("{block} is settled"))?;
         let next = self.attempts(block) + 1;
         ensure(lease.attempt == next, "R-4", || format!("{lease} is not attempt {next}"))?;
-        let ask = self.bids.get(&worker).and_then(|bid| bid.ask.of(work));
+        let told = self.told.get(&(block, worker)).copied();
+        let ask = told.or_else(|| self.bids.get(&worker).map(|bid| bid.ask));
+        let ask = ask.and_then(|ask| ask.of(work));
         let reserve = self.reserves.get(&block).copied().unwrap_or_default();
         ensure(ask.is_some_and(|ask| ask <= price) && price <= reserve, "R-11", || {
             format!("{lease}: ask {ask:?}, price {price:?}, reserve {reserve:?}")
@@ -463,6 +482,7 @@ impl Checker {
                 Hold::Escrow(run) => self.bills.get(&run).map(|bill| bill.client),
                 Hold::Reward(block) => self.bills.get(&block.run).map(|bill| bill.client),
                 Hold::Bond(lease) => self.holders.get(&lease).copied(),
+                Hold::Tender { worker, .. } => Some(worker),
                 Hold::Challenge(lease) => self.challengers.get(&lease).copied(),
             };
             let Some(owner) = owner else { return breach("R-1", format!("{hold:?} has no owner")) };

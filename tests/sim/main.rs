@@ -11,6 +11,7 @@
 
 mod adversary;
 mod attacks;
+mod bytes;
 mod checker;
 mod controls;
 mod dice;
@@ -29,6 +30,7 @@ mod roles;
 mod scenarios;
 mod snapshots;
 mod swarm;
+mod tenders;
 mod terms;
 mod verdicts;
 mod world;

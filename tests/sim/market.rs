@@ -5,6 +5,7 @@ use crate::fold::{CLIENT, Fold, WORKER, one, refused};
 use crate::ground::{Who, genesis, noops, ohc, submission};
 use ohc::base::amount::{Ohc, Price, SUPPLY};
 use ohc::base::ids::RunId;
+use ohc::base::limits::{ACCOUNT_NANO_MIN, RUNS_OPEN_MAX};
 use ohc::domain::command::Command;
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::genesis::Params;
@@ -177,4 +178,33 @@ fn a_replay_and_a_verdict_that_comes_late_cost_nothing() {
     refused(&fold.judge(0, &receipt, Finding::Agree), Reject::NoReceipt);
     assert_eq!(fold.balance(Who::Validator(0)), before);
     assert_eq!(fold.state.ledger().pending(Hold::Escrow(RUN)), None);
+}
+
+#[test]
+fn nobody_fills_the_ledger_with_names_for_nothing() {
+    let mut fold = Fold::new(1);
+    let to = Who::Stranger(7).key();
+    let pay = |amount| Command::Transfer { to, amount: Ohc::from_nano(amount) };
+    refused(&fold.send(CLIENT, pay(0)), Reject::Dust);
+    refused(&fold.send(CLIENT, pay(ACCOUNT_NANO_MIN - 1)), Reject::Dust);
+    assert!(!fold.state.ledger().knows(&to));
+    fold.send(CLIENT, pay(ACCOUNT_NANO_MIN));
+    refused(&fold.send(CLIENT, pay(0)), Reject::Dust);
+    fold.send(CLIENT, pay(1));
+    assert_eq!(fold.balance(Who::Stranger(7)).nano(), ACCOUNT_NANO_MIN + 1);
+}
+
+#[test]
+fn a_client_has_a_bounded_number_of_open_runs() {
+    let mut fold = Fold::new(1);
+    // Nothing is locked: they stand still at once and are kept all the same.
+    for n in 0..RUNS_OPEN_MAX {
+        let name = format!("r{n}");
+        fold.submit(&noops(&name, "", &["a: { uses: noop }"]), Ohc::ZERO);
+    }
+    assert_eq!(fold.state.runs().len(), RUNS_OPEN_MAX);
+    refused(&fold.submit(&one(), Ohc::ZERO), Reject::TooMany);
+    fold.send(CLIENT, Command::Cancel { run: RUN });
+    let events = fold.submit(&one(), Ohc::ZERO);
+    assert!(events.iter().any(|event| matches!(event, Event::Submitted { .. })), "{events:?}");
 }

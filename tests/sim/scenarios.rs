@@ -247,3 +247,17 @@ fn replicas_settle_whatever_the_weather_and_a_liar_among_them_gains_nothing() {
         assert!(state.cache().values().all(|known| known.worker != liar), "{seed}");
     }
 }
+
+#[test]
+fn workers_take_part_in_sealed_auctions_by_themselves() {
+    let weather = Weather { delay_ms: (0, 200), loss: 10, doubled: 10, ..Weather::CALM };
+    let spec = "  defaults: { verification: full, market: { auction: sealed, window: 3s } }\n";
+    for seed in 0..4 {
+        let manifest = chain("chain", spec, 1, 3, false);
+        let mut world = one_of(seed, &[Nature::Honest; 3], "chain", manifest, weather);
+        finished(&mut world);
+        let told = count(&world, |event| matches!(event, Event::BidTold { .. }));
+        let lost = count(&world, |event| matches!(event, Event::BidLost { .. }));
+        assert!(told >= 2 && lost * 4 <= told, "{seed}: {told} told, {lost} lost");
+    }
+}

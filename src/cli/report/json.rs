@@ -119,6 +119,21 @@ fn lease_event(event: &Event, names: &Names) -> Value {
         Event::Released { lease, worker } => json!({
             "kind": "released", "lease": lease.to_string(), "worker": names.of(worker),
         }),
+        Event::Tendered { block, ticks } => json!({
+            "kind": "tendered", "block": block.to_string(), "ticks": ticks,
+        }),
+        Event::BidSealed { block, worker, bond } => json!({
+            "kind": "bid-sealed", "block": block.to_string(), "worker": names.of(worker),
+            "bond": ohc(*bond),
+        }),
+        Event::BidTold { block, worker, ask } => json!({
+            "kind": "bid-told", "block": block.to_string(), "worker": names.of(worker),
+            "ask": ask.nano_per_unit(),
+        }),
+        Event::BidLost { block, worker, fine } => json!({
+            "kind": "bid-lost", "block": block.to_string(), "worker": names.of(worker),
+            "fine": ohc(*fine),
+        }),
         Event::Sealed { lease, seal } => json!({
             "kind": "sealed", "lease": lease.to_string(), "seal": seal.to_string(),
         }),
@@ -274,6 +289,8 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Withdraw => "withdraw",
         Command::Heartbeat(_) => "heartbeat",
         Command::Deliver(_) => "deliver",
+        Command::Tender(_) => "tender",
+        Command::Tell(_) => "tell",
         Command::Seal(_) => "seal",
         Command::Open(_) => "open",
         Command::Judge(_) => "judge",

@@ -143,6 +143,9 @@ pub(crate) fn event(
         Event::Offered { .. }
             | Event::Leased { .. }
             | Event::Sealed { .. }
+            | Event::Tendered { .. }
+            | Event::BidSealed { .. }
+            | Event::BidTold { .. }
             | Event::Opening { .. }
             | Event::Delivered { .. }
             | Event::Drawn { .. }
@@ -219,6 +222,17 @@ pub(crate) fn turn(
         Event::Repriced { reserve, .. } => ("repriced", format!("nobody bid; now {reserve} OhC")),
         Event::Leased { worker, price, bond, .. } => {
             ("leased", format!("{} for {price} OhC, bond {bond}", names.of(worker)))
+        }
+        Event::Tendered { .. } => ("tendered", "bids are taken under seals".to_owned()),
+        Event::BidSealed { worker, bond, .. } => {
+            ("bid", format!("{} under a seal, {bond} OhC at risk", names.of(worker)))
+        }
+        Event::BidTold { worker, ask, .. } => {
+            let ask = ask.nano_per_unit();
+            ("bid", format!("{} asks {ask} nano-OhC per unit", names.of(worker)))
+        }
+        Event::BidLost { worker, fine, .. } => {
+            ("bid lost", format!("{} did not tell its bid and loses {fine} OhC", names.of(worker)))
         }
         Event::Sealed { seal, .. } => ("sealed", format!("answered under seal {}", seal.short())),
         Event::Opening { .. } => {

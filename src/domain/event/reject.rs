@@ -74,6 +74,18 @@ pub enum Reject {
     /// What is sealed is not told before all of its lot are sealed.
     #[error("it is too early to tell what is sealed")]
     TooEarly,
+    /// There is no auction that takes or hears bids for this block now.
+    #[error("no auction takes or hears bids for this block now")]
+    NoAuction,
+    /// Only who has a standing bid takes part in an auction.
+    #[error("only who has a standing bid takes part in an auction")]
+    NoBid,
+    /// It is nothing, or too little for an account to begin with.
+    #[error("it is nothing, or too little for an account to begin with")]
+    Dust,
+    /// So many runs of the author are open, or so many bids stand, that one more is too many.
+    #[error("there are too many open already")]
+    TooMany,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -99,4 +111,8 @@ canonical_enum!(Reject {
     33 => WrongForm,
     34 => BrokenSeal,
     35 => TooEarly,
+    36 => NoAuction,
+    37 => NoBid,
+    38 => Dust,
+    39 => TooMany,
 });

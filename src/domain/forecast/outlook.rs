@@ -12,7 +12,7 @@ use crate::domain::command::Bid;
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::domain::plan::{Block, Plan};
 use crate::domain::price::{Quote, audited_ppm};
-use crate::domain::terms::Equipment;
+use crate::domain::terms::{Auction, Equipment};
 use crate::domain::verdict::{PPM, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,7 +171,9 @@ pub(super) fn time(plan: &Plan, blocks: &[Option<BlockForecast>], workers: usize
             let own = forecast.work.units();
             units = units.saturating_add(own);
             count += 1;
-            (ms(own), ms(own).saturating_mul(LIKELY).saturating_add(BLOCK_MS))
+            let wait = windows_ms(plan, block);
+            let likely = ms(own).saturating_mul(LIKELY).saturating_add(BLOCK_MS);
+            (ms(own).saturating_add(wait), likely.saturating_add(wait))
         });
         let end = (begin.0.saturating_add(own.0), begin.1.saturating_add(own.1));
         (low, likely) = (low.max(end.0), likely.max(end.1));
@@ -181,6 +183,15 @@ pub(super) fn time(plan: &Plan, blocks: &[Option<BlockForecast>], workers: usize
     let waits = count.saturating_mul(BLOCK_MS) / workers;
     let likely_shared = shared.saturating_mul(LIKELY).saturating_add(waits);
     Time { low_ms: low.max(shared), likely_ms: likely.max(likely_shared) }
+}
+
+/// How long a block is on the market before it can be sold.
+fn windows_ms(plan: &Plan, block: &Block) -> u64 {
+    let first = block.jobs.first().and_then(|id| plan.job(*id));
+    match first.map(|job| job.terms.auction) {
+        Some(Auction::Sealed { window_ms }) => window_ms.saturating_mul(2),
+        _ => 0,
+    }
 }
 
 fn ms(units: u64) -> u64 {

@@ -41,7 +41,7 @@ pub use quantity::duration_ms;
 pub use schema::json_schema;
 
 use super::job::{ChunkTarget, Reading, Spec};
-use super::terms::{Backoff, OnExhausted, Terms};
+use super::terms::{Auction, Backoff, OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
 use diagnostic::Faults;
@@ -380,6 +380,14 @@ fn terms_that_cannot_bind(
             format!("{} workers compute each job: they need as much room", terms.replicas());
         let hint = format!("`maxParallel` must be at least {}", terms.replicas());
         faults.advise(place, message, hint);
+    }
+    if terms.replicas() > 1
+        && terms.auction != Auction::Standing
+        && let Some(market) = written("market")
+    {
+        let message = "a sealed auction sells one block at a time, not one to each of several";
+        let hint = "leave `market` or `replicate` out".to_owned();
+        faults.advise(market.place, message.to_owned(), hint);
     }
     if let (Some("evaluate"), Some(node)) =
         (draft.kind.map(|kind| kind.name), draft.node.get("verification"))

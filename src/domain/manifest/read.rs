@@ -7,7 +7,7 @@ use super::node::{Key, Kind, Node};
 use super::quantity::{decimal, duration_ms, range};
 use crate::base::limits::REPLICAS_MAX;
 use crate::domain::terms::{
-    Amounts, Backoff, Cache, CacheMode, Cause, OnFailure, Resources, Retry, Terms,
+    Amounts, Auction, Backoff, Cache, CacheMode, Cause, OnFailure, Resources, Retry, Terms,
 };
 use crate::domain::verdict::{PPM, Verification};
 use std::collections::BTreeSet;
@@ -28,6 +28,7 @@ pub(super) fn terms(stage: &Node, defaults: Option<&Node>) -> Option<Terms> {
             Some(node) => verification(&node)?,
             None => usual.verification,
         },
+        auction: auction(all("market").as_ref())?,
         retry: retry(all("retry").as_ref())?,
         timeout_ms: time(all("timeout").as_ref(), usual.timeout_ms)?,
         deadline_ms: duration(all("deadline").as_ref())?,
@@ -123,6 +124,18 @@ fn retry(node: Option<&Node>) -> Option<Retry> {
         },
     })
 }
+
+fn auction(node: Option<&Node>) -> Option<Auction> {
+    let window_ms = time(node.and_then(|node| node.get("window")), WINDOW_MS)?;
+    match node.and_then(|node| node.get("auction")).map(Node::text) {
+        None | Some(Some("standing")) => Some(Auction::Standing),
+        Some(Some("sealed")) => Some(Auction::Sealed { window_ms }),
+        Some(_) => None,
+    }
+}
+
+/// How long a sealed auction takes bids where nothing is said.
+const WINDOW_MS: u64 = 2_000;
 
 fn resources(node: Option<&Node>) -> Option<Resources> {
     let amounts = |key: &str, unit: Unit| match node.and_then(|node| node.get(key)) {

@@ -202,7 +202,7 @@ impl State {
                 self.dues.insert((due, block.run, Some(block.index)));
             }
         }
-        self.offers.insert(block);
+        self.list(block);
         self.reprices.insert((now.after(self.params.reprice_ticks), block));
         events.push(Event::Offered { block, attempt, reserve, gas });
         true
@@ -211,6 +211,7 @@ impl State {
     /// Takes a block off the market: its reward goes back to the escrow.
     pub(super) fn take_back(&mut self, block: BlockId, phase: Phase) {
         self.offers.remove(&block);
+        self.call_off(block);
         let returned = self.ledger.void(Hold::Reward(block));
         assert!(returned.is_ok(), "a live block has a reward until it ends");
         let Some(run) = self.runs.get_mut(&block.run) else { return };

@@ -45,7 +45,7 @@ impl State {
         for lease in self.undrawn.clone() {
             let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
             if delivery.at <= until {
-                self.draw_audit(delivery.clone(), seed, events);
+                self.draw_audit(Delivery::clone(delivery), seed, events);
             }
         }
     }
@@ -74,7 +74,7 @@ impl State {
             dispute: None,
         };
         if let Some(block) = self.block_mut(lease.block) {
-            block.phase = Phase::Judged(judging);
+            block.phase = Phase::Judged(Box::new(judging));
         }
         self.undrawn.remove(&lease);
         self.judging.insert(lease);
@@ -154,7 +154,7 @@ impl State {
                     self.vote_again(lease, silent, events);
                 }
                 Some(_) => self.lose_by_silence(lease),
-                None => self.redraw(judging.clone(), events),
+                None => self.redraw(Judging::clone(judging), events),
             }
             self.move_window(lease);
         }
@@ -172,9 +172,8 @@ impl State {
             self.miss(validator, events);
         }
         let Some(block) = self.block_mut(lease.block) else { return };
-        let Phase::Judged(Judging { dispute: Some(dispute), .. }) = &mut block.phase else {
-            return;
-        };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        let Some(dispute) = &mut judging.dispute else { return };
         if all {
             dispute.objects.clear();
         }
@@ -183,9 +182,8 @@ impl State {
     /// Who does not say what a state was has lost; of two, he who objects.
     fn lose_by_silence(&mut self, lease: LeaseId) {
         let Some(block) = self.block_mut(lease.block) else { return };
-        let Phase::Judged(Judging { dispute: Some(dispute), .. }) = &mut block.phase else {
-            return;
-        };
+        let Phase::Judged(judging) = &mut block.phase else { return };
+        let Some(dispute) = &mut judging.dispute else { return };
         let awaits = |side| dispute.bisection.as_ref().is_some_and(|b| b.awaits(side));
         let silent = if awaits(Side::Objector) { Side::Objector } else { Side::Worker };
         dispute.lost = Some(silent);
@@ -249,7 +247,7 @@ impl State {
                 match decide(judging, &self.validators, there) {
                     Decision::Open => break,
                     Decision::Overrule(validator) => self.overrule(lease, validator, events),
-                    Decision::Accept => self.accept(judging.clone(), events),
+                    Decision::Accept => self.accept(Judging::clone(judging), events),
                     Decision::Slash(segment) => {
                         self.slash(judging.delivery.lease.clone(), segment, events);
                     }

@@ -1,11 +1,11 @@
 //! Caps: how much may be open at once, what comes too late, and what refused commands cost.
 //! Never says whether a command is refused for any other reason: `order` does.
 
-use super::State;
+use super::{State, Worker};
 use crate::base::amount::Ohc;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
-use crate::base::limits::STAKE_PER_ESCROW;
+use crate::base::limits::{ACCOUNT_NANO_MIN, BIDS_MAX, RUNS_OPEN_MAX, STAKE_PER_ESCROW};
 use crate::domain::event::{Event, Reject};
 use crate::domain::lease::Lease;
 use crate::domain::ledger::{Hold, Payee};
@@ -21,6 +21,28 @@ impl State {
         let of_runs = |hold: &Hold| matches!(hold, Hold::Escrow(_) | Hold::Reward(_));
         let open = self.ledger.holds().filter(|(hold, _)| of_runs(hold)).map(|(_, amount)| amount);
         Ohc::sum(open).and_then(|open| cap.checked_sub(open)).unwrap_or_default()
+    }
+
+    /// Whether a client may begin another run: open ones are kept in memory.
+    pub(super) fn may_begin(&self, client: PublicKey) -> Result<(), Reject> {
+        let open = self.runs.values().filter(|run| run.client == client && !run.is_over());
+        if open.take(RUNS_OPEN_MAX).count() < RUNS_OPEN_MAX { Ok(()) } else { Err(Reject::TooMany) }
+    }
+
+    /// Whether one more bid may stand: every auction looks at all of them.
+    pub(super) fn may_bid(&self, worker: PublicKey) -> Result<(), Reject> {
+        let stands = |worker: &Worker| worker.bid.is_some();
+        if self.workers.get(&worker).is_some_and(stands) {
+            return Ok(());
+        }
+        let others = self.workers.values().filter(|worker| stands(worker));
+        if others.take(BIDS_MAX).count() < BIDS_MAX { Ok(()) } else { Err(Reject::TooMany) }
+    }
+
+    /// Whether a payment is worth an entry in the ledger.
+    pub(super) fn is_worth(&self, to: PublicKey, amount: Ohc) -> Result<(), Reject> {
+        let least = if self.ledger.knows(&to) { 1 } else { ACCOUNT_NANO_MIN };
+        if amount.nano() >= least { Ok(()) } else { Err(Reject::Dust) }
     }
 
     /// Whether so much more may be locked for a run.

@@ -79,7 +79,7 @@ impl State {
         let offer = Offered { since, ..lease.offer.clone() };
         let (attempt, reserve, gas) = (attempt + 1, offer.reserve, offer.gas);
         self.put_offer(block, offer);
-        self.offers.insert(block);
+        self.list(block);
         events.push(Event::Offered { block, attempt, reserve, gas });
     }
 

@@ -189,7 +189,8 @@ impl State {
             self.undrawn.insert(id);
             if let Some(block) = self.block_mut(id.block) {
                 block.agreed = agreed;
-                block.phase = Phase::Delivered(Delivery { lease, receipt, id: digest, at });
+                let delivery = Delivery { lease, receipt, id: digest, at };
+                block.phase = Phase::Delivered(Box::new(delivery));
             }
         }
         for lease in silent {

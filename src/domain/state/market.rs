@@ -1,13 +1,13 @@
 //! The market at a slot's boundary: offers that nobody takes become dearer, all others meet the
 //! live bids. Never decides who wins: `auction` does.
 
-use super::State;
 use super::run::{Phase, Status};
+use super::{State, Worker};
 use crate::base::amount::{Ohc, Rounding};
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::base::limits::REPRICES_MAX;
-use crate::domain::auction::{self, Award, Offer, Standing};
+use crate::domain::auction::{self, Award, Offer, Standing, Tally};
 use crate::domain::event::{Event, GaveUp, Pause};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
@@ -37,17 +37,31 @@ impl State {
                 continue; // of an earlier attempt at the block
             }
             let offer = offer.clone();
-            if self.is_wanted(block, &offer) {
-                // Its takers are busy: the price is right, the wait is not its fault.
-                self.put_offer(block, Offered { since: self.now(), ..offer });
-            } else if !self.tries_again(block) {
-                self.take_back(block, Phase::Waiting);
-                self.give_up(block, GaveUp::Attempts(Cause::NoBids), events);
-            } else if offer.reprices < REPRICES_MAX {
-                self.reprice(block, offer, events);
-            } else {
-                self.stall(block, Stall::NoBids, events);
+            if !self.tenders.contains_key(&block) {
+                self.unsold(block, offer, events);
             }
+        }
+    }
+
+    /// Nobody took an offer for so long, or its auction found nobody.
+    pub(super) fn unsold(&mut self, block: BlockId, offer: Offered, events: &mut Vec<Event>) {
+        if self.is_wanted(block, &offer) {
+            // Its takers are busy: the price is right, the wait is not its fault.
+            self.put_offer(block, Offered { since: self.now(), ..offer });
+        } else {
+            self.untaken(block, offer, events);
+        }
+    }
+
+    /// Nobody would take an offer: its price rises, or it is over with it.
+    pub(super) fn untaken(&mut self, block: BlockId, offer: Offered, events: &mut Vec<Event>) {
+        if !self.tries_again(block) {
+            self.take_back(block, Phase::Waiting);
+            self.give_up(block, GaveUp::Attempts(Cause::NoBids), events);
+        } else if offer.reprices < REPRICES_MAX {
+            self.reprice(block, offer, events);
+        } else {
+            self.stall(block, Stall::NoBids, events);
         }
     }
 
@@ -148,27 +162,22 @@ impl State {
         if self.offers.is_empty() {
             return;
         }
-        let mut bids: Vec<Standing> = self
-            .workers
-            .iter()
-            .filter_map(|(key, worker)| {
-                let bid = worker.bid?;
-                Some(Standing {
-                    worker: *key,
-                    ask: bid.ask,
-                    capacity: bid.capacity,
-                    has: bid.has,
-                    queued: worker.queued,
-                    leases: worker.leases.len().saturating_sub(worker.sealed),
-                    purse: self.ledger.account(key).balance,
-                    record: worker.record,
-                })
-            })
-            .collect();
+        let mut bids: Vec<Standing> =
+            self.workers.iter().filter_map(|(key, worker)| self.standing(key, worker)).collect();
         let offers = self.offers.iter().filter_map(|block| self.as_offer(*block));
         let mut tallies = self.tallies.is_some().then(Vec::new);
         let factor = self.params.bond_factor;
         let awards = auction::clear(offers, &mut bids, factor, tallies.as_mut());
+        self.award(awards, tallies, events);
+    }
+
+    /// Awards become leases.
+    pub(super) fn award(
+        &mut self,
+        awards: Vec<Award>,
+        tallies: Option<Vec<Tally>>,
+        events: &mut Vec<Event>,
+    ) {
         if let (Some(kept), Some(new)) = (&mut self.tallies, tallies) {
             kept.extend(new);
         }
@@ -177,7 +186,22 @@ impl State {
         }
     }
 
-    fn as_offer(&self, block: BlockId) -> Option<Offer> {
+    /// What a worker's standing bid is worth in an auction.
+    pub(super) fn standing(&self, key: &PublicKey, worker: &Worker) -> Option<Standing> {
+        let bid = worker.bid?;
+        Some(Standing {
+            worker: *key,
+            ask: bid.ask,
+            capacity: bid.capacity,
+            has: bid.has,
+            queued: worker.queued,
+            leases: worker.leases.len().saturating_sub(worker.sealed),
+            purse: self.ledger.account(key).balance,
+            record: worker.record,
+        })
+    }
+
+    pub(super) fn as_offer(&self, block: BlockId) -> Option<Offer> {
         let state = self.runs.get(&block.run)?.block(block.index)?;
         let Phase::Offered(offer) = &state.phase else { return None };
         if offer.since > self.now() {

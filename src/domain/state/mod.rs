@@ -27,9 +27,11 @@ mod order;
 pub mod run;
 mod snapshot;
 mod tariff;
+mod tender;
 mod trace;
 mod view;
 
+pub use tender::TenderAsked;
 pub use trace::Trace;
 pub use view::{Asked, Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
 
@@ -51,6 +53,10 @@ use run::{Failure, Known, Phase, Run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tariff::Tariff;
+use tender::Tendering;
+
+/// Slots from one count of all the money, place by place, to the next.
+const COUNTED_EVERY: u64 = 64;
 
 /// Everything that follows from a genesis and its slots.
 #[derive(Clone, Debug)]
@@ -70,6 +76,8 @@ pub struct State {
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,
+    /// Blocks that are sold in sealed auctions.
+    tenders: BTreeMap<BlockId, Tendering>,
     /// When leases lapse.
     lapses: BTreeSet<(Tick, LeaseId)>,
     /// When offers are repriced.
@@ -144,6 +152,7 @@ impl State {
             own: BTreeMap::new(),
             failures: BTreeMap::new(),
             offers: BTreeSet::new(),
+            tenders: BTreeMap::new(),
             lapses: BTreeSet::new(),
             reprices: BTreeSet::new(),
             dues: BTreeSet::new(),
@@ -188,8 +197,15 @@ impl State {
         self.hold_round(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);
+        self.clear_tenders(&mut events);
         self.move_base_price(&mut events);
-        assert!(self.ledger.total() == Some(SUPPLY), "R-1: money is conserved at every slot");
+        assert!(self.ledger.sum() == SUPPLY, "R-1: money is conserved at every slot");
+        // Place by place now and then: there may be as many places as blocks on offer.
+        let is_due = height.0.is_multiple_of(COUNTED_EVERY);
+        assert!(
+            !is_due || self.ledger.total() == Some(SUPPLY),
+            "R-1: the sum is that of all places"
+        );
         events
     }
 

@@ -6,7 +6,9 @@ use super::run::{BlockRun, Delivery, Phase, Run, StageRun, Status};
 use crate::base::amount::{Ohc, Rounding, mul_div};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::PublicKey;
-use crate::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX, SOURCES_MAX};
+use crate::base::limits::{
+    BATCH_MAX, JOBS_PER_RUN_MAX, MANIFEST_BYTES_MAX, PARAMS_MAX, SOURCES_MAX,
+};
 use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
@@ -52,6 +54,12 @@ impl State {
             Command::Open(opened) => {
                 each(author, nonce, opened, events, |o, events| self.open(author, o, events))
             }
+            Command::Tender(bids) => {
+                each(author, nonce, bids, events, |bid, events| self.tender(author, *bid, events))
+            }
+            Command::Tell(told) => {
+                each(author, nonce, told, events, |bid, events| self.tell(author, *bid, events))
+            }
             Command::Judge(verdicts) => {
                 each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
             }
@@ -75,6 +83,7 @@ impl State {
         amount: Ohc,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
+        self.is_worth(to, amount)?;
         self.ledger.transfer(from, to, amount).map_err(|_| Reject::Short)?;
         events.push(Event::Transferred { from, to, amount });
         Ok(())
@@ -86,9 +95,14 @@ impl State {
         submission: &Submission,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
-        if submission.manifest.len() > MANIFEST_BYTES_MAX || submission.pins.len() > SOURCES_MAX {
+        if submission.manifest.len() > MANIFEST_BYTES_MAX
+            || submission.pins.len() > SOURCES_MAX
+            || submission.params.len() > PARAMS_MAX
+            || submission.fresh.len() > JOBS_PER_RUN_MAX
+        {
             return Err(Reject::Unbounded);
         }
+        self.may_begin(client)?;
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
         self.covers(submission.budget)?;
@@ -195,6 +209,7 @@ impl State {
     }
 
     fn bid(&mut self, author: PublicKey, bid: Bid, events: &mut Vec<Event>) -> Result<(), Reject> {
+        self.may_bid(author)?;
         self.workers.entry(author).or_default().bid = Some(bid);
         events.push(Event::BidPlaced { worker: author });
         Ok(())
@@ -253,7 +268,7 @@ impl State {
         let (digest, at) = (receipt.id(), self.height);
         let delivery = Delivery { lease, receipt: receipt.clone(), id: digest, at };
         if let Some(block) = self.block_mut(id.block) {
-            block.phase = Phase::Delivered(delivery);
+            block.phase = Phase::Delivered(Box::new(delivery));
         }
         events.push(Event::Delivered { lease: id, receipt: digest });
         Ok(())

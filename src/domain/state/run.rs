@@ -188,7 +188,8 @@ pub struct BlockRun {
     pub agreed: bool,
 }
 
-/// The life of a block. A phase carries what it needs; nothing is kept beside it.
+/// The life of a block. A phase carries what it needs; nothing is kept beside it. What a block has
+/// for a short time only lies elsewhere: it would make every block larger.
 #[derive(Clone, Debug)]
 pub enum Phase {
     /// It waits for other blocks.
@@ -200,9 +201,9 @@ pub enum Phase {
     /// It is answered, and the answer is not told before all of its lot are.
     Sealed(Sealed),
     /// A receipt is committed; its audit is drawn in the next slot.
-    Delivered(Delivery),
+    Delivered(Box<Delivery>),
     /// Validators check it.
-    Judged(Judging),
+    Judged(Box<Judging>),
     /// It is paid.
     Settled(Paid),
     /// All its results were known.

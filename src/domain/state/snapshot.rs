@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 canonical_struct!(State {
     network, params, validators, height, place, ledger, nonces, workers, runs, cache, own,
-    failures, offers, lapses, reprices, dues, undrawn, judging, windows, beacon, absent, past,
-    past_dues, sealed, touched, ended, tariff,
+    failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon, absent,
+    past, past_dues, sealed, touched, ended, tariff,
 } without { tallies });
 canonical_struct!(Worker { bid, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
@@ -166,7 +166,8 @@ impl State {
                     && run.plan.dag.jobs.len() == run.results.len()
                     && run.plan.blocks.len() == run.blocks.len())
         };
+        let holds = self.ledger.total() == Some(SUPPLY) && self.ledger.sum() == SUPPLY;
         let are_named = self.runs.iter().all(|(id, run)| *id == run.id);
-        are_named && self.ledger.total() == Some(SUPPLY) && self.runs.values().all(fits)
+        are_named && holds && self.runs.values().all(fits)
     }
 }

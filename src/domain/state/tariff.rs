@@ -50,7 +50,7 @@ impl State {
         }
         let sold = std::mem::take(&mut self.tariff.sold);
         self.tariff.epoch = epoch;
-        let unsold = self.unsold();
+        let unsold = self.unfilled();
         let asked = sold.saturating_add(unsold).units();
         let share = mul_div(unsold.units(), 1_000_000, asked.max(1), Rounding::Floor);
         let (was, unfilled_ppm) = (self.tariff.base, share.unwrap_or(1_000_000));
@@ -62,8 +62,9 @@ impl State {
     }
 
     /// The work of the blocks that could be leased and are not.
-    fn unsold(&self) -> Work {
-        let open = self.offers.iter().filter_map(|block| match self.phase(*block)? {
+    fn unfilled(&self) -> Work {
+        let all = self.offers.iter().chain(self.tenders.keys());
+        let open = all.filter_map(|block| match self.phase(*block)? {
             Phase::Offered(offer) if offer.since <= self.now() => Some(offer.work),
             _ => None,
         });

@@ -280,6 +280,7 @@ impl State {
             || !self.past_dues.is_empty()
             || self.beacon.is_busy()
             || !self.sealed.is_empty()
+            || !self.tenders.is_empty()
     }
 
     /// The tick at which the beacon makes a seed, if nothing but time is missing for it.

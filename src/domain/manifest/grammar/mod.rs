@@ -180,6 +180,7 @@ static DEFAULTS: Object = Object {
     doc: "What holds for stages that say nothing: merged into every stage, the stage wins.",
     fields: &[
         terms::verification(),
+        terms::market(),
         terms::retry(),
         terms::timeout(),
         terms::deadline(),
@@ -275,6 +276,7 @@ pub(super) static STAGE: Object = Object {
             "{ by: rows, target: 250000 }",
         ),
         terms::verification(),
+        terms::market(),
         terms::retry(),
         terms::timeout(),
         terms::deadline(),

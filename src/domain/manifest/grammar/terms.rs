@@ -22,6 +22,37 @@ pub(super) const fn verification() -> Field {
     )
 }
 
+pub(super) const fn market() -> Field {
+    optional(
+        "market",
+        Type::Object(&MARKET),
+        "How the blocks of the stage are sold.",
+        "{ auction: sealed, window: 2s }",
+    )
+}
+
+static MARKET: Object = Object {
+    name: "market",
+    doc: "How the blocks of a stage are sold.",
+    fields: &[
+        default(
+            "auction",
+            Type::Word(&["standing", "sealed"]),
+            "standing",
+            "To the bids that stand, at once; or to bids for this block alone that nobody can read \
+             before all are there (`sealed`): slower, for dear blocks.",
+            "sealed",
+        ),
+        default(
+            "window",
+            duration(1000),
+            "2s",
+            "How long a sealed auction takes bids, and then how long they are told.",
+            "5s",
+        ),
+    ],
+};
+
 pub(super) const fn retry() -> Field {
     default(
         "retry",

@@ -1,0 +1,119 @@
+//! The mempool: commands that wait for a slot. Bounded as a whole, in bytes, and for each author:
+//! nobody who sends much keeps the others out.
+
+use crate::base::canon::Encode;
+use crate::base::keys::PublicKey;
+use crate::base::limits::{
+    MEMPOOL_BYTES_MAX, MEMPOOL_MAX, MEMPOOL_PER_AUTHOR_MAX, MESSAGE_BYTES_MAX,
+};
+use crate::domain::command::SignedOrder;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Commands in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Mempool {
+    orders: VecDeque<SignedOrder>,
+    of: BTreeMap<PublicKey, usize>,
+    bytes: usize,
+}
+
+impl Mempool {
+    /// Whether there is room for a command.
+    pub(super) fn takes(&self, order: &SignedOrder) -> bool {
+        let size = order.to_bytes().len();
+        let own = self.of.get(&order.author).copied().unwrap_or(0);
+        self.orders.len() < MEMPOOL_MAX
+            && own < MEMPOOL_PER_AUTHOR_MAX
+            && size <= MESSAGE_BYTES_MAX
+            && self.bytes.saturating_add(size) <= MEMPOOL_BYTES_MAX
+    }
+
+    /// Takes a command in.
+    pub(super) fn push(&mut self, order: SignedOrder) {
+        self.count(&order);
+        self.orders.push_back(order);
+    }
+
+    /// Puts a command back to the front.
+    pub(super) fn push_front(&mut self, order: SignedOrder) {
+        self.count(&order);
+        self.orders.push_front(order);
+    }
+
+    /// The command that came first.
+    pub(super) fn pop(&mut self) -> Option<SignedOrder> {
+        let order = self.orders.pop_front()?;
+        uncount(&mut self.of, &mut self.bytes, &order);
+        Some(order)
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
+    /// The commands in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SignedOrder> {
+        self.orders.iter()
+    }
+
+    /// Lets go of the commands that need not wait any more.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&SignedOrder) -> bool) {
+        let Self { orders, of, bytes } = self;
+        orders.retain(|order| {
+            let is_wanted = is_wanted(order);
+            if !is_wanted {
+                uncount(of, bytes, order);
+            }
+            is_wanted
+        });
+    }
+
+    fn count(&mut self, order: &SignedOrder) {
+        self.bytes = self.bytes.saturating_add(order.to_bytes().len());
+        *self.of.entry(order.author).or_default() += 1;
+    }
+}
+
+fn uncount(of: &mut BTreeMap<PublicKey, usize>, bytes: &mut usize, order: &SignedOrder) {
+    *bytes = bytes.saturating_sub(order.to_bytes().len());
+    if let Some(own) = of.get_mut(&order.author) {
+        *own -= 1;
+        if *own == 0 {
+            of.remove(&order.author);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::canon::Digest;
+    use crate::base::keys::{NetworkId, SecretKey};
+    use crate::domain::command::{Command, Order};
+
+    #[test]
+    fn r13_an_author_that_sends_much_leaves_room_for_others() {
+        let network = NetworkId(Digest::of(b"network"));
+        let key = |n| SecretKey::from_bytes(&[n; 32]);
+        let order =
+            |who: u8, nonce| key(who).seal(network, Order { nonce, command: Command::Withdraw });
+        let (one, mut pool) = (order(1, 1), Mempool::default());
+        for _ in 0..MEMPOOL_PER_AUTHOR_MAX {
+            assert!(pool.takes(&one));
+            pool.push(one.clone());
+        }
+        assert!(!pool.takes(&one), "one author has its share");
+        let other = order(2, 1);
+        assert!(pool.takes(&other));
+        pool.push(other.clone());
+        assert_eq!(pool.pop(), Some(one.clone()));
+        assert!(pool.takes(&one), "what is in a slot makes room");
+        pool.push_front(one.clone());
+        assert!(!pool.takes(&one));
+        pool.retain(|order| order.author != one.author);
+        assert_eq!(pool.iter().collect::<Vec<_>>(), [&other]);
+        assert_eq!(pool.pop(), Some(other));
+        assert!(pool.is_empty() && pool.bytes == 0 && pool.of.is_empty());
+    }
+}
