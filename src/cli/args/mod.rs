@@ -257,6 +257,7 @@ impl Verb {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use proptest::prelude::*;
 
     #[test]
     fn every_command_has_a_line_about_it_and_an_example() {
@@ -321,6 +322,59 @@ mod tests {
         for example in all {
             let parsed = Cli::try_parse_from(example.split(' '));
             assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
+
+    /// What can stand on a command line: every verb and option there is, and values of all kinds.
+    fn words() -> Vec<OsString> {
+        fn gather(command: &Command, words: &mut Vec<OsString>) {
+            words.push(command.get_name().into());
+            for option in command.get_arguments() {
+                if let Some(long) = option.get_long() {
+                    words.extend([format!("--{long}").into(), format!("--{long}=").into()]);
+                    words.push(format!("--{long}=9").into());
+                }
+                words.extend(option.get_short().map(|short| format!("-{short}").into()));
+                let values = option.get_possible_values().into_iter();
+                words.extend(values.map(|value| value.get_name().into()));
+            }
+            command.get_subcommands().for_each(|verb| gather(verb, words));
+        }
+        let mut words = Vec::new();
+        gather(&Cli::command(), &mut words);
+        let values =
+            ["", "-", "--", "---", "=", "-1", "0", "1.5", "1e999", "NaN", "a=b", "a=", "=b"];
+        words.extend(values.map(OsString::from));
+        let values =
+            ["iris.yaml", "stage/train[0]", "run:1", "5 OhC", "\u{202e}", "\0", "-äö", "10s"];
+        words.extend(values.map(OsString::from));
+        words.extend(["9".repeat(40).into(), "x".repeat(5_000).into()]);
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn r13_no_command_line_panics(
+            picked in prop::collection::vec(any::<prop::sample::Index>(), 0..9),
+            wild in prop::collection::vec("\\PC{0,12}", 0..3),
+            verb: prop::sample::Index,
+            bytes: Vec<u8>,
+        ) {
+            let words = words();
+            let command = Cli::command();
+            let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+            let mut args: Vec<OsString> = vec!["ohc".into(), (*verb.get(&verbs)).into()];
+            args.extend(picked.iter().map(|index| index.get(&words).clone()));
+            args.extend(wild.into_iter().map(OsString::from));
+            #[cfg(unix)]
+            args.push(std::os::unix::ffi::OsStringExt::from_vec(bytes));
+            for from in [0, 1] {
+                for to in [args.len() - 1, args.len()] {
+                    if let Err(error) = Cli::read(args[from..to].to_vec()) {
+                        prop_assert!(!error.render().to_string().is_empty());
+                    }
+                }
+            }
         }
     }
 }
