@@ -3,7 +3,7 @@
 
 use super::run::{Phase, Status};
 use super::{State, Worker};
-use crate::base::amount::{Ohc, Rounding};
+use crate::base::amount::{Ohc, Price, Rounding};
 use crate::base::ids::{BlockId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::base::limits::REPRICES_MAX;
@@ -13,6 +13,7 @@ use crate::domain::lease::{Lease, Offered};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::price;
 use crate::domain::terms::Cause;
+use std::collections::BTreeMap;
 
 /// Why the price of an offer cannot rise.
 enum Stall {
@@ -43,7 +44,7 @@ impl State {
         }
     }
 
-    /// Nobody took an offer for so long, or its auction found nobody.
+    /// Nobody took an offer for so long.
     pub(super) fn unsold(&mut self, block: BlockId, offer: Offered, events: &mut Vec<Event>) {
         if self.is_wanted(block, &offer) {
             // Its takers are busy: the price is right, the wait is not its fault.
@@ -97,21 +98,45 @@ impl State {
         }
     }
 
-    /// Whether somebody will take an offer as it is once there is room. An idle worker that cannot
-    /// pay the bond will not, however long one waits.
+    /// Whether somebody will take an offer as it is once there is room. A worker that cannot pay
+    /// the bond will not, however long one waits, unless it holds what it will be done with.
     fn is_wanted(&self, block: BlockId, offer: &Offered) -> bool {
+        let bond = offer.reserve.ratio(self.params.bond_factor, 1, Rounding::Floor);
+        self.takers(block, offer).any(|(key, worker)| {
+            let ask = worker.bid.and_then(|bid| bid.ask.of(offer.work));
+            let purse = self.ledger.account(key).balance;
+            let can_pay = bond.is_some_and(|bond| bond <= purse);
+            ask.is_some_and(|ask| ask <= offer.reserve) && (worker.is_busy() || can_pay)
+        })
+    }
+
+    /// Whether one of those who bid in a sealed auction takes its block once it has room.
+    pub(super) fn is_awaited(
+        &self,
+        block: BlockId,
+        offer: &Offered,
+        told: &BTreeMap<PublicKey, Price>,
+    ) -> bool {
+        self.takers(block, offer).any(|(key, worker)| {
+            let ask = told.get(key).and_then(|ask| ask.of(offer.work));
+            ask.is_some_and(|ask| ask <= offer.reserve) && worker.is_busy()
+        })
+    }
+
+    /// Workers with a live bid that may have a block and can do it.
+    fn takers(
+        &self,
+        block: BlockId,
+        offer: &Offered,
+    ) -> impl Iterator<Item = (&PublicKey, &Worker)> {
         let state = self.runs.get(&block.run).and_then(|run| run.block(block.index));
         let barred = state.map_or(&[][..], |block| &block.barred);
         let others: Vec<PublicKey> = self.other_hands(block).collect();
-        let bond = offer.reserve.ratio(self.params.bond_factor, 1, Rounding::Floor);
-        self.workers.iter().any(|(key, worker)| {
-            let ask = worker.bid.and_then(|bid| bid.ask.of(offer.work));
-            let purse = self.ledger.account(key).balance;
-            ask.is_some_and(|ask| ask <= offer.reserve)
-                && !barred.contains(key)
+        let needs = offer.needs;
+        self.workers.iter().filter(move |(key, worker)| {
+            !barred.contains(key)
                 && !others.contains(key)
-                && worker.bid.is_some_and(|bid| bid.has.meets(&offer.needs))
-                && (!worker.leases.is_empty() || bond.is_some_and(|bond| bond <= purse))
+                && worker.bid.is_some_and(|bid| bid.has.meets(&needs))
         })
     }
 

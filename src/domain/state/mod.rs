@@ -129,6 +129,14 @@ pub struct Worker {
     pub earned: Ohc,
 }
 
+impl Worker {
+    /// Whether it holds something that it will be done with by itself. An answer under a seal may
+    /// have to wait for others for ever.
+    fn is_busy(&self) -> bool {
+        self.leases.len() > self.sealed
+    }
+}
+
 impl State {
     /// The state before the first slot. The genesis must have been checked.
     #[must_use]

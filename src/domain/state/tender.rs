@@ -199,7 +199,7 @@ impl State {
     /// who told.
     fn sell_tendered(&mut self, block: BlockId, offer: Offered, events: &mut Vec<Event>) {
         let tendering = self.tenders.get_mut(&block).map(std::mem::take).unwrap_or_default();
-        let mut bids: Vec<Standing> = Vec::new();
+        let (mut bids, mut told): (Vec<Standing>, BTreeMap<PublicKey, Price>) = Default::default();
         for (worker, bid) in tendering.bids {
             let hold = Hold::Tender { block, worker };
             let Some(ask) = bid.ask else {
@@ -211,6 +211,7 @@ impl State {
             };
             let returned = self.ledger.void(hold);
             assert!(returned.is_ok(), "R-3: the bond of a bid ends once");
+            told.insert(worker, ask);
             let known = self.workers.get(&worker);
             let standing = known.and_then(|known| self.standing(&worker, known));
             bids.extend(standing.map(|standing| Standing { ask, ..standing }));
@@ -220,9 +221,11 @@ impl State {
         let awards = auction::clear(self.as_offer(block), &mut bids, factor, tallies.as_mut());
         self.award(awards, tallies, events);
         match self.phase(block) {
+            Some(Phase::Offered(_)) if self.is_awaited(block, &offer, &told) => {
+                self.put_offer(block, Offered { since: self.now(), ..offer });
+            }
             // Who could take it and does not bid is not waited for.
-            Some(Phase::Offered(_)) if bids.is_empty() => self.untaken(block, offer, events),
-            Some(Phase::Offered(_)) => self.unsold(block, offer, events),
+            Some(Phase::Offered(_)) => self.untaken(block, offer, events),
             _ => drop(self.tenders.remove(&block)),
         }
     }
