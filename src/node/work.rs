@@ -244,8 +244,9 @@ impl Bench {
         let mut inputs = Vec::new();
         for (name, from) in &task.inputs {
             let bytes = match from {
-                // Not this worker's to keep: if it is gone, that proves nothing against it.
-                TaskInput::Artifact(digest) => self.fetch(*digest).map_err(Doubt::Host)?,
+                // Whoever computed from it had it. If nobody has it any more the receipt cannot be
+                // checked, and must not be paid: the block is computed again.
+                TaskInput::Artifact(digest) => self.fetch_claimed(*digest, segment)?,
                 TaskInput::Earlier { task, output } => {
                     let earlier = assignment.tasks.get(*task).map(|task| task.job);
                     let claim = earlier.and_then(|job| receipt.claim(job));
