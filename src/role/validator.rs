@@ -141,7 +141,7 @@ impl Validator {
         }
         let is_full =
             |count: usize, bytes| count >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX;
-        let next = |mempool: &mut Mempool| is_alone(state).then(|| mempool.pop()).flatten();
+        let next = |mempool: &mut Mempool| state.is_alone().then(|| mempool.pop()).flatten();
         while let Some(order) = next(&mut self.mempool) {
             bytes += order.to_bytes().len();
             if is_full(commands.len(), bytes) {
@@ -151,7 +151,7 @@ impl Validator {
             commands.push(order);
         }
         // Among several a draft may come to nothing: what it holds waits until it is folded.
-        for order in self.mempool.iter().filter(|_| !is_alone(state)) {
+        for order in self.mempool.iter().filter(|_| !state.is_alone()) {
             bytes += order.to_bytes().len();
             if is_full(commands.len(), bytes) {
                 break;
@@ -175,7 +175,7 @@ impl Validator {
             return 0;
         }
         let due = mul_div(now.since(self.ticked), rate, 1_000, Rounding::Floor).unwrap_or(u64::MAX);
-        if !is_alone(state) {
+        if !state.is_alone() {
             return due.min(TICKS_PER_SLOT_MAX); // counted when the slot is folded
         }
         if due > TICKS_PER_SLOT_MAX {
@@ -250,18 +250,18 @@ impl Machine for Validator {
         match input {
             Input::Command(order) => self.admit(state, order),
             Input::Folded => {
-                if !is_alone(state) {
+                if !state.is_alone() {
                     self.observe(now, state);
                 }
                 self.follow(now, state, out);
             }
-            Input::Checked(_, verdict) if is_alone(state) => self.verdicts.push(verdict),
+            Input::Checked(_, verdict) if state.is_alone() => self.verdicts.push(verdict),
             Input::Checked(question, verdict) => {
                 self.checking.remove(&(verdict.lease, question));
                 self.voice.found(question, verdict);
             }
             Input::Traced(said) => self.voice.traced(said),
-            Input::Wake if !is_alone(state) => {
+            Input::Wake if !state.is_alone() => {
                 out.extend(
                     self.voice.speak(now, &mut self.signer, state).into_iter().map(Output::Send),
                 );
@@ -276,16 +276,11 @@ impl Machine for Validator {
     }
 
     fn deadline(&self, state: &State) -> Option<Millis> {
-        if is_alone(state) {
+        if state.is_alone() {
             return self.proposes_at(state);
         }
         self.voice.deadline(state, &self.key())
     }
-}
-
-/// Whether a validator has nobody to agree with.
-fn is_alone(state: &State) -> bool {
-    state.validators().len() == 1
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl State {
         verdict: &Verdict,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
-        let (now, alone) = (self.now(), is_quorum([&author], &self.validators));
+        let (now, decides) = (self.now(), is_quorum([&author], &self.validators));
         let judging = self.judging_of(verdict.lease, verdict.receipt)?;
         match verdict.finding {
             Finding::Agree | Finding::Deny { .. } => {}
@@ -109,7 +109,7 @@ impl State {
                     return Err(Reject::BadReceipt);
                 }
                 let begin = states(receipt, segment).map(|(begin, _)| begin);
-                let differs = matches!(found, Found::State(_)) && !alone;
+                let differs = matches!(found, Found::State(_)) && !decides;
                 let bisection = begin.filter(|_| differs).map(Bisection::open);
                 let objects = BTreeMap::from([(author, true)]);
                 let (by, since, lost) = (author, now, None);

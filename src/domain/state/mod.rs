@@ -231,7 +231,8 @@ impl State {
     }
 
     /// Whether there is one validator alone: it has nobody to hide from, wait for or copy.
-    fn is_alone(&self) -> bool {
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
         self.validators.len() == 1
     }
 
