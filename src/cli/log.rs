@@ -66,7 +66,8 @@ fn slot_json(slot: &Slot, events: &[Event], names: &Names) -> Value {
         json!({
             "height": slot.head.height.0, "digest": slot.head.digest().to_string(),
             "parent": slot.head.parent.to_string(), "proposer": names.of(&slot.head.proposer),
-            "hashes": hashes, "entries": slot.poh.len(), "signatures": slot.certificate.len(),
+            "hashes": hashes, "entries": slot.poh.len(),
+            "signatures": slot.certificate.signatures.len(),
             "commands": commands, "events": events,
         }),
     )

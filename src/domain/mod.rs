@@ -24,3 +24,4 @@ pub mod slot;
 pub mod state;
 pub mod terms;
 pub mod verdict;
+pub mod vote;

@@ -4,10 +4,10 @@
 
 use super::command::SignedOrder;
 use super::poh::Entry;
+use super::vote::Certificate;
 use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_struct};
-use crate::base::keys::{NetworkId, PublicKey, Signature};
-use crate::base::limits::VALIDATORS_MAX;
+use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::Height;
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Draft {
     pub commands: Vec<SignedOrder>,
 }
 
-/// What validators sign: small, and bound to everything in the slot.
+/// What validators vote for: small, and bound to everything in the slot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The number of the slot.
@@ -45,16 +45,16 @@ canonical_struct!(Head { height, parent, proposer, poh, commands, events } tag "
 /// One agreed page of the log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Slot {
-    /// What was signed.
+    /// What was voted for.
     pub head: Head,
     /// The Proof-of-History segment.
     pub poh: Vec<Entry>,
     /// The commands.
     pub commands: Vec<SignedOrder>,
-    /// Signatures over the head, ascending by key.
-    pub certificate: BTreeMap<PublicKey, Signature>,
+    /// What makes it final.
+    pub certificate: Certificate,
 }
-canonical_struct!(Slot { head, poh, commands, certificate } tag "ohc/slot/1");
+canonical_struct!(Slot { head, poh, commands, certificate } tag "ohc/slot/2");
 
 struct Commands<'a>(&'a [SignedOrder]);
 
@@ -130,6 +130,13 @@ impl Slot {
         parent: Digest,
         validators: &BTreeMap<PublicKey, Ohc>,
     ) -> Result<(), SlotError> {
+        self.check_content(parent)?;
+        self.check_certificate(network, validators)
+    }
+
+    /// Checks that it follows `parent` and holds what its head says. Whether the chain is hashed
+    /// right, the commands are signed and the events are these is not looked at.
+    pub fn check_content(&self, parent: Digest) -> Result<(), SlotError> {
         if self.head.parent != parent {
             return Err(SlotError::Parent);
         }
@@ -143,43 +150,17 @@ impl Slot {
         if mixins != 1 || self.poh.last().and_then(|e| e.mixin) != Some(self.head.commands) {
             return Err(SlotError::Mixin);
         }
-        let known = |key: &PublicKey| validators.contains_key(key);
-        if self.certificate.len() > VALIDATORS_MAX || !self.certificate.keys().all(known) {
-            return Err(SlotError::Certificate);
-        }
-        let holds = |(key, sig): (&PublicKey, &Signature)| key.verifies(network, &self.head, sig);
-        if self.certificate.iter().all(holds) && is_quorum(self.certificate.keys(), validators) {
-            Ok(())
-        } else {
-            Err(SlotError::Certificate)
-        }
+        Ok(())
     }
-}
 
-/// Whether these validators hold more than 2/3 of the stake: written once, for certificates and
-/// verdicts alike. Strictly more: exactly 2/3 is not a quorum.
-pub fn is_quorum<'a>(
-    voters: impl IntoIterator<Item = &'a PublicKey>,
-    validators: &BTreeMap<PublicKey, Ohc>,
-) -> bool {
-    let stake = |key: &PublicKey| validators.get(key).map_or(0, |s| u128::from(s.nano()));
-    let total: u128 = validators.values().map(|stake| u128::from(stake.nano())).sum();
-    let voted: u128 = voters.into_iter().map(stake).sum();
-    voted * 3 > total * 2
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quorum_is_strictly_more_than_two_thirds_of_the_stake() {
-        let key = |n: u8| PublicKey([n; 32]);
-        let set: BTreeMap<_, _> = (1..=4).map(|n| (key(n), Ohc::from_nano(40_000))).collect();
-        assert!(!is_quorum([&key(1), &key(2)], &set));
-        assert!(is_quorum([&key(1), &key(2), &key(3)], &set));
-        assert!(!is_quorum([&key(9)], &set), "a stranger has no stake");
-        let three: BTreeMap<_, _> = (1..=3).map(|n| (key(n), Ohc::from_nano(40_000))).collect();
-        assert!(!is_quorum([&key(1), &key(2)], &three), "exactly 2/3 is not more than 2/3");
+    /// Checks that the validators have made it final.
+    pub fn check_certificate(
+        &self,
+        network: NetworkId,
+        validators: &BTreeMap<PublicKey, Ohc>,
+    ) -> Result<(), SlotError> {
+        let (height, head) = (self.head.height, self.head.digest());
+        let is_final = self.certificate.holds(network, height, head, validators);
+        if is_final { Ok(()) } else { Err(SlotError::Certificate) }
     }
 }

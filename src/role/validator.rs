@@ -11,7 +11,7 @@ mod voice;
 
 use super::{Machine, Signer};
 use crate::base::amount::{Rounding, mul_div};
-use crate::base::canon::{Digest, Encode};
+use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::limits::{BATCH_MAX, COMMANDS_PER_SLOT_MAX, SLOT_BYTES_MAX, TICKS_PER_SLOT_MAX};
@@ -22,8 +22,9 @@ use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
 use crate::domain::state::{Duty, Query, Question, State};
 use crate::domain::verdict::{self, Verdict};
+use crate::domain::vote::Certificate;
 use mempool::Mempool;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use voice::Voice;
 
 /// How long a slot is put off while only the passing of time can change something.
@@ -105,8 +106,10 @@ impl Validator {
     #[must_use]
     pub fn seal(&self, state: &State, draft: Draft, parent: Digest, events: Digest) -> Slot {
         let head = draft.head(parent, events);
-        let signature = self.signer.key().sign(state.network(), &head);
-        let certificate = BTreeMap::from([(self.key(), signature)]);
+        let mut certificate = Certificate::default();
+        let vote = certificate.vote(head.height, head.digest());
+        let signature = self.signer.key().sign(state.network(), &vote);
+        certificate.signatures.insert(self.key(), signature);
         Slot { head, poh: draft.poh, commands: draft.commands, certificate }
     }
 

@@ -22,7 +22,7 @@ use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Found, Segment, Verdict};
-use std::collections::BTreeMap;
+use ohc::domain::vote::Certificate;
 
 /// The lines of the golden file.
 #[derive(Default)]
@@ -284,7 +284,10 @@ fn the_digest_of_every_type_is_golden() {
     };
     let head = draft.head(network.0, root);
     lines.both("head", &head);
-    let certificate = BTreeMap::from([(key(1).public(), key(1).sign(network, &head))]);
+    let mut certificate = Certificate::default();
+    let vote = certificate.vote(head.height, head.digest());
+    lines.both("vote", &vote);
+    certificate.signatures.insert(key(1).public(), key(1).sign(network, &vote));
     let slot = Slot { head, poh: draft.poh, commands: draft.commands, certificate };
     lines.both("slot", &slot);
     let commands = commands_root(&orders);

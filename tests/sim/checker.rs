@@ -134,7 +134,7 @@ impl Checker {
         ensure(height == self.heads.len() as u64 + 1, "R-7", || format!("slot {height}"))?;
         let parent = self.heads.last().copied().unwrap_or(self.genesis);
         ensure(slot.head.parent == parent, "R-7", || format!("slot {height} follows another"))?;
-        let signed = slot.certificate.keys().filter_map(|key| self.stakes.get(key));
+        let signed = slot.certificate.signatures.keys().filter_map(|key| self.stakes.get(key));
         let (signed, all) = (signed.sum::<u128>(), self.stakes.values().sum::<u128>());
         ensure(3 * signed > 2 * all, "R-7", || format!("slot {height}: {signed} of {all}"))?;
         self.heads.push(slot.head.digest());

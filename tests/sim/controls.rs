@@ -245,8 +245,8 @@ fn told_slot(spoil: impl Fn(&mut Slot)) -> Result<(), Breach> {
 fn r7_a_slot_that_two_thirds_have_not_signed_is_seen() {
     assert_eq!(told_slot(|_| ()), Ok(()));
     let short = told_slot(|slot| {
-        while slot.certificate.len() > 2 {
-            slot.certificate.pop_first();
+        while slot.certificate.signatures.len() > 2 {
+            slot.certificate.signatures.pop_first();
         }
     });
     assert_eq!(short.unwrap_err().rule, "R-7");

@@ -42,7 +42,8 @@ const DOMAIN: &[(&str, &[&str])] = &[
     // The log and its fold.
     ("command", &["beacon", "bisection", "job", "receipt", "terms", "verdict"]),
     ("event", &["bisection", "terms", "verdict"]),
-    ("slot", &["command", "poh"]),
+    ("vote", &[]),
+    ("slot", &["command", "poh", "vote"]),
     (
         "state",
         &[
@@ -62,9 +63,9 @@ const DOMAIN: &[(&str, &[&str])] = &[
             "price",
             "receipt",
             "settle",
-            "slot",
             "terms",
             "verdict",
+            "vote",
         ],
     ),
     ("revision", &["graph", "job", "manifest", "plan", "terms"]),

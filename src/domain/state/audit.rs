@@ -14,8 +14,8 @@ use crate::domain::bisection::Side;
 use crate::domain::event::Event;
 use crate::domain::receipt::Outcome;
 use crate::domain::settle;
-use crate::domain::slot::is_quorum;
 use crate::domain::verdict::{Finding, Found, Segment, Verification, draw};
+use crate::domain::vote::is_quorum;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the verdicts about a receipt say together.

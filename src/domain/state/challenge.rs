@@ -19,8 +19,8 @@ use crate::domain::event::{Event, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::settle;
-use crate::domain::slot::is_quorum;
 use crate::domain::verdict::{Finding, Segment, Verdict};
+use crate::domain::vote::is_quorum;
 use std::collections::BTreeMap;
 
 /// What was settled under a lease, while it can be challenged.

@@ -12,8 +12,8 @@ use crate::domain::beacon::Reveal;
 use crate::domain::bisection::{Bisection, Move, Side, Turn};
 use crate::domain::event::{Event, Reject};
 use crate::domain::receipt::{Outcome, Receipt};
-use crate::domain::slot::is_quorum;
 use crate::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
+use crate::domain::vote::is_quorum;
 use std::collections::BTreeMap;
 
 impl State {

@@ -161,8 +161,9 @@ impl World {
         *parent = slot.head.digest();
         for partner in partners.iter().filter(|partner| **partner != proposer) {
             let who = Who::Validator(*partner as u8);
-            let signature = who.secret().sign(self.genesis.network(), &slot.head);
-            slot.certificate.insert(who.key(), signature);
+            let vote = slot.certificate.vote(slot.head.height, slot.head.digest());
+            let signature = who.secret().sign(self.genesis.network(), &vote);
+            slot.certificate.signatures.insert(who.key(), signature);
         }
         self.round = Some(Round { slot: Arc::new(slot) });
         self.write(proposer);
