@@ -12,6 +12,7 @@ pub mod gc;
 pub mod history;
 pub mod home;
 pub mod lock;
+pub mod network;
 pub mod notice;
 mod pins;
 pub mod pipeline;
