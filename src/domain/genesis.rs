@@ -212,12 +212,12 @@ impl Params {
     ///   from being looked at (a bond is 4 prices; blocks cost about 0.1 OhC).
     /// - *Verdicts.* The inputs come out of an object store, which is waited for and asked again:
     ///   10 s beside twice the work's own time.
-    /// - *Challenges.* 10 minutes: who lays canaries knows their answer before the run, and what can
-    ///   be challenged is in the memory of every node until it cannot any more.
+    /// - *Challenges.* 10 minutes: who lays canaries knows their answer before the run, and what
+    ///   can be challenged is in the memory of every node until it cannot any more.
     /// - *Base price.* Moves each minute by an eighth at most: doubled in six minutes of demand
-    ///   that is not met, and 5 % of unsold work keep it still (verification.md §5).
-    /// - *Lies.* `lazy_fine` is 1 % of the least stake: with one canary in a hundred audits, looking
-    ///   is worth 3.99 OhC an audit (verification.md §3.4).
+    ///   that is not met, and 5 % of unsold work keep it still.
+    /// - *Lies.* `lazy_fine` is 1 % of the least stake: with one canary in a hundred audits,
+    ///   looking is worth 3.99 OhC an audit.
     #[must_use]
     pub const fn network() -> Self {
         Self {

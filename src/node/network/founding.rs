@@ -189,8 +189,8 @@ fn reach(founding: &Founding, genesis: &Genesis, names: &BTreeMap<PublicKey, Str
          id: \"{}\"\n\
          genesis: genesis.yaml\n\
          nats: [{}]\n\
-         # A folder that all nodes reach, or file://, s3://, gs:// or az://. What opens it comes from\n\
-         # each node's environment (AWS_ACCESS_KEY_ID, …).\n\
+         # A folder that all nodes reach, or file://, s3://, gs:// or az://. What opens it comes\n\
+         # from each node's environment (AWS_ACCESS_KEY_ID, …).\n\
          store: {}\n\
          # For servers that ask who one is, and for TLS; a node's own config.yaml may say it too:\n\
          # credentials: nats.creds\n\
@@ -213,8 +213,8 @@ fn reach(founding: &Founding, genesis: &Genesis, names: &BTreeMap<PublicKey, Str
 fn config(kind: &str) -> String {
     let own = match kind {
         "worker" => {
-            "# What it asks for a unit of work, in nano-OhC, how many units it takes on at a time,\n\
-             # and how many blocks it computes at a time; what is not said it finds out.\n\
+            "# What it asks for a unit of work, in nano-OhC, how many units it takes on at once,\n\
+             # and how many blocks it computes at once; what is not said it finds out.\n\
              # ask: 1000000\n\
              # capacity: 100000\n\
              # threads: 1\n"
@@ -222,8 +222,8 @@ fn config(kind: &str) -> String {
         _ => "",
     };
     format!(
-        "# One {kind}: `ohc {kind} --config` and the path of this file run it. Nobody else may have\n\
-         # its key: a {kind} that runs twice works against itself.\n\
+        "# One {kind}: `ohc {kind} --config` and the path of this file run it. Nobody else may\n\
+         # have its key: a {kind} that runs twice works against itself.\n\
          kind: {kind}\n\
          network: ../{NETWORK_FILE}\n\
          key: key.pem\n\

@@ -68,9 +68,9 @@ fn allocations(fields: &mut Fields<'_>) -> Option<Vec<Allocation>> {
 /// The text of a genesis, with the names of keys as comments.
 pub(super) fn write(genesis: &Genesis, names: &BTreeMap<PublicKey, String>) -> String {
     let mut text = String::from(
-        "# The first page of a network's history. Everybody on it has the same: whoever changes a\n\
-         # value has founded another network. Amounts are decimal OhC, times are ticks, base_price\n\
-         # and its bounds nano-OhC per unit of work, shares parts per million.\n",
+        "# The first page of a network's history. Everybody on it has the same: whoever changes\n\
+         # a value has founded another network. Amounts are decimal OhC, times are ticks,\n\
+         # base_price and its bounds nano-OhC per unit of work, shares parts per million.\n",
     );
     let salt = Digest(genesis.salt);
     let _ = write!(text, "name: {}\nsalt: \"{salt}\"\nparams:\n", genesis.name);

@@ -1,4 +1,5 @@
 //! A network's files: what is founded is read back, and what is not right is told at its place.
+//! Never connects to anything.
 
 use super::*;
 use crate::base::amount::{Ohc, Price, SUPPLY};
