@@ -20,12 +20,14 @@ pub mod predict;
 pub mod publish;
 pub mod record;
 pub mod saved;
+pub mod serve;
 pub mod snapshot;
 pub mod sources;
 pub mod story;
 pub mod verify;
 pub mod view;
 pub mod wallet;
+pub mod wire;
 pub mod work;
 
 pub use crate::compute::Progress;
