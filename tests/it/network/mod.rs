@@ -2,4 +2,6 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod follow;
+mod history;
 mod nats;
