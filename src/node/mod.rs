@@ -24,6 +24,7 @@ pub mod serve;
 pub mod snapshot;
 pub mod sources;
 pub mod story;
+pub mod upload;
 pub mod verify;
 pub mod view;
 pub mod wallet;

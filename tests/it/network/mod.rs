@@ -2,4 +2,5 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod depot;
 mod nats;
