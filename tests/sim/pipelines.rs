@@ -33,9 +33,12 @@ fn verification(dice: &mut Dice, checked: Checked) -> &'static str {
 fn terms(dice: &mut Dice, checked: Checked) -> String {
     let verification = verification(dice, checked);
     let (attempts, jobs) = (dice.between(2, 6), *dice.pick(&[1, 2, 4, 64]));
+    let is_sealed = dice.percent(10) && !verification.contains("replicate");
+    let market = if is_sealed { "market: { auction: sealed, window: 2s }, " } else { "" };
     format!(
-        "  defaults: {{ verification: {verification}, retry: {{ maxAttempts: {attempts} }}, \
-         timeout: 1m }}\n  run: {{ limits: {{ jobsPerBlock: {jobs} }} }}\n"
+        "  defaults: {{ {market}verification: {verification}, \
+         retry: {{ maxAttempts: {attempts} }}, timeout: 1m }}\n  \
+         run: {{ limits: {{ jobsPerBlock: {jobs} }} }}\n"
     )
 }
 

@@ -2,13 +2,14 @@
 //! Never looks at how a lot is kept.
 
 use crate::fold::{Fold, OBJECTION};
-use crate::ground::{Who, noops, ohc};
+use crate::ground::{Who, noops, ohc, submission};
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::domain::command::Command;
 use ohc::domain::event::{Ending, Event, Reject};
 use ohc::domain::receipt::{Opening, Outcome, Receipt, Seal};
+use ohc::domain::state::State;
 use ohc::domain::state::run::{Phase, Status};
 use ohc::domain::verdict::Finding;
 
@@ -267,4 +268,66 @@ fn what_depends_on_replicas_waits_for_all_of_them() {
     fold.slot(0, &[]);
     fold.judge(0, &receipt, Finding::Agree);
     settled(&fold);
+}
+
+/// The same job on these terms, for the client that calls it its own.
+fn on_terms(terms: &str) -> String {
+    noops("terms", "", &[&format!("a: {{ uses: noop, verification: {terms}, cache: private }}")])
+}
+
+/// Has all that is leased for a run answered, and the answers accepted.
+fn finish(fold: &mut Fold, run: RunId) {
+    let held = |fold: &Fold, who| fold.held(who).into_iter().find(|lease| lease.block.run == run);
+    let all = [FIRST, SECOND].map(|who| Some((who, held(fold, who)?)));
+    let all: Vec<_> = all.into_iter().flatten().collect();
+    let mut told = Vec::new();
+    for (who, lease) in &all {
+        let opening = Opening { receipt: fold.receipt(*lease), salt: salt(*who) };
+        match all.len() {
+            1 => fold.send(*who, Command::Deliver(vec![opening.receipt.clone()])),
+            _ => {
+                let seal = opening.seal(who.key());
+                fold.send(*who, Command::Seal(vec![Seal { lease: *lease, seal }]))
+            }
+        };
+        told.push(opening);
+    }
+    for ((who, _), opening) in all.iter().zip(&told).filter(|_| all.len() > 1) {
+        open(fold, *who, opening);
+    }
+    fold.slot(0, &[]);
+    told.iter().for_each(|told| drop(fold.judge(0, &told.receipt, Finding::Agree)));
+}
+
+#[test]
+fn r12_what_a_client_settled_on_any_terms_is_free_again_on_the_same_whatever_came_after() {
+    let all = ["{ replicate: 2 }", "none", "{ audit: { rate: 0.5, segments: 2 } }", "full"];
+    let clients = [Who::Client(0), Who::Client(1)];
+    // Every order in which the four settle, one client's before the other's and after them.
+    let orders = (0..24).map(|n: usize| {
+        let mut left = all.to_vec();
+        let take = |i: usize| left.remove(n / [6, 2, 1, 1][i] % (4 - i));
+        (0..4).map(take).collect::<Vec<_>>()
+    });
+    for order in orders {
+        let mut fold = Fold::new(1);
+        fold.bid(FIRST, 500_000);
+        fold.bid(SECOND, 500_000);
+        let wishes = || clients.into_iter().flat_map(|who| order.iter().map(move |on| (who, *on)));
+        let submit = |fold: &mut Fold, (who, on)| {
+            let submission = submission(on_terms(on), Vec::new(), ohc(5));
+            fold.send(who, Command::Submit(Box::new(submission)))
+        };
+        // All are at work before the first of them settles.
+        wishes().for_each(|wish| drop(submit(&mut fold, wish)));
+        (1..=8).for_each(|run| finish(&mut fold, RunId(run)));
+        for (who, on) in wishes() {
+            let events = submit(&mut fold, (who, on));
+            let is_free =
+                |event: &Event| matches!(event, Event::Ended { refund, .. } if *refund == ohc(5));
+            assert_eq!(kinds(&events, is_free), 1, "{on} of {who:?} after {order:?}: {events:?}");
+        }
+        let bytes = fold.state.snapshot();
+        assert!(State::restore(&bytes).unwrap().snapshot() == bytes);
+    }
 }

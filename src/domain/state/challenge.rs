@@ -196,8 +196,7 @@ impl State {
         let Some(past) = self.forget(lease) else { return };
         let back = self.ledger.void(Hold::Challenge(lease));
         assert!(back.is_ok(), "R-3: a deposit ends once");
-        self.cache.retain(|_, known| known.lease != lease);
-        self.own.retain(|_, known| known.lease != lease);
+        self.forget_results(lease);
         let fine = settle::revoke(&mut self.ledger, past.worker, past.bond, past.client);
         if let Some(worker) = self.workers.get_mut(&past.worker) {
             worker.record.bad += 1;

@@ -3,18 +3,17 @@
 
 use super::State;
 use super::order::ticks_of;
-use super::run::{Failure, Judging, Known, Paid, Phase};
+use super::run::{Failure, Judging, Paid, Phase};
 use crate::base::amount::Ohc;
 use crate::base::ids::{BlockId, RunId};
 use crate::base::keys::PublicKey;
 use crate::domain::event::{Event, GaveUp};
 use crate::domain::lease::{Lease, Offered};
-use crate::domain::receipt::{Claim, Outcome};
+use crate::domain::receipt::Outcome;
 use crate::domain::settle;
 use crate::domain::terms::Cause;
-use crate::domain::verdict::{Segment, Verification};
+use crate::domain::verdict::Segment;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 impl State {
     /// Ends the leases that are silent or late.
@@ -141,38 +140,6 @@ impl State {
         if let Some(stage) = run.and_then(|run| run.stage_mut(block.index)) {
             stage.live = stage.live.saturating_sub(1);
             stage.recommit(cost(lease.offer.reserve), cost(lease.price));
-        }
-    }
-
-    /// Remembers what was settled. Claims come in the order of the jobs, so that the inputs of a
-    /// fused job are known when its turn comes. What was checked as well or better before stands:
-    /// nobody replaces the results that others use by running a job again. He who did has his own,
-    /// and what comes out the same is as fresh as the last time.
-    fn learn(&mut self, lease: &Lease, claims: Vec<Claim>, checked: Verification) {
-        let at = self.now();
-        let Some(run) = self.runs.get_mut(&lease.id.block.run) else { return };
-        for Claim { job, outputs, metrics, .. } in claims {
-            let Some(key) = run.key(job) else { continue };
-            let (worker, id, client) = (lease.worker, lease.id, run.client);
-            let known = Known { key, outputs, metrics, worker, lease: id, checked, client, at };
-            let known = Arc::new(known);
-            if let Some(result) = run.results.get_mut(job.index()) {
-                *result = Some(known.clone());
-            }
-            run.fresh.remove(&key);
-            match self.cache.get_mut(&key) {
-                Some(old) if old.checked.covers(checked) || !checked.covers(old.checked) => {
-                    if old.outputs == known.outputs && checked.covers(old.checked) {
-                        Arc::make_mut(old).at = at;
-                    }
-                    if old.client != client || old.at != at {
-                        self.own.insert((key, client), known);
-                    }
-                }
-                _ => {
-                    self.cache.insert(key, known);
-                }
-            }
         }
     }
 }

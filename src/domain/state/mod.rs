@@ -24,6 +24,7 @@ mod life;
 mod lot;
 mod market;
 mod order;
+mod results;
 pub mod run;
 mod snapshot;
 mod tariff;
@@ -71,8 +72,9 @@ pub struct State {
     workers: BTreeMap<PublicKey, Worker>,
     runs: BTreeMap<RunId, Run>,
     cache: BTreeMap<Digest, Arc<Known>>,
-    /// Results of clients that did not, or could not, use what is in the cache.
-    own: BTreeMap<(Digest, PublicKey), Arc<Known>>,
+    /// Results of clients that did not, or could not, use what is in the cache: none of one client
+    /// is as young as another, and checked as well.
+    own: BTreeMap<(Digest, PublicKey), Vec<Arc<Known>>>,
     failures: BTreeMap<Digest, Failure>,
     /// Blocks on offer.
     offers: BTreeSet<BlockId>,

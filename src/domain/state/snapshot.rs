@@ -18,6 +18,7 @@ use crate::base::amount::SUPPLY;
 use crate::base::canon::{
     Decode, DecodeError, Digest, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
+use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::domain::auction::Record;
 use crate::domain::lease::{Lease, Offered};
@@ -96,12 +97,12 @@ enum Place {
     Nowhere,
     /// In the cache, under this key.
     Cache(Digest),
-    /// Among the client's own, under this key.
-    Own(Digest),
+    /// Among the client's own of this key, the one settled under this lease.
+    Own { key: Digest, lease: LeaseId },
     /// Here: the cache has had a better one since.
     Here(Arc<Known>),
 }
-canonical_enum!(Place { 0 => Nowhere, 1 => Cache(x), 2 => Own(x), 3 => Here(x) });
+canonical_enum!(Place { 0 => Nowhere, 1 => Cache(x), 2 => Own { key, lease }, 3 => Here(x) });
 
 impl State {
     /// The canonical bytes of everything that follows from the log so far.
@@ -140,8 +141,8 @@ impl State {
         let is = |other: &Arc<Known>| Arc::ptr_eq(other, known) || other == known;
         if self.cache.get(&known.key).is_some_and(is) {
             Place::Cache(known.key)
-        } else if self.own.get(&(known.key, run.client)).is_some_and(is) {
-            Place::Own(known.key)
+        } else if self.own.get(&(known.key, run.client)).is_some_and(|own| own.iter().any(is)) {
+            Place::Own { key: known.key, lease: known.lease }
         } else {
             Place::Here(Arc::clone(known))
         }
@@ -151,7 +152,10 @@ impl State {
         let found = match place {
             Place::Nowhere => return Ok(None),
             Place::Cache(key) => self.cache.get(&key).cloned(),
-            Place::Own(key) => self.own.get(&(key, client)).cloned(),
+            Place::Own { key, lease } => {
+                let own = self.own.get(&(key, client));
+                own.and_then(|own| own.iter().find(|known| known.lease == lease)).cloned()
+            }
             Place::Here(known) => Some(known),
         };
         found.ok_or(DecodeError::OutOfRange).map(Some)

@@ -226,22 +226,6 @@ impl State {
         &self.cache
     }
 
-    /// All settled results, those that one client alone may use too.
-    pub fn results(&self) -> impl Iterator<Item = &Known> {
-        self.cache.values().chain(self.own.values()).map(AsRef::as_ref)
-    }
-
-    /// The settled result of a job key, if a client may use it on such terms: if it was checked at
-    /// least as well as is asked for (or whoever checks nothing would decide what all others get),
-    /// is young enough, and belongs to whom it must.
-    #[must_use]
-    pub fn known(&self, key: &Digest, terms: &Terms, client: &PublicKey) -> Option<&Arc<Known>> {
-        let own = self.own.get(&(*key, *client));
-        let each = self.cache.get(key).into_iter().chain(own);
-        let mut sound = each.filter(|known| known.checked.covers(terms.verification));
-        sound.find(|known| self.unused(known, terms, client).is_none())
-    }
-
     /// Why a client may not use a settled result on such terms.
     #[must_use]
     pub fn unused(&self, known: &Known, terms: &Terms, client: &PublicKey) -> Option<Unused> {

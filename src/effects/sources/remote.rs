@@ -18,7 +18,7 @@ use object_store::{
     ObjectStoreExt, RetryConfig,
 };
 use std::str::FromStr;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a store is waited for, and how often it is asked again.
@@ -76,7 +76,7 @@ impl Remote {
         secret: Option<&Secret>,
         patience: Patience,
     ) -> Result<Self, SourceError> {
-        install_tls();
+        super::super::install_tls();
         let (store, folder, about) = match place {
             Place::Bucket { provider, authority, folder } => {
                 let settings = settings(*provider, secret);
@@ -314,13 +314,4 @@ fn client(patience: Patience, is_plain: bool) -> ClientOptions {
 fn retry(patience: Patience) -> RetryConfig {
     let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
     RetryConfig { backoff, max_retries: patience.retries, retry_timeout: RESUME_WITHIN }
-}
-
-/// One provider of TLS for the process: two would not agree.
-fn install_tls() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Fails where one is installed already: that one will do.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    });
 }

@@ -1,0 +1,5 @@
+//! Networks: real processes and a real nats-server on this machine. Where there is no nats-server
+//! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
+
+mod bus;
+mod nats;
