@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod sources;
 pub mod story;
 mod threads;
+pub mod upload;
 pub mod verify;
 pub mod view;
 pub mod wallet;
