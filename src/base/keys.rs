@@ -22,7 +22,7 @@ pub struct NetworkId(pub Digest);
 canonical_newtype!(PublicKey, NetworkId);
 
 /// An Ed25519 signature.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signature([u8; 64]);
 canonical_newtype!(Signature);
 

@@ -26,6 +26,14 @@ pub const COLUMNS_MAX: usize = 16_384;
 
 /// One message on the bus, and so one signed command, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// One proposal among several validators, and so one slot of a network, in bytes.
+pub const PROPOSAL_BYTES_MAX: usize = 896 * 1024;
+/// One frame on the bus, in bytes: less than the mebibyte that a NATS server takes as it comes.
+pub const WIRE_BYTES_MAX: usize = 992 * 1024;
+/// What waits of one subject in one process, in bytes.
+pub const WIRE_ROOM_BYTES: usize = 16 * 1024 * 1024;
+/// A question on the bus, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 256;
 /// Commands in one slot.
 pub const COMMANDS_PER_SLOT_MAX: usize = 1_024;
 /// Canonical bytes of the commands of one slot.
@@ -108,6 +116,9 @@ pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
 
 const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= PROPOSAL_BYTES_MAX);
+const _: () = assert!(PROPOSAL_BYTES_MAX + 64 * 1024 <= WIRE_BYTES_MAX);
+const _: () = assert!(WIRE_BYTES_MAX < 1024 * 1024 && PROPOSAL_BYTES_MAX <= SLOT_BYTES_MAX);
 const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
 const _: () = assert!(SLOT_BYTES_MAX <= MEMPOOL_BYTES_MAX);

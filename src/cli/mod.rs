@@ -23,6 +23,7 @@ mod log;
 mod logs;
 mod man;
 mod names;
+mod network;
 mod outcome;
 mod plan;
 mod predict;
@@ -109,6 +110,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         }
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
+        Verb::Network { verb } => network::network(&verb, context),
         Verb::Log { verb } => log::log(&verb, context),
         Verb::Describe(args) => describe::describe(&args, context),
         Verb::Logs(args) => logs::logs(&args, context),

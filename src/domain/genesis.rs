@@ -67,7 +67,84 @@ pub struct Params {
     /// The share of its stake that a validator loses at least that signed two things at once.
     pub equivocation_ppm: u64,
 }
-canonical_struct!(Params {
+/// A number as it stands in the file of a genesis.
+trait Written: Sized {
+    fn write(&self) -> String;
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Written for u64 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Written for u32 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Written for Ohc {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Written for Price {
+    fn write(&self) -> String {
+        self.nano_per_unit().to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self::new)
+    }
+}
+
+/// The canonical bytes of the parameters, and their names and texts, from one list.
+macro_rules! params {
+    ($($field:ident),* $(,)?) => {
+        canonical_struct!(Params { $($field),* });
+
+        impl Params {
+            /// Their names, in the order in which they are hashed.
+            pub const NAMES: &[&str] = &[$(stringify!($field)),*];
+
+            /// Each with its value as text: whole numbers, and amounts in decimal OhC.
+            #[must_use]
+            pub fn texts(&self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($field), self.$field.write())),*]
+            }
+
+            /// Sets the one of that name; whether there is one and the text is a value of it.
+            #[must_use]
+            pub fn set(&mut self, name: &str, text: &str) -> bool {
+                match name {
+                    $(stringify!($field) => match Written::read(text) {
+                        Some(value) => self.$field = value,
+                        None => return false,
+                    },)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+params!(
     hashes_per_tick,
     ticks_per_second,
     base_price,
@@ -96,7 +173,7 @@ canonical_struct!(Params {
     evidence_ticks,
     unbonding_ticks,
     equivocation_ppm,
-});
+);
 
 impl Params {
     /// The parameters of an embedded network: one machine, a chain that costs about 1 % of a core
@@ -133,6 +210,48 @@ impl Params {
             evidence_ticks: 0,
             unbonding_ticks: 0,
             equivocation_ppm: 50_000,
+        }
+    }
+
+    /// The parameters that a network of several validators begins with, unless its founders say
+    /// otherwise.
+    ///
+    /// - *Chain.* As embedded: 0.1 million hashes a second are about 1 % of a core, and a page that
+    ///   was checked costs others less still. A faster chain would make the beacon's delay longer
+    ///   for those who cheat, but it is fines that the beacon rests on (see below).
+    /// - *Silence.* A worker's connection comes back within 4 s of NATS' longest pause, a worker
+    ///   within a few seconds of its restart: 15 s without a heartbeat is neither.
+    /// - *Repricing.* After 10 s without a bid, five times: a worker that is started when a run
+    ///   stands unsold has a minute.
+    /// - *Beacon.* Its validators answer within a slot or two. Who keeps its value back chooses
+    ///   between two seeds, once, and pays for it `absent_fine`: 0.01 % of the least stake, what
+    ///   Cosmos takes for absence, and more than the bond of the blocks that it could save a friend
+    ///   from being looked at (a bond is 4 prices; blocks cost about 0.1 OhC).
+    /// - *Verdicts.* The inputs come out of an object store, which is waited for and asked again:
+    ///   10 s beside twice the work's own time.
+    /// - *Challenges.* 10 minutes: who lays canaries knows their answer before the run, and what
+    ///   can be challenged is in the memory of every node until it cannot any more.
+    /// - *Base price.* Moves each minute by an eighth at most: doubled in six minutes of demand
+    ///   that is not met, and 5 % of unsold work keep it still.
+    /// - *Lies.* `lazy_fine` is 1 % of the least stake: with one canary in a hundred audits,
+    ///   looking is worth 3.99 OhC an audit.
+    /// - *Coming and going.* Each 10 minutes. Consensus shows a double vote within seconds; a day
+    ///   is for people. While coins are locked the chain counts time, about a slot a second: a
+    ///   network that mostly idles pays for a longer lock in bytes of its log, one whose clients
+    ///   stay away for longer than a day should have it all the same.
+    #[must_use]
+    pub const fn network() -> Self {
+        Self {
+            heartbeat_ticks: 1_500,
+            reprice_ticks: 1_000,
+            verdict_ticks: 1_000,
+            absent_fine: Ohc::from_nano(3_990_000_000),
+            challenge_ticks: 60_000,
+            epoch_ticks: 6_000,
+            set_ticks: 60_000,
+            evidence_ticks: 8_640_000,
+            unbonding_ticks: 9_000_000,
+            ..Self::embedded()
         }
     }
 }
@@ -313,6 +432,21 @@ mod tests {
         assert_eq!(times(20, 21), Ok(()));
         let never = |p: &mut Params| (p.epoch_ticks, p.unfilled_ppm) = (10, 0);
         assert_eq!(with(never), Err(GenesisError::Zero));
+    }
+
+    #[test]
+    fn parameters_are_read_as_they_are_written() {
+        let mut read = Params::embedded();
+        for (name, text) in Params::network().texts() {
+            assert!(read.set(name, &text), "{name}: {text}");
+        }
+        assert_eq!(read, Params::network());
+        assert!(!read.set("hashes", "1") && !read.set("committee", "-1"));
+        assert!(!read.set("lazy_fine", "1e3") && !read.set("base_price", ""));
+        assert_eq!(read, Params::network(), "what is refused changes nothing");
+        let mut network = genesis(40_000);
+        network.params = read;
+        assert_eq!(network.check(), Ok(()));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 
 use super::embedded::Handle;
 use super::home::Home;
+use super::serve::batch;
 use crate::base::amount::Ohc;
 use crate::base::canon::{Decode, Encode, canonical_enum};
 use crate::base::ids::RunId;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 /// The version of what is said here.
 const VERSION: u16 = 1;
-/// Slots of one answer end when they have so many bytes; one slot of any size always fits.
+/// Slots of one answer have so many bytes at the most; one slot of any size always fits.
 const BATCH_BYTES: usize = SLOT_BYTES_MAX / 4;
 /// A question may wait so long for the next slot.
 const WAIT_MAX: Duration = Duration::from_millis(1_000);
@@ -336,8 +337,7 @@ fn answer(ask: Ask, shared: &Shared) -> Answer {
     match ask {
         Ask::Genesis => Answer::Genesis(shared.genesis.clone()),
         Ask::Slots { from, wait_ms } => {
-            let from = Height(from.0.max(1));
-            shared.store.wait(from, WAIT_MAX.min(Duration::from_millis(wait_ms)));
+            shared.store.wait(Height(from.0.max(1)), WAIT_MAX.min(Duration::from_millis(wait_ms)));
             slots(&shared.store, from).unwrap_or_else(Answer::Failed)
         }
         Ask::Errand(errand) => {
@@ -357,16 +357,7 @@ fn answer(ask: Ask, shared: &Shared) -> Answer {
 }
 
 fn slots(store: &Store, from: Height) -> Result<Answer, String> {
-    let (mut slots, mut bytes) = (Vec::new(), 0);
-    for stored in store.iter_from(from) {
-        let (_, slot) = stored.map_err(|error| error.to_string())?;
-        bytes += slot.len();
-        slots.push(slot);
-        if bytes >= BATCH_BYTES {
-            break;
-        }
-    }
-    Ok(Answer::Slots(slots))
+    batch(store, from, BATCH_BYTES).map(Answer::Slots).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -410,7 +401,7 @@ mod tests {
     fn a_long_log_comes_in_several_answers() {
         let dir = tempfile::tempdir().unwrap();
         let (home, store, _host) = host(dir.path(), 0);
-        let slot = vec![7; BATCH_BYTES / 2];
+        let slot = vec![7; BATCH_BYTES / 2 - 8];
         store.append_many(Height(1), &[slot.as_slice(); 5]).unwrap();
         let mut peer = Peer::connect(&home).unwrap().unwrap();
         let answers = [1, 3, 5].map(|from| peer.slots(Height(from), Duration::ZERO).unwrap().len());

@@ -89,6 +89,15 @@ pub enum BootError {
         /// Whose.
         name: &'static str,
     },
+    /// The home holds the log of another network.
+    #[error(
+        "the home {} holds the log of another network; hint: choose another with --home, or move \
+         it away", .path.display()
+    )]
+    OtherNetwork {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The home cannot be made.
     #[error("cannot make the home {}: {source}; hint: check its folder and permissions, or choose \
         another with --home", .path.display())]
@@ -194,17 +203,8 @@ pub fn worker_name(index: usize) -> String {
 /// Opens a home: its genesis (made on first use from `client` and `validator`) and its log.
 pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Booted, BootError> {
     let (store, recovery) = Store::open(&home.log())?;
-    let genesis = match store.get_own(GENESIS)? {
-        Some(bytes) => Genesis::from_bytes(&bytes)?,
-        None => {
-            let genesis = embedded_genesis(client, validator, clock::fresh_seed());
-            pass(Peril::GenesisMade);
-            store.put_own(GENESIS, &genesis.to_bytes())?;
-            pass(Peril::GenesisKept);
-            genesis
-        }
-    };
-    genesis.check()?;
+    let make = || embedded_genesis(client, validator, clock::fresh_seed());
+    let genesis = beginning(&store, make)?;
     let holds = |key: PublicKey, staked: bool| {
         let ours = |a: &&Allocation| a.key == key && (a.stake > Ohc::ZERO) == staked;
         genesis.allocations.iter().any(|allocation| ours(&allocation))
@@ -216,6 +216,47 @@ pub fn boot(home: &Home, client: PublicKey, validator: PublicKey) -> Result<Boot
         return Err(BootError::KeyOther { name: "validator" });
     }
     let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
+    replay(home, genesis, (store, recovery), artifacts)
+}
+
+/// Opens a home that holds a copy of the log of a network, or begins one.
+pub fn join(
+    home: &Home,
+    network: &Genesis,
+    artifacts: Arc<Artifacts>,
+) -> Result<Booted, BootError> {
+    begin(home)?;
+    let (store, recovery) = Store::open(&home.log())?;
+    let genesis = beginning(&store, || network.clone())?;
+    if genesis.network() != network.network() {
+        return Err(BootError::OtherNetwork { path: home.dir().to_path_buf() });
+    }
+    replay(home, genesis, (store, recovery), artifacts)
+}
+
+/// The genesis in a store; on first use the one that is made.
+fn beginning(store: &Store, make: impl FnOnce() -> Genesis) -> Result<Genesis, BootError> {
+    let genesis = match store.get_own(GENESIS)? {
+        Some(bytes) => Genesis::from_bytes(&bytes)?,
+        None => {
+            let genesis = make();
+            pass(Peril::GenesisMade);
+            store.put_own(GENESIS, &genesis.to_bytes())?;
+            pass(Peril::GenesisKept);
+            genesis
+        }
+    };
+    genesis.check()?;
+    Ok(genesis)
+}
+
+/// Folds what a store holds.
+fn replay(
+    home: &Home,
+    genesis: Genesis,
+    (store, recovery): (Store, Recovery),
+    artifacts: Arc<Artifacts>,
+) -> Result<Booted, BootError> {
     // A slot that cannot be read is told by the fold of the whole log.
     let mut slot = |height| store.read(height).ok().flatten();
     let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);

@@ -5,14 +5,13 @@
 //! Threads: the caller's thread drives all roles; every worker and the auditor compute on a thread
 //! of their own (`threads`). They talk in values; nothing is shared but the artifact store.
 
-mod inbox;
-mod threads;
-
-pub use inbox::{Handle, Stopped};
+pub use super::inbox::{Handle, Stopped};
 
 use super::boot::{Booted, Keys};
+use super::inbox::{Done, Told};
 use super::notice::Notice;
 use super::snapshot::Keeper;
+use super::threads::{Inquiry, Wanted, locked, spawn_auditor, spawn_worker};
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
@@ -30,12 +29,10 @@ use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::effects::{Peril, pass};
 use crate::role::{Machine, Signer, client, validator, worker};
-use inbox::Inbox;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
-use threads::{Inquiry, Wanted, locked, spawn_auditor, spawn_worker};
 
 /// Work that an embedded worker takes on at a time, in units.
 const CAPACITY: Work = Work::new(25_000);
@@ -74,6 +71,24 @@ pub enum Happening<'a> {
     Following(RunId),
     /// The network was asked to stop: what is delivered is settled first.
     Stopping(Stopped),
+}
+
+/// What the loop reads.
+enum Inbox {
+    Done(Done),
+    Told(Told),
+}
+
+impl From<Done> for Inbox {
+    fn from(done: Done) -> Self {
+        Self::Done(done)
+    }
+}
+
+impl From<Told> for Inbox {
+    fn from(told: Told) -> Self {
+        Self::Told(told)
+    }
 }
 
 struct Desk {
@@ -177,7 +192,7 @@ impl Embedded {
     /// A handle to speak to the loop from another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.outbox.clone())
+        Handle::new(self.outbox.clone())
     }
 
     /// Replaces one worker's bench: a test puts a dishonest one here.
@@ -306,14 +321,14 @@ impl Embedded {
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<(), Failure> {
         match message {
-            Inbox::Notice(index, notice) => {
+            Inbox::Done(Done::Notice(index, notice)) => {
                 if let Notice::Step { lease, progress } = &notice {
                     self.tell_worker(index, worker::Input::Progress(*lease, progress.step));
                 }
                 watch(Happening::Notice(&notice));
                 Ok(())
             }
-            Inbox::Computed(index, lease, outcome) => {
+            Inbox::Done(Done::Computed(index, lease, outcome)) => {
                 let desk = self.desks.get(index);
                 // What went wrong for a lease that is over concerns nobody.
                 if desk.is_some_and(|desk| locked(&desk.wanted).remove(&lease)) {
@@ -321,10 +336,10 @@ impl Embedded {
                 }
                 Ok(())
             }
-            Inbox::Checked(question, verdict) => {
+            Inbox::Done(Done::Checked(question, verdict)) => {
                 self.tell_validator(validator::Input::Checked(question, verdict?), watch)
             }
-            Inbox::Traced(whose, said) => match (whose, said?) {
+            Inbox::Done(Done::Traced(whose, said)) => match (whose, said?) {
                 (Some(index), Some(said)) => {
                     self.tell_worker(index, worker::Input::Traced(said));
                     Ok(())
@@ -332,11 +347,11 @@ impl Embedded {
                 (None, Some(said)) => self.tell_validator(validator::Input::Traced(said), watch),
                 (_, None) => Ok(()), // there is nothing to say: silence loses
             },
-            Inbox::Asked(command, reply) => {
+            Inbox::Told(Told::Asked(command, reply)) => {
                 self.ask(command, reply);
                 Ok(())
             }
-            Inbox::Stop(why) => {
+            Inbox::Told(Told::Stop(why)) => {
                 self.wind_down(why);
                 watch(Happening::Stopping(why));
                 Ok(())

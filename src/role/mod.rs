@@ -3,6 +3,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod client;
+pub mod consensus;
 pub mod validator;
 mod witness;
 pub mod worker;

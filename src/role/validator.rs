@@ -14,7 +14,10 @@ use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
-use crate::base::limits::{BATCH_MAX, COMMANDS_PER_SLOT_MAX, SLOT_BYTES_MAX, TICKS_PER_SLOT_MAX};
+use crate::base::limits::{
+    BATCH_MAX, COMMANDS_PER_SLOT_MAX, MESSAGE_BYTES_MAX, PROPOSAL_BYTES_MAX, SLOT_BYTES_MAX,
+    TICKS_PER_SLOT_MAX,
+};
 use crate::base::time::Millis;
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
@@ -30,6 +33,10 @@ use voice::Voice;
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
 
+/// Bytes of the commands of a slot that goes over a bus whole, with room for all else in it.
+const PROPOSED_BYTES_MAX: usize = PROPOSAL_BYTES_MAX - 64 * 1024;
+const _: () = assert!(MESSAGE_BYTES_MAX <= PROPOSED_BYTES_MAX);
+
 /// Commands of a slot that are this validator's own verdicts: 16 of 256 take half a megabyte.
 const JUDGE_COMMANDS_MAX: usize = 16;
 
@@ -44,7 +51,7 @@ pub enum Input {
     Checked(Question, Verdict),
     /// A state of a disputed segment was computed again.
     Traced(Move),
-    /// It is this validator's turn to propose, if it wants to: see `proposes_at`.
+    /// It is this validator's turn to propose.
     Propose,
     /// The deadline has come.
     Wake,
@@ -147,8 +154,8 @@ impl Validator {
             bytes += order.to_bytes().len();
             commands.push(order);
         }
-        let is_full =
-            |count: usize, bytes| count >= COMMANDS_PER_SLOT_MAX || bytes > SLOT_BYTES_MAX;
+        let bytes_max = if state.is_alone() { SLOT_BYTES_MAX } else { PROPOSED_BYTES_MAX };
+        let is_full = |count: usize, bytes| count >= COMMANDS_PER_SLOT_MAX || bytes > bytes_max;
         let next = |mempool: &mut Mempool| state.is_alone().then(|| mempool.pop()).flatten();
         while let Some(order) = next(&mut self.mempool) {
             bytes += order.to_bytes().len();
@@ -291,7 +298,8 @@ impl Machine for Validator {
                 );
                 self.follow(now, state, out);
             }
-            Input::Wake | Input::Propose => {
+            Input::Propose => out.push(Output::Cut(self.draft(now, state))),
+            Input::Wake => {
                 if self.proposes_at(state).is_some_and(|at| now >= at) {
                     out.push(Output::Cut(self.draft(now, state)));
                 }

@@ -18,6 +18,7 @@ mod logs;
 mod manifests;
 mod manual;
 mod metrics;
+mod network;
 mod pipeline;
 mod predict;
 mod recovery;

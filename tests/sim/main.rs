@@ -14,6 +14,7 @@ mod attacks;
 mod bytes;
 mod checker;
 mod controls;
+mod council;
 mod dice;
 mod disk;
 mod failures;

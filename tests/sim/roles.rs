@@ -93,7 +93,9 @@ fn a_validator_of_several_proposes_when_it_is_its_turn_and_keeps_what_is_not_fol
     }
     fold.slot(0, &[order]);
     hears(&mut validator, &fold, 3, validator::Input::Folded);
-    assert!(hears(&mut validator, &fold, 3, validator::Input::Propose).is_empty());
+    let out = hears(&mut validator, &fold, 3, validator::Input::Propose);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    assert!(draft.commands.is_empty(), "what is folded waits no more");
 }
 
 #[test]

@@ -8,8 +8,10 @@ use crate::tree::{Tree, tokens};
 const PLACES: &[(&[&str], &[&str])] = &[
     (&["candle_", "arrow_", "safetensors"], &["compute/"]),
     (&["fjall"], &["effects/store"]),
-    (&["object_store"], &["effects/artifacts", "effects/sources"]),
-    (&["globset", "rustls"], &["effects/sources"]),
+    (&["object_store"], &["effects/artifacts", "effects/buckets", "effects/sources"]),
+    (&["globset"], &["effects/sources"]),
+    (&["rustls"], &["effects/mod", "effects/sources"]),
+    (&["async_nats"], &["effects/bus"]),
     (&["sha2"], &["domain/poh"]),
     (&["blake3"], &["base/", "compute/", "effects/artifacts", "effects/sources", "effects/store"]),
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),

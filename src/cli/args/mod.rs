@@ -3,6 +3,7 @@
 
 mod inspect;
 mod machine;
+mod network;
 mod output;
 mod pipeline;
 mod predict;
@@ -12,6 +13,7 @@ pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
+pub(crate) use network::{Found, NetworkVerb, On};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
@@ -31,7 +33,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["wallet", "ledger", "log"]),
+    ("Network", &["network", "wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -138,6 +140,12 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: WalletVerb,
     },
+    /// Found networks of several machines, show them, and say which one is meant
+    #[command(after_help = "Example:\n  ohc network init --out lab")]
+    Network {
+        #[command(subcommand)]
+        verb: NetworkVerb,
+    },
     /// Read and verify the log
     #[command(after_help = "Example:\n  ohc log verify -o json")]
     Log {
@@ -234,6 +242,7 @@ impl Verb {
                 };
             }
             Self::Wallet { verb } => Some(verb.output()),
+            Self::Network { verb } => Some(verb.output()),
             Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }

@@ -12,7 +12,7 @@
 
 mod check;
 mod cycle;
-mod diagnostic;
+pub(crate) mod diagnostic;
 mod expression;
 mod form;
 mod grammar;
@@ -21,7 +21,7 @@ mod kind;
 mod laws;
 mod malformed;
 mod matrix;
-mod node;
+pub(crate) mod node;
 pub mod outline;
 mod params;
 mod quantity;

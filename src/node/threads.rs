@@ -1,7 +1,10 @@
-//! The threads of an embedded network: each computes what it is sent and tells the loop what came
-//! of it. Never touches the state or the log.
+//! The threads of a node: each computes what it is sent and tells the loop what came of it.
+//! Never touches the state or the log.
 
-use super::{Failure, Inbox};
+use super::embedded::Failure;
+use super::inbox::Done;
+use super::notice::Notice;
+use super::work::Bench;
 use crate::base::canon::Digest;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
@@ -11,8 +14,6 @@ use crate::domain::state::{Assignment, Duty, Query, Task};
 use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::Clock;
 use crate::effects::{Peril, pass};
-use crate::node::notice::Notice;
-use crate::node::work::Bench;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,10 @@ pub(super) enum Inquiry {
     Trace(Option<usize>, Box<Query>),
 }
 
-pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Inquiry> {
+pub(super) fn spawn_auditor<T: From<Done> + Send + 'static>(
+    bench: Bench,
+    outbox: Sender<T>,
+) -> Sender<Inquiry> {
     let (sender, inquiries) = mpsc::channel::<Inquiry>();
     std::thread::spawn(move || {
         for inquiry in inquiries {
@@ -45,13 +49,13 @@ pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Inqui
                     pass(Peril::AuditTaken);
                     let verdict = guarded(|| bench.check(&duty, salt));
                     pass(Peril::AuditDone);
-                    Inbox::Checked(duty.question, verdict)
+                    Done::Checked(duty.question, verdict)
                 }
                 Inquiry::Trace(whose, query) => {
-                    Inbox::Traced(whose, guarded(|| bench.testify(&query)))
+                    Done::Traced(whose, guarded(|| bench.testify(&query)))
                 }
             };
-            if outbox.send(answer).is_err() {
+            if outbox.send(answer.into()).is_err() {
                 return;
             }
         }
@@ -59,10 +63,10 @@ pub(super) fn spawn_auditor(bench: Bench, outbox: Sender<Inbox>) -> Sender<Inqui
     sender
 }
 
-pub(super) fn spawn_worker(
+pub(super) fn spawn_worker<T: From<Done> + Send + 'static>(
     index: usize,
     (worker, bench, clock, wanted): (PublicKey, Bench, Clock, Wanted),
-    outbox: Sender<Inbox>,
+    outbox: Sender<T>,
 ) -> Sender<Assignment> {
     let (sender, assignments) = mpsc::channel::<Assignment>();
     std::thread::spawn(move || {
@@ -73,7 +77,7 @@ pub(super) fn spawn_worker(
             }
             pass(Peril::WorkTaken);
             // A reader that is gone ends the thread at the next result.
-            let tell = |notice| drop(outbox.send(Inbox::Notice(index, notice)));
+            let tell = |notice| drop(outbox.send(Done::Notice(index, notice).into()));
             let mut begin = |task: &Task| {
                 let (job, address) = (task.job, task.address.clone());
                 tell(Notice::Began { worker, lease, job, address });
@@ -88,7 +92,7 @@ pub(super) fn spawn_worker(
                 }
             };
             let outcome = guarded(|| bench.compute(&assignment, &mut begin, &mut step));
-            if outbox.send(Inbox::Computed(index, lease, outcome)).is_err() {
+            if outbox.send(Done::Computed(index, lease, outcome).into()).is_err() {
                 return;
             }
         }

@@ -1,7 +1,8 @@
-//! What the loop of an embedded network is told, and the handle for who tells it from outside.
-//! Never decides what follows.
+//! What the loop of a node is told by its threads, by the terminal and by other processes, and the
+//! handle for who tells it from outside. Never decides what follows.
 
-use super::Failure;
+use super::embedded::Failure;
+use super::notice::Notice;
 use crate::base::ids::LeaseId;
 use crate::base::time::Height;
 use crate::domain::bisection::Move;
@@ -10,37 +11,51 @@ use crate::domain::event::Reject;
 use crate::domain::receipt::Outcome;
 use crate::domain::state::Question;
 use crate::domain::verdict::Verdict;
-use crate::node::notice::Notice;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-/// What the threads, the terminal and other processes tell the loop.
-pub(super) enum Inbox {
+/// What the threads of a node tell its loop; workers are named by their places.
+pub(super) enum Done {
+    /// What a worker's thread is at.
     Notice(usize, Notice),
+    /// What came of a lease of a worker.
     Computed(usize, LeaseId, Result<Outcome, Failure>),
+    /// What came of a question to the validator.
     Checked(Question, Result<Verdict, Failure>),
     /// A state of a disputed segment, said by the worker with this place or by the validator.
     Traced(Option<usize>, Result<Option<Move>, Failure>),
+}
+
+/// What the terminal and other processes tell the loop of a node.
+pub(super) enum Told {
+    /// Have the client ask for this.
     Asked(Command, Sender<Result<Height, Reject>>),
+    /// Come to an end.
     Stop(Stopped),
 }
 
 /// Speaks to the loop from outside: a signal, a timer, another process.
 #[derive(Clone)]
-pub struct Handle(pub(super) Sender<Inbox>);
+pub struct Handle(Arc<dyn Fn(Told) + Send + Sync>);
 
 impl Handle {
+    /// Speaks to the loop that reads what goes into this.
+    pub(super) fn new<T: From<Told> + Send + 'static>(outbox: Sender<T>) -> Self {
+        // The loop may be over already.
+        Self(Arc::new(move |told| drop(outbox.send(told.into()))))
+    }
+
     /// Asks the loop to stop: nothing new is leased, what is delivered is settled first, and what
     /// is in the log stays there.
     pub fn stop(&self, why: Stopped) {
-        // The loop may be over already.
-        let _ = self.0.send(Inbox::Stop(why));
+        (self.0)(Told::Stop(why));
     }
 
     /// Has the client ask for something; the slot that took it, or why it was refused, comes back.
     /// Whoever waits is left alone if the loop is over before.
     pub fn ask(&self, command: Command) -> Receiver<Result<Height, Reject>> {
         let (reply, answer) = mpsc::channel();
-        let _ = self.0.send(Inbox::Asked(command, reply));
+        (self.0)(Told::Asked(command, reply));
         answer
     }
 }

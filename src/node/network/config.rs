@@ -1,0 +1,88 @@
+//! What one node is: its `config.yaml`. Never opens its key or its home.
+
+use super::fields::{self, Fields};
+use super::reach::tls;
+use super::{CONFIG_FILE, Network, NetworkError, folder};
+use crate::base::amount::Price;
+use std::path::{Path, PathBuf};
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// It agrees on the log.
+    Validator,
+    /// It computes.
+    Worker(Fleet),
+}
+
+/// What a worker offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// What it asks for a unit of work; the network's base price where it does not say.
+    pub ask: Option<Price>,
+    /// Units of work that it takes on at a time.
+    pub capacity: Option<u64>,
+    /// Blocks that it computes at a time.
+    pub threads: Option<usize>,
+}
+
+/// The `config.yaml` of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file.
+    pub file: PathBuf,
+    /// What it does.
+    pub part: Part,
+    /// The network that it belongs to.
+    pub network: Network,
+    /// The file of its key.
+    pub key: PathBuf,
+    /// The folder of its log and its copies of artifacts.
+    pub home: PathBuf,
+}
+
+impl Config {
+    /// The node of a `config.yaml`, or of the folder that it lies in. Credentials that it names
+    /// take the place of the network's.
+    pub fn read(path: &Path) -> Result<Self, NetworkError> {
+        let file = if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
+        let base = folder(&file).to_owned();
+        const KNOWN: &[&str] =
+            &["kind", "network", "key", "home", "credentials", "tls", "ask", "capacity", "threads"];
+        let (part, network, key, home, credentials, tls) = fields::read(&file, KNOWN, |fields| {
+            let network = fields.needed_text("network").map(|text| base.join(text));
+            let key = fields.needed_text("key").map(|text| base.join(text));
+            let home = fields.needed_text("home").map(|text| base.join(text));
+            let credentials = fields.path("credentials", &base);
+            let (tls, part) = (tls(fields, &base), part(fields));
+            Some((part?, network?, key?, home?, credentials, tls))
+        })?;
+        let mut network = Network::read(&network)?;
+        network.credentials = credentials.or(network.credentials);
+        network.tls = tls.or(network.tls);
+        Ok(Self { file, part, network, key, home })
+    }
+}
+
+fn part(fields: &mut Fields<'_>) -> Option<Part> {
+    let node = fields.needed("kind")?;
+    let price = |text: &str| text.parse().ok().map(Price::new);
+    let fleet = Fleet {
+        ask: fields.maybe("ask", "a whole number of nano-OhC per unit of work", price),
+        capacity: fields.maybe("capacity", "a whole number of units of work", |t| t.parse().ok()),
+        threads: fields.maybe("threads", "a whole number", |text| text.parse().ok()),
+    };
+    match node.text() {
+        Some("validator") if fleet == Fleet::default() => Some(Part::Validator),
+        Some("validator") => {
+            let hint = "take `ask`, `capacity` and `threads` away: they are a worker's";
+            fields.wrong(node, "a validator sells no work", hint);
+            None
+        }
+        Some("worker") => Some(Part::Worker(fleet)),
+        _ => {
+            fields.wrong(node, "`kind` is validator or worker", "write one of them");
+            None
+        }
+    }
+}

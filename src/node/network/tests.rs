@@ -1,0 +1,203 @@
+//! A network's files: what is founded is read back, and what is not right is told at its place.
+//! Never connects to anything.
+
+use super::*;
+use crate::base::amount::{Ohc, Price, SUPPLY};
+use crate::effects::keyring;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+fn founding(out: &Path) -> Founding {
+    Founding {
+        out: out.to_owned(),
+        name: "lab".into(),
+        validators: 4,
+        workers: 2,
+        nats: vec!["nats://127.0.0.1:4222".into()],
+        store: "store/".into(),
+    }
+}
+
+fn lab(dir: &tempfile::TempDir) -> Founded {
+    found(&founding(&dir.path().join("lab"))).unwrap()
+}
+
+fn around(dir: &tempfile::TempDir) -> Surroundings {
+    let (config, data) = (dir.path().join("config/config.yaml"), dir.path().join("data"));
+    Surroundings { config: Some(config), data: Some(data), network: None }
+}
+
+/// Changes a file of the network and says what reading it says.
+#[track_caller]
+fn refused(lab: &Founded, file: &str, from: &str, to: &str, expect: &str) {
+    let root = folder(&lab.network.file);
+    let path = root.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from:?} is not in {text}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    let said = Config::read(&root.join("worker-1")).unwrap_err().to_string();
+    fs::write(&path, text).unwrap();
+    assert!(said.contains(expect) && said.contains("hint: "), "{expect:?} is not in {said}");
+}
+
+#[test]
+fn r1_a_founded_network_has_the_whole_supply_and_every_node_finds_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let genesis = &lab.network.genesis;
+    let held = genesis.allocations.iter().flat_map(|a| [a.balance, a.stake]);
+    assert_eq!(Ohc::sum(held), Some(SUPPLY));
+    assert_eq!((lab.nodes.len(), genesis.allocations.len()), (6, 7));
+    for (folder, allocation) in lab.nodes.iter().zip(&genesis.allocations) {
+        let config = Config::read(folder).unwrap();
+        let key = keyring::load(&config.key).unwrap().unwrap().public();
+        assert_eq!(key, allocation.key);
+        let is_validator = allocation.stake > Ohc::ZERO;
+        assert_eq!(config.part == Part::Validator, is_validator);
+        assert_eq!(config.network.id(), lab.network.id());
+        assert_eq!(fs::metadata(&config.key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(folder.ends_with(&lab.network.names[&key]));
+    }
+    let client = keyring::load(&lab.client).unwrap().unwrap().public();
+    assert_eq!(lab.network.names[&client], "client");
+    assert!(lab.network.store.ends_with("lab/store/"), "{}", lab.network.store);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
+}
+
+#[test]
+fn two_networks_of_one_name_are_two_networks_and_none_replaces_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = lab(&dir);
+    let again = found(&founding(&dir.path().join("lab"))).unwrap_err();
+    assert!(matches!(again, NetworkError::Exists { .. }), "{again}");
+    let second = found(&founding(&dir.path().join("other"))).unwrap();
+    assert_ne!(first.network.id(), second.network.id());
+    assert_eq!(Network::read(&dir.path().join("lab")).unwrap(), first.network);
+}
+
+#[test]
+fn what_cannot_be_founded_is_told_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("lab");
+    let changes: [fn(&mut Founding); 8] = [
+        |f: &mut Founding| f.validators = 0,
+        |f: &mut Founding| f.validators = 21,
+        |f: &mut Founding| f.workers = 1_001,
+        |f: &mut Founding| f.name = "a b".into(),
+        |f: &mut Founding| f.nats = vec!["http://x".into()],
+        |f: &mut Founding| f.nats = vec!["nats://me:hunter2@x".into()],
+        |f: &mut Founding| f.nats.clear(),
+        |f: &mut Founding| f.store.clear(),
+    ];
+    for change in changes {
+        let mut founding = founding(&out);
+        change(&mut founding);
+        let said = found(&founding).unwrap_err().to_string();
+        assert!(said.contains("hint: ") && !said.contains("hunter2"), "{said}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{said}");
+    }
+}
+
+#[test]
+fn what_is_not_right_in_a_file_is_told_at_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    refused(&lab, "network.yaml", "store:", "stroe:", "did you mean `store`?");
+    refused(&lab, "network.yaml", "nats: [", "nats: [1, ", "without a password");
+    refused(&lab, "network.yaml", "nats: [\"nats://", "nats: [\"nats://a@", "without a password");
+    refused(&lab, "network.yaml", "genesis.yaml\n", "none.yaml\n", "none.yaml");
+    refused(&lab, "network.yaml", "# tls: { ca", "tls: { cb", "did you mean `ca`?");
+    refused(&lab, "genesis.yaml", "committee:", "committe:", "did you mean `committee`?");
+    refused(&lab, "genesis.yaml", "committee: 3", "committee: -3", "a value of this parameter");
+    refused(&lab, "genesis.yaml", "committee: 3", "committee: 0", "zero that must not be");
+    refused(&lab, "genesis.yaml", "committee: 3", "committee: 2", "of another network");
+    refused(&lab, "genesis.yaml", "balance: \"", "balance: \"1", "do not add up");
+    refused(&lab, "genesis.yaml", "salt: \"", "salt: \"0", "64 hex digits");
+    refused(&lab, "worker-1/config.yaml", "kind: worker", "kind: client", "validator or worker");
+    refused(&lab, "worker-1/config.yaml", "kind: worker", "kind: validator\nask: 1", "no work");
+    refused(&lab, "worker-1/config.yaml", "# ask: 1000000", "ask: cheap", "whole number");
+    refused(&lab, "worker-1/config.yaml", "key: key.pem\n", "", "`key` is missing");
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("network.yaml");
+    fs::write(&path, "name: 1x\nnats: []\nstore: [a]\ncolour: red\n").unwrap();
+    let Err(NetworkError::Faults { faults, .. }) = Network::read(&path) else {
+        panic!("it was read");
+    };
+    let lines: Vec<u32> = faults.iter().map(|fault| fault.place.line).collect();
+    assert_eq!(lines, [1, 1, 2, 3, 4], "{faults:?}");
+}
+
+#[test]
+fn comments_and_order_are_no_part_of_a_networks_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let path = folder(&lab.network.file).join("genesis.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, tail) = text.split_once("params:").unwrap();
+    let tail = tail.replace("committee: 3", "committee: 0x3").replace("0x3", "3 # of them");
+    fs::write(&path, format!("params:{tail}{head}")).unwrap();
+    assert_eq!(Network::read(&lab.network.file).unwrap().id(), lab.network.id());
+}
+
+#[test]
+fn a_worker_says_what_it_offers() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let path = lab.nodes.last().unwrap().join(CONFIG_FILE);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("# ask", "ask").replace("# threads", "threads")).unwrap();
+    let config = Config::read(&path).unwrap();
+    let ask = Some(Price::new(1_000_000));
+    assert_eq!(config.part, Part::Worker(Fleet { ask, capacity: None, threads: Some(1) }));
+}
+
+#[test]
+fn a_network_is_chosen_by_name_by_files_or_by_what_was_chosen_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lab, mut around) = (lab(&dir), around(&dir));
+    assert_eq!(choose(None, &around).unwrap(), None, "nobody said anything");
+
+    let mut contexts = Contexts::read(&around).unwrap();
+    contexts.add("home", &folder(&lab.network.file).join("."), None).unwrap();
+    contexts.save(&around).unwrap();
+    assert_eq!(Contexts::read(&around).unwrap(), contexts);
+    assert_eq!(choose(None, &around).unwrap(), None, "none is current");
+    let chosen = choose(Some("home"), &around).unwrap().unwrap();
+    assert_eq!((chosen.network.id(), chosen.name.as_str()), (lab.network.id(), "home"));
+    assert_eq!(chosen.key.unwrap(), lab.client.canonicalize().unwrap());
+    assert!(chosen.home.starts_with(dir.path().join("data/ohc/networks")));
+
+    contexts.current = Some("home".into());
+    contexts.save(&around).unwrap();
+    assert!(choose(None, &around).unwrap().is_some());
+    assert_eq!(choose(Some("embedded"), &around).unwrap(), None);
+    around.network = Some("nowhere".into());
+    let said = choose(None, &around).unwrap_err().to_string();
+    assert!(said.contains("there is no network `nowhere`") && said.contains("ohc network add"));
+    around.network = Some(lab.network.file.display().to_string());
+    assert_eq!(choose(None, &around).unwrap().unwrap().key, Some(lab.client.clone()));
+}
+
+#[test]
+fn a_context_names_files_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lab, around) = (lab(&dir), around(&dir));
+    let mut contexts = Contexts::default();
+    assert!(matches!(
+        contexts.add("embedded", &lab.network.file, None),
+        Err(NetworkError::Name { .. })
+    ));
+    assert!(contexts.add("lab", &dir.path().join("none"), None).is_err());
+    assert!(contexts.add("lab", &lab.network.file, Some(Path::new("/none.pem"))).is_err());
+    assert_eq!(contexts, Contexts::default());
+    fs::create_dir_all(dir.path().join("config")).unwrap();
+    fs::write(around.config.as_ref().unwrap(), "current: lab\ncontexts: { lab: { key: x } }")
+        .unwrap();
+    let said = Contexts::read(&around).unwrap_err();
+    let NetworkError::Faults { faults, .. } = said else { panic!("{said}") };
+    assert_eq!(faults.len(), 2, "an unknown key and a missing one: {faults:?}");
+}

@@ -1,0 +1,213 @@
+//! Serving: a validator's log, for whoever asks on the bus. Never waits for a reader, and never
+//! reads more of the log at a time than fits into one answer.
+//!
+//! Two threads: one answers questions, in the order in which they come; the other says how far the
+//! log goes, each second while it grows and every few seconds while it does not.
+
+use super::wire::{Answer, Ask, Pulse, VALIDATORS, Wire};
+use crate::base::canon::{Decode, Encode, Reader};
+use crate::base::keys::{NetworkId, SecretKey, Signed};
+use crate::base::limits::{PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX};
+use crate::base::time::Height;
+use crate::domain::genesis::Genesis;
+use crate::domain::slot::Head;
+use crate::effects::bus::{Bus, BusError, Message, Subscription};
+use crate::effects::store::{Store, StoreError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Slots of one answer have so many bytes at the most; one slot of any size that may be sent fits.
+const BATCH_BYTES: usize = WIRE_BYTES_MAX - 16 * 1024;
+/// Questions that wait, in bytes.
+const ROOM_BYTES: usize = 256 * 1024;
+/// How often a log that grows is told of.
+const BEAT: Duration = Duration::from_secs(1);
+/// Every how many beats one that does not grow is told of.
+const BEATS_IDLE: u32 = 5;
+
+// What else is in an answer: the lengths of the slots, their number, and the last height.
+const _: () = assert!(PROPOSAL_BYTES_MAX < BATCH_BYTES);
+
+/// What is served.
+pub struct Log {
+    /// The slots.
+    pub store: Arc<Store>,
+    /// What they begin with.
+    pub genesis: Genesis,
+    /// Who says so.
+    pub key: Arc<SecretKey>,
+}
+
+/// Serves until it is dropped.
+pub struct Server {
+    subscriptions: Vec<Subscription>,
+    /// Nothing is ever sent: that it goes ends the beat.
+    beat: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Answers questions about a log, and says how far it goes.
+    pub fn start(bus: &Bus, log: Log) -> Result<Self, BusError> {
+        let network = log.genesis.network();
+        let (wire, me, log) = (Wire::new(network), log.key.public(), Arc::new(log));
+        let (sender, questions) = mpsc::channel::<Message>();
+        let listen = |subject: &str, group| {
+            let sender = sender.clone();
+            bus.subscribe(subject, group, ROOM_BYTES, move |message| sender.send(message).is_ok())
+        };
+        let subscriptions =
+            vec![listen(&wire.fetch(), Some(VALIDATORS))?, listen(&wire.fetch_of(&me), None)?];
+        let (beat, over) = mpsc::channel();
+        let (shared, own) = ((bus.clone(), wire.clone(), log.clone()), (bus.clone(), wire, log));
+        let threads = vec![
+            std::thread::spawn(move || answer_all(&questions, &shared)),
+            std::thread::spawn(move || tell(&over, &own)),
+        ];
+        Ok(Self { subscriptions, beat: Some(beat), threads })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.subscriptions.clear();
+        self.beat = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+type Shared = (Bus, Wire, Arc<Log>);
+
+fn answer_all(questions: &Receiver<Message>, (bus, wire, log): &Shared) {
+    for question in questions {
+        let Some(reply) = &question.reply else { continue };
+        // Nonsense gets no answer: who asks it would make nothing of one.
+        let Ok(ask) = wire.unframe(&question.bytes, QUESTION_BYTES_MAX) else { continue };
+        let answer = log.answer(ask).unwrap_or(Answer::Nothing);
+        // Who asked asks again, or somebody else.
+        drop(bus.publish(reply, wire.frame(&answer)));
+    }
+}
+
+fn tell(over: &Receiver<()>, (bus, wire, log): &Shared) {
+    let subject = wire.head(&log.key.public());
+    let (mut told, mut beats) = (None, 0);
+    loop {
+        let last = log.store.last();
+        if (told != Some(last) || beats >= BEATS_IDLE)
+            && let Ok(pulse) = log.pulse()
+            && bus.publish(&subject, wire.frame(&pulse)).is_ok()
+        {
+            (told, beats) = (Some(last), 0);
+        }
+        beats += 1;
+        if !matches!(over.recv_timeout(BEAT), Err(RecvTimeoutError::Timeout)) {
+            return;
+        }
+    }
+}
+
+impl Log {
+    fn network(&self) -> NetworkId {
+        self.genesis.network()
+    }
+
+    fn answer(&self, ask: Ask) -> Result<Answer, StoreError> {
+        Ok(match ask {
+            Ask::Genesis => Answer::Genesis(self.genesis.to_bytes()),
+            Ask::Pulse => Answer::Pulse(self.pulse()?),
+            Ask::Slots { from } => {
+                let slots = batch(&self.store, from, BATCH_BYTES)?;
+                if slots.iter().any(|slot| slot.len() > BATCH_BYTES) {
+                    return Ok(Answer::Nothing);
+                }
+                Answer::Slots { slots, last: self.store.last().unwrap_or_default() }
+            }
+        })
+    }
+
+    fn pulse(&self) -> Result<Signed<Pulse>, StoreError> {
+        use crate::base::canon::Canonical;
+        let height = self.store.last().unwrap_or_default();
+        let head = match self.store.read(height)? {
+            // A slot begins with its head; one that is durable decodes.
+            Some(slot) => Head::decode(&mut Reader::new(&slot)).map(|head| head.digest()),
+            None => Ok(self.genesis.digest()),
+        };
+        let head = head.unwrap_or_default();
+        Ok(self.key.seal(self.network(), Pulse { height, head }))
+    }
+}
+
+/// Consecutive slots of a store from a height on: so many bytes at the most, and the first of them
+/// however long it is.
+pub(super) fn batch(
+    store: &Store,
+    from: Height,
+    bytes_max: usize,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// What the length of a slot takes.
+    const LENGTH: usize = 8;
+    let (mut slots, mut bytes) = (Vec::new(), 0);
+    for stored in store.iter_from(Height(from.0.max(1))) {
+        let (_, slot) = stored?;
+        bytes += slot.len() + LENGTH;
+        if bytes > bytes_max && !slots.is_empty() {
+            break;
+        }
+        slots.push(slot);
+    }
+    Ok(slots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::boot::embedded_genesis;
+
+    fn log(dir: &std::path::Path) -> Log {
+        let key = SecretKey::from_bytes(&[2; 32]);
+        let client = SecretKey::from_bytes(&[1; 32]).public();
+        let genesis = embedded_genesis(client, key.public(), [0; 32]);
+        Log { store: Arc::new(Store::open(dir).unwrap().0), genesis, key: Arc::new(key) }
+    }
+
+    #[test]
+    fn an_answer_holds_as_many_slots_as_fit_into_one_frame() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path());
+        let slot = vec![7; PROPOSAL_BYTES_MAX / 4];
+        log.store.append_many(Height(1), &[slot.as_slice(); 9]).unwrap();
+        let wire = Wire::new(log.network());
+        let mut from = Height(1);
+        for expected in [4, 4, 1, 0] {
+            let answer = log.answer(Ask::Slots { from }).unwrap();
+            assert!(wire.frame(&answer).len() <= WIRE_BYTES_MAX);
+            let Answer::Slots { slots, last } = answer else { panic!("{answer:?}") };
+            assert_eq!((slots.len(), last), (expected, Height(9)));
+            from = Height(from.0 + slots.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_no_frame_holds_is_not_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path());
+        log.store.append(Height(1), &vec![7; WIRE_BYTES_MAX]).unwrap();
+        assert_eq!(log.answer(Ask::Slots { from: Height(1) }).unwrap(), Answer::Nothing);
+    }
+
+    #[test]
+    fn a_pulse_is_signed_by_who_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path());
+        let Ok(Answer::Pulse(pulse)) = log.answer(Ask::Pulse) else { panic!("no pulse") };
+        let pulse = pulse.verify(log.network()).unwrap();
+        assert_eq!(pulse.author(), log.key.public());
+        assert_eq!(pulse.body().height, Height(0));
+    }
+}

@@ -1,0 +1,313 @@
+//! The wire: what nodes of a network say to each other, on which subjects, in which frames.
+//! Never sends or keeps anything, and believes nothing: who reads a message checks what is signed.
+//!
+//! `N` are the first 16 hex digits of the network id, `K` those of a public key:
+//!
+//! | subject | frame of | from | to |
+//! |---|---|---|---|
+//! | `ohc.N.command` | a signed order | anybody | all validators |
+//! | `ohc.N.consensus.K` | a message of the agreement | validator K | all validators |
+//! | `ohc.N.slot` | a final slot | its proposer | everybody |
+//! | `ohc.N.head.K` | a signed [`Pulse`] | validator K | everybody |
+//! | `ohc.N.fetch` | an [`Ask`], answered by an [`Answer`] | anybody | one validator |
+//! | `ohc.N.fetch.K` | the same | anybody | validator K |
+//!
+//! A frame is a version (`u16`, little-endian), the first 8 bytes of the network id, and canonical
+//! bytes. It has [`WIRE_BYTES_MAX`] bytes at the most. A message that is doubled or old does no
+//! harm: orders have numbers, slots have heights, and the rest is only a hint.
+
+use crate::base::canon::{Decode, DecodeError, Digest, Encode, canonical_enum, canonical_struct};
+use crate::base::keys::{NetworkId, PublicKey, Signed};
+use crate::base::limits::WIRE_BYTES_MAX;
+use crate::base::time::Height;
+
+/// The version of everything that is said here.
+pub const VERSION: u16 = 1;
+/// Bytes of a network id in a frame.
+const NETWORK_BYTES: usize = 8;
+/// What stands before the canonical bytes.
+pub const HEADER_BYTES: usize = 2 + NETWORK_BYTES;
+/// Those who answer on `ohc.N.fetch`: one of them gets each question.
+pub const VALIDATORS: &str = "validators";
+
+/// How far the log of a validator goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// Its last slot.
+    pub height: Height,
+    /// The digest of the head of that slot; of the genesis if there is none.
+    pub head: Digest,
+}
+canonical_struct!(Pulse { height, head } tag "ohc/pulse/1");
+
+/// A question to a validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// What does the log begin with?
+    Genesis,
+    /// How far does it go?
+    Pulse,
+    /// Which slots are there from this one on?
+    Slots {
+        /// The first of them.
+        from: Height,
+    },
+}
+canonical_enum!(Ask { 1 => Genesis, 2 => Pulse, 3 => Slots { from } });
+
+/// What a validator answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The genesis.
+    Genesis(Vec<u8>),
+    /// So far, signed.
+    Pulse(Signed<Pulse>),
+    /// Consecutive slots, as many as fit; none if there is none yet.
+    Slots {
+        /// Each as it is in the log.
+        slots: Vec<Vec<u8>>,
+        /// The last slot that it has.
+        last: Height,
+    },
+    /// It does not have what was asked for.
+    Nothing,
+}
+canonical_enum!(Answer {
+    1 => Genesis(x),
+    2 => Pulse(x),
+    3 => Slots { slots, last },
+    4 => Nothing,
+});
+
+/// Why a message is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Too short to say what it is.
+    #[error("a frame of {bytes} bytes says nothing")]
+    Short {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Longer than it may be.
+    #[error("a frame of {bytes} bytes is longer than the {most} that are allowed")]
+    Long {
+        /// Its length.
+        bytes: usize,
+        /// What is allowed.
+        most: usize,
+    },
+    /// Of another version of what is said here.
+    #[error("a frame of version {version}; hint: this program speaks version {VERSION}")]
+    Version {
+        /// Which.
+        version: u16,
+    },
+    /// Of another network.
+    #[error("a frame of another network")]
+    Network,
+    /// Its bytes are not what belongs on this subject.
+    #[error("a frame that makes no sense: {0}")]
+    Nonsense(#[from] DecodeError),
+}
+
+/// The subjects and frames of one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    header: [u8; HEADER_BYTES],
+    prefix: String,
+}
+
+impl Wire {
+    /// Those of this network.
+    #[must_use]
+    pub fn new(network: NetworkId) -> Self {
+        let mut header = [0; HEADER_BYTES];
+        let id = network.0.as_bytes().iter().take(NETWORK_BYTES);
+        let start = VERSION.to_le_bytes().into_iter().chain(id.copied());
+        header.iter_mut().zip(start).for_each(|(byte, value)| *byte = value);
+        Self { header, prefix: format!("ohc.{}", digits(&network.0)) }
+    }
+
+    /// Where commands go.
+    #[must_use]
+    pub fn command(&self) -> String {
+        format!("{}.command", self.prefix)
+    }
+
+    /// Where a validator speaks to the others.
+    #[must_use]
+    pub fn consensus(&self, validator: &PublicKey) -> String {
+        format!("{}.consensus.{}", self.prefix, short(validator))
+    }
+
+    /// Where all validators speak.
+    #[must_use]
+    pub fn consensus_of_all(&self) -> String {
+        format!("{}.consensus.*", self.prefix)
+    }
+
+    /// Where final slots are told.
+    #[must_use]
+    pub fn slot(&self) -> String {
+        format!("{}.slot", self.prefix)
+    }
+
+    /// Where a validator says how far its log goes.
+    #[must_use]
+    pub fn head(&self, validator: &PublicKey) -> String {
+        format!("{}.head.{}", self.prefix, short(validator))
+    }
+
+    /// Where all say that.
+    #[must_use]
+    pub fn head_of_all(&self) -> String {
+        format!("{}.head.*", self.prefix)
+    }
+
+    /// Where any validator is asked.
+    #[must_use]
+    pub fn fetch(&self) -> String {
+        format!("{}.fetch", self.prefix)
+    }
+
+    /// Where this validator is asked.
+    #[must_use]
+    pub fn fetch_of(&self, validator: &PublicKey) -> String {
+        format!("{}.fetch.{}", self.prefix, short(validator))
+    }
+
+    /// A value as a message.
+    #[must_use]
+    pub fn frame(&self, what: &impl Encode) -> Vec<u8> {
+        self.frame_bytes(&what.to_bytes())
+    }
+
+    /// Bytes that are canonical already as a message.
+    #[must_use]
+    pub fn frame_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        [self.header.as_slice(), bytes].concat()
+    }
+
+    /// The canonical bytes of a message that may have so many bytes in all.
+    pub fn open<'a>(&self, frame: &'a [u8], bytes_max: usize) -> Result<&'a [u8], WireError> {
+        let most = bytes_max.min(WIRE_BYTES_MAX);
+        if frame.len() > most {
+            return Err(WireError::Long { bytes: frame.len(), most });
+        }
+        let Some((header, bytes)) = frame.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(WireError::Short { bytes: frame.len() });
+        };
+        let [low, high, ..] = *header;
+        let version = u16::from_le_bytes([low, high]);
+        if version != VERSION {
+            return Err(WireError::Version { version });
+        }
+        if *header == self.header { Ok(bytes) } else { Err(WireError::Network) }
+    }
+
+    /// The value of a message that may have so many bytes in all.
+    pub fn unframe<T: Decode>(&self, frame: &[u8], bytes_max: usize) -> Result<T, WireError> {
+        Ok(T::from_bytes(self.open(frame, bytes_max)?)?)
+    }
+}
+
+/// The name of a key in subjects.
+#[must_use]
+pub fn short(key: &PublicKey) -> String {
+    digits(&Digest(key.0))
+}
+
+/// What the subjects begin with on which a key gets answers.
+#[must_use]
+pub fn inbox(key: &PublicKey) -> String {
+    format!("_INBOX_{}", short(key))
+}
+
+fn digits(digest: &Digest) -> String {
+    digest.to_string().chars().take(2 * NETWORK_BYTES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::keys::SecretKey;
+    use crate::domain::command::{Command, Order, SignedOrder};
+    use crate::domain::slot::Slot;
+    use proptest::prelude::*;
+
+    fn wire(n: u8) -> Wire {
+        Wire::new(NetworkId(Digest([n; 32])))
+    }
+
+    #[test]
+    fn a_frame_is_read_by_its_network_and_its_version_alone() {
+        let (here, ask) = (wire(7), Ask::Slots { from: Height(3) });
+        let frame = here.frame(&ask);
+        assert_eq!(frame, [&[1, 0], &[7; 8][..], &[3, 3, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(here.unframe(&frame, 99), Ok(ask));
+        assert_eq!(wire(8).unframe::<Ask>(&frame, 99), Err(WireError::Network));
+        let mut later = frame.clone();
+        later[0] = 2;
+        assert_eq!(here.unframe::<Ask>(&later, 99), Err(WireError::Version { version: 2 }));
+        assert_eq!(here.open(&frame, 9), Err(WireError::Long { bytes: 19, most: 9 }));
+        assert_eq!(here.open(&frame[..9], 99), Err(WireError::Short { bytes: 9 }));
+        let long = vec![0; WIRE_BYTES_MAX + 1];
+        assert!(matches!(here.open(&long, usize::MAX), Err(WireError::Long { .. })));
+    }
+
+    #[test]
+    fn subjects_name_the_network_and_who_speaks() {
+        let key = SecretKey::from_bytes(&[1; 32]).public();
+        let k = short(&key);
+        assert!(k.len() == 16 && key.to_string().starts_with(&k));
+        let n = "07".repeat(8);
+        assert_eq!(wire(7).command(), format!("ohc.{n}.command"));
+        assert_eq!(wire(7).consensus(&key), format!("ohc.{n}.consensus.{k}"));
+        assert_eq!(wire(7).fetch_of(&key), format!("ohc.{n}.fetch.{k}"));
+        assert_eq!(inbox(&key), format!("_INBOX_{k}"));
+    }
+
+    #[test]
+    fn what_is_said_reads_back() {
+        let (here, key) = (wire(7), SecretKey::from_bytes(&[1; 32]));
+        let network = NetworkId(Digest([7; 32]));
+        let pulse = key.seal(network, Pulse { height: Height(4), head: Digest([9; 32]) });
+        let answers = [
+            Answer::Genesis(vec![1, 2]),
+            Answer::Pulse(pulse),
+            Answer::Slots { slots: vec![vec![1], vec![2, 3]], last: Height(9) },
+            Answer::Nothing,
+        ];
+        for answer in answers {
+            assert_eq!(here.unframe(&here.frame(&answer), 999), Ok(answer));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn r13_no_message_panics_its_reader(mut frame: Vec<u8>, is_framed: bool) {
+            let wire = wire(7);
+            if is_framed {
+                frame = wire.frame_bytes(&frame);
+            }
+            let _ = wire.unframe::<Ask>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<Answer>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<Signed<Pulse>>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<SignedOrder>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<Slot>(&frame, WIRE_BYTES_MAX);
+        }
+
+        #[test]
+        fn r13_a_message_with_a_wrong_bit_is_refused(at in 0usize..200, bit in 0u8..8) {
+            let (wire, key) = (wire(7), SecretKey::from_bytes(&[1; 32]));
+            let order = Order { nonce: 1, command: Command::Withdraw };
+            let order = key.seal(NetworkId(Digest([7; 32])), order);
+            let mut frame = wire.frame(&order);
+            let at = at % frame.len();
+            frame[at] ^= 1 << bit;
+            if let Ok(read) = wire.unframe::<SignedOrder>(&frame, WIRE_BYTES_MAX) {
+                prop_assert!(read.verify(NetworkId(Digest([7; 32]))).is_err());
+            }
+        }
+    }
+}

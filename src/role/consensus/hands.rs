@@ -1,0 +1,290 @@
+//! The hands of agreement: what Malachite wants done, done with our types. Signs nothing that
+//! contradicts what it has signed, and lets nothing out before it is written down.
+
+use super::context::{Ballot, Offer, Slots, Voters};
+use super::message::{Entry, Message, proposal_out, vote_in};
+use super::{Output, message};
+use crate::base::canon::Digest;
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature};
+use crate::base::time::{Height, Millis};
+use crate::domain::slot::Slot;
+use crate::domain::vote::{Certificate, Evidence, Kind};
+use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
+use malachite_types::{
+    CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
+    ThresholdParam, ThresholdParams, Timeout, Validator as _, ValidatorSet as _,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What was said at this height, and what is under way.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The round in which it is this validator's turn to propose.
+    pub(super) turn: Option<u32>,
+    /// Whether it takes in what it had written down.
+    pub(super) is_replaying: bool,
+    /// What it has signed.
+    votes: BTreeMap<(u32, Kind), Option<Digest>>,
+    proposals: BTreeMap<u32, (Digest, Option<u32>)>,
+    /// What is to be written down before anything is sent.
+    unwritten: Vec<Entry>,
+    /// Slots that are written down.
+    written: BTreeSet<Digest>,
+    timers: Vec<(Millis, Timeout)>,
+}
+
+impl Said {
+    pub(super) fn has_proposed(&self, round: u32) -> bool {
+        self.proposals.contains_key(&round)
+    }
+
+    /// Takes out the time-outs that are over, in their order.
+    pub(super) fn due(&mut self, now: Millis) -> Vec<Timeout> {
+        let mut due: Vec<_> = self.timers.extract_if(.., |(at, _)| *at <= now).collect();
+        due.sort_by_key(|(at, _)| *at);
+        due.into_iter().map(|(_, timeout)| timeout).collect()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.timers.iter().map(|(at, _)| *at).min()
+    }
+}
+
+/// Everything that an effect may touch.
+pub(super) struct Hands<'a> {
+    pub(super) key: &'a SecretKey,
+    pub(super) network: NetworkId,
+    pub(super) now: Millis,
+    pub(super) timeouts: LinearTimeouts,
+    pub(super) sound: &'a BTreeMap<Digest, Arc<Slot>>,
+    pub(super) said: &'a mut Said,
+    pub(super) out: &'a mut Vec<Output>,
+}
+
+/// The height that an input is about, if it is about one.
+pub(super) fn height_of(input: &Input<Slots>) -> Option<Height> {
+    match input {
+        Input::Vote(vote) => Some(vote.message.height),
+        Input::Proposal(offer) => Some(offer.message.height),
+        Input::PolkaCertificate(polka) => Some(polka.height),
+        Input::ProposedValue(value, _) => Some(value.height),
+        _ => None,
+    }
+}
+
+impl Hands<'_> {
+    pub(super) fn perform(&mut self, effect: Effect<Slots>) -> Resume<Slots> {
+        match effect {
+            Effect::CancelAllTimeouts(r) => {
+                self.said.timers.clear();
+                r.resume_with(())
+            }
+            Effect::CancelTimeout(timeout, r) => {
+                self.said.timers.retain(|(_, other)| *other != timeout);
+                r.resume_with(())
+            }
+            Effect::ScheduleTimeout(timeout, r) => {
+                let wait = self.timeouts.duration_for(timeout).as_millis();
+                let at = self.now.after(u64::try_from(wait).unwrap_or(u64::MAX));
+                self.said.timers.push((at, timeout));
+                r.resume_with(())
+            }
+            Effect::PublishConsensusMsg(said, r) => {
+                self.send((&said).into());
+                r.resume_with(())
+            }
+            Effect::PublishLivenessMsg(said, r) => {
+                self.send((&said).into());
+                r.resume_with(())
+            }
+            Effect::RepublishVote(vote, r) => {
+                self.send((&vote).into());
+                r.resume_with(())
+            }
+            Effect::RepublishRoundCertificate(passed, r) => {
+                self.send(Message::Passed(message::passed_out(&passed)));
+                r.resume_with(())
+            }
+            Effect::GetValue(_, round, _, r) => {
+                self.said.turn = round.as_u32();
+                r.resume_with(())
+            }
+            Effect::Decide(certificate, _, r) => {
+                self.decide(&certificate);
+                r.resume_with(())
+            }
+            Effect::Finalize(_, _, evidence, r) => {
+                self.accuse(evidence);
+                r.resume_with(())
+            }
+            Effect::SignVote(ballot, r) => r.resume_with(self.sign_vote(ballot)),
+            Effect::SignProposal(offer, r) => r.resume_with(self.sign_proposal(offer)),
+            Effect::WalAppend(_, input, r) => {
+                self.note(&input);
+                r.resume_with(())
+            }
+            Effect::StartRound(_, _, _, _, r)
+            | Effect::RestreamProposal(_, _, _, _, _, r)
+            | Effect::CertVerifiedSyncValue(_, _, r)
+            | Effect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
+            check => self.verify(check),
+        }
+    }
+
+    /// The effects that ask whether something holds.
+    fn verify(&self, effect: Effect<Slots>) -> Resume<Slots> {
+        match effect {
+            Effect::VerifySignature(said, key, r) => r.resume_with(self.is_signed(&said, &key)),
+            Effect::VerifyCommitCertificate(certificate, voters, params, r) => {
+                r.resume_with(self.check_commit(&certificate, &voters, params))
+            }
+            Effect::VerifyPolkaCertificate(polka, voters, params, r) => {
+                let votes = polka.votes(&Slots).map(|vote| (vote.message, vote.signature));
+                r.resume_with(self.check(votes, &voters, params.quorum))
+            }
+            Effect::VerifyRoundCertificate(passed, voters, params, r) => {
+                r.resume_with(self.check_passed(&passed, &voters, params))
+            }
+            // Nothing is synchronised or extended through the core.
+            Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => r.resume_with(refused()),
+            Effect::ExtendVote(_, _, _, _, r) => r.resume_with(None),
+            Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => r.resume_with(Ok(())),
+            _ => Resume::Continue,
+        }
+    }
+
+    /// Sends a message, after what led to it is written down. While the journal is taken in again
+    /// it has been sent before.
+    fn send(&mut self, message: Message) {
+        if self.said.is_replaying {
+            return;
+        }
+        if !self.said.unwritten.is_empty() {
+            self.out.push(Output::Record(std::mem::take(&mut self.said.unwritten)));
+        }
+        self.out.push(Output::Send(message));
+    }
+
+    fn note(&mut self, input: &Input<Slots>) {
+        let Some((entry, slot)) = Entry::of(input) else { return };
+        if let Some(slot) = slot {
+            let head = crate::base::canon::Canonical::digest(&slot.head);
+            if self.said.written.insert(head) && !self.said.is_replaying {
+                self.said.unwritten.push(Entry::Slot(slot));
+            }
+        }
+        if !self.said.is_replaying {
+            self.said.unwritten.push(entry);
+        }
+    }
+
+    fn sign_vote(&mut self, ballot: Ballot) -> malachite_types::SignedVote<Slots> {
+        let vote = ballot.vote();
+        let before = self.said.votes.insert((vote.round, vote.kind), vote.head);
+        assert!(before.is_none_or(|head| head == vote.head), "R-6: {vote:?} after {before:?}");
+        vote_in(self.key.seal(self.network, vote))
+    }
+
+    fn sign_proposal(&mut self, offer: Offer) -> malachite_types::SignedProposal<Slots> {
+        let proposal = offer.proposal();
+        let said = (proposal.head, proposal.valid);
+        let before = self.said.proposals.insert(proposal.round, said);
+        assert!(before.is_none_or(|other| other == said), "R-6: {proposal:?} after {before:?}");
+        let signature = self.key.sign(self.network, &proposal);
+        SignedMessage::new(offer, signature)
+    }
+
+    fn is_signed(&self, said: &SignedMessage<Slots, ConsensusMsg<Slots>>, key: &PublicKey) -> bool {
+        match &said.message {
+            ConsensusMsg::Vote(ballot) => {
+                key.verifies(self.network, &ballot.vote(), &said.signature)
+            }
+            ConsensusMsg::Proposal(offer) => {
+                key.verifies(self.network, &offer.proposal(), &said.signature)
+            }
+        }
+    }
+
+    fn check_commit(
+        &self,
+        commit: &CommitCertificate<Slots>,
+        voters: &Voters,
+        params: ThresholdParams,
+    ) -> Result<(), CertificateError<Slots>> {
+        let certificate = certificate(commit);
+        let vote = certificate.vote(commit.height, commit.value_id);
+        let votes = commit.commit_signatures.iter();
+        let votes = votes.map(|of| (Ballot::new(of.address, vote), of.signature));
+        self.check(votes, voters, params.quorum)
+    }
+
+    fn check_passed(
+        &self,
+        passed: &malachite_types::RoundCertificate<Slots>,
+        voters: &Voters,
+        params: ThresholdParams,
+    ) -> Result<(), CertificateError<Slots>> {
+        let is_overtaken = passed.cert_type == RoundCertificateType::Skip;
+        let need = if is_overtaken { params.honest } else { params.quorum };
+        let votes = message::passed_out(passed).votes;
+        if !is_overtaken && votes.iter().any(|vote| vote.body.kind == Kind::Prevote) {
+            return refused();
+        }
+        let votes = votes.into_iter().map(|vote| {
+            let ballot = vote_in(vote);
+            (ballot.message, ballot.signature)
+        });
+        self.check(votes, voters, need)
+    }
+
+    /// Whether these votes are signed by validators, one each, that hold enough stake together.
+    fn check(
+        &self,
+        votes: impl Iterator<Item = (Ballot, Signature)>,
+        voters: &Voters,
+        need: ThresholdParam,
+    ) -> Result<(), CertificateError<Slots>> {
+        let (mut seen, mut stake) = (BTreeSet::new(), 0u64);
+        for (ballot, signature) in votes {
+            let author = ballot.author;
+            let Some(voter) = voters.get_by_address(&author) else { return refused() };
+            if !seen.insert(author) || !author.verifies(self.network, &ballot.vote(), &signature) {
+                return refused();
+            }
+            stake = stake.saturating_add(voter.voting_power());
+        }
+        if need.is_met(stake, voters.total_voting_power()) { Ok(()) } else { refused() }
+    }
+
+    fn decide(&mut self, commit: &CommitCertificate<Slots>) {
+        // Only what was found sound is ever fed to the core.
+        let Some(slot) = self.sound.get(&commit.value_id) else { return };
+        let slot = Slot { certificate: certificate(commit), ..Slot::clone(slot) };
+        self.out.push(Output::Decided(Box::new(slot)));
+    }
+
+    fn accuse(&mut self, evidence: MisbehaviorEvidence<Slots>) {
+        let votes = evidence.votes.into_iter().flat_map(|(_, pairs)| pairs);
+        let votes = votes.map(|(one, other)| Evidence::Votes {
+            one: message::vote_out(&one),
+            other: message::vote_out(&other),
+        });
+        let proposals = evidence.proposals.into_iter().flat_map(|(_, pairs)| pairs);
+        let proposals = proposals.map(|(one, other)| Evidence::Proposals {
+            one: proposal_out(&one),
+            other: proposal_out(&other),
+        });
+        let both = votes.chain(proposals).filter(|e| e.proves(self.network).is_some());
+        self.out.extend(both.map(Output::Evidence));
+    }
+}
+
+fn certificate(commit: &CommitCertificate<Slots>) -> Certificate {
+    let signatures = commit.commit_signatures.iter().map(|of| (of.address, of.signature));
+    Certificate { round: commit.round.as_u32().unwrap_or(0), signatures: signatures.collect() }
+}
+
+fn refused() -> Result<(), CertificateError<Slots>> {
+    Err(CertificateError::VerificationError(None))
+}

@@ -1,0 +1,335 @@
+//! Agreement: which slot comes next, if more than 2/3 of the stake say so. Tendermint (Buchman,
+//! Kwon, Milosevic 2018) as Malachite has it, behind a machine that speaks our types. Never makes a
+//! draft, writes to a disk or knows a network: it says what must be durable before what is sent.
+//!
+//! A height begins when somebody has something to propose, or hears of it from another: an idle
+//! network votes about nothing. What is proposed is folded on a second copy of the state
+//! (`trial`) before it is voted for, so a vote is for the events too.
+
+mod context;
+mod hands;
+mod message;
+mod trial;
+
+pub use message::{Entry, Message, Passed, Polka};
+
+use crate::base::canon::{Canonical, Digest, Encode};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey};
+use crate::base::limits::{PROPOSAL_BYTES_MAX, VALIDATORS_MAX};
+use crate::base::time::{Height, Millis};
+use crate::domain::slot::{Draft, Slot};
+use crate::domain::state::State;
+use crate::domain::vote::Evidence;
+use crate::role::Machine;
+use context::{Candidate, Slots, Voters};
+use hands::{Hands, Said};
+use malachite::{LocallyProposedValue, Params, process};
+use malachite_types::{LinearTimeouts, Round, Timeout, ValuePayload, VoteExtensionPolicy};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use trial::Trial;
+
+/// How long a step of the first round waits, and how much longer that of each further one. On one
+/// machine a slot takes milliseconds; across an ocean a fifth of a second.
+const TIMEOUTS: LinearTimeouts = LinearTimeouts {
+    propose: Duration::from_millis(600),
+    propose_delta: Duration::from_millis(300),
+    prevote: Duration::from_millis(300),
+    prevote_delta: Duration::from_millis(150),
+    precommit: Duration::from_millis(300),
+    precommit_delta: Duration::from_millis(150),
+    rebroadcast: Duration::from_millis(800),
+    max_timeout: Duration::from_secs(10),
+};
+
+/// Heights ahead of the own of which messages are kept: of more a validator catches up.
+const AHEAD_MAX: u64 = 2;
+/// Messages that are kept of them, for each validator that there may be.
+const AHEAD_MESSAGES_MAX: usize = 16 * VALIDATORS_MAX;
+/// Their slots are at most so many bytes together.
+const AHEAD_BYTES_MAX: usize = 4 * PROPOSAL_BYTES_MAX;
+/// Different slots that one round may propose: an honest proposer has one.
+const PROPOSALS_PER_ROUND_MAX: usize = 2;
+
+/// What can happen to it.
+#[derive(Debug)]
+pub enum Input {
+    /// There is something to propose, for whoever's turn it is.
+    Begin,
+    /// Another validator said something.
+    Message(Message),
+    /// What this validator proposes, now that it is its turn.
+    Drafted(Draft),
+    /// A slot with this head was folded and is durable, however it came.
+    Folded(Digest),
+    /// The deadline has come.
+    Wake,
+}
+
+/// What it wants to happen, in this order.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// This is durable before anything that follows happens.
+    Record(Vec<Entry>),
+    /// This goes to all other validators.
+    Send(Message),
+    /// It is this validator's turn: a draft is wanted, now.
+    Propose,
+    /// This slot is final.
+    Decided(Box<Slot>),
+    /// Somebody said two things at once.
+    Evidence(Evidence),
+    /// Others are further than this validator can follow: the slot before this one is final.
+    Behind(Height),
+}
+
+/// One validator's part in the agreement.
+pub struct Consensus {
+    key: SecretKey,
+    network: NetworkId,
+    core: malachite::State<Slots>,
+    /// The digest of the last slot's head.
+    parent: Digest,
+    trial: Trial,
+    /// Whether the height after the last slot has begun.
+    has_begun: bool,
+    /// Slots that were proposed at this height and found sound, by their heads.
+    sound: BTreeMap<Digest, Arc<Slot>>,
+    /// How many slots were proposed in each round of this height.
+    proposed: BTreeMap<u32, usize>,
+    /// Messages of heights to come.
+    ahead: BTreeMap<Height, Vec<Message>>,
+    said: Said,
+}
+
+impl std::fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (height, round) = (self.core.height(), self.core.round());
+        write!(f, "Consensus({} at {height}, {round})", self.key.public())
+    }
+}
+
+impl Consensus {
+    /// A validator that is at the end of a log whose last head has this digest. `threads` check
+    /// Proof of History.
+    #[must_use]
+    pub fn new(key: SecretKey, state: &State, parent: Digest, threads: usize) -> Self {
+        let params = Params {
+            address: key.public(),
+            threshold_params: malachite_types::ThresholdParams::default(),
+            value_payload: ValuePayload::ProposalOnly,
+            enabled: true,
+        };
+        let voters = Voters::new(state.validators());
+        // Messages of heights to come are kept here, so its own queue stays empty.
+        let core = malachite::State::new(Slots, state.height(), voters, params, 1, 1);
+        Self {
+            key,
+            network: state.network(),
+            core,
+            parent,
+            trial: Trial::new(threads),
+            has_begun: false,
+            sound: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            said: Said::default(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// Whether it waits for something to propose.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        !self.has_begun
+    }
+
+    /// Takes in again what was written down of the height after the last slot: it ends up where it
+    /// was, and says nothing that it has not said. What it has said is said again later by itself.
+    pub fn restore(
+        &mut self,
+        now: Millis,
+        state: &State,
+        entries: Vec<Entry>,
+        out: &mut Vec<Output>,
+    ) {
+        let (me, mut slots) = (self.key(), BTreeMap::new());
+        let inputs: Vec<_> =
+            entries.into_iter().filter_map(|entry| entry.input(me, &mut slots)).collect();
+        let of = |input: &malachite::Input<Slots>| hands::height_of(input);
+        let height = state.height().next();
+        let inputs: Vec<_> =
+            inputs.into_iter().filter(|i| of(i).is_none_or(|h| h == height)).collect();
+        if inputs.is_empty() {
+            return;
+        }
+        self.sound = slots;
+        self.core.index_wal_entries(&inputs);
+        self.said.is_replaying = true;
+        let mut quiet = Vec::new();
+        self.begin(now, state, &mut quiet);
+        for input in inputs {
+            self.process(now, input, &mut quiet);
+        }
+        self.core.reset_entries_index();
+        self.said.is_replaying = false;
+        out.extend(quiet);
+        self.ask(out);
+    }
+
+    fn begin(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
+        if self.has_begun || !state.validators().contains_key(&self.key()) {
+            return;
+        }
+        self.has_begun = true;
+        let voters = Voters::new(state.validators());
+        let (height, policy) = (state.height().next(), VoteExtensionPolicy::Disabled);
+        let start = malachite::Input::StartHeight(height, voters, false, None, policy);
+        self.process(now, start, out);
+    }
+
+    /// Has the core take one input, and does what it wants.
+    fn process(&mut self, now: Millis, input: malachite::Input<Slots>, out: &mut Vec<Output>) {
+        let Self { key, network, core, said, sound, .. } = self;
+        let mut hands = Hands { key, network: *network, now, timeouts: TIMEOUTS, sound, said, out };
+        let done: Result<(), malachite::Error<Slots>> = process!(
+            input: input,
+            state: core,
+            metrics: &(),
+            with: effect => Ok::<_, std::convert::Infallible>(hands.perform(effect))
+        );
+        // A journal that does not lead to what it says was said: going on could mean to vote twice.
+        // Any other error is an input that does not fit: it has no effect.
+        if let Err(error @ malachite::Error::ReplayDivergence(..)) = done {
+            panic!("R-6: {error}");
+        }
+    }
+
+    /// Asks for a draft if it is this validator's turn and it has none.
+    fn ask(&mut self, out: &mut Vec<Output>) {
+        let turn = self.said.turn.take();
+        let round = turn.filter(|round| Round::new(*round) == self.core.round());
+        if round.is_some_and(|round| !self.said.has_proposed(round)) {
+            out.push(Output::Propose);
+        }
+    }
+
+    fn propose(&mut self, now: Millis, state: &State, draft: Draft, out: &mut Vec<Output>) {
+        if !self.has_begun || draft.height != state.height().next() {
+            return;
+        }
+        let slot = Arc::new(self.trial.complete(state, self.parent, draft));
+        self.sound.insert(slot.head.digest(), slot.clone());
+        let (height, round) = (slot.head.height, self.core.round());
+        let value = LocallyProposedValue::new(height, round, Candidate::new(slot));
+        self.process(now, malachite::Input::Propose(value), out);
+    }
+
+    fn hear(&mut self, now: Millis, state: &State, message: Message, out: &mut Vec<Output>) {
+        let (height, next) = (message.height(), state.height().next());
+        if height < next || !message.is_bounded() {
+            return;
+        }
+        if height > next {
+            self.keep(height, message);
+            out.push(Output::Behind(height));
+            return;
+        }
+        if !self.is_from_another(state, &message) {
+            return;
+        }
+        self.begin(now, state, out);
+        if let Message::Proposal { proposal, slot } = &message {
+            let is_his =
+                proposal.author == *self.core.get_proposer(height, Round::new(proposal.body.round));
+            if !is_his || proposal.body.head != slot.head.digest() {
+                return;
+            }
+            if !self.sound.contains_key(&proposal.body.head) {
+                let is_ours =
+                    proposal.author.verifies(self.network, &proposal.body, &proposal.signature);
+                let count = self.proposed.entry(proposal.body.round).or_default();
+                *count += usize::from(is_ours);
+                let is_fair = is_ours && *count <= PROPOSALS_PER_ROUND_MAX;
+                if !is_fair || !self.trial.accepts(state, self.parent, slot) {
+                    return;
+                }
+                self.sound.insert(proposal.body.head, slot.clone());
+            }
+        }
+        self.process(now, message.into(), out);
+    }
+
+    /// Keeps a message of a height to come, if there is room.
+    fn keep(&mut self, height: Height, message: Message) {
+        let size = |m: &Message| match m {
+            Message::Proposal { slot, .. } => slot.to_bytes().len(),
+            _ => 0,
+        };
+        let kept = || self.ahead.values().flatten();
+        let bytes: usize = kept().map(size).sum::<usize>() + size(&message);
+        let is_near = height.0 <= self.core.height().0 + AHEAD_MAX + 1;
+        if is_near && kept().count() < AHEAD_MESSAGES_MAX && bytes <= AHEAD_BYTES_MAX {
+            self.ahead.entry(height).or_default().push(message);
+        }
+    }
+
+    /// Whether it comes from another validator: what this one said it knows itself.
+    fn is_from_another(&self, state: &State, message: &Message) -> bool {
+        let author = match message {
+            Message::Proposal { proposal, .. } => proposal.author,
+            Message::Vote(vote) => vote.author,
+            // The signatures in them are checked one by one.
+            Message::Polka(_) | Message::Passed(_) => return true,
+        };
+        author != self.key() && state.validators().contains_key(&author)
+    }
+
+    /// The log is one slot further: what was said at its height is over.
+    fn advance(&mut self, now: Millis, state: &State, head: Digest, out: &mut Vec<Output>) {
+        self.parent = head;
+        self.trial.settle(head);
+        self.has_begun = false;
+        self.sound.clear();
+        self.proposed.clear();
+        self.said = Said::default();
+        let next = state.height().next();
+        self.ahead.retain(|height, _| *height >= next);
+        for message in self.ahead.remove(&next).unwrap_or_default() {
+            self.hear(now, state, message, out);
+        }
+    }
+
+    fn wake(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let due: Vec<Timeout> = self.said.due(now);
+        for timeout in due {
+            self.process(now, malachite::Input::TimeoutElapsed(timeout), out);
+        }
+    }
+}
+
+impl Machine for Consensus {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Begin => self.begin(now, state, out),
+            Input::Message(message) => self.hear(now, state, message, out),
+            Input::Drafted(draft) => self.propose(now, state, draft, out),
+            Input::Folded(head) => self.advance(now, state, head, out),
+            Input::Wake => self.wake(now, out),
+        }
+        self.ask(out);
+    }
+
+    fn deadline(&self, _: &State) -> Option<Millis> {
+        self.said.deadline()
+    }
+}

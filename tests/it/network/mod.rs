@@ -1,0 +1,8 @@
+//! Networks: real processes and a real nats-server on this machine. Where there is no nats-server
+//! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
+
+mod bus;
+mod depot;
+mod follow;
+mod history;
+mod nats;
