@@ -3,4 +3,5 @@
 
 mod bus;
 mod depot;
+mod guard;
 mod nats;
