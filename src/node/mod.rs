@@ -8,6 +8,7 @@ pub mod boot;
 pub mod doctor;
 pub mod draft;
 pub mod embedded;
+pub mod follow;
 pub mod gc;
 pub mod history;
 pub mod home;

@@ -3,5 +3,7 @@
 
 mod bus;
 mod depot;
+mod follow;
 mod guard;
+mod history;
 mod nats;
