@@ -6,4 +6,5 @@ mod depot;
 mod follow;
 mod guard;
 mod history;
+mod language;
 mod nats;
