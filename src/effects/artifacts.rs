@@ -3,15 +3,21 @@
 //!
 //! An artifact lies at `ab/cdef…`, its digest in hex. It is written beside its place, synced, and
 //! linked there only if nothing is: readers see all of it or nothing, after a crash too.
+//!
+//! On a network there are two: a store that all nodes reach, which is what counts, and before it a
+//! directory of this machine, which saves the way there.
 
+mod depot;
 pub mod inventory;
 mod outputs;
 
 use super::{Peril, pass};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
+pub use depot::Access;
+use depot::Depot;
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
+use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
 use outputs::{check_names, write_all};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -67,6 +73,34 @@ pub enum ArtifactError {
         /// What it says.
         source: object_store::Error,
     },
+    /// The store that all nodes reach is not to be reached now. Whether an artifact is in it nobody
+    /// can say: nobody is to blame.
+    #[error("cannot {doing} artifact {digest}: the store {store} {why}; hint: {hint}")]
+    Away {
+        /// What was tried.
+        doing: &'static str,
+        /// The artifact.
+        digest: Digest,
+        /// The address of the store.
+        store: String,
+        /// What it says, or what is said of it.
+        why: String,
+        /// What to do about it.
+        hint: &'static str,
+        /// Whether it may pass by itself: then it is worth while to ask again later.
+        is_passing: bool,
+    },
+    /// An address that is none of a store.
+    #[error(
+        "{url} is no store for artifacts: {why}; hint: name a folder, or file://, s3://, gs:// \
+        or az:// (and https:// to read alone)"
+    )]
+    Address {
+        /// What was named.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A file system refuses.
     #[error("cannot {doing} {}: {source}; hint: check the directory and its permissions",
         .path.display())]
@@ -95,14 +129,25 @@ pub enum Content {
     Bytes(Vec<u8>),
 }
 
-/// A content-addressed store of artifacts. Shared by reference; calls run in a tokio runtime.
+/// A content-addressed store of artifacts. Depot by reference; calls run in a tokio runtime.
 #[derive(Debug)]
 pub struct Artifacts {
     store: Arc<dyn ObjectStore>,
     /// Where it lies, if it is a directory of this machine.
     directory: Option<PathBuf>,
-    /// Artifacts that were seen whole: putting one again costs its hash and nothing else.
+    /// The store that all nodes reach, if there is one: then what lies here is but a copy.
+    depot: Option<Depot>,
+    /// Artifacts that were seen whole where it counts: putting one again costs its hash and
+    /// nothing else.
     present: Mutex<BTreeSet<Digest>>,
+}
+
+impl ArtifactError {
+    /// Whether the same may be possible later, with nobody doing anything but wait.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Away { is_passing: true, .. })
+    }
 }
 
 impl Artifacts {
@@ -118,7 +163,40 @@ impl Artifacts {
     /// The artifacts in any object store.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, directory: None, present: Mutex::default() }
+        Self { store, directory: None, depot: None, present: Mutex::default() }
+    }
+
+    /// The store of that address, which all nodes reach, with a directory of this machine before
+    /// it. Nobody is asked before an artifact is.
+    pub fn open_shared(
+        directory: &Path,
+        url: &str,
+        access: &Access,
+    ) -> Result<Self, ArtifactError> {
+        let depot = Some(Depot::open(url, access)?);
+        Ok(Self { depot, ..Self::open(directory)? })
+    }
+
+    /// Begins the store that all nodes reach where nobody has yet; it may lie in a folder that is
+    /// not mounted, so that nobody else takes an empty one for it.
+    pub async fn begin(&self) -> Result<(), ArtifactError> {
+        match &self.depot {
+            Some(depot) => depot.begin().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Has an artifact that lies here stored where all nodes reach it.
+    pub async fn share(&self, digest: Digest) -> Result<(), ArtifactError> {
+        let Some(depot) = self.depot.as_ref().filter(|_| !self.is_known(digest)) else {
+            return Ok(());
+        };
+        // What somebody else has put there is not sent again, and need not lie here.
+        if !depot.has(digest).await? {
+            depot.put(digest, &self.get_here(digest).await?).await?;
+        }
+        self.remember(digest);
+        Ok(())
     }
 
     /// Stores bytes; durable when this returns. Damaged bytes under the same digest are replaced.
@@ -130,30 +208,57 @@ impl Artifacts {
         if self.is_known(digest) {
             return Ok(digest);
         }
-        match self.get(digest).await {
-            Ok(_) => {}
-            Err(ArtifactError::Missing { .. }) => {
-                pass(Peril::ArtifactMissing);
-                self.create(digest, bytes).await?;
-            }
-            Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => {
-                self.write(digest, bytes, PutMode::Overwrite).await?;
-            }
-            Err(other) => return Err(other),
+        let here = self.put_here(digest, bytes).await;
+        match &self.depot {
+            // A copy that cannot be kept is fetched again.
+            Some(depot) => depot.put(digest, bytes).await?,
+            None => here?,
         }
         pass(Peril::ArtifactWritten);
         self.remember(digest);
         Ok(digest)
     }
 
+    async fn put_here(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
+        match self.get_here(digest).await {
+            Ok(_) => Ok(()),
+            Err(ArtifactError::Missing { .. }) => {
+                pass(Peril::ArtifactMissing);
+                self.create(digest, bytes).await
+            }
+            Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => {
+                self.write(digest, bytes, PutMode::Overwrite).await
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The bytes under a digest, checked. Damaged ones are set aside: they are nobody's artifact,
     /// and where they lay the right ones can be put again.
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
-        let bytes = self.fetch(digest).await;
+        let here = self.get_here(digest).await;
+        let bytes = match &self.depot {
+            Some(_) if here.is_ok() => return here,
+            Some(depot) => {
+                let bytes = depot.get(digest).await;
+                if let Ok(bytes) = &bytes {
+                    // A copy that cannot be kept is fetched again.
+                    drop(self.put_here(digest, bytes).await);
+                }
+                bytes
+            }
+            None => here,
+        };
         match &bytes {
             Ok(_) => self.remember(digest),
             Err(_) => drop(self.present().remove(&digest)),
         }
+        bytes
+    }
+
+    /// The bytes that lie here under a digest, checked.
+    async fn get_here(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
+        let bytes = self.fetch(digest).await;
         if let Err(ArtifactError::Damaged { .. }) = &bytes {
             let aside = format!("damaged/{digest}").into();
             // Where that fails they stay, and every read goes on refusing them.
@@ -167,6 +272,9 @@ impl Artifacts {
     pub async fn has(&self, digest: Digest) -> Result<bool, ArtifactError> {
         if self.is_known(digest) {
             return Ok(true);
+        }
+        if let Some(depot) = &self.depot {
+            return depot.has(digest).await;
         }
         if let Some(directory) = &self.directory {
             // A plan asks for every artifact of every job: no thread is woken up for each.
@@ -221,13 +329,7 @@ impl Artifacts {
             }
             Err(source) => return Err(store_error("read", digest, source)),
         };
-        let bytes = found.meta.size;
-        if bytes > ARTIFACT_BYTES_MAX as u64 {
-            return Err(ArtifactError::TooLarge { bytes });
-        }
-        let bytes = found.bytes().await.map_err(|source| store_error("read", digest, source))?;
-        let whole = Digest::of(&bytes) == digest;
-        if whole { Ok(bytes.into()) } else { Err(ArtifactError::Damaged { digest }) }
+        whole(found, digest).await?.map_err(|source| store_error("read", digest, source))
     }
 
     /// Writes unless something is there by now. What is there was written by somebody who hashed
@@ -292,6 +394,22 @@ fn read(path: &Path, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
     if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(ArtifactError::Damaged { digest }) }
 }
 
+/// The bytes of an object, if they are those of the digest; inside, what broke on the way.
+async fn whole(
+    found: GetResult,
+    digest: Digest,
+) -> Result<object_store::Result<Vec<u8>>, ArtifactError> {
+    let bytes = found.meta.size;
+    if bytes > ARTIFACT_BYTES_MAX as u64 {
+        return Err(ArtifactError::TooLarge { bytes });
+    }
+    match found.bytes().await {
+        Ok(bytes) if Digest::of(&bytes) != digest => Err(ArtifactError::Damaged { digest }),
+        Ok(bytes) => Ok(Ok(bytes.into())),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
 fn place(digest: Digest) -> path::Path {
     let hex = digest.to_string();
     let (shelf, name) = hex.split_at(2);
@@ -321,148 +439,4 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::File;
-
-    fn run<T>(test: impl AsyncFnOnce(Artifacts, &Path) -> T) -> T {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(test(Artifacts::open(&dir.path().join("store")).unwrap(), dir.path()))
-    }
-
-    fn file(dir: &Path, digest: Digest) -> PathBuf {
-        dir.join("store").join(place(digest).as_ref())
-    }
-
-    #[track_caller]
-    fn check(name: &str, plain: bool) {
-        assert_eq!(check_names(["other", name].into_iter()).is_ok(), plain, "{name:?}");
-    }
-
-    #[test]
-    fn what_is_put_is_found_under_its_digest_by_another_process() {
-        run(async |store, dir| {
-            for bytes in [b"".as_slice(), b"model", &[7; 100_000]] {
-                assert!(!store.has(Digest::of(bytes)).await.unwrap());
-                let digest = store.put(bytes).await.unwrap();
-                assert_eq!(digest, Digest::of(bytes));
-                let other = Artifacts::open(&dir.join("store")).unwrap();
-                assert!(other.has(digest).await.unwrap());
-                assert_eq!(other.get(digest).await.unwrap(), bytes);
-                assert_eq!(other.put(bytes).await.unwrap(), digest);
-            }
-        });
-    }
-
-    #[test]
-    fn missing_and_damaged_are_told_apart_and_damage_is_healed() {
-        run(async |store, dir| {
-            let digest = Digest::of(b"model");
-            let missing = store.get(digest).await.unwrap_err();
-            assert!(matches!(missing, ArtifactError::Missing { .. }));
-            store.put(b"model").await.unwrap();
-            for damage in [b"modem".as_slice(), b"", b"model and more"] {
-                fs::write(file(dir, digest), damage).unwrap();
-                let damaged = store.get(digest).await.unwrap_err();
-                assert!(matches!(damaged, ArtifactError::Damaged { .. }), "{damaged}");
-                assert!(damaged.to_string().contains("hint: "));
-                store.put(b"model").await.unwrap();
-                assert_eq!(store.get(digest).await.unwrap(), b"model");
-            }
-        });
-    }
-
-    #[test]
-    fn what_is_known_to_be_there_is_not_written_again() {
-        run(async |store, dir| {
-            let digest = store.put(b"model").await.unwrap();
-            fs::remove_file(file(dir, digest)).unwrap();
-            store.put(b"model").await.unwrap();
-            assert!(!file(dir, digest).exists(), "the second put touched the disk");
-            // A read that misses it ends that.
-            store.get(digest).await.unwrap_err();
-            store.put(b"model").await.unwrap();
-            assert!(file(dir, digest).exists());
-        });
-    }
-
-    #[test]
-    fn a_giant_is_refused_before_it_is_read() {
-        run(async |store, dir| {
-            let digest = store.put(b"model").await.unwrap();
-            let giant = File::create(file(dir, digest)).unwrap();
-            giant.set_len(ARTIFACT_BYTES_MAX as u64 + 1).unwrap();
-            let refused = store.get(digest).await.unwrap_err();
-            assert!(matches!(refused, ArtifactError::TooLarge { .. }));
-            store.put(b"model").await.unwrap();
-            assert_eq!(store.get(digest).await.unwrap(), b"model");
-        });
-    }
-
-    #[test]
-    fn many_that_put_the_same_at_once_all_succeed() {
-        run(async |store, dir| {
-            let others: Vec<_> =
-                (0..8).map(|_| Artifacts::open(&dir.join("store")).unwrap()).collect();
-            let puts = others.iter().map(|other| other.put(b"same"));
-            for put in futures_util::future::join_all(puts).await {
-                assert_eq!(put.unwrap(), Digest::of(b"same"));
-            }
-            assert_eq!(store.get(Digest::of(b"same")).await.unwrap(), b"same");
-        });
-    }
-
-    #[test]
-    fn outputs_are_published_whole_with_the_card_last() {
-        run(async |store, dir| {
-            let out = dir.join("out/iris");
-            let digest = store.put(b"model").await.unwrap();
-            let files = [
-                ("model.bin", Content::Artifact(digest)),
-                ("notes.txt", Content::Bytes(b"notes".to_vec())),
-            ];
-            store.publish(&out, &files, ("card.json", b"{}")).await.unwrap();
-            assert_eq!(fs::read(out.join("model.bin")).unwrap(), b"model");
-            assert_eq!(fs::read(out.join("notes.txt")).unwrap(), b"notes");
-            assert_eq!(fs::read(out.join("card.json")).unwrap(), b"{}");
-            assert_eq!(fs::read_dir(&out).unwrap().count(), 3, "no draft is left");
-
-            // The same again touches nothing.
-            let before = fs::metadata(out.join("card.json")).unwrap().modified().unwrap();
-            store.publish(&out, &files, ("card.json", b"{}")).await.unwrap();
-            let after = fs::metadata(out.join("card.json")).unwrap().modified().unwrap();
-            assert_eq!(before, after);
-
-            // A missing artifact leaves what is there as it is.
-            let gone = [("model.bin", Content::Artifact(Digest::of(b"gone")))];
-            let failed = store.publish(&out, &gone, ("card.json", b"[]")).await;
-            assert!(matches!(failed, Err(ArtifactError::Missing { .. })));
-            assert_eq!(fs::read(out.join("card.json")).unwrap(), b"{}");
-        });
-    }
-
-    #[test]
-    fn a_publication_that_fails_half_way_leaves_no_card() {
-        run(async |store, dir| {
-            let out = dir.join("out");
-            let files = |text: &str| {
-                [("a", Content::Bytes(text.into())), ("b", Content::Bytes(text.into()))]
-            };
-            store.publish(&out, &files("old"), ("card", b"old")).await.unwrap();
-            fs::remove_file(out.join("b")).unwrap();
-            fs::create_dir_all(out.join("b/in the way")).unwrap();
-            let failed = store.publish(&out, &files("new"), ("card", b"new")).await.unwrap_err();
-            assert!(failed.to_string().contains("hint: "), "{failed}");
-            assert!(!out.join("card").exists(), "the old card tells of files that have changed");
-        });
-    }
-
-    #[test]
-    fn a_name_never_leads_elsewhere() {
-        check("card.json", true);
-        for bad in ["", ".", "..", "../x", "a/b", "/etc/passwd", "a/", "./a", "other"] {
-            check(bad, false);
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! L2, hands: one file per outside thing. Never makes a decision.
 
 pub mod artifacts;
+mod buckets;
 pub mod bus;
 pub mod clock;
 pub mod disk;

@@ -84,6 +84,9 @@ const COMPUTE: &[&str] = &["job"];
 /// Folders whose files do not know each other; what they share stands in their `mod.rs`.
 const STRANGERS: &[&str] = &["role", "effects"];
 
+/// What of them is known by others all the same.
+const KNOWN: &[(&str, &str, &[&str])] = &[("effects", "buckets", &["artifacts", "sources"])];
+
 /// Every use of another folder or file that is not in the tables, and every line of the table of
 /// `domain` that nothing needs.
 pub(crate) fn check(tree: &Tree) -> Vec<Offence> {
@@ -133,7 +136,10 @@ fn objection(tree: &Tree, from: (&str, &str), to: (&str, &str)) -> Option<String
     } else if folder == "domain" {
         !is_file || allowed(DOMAIN, own, inner)
     } else {
-        !is_file || !STRANGERS.contains(&folder)
+        let known = KNOWN
+            .iter()
+            .any(|(place, file, by)| (*place, *file) == (folder, inner) && by.contains(&own));
+        !is_file || known || !STRANGERS.contains(&folder)
     };
     (!sound).then(|| format!("{folder}::{own} must not use {other}::{inner}"))
 }

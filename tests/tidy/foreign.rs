@@ -8,7 +8,7 @@ use crate::tree::{Tree, tokens};
 const PLACES: &[(&[&str], &[&str])] = &[
     (&["candle_", "arrow_", "safetensors"], &["compute/"]),
     (&["fjall"], &["effects/store"]),
-    (&["object_store"], &["effects/artifacts", "effects/sources"]),
+    (&["object_store"], &["effects/artifacts", "effects/buckets", "effects/sources"]),
     (&["globset"], &["effects/sources"]),
     (&["rustls"], &["effects/mod", "effects/sources"]),
     (&["async_nats"], &["effects/bus"]),

@@ -2,6 +2,7 @@
 //! Never opens anything, and never accepts a credential in an address.
 
 use super::SourceError;
+use crate::effects::buckets::Provider;
 use globset::{GlobBuilder, GlobMatcher};
 use std::path::{Path, PathBuf};
 
@@ -30,17 +31,6 @@ pub(super) enum Place {
     Bucket { provider: Provider, authority: String, folder: String },
     /// A server: the address of its root, with the query of the source.
     Server { root: String },
-}
-
-/// Whose buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Provider {
-    /// Amazon S3, or what speaks like it.
-    S3,
-    /// Google Cloud Storage.
-    Google,
-    /// Azure Blob Storage.
-    Azure,
 }
 
 /// Which of the names below a root.

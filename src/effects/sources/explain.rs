@@ -2,7 +2,7 @@
 //! Never repeats what a server said at length, nor anything that is a secret.
 
 use super::SourceError;
-use super::address::Provider;
+use crate::effects::buckets::Provider;
 use object_store::client::{HttpError, HttpErrorKind};
 use std::error::Error;
 use std::io;

@@ -7,8 +7,8 @@ mod local;
 mod remote;
 mod secret;
 
+pub use super::buckets::Patience;
 pub use address::Address;
-pub use remote::Patience;
 pub use secret::Secret;
 
 use crate::base::canon::{Digest, canonical_struct};

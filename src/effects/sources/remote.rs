@@ -1,60 +1,18 @@
 //! Objects of S3, Google Cloud Storage, Azure and web servers as a source, through `object_store`.
-//! Never waits or tries again without a bound, and never speaks plain HTTP unless it is told to.
+//! Never holds more of one than a piece.
 
-use super::address::{Place, Provider};
+use super::address::Place;
 use super::explain::{About, is_answer};
 use super::{Object, Secret, SourceError, too_many};
 use crate::base::limits::{SOURCE_FILES_MAX, SOURCE_NAMES_MAX};
+use crate::effects::buckets::{Patience, Provider, Unopened, bucket, client, retry};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, HeaderMap, HeaderValue, ObjectMeta, ObjectStore,
-    ObjectStoreExt, RetryConfig,
-};
-use std::str::FromStr;
+use object_store::{GetOptions, HeaderMap, HeaderValue, ObjectMeta, ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a store is waited for, and how often it is asked again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection.
-    pub connect: Duration,
-    /// For the next bytes, whenever some are due.
-    pub silence: Duration,
-    /// How often a request that failed for no fault of ours is made again.
-    pub retries: usize,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        let (connect, silence) = (Duration::from_secs(5), Duration::from_secs(30));
-        Self { connect, silence, retries: 3 }
-    }
-}
-
-/// The settings that say who is asked.
-const ENDPOINTS: &[&str] = &[
-    "aws_endpoint",
-    "aws_endpoint_url",
-    "aws_endpoint_url_s3",
-    "azure_endpoint",
-    "azure_storage_endpoint",
-    "base_url",
-    "endpoint",
-    "endpoint_url",
-    "google_base_url",
-];
-/// The longest pause before a request is made again.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How old a read may be and still be taken up again where it broke. Tries are what is bounded.
-const RESUME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A store that is asked over the network.
 #[derive(Debug)]
@@ -76,13 +34,17 @@ impl Remote {
         secret: Option<&Secret>,
         patience: Patience,
     ) -> Result<Self, SourceError> {
-        super::super::install_tls();
         let (store, folder, about) = match place {
             Place::Bucket { provider, authority, folder } => {
-                let settings = settings(*provider, secret);
+                let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+                // All of a secret, or else of the environment.
+                let settings = match secret {
+                    Some(secret) => secret.settings().map(own).collect(),
+                    None => provider.environment(),
+                };
                 let about = About::bucket(*provider, authority, settings.iter().map(|(_, v)| v));
-                let known = secret.map(Secret::name);
-                let store = bucket(*provider, authority, &settings, known, patience, &about)?;
+                let store = bucket(*provider, authority, &settings, secret.is_some(), patience);
+                let store = store.map_err(|error| unopened(error, *provider, secret, &about))?;
                 (store, folder.clone(), about)
             }
             Place::Server { root } => {
@@ -175,99 +137,27 @@ fn object(name: &str, meta: &ObjectMeta) -> Object {
     Object { name: name.to_owned(), bytes: meta.size, mark }
 }
 
-/// What a store is told, by the names of `object_store`: all of a secret, or else of the
-/// environment.
-fn settings(provider: Provider, secret: Option<&Secret>) -> Vec<(String, String)> {
-    let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    if let Some(secret) = secret {
-        return secret.settings().map(own).collect();
-    }
-    let prefix = match provider {
-        Provider::S3 => "AWS_",
-        Provider::Google => "GOOGLE_",
-        Provider::Azure => "AZURE_",
-    };
-    let mut settings: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(key, value)| key.starts_with(prefix) && !value.is_empty())
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .collect();
-    settings.sort();
-    settings
-}
-
-fn bucket(
+/// What it means that a bucket cannot be asked.
+fn unopened(
+    error: Unopened,
     provider: Provider,
-    authority: &str,
-    settings: &[(String, String)],
-    secret: Option<&str>,
-    patience: Patience,
+    secret: Option<&Secret>,
     about: &About,
-) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    // Who sets an endpoint of plain HTTP has said that it is to be spoken.
-    let is_plain = settings
-        .iter()
-        .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
-    let (client, retry) = (client(patience, is_plain), retry(patience));
-    let failed = |error| about.unasked(&error);
-    Ok(match provider {
-        Provider::S3 => {
-            let mut builder = AmazonS3Builder::new().with_client_options(client);
-            for (key, value) in known::<AmazonS3ConfigKey>(settings, secret, provider)? {
-                builder = builder.with_config(key, value);
-            }
-            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
-        }
-        Provider::Google => {
-            let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client);
-            for (key, value) in known::<GoogleConfigKey>(settings, secret, provider)? {
-                builder = builder.with_config(key, value);
-            }
-            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
-        }
-        Provider::Azure => {
-            let mut builder = MicrosoftAzureBuilder::new().with_client_options(client);
-            for (key, value) in known::<AzureConfigKey>(settings, secret, provider)? {
-                builder = builder.with_config(key, value);
-            }
-            let builder = match authority.split_once('@') {
-                Some((container, account)) if !account.contains('.') => {
-                    builder.with_container_name(container).with_account(account)
-                }
-                Some(_) => builder.with_url(format!("abfss://{authority}/")),
-                None => builder.with_container_name(authority),
-            };
-            Arc::new(builder.with_retry(retry).build().map_err(failed)?)
-        }
-    })
-}
-
-/// The settings that a store knows. What else lies in the environment is not meant for it; what
-/// else lies in a secret is a slip.
-fn known<K: FromStr>(
-    settings: &[(String, String)],
-    secret: Option<&str>,
-    provider: Provider,
-) -> Result<Vec<(K, String)>, SourceError> {
-    let mut known = Vec::new();
-    for (key, value) in settings {
-        match (key.parse(), secret) {
-            (Ok(key), _) => known.push((key, value.clone())),
-            (Err(_), None) => {}
-            (Err(_), Some(secret)) => {
-                let example = match provider {
-                    Provider::S3 => "aws_access_key_id, aws_secret_access_key, aws_region",
-                    Provider::Google => "google_service_account_key",
-                    Provider::Azure => "azure_storage_account_name, azure_storage_account_key",
-                };
-                return Err(SourceError::new(
-                    format!("the secret `{secret}` has the key `{key}`, which says nothing here"),
-                    format!("its keys are such as {example}"),
-                ));
-            }
-        }
-    }
-    Ok(known)
+) -> SourceError {
+    let key = match error {
+        Unopened::Key(key) => key,
+        Unopened::Settings(error) => return about.unasked(&error),
+    };
+    let example = match provider {
+        Provider::S3 => "aws_access_key_id, aws_secret_access_key, aws_region",
+        Provider::Google => "google_service_account_key",
+        Provider::Azure => "azure_storage_account_name, azure_storage_account_key",
+    };
+    let name = secret.map(Secret::name).unwrap_or_default();
+    SourceError::new(
+        format!("the secret `{name}` has the key `{key}`, which says nothing here"),
+        format!("its keys are such as {example}"),
+    )
 }
 
 fn server(
@@ -276,6 +166,7 @@ fn server(
     patience: Patience,
     about: &About,
 ) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    super::super::install_tls();
     let mut client = client(patience, root.starts_with("http://"));
     if let Some(secret) = secret {
         let mut headers = HeaderMap::new();
@@ -299,19 +190,4 @@ fn wrong_header(secret: &Secret) -> SourceError {
         format!("the secret `{}` is not one for a web server", secret.name()),
         "its one key is authorization, such as authorization=Bearer …",
     )
-}
-
-fn client(patience: Patience, is_plain: bool) -> ClientOptions {
-    ClientOptions::new()
-        .with_user_agent(HeaderValue::from_static(concat!("ohc/", env!("CARGO_PKG_VERSION"))))
-        .with_allow_http(is_plain)
-        .with_connect_timeout(patience.connect)
-        // A large object takes as long as it takes: what is bounded is silence.
-        .with_timeout_disabled()
-        .with_read_timeout(patience.silence)
-}
-
-fn retry(patience: Patience) -> RetryConfig {
-    let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
-    RetryConfig { backoff, max_retries: patience.retries, retry_timeout: RESUME_WITHIN }
 }

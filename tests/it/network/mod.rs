@@ -2,4 +2,7 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod depot;
+mod follow;
+mod history;
 mod nats;

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// An S3 server with the objects of a folder, until it is dropped.
-struct S3 {
+pub(crate) struct S3 {
     child: Child,
-    port: u64,
-    id: String,
-    key: String,
+    pub(crate) port: u64,
+    pub(crate) id: String,
+    pub(crate) key: String,
 }
 
 impl S3 {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
         let python = Command::new(peers.join("venv")).output().unwrap();
         assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));

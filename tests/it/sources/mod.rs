@@ -1,7 +1,7 @@
 //! Sources: from files, web servers and buckets, as they are and as they fail. Never asks anybody
 //! but servers on the loopback that it has started itself.
 
-mod buckets;
+pub(crate) mod buckets;
 mod files;
 mod lock;
 mod server;

@@ -1,0 +1,269 @@
+//! The store that all nodes of a network reach: a bucket, or a folder that all of them mount.
+//! Never says that an artifact is missing where it cannot know: a folder that is not mounted and a
+//! bucket that is not there hold nothing either. So the store has a mark; what has none is away.
+
+use super::{ArtifactError, place, whole};
+use crate::base::canon::Digest;
+use crate::effects::buckets::{self, Patience, Provider, Unopened};
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Where every store says that it is one.
+const MARK: &str = "ohc-store";
+/// What the mark says.
+const MARKED: &[u8] = b"ohc artifacts 1\n";
+/// Between one try and the next, beside what the store's own client waits.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// The longest message of a store that is repeated.
+const WHY_CHARS_MAX: usize = 200;
+
+/// How a store is opened and asked.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// What opens it, by the names of `object_store`; the environment where there is nothing.
+    pub settings: Option<Vec<(String, String)>>,
+    /// How long it is waited for.
+    pub patience: Patience,
+}
+
+/// A store that many write to and nobody owns.
+#[derive(Debug)]
+pub(super) struct Depot {
+    store: Arc<dyn ObjectStore>,
+    shown: String,
+    is_read_only: bool,
+    /// Whether it has not refused yet to write only where nothing is.
+    is_exclusive: AtomicBool,
+    /// Whether its mark was seen.
+    is_marked: AtomicBool,
+}
+
+impl Depot {
+    pub(super) fn open(url: &str, access: &Access) -> Result<Self, ArtifactError> {
+        let wrong = |why: &str| ArtifactError::Address { url: url.into(), why: why.into() };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
+        let (store, is_read_only): (Arc<dyn ObjectStore>, bool) = match scheme {
+            "file" => (folder(rest, wrong)?, false),
+            "http" | "https" => (server(url, access.patience, wrong)?, true),
+            _ => match Provider::of(scheme) {
+                Some(provider) => (bucket(provider, rest, access, wrong)?, false),
+                None => return Err(wrong(&format!("nobody knows the scheme `{scheme}`"))),
+            },
+        };
+        let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
+        Ok(Self { store, shown: url.to_owned(), is_read_only, is_exclusive, is_marked })
+    }
+
+    /// Sets the mark where there is none.
+    pub(super) async fn begin(&self) -> Result<(), ArtifactError> {
+        let digest = Digest::of(MARKED);
+        self.patiently(async || {
+            let found = self.store.head(&MARK.into()).await;
+            match found {
+                Ok(_) => return Ok(()),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.away("begin with", digest, &error)),
+            }
+            // Whoever else begins it writes the same.
+            let put = self.store.put(&MARK.into(), PutPayload::from_static(MARKED)).await;
+            put.map(drop).map_err(|error| self.away("begin with", digest, &error))
+        })
+        .await
+    }
+
+    /// The bytes under a digest, checked.
+    pub(super) async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
+        self.patiently(async || self.fetch(digest).await).await
+    }
+
+    /// Whether something lies under a digest.
+    pub(super) async fn has(&self, digest: Digest) -> Result<bool, ArtifactError> {
+        self.patiently(async || match self.store.head(&place(digest)).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => {
+                self.check_mark("look for", digest).await.map(|()| false)
+            }
+            Err(error) => Err(self.away("look for", digest, &error)),
+        })
+        .await
+    }
+
+    /// Stores the bytes of a digest unless they are there; damaged ones are replaced.
+    pub(super) async fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
+        if self.is_read_only {
+            return Err(self.gone("write", digest, "is one to read alone".into()));
+        }
+        self.patiently(async || self.put_once(digest, bytes).await).await
+    }
+
+    async fn put_once(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
+        // Into a folder that is not mounted it would be written for nobody.
+        if !self.is_marked.load(Ordering::Relaxed) {
+            self.check_mark("write", digest).await?;
+            self.is_marked.store(true, Ordering::Relaxed);
+        }
+        if self.is_exclusive.load(Ordering::Relaxed) {
+            match self.write(digest, bytes, PutMode::Create).await {
+                Ok(()) => return Ok(()),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+                // Some stores cannot: under a digest, the second writer writes the same.
+                Err(error) if is_unable(&error) => {
+                    self.is_exclusive.store(false, Ordering::Relaxed);
+                }
+                Err(error) => return Err(self.away("write", digest, &error)),
+            }
+        }
+        match self.fetch(digest).await {
+            Ok(_) => Ok(()),
+            Err(
+                ArtifactError::Missing { .. }
+                | ArtifactError::Damaged { .. }
+                | ArtifactError::TooLarge { .. },
+            ) => {
+                let written = self.write(digest, bytes, PutMode::Overwrite).await;
+                written.map_err(|error| self.away("write", digest, &error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&self, digest: Digest, bytes: &[u8], mode: PutMode) -> object_store::Result<()> {
+        let payload = PutPayload::from(bytes.to_vec());
+        self.store.put_opts(&place(digest), payload, mode.into()).await.map(drop)
+    }
+
+    async fn fetch(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
+        match self.store.get(&place(digest)).await {
+            Ok(found) => {
+                let bytes = whole(found, digest).await?;
+                bytes.map_err(|error| self.away("read", digest, &error))
+            }
+            Err(Error::NotFound { .. }) => {
+                self.check_mark("read", digest).await?;
+                Err(ArtifactError::Missing { digest })
+            }
+            Err(error) => Err(self.away("read", digest, &error)),
+        }
+    }
+
+    /// Whether this is the store at all.
+    async fn check_mark(&self, doing: &'static str, digest: Digest) -> Result<(), ArtifactError> {
+        match self.store.head(&MARK.into()).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => {
+                self.is_marked.store(false, Ordering::Relaxed);
+                Err(self.gone(doing, digest, format!("is not there: it has no {MARK}")))
+            }
+            Err(error) => Err(self.away(doing, digest, &error)),
+        }
+    }
+
+    /// Tries again what may pass.
+    async fn patiently<T>(
+        &self,
+        mut one: impl AsyncFnMut() -> Result<T, ArtifactError>,
+    ) -> Result<T, ArtifactError> {
+        for pause in PAUSES {
+            match one().await {
+                Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+        }
+        one().await
+    }
+
+    fn away(&self, doing: &'static str, digest: Digest, error: &Error) -> ArtifactError {
+        let denied =
+            matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
+        let mut cause = error as &(dyn std::error::Error + 'static);
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let why: String = cause.to_string().chars().take(WHY_CHARS_MAX).collect();
+        let (why, hint) = match denied {
+            true => (
+                format!("does not let us: {why}"),
+                "give this node credentials in its environment (AWS_ACCESS_KEY_ID, …), and the \
+                 folder its rights",
+            ),
+            false => (
+                format!("is away: {why}"),
+                "it is asked again; look at the network, and whether the store is up",
+            ),
+        };
+        let store = self.shown.clone();
+        ArtifactError::Away { doing, digest, store, why, hint, is_passing: !denied }
+    }
+
+    fn gone(&self, doing: &'static str, digest: Digest, why: String) -> ArtifactError {
+        let hint = "mount the folder, or look at its name in network.yaml; the first `ohc apply` \
+                    to a network begins its store";
+        let (store, is_passing) = (self.shown.clone(), !self.is_read_only);
+        ArtifactError::Away { doing, digest, store, why, hint, is_passing }
+    }
+}
+
+/// Whether a store says that it cannot do what was asked, rather than that it failed.
+fn is_unable(error: &Error) -> bool {
+    let says = |error: &Error| error.to_string().contains("NotImplemented");
+    matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. }) || says(error)
+}
+
+/// A folder, which need not be there yet: it may be mounted later.
+fn folder(
+    path: &str,
+    wrong: impl Fn(&str) -> ArtifactError,
+) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+    let path = path.strip_prefix("localhost").unwrap_or(path);
+    let absolute = std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?;
+    let prefix = Path::from_absolute_path(absolute).map_err(|error| wrong(&error.to_string()))?;
+    Ok(Arc::new(PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix)))
+}
+
+fn bucket(
+    provider: Provider,
+    rest: &str,
+    access: &Access,
+    wrong: impl Fn(&str) -> ArtifactError,
+) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+    let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.is_empty() {
+        return Err(wrong("it names no bucket"));
+    }
+    if authority.contains('@') && (provider != Provider::Azure || authority.contains(':')) {
+        return Err(wrong("a credential stands in it"));
+    }
+    let prefix = Path::parse(prefix.trim_end_matches('/'));
+    let prefix = prefix.map_err(|error| wrong(&error.to_string()))?;
+    let settings = access.settings.clone().unwrap_or_else(|| provider.environment());
+    let store = buckets::bucket(provider, authority, &settings, false, access.patience);
+    let store = store.map_err(|error| match error {
+        Unopened::Key(key) => wrong(&format!("nobody knows the setting {key}")),
+        Unopened::Settings(error) => wrong(&error.to_string()),
+    })?;
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
+}
+
+fn server(
+    url: &str,
+    patience: Patience,
+    wrong: impl Fn(&str) -> ArtifactError,
+) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+    if url.contains('@') {
+        return Err(wrong("a credential stands in it"));
+    }
+    let client = buckets::client(patience, url.starts_with("http://"));
+    super::super::install_tls();
+    let builder = HttpBuilder::new().with_url(url).with_client_options(client);
+    let store = builder.with_retry(buckets::retry(patience)).build();
+    Ok(Arc::new(store.map_err(|error| wrong(&error.to_string()))?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Object stores of S3, Google Cloud Storage, Azure and web servers: how one is opened.
+//! Never asks for an object, never waits or tries again without a bound, and never speaks plain
+//! HTTP unless it is told to.
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{BackoffConfig, ClientOptions, HeaderValue, ObjectStore, RetryConfig};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whose buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Provider {
+    /// Amazon S3, or what speaks like it.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+/// How long a store is waited for, and how often it is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the next bytes, whenever some are due.
+    pub silence: Duration,
+    /// How often a request that failed for no fault of ours is made again.
+    pub retries: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let (connect, silence) = (Duration::from_secs(5), Duration::from_secs(30));
+        Self { connect, silence, retries: 3 }
+    }
+}
+
+/// The settings that say who is asked.
+const ENDPOINTS: &[&str] = &[
+    "aws_endpoint",
+    "aws_endpoint_url",
+    "aws_endpoint_url_s3",
+    "azure_endpoint",
+    "azure_storage_endpoint",
+    "base_url",
+    "endpoint",
+    "endpoint_url",
+    "google_base_url",
+];
+/// The longest pause before a request is made again.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How old a read may be and still be taken up again where it broke. Tries are what is bounded.
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why no bucket can be asked.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// A setting that was made for this store says nothing to it.
+    Key(String),
+    /// The settings do not do.
+    Settings(object_store::Error),
+}
+
+impl Provider {
+    /// That of an address' scheme.
+    pub(super) fn of(scheme: &str) -> Option<Self> {
+        match scheme.to_ascii_lowercase().as_str() {
+            "s3" | "s3a" => Some(Self::S3),
+            "gs" => Some(Self::Google),
+            "az" | "abfs" | "abfss" | "azure" | "adl" => Some(Self::Azure),
+            _ => None,
+        }
+    }
+
+    /// What the environment says of it, by the names of `object_store`.
+    pub(super) fn environment(self) -> Vec<(String, String)> {
+        let prefix = match self {
+            Self::S3 => "AWS_",
+            Self::Google => "GOOGLE_",
+            Self::Azure => "AZURE_",
+        };
+        let mut settings: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(key, value)| key.starts_with(prefix) && !value.is_empty())
+            .map(|(key, value)| (key.to_ascii_lowercase(), value))
+            .collect();
+        settings.sort();
+        settings
+    }
+}
+
+/// The bucket or container of that name. Settings that say nothing to it are passed over where
+/// they come from the environment; `is_strict` where they were made for it: then one is a slip.
+pub(super) fn bucket(
+    provider: Provider,
+    authority: &str,
+    settings: &[(String, String)],
+    is_strict: bool,
+    patience: Patience,
+) -> Result<Arc<dyn ObjectStore>, Unopened> {
+    super::install_tls();
+    // Who sets an endpoint of plain HTTP has said that it is to be spoken.
+    let is_plain = settings
+        .iter()
+        .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
+    let (client, retry) = (client(patience, is_plain), retry(patience));
+    let failed = Unopened::Settings;
+    Ok(match provider {
+        Provider::S3 => {
+            let mut builder = AmazonS3Builder::new().with_client_options(client);
+            for (key, value) in known::<AmazonS3ConfigKey>(settings, is_strict)? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
+        }
+        Provider::Google => {
+            let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client);
+            for (key, value) in known::<GoogleConfigKey>(settings, is_strict)? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
+        }
+        Provider::Azure => {
+            let mut builder = MicrosoftAzureBuilder::new().with_client_options(client);
+            for (key, value) in known::<AzureConfigKey>(settings, is_strict)? {
+                builder = builder.with_config(key, value);
+            }
+            let builder = match authority.split_once('@') {
+                Some((container, account)) if !account.contains('.') => {
+                    builder.with_container_name(container).with_account(account)
+                }
+                Some(_) => builder.with_url(format!("abfss://{authority}/")),
+                None => builder.with_container_name(authority),
+            };
+            Arc::new(builder.with_retry(retry).build().map_err(failed)?)
+        }
+    })
+}
+
+/// The settings that a store knows.
+fn known<K: FromStr>(
+    settings: &[(String, String)],
+    is_strict: bool,
+) -> Result<Vec<(K, String)>, Unopened> {
+    let mut known = Vec::new();
+    for (key, value) in settings {
+        match key.parse() {
+            Ok(key) => known.push((key, value.clone())),
+            Err(_) if is_strict => return Err(Unopened::Key(key.clone())),
+            Err(_) => {}
+        }
+    }
+    Ok(known)
+}
+
+/// How a server is spoken to.
+pub(super) fn client(patience: Patience, is_plain: bool) -> ClientOptions {
+    ClientOptions::new()
+        .with_user_agent(HeaderValue::from_static(concat!("ohc/", env!("CARGO_PKG_VERSION"))))
+        .with_allow_http(is_plain)
+        .with_connect_timeout(patience.connect)
+        // A large object takes as long as it takes: what is bounded is silence.
+        .with_timeout_disabled()
+        .with_read_timeout(patience.silence)
+}
+
+/// How often it is asked again.
+pub(super) fn retry(patience: Patience) -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: patience.retries, retry_timeout: RESUME_WITHIN }
+}

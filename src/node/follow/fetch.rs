@@ -1,0 +1,126 @@
+//! Fetching: asks validators for what is missing, on a thread of its own, one question at a time.
+//! Never looks into a slot: what comes back is said by whom, and judged by who asked.
+
+use super::Heard;
+use crate::base::keys::{NetworkId, PublicKey};
+use crate::base::limits::WIRE_BYTES_MAX;
+use crate::base::time::Height;
+use crate::effects::bus::Bus;
+use crate::node::wire::{Answer, Ask, Pulse, Wire};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+/// So long one validator may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for one that is only asked how far it is.
+const PULSE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is to be fetched.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Slots from this one on, from the first of these who has any.
+    Slots { from: Height, peers: Vec<PublicKey>, ticket: u64 },
+    /// How far these are.
+    Pulses { peers: Vec<PublicKey> },
+}
+
+/// What was fetched.
+#[derive(Debug)]
+pub struct Fetched {
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// Slots that this validator gave to an errand, and the last that it has; some that were asked
+    /// before it did not answer.
+    Slots { by: PublicKey, slots: Vec<Vec<u8>>, last: Height, silent: Vec<PublicKey>, ticket: u64 },
+    /// Nobody had any.
+    None { silent: Vec<PublicKey>, ticket: u64 },
+    /// How far a validator is.
+    Pulse(PublicKey, Pulse),
+    /// All have been asked how far they are.
+    Asked,
+}
+
+/// Asks until it is dropped.
+pub(super) struct Fetcher(Sender<Errand>);
+
+impl Fetcher {
+    pub(super) fn start<T: From<Heard> + Send + 'static>(
+        bus: Bus,
+        network: NetworkId,
+        outbox: Sender<T>,
+    ) -> Self {
+        let (sender, errands) = mpsc::channel();
+        std::thread::spawn(move || run(&bus, network, &errands, &outbox));
+        Self(sender)
+    }
+
+    pub(super) fn send(&self, errand: Errand) {
+        // The thread lives as long as this sender.
+        drop(self.0.send(errand));
+    }
+}
+
+fn run<T: From<Heard>>(
+    bus: &Bus,
+    network: NetworkId,
+    errands: &Receiver<Errand>,
+    outbox: &Sender<T>,
+) {
+    let wire = Wire::new(network);
+    let tell = |what| outbox.send(Heard::Fetched(Fetched { what }).into());
+    for errand in errands {
+        let told = match errand {
+            Errand::Slots { from, peers, ticket } => tell(slots(bus, &wire, from, &peers, ticket)),
+            Errand::Pulses { peers } => {
+                let pulses = peers.iter().filter_map(|peer| pulse(bus, &wire, network, peer));
+                let mut told =
+                    pulses.map(|(by, pulse)| What::Pulse(by, pulse)).chain([What::Asked]);
+                told.try_for_each(tell)
+            }
+        };
+        if told.is_err() {
+            return;
+        }
+    }
+}
+
+fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64) -> What {
+    let mut silent = Vec::new();
+    let mut empty = None;
+    for peer in peers {
+        match ask(bus, wire, peer, Ask::Slots { from }, PATIENCE) {
+            Some(Answer::Slots { slots, last }) if !slots.is_empty() => {
+                return What::Slots { by: *peer, slots, last, silent, ticket };
+            }
+            Some(Answer::Slots { last, .. }) => empty = Some((*peer, last)),
+            Some(_) | None => silent.push(*peer),
+        }
+    }
+    match empty {
+        Some((by, last)) => What::Slots { by, slots: Vec::new(), last, silent, ticket },
+        None => What::None { silent, ticket },
+    }
+}
+
+fn pulse(
+    bus: &Bus,
+    wire: &Wire,
+    network: NetworkId,
+    peer: &PublicKey,
+) -> Option<(PublicKey, Pulse)> {
+    match ask(bus, wire, peer, Ask::Pulse, PULSE_PATIENCE) {
+        Some(Answer::Pulse(pulse)) => {
+            let pulse = pulse.verify(network).ok().filter(|pulse| pulse.author() == *peer)?;
+            Some((*peer, *pulse.body()))
+        }
+        _ => None,
+    }
+}
+
+fn ask(bus: &Bus, wire: &Wire, peer: &PublicKey, ask: Ask, within: Duration) -> Option<Answer> {
+    let answer = bus.request(&wire.fetch_of(peer), wire.frame(&ask), WIRE_BYTES_MAX, within);
+    wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()
+}

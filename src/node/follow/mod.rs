@@ -1,0 +1,324 @@
+//! Following: keeps a copy of a network's log up to what the validators have made final. Never
+//! believes one of them: what is not certified is not taken, and who offers it is not asked again
+//! for a while.
+//!
+//! Slots come as they are told to all; what is missed, and what was there before, is fetched from
+//! any validator, as many slots at a time as one message holds. The next are asked for while the
+//! last are folded. What comes too early waits, as far as there is room.
+//!
+//! A loop owns the follower and hands it what it hears ([`Heard`]).
+
+mod fetch;
+mod peers;
+mod replica;
+
+pub use fetch::Fetched;
+pub use replica::{Refusal, Replica, Watch};
+
+use super::wire::{Pulse, Wire};
+use crate::base::keys::Signed;
+use crate::base::limits::{WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
+use crate::base::time::{Height, Millis};
+use crate::domain::state::State;
+use crate::effects::bus::{Bus, BusError, Message, News, Subscription};
+use fetch::{Errand, Fetcher, What};
+use peers::Peers;
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+
+/// Slots that came too early and wait: so many, of so many bytes in all.
+const EARLY_MAX: u64 = 256;
+const EARLY_BYTES_MAX: usize = 8 << 20;
+/// How long it waits before it asks again where nobody had an answer: at first, and at the most.
+const PAUSE_MS: (u64, u64) = (100, 2_000);
+/// How long a slot may come as it is told before it is asked for.
+const GRACE_MS: u64 = 50;
+/// Pulses, in bytes that wait.
+const PULSES_BYTES: usize = 64 * 1024;
+
+/// What a follower hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// A slot, told to all.
+    Slot(Message),
+    /// How far a validator is.
+    Pulse(Message),
+    /// An answer.
+    Fetched(Fetched),
+    /// What happens to the connection.
+    News(News),
+}
+
+/// A copy of the log that is kept up.
+pub struct Follower {
+    replica: Replica,
+    wire: Wire,
+    fetcher: Fetcher,
+    surveyor: Fetcher,
+    peers: Peers,
+    /// The errand that is under way, if one is, and the first slot that it is for.
+    ticket: u64,
+    is_fetching: bool,
+    from: Height,
+    /// When to ask for the next slot, if it has not come by then.
+    ask_at: Option<Millis>,
+    pause_ms: u64,
+    /// Slots that came too early.
+    early: BTreeMap<Height, Vec<u8>>,
+    /// All have been asked how far they are, once.
+    has_asked: bool,
+    _subscriptions: [Subscription; 2],
+}
+
+impl Follower {
+    /// Listens on a bus, and asks how far the network is. `outbox` leads to the loop that owns
+    /// this; news of the bus must lead there too.
+    pub fn start<T: From<Heard> + Send + 'static>(
+        bus: &Bus,
+        replica: Replica,
+        outbox: &Sender<T>,
+    ) -> Result<Self, BusError> {
+        let network = replica.state().network();
+        let wire = Wire::new(network);
+        let to = |heard: fn(Message) -> Heard| {
+            let outbox = outbox.clone();
+            move |message| outbox.send(heard(message).into()).is_ok()
+        };
+        let subscriptions = [
+            bus.subscribe(&wire.slot(), None, WIRE_ROOM_BYTES, to(Heard::Slot))?,
+            bus.subscribe(&wire.head_of_all(), None, PULSES_BYTES, to(Heard::Pulse))?,
+        ];
+        let start = || Fetcher::start(bus.clone(), network, outbox.clone());
+        let mut this = Self {
+            replica,
+            wire,
+            fetcher: start(),
+            surveyor: start(),
+            peers: Peers::default(),
+            ticket: 0,
+            is_fetching: false,
+            from: Height(0),
+            ask_at: None,
+            pause_ms: 0,
+            early: BTreeMap::new(),
+            has_asked: false,
+            _subscriptions: subscriptions,
+        };
+        this.survey();
+        Ok(this)
+    }
+
+    /// What follows from the copy.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        self.replica.state()
+    }
+
+    /// The copy.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Ends following.
+    #[must_use]
+    pub fn into_replica(self) -> Replica {
+        self.replica
+    }
+
+    /// Whether the copy has what validators with more than 1/3 of the stake say there is: one of
+    /// them is honest. False until so many have said anything.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let (state, height) = (self.state(), self.state().height());
+        let others = self.peers.certain(state.validators());
+        others.is_some_and(|others| height >= others) && !self.is_fetching
+    }
+
+    /// How far validators with more than 1/3 of the stake are, if so many have said it.
+    #[must_use]
+    pub fn target(&self) -> Option<Height> {
+        self.peers.certain(self.state().validators())
+    }
+
+    /// Whether all validators were asked how far they are, whatever they said.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    /// When to wake it if nothing is heard.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        self.ask_at.filter(|_| !self.is_fetching)
+    }
+
+    /// The deadline has come.
+    pub fn wake(&mut self, now: Millis) {
+        if self.deadline().is_some_and(|at| now >= at) {
+            self.fetch(now);
+        }
+    }
+
+    /// Takes in what was heard. Gives how many slots were folded: each was shown to `watch`, and
+    /// all are durable.
+    pub fn hear(&mut self, now: Millis, heard: Heard, watch: Watch<'_>) -> Result<usize, Refusal> {
+        match heard {
+            Heard::Slot(message) => self.told(now, &message.bytes, watch),
+            Heard::Pulse(message) => {
+                self.pulse(now, &message.bytes);
+                Ok(0)
+            }
+            Heard::Fetched(Fetched { what }) => self.fetched(now, what, watch),
+            Heard::News(News::Up) => {
+                self.survey();
+                (self.ask_at, self.pause_ms) = (Some(now), 0);
+                Ok(0)
+            }
+            Heard::News(News::Lost) => {
+                self.ask_by(now);
+                Ok(0)
+            }
+            Heard::News(News::Down(_) | News::Refused(_)) => Ok(0),
+        }
+    }
+
+    /// Asks all how far they are.
+    fn survey(&mut self) {
+        let peers = self.state().validators().keys().copied().collect();
+        self.surveyor.send(Errand::Pulses { peers });
+    }
+
+    /// The next slot is asked for if it has not come by then.
+    fn ask_by(&mut self, at: Millis) {
+        self.ask_at = Some(self.ask_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Asks for the next slot.
+    fn fetch(&mut self, now: Millis) {
+        self.fetch_from(now, self.replica.next());
+    }
+
+    fn fetch_from(&mut self, now: Millis, from: Height) {
+        let peers = self.peers.order(now, from, self.replica.state().validators());
+        self.ticket += 1;
+        (self.is_fetching, self.from, self.ask_at) = (true, from, None);
+        self.fetcher.send(Errand::Slots { from, peers, ticket: self.ticket });
+    }
+
+    /// A slot that was told to all. Anybody may say anything there: it is believed for its
+    /// certificate, and what is not is passed over.
+    fn told(&mut self, now: Millis, frame: &[u8], watch: Watch<'_>) -> Result<usize, Refusal> {
+        let Ok(bytes) = self.wire.open(frame, WIRE_BYTES_MAX) else { return Ok(0) };
+        match self.replica.take(&[bytes], watch) {
+            Ok(0) | Err(Refusal::Lie { .. }) => Ok(0),
+            Ok(count) => Ok(count + self.catch_up(now, watch)?),
+            Err(Refusal::Gap { height, .. }) => {
+                self.keep(height, bytes);
+                self.ask_by(now.after(GRACE_MS.max(self.pause_ms)));
+                Ok(0)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Keeps a slot that came too early, if there is room: whether it is one will show.
+    fn keep(&mut self, height: Height, bytes: &[u8]) {
+        let is_near = height.0 <= self.state().height().0 + EARLY_MAX;
+        let held: usize = self.early.values().map(Vec::len).sum();
+        if is_near && held + bytes.len() <= EARLY_BYTES_MAX {
+            self.early.insert(height, bytes.to_vec());
+        }
+    }
+
+    /// Takes the slots that came early and whose turn has come.
+    fn catch_up(&mut self, now: Millis, watch: Watch<'_>) -> Result<usize, Refusal> {
+        let mut count = 0;
+        self.early = self.early.split_off(&self.replica.next());
+        while let Some(slot) = self.early.remove(&self.replica.next()) {
+            match self.replica.take(&[slot], watch) {
+                Ok(taken) => count += taken,
+                Err(Refusal::Lie { .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        self.ask_at = self.is_behind().then(|| now.after(GRACE_MS.max(self.pause_ms)));
+        Ok(count)
+    }
+
+    /// Whether somebody says that there is more.
+    fn is_behind(&self) -> bool {
+        !self.early.is_empty() || self.peers.highest() > self.state().height()
+    }
+
+    fn pulse(&mut self, now: Millis, frame: &[u8]) {
+        let Ok(pulse) = self.wire.unframe::<Signed<Pulse>>(frame, 1_024) else { return };
+        if !self.state().validators().contains_key(&pulse.author) {
+            return;
+        }
+        let Ok(pulse) = pulse.verify(self.state().network()) else { return };
+        self.peers.says(pulse.author(), pulse.body().height);
+        if self.is_behind() {
+            self.ask_by(now.after(GRACE_MS.max(self.pause_ms)));
+        }
+    }
+
+    fn fetched(&mut self, now: Millis, what: What, watch: Watch<'_>) -> Result<usize, Refusal> {
+        match what {
+            What::Pulse(peer, pulse) => {
+                self.peers.says(peer, pulse.height);
+                if !self.is_fetching && self.is_behind() {
+                    self.fetch(now);
+                }
+                Ok(0)
+            }
+            What::Asked => {
+                self.has_asked = true;
+                Ok(0)
+            }
+            What::Slots { ticket, .. } | What::None { ticket, .. } if ticket != self.ticket => {
+                Ok(0) // asked for before something turned out to be a lie
+            }
+            What::None { silent, .. } => {
+                self.is_fetching = false;
+                self.peers.fail(now, &silent);
+                self.wait(now);
+                Ok(0)
+            }
+            What::Slots { by, slots, last, silent, .. } => {
+                self.is_fetching = false;
+                self.peers.fail(now, &silent);
+                if slots.is_empty() {
+                    self.peers.ends(by, last.min(self.replica.state().height()));
+                    self.wait(now);
+                    return Ok(0);
+                }
+                let end = self.from.0 + slots.len() as u64;
+                if last.0 >= end {
+                    self.fetch_from(now, Height(end));
+                }
+                match self.replica.take(&slots, watch) {
+                    Ok(count) => {
+                        self.pause_ms = 0;
+                        self.peers.says(by, last);
+                        Ok(count + self.catch_up(now, watch)?)
+                    }
+                    Err(Refusal::Lie { .. } | Refusal::Gap { .. }) => {
+                        self.peers.lies(now, by);
+                        self.fetch(now);
+                        Ok(0)
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
+        }
+    }
+
+    /// Nobody had more: asks again a while later if there should be more.
+    fn wait(&mut self, now: Millis) {
+        self.pause_ms = (self.pause_ms * 2).clamp(PAUSE_MS.0, PAUSE_MS.1);
+        if self.is_behind() {
+            self.ask_by(now.after(self.pause_ms));
+        }
+    }
+}

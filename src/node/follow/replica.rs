@@ -1,0 +1,199 @@
+//! A copy of the log of a network, and what follows from it: slots are verified, folded and kept.
+//! Never takes a slot on trust, and never changes its state for one that turns out to be a lie.
+//!
+//! Heads are chained by digests, so the certificate of the last slot of a batch stands for all
+//! before it, as long as the validators stay the same. It is checked before anything is folded:
+//! the validators who have to sign are those of the state that the batch follows. Where the fold
+//! shows that they change, what comes after is checked against the new ones.
+//!
+//! Commands and the Proof-of-History chain are not checked again: more than 2/3 of the stake have
+//! signed that they did.
+
+use crate::base::canon::Canonical;
+use crate::base::canon::{Decode, Digest};
+use crate::base::keys::NetworkId;
+use crate::base::time::Height;
+use crate::domain::event::{Event, events_root};
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::effects::store::{Store, StoreError};
+use crate::node::boot::Booted;
+use crate::node::snapshot::Keeper;
+use std::sync::Arc;
+
+/// Why slots were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// They are not of this log: whoever said so lies, or is of another network.
+    #[error("slot {height} is not of this log: {what}")]
+    Lie {
+        /// The first that is not.
+        height: Height,
+        /// Why.
+        what: String,
+    },
+    /// There are slots between ours and the first of these.
+    #[error("slot {height} cannot follow slot {after}")]
+    Gap {
+        /// The first of these.
+        height: Height,
+        /// Our last one.
+        after: Height,
+    },
+    /// The validators have signed what our fold does not give: another version of the rules.
+    #[error(
+        "the validators have signed events of slot {height} that this program does not derive; \
+         hint: is it the version that the network runs?"
+    )]
+    Diverged {
+        /// Which slot.
+        height: Height,
+    },
+    /// The log cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Is shown each slot as it is folded.
+pub type Watch<'a> = &'a mut dyn FnMut(&State, &[Event]);
+
+/// A copy of the log.
+pub struct Replica {
+    network: NetworkId,
+    state: State,
+    parent: Digest,
+    store: Arc<Store>,
+    keeper: Keeper,
+}
+
+/// A slot and the bytes that it was read from.
+struct Read<'a> {
+    slot: Slot,
+    bytes: &'a [u8],
+    head: Digest,
+}
+
+impl Replica {
+    /// The copy that a home holds.
+    #[must_use]
+    pub fn new(booted: Booted) -> Self {
+        let Booted { genesis, state, parent, store, keeper, .. } = booted;
+        Self { network: genesis.network(), state, parent, store, keeper }
+    }
+
+    /// What follows from it.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The digest of the head of its last slot.
+    #[must_use]
+    pub fn parent(&self) -> Digest {
+        self.parent
+    }
+
+    /// Where it is kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The height of the slot that comes next.
+    #[must_use]
+    pub fn next(&self) -> Height {
+        self.state.height().next()
+    }
+
+    /// Ends: takes a snapshot if the next start would be slow without. Gives the state and the
+    /// digest of the head of the last slot.
+    #[must_use]
+    pub fn finish(mut self) -> (State, Digest) {
+        self.keeper.finish(&self.state, self.parent);
+        (self.state, self.parent)
+    }
+
+    /// Takes consecutive slots; those that it has are passed over. All that were taken are durable
+    /// when this returns, also if it returns a refusal of a later one. Gives how many they are.
+    pub fn take<B: AsRef<[u8]>>(
+        &mut self,
+        slots: &[B],
+        watch: Watch<'_>,
+    ) -> Result<usize, Refusal> {
+        let read = self.read(slots)?;
+        let mut rest = read.as_slice();
+        while !rest.is_empty() {
+            let certified = self.certified(rest)?;
+            let folded = self.fold(rest.get(..certified).unwrap_or_default(), watch)?;
+            rest = rest.get(folded..).unwrap_or_default();
+        }
+        Ok(read.len())
+    }
+
+    /// The slots that are new, each of which follows the one before.
+    fn read<'a, B: AsRef<[u8]>>(&self, slots: &'a [B]) -> Result<Vec<Read<'a>>, Refusal> {
+        let (mut next, mut parent) = (self.next(), self.parent);
+        let mut read = Vec::new();
+        for bytes in slots.iter().map(AsRef::as_ref) {
+            let lie = |height, what: String| Refusal::Lie { height, what };
+            let slot = Slot::from_bytes(bytes).map_err(|error| lie(next, error.to_string()))?;
+            let height = slot.head.height;
+            if height < next && read.is_empty() {
+                continue;
+            }
+            if height > next && read.is_empty() {
+                return Err(Refusal::Gap { height, after: self.state.height() });
+            }
+            if height != next {
+                return Err(lie(next, format!("slot {height} stands in its place")));
+            }
+            slot.check_content(parent).map_err(|error| lie(height, error.to_string()))?;
+            parent = slot.head.digest();
+            next = next.next();
+            read.push(Read { slot, bytes, head: parent });
+        }
+        Ok(read)
+    }
+
+    /// How many of these slots the validators of now have made final: all, or the first.
+    fn certified(&self, slots: &[Read<'_>]) -> Result<usize, Refusal> {
+        let validators = self.state.validators();
+        let is_final = |read: &Read<'_>| read.slot.check_certificate(self.network, validators);
+        if slots.last().is_some_and(|last| is_final(last).is_ok()) {
+            return Ok(slots.len());
+        }
+        match slots.first() {
+            Some(first) => is_final(first).map(|()| 1).map_err(|error| Refusal::Lie {
+                height: first.slot.head.height,
+                what: error.to_string(),
+            }),
+            None => Ok(0),
+        }
+    }
+
+    /// Folds slots that are final up to the first after which there are other validators, and
+    /// keeps them. Gives how many they are.
+    fn fold(&mut self, slots: &[Read<'_>], watch: Watch<'_>) -> Result<usize, Refusal> {
+        let first = self.next();
+        let validators = self.state.validators().clone();
+        let (mut kept, mut last) = (Vec::new(), Vec::new());
+        for Read { slot, bytes, head } in slots {
+            self.keeper.count(&last);
+            let height = slot.head.height;
+            let events = self.state.apply(height, &slot.poh, &slot.commands);
+            if events_root(&events) != slot.head.events {
+                return Err(Refusal::Diverged { height });
+            }
+            watch(&self.state, &events);
+            self.parent = *head;
+            kept.push(*bytes);
+            last = events;
+            if self.state.validators() != &validators {
+                break;
+            }
+        }
+        self.store.append_many(first, &kept)?;
+        self.keeper.folded(&last, &self.state, self.parent);
+        Ok(kept.len())
+    }
+}
