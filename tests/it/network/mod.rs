@@ -4,5 +4,6 @@
 mod bus;
 mod depot;
 mod follow;
+mod guard;
 mod history;
 mod nats;
