@@ -12,7 +12,8 @@ pub mod follow;
 pub mod gc;
 pub mod history;
 pub mod home;
-mod inbox;
+pub mod inbox;
+pub mod link;
 pub mod lock;
 pub mod network;
 pub mod notice;
@@ -33,6 +34,7 @@ pub mod view;
 pub mod wallet;
 pub mod wire;
 pub mod work;
+pub mod worker;
 
 pub use crate::compute::Progress;
 pub use crate::effects::clock::{Clock, wall_ms};

@@ -8,6 +8,7 @@ mod output;
 mod pipeline;
 mod predict;
 mod wallet;
+mod worker;
 
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
@@ -20,6 +21,7 @@ pub(crate) use pipeline::{
 };
 pub(crate) use predict::{Predict, Written};
 pub(crate) use wallet::{Transfer, WalletVerb};
+pub(crate) use worker::Worker;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -33,7 +35,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["network", "wallet", "ledger", "log"]),
+    ("Network", &["worker", "network", "wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -146,6 +148,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: NetworkVerb,
     },
+    /// Work on a network: compute what is leased, and be paid
+    #[command(after_help = "Example:\n  ohc worker --config lab/worker-1\n\n\
+        SIGTERM or Ctrl-C lets it finish what it holds; a second one ends it at once. It can be \
+        killed: when it starts again it goes on with what it was leased.")]
+    Worker(Worker),
     /// Read and verify the log
     #[command(after_help = "Example:\n  ohc log verify -o json")]
     Log {
@@ -234,6 +241,7 @@ impl Verb {
             Self::Get(get) => Some(&get.output),
             Self::Describe(describe) => Some(&describe.output),
             Self::Logs(logs) => Some(&logs.output),
+            Self::Worker(worker) => Some(&worker.output),
             Self::Why(why) => Some(&why.output),
             Self::Ledger(ledger) => {
                 return match ledger.output {
