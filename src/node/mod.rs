@@ -29,6 +29,7 @@ pub mod sources;
 pub mod story;
 mod threads;
 pub mod upload;
+pub mod validator;
 pub mod verify;
 pub mod view;
 pub mod wallet;

@@ -268,7 +268,7 @@ impl Store {
     pub fn read(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
         match self.get(&log_key(height), Some(height))? {
             None if self.last().is_some_and(|last| height.0 != 0 && height <= last) => {
-                Err(self.missing(height))
+                Err(self.damaged(height, "a missing slot"))
             }
             slot => Ok(slot),
         }
@@ -294,10 +294,10 @@ impl Store {
             }
             let height = Height(next);
             let slot = guarded(&self.directory, || {
-                let guard = guards.next().ok_or_else(|| self.missing(height))?;
+                let guard = guards.next().ok_or_else(|| self.damaged(height, "a missing slot"))?;
                 let (key, value) = guard.into_inner().map_err(|e| self.failed(e, Some(height)))?;
                 if *key != log_key(height)[..] {
-                    return Err(self.missing(height));
+                    return Err(self.damaged(height, "a missing slot"));
                 }
                 self.unframe(&key, &value, Some(height))
             });
@@ -385,9 +385,11 @@ impl Store {
         })
     }
 
-    fn missing(&self, height: Height) -> StoreError {
-        let damage = "a missing slot".into();
-        StoreError::Corrupt { path: self.directory.clone(), height: Some(height), damage }
+    /// What was read at a height is not what was written.
+    #[must_use]
+    pub fn damaged(&self, height: Height, damage: &str) -> StoreError {
+        let (path, damage) = (self.directory.clone(), damage.to_owned());
+        StoreError::Corrupt { path, height: Some(height), damage }
     }
 
     fn failed(&self, error: fjall::Error, height: Option<Height>) -> StoreError {
