@@ -9,8 +9,10 @@ use super::report::{Screen, json};
 use super::signals::Signals;
 use super::worker::stop;
 use crate::base::canon::Canonical;
+use crate::base::time::Millis;
 use crate::domain::event::Event;
 use crate::domain::state::State;
+use crate::node::Clock;
 use crate::node::apply::start_runtime;
 use crate::node::home::Home;
 use crate::node::inbox::Handle;
@@ -18,10 +20,9 @@ use crate::node::network::{Config, Part};
 use crate::node::validator::{self, Hooks, News, Sight};
 use serde_json::{Value, json};
 use std::io;
-use std::time::{Duration, Instant};
 
 /// A log that grows is told of at most so often: who wants each slot asks for objects.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY_MS: u64 = 10_000;
 
 /// Runs a validator until it is stopped.
 pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result<Exit, Stop> {
@@ -37,7 +38,8 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
     let signals = Signals::start(context.quit);
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
     let (format, screen) = (args.output.format, &mut context.screen);
-    let mut teller = Teller { screen, format, settled: 0, told: None, broken: None };
+    let mut teller =
+        Teller { screen, format, settled: 0, told: None, clock: Clock::start(), broken: None };
     let mut begun = |handle: Handle| signals.serve(Some(handle));
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
@@ -59,7 +61,8 @@ struct Teller<'a> {
     /// Blocks that were settled since the last line about the log.
     settled: usize,
     /// When that was.
-    told: Option<Instant>,
+    told: Option<Millis>,
+    clock: Clock,
     /// Why nothing more is written.
     broken: Option<io::Error>,
 }
@@ -124,12 +127,13 @@ impl Teller<'_> {
                 "settled": settled});
             return self.say(String::new(), fields);
         }
-        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+        let now = self.clock.now();
+        if self.told.is_some_and(|told| now < told.after(EVERY_MS)) {
             return;
         }
         let line =
             format!("slot     {height}: {} blocks settled since the last line", self.settled);
-        (self.told, self.settled) = (Some(Instant::now()), 0);
+        (self.told, self.settled) = (Some(now), 0);
         self.say(line, Value::Null);
     }
 }
