@@ -55,8 +55,8 @@ pub enum DevError {
     Network(#[from] NetworkError),
     /// There is another network in the folder.
     #[error(
-        "the network in {} has {validators} validators and {workers} workers; hint: ask for as many, \
-         choose another folder, or remove that one",
+        "the network in {} has {validators} validators and {workers} workers; hint: ask for as \
+         many, choose another folder, or remove that one",
         .folder.display()
     )]
     Other {

@@ -3,6 +3,7 @@
 
 mod bus;
 mod depot;
+mod dev;
 mod follow;
 mod guard;
 mod history;
