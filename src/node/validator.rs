@@ -257,13 +257,17 @@ impl Seat<'_> {
                     Err(_) => Ok(()),
                 }
             }
-            Inbox::Done(Done::Checked(question, Ok(verdict))) => {
+            Inbox::Done(Done::Checked(_, question, Ok(verdict))) => {
                 self.tell_role(validator::Input::Checked(question, verdict))
             }
             Inbox::Done(Done::Traced(_, Ok(Some(said)))) => {
                 self.tell_role(validator::Input::Traced(said))
             }
-            Inbox::Done(Done::Checked(_, Err(failure)) | Done::Traced(_, Err(failure))) => {
+            Inbox::Done(Done::Checked(lease, question, Err(failure))) => {
+                (self.watch)(Sight::Trouble(&failure));
+                self.tell_role(validator::Input::Unchecked(lease, question))
+            }
+            Inbox::Done(Done::Traced(_, Err(failure))) => {
                 (self.watch)(Sight::Trouble(&failure));
                 Ok(())
             }
