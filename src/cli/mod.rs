@@ -8,6 +8,7 @@ mod completions;
 mod consent;
 mod curves;
 mod describe;
+mod dev;
 mod diff;
 mod doctor;
 mod documents;
@@ -32,8 +33,10 @@ mod signals;
 mod subject;
 mod tend;
 mod validate;
+mod validator;
 mod wallet;
 mod why;
+mod worker;
 
 pub use exit::Exit;
 
@@ -110,7 +113,10 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         }
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
+        Verb::Dev(args) => dev::dev(&args, context),
         Verb::Network { verb } => network::network(&verb, context),
+        Verb::Validator(args) => validator::validator(&args, context),
+        Verb::Worker(args) => worker::worker(&args, context),
         Verb::Log { verb } => log::log(&verb, context),
         Verb::Describe(args) => describe::describe(&args, context),
         Verb::Logs(args) => logs::logs(&args, context),

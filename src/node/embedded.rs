@@ -13,7 +13,7 @@ use super::notice::Notice;
 use super::snapshot::Keeper;
 use super::threads::{Inquiry, Wanted, locked, spawn_auditor, spawn_worker};
 use super::work::Bench;
-use crate::base::amount::{Ohc, Rounding, Work};
+use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::RunId;
 use crate::base::keys::{PublicKey, SecretKey};
@@ -100,7 +100,12 @@ struct Desk {
 /// What an embedded worker bids: a share of the base price, and the machine that it runs on.
 #[must_use]
 pub fn standing_bid(params: &Params) -> Bid {
-    let ask = params.base_price.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(params.base_price);
+    usual_bid(params.base_price)
+}
+
+/// What a worker bids that nobody told anything, at a base price.
+pub(super) fn usual_bid(base: Price) -> Bid {
+    let ask = base.ratio(ASK.0, ASK.1, Rounding::Ceil).unwrap_or(base);
     Bid { ask, capacity: CAPACITY, has: machine::equipment() }
 }
 
@@ -336,7 +341,7 @@ impl Embedded {
                 }
                 Ok(())
             }
-            Inbox::Done(Done::Checked(question, verdict)) => {
+            Inbox::Done(Done::Checked(_, question, verdict)) => {
                 self.tell_validator(validator::Input::Checked(question, verdict?), watch)
             }
             Inbox::Done(Done::Traced(whose, said)) => match (whose, said?) {

@@ -22,6 +22,12 @@ impl Home {
         Self { dir: root.unwrap_or(&start).join(".ohc") }
     }
 
+    /// The home in a folder.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf() }
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -7,19 +7,23 @@ mod network;
 mod output;
 mod pipeline;
 mod predict;
+mod validator;
 mod wallet;
+mod worker;
 
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
-pub(crate) use network::{Found, NetworkVerb, On};
+pub(crate) use network::{Dev, Found, NetworkVerb, On};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
 pub(crate) use predict::{Predict, Written};
+pub(crate) use validator::Validator;
 pub(crate) use wallet::{Transfer, WalletVerb};
+pub(crate) use worker::Worker;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -33,7 +37,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["network", "wallet", "ledger", "log"]),
+    ("Network", &["dev", "validator", "worker", "network", "wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -140,12 +144,27 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: WalletVerb,
     },
+    /// Run a whole network on this machine until Ctrl-C: validators, workers and NATS
+    #[command(after_help = "Example:\n  ohc dev --validators 4 --workers 2\n\n\
+        Needs a nats-server on the PATH, or OHC_NATS_SERVER. What is in the folder is used again \
+        the next time.")]
+    Dev(Dev),
     /// Found networks of several machines, show them, and say which one is meant
     #[command(after_help = "Example:\n  ohc network init --out lab")]
     Network {
         #[command(subcommand)]
         verb: NetworkVerb,
     },
+    /// Run a validator of a network until it is stopped: it agrees on the log, and checks receipts
+    #[command(after_help = "Example:\n  ohc validator --config lab/validator-1\n\n\
+        It can be stopped and started at any time: the log goes on while validators with more \
+        than 2/3 of the stake are there.")]
+    Validator(Validator),
+    /// Work on a network: compute what is leased, and be paid
+    #[command(after_help = "Example:\n  ohc worker --config lab/worker-1\n\n\
+        SIGTERM or Ctrl-C lets it finish what it holds; a second one ends it at once. It can be \
+        killed: when it starts again it goes on with what it was leased.")]
+    Worker(Worker),
     /// Read and verify the log
     #[command(after_help = "Example:\n  ohc log verify -o json")]
     Log {
@@ -234,6 +253,8 @@ impl Verb {
             Self::Get(get) => Some(&get.output),
             Self::Describe(describe) => Some(&describe.output),
             Self::Logs(logs) => Some(&logs.output),
+            Self::Validator(validator) => Some(&validator.output),
+            Self::Worker(worker) => Some(&worker.output),
             Self::Why(why) => Some(&why.output),
             Self::Ledger(ledger) => {
                 return match ledger.output {
@@ -243,6 +264,7 @@ impl Verb {
             }
             Self::Wallet { verb } => Some(verb.output()),
             Self::Network { verb } => Some(verb.output()),
+            Self::Dev(dev) => Some(&dev.output),
             Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }

@@ -18,7 +18,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(5);
 /// Messages that wait for the connection.
 const QUEUE: usize = 1_024;
-/// A file with a secret.
+/// A file with a secret is not longer than this.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// Who we are to the servers.
@@ -42,6 +42,17 @@ pub enum Login {
     Token(String),
 }
 
+impl Login {
+    /// What a file with credentials holds: a JWT and its seed, or the seed of an nkey alone.
+    pub fn of_file(path: &Path) -> Result<Self, BusError> {
+        let has_token = secret(path)?.contains("-----BEGIN NATS USER JWT-----");
+        Ok(match has_token {
+            true => Self::Credentials(path.to_owned()),
+            false => Self::Nkey(path.to_owned()),
+        })
+    }
+}
+
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,6 +70,8 @@ impl fmt::Debug for Login {
 pub struct Tls {
     /// No connection without it, whatever the address says.
     pub is_required: bool,
+    /// It begins before the server says anything.
+    pub is_first: bool,
     /// Certificates of those who vouch for the servers, in place of the system's.
     pub authorities: Option<PathBuf>,
     /// Our own certificate and its key.
@@ -168,6 +181,9 @@ fn prepare(options: &Options, tell: &Tell) -> Result<ConnectOptions, BusError> {
             }
             std::future::ready(())
         });
+    if options.tls.is_first {
+        nats = nats.tls_first();
+    }
     if let Some(path) = &options.tls.authorities {
         readable(path)?;
         nats = nats.add_root_certificates(path.clone());

@@ -101,7 +101,7 @@ impl Network {
         let tls = match self.tls.clone() {
             None => bus::Tls::default(),
             Some(Tls { ca, cert, key }) => {
-                bus::Tls { is_required: true, authorities: ca, own: cert.zip(key) }
+                bus::Tls { is_required: true, is_first: false, authorities: ca, own: cert.zip(key) }
             }
         };
         let name = self.names.get(key).cloned().unwrap_or_else(|| key.short());

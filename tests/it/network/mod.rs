@@ -3,7 +3,9 @@
 
 mod bus;
 mod depot;
+mod dev;
 mod follow;
 mod guard;
 mod history;
+mod language;
 mod nats;

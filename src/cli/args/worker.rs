@@ -1,0 +1,35 @@
+//! Verbs that run a node of a network.
+//! Never reads its configuration.
+
+use super::output::Output;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `ohc worker`
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Its config.yaml, or the folder that it lies in
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Ask so many nano-OhC per unit of work [default: `ask` of the configuration, else a fifth
+    /// below the network's base price]
+    #[arg(long, value_name = "NANO")]
+    pub(crate) price: Option<u64>,
+    /// Take on so many units of work at a time [default: `capacity` of the configuration, else
+    /// 25000 for each thread]
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) capacity: Option<u64>,
+    /// Compute so many blocks at a time [default: `threads` of the configuration, else one per
+    /// core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if (1..=256).contains(&threads) => Ok(threads),
+        _ => Err("write a number from 1 to 256".to_owned()),
+    }
+}

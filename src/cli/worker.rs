@@ -1,0 +1,210 @@
+//! `ohc worker`: runs a worker of a network, and says what it does and what it earns. Decides
+//! nothing: `node::worker` joins the parts, and the role decides.
+
+use super::Context;
+use super::args::{self, Format};
+use super::exit::{Exit, Stop};
+use super::home::cores;
+use super::names::Names;
+use super::network;
+use super::report::{Screen, json, prose};
+use super::signals::Signals;
+use crate::base::amount::{Ohc, Price, Work};
+use crate::base::ids::LeaseId;
+use crate::base::keys::PublicKey;
+use crate::domain::event::Event;
+use crate::domain::state::State;
+use crate::node::apply::start_runtime;
+use crate::node::home::Home;
+use crate::node::inbox::Handle;
+use crate::node::link::{self, LinkError};
+use crate::node::network::{Config, Part};
+use crate::node::notice::Notice;
+use crate::node::worker::{self, Hooks, News, Offer, Sight};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io;
+
+/// Runs a worker until it is stopped.
+pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit, Stop> {
+    let config = Config::read(&args.config).map_err(network::stop)?;
+    let Part::Worker(fleet) = config.part else {
+        let path = config.file.display();
+        let message = format!("{path} is the configuration of a validator");
+        return Err(Stop::Error {
+            exit: Exit::Usage,
+            message,
+            hint: Some("`ohc validator --config` runs it".into()),
+        });
+    };
+    let offer = Offer {
+        ask: args.price.map(Price::new).or(fleet.ask),
+        capacity: args.capacity.or(fleet.capacity).map(Work::new),
+        threads: args.threads.or(fleet.threads).unwrap_or_else(cores).max(1),
+    };
+    let key = link::key(&config.key).map_err(|error| stop(&error))?;
+    let me = key.public();
+    let names = Names::new(config.network.names.clone());
+    let signals = Signals::start(context.quit);
+    let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
+    let (format, screen) = (args.output.format, &mut context.screen);
+    let mut teller =
+        Teller { screen, names: &names, me, format, held: BTreeSet::new(), broken: None };
+    let mut begun = |handle: Handle| signals.serve(Some(handle));
+    let mut watch = |sight: Sight<'_>| teller.see(&sight);
+    let hooks = Hooks { begun: &mut begun, watch: &mut watch };
+    let home = Home::at(&config.home);
+    let worked = worker::work(&config.network, (&home, key), offer, &runtime, hooks);
+    signals.serve(None);
+    let earned = worked.map_err(|error| stop(&error))?;
+    teller.say(
+        format!("stopped  earned {earned} OhC in all"),
+        json!({"event": "stopped", "earned": json::ohc(earned)}),
+    );
+    match teller.broken {
+        Some(error) => Err(error.into()),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// What is wrong with a network, or the way to it.
+pub(super) fn stop(error: &LinkError) -> Stop {
+    Stop::because(Exit::Failed, error)
+}
+
+/// Says what a worker does, a line each.
+struct Teller<'a> {
+    screen: &'a mut Screen,
+    names: &'a Names,
+    me: PublicKey,
+    format: Format,
+    /// Leases that are its own.
+    held: BTreeSet<LeaseId>,
+    /// Why nothing more is written.
+    broken: Option<io::Error>,
+}
+
+impl Teller<'_> {
+    /// Says a line, or to programs an object.
+    fn say(&mut self, line: String, fields: Value) {
+        if self.broken.is_some() {
+            return;
+        }
+        let said = match self.format {
+            Format::Json | Format::Yaml => {
+                self.screen.data(&json::object("WorkerEvent", fields), self.format)
+            }
+            Format::Name => Ok(()),
+            Format::Table | Format::Wide => self.screen.line(line),
+        };
+        // A screen that cannot be written to stops no work.
+        self.broken = said.and_then(|()| self.screen.flush()).err();
+    }
+
+    fn see(&mut self, sight: &Sight<'_>) {
+        match sight {
+            Sight::Waiting(here, there) => {
+                let line = match there {
+                    Some(there) => format!("waiting  at slot {here} of {there}"),
+                    None => "waiting  no quorum of validators answers yet".to_owned(),
+                };
+                let there = there.map(|there| there.0);
+                self.say(line, json!({"event": "waiting", "height": here.0, "network": there}));
+            }
+            Sight::Ready(state, bid) => {
+                let held = state.workers().get(&self.me);
+                self.held = held.map(|me| me.leases.clone()).unwrap_or_default();
+                let (height, ask) = (state.height(), bid.ask.nano_per_unit());
+                let balance = state.ledger().account(&self.me).balance;
+                let capacity = bid.capacity.units();
+                self.say(
+                    format!(
+                        "ready    at slot {height}: asks {ask} nano-OhC a unit, takes {capacity} \
+                         units at a time, has {balance} OhC"
+                    ),
+                    json!({"event": "ready", "height": height.0, "ask": ask,
+                        "capacity": capacity, "balance": json::ohc(balance)}),
+                );
+                if balance == Ohc::ZERO {
+                    let line = "warning: it has nothing to put up as a bond, and will be leased \
+                                nothing; `ohc wallet transfer` gives it some";
+                    self.say(line.to_owned(), json!({"event": "poor"}));
+                }
+            }
+            Sight::Folded(state, events) => self.folded(state, events),
+            Sight::Notice(Notice::Began { lease, address, .. }) => {
+                let line = format!("began    {} {address}", lease.block);
+                let (lease, job) = (lease.to_string(), address.as_str());
+                self.say(line, json!({"event": "began", "lease": lease, "job": job}));
+            }
+            Sight::Notice(Notice::Step { .. }) => {}
+            Sight::News(news) => self.news(news),
+            Sight::Trouble(lease, failure) => {
+                let (lease, why) = (lease.to_string(), failure.to_string());
+                let line = format!("trouble  {lease}: {why}; it is tried again");
+                self.say(line, json!({"event": "trouble", "lease": lease, "why": why}));
+            }
+            Sight::Draining(held) => {
+                let line = format!(
+                    "draining takes on nothing more, and finishes {held} leases; again to end now"
+                );
+                self.say(line, json!({"event": "draining", "leases": held}));
+            }
+        }
+    }
+
+    fn news(&mut self, news: &News) {
+        let (word, why) = match news {
+            News::Up => ("online", String::new()),
+            News::Down(why) => ("offline", why.clone()),
+            News::Refused(why) => ("refused", why.clone()),
+            // It is caught up with.
+            News::Lost => return,
+        };
+        let line = format!("{word:<8} {why}").trim_end().to_owned();
+        self.say(line, json!({"event": word, "why": why}));
+    }
+
+    fn folded(&mut self, state: &State, events: &[Event]) {
+        for event in events {
+            if let Event::Leased { lease, worker, .. } = event
+                && *worker == self.me
+            {
+                self.held.insert(*lease);
+            }
+            if !self.is_own(event) {
+                continue;
+            }
+            let plan = event.run().and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
+            let job =
+                |id| plan.and_then(|plan| Some(plan.job(id)?.to_string())).unwrap_or_default();
+            let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
+            let line = prose::told(event, self.names, &job, &stage);
+            let mut fields = json::event(event, self.names);
+            if let Value::Object(fields) = &mut fields {
+                let kind = fields.remove("kind").unwrap_or_default();
+                fields.insert("event".into(), kind);
+            }
+            self.say(line, fields);
+            if let Event::Settled { lease, .. }
+            | Event::Lapsed { lease, .. }
+            | Event::Released { lease, .. }
+            | Event::Slashed { lease, .. } = event
+            {
+                self.held.remove(lease);
+            }
+        }
+    }
+
+    /// Whether an event is about this worker.
+    fn is_own(&self, event: &Event) -> bool {
+        match event {
+            Event::BidPlaced { worker } | Event::BidGone { worker } => *worker == self.me,
+            Event::BidTold { worker, .. } | Event::BidLost { worker, .. } => *worker == self.me,
+            Event::Revoked { worker, .. } => *worker == self.me,
+            Event::Rejected { author, .. } | Event::Charged { author, .. } => *author == self.me,
+            Event::Transferred { to, .. } => *to == self.me,
+            _ => event.lease().is_some_and(|lease| self.held.contains(&lease)),
+        }
+    }
+}

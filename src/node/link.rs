@@ -1,0 +1,89 @@
+//! A link to a network, as its files say: its bus, its artifacts, and a copy of its log. Never
+//! decides what is said over it.
+
+use super::boot::{self, BootError, Booted};
+use super::follow::Refusal;
+use super::home::Home;
+use super::network::{Network, NetworkError};
+use crate::base::keys::{PublicKey, SecretKey};
+use crate::effects::artifacts::{Access, ArtifactError, Artifacts};
+use crate::effects::bus::{Bus, BusError, News, Options};
+use crate::effects::keyring::{self, KeyringError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Why a node is not on a network, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The bus is out of reach.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The copy of the log cannot be opened.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// Its files are of no use.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The artifact store cannot be opened.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// The log goes on in a way that this program cannot follow.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The key cannot be read.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// There is no key.
+    #[error("there is no key in {}; hint: `ohc network init` makes one for each node",
+        .path.display())]
+    NoKey {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It was stopped before it had come so far.
+    #[error("stopped before the log of the network was here")]
+    Stopped,
+    /// The network says nothing.
+    #[error(
+        "no validator of this network answers at {urls}; hint: are they running, and with the \
+         same genesis?"
+    )]
+    Nobody {
+        /// Where its bus is.
+        urls: String,
+    },
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
+}
+
+/// The key of a node.
+pub fn key(path: &Path) -> Result<SecretKey, LinkError> {
+    keyring::load(path)?.ok_or_else(|| LinkError::NoKey { path: path.to_owned() })
+}
+
+/// Connects to the bus of a network. `name` is what the servers call us.
+pub fn connect(
+    network: &Network,
+    me: &PublicKey,
+    name: &str,
+    patience: Duration,
+    runtime: &Handle,
+    tell: impl Fn(News) + Send + Sync + 'static,
+) -> Result<Bus, LinkError> {
+    let options = Options { name: name.to_owned(), ..network.bus(me, patience)? };
+    Ok(Bus::connect(&options, runtime, tell)?)
+}
+
+/// Opens a home with a copy of the log of a network, and of its artifacts.
+pub fn open(network: &Network, home: &Home) -> Result<Booted, LinkError> {
+    Ok(boot::join(home, &network.genesis, artifacts(network, home)?)?)
+}
+
+/// The artifacts of a network, behind the folder of a home.
+pub fn artifacts(network: &Network, home: &Home) -> Result<Arc<Artifacts>, LinkError> {
+    let shared = Artifacts::open_shared(&home.artifacts(), &network.store, &Access::default())?;
+    Ok(Arc::new(shared))
+}

@@ -1,0 +1,323 @@
+//! A worker of a network, as a process: follows the log, bids, computes what it is leased, delivers,
+//! and is paid. Only joins the role to the bus, the log and the threads: never decides what the role
+//! decides.
+//!
+//! Commands are sent and may be lost: the role sends again what does not show in the log. It begins
+//! when the copy of the log is as far as the network is, so that it bids in the auctions of now and
+//! takes nothing for leased that was settled long ago.
+
+mod crew;
+
+use super::embedded::Failure;
+use super::follow::{Follower, Heard, Replica};
+use super::home::Home;
+use super::inbox::{Done, Handle, Told};
+use super::link::{self, LinkError};
+use super::network::Network;
+use super::notice::Notice;
+use super::wire::Wire;
+use super::work::Bench;
+use crate::base::amount::{Ohc, Price, Work};
+use crate::base::ids::LeaseId;
+use crate::base::keys::{PublicKey, SecretKey};
+use crate::base::time::{Height, Millis};
+use crate::domain::command::{Bid, SignedOrder};
+use crate::domain::event::Event;
+use crate::domain::state::State;
+use crate::effects::bus::Bus;
+pub use crate::effects::bus::News;
+use crate::effects::clock::Clock;
+use crate::role::worker::{Input, Output, Worker};
+use crate::role::{Machine, Signer};
+use crew::Crew;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long the bus is tried at a start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is told that the network is not there yet.
+const WAITING_MS: u64 = 5_000;
+/// So long what was sent last may take to leave the process.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What a worker offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// What it asks for; a share of the network's base price where nothing is said.
+    pub ask: Option<Price>,
+    /// Work that it takes on at a time, in units; a share for each thread where nothing is said.
+    pub capacity: Option<Work>,
+    /// Blocks that it computes at a time.
+    pub threads: usize,
+}
+
+/// What can be seen of a worker.
+pub enum Sight<'a> {
+    /// It waits for the network: so far it is, and so far the network is, if somebody said.
+    Waiting(Height, Option<Height>),
+    /// It has all of the log, and begins.
+    Ready(&'a State, &'a Bid),
+    /// A slot is final; this is what it did.
+    Folded(&'a State, &'a [Event]),
+    /// What a thread is at.
+    Notice(&'a Notice),
+    /// What happens to the connection.
+    News(&'a News),
+    /// Something that is not the worker's fault keeps it from this block; it is tried again.
+    Trouble(LeaseId, &'a Failure),
+    /// It takes on nothing more, and finishes what it holds: so many leases.
+    Draining(usize),
+}
+
+/// How it is shown, and stopped.
+pub struct Hooks<'a> {
+    /// Is handed a way to stop it.
+    pub begun: &'a mut dyn FnMut(Handle),
+    /// Is told what happens.
+    pub watch: &'a mut dyn FnMut(Sight<'_>),
+}
+
+/// What the loop reads.
+enum Inbox {
+    Done(Done),
+    Told(Told),
+    Heard(Heard),
+}
+
+impl From<Done> for Inbox {
+    fn from(done: Done) -> Self {
+        Self::Done(done)
+    }
+}
+
+impl From<Told> for Inbox {
+    fn from(told: Told) -> Self {
+        Self::Told(told)
+    }
+}
+
+impl From<Heard> for Inbox {
+    fn from(heard: Heard) -> Self {
+        Self::Heard(heard)
+    }
+}
+
+/// A worker at work.
+struct Shift<'a> {
+    clock: Clock,
+    bus: Bus,
+    wire: Wire,
+    follower: Follower,
+    machine: Worker,
+    bid: Bid,
+    crew: Crew,
+    inbox: Receiver<Inbox>,
+    watch: &'a mut dyn FnMut(Sight<'_>),
+    is_ready: bool,
+    is_draining: bool,
+    tell_at: Millis,
+}
+
+/// Works until it is stopped and has finished what it holds. Gives what it earned in all.
+pub fn work(
+    network: &Network,
+    (home, key): (&Home, SecretKey),
+    offer: Offer,
+    runtime: &Runtime,
+    hooks: Hooks<'_>,
+) -> Result<Ohc, LinkError> {
+    let booted = link::open(network, home)?;
+    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let (outbox, inbox) = mpsc::channel::<Inbox>();
+    (hooks.begun)(Handle::new(outbox.clone()));
+    let (me, clock) = (key.public(), Clock::start());
+    let news = outbox.clone();
+    let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
+    let name = format!("ohc worker {}", me.short());
+    let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
+    let bid = bid(booted.state.params().base_price, offer);
+    let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
+    let crew = Crew::start(offer.threads, (me, &bench, clock), &outbox);
+    let mut shift = Shift {
+        clock,
+        wire: Wire::new(network.id()),
+        bus,
+        follower,
+        machine: Worker::new(Signer::new(key), bid),
+        bid,
+        crew,
+        inbox,
+        watch: hooks.watch,
+        is_ready: false,
+        is_draining: false,
+        tell_at: clock.now().after(WAITING_MS),
+    };
+    shift.run()?;
+    let earned = earned(shift.follower.state(), &me);
+    // What it said last is no loss: it is gone from the log's point of view either way.
+    drop(shift.bus.flush(FLUSH));
+    drop(shift.follower.into_replica().finish());
+    Ok(earned)
+}
+
+/// What a worker bids.
+fn bid(base: Price, offer: Offer) -> Bid {
+    let usual = super::embedded::usual_bid(base);
+    let threads = u64::try_from(offer.threads).unwrap_or(1);
+    let capacity = Work::new(usual.capacity.units().saturating_mul(threads));
+    Bid {
+        ask: offer.ask.unwrap_or(usual.ask),
+        capacity: offer.capacity.unwrap_or(capacity),
+        has: usual.has,
+    }
+}
+
+/// What a worker was paid so far.
+#[must_use]
+pub fn earned(state: &State, worker: &PublicKey) -> Ohc {
+    state.workers().get(worker).map(|worker| worker.earned).unwrap_or_default()
+}
+
+impl Shift<'_> {
+    fn run(&mut self) -> Result<(), LinkError> {
+        while !self.is_over() {
+            self.turn();
+            match self.receive() {
+                Ok(first) => {
+                    let mut next = Some(first);
+                    while let Some(message) = next {
+                        self.take(message)?;
+                        next = self.inbox.try_recv().ok();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has nothing left to do and was asked to stop.
+    fn is_over(&self) -> bool {
+        if !self.is_draining {
+            return false;
+        }
+        let known = self.follower.state().workers().get(&self.machine.key());
+        !self.is_ready || known.is_none_or(|me| me.bid.is_none() && me.leases.is_empty())
+    }
+
+    fn receive(&self) -> Result<Inbox, RecvTimeoutError> {
+        let machine = self.machine.deadline(self.follower.state()).filter(|_| self.is_ready);
+        let waiting = (!self.is_ready).then_some(self.tell_at);
+        let all = [machine, waiting, self.follower.deadline(), self.crew.deadline()];
+        match all.into_iter().flatten().min() {
+            Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Wakes everybody whose time has come.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let due = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= now);
+        if due(self.follower.deadline()) {
+            self.follower.wake(now);
+        }
+        if due(self.crew.deadline()) {
+            self.crew.wake(now);
+        }
+        if self.is_ready {
+            // Once each time: what it does at a wake it does not do at once again.
+            if due(self.machine.deadline(self.follower.state())) {
+                self.tell(Input::Wake);
+            }
+        } else if now >= self.tell_at {
+            self.tell_at = now.after(WAITING_MS);
+            let (here, there) = (self.follower.state().height(), self.follower.target());
+            (self.watch)(Sight::Waiting(here, there));
+        }
+    }
+
+    fn take(&mut self, message: Inbox) -> Result<(), LinkError> {
+        match message {
+            Inbox::Heard(heard) => self.hear(heard)?,
+            Inbox::Done(done) => self.done(done),
+            Inbox::Told(Told::Stop(_)) if !self.is_draining => {
+                self.is_draining = true;
+                let held = self.follower.state().workers().get(&self.machine.key());
+                (self.watch)(Sight::Draining(held.map_or(0, |me| me.leases.len())));
+                if self.is_ready {
+                    self.tell(Input::Drain);
+                }
+            }
+            // Nobody asks a worker for anything else.
+            Inbox::Told(Told::Stop(_) | Told::Asked(..)) => {}
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, heard: Heard) -> Result<(), LinkError> {
+        if let Heard::News(news) = &heard {
+            (self.watch)(Sight::News(news));
+        }
+        let (now, is_ready, watch) = (self.clock.now(), self.is_ready, &mut self.watch);
+        // What happened before it was there is history.
+        let mut shown = |state: &State, events: &[Event]| {
+            if is_ready {
+                watch(Sight::Folded(state, events));
+            }
+        };
+        let folded = self.follower.hear(now, heard, &mut shown)?;
+        if !self.is_ready && !self.is_draining && self.follower.is_current() {
+            self.is_ready = true;
+            (self.watch)(Sight::Ready(self.follower.state(), &self.bid));
+            self.tell(Input::Folded);
+        } else if self.is_ready && folded > 0 {
+            self.tell(Input::Folded);
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Notice(_, notice) => {
+                if let Notice::Step { lease, progress } = &notice {
+                    self.tell(Input::Progress(*lease, progress.step));
+                }
+                (self.watch)(Sight::Notice(&notice));
+            }
+            Done::Computed(thread, lease, outcome) => {
+                let Some(assignment) = self.crew.done(thread, lease) else { return };
+                match outcome {
+                    Ok(outcome) => self.tell(Input::Computed(lease, outcome)),
+                    Err(failure) => {
+                        (self.watch)(Sight::Trouble(lease, &failure));
+                        self.crew.again(self.clock.now(), assignment);
+                    }
+                }
+            }
+            Done::Traced(_, Ok(Some(said))) => self.tell(Input::Traced(said)),
+            // There is nothing to say: silence loses. And nobody asks a worker for verdicts.
+            Done::Traced(..) | Done::Checked(..) => {}
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.machine.handle(self.clock.now(), self.follower.state(), input, &mut out);
+        for output in out {
+            match output {
+                Output::Send(order) => self.send(&order),
+                Output::Compute(assignment) => self.crew.give(assignment),
+                Output::Stop(lease) => self.crew.stop(lease),
+                Output::Trace(query) => self.crew.trace(query),
+            }
+        }
+    }
+
+    /// What does not get through is sent again by the role.
+    fn send(&self, order: &SignedOrder) {
+        drop(self.bus.publish(&self.wire.command(), self.wire.frame(order)));
+    }
+}
