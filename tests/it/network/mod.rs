@@ -5,4 +5,6 @@ mod bus;
 mod depot;
 mod follow;
 mod history;
+mod lone;
+mod market;
 mod nats;
