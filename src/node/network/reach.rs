@@ -62,8 +62,7 @@ impl Network {
     /// can start one.
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
         let file = if path.is_dir() { path.join(NETWORK_FILE) } else { path.to_owned() };
-        // A folder of a store has no `..` in its name. Where there is no file, that is told below.
-        let base = folder(&file).canonicalize().unwrap_or_else(|_| folder(&file).to_owned());
+        let base = folder(&file).to_owned();
         const KNOWN: &[&str] =
             &["name", "id", "genesis", "nats", "store", "credentials", "tls", "names"];
         let draft = fields::read(&file, KNOWN, |fields| {
