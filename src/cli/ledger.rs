@@ -66,6 +66,8 @@ pub(super) enum What {
     Fine,
     /// What somebody puts at risk who says that a settled result is false.
     Deposit,
+    /// Coins of a stake waited to count, began to, left it, or are free.
+    Stake,
     /// A gift.
     Transfer,
 }
@@ -85,6 +87,7 @@ impl What {
             Self::Forfeit => "forfeit",
             Self::Fine => "fine",
             Self::Deposit => "deposit",
+            Self::Stake => "stake",
             Self::Transfer => "transfer",
         }
     }
@@ -104,6 +107,7 @@ impl What {
             Self::Forfeit => "forfeited by",
             Self::Fine => "fined",
             Self::Deposit => "at risk for the challenge of",
+            Self::Stake => "moved for the stake of",
             Self::Transfer => "transferred",
         }
     }
@@ -113,6 +117,8 @@ impl What {
         match (posting.from, posting.to, posting.kind) {
             (.., Movement::Transferred) => Self::Transfer,
             (.., Movement::Fined) => Self::Fine,
+            (Place::Hold(Hold::Stake(_) | Hold::Unbonding { .. }), ..)
+            | (_, Place::Hold(Hold::Stake(_) | Hold::Unbonding { .. }), _) => Self::Stake,
             (_, Place::Hold(Hold::Escrow(_)), Movement::Pending) => Self::Budget,
             (_, Place::Hold(Hold::Reward(_)), _) => Self::Reserve,
             (_, Place::Hold(Hold::Bond(_) | Hold::Tender { .. }), _) => Self::Bond,
@@ -150,6 +156,7 @@ pub(super) fn hold_name(hold: Hold) -> String {
         Hold::Escrow(run) => run.to_string(),
         Hold::Reward(block) | Hold::Tender { block, .. } => block.to_string(),
         Hold::Bond(lease) | Hold::Challenge(lease) => lease.to_string(),
+        Hold::Stake(key) | Hold::Unbonding { validator: key, .. } => key.short(),
     }
 }
 
@@ -157,6 +164,11 @@ pub(super) fn hold_name(hold: Hold) -> String {
 pub(super) fn place_name(place: Place, names: &Names) -> String {
     match place {
         Place::Account(key) => names.of(&key),
+        Place::Stake(key) => format!("stake of {}", names.of(&key)),
+        Place::Hold(Hold::Stake(key)) => format!("pending stake of {}", names.of(&key)),
+        Place::Hold(Hold::Unbonding { validator: key, .. }) => {
+            format!("unbonding stake of {}", names.of(&key))
+        }
         Place::Hold(Hold::Escrow(run)) => format!("escrow {run}"),
         Place::Hold(Hold::Reward(block)) => format!("reserve {block}"),
         Place::Hold(Hold::Bond(lease)) => format!("bond {lease}"),
@@ -220,7 +232,7 @@ impl Entries {
                 Some(_) => continue,
                 None => None,
             };
-            if self.filter.run.is_some_and(|run| posting.hold().map(Hold::run) != Some(run)) {
+            if self.filter.run.is_some_and(|run| posting.hold().and_then(Hold::run) != Some(run)) {
                 continue;
             }
             if self.kept.len() >= self.filter.limit {

@@ -32,6 +32,7 @@ mod signals;
 mod subject;
 mod tend;
 mod validate;
+mod validator;
 mod wallet;
 mod why;
 mod worker;
@@ -114,6 +115,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Network { verb } => network::network(&verb, context),
+        Verb::Validator(args) => validator::validator(&args, context),
         Verb::Worker(args) => worker::worker(&args, context),
         Verb::Log { verb } => log::log(&verb, context),
         Verb::Describe(args) => describe::describe(&args, context),

@@ -18,13 +18,17 @@ use serde_json::json;
 use std::io;
 use std::path::Path;
 
-/// What an account has pending: in escrow for its runs, and as bonds of its leases.
+/// What an account has pending: in escrow for its runs, and as bonds of its leases or coins of a
+/// stake that wait to count or to be free.
 pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
     let of = |is: &dyn Fn(&Hold) -> bool| {
         let held = ledger.holds().filter(|(hold, _)| is(hold) && ledger.owner(*hold) == Some(*key));
         Ohc::sum(held.map(|(_, amount)| amount)).unwrap_or_default()
     };
-    let is_bond = |hold: &Hold| matches!(hold, Hold::Bond(_) | Hold::Tender { .. });
+    let is_bond = |hold: &Hold| match hold {
+        Hold::Bond(_) | Hold::Tender { .. } | Hold::Stake(_) | Hold::Unbonding { .. } => true,
+        Hold::Escrow(_) | Hold::Reward(_) | Hold::Challenge(_) => false,
+    };
     (of(&|hold| !is_bond(hold)), of(&is_bond))
 }
 

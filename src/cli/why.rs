@@ -367,7 +367,7 @@ fn reason(entry: &Entry, state: &State, names: &Names) -> String {
         Some(Hold::Bond(lease) | Hold::Challenge(lease)) => {
             format!("{lease} {}", name(lease.block))
         }
-        None => {
+        Some(Hold::Stake(_) | Hold::Unbonding { .. }) | None => {
             let (from, to) = (place_name(posting.from, names), place_name(posting.to, names));
             format!("from {from} to {to}")
         }

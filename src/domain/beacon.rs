@@ -215,6 +215,24 @@ impl Beacon {
         self.round = Some(round);
     }
 
+    /// Forgets those who are no validators any more: what they revealed counts, what they have not
+    /// is not waited for. A round in which nobody else is awaited is called off.
+    pub fn keep(&mut self, is_validator: impl Fn(&PublicKey) -> bool) {
+        self.pledges.retain(|key, _| is_validator(key));
+        let Some(round) = self.round.as_mut().filter(|round| round.closed.is_none()) else {
+            return;
+        };
+        round.awaited.retain(|key| is_validator(key));
+        if round.awaited.is_empty() {
+            self.call_off();
+        }
+    }
+
+    /// Ends the round without a seed: another one will do.
+    pub fn call_off(&mut self) {
+        self.round = None;
+    }
+
     /// Closes the round if everybody awaited has revealed, or if it is due and somebody has.
     /// Returns those who have not. A round to which nobody came in time goes on, for `more` ticks.
     pub fn close(&mut self, now: Tick, more: u64) -> Vec<PublicKey> {

@@ -7,6 +7,7 @@ use super::job::Pin;
 use super::receipt::{Opening, Receipt, Seal};
 use super::terms::Equipment;
 use super::verdict::{SealedVerdict, Segment, Verdict};
+use super::vote::Evidence;
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, canonical_enum, canonical_struct};
 use crate::base::ids::{BlockId, LeaseId, RunId};
@@ -65,6 +66,18 @@ pub enum Command {
         /// Where it is false.
         segment: Segment,
     },
+    /// Puts coins at stake: they count from the next boundary of the set on.
+    Bond {
+        /// How many.
+        amount: Ohc,
+    },
+    /// Takes coins from the author's stake, from the next boundary of the set on.
+    Unbond {
+        /// How many.
+        amount: Ohc,
+    },
+    /// Shows that a validator signed two things of which an honest one signs one.
+    Accuse(Box<Evidence>),
     /// Answers for replicas without telling the answers.
     Seal(Vec<Seal>),
     /// Tells what was sealed, when all of a lot are.
@@ -89,6 +102,9 @@ canonical_enum!(Command {
     12 => SealVerdicts(x),
     13 => Bisect(x),
     14 => Challenge { lease, segment },
+    15 => Bond { amount },
+    16 => Unbond { amount },
+    17 => Accuse(x),
     20 => Seal(x),
     21 => Open(x),
     22 => Tender(x),

@@ -1,6 +1,7 @@
 //! Events: the closed list of what the fold derives from commands and slot boundaries.
 //! Never stored as truth: replay gives them again, and a slot commits to their root.
 
+mod about;
 mod reject;
 
 pub use reject::Reject;
@@ -12,6 +13,7 @@ use crate::base::amount::{Ohc, Price, Work};
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
+use crate::base::time::{Height, Tick};
 
 /// Something that happened because the rules say so.
 #[derive(Clone, PartialEq, Debug)]
@@ -353,6 +355,59 @@ pub enum Event {
         /// What it lost: burned.
         fee: Ohc,
     },
+    /// Coins wait to be stake, until validators come and go the next time.
+    Bonded {
+        /// Whose.
+        validator: PublicKey,
+        /// How many.
+        amount: Ohc,
+    },
+    /// Coins are to leave a stake when validators come and go the next time.
+    Unbonded {
+        /// Whose.
+        validator: PublicKey,
+        /// How many.
+        amount: Ohc,
+    },
+    /// A validator is one from here on, or another stake of it counts.
+    Joined {
+        /// Who.
+        validator: PublicKey,
+        /// What counts.
+        stake: Ohc,
+    },
+    /// A validator is none from here on.
+    Left {
+        /// Who.
+        validator: PublicKey,
+    },
+    /// Coins have left a stake: they are locked, and at risk still.
+    Locked {
+        /// Whose.
+        validator: PublicKey,
+        /// How many.
+        amount: Ohc,
+        /// When they are free.
+        until: Tick,
+    },
+    /// Coins of a stake are free.
+    Unlocked {
+        /// Whose.
+        validator: PublicKey,
+        /// How many.
+        amount: Ohc,
+    },
+    /// A validator signed two things at once: it loses of its stake, and leaves.
+    Equivocated {
+        /// Who.
+        validator: PublicKey,
+        /// About which slot.
+        height: Height,
+        /// Who showed it.
+        by: PublicKey,
+        /// What it lost: nearly all of it is burned.
+        fine: Ohc,
+    },
 }
 canonical_enum!(Event {
     1 => Rejected { author, nonce, reason },
@@ -394,65 +449,14 @@ canonical_enum!(Event {
     46 => BidSealed { block, worker, bond },
     47 => BidTold { block, worker, ask },
     48 => BidLost { block, worker, fine },
+    50 => Bonded { validator, amount },
+    51 => Unbonded { validator, amount },
+    52 => Joined { validator, stake },
+    53 => Left { validator },
+    54 => Locked { validator, amount, until },
+    55 => Unlocked { validator, amount },
+    56 => Equivocated { validator, height, by, fine },
 } tag "ohc/event/1");
-
-impl Event {
-    /// The run that it is about.
-    #[must_use]
-    pub fn run(&self) -> Option<RunId> {
-        match self {
-            Self::Submitted { run, .. }
-            | Self::Cached { run, .. }
-            | Self::Paused { run, .. }
-            | Self::Resumed { run, .. }
-            | Self::Failed { run, .. }
-            | Self::Skipped { run, .. }
-            | Self::Ended { run, .. } => Some(*run),
-            _ => self.block().map(|block| block.run),
-        }
-    }
-
-    /// The block that it is about.
-    #[must_use]
-    pub fn block(&self) -> Option<BlockId> {
-        match self {
-            Self::Offered { block, .. }
-            | Self::Repriced { block, .. }
-            | Self::GivenUp { block, .. }
-            | Self::Opening { block, .. }
-            | Self::Tendered { block, .. }
-            | Self::BidSealed { block, .. }
-            | Self::BidTold { block, .. }
-            | Self::BidLost { block, .. } => Some(*block),
-            _ => self.lease().map(|lease| lease.block),
-        }
-    }
-
-    /// The attempt that it is about.
-    #[must_use]
-    pub fn lease(&self) -> Option<LeaseId> {
-        match self {
-            Self::Leased { lease, .. }
-            | Self::Lapsed { lease, .. }
-            | Self::Released { lease, .. }
-            | Self::Delivered { lease, .. }
-            | Self::Drawn { lease, .. }
-            | Self::Disputed { lease, .. }
-            | Self::Overruled { lease, .. }
-            | Self::Slashed { lease, .. }
-            | Self::Redrawn { lease, .. }
-            | Self::Lazy { lease, .. }
-            | Self::Narrowed { lease, .. }
-            | Self::Challenged { lease, .. }
-            | Self::Dismissed { lease, .. }
-            | Self::Revoked { lease, .. }
-            | Self::Settled { lease, .. }
-            | Self::Late { lease, .. }
-            | Self::Sealed { lease, .. } => Some(*lease),
-            _ => None,
-        }
-    }
-}
 
 /// Why a block is not tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

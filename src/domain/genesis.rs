@@ -57,6 +57,15 @@ pub struct Params {
     pub reject_fee: Ohc,
     /// What a sealed bid puts at risk, as a share of the reserve.
     pub bid_bond_ppm: u64,
+    /// Ticks after which validators come and go; never if 0.
+    pub set_ticks: u64,
+    /// Who signed two things at once is held to it for so long after the epoch in which it did;
+    /// nobody is if 0.
+    pub evidence_ticks: u64,
+    /// What leaves a stake is locked for so long, and at risk.
+    pub unbonding_ticks: u64,
+    /// The share of its stake that a validator loses at least that signed two things at once.
+    pub equivocation_ppm: u64,
 }
 /// A number as it stands in the file of a genesis.
 trait Written: Sized {
@@ -160,6 +169,10 @@ params!(
     base_price_max,
     reject_fee,
     bid_bond_ppm,
+    set_ticks,
+    evidence_ticks,
+    unbonding_ticks,
+    equivocation_ppm,
 );
 
 impl Params {
@@ -193,6 +206,10 @@ impl Params {
             base_price_max: Price::new(1_000_000_000),
             reject_fee: Ohc::from_nano(100_000),
             bid_bond_ppm: 20_000,
+            set_ticks: 0,
+            evidence_ticks: 0,
+            unbonding_ticks: 0,
+            equivocation_ppm: 50_000,
         }
     }
 
@@ -218,6 +235,10 @@ impl Params {
     ///   that is not met, and 5 % of unsold work keep it still.
     /// - *Lies.* `lazy_fine` is 1 % of the least stake: with one canary in a hundred audits,
     ///   looking is worth 3.99 OhC an audit.
+    /// - *Coming and going.* Each 10 minutes. Consensus shows a double vote within seconds; a day
+    ///   is for people. While coins are locked the chain counts time, about a slot a second: a
+    ///   network that mostly idles pays for a longer lock in bytes of its log, one whose clients
+    ///   stay away for longer than a day should have it all the same.
     #[must_use]
     pub const fn network() -> Self {
         Self {
@@ -227,8 +248,27 @@ impl Params {
             absent_fine: Ohc::from_nano(3_990_000_000),
             challenge_ticks: 60_000,
             epoch_ticks: 6_000,
+            set_ticks: 60_000,
+            evidence_ticks: 8_640_000,
+            unbonding_ticks: 9_000_000,
             ..Self::embedded()
         }
+    }
+}
+
+impl Params {
+    /// Who may leave must be held to what it signed, and not be free before it is too old.
+    fn check_set(&self) -> Result<(), GenesisError> {
+        let comes_and_goes = self.set_ticks > 0;
+        if (comes_and_goes && self.evidence_ticks == 0)
+            || (self.evidence_ticks > 0 && self.equivocation_ppm == 0)
+        {
+            return Err(GenesisError::Zero);
+        }
+        if comes_and_goes && self.unbonding_ticks <= self.evidence_ticks {
+            return Err(GenesisError::Unbonding);
+        }
+        Ok(())
     }
 }
 
@@ -277,8 +317,11 @@ pub enum GenesisError {
     #[error("a parameter is zero that must not be")]
     Zero,
     /// A share of more than the whole.
-    #[error("lapse_ppm, grace_ppm, unfilled_ppm and bid_bond_ppm are shares: at most 1000000")]
+    #[error("parameters whose names end in _ppm are shares: at most 1000000")]
     Share,
+    /// Stake would be free while its validator can be held to what it signed.
+    #[error("unbonding_ticks must be more than evidence_ticks where validators come and go")]
+    Unbonding,
     /// The base price is not between its bounds.
     #[error("base_price must lie between base_price_min and base_price_max, and none may be 0")]
     Price,
@@ -318,10 +361,11 @@ impl Genesis {
         {
             return Err(GenesisError::Zero);
         }
-        let shares = [p.lapse_ppm, p.grace_ppm, p.unfilled_ppm, p.bid_bond_ppm];
+        let shares = [p.lapse_ppm, p.grace_ppm, p.unfilled_ppm, p.bid_bond_ppm, p.equivocation_ppm];
         if shares.iter().any(|share| *share > 1_000_000) {
             return Err(GenesisError::Share);
         }
+        p.check_set()?;
         let is_moving = p.epoch_ticks > 0;
         if is_moving && p.unfilled_ppm == 0 {
             return Err(GenesisError::Zero);
@@ -376,6 +420,16 @@ mod tests {
         assert_eq!(with(|p| p.bid_bond_ppm = 1_000_001), Err(GenesisError::Share));
         assert_eq!(with(|p| p.base_price_min = Price::new(0)), Err(GenesisError::Price));
         assert_eq!(with(|p| p.base_price_max = Price::new(999_999)), Err(GenesisError::Price));
+        assert_eq!(with(|p| p.equivocation_ppm = 1_000_001), Err(GenesisError::Share));
+        assert_eq!(with(|p| p.set_ticks = 9), Err(GenesisError::Zero), "nobody is held to it");
+        let times = |evidence, unbonding| {
+            let mut genesis = genesis(40_000);
+            let p = &mut genesis.params;
+            (p.set_ticks, p.evidence_ticks, p.unbonding_ticks) = (9, evidence, unbonding);
+            genesis.check()
+        };
+        assert_eq!(times(20, 20), Err(GenesisError::Unbonding), "free while it can be accused");
+        assert_eq!(times(20, 21), Ok(()));
         let never = |p: &mut Params| (p.epoch_ticks, p.unfilled_ppm) = (10, 0);
         assert_eq!(with(never), Err(GenesisError::Zero));
     }

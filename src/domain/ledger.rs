@@ -5,10 +5,14 @@
 //! account below zero. A pending amount ends exactly once: its entry is gone when it is
 //! posted or voided, so a second attempt finds nothing.
 
+mod penalty;
+mod stake;
+
 use crate::base::amount::Ohc;
 use crate::base::canon::{canonical_enum, canonical_struct};
 use crate::base::ids::{BlockId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
+use crate::base::time::Tick;
 use std::collections::BTreeMap;
 
 /// What one participant owns.
@@ -38,16 +42,24 @@ pub enum Hold {
     },
     /// The deposit of who challenges what was settled under a lease.
     Challenge(LeaseId),
+    /// Coins that are to become stake.
+    Stake(PublicKey),
+    /// Coins that were stake: locked, and at risk still.
+    Unbonding {
+        /// Whose stake they were.
+        validator: PublicKey,
+        /// When they are free.
+        until: Tick,
+    },
 }
 
 impl Hold {
-    /// The run that it is about.
+    /// The run that it is about, if it is about one.
     #[must_use]
-    pub fn run(self) -> RunId {
+    pub fn run(self) -> Option<RunId> {
         match self {
-            Self::Escrow(run) => run,
-            Self::Reward(block) | Self::Tender { block, .. } => block.run,
-            Self::Bond(lease) | Self::Challenge(lease) => lease.block.run,
+            Self::Escrow(run) => Some(run),
+            _ => self.block().map(|block| block.run),
         }
     }
 
@@ -55,7 +67,7 @@ impl Hold {
     #[must_use]
     pub fn block(self) -> Option<BlockId> {
         match self {
-            Self::Escrow(_) => None,
+            Self::Escrow(_) | Self::Stake(_) | Self::Unbonding { .. } => None,
             Self::Reward(block) | Self::Tender { block, .. } => Some(block),
             Self::Bond(lease) | Self::Challenge(lease) => Some(lease.block),
         }
@@ -87,6 +99,8 @@ pub enum Payee {
 pub enum Place {
     /// The balance of an account.
     Account(PublicKey),
+    /// The stake of an account.
+    Stake(PublicKey),
     /// A pending amount.
     Hold(Hold),
     /// The treasury.
@@ -204,6 +218,7 @@ pub struct Ledger {
 canonical_struct!(Account { balance, stake });
 canonical_enum!(Hold {
     1 => Escrow(x), 2 => Reward(x), 3 => Bond(x), 4 => Challenge(x), 5 => Tender { block, worker },
+    6 => Stake(x), 7 => Unbonding { validator, until },
 });
 canonical_enum!(Owner { 1 => Account(x), 2 => Hold(x) });
 canonical_struct!(Pending { owner, amount });
@@ -387,31 +402,6 @@ impl Ledger {
         self.post(hold, &[])
     }
 
-    /// Takes up to `amount` from a balance as a penalty; returns what was taken.
-    pub fn fine(&mut self, from: PublicKey, amount: Ohc, to: &[(Payee, u64)]) -> Ohc {
-        let Account { balance, stake } = self.account(&from);
-        let free = balance.min(amount);
-        let rest = amount.checked_sub(free).unwrap_or_default().min(stake);
-        let taken = plus(free, rest);
-        if let Some(account) = self.accounts.get_mut(&from) {
-            account.balance = balance.checked_sub(free).unwrap_or_default();
-            account.stake = stake.checked_sub(rest).unwrap_or_default();
-            self.sum = minus(self.sum, taken);
-            let shares: u64 = to.iter().map(|(_, share)| *share).sum();
-            let mut left = taken;
-            for (payee, share) in to {
-                let part = taken.ratio(*share, shares.max(1), crate::base::amount::Rounding::Floor);
-                let part = part.unwrap_or_default().min(left);
-                left = left.checked_sub(part).unwrap_or_default();
-                self.credit(*payee, part);
-                self.note(Movement::Fined, Place::Account(from), (*payee).into(), part);
-            }
-            self.credit(Payee::Burn, left);
-            self.note(Movement::Fined, Place::Account(from), Place::Burned, left);
-        }
-        taken
-    }
-
     fn debit(&mut self, key: PublicKey, amount: Ohc) -> Result<(), LedgerError> {
         let account = self.accounts.get_mut(&key).ok_or(LedgerError::Short)?;
         account.balance = account.balance.checked_sub(amount).ok_or(LedgerError::Short)?;
@@ -431,93 +421,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const ESCROW: Hold = Hold::Escrow(RunId(1));
-    const BLOCK: BlockId = BlockId { run: RunId(1), index: 0 };
-    const REWARD: Hold = Hold::Reward(BLOCK);
-
-    fn key(n: u8) -> PublicKey {
-        PublicKey([n; 32])
-    }
-
-    fn nano(n: u64) -> Ohc {
-        Ohc::from_nano(n)
-    }
-
-    fn ledger() -> Ledger {
-        Ledger::new([(key(1), Account { balance: nano(100), stake: nano(0) })])
-    }
-
-    #[test]
-    fn r3_a_pending_amount_ends_exactly_once() {
-        let mut l = ledger();
-        l.open(ESCROW, Owner::Account(key(1)), nano(60)).unwrap();
-        assert_eq!(l.open(ESCROW, Owner::Account(key(1)), nano(1)), Err(LedgerError::Open));
-        l.open(REWARD, Owner::Hold(ESCROW), nano(50)).unwrap();
-        let pay = [(Payee::Account(key(2)), nano(30))];
-        assert_eq!(l.post(REWARD, &pay), Ok(nano(20)));
-        assert_eq!(l.post(REWARD, &pay), Err(LedgerError::Closed));
-        assert_eq!(l.pending(ESCROW), Some(nano(30)), "the rest went back to the escrow");
-        assert_eq!(l.void(ESCROW), Ok(nano(30)));
-        assert_eq!(l.void(ESCROW), Err(LedgerError::Closed));
-        assert_eq!(l.account(&key(1)).balance, nano(70));
-        assert_eq!(l.account(&key(2)).balance, nano(30));
-    }
-
-    #[test]
-    fn r2_nobody_pays_what_he_does_not_have() {
-        let mut l = ledger();
-        assert_eq!(l.transfer(key(1), key(2), nano(101)), Err(LedgerError::Short));
-        assert_eq!(l.transfer(key(9), key(2), nano(1)), Err(LedgerError::Short));
-        assert_eq!(l.open(ESCROW, Owner::Account(key(1)), nano(101)), Err(LedgerError::Short));
-        l.open(ESCROW, Owner::Account(key(1)), nano(10)).unwrap();
-        assert_eq!(l.open(REWARD, Owner::Hold(ESCROW), nano(11)), Err(LedgerError::Short));
-        assert_eq!(l.post(ESCROW, &[(Payee::Burn, nano(11))]), Err(LedgerError::TooMuch));
-        assert_eq!(l.pending(ESCROW), Some(nano(10)), "a refused payment moves nothing");
-    }
-
-    proptest! {
-        #[test]
-        fn r1_no_sequence_of_operations_makes_or_loses_money(
-            ops in proptest::collection::vec((0u8..7, 0u8..4, 0u8..4, 0u64..80), 0..60),
-        ) {
-            let mut l = ledger();
-            l.keep_trail();
-            let mut book = BTreeMap::from([(Place::Account(key(1)), 100u64)]);
-            for (op, a, b, amount) in ops {
-                let amount = nano(amount);
-                let block = BlockId { run: RunId(1), index: u32::from(b) };
-                let _ = match op {
-                    0 => l.transfer(key(a), key(b), amount),
-                    1 => l.open(ESCROW, Owner::Account(key(a)), amount),
-                    2 => l.open(Hold::Reward(block), Owner::Hold(ESCROW), amount),
-                    3 => l.post(Hold::Reward(block), &[(Payee::Account(key(a)), amount)]).map(drop),
-                    4 => l.void(Hold::Reward(block)).map(drop),
-                    5 => l.add(ESCROW, amount),
-                    _ => {
-                        l.fine(key(a), amount, &[(Payee::Treasury, 1), (Payee::Burn, 2)]);
-                        Ok(())
-                    }
-                };
-                prop_assert_eq!(l.total(), Some(nano(100)));
-                prop_assert_eq!(l.sum(), nano(100));
-                // The trail is double-entry: kept apart, its book says what the ledger says.
-                for posting in l.take_trail() {
-                    let debit = book.entry(posting.from).or_default();
-                    *debit = debit.checked_sub(posting.amount.nano()).unwrap();
-                    *book.entry(posting.to).or_default() += posting.amount.nano();
-                }
-                let held = l.holds().map(|(hold, amount)| (Place::Hold(hold), amount));
-                let own = l.accounts().map(|(key, own)| (Place::Account(*key), own.balance));
-                let nobody = [(Place::Treasury, l.treasury()), (Place::Burned, l.burned())];
-                let all = held.chain(own).chain(nobody).filter(|(_, amount)| *amount > nano(0));
-                let all: BTreeMap<Place, u64> = all.map(|(p, amount)| (p, amount.nano())).collect();
-                book.retain(|_, amount| *amount > 0);
-                prop_assert_eq!(&book, &all);
-            }
-        }
-    }
-}
+mod tests;

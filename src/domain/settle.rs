@@ -7,11 +7,15 @@ use super::ledger::{Hold, Ledger, LedgerError, Payee};
 use crate::base::amount::{Ohc, Rounding};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
+use crate::base::time::Tick;
 use std::collections::BTreeMap;
 
 /// Share of the gas that all validators with a verdict divide by stake, in percent; the rest goes
 /// to the audit's committee in equal parts. Remainders go to the treasury.
 const ATTEST_PERCENT: u64 = 60;
+
+/// Share of what an equivocator loses that goes to whoever showed it, in percent.
+const FINDER_PERCENT: u64 = 5;
 
 /// Accepts a receipt: posts the worker's price and the validators' gas out of the block's reward,
 /// gives the rest back to the escrow, and the bond back to the worker.
@@ -101,6 +105,22 @@ pub fn lazy(
     let half = challenger.map(|key| (Payee::Account(key), 1));
     let shares: Vec<(Payee, u64)> = half.into_iter().chain([(Payee::Burn, 1)]).collect();
     ledger.fine(validator, params.lazy_fine, &shares)
+}
+
+/// A validator signed two things at once: of what it has at stake, and what of it is locked until
+/// `since` or longer, so much is taken. Whoever showed it gets a small part, which never makes it
+/// pay to have oneself shown; the rest is burned. Returns what was taken.
+pub fn equivocation(
+    ledger: &mut Ledger,
+    validator: PublicKey,
+    amount: Ohc,
+    since: Tick,
+    finder: PublicKey,
+) -> Ohc {
+    let found = (Payee::Account(finder), FINDER_PERCENT);
+    let burned = (Payee::Burn, 100 - FINDER_PERCENT);
+    let shares = if finder == validator { vec![burned] } else { vec![found, burned] };
+    ledger.slash(validator, amount, since, &shares)
 }
 
 /// A result that was paid for turned out to be false. The bond is back with its worker by then: as

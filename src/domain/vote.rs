@@ -99,7 +99,10 @@ pub enum Evidence {
         other: Signed<Proposal>,
     },
 }
-canonical_enum!(Evidence { 1 => Votes { one, other }, 2 => Proposals { one, other } });
+canonical_enum!(Evidence {
+    1 => Votes { one, other },
+    2 => Proposals { one, other },
+} tag "ohc/evidence/1");
 
 impl Evidence {
     /// Who said both, and at which height: if it is true.

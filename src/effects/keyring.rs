@@ -279,7 +279,8 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that its owner alone can read, where there is none.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -4,11 +4,10 @@
 use super::boot::{self, BootError, Booted};
 use super::follow::Refusal;
 use super::home::Home;
-use super::network::Network;
-use super::wire;
+use super::network::{Network, NetworkError};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::effects::artifacts::{Access, ArtifactError, Artifacts};
-use crate::effects::bus::{Bus, BusError, Login, News, Options, Tls};
+use crate::effects::bus::{Bus, BusError, News, Options};
 use crate::effects::keyring::{self, KeyringError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +23,9 @@ pub enum LinkError {
     /// The copy of the log cannot be opened.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// Its files are of no use.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The artifact store cannot be opened.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -71,21 +73,7 @@ pub fn connect(
     runtime: &Handle,
     tell: impl Fn(News) + Send + Sync + 'static,
 ) -> Result<Bus, LinkError> {
-    let login = network.credentials.as_deref().map(Login::of_file).transpose()?;
-    let tls = network.tls.as_ref().map(|tls| Tls {
-        is_required: true,
-        is_first: tls.first,
-        authorities: tls.ca.clone(),
-        own: tls.cert.clone().zip(tls.key.clone()),
-    });
-    let options = Options {
-        urls: network.nats.clone(),
-        login: login.unwrap_or_default(),
-        tls: tls.unwrap_or_default(),
-        name: name.to_owned(),
-        inbox: wire::inbox(me),
-        patience,
-    };
+    let options = Options { name: name.to_owned(), ..network.bus(me, patience)? };
     Ok(Bus::connect(&options, runtime, tell)?)
 }
 

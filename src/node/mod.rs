@@ -30,6 +30,7 @@ pub mod sources;
 pub mod story;
 mod threads;
 pub mod upload;
+pub mod validator;
 pub mod verify;
 pub mod view;
 pub mod wallet;

@@ -134,6 +134,11 @@ impl Validator {
         }
     }
 
+    /// Whether it is the one validator there is.
+    fn is_alone(&self, state: &State) -> bool {
+        state.is_alone() && state.validators().contains_key(&self.key())
+    }
+
     /// Whether a slot would change anything now.
     fn is_due(&self, state: &State) -> bool {
         !self.mempool.is_empty() || !self.verdicts.is_empty() || state.is_restless()
@@ -219,6 +224,9 @@ impl Validator {
     /// the passing of time can; never where nothing can.
     #[must_use]
     pub fn proposes_at(&self, state: &State) -> Option<Millis> {
+        if !state.validators().contains_key(&self.key()) {
+            return None; // it follows the log, until it is one
+        }
         if self.is_due(state) {
             return Some(Millis(0));
         }
@@ -232,6 +240,18 @@ impl Validator {
         let rate = state.params().ticks_per_second;
         let ms = mul_div(ticks, 1_000, rate, Rounding::Ceil).unwrap_or(u64::MAX);
         Some(self.ticked.after(ms))
+    }
+
+    /// Who is alone says what it found in its drafts, among several it has to seal it first: where
+    /// others have come or gone, what was not said yet is said the other way.
+    fn follow_set(&mut self, state: &State) {
+        if self.is_alone(state) {
+            self.verdicts.extend(self.voice.take());
+            return;
+        }
+        for verdict in self.verdicts.drain(..) {
+            self.checking.retain(|(lease, _)| *lease != verdict.lease);
+        }
     }
 
     fn follow(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
@@ -260,18 +280,19 @@ impl Machine for Validator {
         match input {
             Input::Command(order) => self.admit(state, order),
             Input::Folded => {
-                if !state.is_alone() {
+                self.follow_set(state);
+                if !self.is_alone(state) {
                     self.observe(now, state);
                 }
                 self.follow(now, state, out);
             }
-            Input::Checked(_, verdict) if state.is_alone() => self.verdicts.push(verdict),
+            Input::Checked(_, verdict) if self.is_alone(state) => self.verdicts.push(verdict),
             Input::Checked(question, verdict) => {
                 self.checking.remove(&(verdict.lease, question));
                 self.voice.found(question, verdict);
             }
             Input::Traced(said) => self.voice.traced(said),
-            Input::Wake if !state.is_alone() => {
+            Input::Wake if !self.is_alone(state) => {
                 out.extend(
                     self.voice.speak(now, &mut self.signer, state).into_iter().map(Output::Send),
                 );
@@ -287,7 +308,7 @@ impl Machine for Validator {
     }
 
     fn deadline(&self, state: &State) -> Option<Millis> {
-        if state.is_alone() {
+        if self.is_alone(state) {
             return self.proposes_at(state);
         }
         self.voice.deadline(state, &self.key())

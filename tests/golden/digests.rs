@@ -4,8 +4,8 @@
 use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::canon::{Canonical, Decode, Digest};
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
-use ohc::base::keys::{PublicKey, SecretKey};
-use ohc::base::time::Height;
+use ohc::base::keys::{NetworkId, PublicKey, SecretKey};
+use ohc::base::time::{Height, Tick};
 use ohc::domain::beacon::{Reveal, Seed};
 use ohc::domain::bisection::{self, Move};
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, Submission, Tender};
@@ -22,7 +22,7 @@ use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Found, Segment, Verdict};
-use ohc::domain::vote::Certificate;
+use ohc::domain::vote::{Certificate, Evidence, Kind, Vote};
 
 /// The lines of the golden file.
 #[derive(Default)]
@@ -160,7 +160,20 @@ fn commands() -> Vec<Command> {
             receipt: Receipt { lease: LEASE, outcome: Outcome::Done(Vec::new()) },
             salt: digest(7),
         }]),
+        Command::Bond { amount: nano(40_000) },
+        Command::Unbond { amount: nano(40_000) },
+        Command::Accuse(Box::new(evidence())),
     ]
+}
+
+/// A validator that votes for two heads.
+fn evidence() -> Evidence {
+    let network = NetworkId(digest(1));
+    let vote = |n| {
+        let (height, kind) = (Height(3), Kind::Prevote);
+        key(3).seal(network, Vote { height, round: 1, kind, head: Some(digest(n)) })
+    };
+    Evidence::Votes { one: vote(1), other: vote(2) }
 }
 
 fn pin() -> Pin {
@@ -230,6 +243,13 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::BidSealed { block, worker, bond: amount },
         Event::BidTold { block, worker, ask: Price::new(800) },
         Event::BidLost { block, worker, fine: amount },
+        Event::Bonded { validator, amount },
+        Event::Unbonded { validator, amount },
+        Event::Joined { validator, stake: amount },
+        Event::Left { validator },
+        Event::Locked { validator, amount, until: Tick(9) },
+        Event::Unlocked { validator, amount },
+        Event::Equivocated { validator, height: Height(3), by: worker, fine: amount },
     ]
 }
 

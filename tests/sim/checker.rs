@@ -1,8 +1,10 @@
 //! The checker: watches slots and events from outside and knows the rules by heart.
 //! Shares no accounting with the fold: it reads events, and counts the money that it can see.
 
+use crate::ground::Who;
 use crate::prices::Prices;
 use crate::promises::Promises;
+use crate::seats::Seats;
 use ohc::base::amount::{Ohc, Price, SUPPLY};
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::{BlockId, LeaseId, RunId};
@@ -65,7 +67,7 @@ pub struct Checker {
     genesis: Digest,
     heads: Vec<Digest>,
     validators: BTreeSet<PublicKey>,
-    stakes: BTreeMap<PublicKey, u128>,
+    seats: Seats,
     nonces: BTreeMap<PublicKey, u64>,
     bids: BTreeMap<PublicKey, Bid>,
     /// Asks for one block alone.
@@ -87,8 +89,9 @@ pub struct Checker {
 
 impl Checker {
     pub fn new(genesis: &Genesis) -> Self {
-        let staked = genesis.allocations.iter().filter(|a| a.stake > Ohc::ZERO);
-        let validators: BTreeSet<PublicKey> = staked.clone().map(|a| a.key).collect();
+        let staked = genesis.allocations.iter().filter(|a| a.stake > Ohc::ZERO).map(|a| a.key);
+        let may_be = (0..20).map(|n| Who::Validator(n).key());
+        let validators: BTreeSet<PublicKey> = staked.chain(may_be).collect();
         let own = |a: &ohc::domain::genesis::Allocation| {
             i128::from(a.balance.nano()) + i128::from(a.stake.nano())
         };
@@ -110,7 +113,7 @@ impl Checker {
             settled: BTreeMap::new(),
             wealth: others.iter().map(|a| (a.key, own(a))).collect(),
             common: theirs.iter().map(|a| own(a)).sum(),
-            stakes: staked.map(|a| (a.key, u128::from(a.stake.nano()))).collect(),
+            seats: Seats::new(genesis),
             validators,
             challengers: BTreeMap::new(),
             burned: 0,
@@ -134,9 +137,8 @@ impl Checker {
         ensure(height == self.heads.len() as u64 + 1, "R-7", || format!("slot {height}"))?;
         let parent = self.heads.last().copied().unwrap_or(self.genesis);
         ensure(slot.head.parent == parent, "R-7", || format!("slot {height} follows another"))?;
-        let signed = slot.certificate.signatures.keys().filter_map(|key| self.stakes.get(key));
-        let (signed, all) = (signed.sum::<u128>(), self.stakes.values().sum::<u128>());
-        ensure(3 * signed > 2 * all, "R-7", || format!("slot {height}: {signed} of {all}"))?;
+        self.seats.certify(slot)?;
+        self.seats.read(slot);
         self.heads.push(slot.head.digest());
         self.events.extend_from_slice(events);
         self.read_bids(slot, events);
@@ -147,7 +149,7 @@ impl Checker {
             self.event(height, slot, event)?;
             self.promises.event(event, &self.bids)?;
         }
-        Ok(())
+        self.seats.count()
     }
 
     /// What a node that was restarted with everything that is final must know.
@@ -326,6 +328,14 @@ impl Checker {
             | Event::GivenUp { .. }
             | Event::Skipped { .. }
             | Event::Paused { .. } => Ok(()),
+            Event::Equivocated { validator, by, fine, .. } => {
+                let found = if by == validator { 0 } else { fine.nano() / 20 };
+                self.gain(validator, *fine, -1);
+                self.gain(by, Ohc::from_nano(found), 1);
+                self.burned += i128::from(fine.nano() - found);
+                self.seats.event(event)
+            }
+            of_stake => self.seats.event(of_stake),
         }
     }
 
@@ -484,6 +494,7 @@ impl Checker {
                 Hold::Bond(lease) => self.holders.get(&lease).copied(),
                 Hold::Tender { worker, .. } => Some(worker),
                 Hold::Challenge(lease) => self.challengers.get(&lease).copied(),
+                Hold::Stake(key) | Hold::Unbonding { validator: key, .. } => Some(key),
             };
             let Some(owner) = owner else { return breach("R-1", format!("{hold:?} has no owner")) };
             add(&owner, amount);

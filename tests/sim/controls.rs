@@ -178,6 +178,25 @@ fn a_bill_that_does_not_add_up_is_seen() {
 }
 
 #[test]
+fn a_validator_that_comes_or_goes_within_an_epoch_is_seen() {
+    let validator = Who::Validator(0).key();
+    for event in [Event::Joined { validator, stake: ohc(STAKE) }, Event::Left { validator }] {
+        objects("seats", |events| {
+            events.push(event.clone());
+            true
+        });
+    }
+}
+
+#[test]
+fn r3_coins_of_a_stake_that_are_free_without_a_lock_are_seen() {
+    objects("R-3", |events| {
+        events.push(Event::Unlocked { validator: Who::Validator(0).key(), amount: ohc(1) });
+        true
+    });
+}
+
+#[test]
 fn r14_a_disk_that_speaks_before_it_has_synced_is_seen() {
     let lossy =
         Weather { acts_before_sync: true, crash: true, misfortune_ms: 100, ..Weather::CALM };

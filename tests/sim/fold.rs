@@ -19,7 +19,7 @@ use ohc::domain::state::run::{Phase, Status};
 use ohc::domain::state::{Question, Stance, State};
 use ohc::domain::terms::Cause;
 use ohc::domain::verdict::{Finding, Found, Segment, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const CLIENT: Who = Who::Client(0);
 pub const WORKER: Who = Who::Worker(0);
@@ -30,6 +30,8 @@ pub struct Fold {
     nonces: BTreeMap<Who, u64>,
     pub events: Vec<Event>,
     meant: BTreeMap<u8, Finding>,
+    /// Validators that say nothing of what others wait for.
+    pub mute: BTreeSet<u8>,
     pub trace: Digest,
 }
 
@@ -40,7 +42,8 @@ impl Fold {
 
     pub fn of(genesis: &Genesis) -> Self {
         let (state, events, trace) = (State::new(genesis), Vec::new(), Digest::default());
-        Self { state, nonces: BTreeMap::new(), events, meant: BTreeMap::new(), trace }
+        let (nonces, meant, mute) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { state, nonces, events, meant, mute, trace }
     }
 
     pub fn sign(&mut self, who: Who, command: Command) -> SignedOrder {
@@ -101,17 +104,23 @@ impl Fold {
             if self.state.validators().len() == 1 {
                 break;
             }
-            let (network, mut orders) = (self.state.network(), Vec::new());
-            for who in (0..20).map(Who::Validator) {
-                let Some((turn, next)) = self.state.turn(&who.key()) else { continue };
-                let of = |turn| beacon::value(&who.secret(), network, turn);
-                let reveal =
-                    Reveal { value: turn.map(of), next: beacon::pledge(who.key(), of(next)) };
-                orders.push(self.sign(who, Command::Reveal(reveal)));
-            }
-            events.extend(self.slot(self.state.params().beacon_ticks, &orders));
+            events.extend(self.reveal());
         }
         events
+    }
+
+    /// Has every validator reveal or pledge whose turn it is, and lets time pass for a seed.
+    pub fn reveal(&mut self) -> Vec<Event> {
+        let (network, mut orders) = (self.state.network(), Vec::new());
+        let all = (0..20).filter(|n| !self.mute.contains(n)).map(Who::Validator);
+        for who in all {
+            let Some((turn, next)) = self.state.turn(&who.key()) else { continue };
+            let of = |turn| beacon::value(&who.secret(), network, turn);
+            let reveal = Reveal { value: turn.map(of), next: beacon::pledge(who.key(), of(next)) };
+            orders.push((who, Command::Reveal(reveal)));
+        }
+        let orders: Vec<_> = orders.into_iter().map(|(who, said)| self.sign(who, said)).collect();
+        self.slot(self.state.params().beacon_ticks, &orders)
     }
 
     /// What a validator will find that re-executes; what it does not mean otherwise is to agree.
@@ -127,7 +136,7 @@ impl Fold {
     /// Has those seal who have to.
     pub fn seal(&mut self, receipt: &Receipt) {
         let mut orders = Vec::new();
-        for n in 0..20 {
+        for n in (0..20).filter(|n| !self.mute.contains(n)).collect::<Vec<_>>() {
             let key = Who::Validator(n).key();
             let finding = self.meant.get(&n).copied().unwrap_or(Finding::Agree);
             let verdict = self.verdict(receipt, finding);

@@ -75,7 +75,11 @@ pub fn genesis(validators: u8, purse: Ohc) -> Genesis {
 pub fn staked(stakes: &[u64], purse: Ohc) -> Genesis {
     let account = |who: Who, balance, stake| Allocation { key: who.key(), balance, stake };
     let mut all: Vec<Allocation> = Vec::new();
-    let validator = |(n, stake): (u8, &u64)| account(Who::Validator(n), ohc(10), ohc(*stake));
+    // Who has no stake has the coins for one.
+    let validator = |(n, stake): (u8, &u64)| {
+        let balance = if *stake > 0 { 10 } else { 60_000 };
+        account(Who::Validator(n), ohc(balance), ohc(*stake))
+    };
     all.extend((0..).zip(stakes).map(validator));
     all.extend((0..CLIENTS).map(|n| account(Who::Client(n), ohc(1_000), Ohc::ZERO)));
     all.extend((0..WORKERS).map(|n| account(Who::Worker(n), purse, Ohc::ZERO)));

@@ -66,6 +66,14 @@ impl Prices {
 
     pub fn event(&mut self, event: &Event) -> Checked {
         match event {
+            Event::Joined { validator, .. } => {
+                self.validators.insert(*validator);
+                Ok(())
+            }
+            Event::Left { validator } => {
+                self.validators.remove(validator);
+                Ok(())
+            }
             Event::Offered { block, attempt, reserve, .. } => {
                 self.offered.remove(block);
                 // A later attempt is at the price of the first.

@@ -5,6 +5,7 @@
 //! `agreement` is an ideal one, and says openly what it takes for granted.
 
 mod agreement;
+mod comings;
 mod fate;
 mod network;
 mod people;
@@ -13,7 +14,7 @@ use crate::adversary::{Nature, Temper};
 use crate::checker::{Breach, Checker};
 use crate::dice::Dice;
 use crate::disk::Disk;
-use crate::ground::{Who, staked};
+use crate::ground::Who;
 use crate::pipelines::Want;
 use agreement::Round;
 use network::{Host, Network, Passage};
@@ -47,6 +48,8 @@ pub struct Weather {
     pub clog: bool,
     pub disk: bool,
     pub mischief: bool,
+    /// Whether validators come and go, and one is shown to have signed two things.
+    pub comings: bool,
     /// Whether the disk says that a slot is durable before it is: a planted bug.
     pub acts_before_sync: bool,
 }
@@ -62,6 +65,7 @@ impl Weather {
         clog: false,
         disk: false,
         mischief: false,
+        comings: false,
         acts_before_sync: false,
     };
 }
@@ -69,7 +73,7 @@ impl Weather {
 /// Who lives in a world.
 #[derive(Clone)]
 pub struct Cast {
-    /// Each with its stake in whole OhC.
+    /// Each with its stake in whole OhC; who has none may get one.
     pub validators: Vec<(Temper, u64)>,
     pub workers: Vec<(Nature, u64)>,
     pub purse: Ohc,
@@ -126,6 +130,7 @@ enum Item {
     CatchUp(usize),
     Follow(Host),
     Misfortune,
+    Coming,
     Heal,
     Clog(Host, bool),
     Room(usize),
@@ -141,7 +146,6 @@ pub struct World {
     pub weather: Weather,
     pub checker: Checker,
     genesis: Genesis,
-    stakes: Vec<u128>,
     queue: BTreeMap<(Millis, u64), Item>,
     sequence: u64,
     network: Network,
@@ -164,7 +168,7 @@ type Lived = Result<(), Breach>;
 impl World {
     pub fn new(seed: u64, weather: Weather, cast: Cast) -> Self {
         let stakes: Vec<u64> = cast.validators.iter().map(|(_, stake)| *stake).collect();
-        let genesis = staked(&stakes, cast.purse);
+        let genesis = World::genesis_of(&stakes, cast.purse, weather);
         let (state, parent) = (State::new(&genesis), genesis.digest());
         let mut artifacts = BTreeSet::new();
         let node = |(temper, _): (Temper, u64)| Node {
@@ -195,7 +199,6 @@ impl World {
             dice: Dice::new(seed),
             weather,
             checker: Checker::new(&genesis),
-            stakes: agreement::stakes(&genesis),
             queue: BTreeMap::new(),
             sequence: 0,
             network: Network::default(),
@@ -216,6 +219,9 @@ impl World {
             world.at(delay, Item::SeatUp(seat));
         }
         world.at(weather.misfortune_ms, Item::Misfortune);
+        if weather.comings {
+            world.at(1, Item::Coming);
+        }
         world
     }
 
@@ -311,8 +317,9 @@ impl World {
     /// The role that must be woken first, and when.
     fn due_at(&self) -> Option<(Millis, Role)> {
         let proposal = self.proposal().map(|(at, node)| (at, Role::Proposer(node)));
-        let is_alone = self.nodes.len() == 1; // it proposes when it wakes
-        let nodes = (0..).zip(&self.nodes).filter(|_| !is_alone).filter_map(|(i, node)| {
+        // Who is alone proposes when it wakes.
+        let nodes = (0..).zip(&self.nodes).filter(|(i, _)| !self.is_alone(*i));
+        let nodes = nodes.filter_map(|(i, node)| {
             Some((node.machine.as_ref()?.deadline(&node.state)?, Role::Validator(i)))
         });
         let desks = (0..).zip(&self.desks).filter_map(|(i, desk)| {
@@ -368,6 +375,7 @@ impl World {
             Item::CatchUp(node) => return self.catch_up(node),
             Item::Follow(host) => return self.follow(host),
             Item::Misfortune => return self.misfortune(),
+            Item::Coming => self.coming(),
             Item::Heal => self.heal(),
             Item::Clog(host, clogged) => self.network.clog(host, clogged),
             Item::Room(node) => self.nodes[node].disk.is_full = false,

@@ -40,7 +40,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("lease", &["terms"]),
     ("settle", &["genesis", "lease", "ledger"]),
     // The log and its fold.
-    ("command", &["beacon", "bisection", "job", "receipt", "terms", "verdict"]),
+    ("command", &["beacon", "bisection", "job", "receipt", "terms", "verdict", "vote"]),
     ("event", &["bisection", "terms", "verdict"]),
     ("vote", &[]),
     ("slot", &["command", "poh", "vote"]),

@@ -7,6 +7,7 @@ mod network;
 mod output;
 mod pipeline;
 mod predict;
+mod validator;
 mod wallet;
 mod worker;
 
@@ -20,6 +21,7 @@ pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
 pub(crate) use predict::{Predict, Written};
+pub(crate) use validator::Validator;
 pub(crate) use wallet::{Transfer, WalletVerb};
 pub(crate) use worker::Worker;
 
@@ -35,7 +37,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["worker", "network", "wallet", "ledger", "log"]),
+    ("Network", &["validator", "worker", "network", "wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -158,6 +160,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: NetworkVerb,
     },
+    /// Run a validator of a network until it is stopped: it agrees on the log, and checks receipts
+    #[command(after_help = "Example:\n  ohc validator --config lab/validator-1\n\n\
+        It can be stopped and started at any time: the log goes on while validators with more \
+        than 2/3 of the stake are there.")]
+    Validator(Validator),
     /// Work on a network: compute what is leased, and be paid
     #[command(after_help = "Example:\n  ohc worker --config lab/worker-1\n\n\
         SIGTERM or Ctrl-C lets it finish what it holds; a second one ends it at once. It can be \
@@ -251,6 +258,7 @@ impl Verb {
             Self::Get(get) => Some(&get.output),
             Self::Describe(describe) => Some(&describe.output),
             Self::Logs(logs) => Some(&logs.output),
+            Self::Validator(validator) => Some(&validator.output),
             Self::Worker(worker) => Some(&worker.output),
             Self::Why(why) => Some(&why.output),
             Self::Ledger(ledger) => {

@@ -97,8 +97,36 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
         Event::Charged { author, refused, fee } => json!({
             "kind": "charged", "author": names.of(author), "refused": refused, "fee": ohc(*fee),
         }),
-        of_lease => lease_event(of_lease, names),
+        other => stake_event(other, names).unwrap_or_else(|| lease_event(other, names)),
     }
+}
+
+/// What happened to a stake.
+fn stake_event(event: &Event, names: &Names) -> Option<Value> {
+    Some(match event {
+        Event::Bonded { validator, amount } => json!({
+            "kind": "bonded", "validator": names.of(validator), "amount": ohc(*amount),
+        }),
+        Event::Unbonded { validator, amount } => json!({
+            "kind": "unbonded", "validator": names.of(validator), "amount": ohc(*amount),
+        }),
+        Event::Joined { validator, stake } => json!({
+            "kind": "joined", "validator": names.of(validator), "stake": ohc(*stake),
+        }),
+        Event::Left { validator } => json!({ "kind": "left", "validator": names.of(validator) }),
+        Event::Locked { validator, amount, until } => json!({
+            "kind": "locked", "validator": names.of(validator), "amount": ohc(*amount),
+            "until": until.0,
+        }),
+        Event::Unlocked { validator, amount } => json!({
+            "kind": "unlocked", "validator": names.of(validator), "amount": ohc(*amount),
+        }),
+        Event::Equivocated { validator, height, by, fine } => json!({
+            "kind": "equivocated", "validator": names.of(validator), "height": height.0,
+            "by": names.of(by), "fine": ohc(*fine),
+        }),
+        _ => return None,
+    })
 }
 
 /// How far a job is: told now and then, and never needed to understand the rest.
@@ -298,6 +326,9 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::SealVerdicts(_) => "seal-verdicts",
         Command::Bisect(_) => "bisect",
         Command::Challenge { .. } => "challenge",
+        Command::Bond { .. } => "bond",
+        Command::Unbond { .. } => "unbond",
+        Command::Accuse(_) => "accuse",
     }
 }
 

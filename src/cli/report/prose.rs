@@ -2,6 +2,7 @@
 //! with sentences about a run.
 
 mod refusals;
+mod stakes;
 
 pub(crate) use refusals::*;
 
@@ -158,6 +159,14 @@ pub(crate) fn event(
             | Event::BaseMoved { .. }
             | Event::Charged { .. }
             | Event::Rejected { .. }
+            | Event::Absent { .. }
+            | Event::Bonded { .. }
+            | Event::Unbonded { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::Locked { .. }
+            | Event::Unlocked { .. }
+            | Event::Equivocated { .. }
     );
     (!is_market).then(|| told(event, names, job, stage))
 }
@@ -237,7 +246,7 @@ pub(crate) fn told(
             format!("charged  {} pays {fee} OhC for {commands}", names.of(author))
         }
         // Those of blocks have been told above.
-        _ => String::new(),
+        of_stake => stakes::told(of_stake, names),
     }
 }
 

@@ -86,6 +86,33 @@ pub enum Reject {
     /// So many runs of the author are open, or so many bids stand, that one more is too many.
     #[error("there are too many open already")]
     TooMany,
+    /// The validators of this network never change.
+    #[error("the validators of this network do not change")]
+    FixedSet,
+    /// A stake is more than the floor, or nothing.
+    #[error("a stake is more than 39900 OhC, or nothing")]
+    BelowFloor,
+    /// There are as many validators as there may be.
+    #[error("there are as many validators as there may be")]
+    SetFull,
+    /// Without this validator the network would have none.
+    #[error("a network is not left without validators")]
+    LastValidator,
+    /// The author signed two things at once: its key is never a validator's again.
+    #[error("the author signed two things at once, and is no validator any more")]
+    Jailed,
+    /// It does not show that anybody signed two things of one kind in one voting round.
+    #[error("it does not show that anybody signed two things at once")]
+    NoEvidence,
+    /// Nobody is held any more to what was signed so long ago.
+    #[error("nobody is held any more to what was signed so long ago")]
+    TooOld,
+    /// This validator was punished for this height.
+    #[error("this validator was punished for this height")]
+    Punished,
+    /// The accused has nothing at stake.
+    #[error("the accused has nothing at stake")]
+    NoStake,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -115,4 +142,13 @@ canonical_enum!(Reject {
     37 => NoBid,
     38 => Dust,
     39 => TooMany,
+    40 => FixedSet,
+    41 => BelowFloor,
+    42 => SetFull,
+    43 => LastValidator,
+    44 => Jailed,
+    45 => NoEvidence,
+    46 => TooOld,
+    47 => Punished,
+    48 => NoStake,
 });

@@ -130,8 +130,9 @@ impl State {
     }
 
     /// A validator was not there: it is fined once, and not counted on until it speaks again.
+    /// Who has left is not missed.
     pub(super) fn miss(&mut self, validator: PublicKey, events: &mut Vec<Event>) {
-        if self.absent.insert(validator) {
+        if self.validators.contains_key(&validator) && self.absent.insert(validator) {
             let fine = settle::absent(&mut self.ledger, validator, &self.params);
             events.push(Event::Absent { validator, fine });
         }
@@ -194,7 +195,7 @@ impl State {
         let lease = judging.delivery.lease.id;
         let unspoken = |key: &&PublicKey| !judging.verdicts.contains_key(key);
         let committee = &judging.audit.committee;
-        let missing: Vec<PublicKey> = if judging.is_sealed() {
+        let missing: Vec<PublicKey> = if judging.is_sealed() || self.is_alone() {
             committee.iter().filter(unspoken).copied().collect()
         } else {
             judging.unsealed().copied().collect()
@@ -243,8 +244,7 @@ impl State {
     pub(super) fn settle_receipts(&mut self, events: &mut Vec<Event>) {
         for lease in self.judging.clone() {
             while let Some(Phase::Judged(judging)) = self.phase(lease.block) {
-                let there = self.validators.len().saturating_sub(self.absent.len());
-                match decide(judging, &self.validators, there) {
+                match decide(judging, &self.validators, &self.absent) {
                     Decision::Open => break,
                     Decision::Overrule(validator) => self.overrule(lease, validator, events),
                     Decision::Accept => self.accept(Judging::clone(judging), events),
@@ -308,7 +308,11 @@ impl State {
 /// | none    | they do, and traced the same                     | accept           |
 /// | none    | they do, not all traced the same, not all were asked | widen        |
 /// | none    | all were asked, > 2/3 traced the same, one did not | that one was lazy |
-fn decide(judging: &Judging, validators: &BTreeMap<PublicKey, Ohc>, there: usize) -> Decision {
+fn decide(
+    judging: &Judging,
+    validators: &BTreeMap<PublicKey, Ohc>,
+    absent: &BTreeSet<PublicKey>,
+) -> Decision {
     if let Some(dispute) = &judging.dispute {
         let say = |objects: bool| {
             let voters = dispute.objects.iter().filter(move |(_, o)| **o == objects);
@@ -340,9 +344,10 @@ fn decide(judging: &Judging, validators: &BTreeMap<PublicKey, Ohc>, there: usize
         return Decision::Accept;
     }
     let Some(true_trace) = judging.traces.values().find(|trace| traced(trace)) else {
-        let asked = committee.len() + judging.lazy.len();
+        let is_asked = |key| committee.contains(key) || judging.lazy.contains(key);
+        let mut others = validators.keys().filter(|key| !is_asked(key) && !absent.contains(key));
         // Whoever is away cannot settle it: then nobody is blamed.
-        return if asked < there { Decision::Widen } else { Decision::Accept };
+        return if others.next().is_some() { Decision::Widen } else { Decision::Accept };
     };
     match committee.iter().find(|key| of(key) != Some(true_trace)) {
         Some(lazy) => Decision::Lazy(*lazy),

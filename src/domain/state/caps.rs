@@ -13,10 +13,15 @@ use std::collections::BTreeMap;
 
 impl State {
     /// What may still be locked for runs: validators must lose more by colluding than there is to
-    /// be taken, so that all open escrows together are at most a third of the stakes.
+    /// be taken, so that all open escrows together are at most a third of the stakes. What waits to
+    /// be stake, or is to leave it, does not count.
     #[must_use]
     pub fn escrow_room(&self) -> Ohc {
-        let staked = Ohc::sum(self.validators.values().copied()).unwrap_or_default();
+        let stakes = self.validators.keys().map(|key| {
+            let own = self.stake_of(key);
+            own.stake.min(own.counts).checked_sub(own.leaving).unwrap_or_default()
+        });
+        let staked = Ohc::sum(stakes).unwrap_or_default();
         let cap = Ohc::from_nano(staked.nano() / STAKE_PER_ESCROW);
         let of_runs = |hold: &Hold| matches!(hold, Hold::Escrow(_) | Hold::Reward(_));
         let open = self.ledger.holds().filter(|(hold, _)| of_runs(hold)).map(|(_, amount)| amount);

@@ -53,16 +53,23 @@ impl State {
         verdict: &Verdict,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
-        if !self.validators.contains_key(&author) {
-            return Err(Reject::NotYours);
-        }
-        if self.past.contains_key(&verdict.lease) {
+        let is_validator = self.validators.contains_key(&author);
+        if self.past.contains_key(&verdict.lease) && is_validator {
             return self.judge_past(author, verdict);
         }
         let (alone, now) = (self.is_alone(), self.now());
-        let judging = self.judging_of(verdict.lease, verdict.receipt)?;
+        let judging = self.judging_of(verdict.lease, verdict.receipt);
+        // Who was drawn and has left since may say what it found.
+        let is_drawn = judging.as_ref().is_ok_and(|j| j.audit.committee.contains(&author));
+        if !is_validator && !is_drawn {
+            return Err(Reject::NotYours);
+        }
+        let judging = judging?;
         if let Some(vote) = vote(judging, verdict.finding) {
-            if is_early(judging, verdict, now) {
+            if !is_validator {
+                return Err(Reject::NotYours);
+            }
+            if !alone && is_early(judging, verdict, now) {
                 return Err(Reject::Early);
             }
             let dispute = judging.dispute.as_mut().ok_or(Reject::NoReceipt)?;
@@ -74,7 +81,6 @@ impl State {
             if judging.verdicts.contains_key(&author) || judging.lazy.contains(&author) {
                 return Err(Reject::Spoken);
             }
-            let is_drawn = judging.audit.committee.contains(&author);
             if is_drawn && !alone {
                 let seal = verdict.seal(author).seal;
                 if !judging.is_sealed() || judging.seals.get(&author) != Some(&seal) {
@@ -179,7 +185,11 @@ impl State {
     /// Something was said about a receipt: whoever speaks next has a whole window. Who is alone
     /// takes as long as it takes.
     pub(super) fn move_window(&mut self, lease: LeaseId) {
-        let (now, alone) = (self.now(), self.is_alone());
+        let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return };
+        // Unless others were drawn, or dispute, who have left since.
+        let is_own = |key| self.validators.contains_key(key);
+        let own = judging.dispute.is_none() && judging.audit.committee.iter().all(is_own);
+        let (now, alone) = (self.now(), self.is_alone() && own);
         let Some(block) = self.block_mut(lease.block) else { return };
         let Phase::Judged(judging) = &mut block.phase else { return };
         let before = judging.due;

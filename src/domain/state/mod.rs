@@ -7,13 +7,15 @@
 //! 3. the commands are applied in their order (`state::order`, `state::judge`), each accepted or
 //!    rejected whole, and whoever was refused pays a fee (`state::caps`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
-//!    verdicts become settlements (`state::audit`, `state::life`, `state::challenge`); what is
+//!    verdicts become settlements (`state::audit`, `state::life`, `state::challenge`); where an
+//!    epoch of the set is over, validators come and go (`state::stake`); what is
 //!    ready is offered, runs that are done end (`state::advance`, `state::halt`); the market
 //!    clears (`state::market`); where an epoch is over the base price moves (`state::tariff`);
 //! 5. all money is counted.
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
+mod accuse;
 mod advance;
 mod audit;
 mod caps;
@@ -27,11 +29,13 @@ mod order;
 mod results;
 pub mod run;
 mod snapshot;
+mod stake;
 mod tariff;
 mod tender;
 mod trace;
 mod view;
 
+pub use stake::StakeStatus;
 pub use tender::TenderAsked;
 pub use trace::Trace;
 pub use view::{Asked, Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
@@ -51,6 +55,7 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
 use challenge::Past;
 use run::{Failure, Known, Phase, Run};
+use stake::Membership;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tariff::Tariff;
@@ -64,7 +69,10 @@ const COUNTED_EVERY: u64 = 64;
 pub struct State {
     network: NetworkId,
     params: Params,
+    /// Who signs slots and judges receipts, and what of each one's stake counts.
     validators: BTreeMap<PublicKey, Ohc>,
+    /// Who comes and goes.
+    membership: Membership,
     height: Height,
     place: Place,
     ledger: Ledger,
@@ -152,6 +160,7 @@ impl State {
             network,
             params: genesis.params.clone(),
             validators: validators.map(|a| (a.key, a.stake)).collect(),
+            membership: Membership::default(),
             height: Height(0),
             place: Place::start(network.0),
             ledger: Ledger::new(genesis.allocations.iter().map(account)),
@@ -204,6 +213,7 @@ impl State {
         self.pass_windows(&mut events);
         self.settle_receipts(&mut events);
         self.settle_challenges(&mut events);
+        self.change_set(&mut events);
         self.hold_round(&mut events);
         self.advance_runs(&mut events);
         self.clear_market(&mut events);

@@ -73,6 +73,9 @@ impl State {
             Command::Challenge { lease, segment } => {
                 self.challenge(author, *lease, *segment, events)
             }
+            Command::Bond { amount } => self.bond(author, *amount, events),
+            Command::Unbond { amount } => self.unbond(author, *amount, events),
+            Command::Accuse(evidence) => self.accuse(author, evidence, events),
         }
     }
 

@@ -27,9 +27,9 @@ use crate::domain::verdict::Verification;
 use std::sync::Arc;
 
 canonical_struct!(State {
-    network, params, validators, height, place, ledger, nonces, workers, runs, cache, own,
-    failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon, absent,
-    past, past_dues, sealed, touched, ended, tariff,
+    network, params, validators, membership, height, place, ledger, nonces, workers, runs, cache,
+    own, failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon,
+    absent, past, past_dues, sealed, touched, ended, tariff,
 } without { tallies });
 canonical_struct!(Worker { bid, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });

@@ -265,6 +265,7 @@ impl State {
             || self.beacon.is_busy()
             || !self.sealed.is_empty()
             || !self.tenders.is_empty()
+            || self.is_set_waiting()
     }
 
     /// The tick at which the beacon makes a seed, if nothing but time is missing for it.
@@ -336,6 +337,11 @@ impl State {
     /// Whether a validator is asked this, and has not answered.
     #[must_use]
     pub fn wants(&self, lease: LeaseId, question: Question, validator: &PublicKey) -> bool {
+        // Of those who have left only what they were drawn for.
+        let is_asked = question == Question::Audit || self.validators.contains_key(validator);
+        if !is_asked {
+            return false;
+        }
         if question == Question::Challenge {
             let challenge = self.past.get(&lease).and_then(|past| past.challenge.as_ref());
             return challenge.is_some_and(|c| !c.objects.contains_key(validator));
@@ -417,6 +423,8 @@ impl State {
             return Stance::Say; // about a challenge, or nothing that is asked any more
         };
         match question {
+            // Who is alone decides at once.
+            Question::Dispute if self.is_alone() => Stance::Say,
             Question::Dispute if is_early(judging, verdict, self.now()) => Stance::Look,
             Question::Dispute | Question::Challenge => Stance::Say,
             // One dispute at a time.

@@ -221,7 +221,16 @@ fn folder(
     wrong: impl Fn(&str) -> ArtifactError,
 ) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
     let path = path.strip_prefix("localhost").unwrap_or(path);
-    let absolute = std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?;
+    // It need not be there yet; where it leads back up (`..`) is for the system to say.
+    let path = std::path::Path::new(path);
+    let made = path.parent().zip(path.file_name());
+    let absolute = path
+        .canonicalize()
+        .or_else(|_| match made.map(|(parent, name)| (parent.canonicalize(), name)) {
+            Some((Ok(parent), name)) => Ok(parent.join(name)),
+            _ => std::path::absolute(path),
+        })
+        .map_err(|error| wrong(&error.to_string()))?;
     let prefix = Path::from_absolute_path(absolute).map_err(|error| wrong(&error.to_string()))?;
     Ok(Arc::new(PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix)))
 }

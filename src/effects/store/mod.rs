@@ -2,8 +2,8 @@
 //! Never looks inside a slot or a record, and never repairs what was durable once.
 //!
 //! One fjall database with one keyspace (each further one costs several syncs at creation). A key
-//! is `l ‖ height` (big-endian) or `o ‖ name`; a value is `BLAKE3(length of key ‖ key ‖ bytes) ‖
-//! bytes`, so damage is found and located whatever fjall itself notices. `journal` looks at the
+//! is `l ‖ height` (big-endian), `v ‖ number` or `o ‖ name`; a value is
+//! `BLAKE3(length of key ‖ key ‖ bytes) ‖ bytes`, so damage is found and located whatever fjall itself notices. `journal` looks at the
 //! journal before fjall does: fjall cuts it silently at the first byte that it cannot read, and
 //! durable slots behind that byte would be gone.
 
@@ -41,6 +41,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 const LOG: u8 = b'l';
 const OWN: u8 = b'o';
+const VOTES: u8 = b'v';
 const CHECKSUM: usize = 32;
 
 /// Why the store does not do what it was asked.
@@ -137,6 +138,8 @@ pub struct Store {
 
 struct Writer {
     next: Height,
+    /// How often a validator took something down before it voted about the next slot.
+    votes: u64,
     poisoned: bool,
 }
 
@@ -158,7 +161,7 @@ impl Store {
             sync_directory(directory)?;
             pass(Peril::StoreCreated);
         }
-        let writer = Mutex::new(Writer { next: Height(1), poisoned: false });
+        let writer = Mutex::new(Writer { next: Height(1), votes: 0, poisoned: false });
         let (bell, directory) = (Condvar::new(), path.clone());
         let store = Self { keyspace, database, writer, bell, directory, _lock: lock };
         let last = guarded(&path, || store.find_last())?;
@@ -167,6 +170,8 @@ impl Store {
             return Err(StoreError::Corrupt { path, height: Some(last.next()), damage });
         }
         store.writer()?.next = last.next();
+        let votes = store.votes()?.len() as u64;
+        store.writer()?.votes = votes;
         pass(Peril::StoreOpened);
         Ok((store, Recovery { slots: last.0, cut: found.cut }))
     }
@@ -209,9 +214,39 @@ impl Store {
         let records: Vec<_> =
             heights.zip(slots).map(|(height, slot)| (log_key(height), *slot)).collect();
         self.write(&mut writer, &records)?;
-        writer.next = Height(height.0 + slots.len() as u64);
+        (writer.next, writer.votes) = (Height(height.0 + slots.len() as u64), 0);
         self.bell.notify_all();
         Ok(())
+    }
+
+    /// Keeps what a validator takes down before it votes about the next slot, after what it took
+    /// down before; durable when this returns. What was taken down about slots that are there by
+    /// now is overwritten: `journal` reads only what is put in.
+    pub fn append_votes(&self, height: Height, votes: &[u8]) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        if height != writer.next {
+            return Err(StoreError::OutOfOrder { next: writer.next, got: height });
+        }
+        let record = [height.0.to_be_bytes().as_slice(), votes].concat();
+        let key = votes_key(writer.votes);
+        self.write(&mut writer, &[(key, &record)])?;
+        writer.votes += 1;
+        Ok(())
+    }
+
+    /// What was taken down about the next slot, in its order.
+    pub fn votes(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let next = self.writer()?.next;
+        let mut votes = Vec::new();
+        while let Some(record) = self.get(&votes_key(votes.len() as u64), Some(next))? {
+            match record.split_first_chunk() {
+                Some((height, votes_of)) if *height == next.0.to_be_bytes() => {
+                    votes.push(votes_of.to_vec());
+                }
+                _ => break,
+            }
+        }
+        Ok(votes)
     }
 
     /// Waits until there is a slot at `height`, for so long at the most, or until [`Store::wake`].
@@ -233,7 +268,7 @@ impl Store {
     pub fn read(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
         match self.get(&log_key(height), Some(height))? {
             None if self.last().is_some_and(|last| height.0 != 0 && height <= last) => {
-                Err(self.missing(height))
+                Err(self.damaged(height, "a missing slot"))
             }
             slot => Ok(slot),
         }
@@ -259,10 +294,10 @@ impl Store {
             }
             let height = Height(next);
             let slot = guarded(&self.directory, || {
-                let guard = guards.next().ok_or_else(|| self.missing(height))?;
+                let guard = guards.next().ok_or_else(|| self.damaged(height, "a missing slot"))?;
                 let (key, value) = guard.into_inner().map_err(|e| self.failed(e, Some(height)))?;
                 if *key != log_key(height)[..] {
-                    return Err(self.missing(height));
+                    return Err(self.damaged(height, "a missing slot"));
                 }
                 self.unframe(&key, &value, Some(height))
             });
@@ -350,9 +385,11 @@ impl Store {
         })
     }
 
-    fn missing(&self, height: Height) -> StoreError {
-        let damage = "a missing slot".into();
-        StoreError::Corrupt { path: self.directory.clone(), height: Some(height), damage }
+    /// What was read at a height is not what was written.
+    #[must_use]
+    pub fn damaged(&self, height: Height, damage: &str) -> StoreError {
+        let (path, damage) = (self.directory.clone(), damage.to_owned());
+        StoreError::Corrupt { path, height: Some(height), damage }
     }
 
     fn failed(&self, error: fjall::Error, height: Option<Height>) -> StoreError {
@@ -443,6 +480,10 @@ fn fjall_error(path: &Path, error: fjall::Error, height: Option<Height>) -> Stor
 
 fn log_key(height: Height) -> Vec<u8> {
     [&[LOG], height.0.to_be_bytes().as_slice()].concat()
+}
+
+fn votes_key(number: u64) -> Vec<u8> {
+    [&[VOTES], number.to_be_bytes().as_slice()].concat()
 }
 
 fn own_key(name: &[u8]) -> Vec<u8> {

@@ -248,3 +248,25 @@ fn a_full_disk_is_called_so() {
     let full = fjall::Error::Storage(fjall::LsmError::Io(io::ErrorKind::StorageFull.into()));
     assert!(matches!(fjall_error(Path::new("x"), full, None), StoreError::Full { .. }));
 }
+
+#[test]
+fn r6_votes_are_there_until_their_slot_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path()).unwrap().0;
+    let store = open();
+    fill(&store, 1..=2);
+    assert!(matches!(store.append_votes(Height(2), b"late"), Err(StoreError::OutOfOrder { .. })));
+    store.append_votes(Height(3), b"one").unwrap();
+    drop(store);
+    let store = open();
+    store.append_votes(Height(3), b"two").unwrap();
+    assert_eq!(store.votes().unwrap(), [b"one", b"two"]);
+    drop(store);
+    let store = open();
+    assert_eq!(store.votes().unwrap(), [b"one", b"two"]);
+    store.append(Height(3), &slot(3)).unwrap();
+    assert_eq!(store.votes().unwrap(), Vec::<Vec<u8>>::new());
+    drop(store);
+    assert_eq!(open().votes().unwrap(), Vec::<Vec<u8>>::new());
+    check(dir.path(), 3);
+}

@@ -183,6 +183,21 @@ impl Follower {
         }
     }
 
+    /// Takes a slot that this node has seen become final. Gives how many slots were folded.
+    pub fn take(&mut self, now: Millis, slot: &[u8], watch: Watch<'_>) -> Result<usize, Refusal> {
+        match self.replica.take(&[slot], watch)? {
+            0 => Ok(0),
+            count => Ok(count + self.catch_up(now, watch)?),
+        }
+    }
+
+    /// Somebody speaks about a slot at this height: then those before it are there.
+    pub fn miss(&mut self, now: Millis, height: Height) {
+        if height > self.replica.next() {
+            self.ask_by(now.after(GRACE_MS.max(self.pause_ms)));
+        }
+    }
+
     /// Asks all how far they are.
     fn survey(&mut self) {
         let peers = self.state().validators().keys().copied().collect();

@@ -2,6 +2,7 @@
 //! before. Never guesses: a name that nobody knows is an error.
 
 use super::fields::{self, Fields, quoted};
+use super::founding::SEED_FILE;
 use super::{Network, NetworkError, folder, named};
 use crate::domain::manifest::suggest;
 use std::collections::BTreeMap;
@@ -101,8 +102,12 @@ fn is_path(text: &str) -> bool {
 
 /// A network by its files; the key of the client that was founded with it lies beside them.
 fn by_path(path: &Path, around: &Surroundings) -> Result<Chosen, NetworkError> {
-    let network = Network::read(path)?;
-    let key = Some(folder(&network.file).join("client/key.pem")).filter(|key| key.exists());
+    let mut network = Network::read(path)?;
+    let beside = |file: &str| {
+        Some(folder(&network.file).join("client").join(file)).filter(|path| path.exists())
+    };
+    let (key, seed) = (beside("key.pem"), beside(SEED_FILE));
+    network.credentials = network.credentials.or(seed);
     let (name, home) = (network.name.clone(), home(&network.name, &network, around));
     Ok(Chosen { network, name, key, home })
 }
@@ -154,9 +159,13 @@ impl Contexts {
                 source,
             })
         };
-        let beside = folder(&network.file).join("client/key.pem");
-        let key = key.or(Some(&*beside).filter(|key| key.exists())).map(whole).transpose()?;
-        let context = Context { network: whole(&network.file)?, key, credentials: None };
+        let beside = |file: &str| {
+            Some(folder(&network.file).join("client").join(file)).filter(|path| path.exists())
+        };
+        let key = key.map(Path::to_owned).or_else(|| beside("key.pem"));
+        let key = key.map(|key| whole(&key)).transpose()?;
+        let credentials = beside(SEED_FILE).map(|seed| whole(&seed)).transpose()?;
+        let context = Context { network: whole(&network.file)?, key, credentials };
         self.all.insert(name.to_owned(), context);
         Ok(network)
     }

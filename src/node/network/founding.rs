@@ -2,6 +2,7 @@
 //! all of it is made beside its place and named when it is whole.
 
 use super::fields::quoted;
+use super::guard::{self, Guest, Role};
 use super::{CONFIG_FILE, NETWORK_FILE, Network, NetworkError, folder, named, page};
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::canon::Digest;
@@ -16,6 +17,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Whom the servers of NATS let in, to be included by their configuration.
+const USERS_FILE: &str = "nats-users.conf";
+/// The seed of a node's nkey, in its folder.
+pub(super) const SEED_FILE: &str = "nats.seed";
 /// What all validators have at stake together: three times what may be locked for runs.
 const STAKES_OHC: u64 = 6_000_000;
 /// What a validator can spend, on fines that are not to touch its stake.
@@ -125,21 +130,25 @@ fn draft_all(
     salt: [u8; 32],
     draft: &Path,
 ) -> Result<Vec<String>, NetworkError> {
-    let key = |name: &str| {
-        let secret = SecretKey::from_bytes(&clock::fresh_seed());
-        keyring::save(&draft.join(name).join("key.pem"), &secret)?;
-        Ok::<PublicKey, NetworkError>(secret.public())
+    let mut guests = Vec::new();
+    let mut key = |name: &str, role: Role| {
+        let (secret, (seed, nkey)) = secrets();
+        let (key, folder) = (secret.public(), draft.join(name));
+        keyring::save(&folder.join("key.pem"), &secret)?;
+        put_secret(&folder.join(SEED_FILE), &format!("{seed}\n"))?;
+        guests.push(Guest { name: name.to_owned(), key, nkey, role });
+        Ok::<PublicKey, NetworkError>(key)
     };
-    let fleet = |kind: &str, count: usize| {
+    let mut fleet = |kind: &str, role, count: usize| {
         let one = |n| {
             let name = format!("{kind}-{n}");
-            Ok((key(&name)?, name))
+            Ok((key(&name, role)?, name))
         };
         (1..=count).map(one).collect::<Result<Vec<_>, NetworkError>>()
     };
-    let validators = fleet("validator", founding.validators)?;
-    let workers = fleet("worker", founding.workers)?;
-    let client = (key("client")?, "client".to_owned());
+    let validators = fleet("validator", Role::Validator, founding.validators)?;
+    let workers = fleet("worker", Role::Follower, founding.workers)?;
+    let client = (key("client", Role::Follower)?, "client".to_owned());
     for (kind, nodes) in [("validator", &validators), ("worker", &workers)] {
         for (_, name) in nodes {
             put(&draft.join(name).join(CONFIG_FILE), &config(kind))?;
@@ -151,6 +160,8 @@ fn draft_all(
     let names: BTreeMap<PublicKey, String> = all.collect();
     put(&draft.join("genesis.yaml"), &page::write(&genesis, &names))?;
     put(&draft.join(NETWORK_FILE), &reach(founding, &genesis, &names))?;
+    let users = guard::authorization(genesis.network(), &guests);
+    put(&draft.join(USERS_FILE), &users)?;
     // It holds secret keys.
     put(&draft.join(".gitignore"), "*\n")?;
     Ok(nodes)
@@ -192,8 +203,7 @@ fn reach(founding: &Founding, genesis: &Genesis, names: &BTreeMap<PublicKey, Str
          # A folder that all nodes reach, or file://, s3://, gs:// or az://. What opens it comes\n\
          # from each node's environment (AWS_ACCESS_KEY_ID, …).\n\
          store: {}\n\
-         # For servers that ask who one is, and for TLS; a node's own config.yaml may say it too:\n\
-         # credentials: nats.creds\n\
+         # For servers with TLS whose certificate is signed by an authority of your own:\n\
          # tls: {{ ca: ca.pem }}\n\
          # What people call its keys; no rule knows these names.\n\
          names:\n",
@@ -228,13 +238,23 @@ fn config(kind: &str) -> String {
          network: ../{NETWORK_FILE}\n\
          key: key.pem\n\
          home: home/\n\
-         # credentials: nats.creds\n{own}"
+         # By which the servers of NATS know it; they may ask for nothing as well.\n\
+         credentials: {SEED_FILE}\n{own}"
     )
 }
 
 fn beside(out: &Path, mark: &str) -> PathBuf {
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
     folder(out).join(format!(".{}.{mark}.new", name.unwrap_or_default()))
+}
+
+/// The key that a node signs with, and the one that the servers of NATS know it by.
+fn secrets() -> (SecretKey, (String, String)) {
+    (SecretKey::from_bytes(&clock::fresh_seed()), guard::nkey(&clock::fresh_seed()))
+}
+
+fn put_secret(path: &Path, text: &str) -> Result<(), NetworkError> {
+    keyring::write_private(path, text.as_bytes()).map_err(failed("write", path))
 }
 
 fn put(path: &Path, text: &str) -> Result<(), NetworkError> {

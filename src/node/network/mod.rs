@@ -6,6 +6,7 @@ mod choice;
 mod config;
 mod fields;
 mod founding;
+mod guard;
 mod page;
 mod reach;
 

@@ -5,8 +5,11 @@ use super::{NETWORK_FILE, NetworkError, folder, named, page, place};
 use crate::base::canon::Digest;
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::domain::genesis::Genesis;
+use crate::effects::bus::{self, Login, Options};
+use crate::node::wire::inbox;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Addresses of NATS that are tried.
 const NATS_MAX: usize = 64;
@@ -20,8 +23,6 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Its key, in PEM.
     pub key: Option<PathBuf>,
-    /// Whether TLS begins before the server says anything.
-    pub first: bool,
 }
 
 /// What it takes to reach a network, and to know it.
@@ -88,6 +89,26 @@ impl Network {
         Ok(Self { name, file, genesis, nats, store, credentials, tls, names })
     }
 
+    /// How the node with that key connects, and how long it tries at first.
+    pub fn bus(&self, key: &PublicKey, patience: Duration) -> Result<Options, NetworkError> {
+        let login = match &self.credentials {
+            None => Login::Anyone,
+            Some(path) if fields::text(path)?.contains("BEGIN NATS USER JWT") => {
+                Login::Credentials(path.clone())
+            }
+            Some(path) => Login::Nkey(path.clone()),
+        };
+        let tls = match self.tls.clone() {
+            None => bus::Tls::default(),
+            Some(Tls { ca, cert, key }) => {
+                bus::Tls { is_required: true, is_first: false, authorities: ca, own: cert.zip(key) }
+            }
+        };
+        let name = self.names.get(key).cloned().unwrap_or_else(|| key.short());
+        let (urls, inbox) = (self.nats.clone(), inbox(key));
+        Ok(Options { urls, login, tls, name, inbox, patience })
+    }
+
     /// Under which everything on it is signed.
     #[must_use]
     pub fn id(&self) -> NetworkId {
@@ -126,10 +147,10 @@ fn known_keys(fields: &mut Fields<'_>) -> BTreeMap<PublicKey, String> {
 
 pub(super) fn tls(fields: &mut Fields<'_>, base: &Path) -> Option<Tls> {
     let node = fields.get("tls")?;
-    Some(fields.below(node, &["ca", "cert", "key", "first"], |fields| Tls {
-        ca: fields.path("ca", base),
-        cert: fields.path("cert", base),
-        key: fields.path("key", base),
-        first: fields.maybe("first", "true or false", |t| t.parse().ok()).unwrap_or_default(),
-    }))
+    let known = ["ca", "cert", "key"];
+    let [ca, cert, key] = fields.below(node, &known, |f| known.map(|name| f.path(name, base)));
+    if cert.is_some() != key.is_some() {
+        fields.wrong(node, "`cert` and `key` belong together", "name both files, or none");
+    }
+    Some(Tls { ca, cert, key })
 }

@@ -44,6 +44,11 @@ impl Voice {
         self.found.insert(key, Found { verdict, sealed: None, said: None });
     }
 
+    /// What was found and is to be said by other means.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Verdict> + use<> {
+        std::mem::take(&mut self.found).into_values().map(|found| found.verdict)
+    }
+
     /// A state was recomputed.
     pub(super) fn traced(&mut self, said: Move) {
         self.witness.traced(said);

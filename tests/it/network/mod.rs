@@ -4,6 +4,7 @@
 mod bus;
 mod depot;
 mod follow;
+mod guard;
 mod history;
 mod lone;
 mod market;

@@ -82,7 +82,7 @@ fn at(rate_ppm: u64) -> Point {
 }
 
 pub fn points() -> Vec<Point> {
-    let rates = [BOUND_PPM / 2, BOUND_PPM * 9 / 10, BOUND_PPM * 11 / 10, 2 * BOUND_PPM];
+    let rates = [BOUND_PPM / 2, BOUND_PPM * 8 / 10, BOUND_PPM * 12 / 10, 2 * BOUND_PPM];
     rates.map(at).to_vec()
 }
 

@@ -31,7 +31,15 @@ impl Setup {
         let is_live = dice.percent(60);
         let checked = if dice.percent(50) { Checked::Full } else { Checked::Any };
         let poor = Ohc::from_nano(dice.below(2_000_000_000));
-        let validators = validators(&mut dice, is_live);
+        let weather = |dice: &mut Dice| Weather { comings: comings(seed), ..weather(dice) };
+        let mut validators = validators(&mut dice, is_live);
+        if comings(seed) {
+            // Who is not honest could be left among themselves.
+            validators.truncate(4);
+            validators.iter_mut().for_each(|(temper, _)| *temper = Temper::Honest);
+            let candidates = 1 + seed as usize % 2;
+            validators.resize(validators.len() + candidates, (Temper::Honest, 0));
+        }
         let is_large = validators.len() > 4; // everybody tells everybody everything
         Self {
             seed,
@@ -70,12 +78,17 @@ impl Setup {
         let judges = self.validators.iter().filter(|(temper, _)| bad(temper)).count();
         let villains = self.workers.iter().filter(|(n, _)| *n != Nature::Honest).count();
         let slow = w.delay_ms != Weather::CALM.delay_ms;
-        let faults =
-            [w.crash, w.partition, w.clog, w.disk, w.mischief, w.loss > 0, w.doubled > 0, slow];
-        let count = faults.iter().filter(|fault| **fault).count() + judges + villains;
+        let few = [w.crash, w.partition, w.clog, w.disk, w.mischief, w.comings];
+        let faults = few.into_iter().chain([w.loss > 0, w.doubled > 0, slow]);
+        let count = faults.filter(|fault| *fault).count() + judges + villains;
         let people = self.validators.len() + self.workers.len() + self.wants;
         self.storm_ms + 1_000 * (count + people) as u64
     }
+}
+
+/// Whether validators come and go in the world of a seed.
+fn comings(seed: u64) -> bool {
+    Dice::new(seed ^ 0x5ea7).percent(20)
 }
 
 /// Mostly few: a world with many takes long. At most a third of them is not honest, and none is
@@ -124,6 +137,7 @@ fn weather(dice: &mut Dice) -> Weather {
         clog: dice.percent(50),
         disk: dice.percent(50),
         mischief: dice.percent(50),
+        comings: false,
         acts_before_sync: false,
     }
 }

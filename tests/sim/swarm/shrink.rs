@@ -7,8 +7,9 @@ use crate::checker::Breach;
 use std::collections::BTreeSet;
 
 /// Kinds of faults that can be left out, by name.
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 11] = [
     "mischief",
+    "comings",
     "disk",
     "clog",
     "partition",
@@ -58,6 +59,7 @@ impl Trim {
         for fault in &self.without {
             match fault.as_str() {
                 "mischief" => weather.mischief = false,
+                "comings" => weather.comings = false,
                 "disk" => weather.disk = false,
                 "clog" => weather.clog = false,
                 "partition" => weather.partition = false,

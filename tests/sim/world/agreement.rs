@@ -23,7 +23,6 @@ use ohc::base::canon::{Canonical, Digest};
 use ohc::base::ids::LeaseId;
 use ohc::base::time::Millis;
 use ohc::domain::event::events_root;
-use ohc::domain::genesis::Genesis;
 use ohc::domain::slot::{Draft, Slot};
 use ohc::domain::verdict::salt;
 use ohc::role::{Machine, validator};
@@ -32,15 +31,6 @@ use std::sync::Arc;
 /// A slot that is not final yet.
 pub struct Round {
     slot: Arc<Slot>,
-}
-
-/// The stakes of the validators in their order, as the genesis has them.
-pub fn stakes(genesis: &Genesis) -> Vec<u128> {
-    let of = |n: u8| {
-        let key = Who::Validator(n).key();
-        genesis.allocations.iter().find(|a| a.key == key).map(|a| u128::from(a.stake.nano()))
-    };
-    (0..).map_while(of).collect()
 }
 
 impl Node {
@@ -60,8 +50,12 @@ impl Node {
 
 impl World {
     pub(super) fn is_quorum(&self, nodes: impl Iterator<Item = usize>) -> bool {
-        let sum: u128 = nodes.map(|node| self.stakes[node]).sum();
-        3 * sum > 2 * self.stakes.iter().sum::<u128>()
+        let sum: u128 = nodes.map(|node| self.stake(node)).sum();
+        3 * sum > 2 * self.staked()
+    }
+
+    fn staked(&self) -> u128 {
+        (0..self.nodes.len()).map(|node| self.stake(node)).sum()
     }
 
     /// Validators that could sign the next slot if this one proposed it.
@@ -77,12 +71,12 @@ impl World {
 
     /// Who proposes next, in the order in which they are asked.
     fn rotation(&self) -> impl Iterator<Item = usize> {
-        let (count, total) = (self.nodes.len(), self.stakes.iter().sum::<u128>());
+        let (count, total) = (self.nodes.len(), self.staked());
         let roll = Digest::of(&(self.agreed.len() as u64).to_le_bytes());
         let mut roll = u128::from_le_bytes(*roll.0.first_chunk().unwrap()) % total;
         let mut first = 0;
-        while roll >= self.stakes[first] {
-            roll -= self.stakes[first];
+        while roll >= self.stake(first) {
+            roll -= self.stake(first);
             first += 1;
         }
         (0..count).map(move |n| (first + n) % count)
@@ -105,8 +99,8 @@ impl World {
     }
 
     pub(super) fn propose(&mut self, node: usize) -> Lived {
-        let is_alone = self.nodes.len() == 1;
-        let input = if is_alone { validator::Input::Wake } else { validator::Input::Propose };
+        let input =
+            if self.is_alone(node) { validator::Input::Wake } else { validator::Input::Propose };
         self.tell_validator(node, input)
     }
 
@@ -160,6 +154,9 @@ impl World {
         let mut slot = machine.seal(state, draft, *parent, events_root(&events));
         *parent = slot.head.digest();
         for partner in partners.iter().filter(|partner| **partner != proposer) {
+            if self.stake(*partner) == 0 {
+                continue; // it follows the log
+            }
             let who = Who::Validator(*partner as u8);
             let vote = slot.certificate.vote(slot.head.height, slot.head.digest());
             let signature = who.secret().sign(self.genesis.network(), &vote);

@@ -1,0 +1,103 @@
+//! Accusations: who is shown to have signed two things at once loses of its stake and leaves.
+//! Never believes a vote that is not signed, and punishes once for one height, whoever shows it
+//! how often.
+//!
+//! What is lost: the share of all stake that signed two things about this height, three times over,
+//! and at least `equivocation_ppm`. A single slip costs its author some; those who could split the
+//! log, a third of the stake, lose everything. What had left the stake before the epoch of that
+//! height is not touched; what left it since is, so that nobody leaves in time.
+
+use super::State;
+use crate::base::amount::{Ohc, Rounding, mul_div};
+use crate::base::keys::PublicKey;
+use crate::base::time::{Height, Tick};
+use crate::domain::event::{Event, Reject};
+use crate::domain::settle;
+use crate::domain::vote::Evidence;
+
+/// How many times over the share of the stake that offended is lost by those who did.
+const OFFENDERS_FACTOR: u64 = 3;
+
+impl State {
+    pub(super) fn accuse(
+        &mut self,
+        author: PublicKey,
+        evidence: &Evidence,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if self.params.evidence_ticks == 0 {
+            return Err(Reject::TooOld);
+        }
+        let (validator, height) = evidence.proves(self.network).ok_or(Reject::NoEvidence)?;
+        let since = self.locked_since(height)?;
+        if self.membership.punished.contains_key(&(height, validator)) {
+            return Err(Reject::Punished);
+        }
+        let at_risk = self.at_risk(&validator, since);
+        if at_risk == Ohc::ZERO {
+            return Err(Reject::NoStake);
+        }
+        self.membership.punished.insert((height, validator), at_risk);
+        let lost = at_risk.ratio(self.lost_ppm(height, since), 1_000_000, Rounding::Ceil);
+        let fine = settle::equivocation(
+            &mut self.ledger,
+            validator,
+            lost.unwrap_or(at_risk),
+            since,
+            author,
+        );
+        self.membership.jailed.insert(validator);
+        events.push(Event::Equivocated { validator, height, by: author, fine });
+        Ok(())
+    }
+
+    /// The locks that end at this tick or later are on coins that were at stake at a height.
+    fn locked_since(&self, height: Height) -> Result<Tick, Reject> {
+        if height > self.height {
+            return Err(Reject::NoEvidence);
+        }
+        if height < self.membership.oldest {
+            return Err(Reject::TooOld);
+        }
+        match self.membership.ends.range(height..).next() {
+            None => Ok(Tick(u64::MAX)),
+            Some((_, end)) if end.after(self.params.evidence_ticks) <= self.now() => {
+                Err(Reject::TooOld)
+            }
+            Some((_, end)) => Ok(end.after(self.params.unbonding_ticks)),
+        }
+    }
+
+    fn at_risk(&self, validator: &PublicKey, since: Tick) -> Ohc {
+        let locked = self.ledger.unbonding(validator, since).map(|(_, amount)| amount);
+        let all = Ohc::sum(locked.chain([self.ledger.account(validator).stake]));
+        all.unwrap_or_default()
+    }
+
+    /// The share of what it had at risk that whoever offended at a height loses.
+    fn lost_ppm(&self, height: Height, since: Tick) -> u64 {
+        let all = self.stakers().into_iter().map(|key| self.at_risk(&key, since));
+        let all = Ohc::sum(all).unwrap_or_default();
+        let of = |key: u8| (height, PublicKey([key; 32]));
+        let offended = self.membership.punished.range(of(0)..=of(u8::MAX)).map(|(_, risk)| *risk);
+        let offended = Ohc::sum(offended).unwrap_or_default();
+        let share = offended.nano().saturating_mul(OFFENDERS_FACTOR);
+        let share = mul_div(share, 1_000_000, all.nano(), Rounding::Ceil);
+        share.unwrap_or(1_000_000).clamp(self.params.equivocation_ppm, 1_000_000)
+    }
+
+    /// The epoch of the set ends with this slot; what nobody is held to any more is forgotten.
+    pub(super) fn end_epoch(&mut self) {
+        let (now, ticks) = (self.now(), self.params.evidence_ticks);
+        self.membership.ends.insert(self.height, now);
+        while let Some((last, end)) = self.membership.ends.first_key_value() {
+            if end.after(ticks) > now {
+                break;
+            }
+            self.membership.oldest = last.next();
+            self.membership.ends.pop_first();
+        }
+        let first = (self.membership.oldest, PublicKey([0; 32]));
+        self.membership.punished = self.membership.punished.split_off(&first);
+    }
+}

@@ -1,0 +1,366 @@
+//! A validator of a network, as a process: follows the log, takes part in the agreement about its
+//! next slot, has receipts checked, and serves the log to whoever asks. Only joins the roles to the
+//! bus, the log and the auditor: never decides what they decide.
+//!
+//! The order of things is what makes a crash harmless: what led to a vote is durable before the
+//! vote leaves, and a slot is durable before anything that follows from it is done.
+
+use super::embedded::Failure;
+use super::follow::{Follower, Heard, Refusal, Replica};
+use super::home::Home;
+use super::inbox::{Done, Handle, Told};
+use super::link::{self, LinkError};
+use super::network::Network;
+use super::serve::{Log, Server};
+use super::threads::{Inquiry, spawn_auditor};
+use super::wire::Wire;
+use super::work::Bench;
+use crate::base::canon::{Decode, Encode};
+use crate::base::limits::{MESSAGE_BYTES_MAX, WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
+use crate::base::time::Millis;
+use crate::domain::command::SignedOrder;
+use crate::domain::event::Event;
+use crate::domain::slot::Slot;
+use crate::domain::state::State;
+use crate::domain::vote::Evidence;
+pub use crate::effects::bus::News;
+use crate::effects::bus::{Bus, Message, Subscription};
+use crate::effects::clock::Clock;
+use crate::role::consensus::{self, Consensus, Entry};
+use crate::role::{Machine, Signer, validator};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long the bus is tried at a start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So long what was sent last may take to leave the process.
+const FLUSH: Duration = Duration::from_secs(2);
+/// Threads that check a Proof of History: a machine may hold several validators.
+const POH_THREADS: usize = 1;
+
+/// What can be seen of a validator.
+pub enum Sight<'a> {
+    /// It is on the bus, and has this much of the log.
+    Ready(&'a State),
+    /// A slot is final; this is what it did.
+    Folded(&'a State, &'a [Event]),
+    /// What happens to the connection.
+    News(&'a News),
+    /// A receipt could not be checked, for a reason that is not in it.
+    Trouble(&'a Failure),
+    /// Somebody has said two things at once.
+    Evidence(&'a Evidence),
+}
+
+/// How it is shown, and stopped.
+pub struct Hooks<'a> {
+    /// Is handed a way to stop it.
+    pub begun: &'a mut dyn FnMut(Handle),
+    /// Is told what happens.
+    pub watch: &'a mut dyn FnMut(Sight<'_>),
+}
+
+/// What the loop reads.
+enum Inbox {
+    Done(Done),
+    Told(Told),
+    Heard(Heard),
+    Command(Message),
+    Consensus(Message),
+}
+
+impl From<Done> for Inbox {
+    fn from(done: Done) -> Self {
+        Self::Done(done)
+    }
+}
+
+impl From<Told> for Inbox {
+    fn from(told: Told) -> Self {
+        Self::Told(told)
+    }
+}
+
+impl From<Heard> for Inbox {
+    fn from(heard: Heard) -> Self {
+        Self::Heard(heard)
+    }
+}
+
+/// A validator at its seat.
+struct Seat<'a> {
+    clock: Clock,
+    bus: Bus,
+    wire: Wire,
+    follower: Follower,
+    role: validator::Validator,
+    consensus: Consensus,
+    audits: Sender<Inquiry>,
+    inbox: Receiver<Inbox>,
+    watch: &'a mut dyn FnMut(Sight<'_>),
+    is_over: bool,
+    _subscriptions: [Subscription; 2],
+}
+
+/// Validates until it is stopped.
+pub fn validate(
+    network: &Network,
+    (home, key): (&Home, &Path),
+    runtime: &Runtime,
+    hooks: Hooks<'_>,
+) -> Result<(), LinkError> {
+    let booted = link::open(network, home)?;
+    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let (outbox, inbox) = mpsc::channel::<Inbox>();
+    (hooks.begun)(Handle::new(outbox.clone()));
+    let (server_key, clock) = (Arc::new(link::key(key)?), Clock::start());
+    let me = server_key.public();
+    let news = outbox.clone();
+    let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
+    let name = format!("ohc validator {}", me.short());
+    let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
+    let (store, genesis) = (booted.store.clone(), booted.genesis.clone());
+    let consensus = Consensus::new(link::key(key)?, &booted.state, booted.parent, POH_THREADS);
+    let role = validator::Validator::new(Signer::new(link::key(key)?), clock.now());
+    let wire = Wire::new(network.id());
+    let subscriptions = listen(&bus, &wire, &outbox)?;
+    let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
+    let server = Server::start(&bus, Log { store, genesis, key: server_key })?;
+    let mut seat = Seat {
+        clock,
+        bus,
+        wire,
+        follower,
+        role,
+        consensus,
+        audits: spawn_auditor(bench, outbox),
+        inbox,
+        watch: hooks.watch,
+        is_over: false,
+        _subscriptions: subscriptions,
+    };
+    seat.restore()?;
+    seat.run()?;
+    drop(server);
+    drop(seat.bus.flush(FLUSH));
+    drop(seat.follower.into_replica().finish());
+    Ok(())
+}
+
+fn listen(bus: &Bus, wire: &Wire, outbox: &Sender<Inbox>) -> Result<[Subscription; 2], LinkError> {
+    let to = |what: fn(Message) -> Inbox| {
+        let outbox = outbox.clone();
+        move |message| outbox.send(what(message)).is_ok()
+    };
+    let orders = bus.subscribe(&wire.command(), None, WIRE_ROOM_BYTES, to(Inbox::Command))?;
+    let votes = wire.consensus_of_all();
+    let votes = bus.subscribe(&votes, None, WIRE_ROOM_BYTES, to(Inbox::Consensus))?;
+    Ok([orders, votes])
+}
+
+impl Seat<'_> {
+    fn state(&self) -> &State {
+        self.follower.state()
+    }
+
+    /// Goes on where it was: what it took down before it voted is taken in again.
+    fn restore(&mut self) -> Result<(), LinkError> {
+        let store = self.follower.replica().store();
+        let mut entries: Vec<Entry> = Vec::new();
+        for votes in store.votes().map_err(Refusal::Store)? {
+            let votes = Vec::<Entry>::from_bytes(&votes).map_err(|_| {
+                let next = self.follower.replica().next();
+                Refusal::Store(store.damaged(next, "votes that make no sense"))
+            })?;
+            entries.extend(votes);
+        }
+        let (now, mut out) = (self.clock.now(), Vec::new());
+        self.consensus.restore(now, self.follower.state(), entries, &mut out);
+        (self.watch)(Sight::Ready(self.follower.state()));
+        self.perform(out)?;
+        self.tell_role(validator::Input::Folded)
+    }
+
+    fn run(&mut self) -> Result<(), LinkError> {
+        while !self.is_over {
+            self.turn()?;
+            let mut next = match self.deadline() {
+                Some(at) => {
+                    let wait = Duration::from_millis(at.since(self.clock.now()));
+                    match self.inbox.recv_timeout(wait) {
+                        Ok(first) => Some(first),
+                        Err(RecvTimeoutError::Timeout) => None,
+                        Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                    }
+                }
+                None => Some(self.inbox.recv().map_err(|_| LinkError::Stopped)?),
+            };
+            while let Some(message) = next {
+                self.take(message)?;
+                next = self.inbox.try_recv().ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next slot is wanted: while one is voted about, nothing else is begun.
+    fn proposes_at(&self) -> Option<Millis> {
+        let is_resting = self.consensus.is_resting();
+        is_resting.then(|| self.role.proposes_at(self.state())).flatten()
+    }
+
+    /// When its role has something to say. Alone it says what it has in its own slots.
+    fn speaks_at(&self) -> Option<Millis> {
+        let is_alone = self.state().is_alone();
+        (!is_alone).then(|| self.role.deadline(self.state())).flatten()
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        let own = [self.proposes_at(), self.speaks_at(), self.follower.deadline()];
+        own.into_iter().flatten().chain(self.consensus.deadline(self.state())).min()
+    }
+
+    /// Does what is due.
+    fn turn(&mut self) -> Result<(), LinkError> {
+        let now = self.clock.now();
+        let is_due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
+        self.follower.wake(now);
+        if is_due(self.consensus.deadline(self.state())) {
+            self.tell_consensus(consensus::Input::Wake)?;
+        }
+        if is_due(self.speaks_at()) {
+            self.tell_role(validator::Input::Wake)?;
+        }
+        if is_due(self.proposes_at()) {
+            self.tell_consensus(consensus::Input::Begin)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: Inbox) -> Result<(), LinkError> {
+        match message {
+            Inbox::Command(message) => {
+                // What makes no sense concerns nobody.
+                match self.wire.unframe::<SignedOrder>(&message.bytes, MESSAGE_BYTES_MAX) {
+                    Ok(order) => self.tell_role(validator::Input::Command(order)),
+                    Err(_) => Ok(()),
+                }
+            }
+            Inbox::Consensus(message) => {
+                let said = self.wire.unframe::<consensus::Message>(&message.bytes, WIRE_BYTES_MAX);
+                match said {
+                    Ok(said) => self.tell_consensus(consensus::Input::Message(said)),
+                    Err(_) => Ok(()),
+                }
+            }
+            Inbox::Done(Done::Checked(question, Ok(verdict))) => {
+                self.tell_role(validator::Input::Checked(question, verdict))
+            }
+            Inbox::Done(Done::Traced(_, Ok(Some(said)))) => {
+                self.tell_role(validator::Input::Traced(said))
+            }
+            Inbox::Done(Done::Checked(_, Err(failure)) | Done::Traced(_, Err(failure))) => {
+                (self.watch)(Sight::Trouble(&failure));
+                Ok(())
+            }
+            Inbox::Done(_) => Ok(()),
+            Inbox::Heard(heard) => self.hear(heard),
+            Inbox::Told(Told::Stop(_)) => {
+                self.is_over = true;
+                Ok(())
+            }
+            Inbox::Told(Told::Asked(..)) => Ok(()),
+        }
+    }
+
+    /// Something about the log of the others.
+    fn hear(&mut self, heard: Heard) -> Result<(), LinkError> {
+        if let Heard::News(news) = &heard {
+            (self.watch)(Sight::News(news));
+        }
+        let (now, watch) = (self.clock.now(), &mut self.watch);
+        let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
+        match self.follower.hear(now, heard, &mut show)? {
+            0 => Ok(()),
+            _ => self.folded(),
+        }
+    }
+
+    /// The log is further: all is durable.
+    fn folded(&mut self) -> Result<(), LinkError> {
+        self.tell_role(validator::Input::Folded)?;
+        self.tell_consensus(consensus::Input::Folded(self.follower.replica().parent()))
+    }
+
+    fn tell_consensus(&mut self, input: consensus::Input) -> Result<(), LinkError> {
+        let (now, mut out) = (self.clock.now(), Vec::new());
+        self.consensus.handle(now, self.follower.state(), input, &mut out);
+        self.perform(out)
+    }
+
+    /// Does what the agreement wants, in its order.
+    fn perform(&mut self, out: Vec<consensus::Output>) -> Result<(), LinkError> {
+        let mut out = VecDeque::from(out);
+        while let Some(output) = out.pop_front() {
+            match output {
+                consensus::Output::Record(entries) => {
+                    let store = self.follower.replica().store();
+                    let next = self.follower.replica().next();
+                    store.append_votes(next, &entries.to_bytes()).map_err(Refusal::Store)?;
+                }
+                // What does not get through is said again.
+                consensus::Output::Send(message) => {
+                    let subject = self.wire.consensus(&self.consensus.key());
+                    drop(self.bus.publish(&subject, self.wire.frame(&message)));
+                }
+                consensus::Output::Propose => self.tell_role(validator::Input::Propose)?,
+                consensus::Output::Decided(slot) => self.decide(&slot)?,
+                consensus::Output::Evidence(evidence) => (self.watch)(Sight::Evidence(&evidence)),
+                consensus::Output::Behind(height) => self.follower.miss(self.clock.now(), height),
+            }
+        }
+        Ok(())
+    }
+
+    /// A slot is final. Who proposed it tells everybody else, or all do if that took long.
+    fn decide(&mut self, slot: &Slot) -> Result<(), LinkError> {
+        let (now, bytes, watch) = (self.clock.now(), slot.to_bytes(), &mut self.watch);
+        let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
+        if self.follower.take(now, &bytes, &mut show)? == 0 {
+            return Ok(());
+        }
+        if slot.head.proposer == self.consensus.key() || slot.certificate.round > 0 {
+            drop(self.bus.publish(&self.wire.slot(), self.wire.frame_bytes(&bytes)));
+        }
+        self.folded()
+    }
+
+    fn tell_role(&mut self, input: validator::Input) -> Result<(), LinkError> {
+        let (now, mut out) = (self.clock.now(), Vec::new());
+        self.role.handle(now, self.follower.state(), input, &mut out);
+        for output in out {
+            match output {
+                // The auditor lives as long as this sender.
+                validator::Output::Check(duty) => {
+                    let salt = self.role.salt(self.state(), duty.receipt.lease, duty.id);
+                    drop(self.audits.send(Inquiry::Check(duty, salt)));
+                }
+                validator::Output::Trace(query) => {
+                    drop(self.audits.send(Inquiry::Trace(None, query)));
+                }
+                validator::Output::Cut(draft) => {
+                    self.tell_consensus(consensus::Input::Drafted(draft))?;
+                }
+                // It comes back over the bus, as it does to the others; what is lost is said again.
+                validator::Output::Send(order) => {
+                    drop(self.bus.publish(&self.wire.command(), self.wire.frame(&order)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
