@@ -287,8 +287,8 @@ pub(super) fn ready<'a>(
     Ok(Ready { site, pipeline, forecast, todo: Todo::Run(budget?), folder })
 }
 
-/// Asks whether an amount may be spent that nobody has set, or that goes to others. Where nobody can
-/// answer, nothing is spent: a script says with -y or --budget what it means.
+/// Asks whether an amount may be spent that nobody has set, or that goes to others. Where nobody
+/// can answer, nothing is spent: a script says with -y or --budget what it means.
 fn agree(budget: Ohc, site: &Site) -> Result<(), Stop> {
     let is_own = site.is_embedded();
     let question = if is_own { prose::question } else { prose::question_of_network };

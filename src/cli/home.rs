@@ -101,8 +101,8 @@ pub(super) fn folder(manifest: &Path) -> &Path {
     }
 }
 
-/// The home of the folder that we are in, the one that was asked for, or that of the network that is
-/// meant, whether it exists or not.
+/// The home of the folder that we are in, the one that was asked for, or that of the network that
+/// is meant, whether it exists or not.
 pub(super) fn wanted(context: &Context) -> Result<Place, Stop> {
     Place::of(context, Path::new("."))
 }

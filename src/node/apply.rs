@@ -2,6 +2,10 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
+mod error;
+
+pub use error::ApplyError;
+
 use super::attach::{Errand, Host};
 use super::boot::{self, BootError, Keys};
 use super::client::{self, Course, Line};
@@ -10,7 +14,7 @@ use super::home::Home;
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::pipeline::Pipeline;
-use super::publish::{self, Origin, PublishError, Published};
+use super::publish::{self, Origin, Published};
 use super::record::Recorder;
 use super::upload::upload;
 use super::view::View;
@@ -27,7 +31,7 @@ use crate::domain::genesis::Params;
 use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::artifacts::Artifacts;
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
 use crate::effects::store::{Store, StoreError};
@@ -37,88 +41,6 @@ use crate::role::client::{Client, goes_on, lacks};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-
-/// Why nothing was run, or why it did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The home cannot be opened.
-    #[error(transparent)]
-    Boot(#[from] BootError),
-    /// Another process has the home open, and runs something there.
-    #[error(
-        "another ohc is at work in this home: it runs {running}; hint: wait for it (`ohc get runs` \
-         shows it), or end it with `ohc cancel`"
-    )]
-    Busy {
-        /// What it runs.
-        running: String,
-    },
-    /// The log cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The artifact store fails.
-    #[error(transparent)]
-    Artifacts(#[from] ArtifactError),
-    /// The system gives no threads.
-    #[error("cannot start threads: {0}")]
-    Threads(std::io::Error),
-    /// No amount of money covers the plan.
-    #[error(
-        "the plan costs more than all the OhC there are; hint: make it smaller: fewer epochs, a \
-         smaller matrix"
-    )]
-    Priceless,
-    /// The budget is below the lowest quote.
-    #[error(
-        "the budget of {budget} OhC does not cover the plan, which costs at least {low} OhC; hint: \
-         raise the budget to the highest quote, {high} OhC: what is not spent comes back"
-    )]
-    Budget {
-        /// What may be spent.
-        budget: Ohc,
-        /// What it costs at least.
-        low: Ohc,
-        /// What it costs at most.
-        high: Ohc,
-    },
-    /// The client has less than the budget.
-    #[error(
-        "the budget of {budget} OhC is more than the {balance} OhC that this home can spend; hint: \
-         set a smaller --budget"
-    )]
-    Balance {
-        /// What may be spent.
-        budget: Ohc,
-        /// What there is.
-        balance: Ohc,
-    },
-    /// The validators have too little at stake for it.
-    #[error(
-        "the budget of {budget} OhC is more than the {room} OhC that what validators have at stake \
-         covers; hint: set a smaller --budget, or wait until other runs are over"
-    )]
-    Uncovered {
-        /// What may be spent.
-        budget: Ohc,
-        /// What may be locked.
-        room: Ohc,
-    },
-    /// The network stopped.
-    #[error(transparent)]
-    Network(#[from] Failure),
-    /// The network is out of reach.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// There is no key that pays.
-    #[error(
-        "no key pays on this network; hint: `ohc network add NAME PATH --key FILE` names the file \
-         of one"
-    )]
-    NoKey,
-    /// The outputs cannot be written.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-}
 
 /// A home whose log was read, for one client and so many workers.
 pub struct Site {
@@ -133,9 +55,18 @@ pub struct Site {
 /// Whom a site speaks for, and who else takes part.
 enum Who {
     /// All of an embedded network.
-    Home(Keys),
-    /// The client of a network, if it has a key; the line is there if the log is.
-    Client { network: Box<Network>, key: Option<(PathBuf, PublicKey)>, line: Option<Line> },
+    Home(Box<Keys>),
+    /// The client of a network.
+    Client(Box<Party>),
+}
+
+/// A client of a network.
+struct Party {
+    network: Network,
+    /// The file of its key, and whose it is; whoever only reads has none.
+    key: Option<(PathBuf, PublicKey)>,
+    /// None where another process has the log.
+    line: Option<Line>,
 }
 
 /// How a run ended or was left, and everything that is known then.
@@ -193,7 +124,7 @@ impl Site {
         let genesis = booted.genesis.to_bytes();
         // Where there can be no socket nobody is helped by not running either.
         let host = Host::start(&home, booted.store.clone(), genesis).ok();
-        let (view, who) = (View::of(booted), Who::Home(keys));
+        let (view, who) = (View::of(booted), Who::Home(Box::new(keys)));
         Ok(Self { home, runtime: start_runtime()?, view, who, host })
     }
 
@@ -208,11 +139,12 @@ impl Site {
         let runtime = start_runtime()?;
         let key = key.map(|path| Ok::<_, LinkError>((path.to_owned(), link::key(path)?.public())));
         let key = key.transpose()?;
-        let network = Box::new(network.clone());
-        let booted = match link::open(&network, &home) {
+        let party =
+            |key, line| Who::Client(Box::new(Party { network: network.clone(), key, line }));
+        let booted = match link::open(network, &home) {
             Err(LinkError::Boot(BootError::Store(StoreError::Busy { .. }))) => {
-                let view = View::attached(&home, link::artifacts(&network, &home)?)?;
-                let who = Who::Client { network, key, line: None };
+                let view = View::attached(&home, link::artifacts(network, &home)?)?;
+                let who = party(key, None);
                 return Ok(Self { home, runtime, view, who, host: None });
             }
             booted => booted?,
@@ -220,16 +152,16 @@ impl Site {
         let host = Host::start(&home, booted.store.clone(), booted.genesis.to_bytes()).ok();
         // Whoever only reads needs no name.
         let me = key.as_ref().map_or(PublicKey(network.id().0.0), |(_, me)| *me);
-        let line = Line::connect(&network, &me, &runtime)?;
+        let line = Line::connect(network, &me, &runtime)?;
         let view = View::of(client::arrive(&line, booted, told)?);
-        let who = Who::Client { network, key, line: Some(line) };
+        let who = party(key, Some(line));
         Ok(Self { home, runtime, view, who, host })
     }
 
     /// Why nothing can be run here: another process is at it, or there is no key that pays.
     pub fn must_act(&self) -> Result<(), ApplyError> {
         match &self.who {
-            Who::Client { key: None, .. } => Err(ApplyError::NoKey),
+            Who::Client(party) if party.key.is_none() => Err(ApplyError::NoKey),
             _ => busy(&self.view).map_or(Ok(()), Err),
         }
     }
@@ -247,7 +179,13 @@ impl Site {
     pub fn look(home: Home, workers: usize) -> Result<Self, ApplyError> {
         let keys = boot::keys(&home, workers)?;
         let view = View::open(&home, keys.client.public(), keys.validator.public())?;
-        Ok(Self { home, runtime: start_runtime()?, view, who: Who::Home(keys), host: None })
+        Ok(Self {
+            home,
+            runtime: start_runtime()?,
+            view,
+            who: Who::Home(Box::new(keys)),
+            host: None,
+        })
     }
 
     /// What follows from the log.
@@ -279,7 +217,7 @@ impl Site {
     pub fn client(&self) -> PublicKey {
         match &self.who {
             Who::Home(keys) => keys.client.public(),
-            Who::Client { key, .. } => key.as_ref().map_or(PublicKey([0; 32]), |(_, me)| *me),
+            Who::Client(party) => party.key.as_ref().map_or(PublicKey([0; 32]), |(_, me)| *me),
         }
     }
 
@@ -287,7 +225,7 @@ impl Site {
     fn workers(&self) -> usize {
         match &self.who {
             Who::Home(keys) => keys.workers.len(),
-            Who::Client { .. } => 1,
+            Who::Client(_) => 1,
         }
     }
 
@@ -302,7 +240,7 @@ impl Site {
     pub fn names(&self) -> Vec<(PublicKey, String)> {
         match &self.who {
             Who::Home(keys) => boot::names(keys),
-            Who::Client { network, .. } => network.names.clone().into_iter().collect(),
+            Who::Client(party) => party.network.names.clone().into_iter().collect(),
         }
     }
 
@@ -498,19 +436,21 @@ impl Site {
             Who::Home(keys) => {
                 let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
                 let client = client(Signer::new(boot::keys(&home, 0)?.client));
-                let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
+                let mut network = Embedded::start(booted, *keys, &bench, Clock::start(), bond);
                 begun(network.handle());
                 let served = network.serve(client, &mut watch);
                 // Whatever happened: bids that nobody stands behind must not stay in the log.
                 (served, network.stop(&mut watch)?)
             }
-            Who::Client { key: Some((key, _)), line: Some(line), .. } => {
+            Who::Client(party) => {
+                let (Some((key, _)), Some(line)) = (party.key, party.line) else {
+                    return Err(ApplyError::NoKey);
+                };
                 let client = client(Signer::new(link::key(&key)?));
                 let (begun, is_detached) = (&mut begun, hooks.is_detached);
                 let course = Course { begun, watch: &mut watch, is_detached };
                 client::serve(&line, booted, client, course)?
             }
-            Who::Client { .. } => return Err(ApplyError::NoKey),
         };
         if let Some(host) = &host {
             host.serve(None);

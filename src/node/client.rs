@@ -1,8 +1,8 @@
 //! A client of a network: gets the log, has something asked of the validators, and follows what
 //! comes of it. Only joins the role to the bus and the log: never decides what the role decides.
 //!
-//! The run is the network's: whoever stops following it, or whose machine sleeps, loses nothing, and
-//! finds it again in the log.
+//! The run is the network's: whoever stops following it, or whose machine sleeps, loses nothing,
+//! and finds it again in the log.
 
 use super::boot::Booted;
 use super::embedded::{Failure, Happening};
