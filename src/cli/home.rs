@@ -101,6 +101,11 @@ pub(super) fn folder(manifest: &Path) -> &Path {
     }
 }
 
+/// The home of the folder that we are in, or the one that was asked for, whatever network is meant.
+pub(super) fn own(context: &Context) -> Home {
+    Home::find(context.home.as_deref(), Path::new("."))
+}
+
 /// The home of the folder that we are in, the one that was asked for, or that of the network that
 /// is meant, whether it exists or not.
 pub(super) fn wanted(context: &Context) -> Result<Place, Stop> {

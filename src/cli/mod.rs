@@ -8,6 +8,7 @@ mod completions;
 mod consent;
 mod curves;
 mod describe;
+mod dev;
 mod diff;
 mod doctor;
 mod documents;
@@ -114,6 +115,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         }
         Verb::Get(args) => get::get(&args, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
+        Verb::Dev(args) => dev::dev(&args, context),
         Verb::Network { verb } => network::network(&verb, context),
         Verb::Validator(args) => validator::validator(&args, context),
         Verb::Worker(args) => worker::worker(&args, context),

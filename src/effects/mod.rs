@@ -3,6 +3,7 @@
 pub mod artifacts;
 mod buckets;
 pub mod bus;
+pub mod children;
 pub mod clock;
 pub mod disk;
 pub mod journal;

@@ -6,6 +6,7 @@ pub mod attach;
 pub mod bench;
 pub mod boot;
 pub mod client;
+pub mod dev;
 pub mod doctor;
 pub mod draft;
 pub mod embedded;

@@ -319,7 +319,10 @@ impl Seat<'_> {
                 }
                 consensus::Output::Propose => self.tell_role(validator::Input::Propose)?,
                 consensus::Output::Decided(slot) => self.decide(&slot)?,
-                consensus::Output::Evidence(evidence) => (self.watch)(Sight::Evidence(&evidence)),
+                consensus::Output::Evidence(evidence) => {
+                    (self.watch)(Sight::Evidence(&evidence));
+                    self.tell_role(validator::Input::Evidence(evidence))?;
+                }
                 consensus::Output::Behind(height) => self.follower.miss(self.clock.now(), height),
             }
         }

@@ -25,7 +25,7 @@ use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
 use crate::domain::state::{Duty, Query, Question, State};
 use crate::domain::verdict::{self, Verdict};
-use crate::domain::vote::Certificate;
+use crate::domain::vote::{Certificate, Evidence};
 use mempool::Mempool;
 use std::collections::BTreeSet;
 use voice::Voice;
@@ -51,6 +51,8 @@ pub enum Input {
     Checked(Question, Verdict),
     /// A state of a disputed segment was computed again.
     Traced(Move),
+    /// Somebody was heard to say two things at once.
+    Evidence(Evidence),
     /// It is this validator's turn to propose.
     Propose,
     /// The deadline has come.
@@ -126,9 +128,11 @@ impl Validator {
         verdict::salt(self.signer.key(), state.network(), lease, receipt)
     }
 
-    /// Takes a command in if it is signed, of bounded size, and there is room.
+    /// Takes a command in if it is signed, of bounded size, and there is room. Among several what
+    /// could have no effect is not even looked at.
     fn admit(&mut self, state: &State, order: SignedOrder) {
-        let (fits, author) = (self.mempool.takes(&order), order.author);
+        let author = order.author;
+        let fits = self.mempool.takes(&order) && (state.is_alone() || may_count(state, &order));
         if fits && author.verifies(state.network(), &order.body, &order.signature) {
             self.mempool.push(order);
         }
@@ -205,9 +209,7 @@ impl Validator {
     /// A slot of whoever proposed it: what it holds waits no more, and the time that it counted is
     /// not counted again.
     fn observe(&mut self, now: Millis, state: &State) {
-        self.mempool.retain(|order| {
-            order.body.nonce > state.nonce(&order.author) && state.ledger().knows(&order.author)
-        });
+        self.mempool.retain(|order| may_count(state, order));
         let rate = state.params().ticks_per_second;
         let (before, was_waiting) = self.seen;
         self.seen = (state.place().ticks, state.is_waiting());
@@ -272,6 +274,11 @@ impl Validator {
     }
 }
 
+/// Whether somebody with an account says something new.
+fn may_count(state: &State, order: &SignedOrder) -> bool {
+    order.body.nonce > state.nonce(&order.author) && state.ledger().knows(&order.author)
+}
+
 impl Machine for Validator {
     type Input = Input;
     type Output = Output;
@@ -292,6 +299,7 @@ impl Machine for Validator {
                 self.voice.found(question, verdict);
             }
             Input::Traced(said) => self.voice.traced(said),
+            Input::Evidence(evidence) => self.voice.accuse(state.network(), evidence),
             Input::Wake if !self.is_alone(state) => {
                 out.extend(
                     self.voice.speak(now, &mut self.signer, state).into_iter().map(Output::Send),

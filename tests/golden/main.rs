@@ -7,6 +7,8 @@ mod digests;
 mod handbook;
 mod hostile;
 mod manifest;
+#[cfg(feature = "node")]
+mod wire;
 
 use std::path::{Path, PathBuf};
 

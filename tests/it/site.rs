@@ -114,8 +114,13 @@ impl Site {
 
 /// A script of `tests/peers`, to be run by their Python, which is made first.
 pub(crate) fn python(script: &str) -> Command {
+    python_with(&[], script)
+}
+
+/// The same with what else it requires: `wire` stands for `wire.txt`.
+pub(crate) fn python_with(more: &[&str], script: &str) -> Command {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let made = Command::new(peers.join("venv")).output().unwrap();
+    let made = Command::new(peers.join("venv")).args(more).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut command = Command::new(String::from_utf8(made.stdout).unwrap().trim());
     command.arg(peers.join(script));

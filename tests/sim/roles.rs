@@ -4,6 +4,7 @@
 use crate::fold::{CLIENT, Fold, WORKER, drawn, one};
 use crate::ground::{Who, noops, ohc, submission};
 use crate::labour;
+use crate::stakes::{begun, evidence};
 use ohc::base::amount::{Price, Work};
 use ohc::base::canon::Encode;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
@@ -78,6 +79,34 @@ fn a_validator_of_several_sends_its_verdict_again_until_it_is_folded() {
     hears(&mut validator, &fold, 2_001, validator::Input::Folded);
     assert!(hears(&mut validator, &fold, 4_000, validator::Input::Wake).is_empty());
     assert_eq!(validator.deadline(&fold.state), None);
+}
+
+/// The accusation among what a validator says, if there is one.
+fn accusation(out: Vec<validator::Output>) -> Option<SignedOrder> {
+    let is_one = |order: &SignedOrder| matches!(order.body.command, Command::Accuse(_));
+    let order = |said| match said {
+        validator::Output::Send(order) if is_one(&order) => Some(order),
+        _ => None,
+    };
+    out.into_iter().find_map(order)
+}
+
+#[test]
+fn r6_a_validator_accuses_until_the_log_has_it_and_then_no_more() {
+    let mut fold = begun(4);
+    fold.slot(0, &[]);
+    let mut validator =
+        validator::Validator::new(Signer::new(Who::Validator(0).secret()), Millis(0));
+    let proof = validator::Input::Evidence(evidence(&fold, Who::Validator(1), 1, 0));
+    hears(&mut validator, &fold, 1, proof);
+    let mut wake =
+        |fold: &Fold, now| accusation(hears(&mut validator, fold, now, validator::Input::Wake));
+    assert!(wake(&fold, 2).is_some());
+    assert!(wake(&fold, 3).is_none(), "it is on its way");
+    let again = wake(&fold, 5_000).expect("it was lost");
+    fold.slot(0, &[again]);
+    hears(&mut validator, &fold, 5_001, validator::Input::Folded);
+    assert!(accusation(hears(&mut validator, &fold, 60_000, validator::Input::Wake)).is_none());
 }
 
 #[test]

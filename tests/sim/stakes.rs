@@ -38,7 +38,7 @@ fn changing(mut genesis: Genesis) -> Genesis {
     genesis
 }
 
-fn begun(validators: u8) -> Fold {
+pub fn begun(validators: u8) -> Fold {
     Fold::of(&changing(genesis(validators, ohc(100))))
 }
 
@@ -69,7 +69,7 @@ fn is_validator(fold: &Fold, who: Who) -> bool {
 }
 
 /// Two votes of one validator about one slot.
-fn evidence(fold: &Fold, who: Who, height: u64, round: u32) -> Evidence {
+pub fn evidence(fold: &Fold, who: Who, height: u64, round: u32) -> Evidence {
     let vote = |n| {
         let head = Some(Digest([n; 32]));
         let vote = Vote { height: Height(height), round, kind: Kind::Precommit, head };

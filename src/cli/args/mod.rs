@@ -15,7 +15,7 @@ pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
-pub(crate) use network::{Found, NetworkVerb};
+pub(crate) use network::{Dev, Found, NetworkVerb};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
@@ -37,7 +37,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["validator", "worker", "network", "wallet", "ledger", "log"]),
+    ("Network", &["dev", "validator", "worker", "network", "wallet", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -154,6 +154,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: WalletVerb,
     },
+    /// Run a whole network on this machine until Ctrl-C: validators, workers and NATS
+    #[command(after_help = "Example:\n  ohc dev --validators 4 --workers 2\n\n\
+        Needs a nats-server on the PATH, or OHC_NATS_SERVER. What is in the folder is used again \
+        the next time.")]
+    Dev(Dev),
     /// Found networks of several machines, show them, and say which one is meant
     #[command(after_help = "Example:\n  ohc network init --out lab")]
     Network {
@@ -269,6 +274,7 @@ impl Verb {
             }
             Self::Wallet { verb } => Some(verb.output()),
             Self::Network { verb } => Some(verb.output()),
+            Self::Dev(dev) => Some(&dev.output),
             Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {
                 Some(output)
             }

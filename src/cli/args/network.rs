@@ -79,6 +79,22 @@ pub(crate) struct Found {
     pub(crate) output: Output,
 }
 
+/// `ohc dev`
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Validators
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) validators: usize,
+    /// Workers
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// The folder that all of it is kept in [default: dev/ in the home]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 impl NetworkVerb {
     /// How the answer is to be reported.
     pub(crate) fn output(&self) -> &Output {

@@ -25,18 +25,8 @@ impl State {
         evidence: &Evidence,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
-        if self.params.evidence_ticks == 0 {
-            return Err(Reject::TooOld);
-        }
         let (validator, height) = evidence.proves(self.network).ok_or(Reject::NoEvidence)?;
-        let since = self.locked_since(height)?;
-        if self.membership.punished.contains_key(&(height, validator)) {
-            return Err(Reject::Punished);
-        }
-        let at_risk = self.at_risk(&validator, since);
-        if at_risk == Ohc::ZERO {
-            return Err(Reject::NoStake);
-        }
+        let (since, at_risk) = self.charge(validator, height)?;
         self.membership.punished.insert((height, validator), at_risk);
         let lost = at_risk.ratio(self.lost_ppm(height, since), 1_000_000, Rounding::Ceil);
         let fine = settle::equivocation(
@@ -49,6 +39,27 @@ impl State {
         self.membership.jailed.insert(validator);
         events.push(Event::Equivocated { validator, height, by: author, fine });
         Ok(())
+    }
+
+    /// Whether somebody who signed two things about a height could be held to it now.
+    #[must_use]
+    pub fn is_chargeable(&self, validator: PublicKey, height: Height) -> bool {
+        self.charge(validator, height).is_ok()
+    }
+
+    /// Since when coins are locked that were at stake at a height, and how much of it is there.
+    fn charge(&self, validator: PublicKey, height: Height) -> Result<(Tick, Ohc), Reject> {
+        if self.params.evidence_ticks == 0 {
+            return Err(Reject::TooOld);
+        }
+        let since = self.locked_since(height)?;
+        if self.membership.punished.contains_key(&(height, validator)) {
+            return Err(Reject::Punished);
+        }
+        match self.at_risk(&validator, since) {
+            Ohc::ZERO => Err(Reject::NoStake),
+            at_risk => Ok((since, at_risk)),
+        }
     }
 
     /// The locks that end at this tick or later are on coins that were at stake at a height.

@@ -62,7 +62,7 @@ fn checked(parts: &[&[u8]]) -> String {
 /// The part of a server's configuration that lets these in and nobody else.
 pub(super) fn authorization(network: NetworkId, guests: &[Guest]) -> String {
     let mut text = String::from(
-        "# Who may connect, and on which subjects each may speak (publish) and listen (subscribe).\n\
+        "# Who may connect, and on which subjects each may speak (publish) and hear (subscribe).\n\
          # A server includes it: `include \"nats-users.conf\"`. It holds public halves alone; the\n\
          # seeds lie with the nodes. Add whoever joins, and reload the servers.\n\
          authorization {\n  users: [\n",

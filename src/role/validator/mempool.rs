@@ -7,23 +7,26 @@ use crate::base::limits::{
     MEMPOOL_BYTES_MAX, MEMPOOL_MAX, MEMPOOL_PER_AUTHOR_MAX, MESSAGE_BYTES_MAX,
 };
 use crate::domain::command::SignedOrder;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Commands in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Mempool {
     orders: VecDeque<SignedOrder>,
-    of: BTreeMap<PublicKey, usize>,
+    /// The numbers of those of each author: a number counts once, so its first order is enough.
+    of: BTreeMap<PublicKey, BTreeSet<u64>>,
     bytes: usize,
 }
 
 impl Mempool {
-    /// Whether there is room for a command.
+    /// Whether there is room for a command, and none with its number.
     pub(super) fn takes(&self, order: &SignedOrder) -> bool {
         let size = order.to_bytes().len();
-        let own = self.of.get(&order.author).copied().unwrap_or(0);
+        let has_room = self.of.get(&order.author).is_none_or(|own| {
+            own.len() < MEMPOOL_PER_AUTHOR_MAX && !own.contains(&order.body.nonce)
+        });
         self.orders.len() < MEMPOOL_MAX
-            && own < MEMPOOL_PER_AUTHOR_MAX
+            && has_room
             && size <= MESSAGE_BYTES_MAX
             && self.bytes.saturating_add(size) <= MEMPOOL_BYTES_MAX
     }
@@ -71,15 +74,15 @@ impl Mempool {
 
     fn count(&mut self, order: &SignedOrder) {
         self.bytes = self.bytes.saturating_add(order.to_bytes().len());
-        *self.of.entry(order.author).or_default() += 1;
+        self.of.entry(order.author).or_default().insert(order.body.nonce);
     }
 }
 
-fn uncount(of: &mut BTreeMap<PublicKey, usize>, bytes: &mut usize, order: &SignedOrder) {
+fn uncount(of: &mut BTreeMap<PublicKey, BTreeSet<u64>>, bytes: &mut usize, order: &SignedOrder) {
     *bytes = bytes.saturating_sub(order.to_bytes().len());
     if let Some(own) = of.get_mut(&order.author) {
-        *own -= 1;
-        if *own == 0 {
+        own.remove(&order.body.nonce);
+        if own.is_empty() {
             of.remove(&order.author);
         }
     }
@@ -99,18 +102,20 @@ mod tests {
         let order =
             |who: u8, nonce| key(who).seal(network, Order { nonce, command: Command::Withdraw });
         let (one, mut pool) = (order(1, 1), Mempool::default());
-        for _ in 0..MEMPOOL_PER_AUTHOR_MAX {
-            assert!(pool.takes(&one));
-            pool.push(one.clone());
+        for nonce in 1..=MEMPOOL_PER_AUTHOR_MAX as u64 {
+            let order = order(1, nonce);
+            assert!(pool.takes(&order));
+            pool.push(order.clone());
+            assert!(!pool.takes(&order), "it is there");
         }
-        assert!(!pool.takes(&one), "one author has its share");
+        assert!(!pool.takes(&order(1, 9_999)), "one author has its share");
         let other = order(2, 1);
         assert!(pool.takes(&other));
         pool.push(other.clone());
         assert_eq!(pool.pop(), Some(one.clone()));
-        assert!(pool.takes(&one), "what is in a slot makes room");
+        assert!(pool.takes(&order(1, 9_999)), "what is in a slot makes room");
         pool.push_front(one.clone());
-        assert!(!pool.takes(&one));
+        assert!(!pool.takes(&order(1, 9_999)));
         pool.retain(|order| order.author != one.author);
         assert_eq!(pool.iter().collect::<Vec<_>>(), [&other]);
         assert_eq!(pool.pop(), Some(other));

@@ -4,19 +4,23 @@
 //! the key, and what was found is found again.
 
 use crate::base::ids::LeaseId;
-use crate::base::keys::PublicKey;
+use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::BATCH_MAX;
-use crate::base::time::Millis;
+use crate::base::time::{Height, Millis};
 use crate::domain::beacon::{self, Reveal};
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::state::{Query, Question, Stance, State};
 use crate::domain::verdict::{SealedVerdict, Verdict};
+use crate::domain::vote::Evidence;
 use crate::role::{Signer, Witness};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was not folded after so long is said again.
 const RESEND_MS: u64 = 2_000;
+
+/// Accusations that wait to be heard.
+const CHARGES_MAX: usize = 64;
 
 /// What a validator found, and when it said so last.
 #[derive(Debug)]
@@ -25,6 +29,9 @@ struct Found {
     sealed: Option<Millis>,
     said: Option<Millis>,
 }
+
+/// Who is accused, of what was signed about which slot.
+type Charge = (PublicKey, Height);
 
 /// What a validator has to say.
 #[derive(Debug, Default)]
@@ -35,6 +42,8 @@ pub(super) struct Voice {
     /// The last value of the beacon that was revealed, and when.
     revealed: Option<(u64, Millis)>,
     witness: Witness,
+    /// What shows that somebody said two things at once, and when it was said last.
+    charges: BTreeMap<Charge, (Evidence, Option<Millis>)>,
 }
 
 impl Voice {
@@ -54,6 +63,14 @@ impl Voice {
         self.witness.traced(said);
     }
 
+    /// Somebody said two things at once.
+    pub(super) fn accuse(&mut self, network: NetworkId, evidence: Evidence) {
+        let charge = evidence.proves(network);
+        if let Some(charge) = charge.filter(|_| self.charges.len() < CHARGES_MAX) {
+            self.charges.entry(charge).or_insert((evidence, None));
+        }
+    }
+
     /// Whether a question is answered already, or is to be left alone for a while.
     pub(super) fn has(&self, now: Millis, asked: &(LeaseId, Question)) -> bool {
         self.found.contains_key(asked) || self.again.get(asked).is_some_and(|at| now < *at)
@@ -69,6 +86,7 @@ impl Voice {
     ) -> Vec<Query> {
         self.found.retain(|key, _| asked.contains(key));
         self.again.retain(|key, at| asked.contains(key) && now < *at);
+        self.charges.retain(|(who, height), _| state.is_chargeable(*who, *height));
         self.witness.follow(signer, state, state.judging())
     }
 
@@ -110,6 +128,10 @@ impl Voice {
         for part in verdicts.chunks(BATCH_MAX) {
             orders.push(signer.order(state, Command::Judge(part.to_vec())));
         }
+        for (evidence, said) in self.charges.values_mut().filter(|(_, said)| due(*said)) {
+            *said = Some(now);
+            orders.push(signer.order(state, Command::Accuse(Box::new(evidence.clone()))));
+        }
         orders.extend(self.witness.speak(now, signer, state));
         orders
     }
@@ -143,6 +165,7 @@ impl Voice {
             due(said.map(|(_, at)| at))
         });
         let again = self.again.values().copied();
-        found.chain(reveal).chain(again).chain(self.witness.deadline()).min()
+        let charges = self.charges.values().map(|(_, said)| due(*said));
+        found.chain(reveal).chain(again).chain(charges).chain(self.witness.deadline()).min()
     }
 }

