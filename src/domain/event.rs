@@ -269,6 +269,16 @@ pub enum Event {
         /// What it lost.
         fine: Ohc,
     },
+    /// Nobody can say whether a receipt is true, and its worker cannot help it: it is not paid, and
+    /// keeps its bond.
+    Voided {
+        /// The attempt.
+        lease: LeaseId,
+        /// Whose.
+        worker: PublicKey,
+        /// What is lost.
+        artifact: Digest,
+    },
     /// A run is over; what its escrow still held went back.
     Ended {
         /// The run.
@@ -440,6 +450,7 @@ canonical_enum!(Event {
     34 => Challenged { lease, by, segment, deposit },
     35 => Dismissed { lease, by, deposit },
     36 => Revoked { lease, worker, fine },
+    37 => Voided { lease, worker, artifact },
     40 => Late { lease, ticks, grace, price },
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
@@ -467,8 +478,10 @@ pub enum GaveUp {
     Deadline,
     /// It costs more than what is left of the budget of its stage.
     Budget,
+    /// What it is computed from is lost.
+    Lost,
 }
-canonical_enum!(GaveUp { 1 => Attempts(x), 2 => Deadline, 3 => Budget });
+canonical_enum!(GaveUp { 1 => Attempts(x), 2 => Deadline, 3 => Budget, 4 => Lost });
 
 /// Why a job is not run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

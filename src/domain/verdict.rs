@@ -191,7 +191,7 @@ canonical_enum!(Finding { 1 => Agree, 2 => Object { segment, found }, 3 => Deny 
 /// What is wrong with a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// An artifact that it needs is missing or damaged.
+    /// An artifact that the receipt names is missing or damaged.
     Withheld,
     /// It ends in a state of this digest.
     State(Digest),
@@ -200,8 +200,24 @@ pub enum Found {
     /// It begins in another state, gives other metrics, or fails where the receipt says that it is
     /// done; or the other way round.
     Other,
+    /// This artifact, from which it is computed, is missing or damaged.
+    Lost(Digest),
 }
-canonical_enum!(Found { 1 => Withheld, 2 => State(x), 3 => Output(x), 4 => Other });
+canonical_enum!(Found {
+    1 => Withheld, 2 => State(x), 3 => Output(x), 4 => Other, 5 => Lost(x),
+});
+
+/// What a validator says where all are asked about one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ballot {
+    /// It is false, or cannot be replayed from what its worker has to keep.
+    Object,
+    /// It is as the receipt says.
+    Deny,
+    /// Nobody can say: this artifact, which its worker does not have to keep, is lost.
+    Lost(Digest),
+}
+canonical_enum!(Ballot { 1 => Object, 2 => Deny, 3 => Lost(x) });
 
 #[cfg(test)]
 mod tests {

@@ -344,7 +344,7 @@ impl Embedded {
                 }
                 Ok(())
             }
-            Inbox::Done(Done::Checked(question, verdict)) => {
+            Inbox::Done(Done::Checked(_, question, verdict)) => {
                 self.tell_validator(validator::Input::Checked(question, verdict?), watch)
             }
             Inbox::Done(Done::Traced(whose, said)) => match (whose, said?) {

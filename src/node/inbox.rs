@@ -21,7 +21,7 @@ pub(super) enum Done {
     /// What came of a lease of a worker.
     Computed(usize, LeaseId, Result<Outcome, Failure>),
     /// What came of a question to the validator.
-    Checked(Question, Result<Verdict, Failure>),
+    Checked(LeaseId, Question, Result<Verdict, Failure>),
     /// A state of a disputed segment, said by the worker with this place or by the validator.
     Traced(Option<usize>, Result<Option<Move>, Failure>),
 }

@@ -124,7 +124,8 @@ pub fn validate(
     let name = format!("ohc validator {}", me.short());
     let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
     let (store, genesis) = (booted.store.clone(), booted.genesis.clone());
-    let consensus = Consensus::new(link::key(key)?, &booted.state, booted.parent, POH_THREADS);
+    let consensus =
+        Consensus::new(link::key(key)?, clock.now(), (&booted.state, booted.parent), POH_THREADS);
     let role = validator::Validator::new(Signer::new(link::key(key)?), clock.now());
     let wire = Wire::new(network.id());
     let subscriptions = listen(&bus, &wire, &outbox)?;
@@ -257,13 +258,17 @@ impl Seat<'_> {
                     Err(_) => Ok(()),
                 }
             }
-            Inbox::Done(Done::Checked(question, Ok(verdict))) => {
+            Inbox::Done(Done::Checked(_, question, Ok(verdict))) => {
                 self.tell_role(validator::Input::Checked(question, verdict))
             }
             Inbox::Done(Done::Traced(_, Ok(Some(said)))) => {
                 self.tell_role(validator::Input::Traced(said))
             }
-            Inbox::Done(Done::Checked(_, Err(failure)) | Done::Traced(_, Err(failure))) => {
+            Inbox::Done(Done::Checked(lease, question, Err(failure))) => {
+                (self.watch)(Sight::Trouble(&failure));
+                self.tell_role(validator::Input::Unchecked(lease, question))
+            }
+            Inbox::Done(Done::Traced(_, Err(failure))) => {
                 (self.watch)(Sight::Trouble(&failure));
                 Ok(())
             }

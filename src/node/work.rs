@@ -244,9 +244,7 @@ impl Bench {
         let mut inputs = Vec::new();
         for (name, from) in &task.inputs {
             let bytes = match from {
-                // Whoever computed from it had it. If nobody has it any more the receipt cannot be
-                // checked, and must not be paid: the block is computed again.
-                TaskInput::Artifact(digest) => self.fetch_claimed(*digest, segment)?,
+                TaskInput::Artifact(digest) => self.fetch_input(*digest, segment)?,
                 TaskInput::Earlier { task, output } => {
                     let earlier = assignment.tasks.get(*task).map(|task| task.job);
                     let claim = earlier.and_then(|job| receipt.claim(job));
@@ -271,6 +269,11 @@ impl Bench {
         let other = Doubt::About(Segment { job, index: 0 }, Found::Other);
         let mut earlier = Vec::new();
         for task in &duty.assignment.tasks {
+            for (_, from) in &task.inputs {
+                if let TaskInput::Artifact(digest) = from {
+                    self.fetch_input(*digest, Segment { job, index: 0 })?;
+                }
+            }
             let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
             match compute::job::run(&task.spec, &inputs, &mut |_| {}) {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
@@ -284,16 +287,22 @@ impl Bench {
     }
 
     fn fetch_claimed(&self, digest: Digest, segment: Segment) -> Result<Vec<u8>, Doubt> {
-        self.fetch(digest).map_err(|error| doubt(error, segment))
+        self.fetch(digest).map_err(|error| doubt(error, segment, Found::Withheld))
+    }
+
+    /// Whoever computed from it had it. If nobody has it any more the receipt cannot be checked,
+    /// and must not be paid; whose fault that is depends on who made it.
+    fn fetch_input(&self, digest: Digest, segment: Segment) -> Result<Vec<u8>, Doubt> {
+        self.fetch(digest).map_err(|error| doubt(error, segment, Found::Lost(digest)))
     }
 }
 
-/// A missing or damaged artifact is the worker's fault; anything else is ours.
-fn doubt(error: ArtifactError, segment: Segment) -> Doubt {
+/// A missing or damaged artifact says something about a receipt; anything else is about us.
+fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
     match error {
         ArtifactError::Missing { .. }
         | ArtifactError::Damaged { .. }
-        | ArtifactError::TooLarge { .. } => Doubt::About(segment, Found::Withheld),
+        | ArtifactError::TooLarge { .. } => Doubt::About(segment, found),
         host => Doubt::Host(host),
     }
 }

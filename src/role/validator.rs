@@ -49,6 +49,8 @@ pub enum Input {
     Folded,
     /// A question about a receipt was looked into.
     Checked(Question, Verdict),
+    /// It could not be looked into, for a reason that is not in it.
+    Unchecked(LeaseId, Question),
     /// A state of a disputed segment was computed again.
     Traced(Move),
     /// Somebody was heard to say two things at once.
@@ -297,6 +299,10 @@ impl Machine for Validator {
             Input::Checked(question, verdict) => {
                 self.checking.remove(&(verdict.lease, question));
                 self.voice.found(question, verdict);
+            }
+            Input::Unchecked(lease, question) => {
+                self.checking.remove(&(lease, question));
+                self.voice.put_off(now, (lease, question));
             }
             Input::Traced(said) => self.voice.traced(said),
             Input::Evidence(evidence) => self.voice.accuse(state.network(), evidence),

@@ -271,6 +271,11 @@ impl Checker {
                 self.lose(worker, *fine, client);
                 Ok(())
             }
+            Event::Voided { lease, .. } => {
+                let attempt = self.live(*lease)?.clone();
+                self.live.remove(&lease.block);
+                ensure(attempt.stage == Stage::Drawn, "R-5", || format!("{lease} is not judged"))
+            }
             Event::Ended { run, refund, .. } => self.ended(*run, *refund),
             Event::Released { lease, .. } => {
                 let attempt = self.live(*lease)?.clone();

@@ -109,7 +109,10 @@ pub fn check(duty: &Duty, store: &BTreeSet<Digest>, salt: Digest) -> Verdict {
         Outcome::Failed { .. } if duty.segments.is_empty() => None,
         Outcome::Failed { job, .. } => {
             let segment = Segment { job: *job, index: 0 };
-            (compute(&duty.assignment) != duty.receipt.outcome).then_some((segment, Found::Other))
+            let lost = duty.assignment.tasks.iter().find_map(|task| lost(task, store));
+            let is_false = || compute(&duty.assignment) != duty.receipt.outcome;
+            let found = lost.or_else(|| is_false().then_some(Found::Other));
+            found.map(|found| (segment, found))
         }
         Outcome::Done(claims) => {
             let missing = |claim: &&Claim| {
@@ -119,7 +122,12 @@ pub fn check(duty: &Duty, store: &BTreeSet<Digest>, salt: Digest) -> Verdict {
             let withheld = missing.map(|c| (Segment { job: c.job, index: 0 }, Found::Withheld));
             withheld.or_else(|| match duty.step {
                 Some(one) => referee(duty.segments[0], &one, store),
-                None => duty.segments.iter().find_map(|segment| replay(duty, *segment)),
+                None => duty.segments.iter().find_map(|segment| {
+                    let tasks = duty.assignment.tasks.iter();
+                    let task = tasks.clone().find(|task| task.job == segment.job)?;
+                    let lost = lost(task, store).map(|found| (*segment, found));
+                    lost.or_else(|| replay(duty, *segment))
+                }),
             })
         }
     };
@@ -137,6 +145,14 @@ pub fn check(duty: &Duty, store: &BTreeSet<Digest>, salt: Digest) -> Verdict {
     };
     let (lease, receipt) = (duty.receipt.lease, duty.id);
     Verdict { lease, receipt, finding, trace, salt }
+}
+
+/// An input of a task that nobody has.
+fn lost(task: &Task, store: &BTreeSet<Digest>) -> Option<Found> {
+    task.inputs.iter().find_map(|(_, from)| match from {
+        TaskInput::Artifact(digest) if !store.contains(digest) => Some(Found::Lost(*digest)),
+        _ => None,
+    })
 }
 
 /// What only re-execution shows: states in the middle of the segments that were drawn.

@@ -22,6 +22,7 @@ mod fold;
 mod ground;
 mod hindsight;
 mod labour;
+mod lost;
 mod market;
 mod pipelines;
 mod prices;

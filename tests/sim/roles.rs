@@ -81,6 +81,26 @@ fn a_validator_of_several_sends_its_verdict_again_until_it_is_folded() {
     assert_eq!(validator.deadline(&fold.state), None);
 }
 
+#[test]
+fn what_could_not_be_looked_into_is_looked_into_again_a_while_later() {
+    let (fold, receipt) = drawn(4);
+    let is_asked = |who: &Who| fold.state.wants(receipt.lease, Question::Receipt, &who.key());
+    let who = (0..4).map(Who::Validator).find(is_asked).unwrap();
+    let mut validator = validator::Validator::new(Signer::new(who.secret()), Millis(0));
+    let mut checks = |now, input| {
+        let out = hears(&mut validator, &fold, now, input);
+        let asked = |output: &validator::Output| matches!(output, validator::Output::Check(_));
+        (out.iter().any(asked), validator.deadline(&fold.state))
+    };
+    assert!(checks(0, validator::Input::Folded).0);
+    assert!(!checks(1, validator::Input::Folded).0, "it is being looked into");
+    let away = validator::Input::Unchecked(receipt.lease, Question::Receipt);
+    let (_, at) = checks(2, away);
+    assert!(at > Some(Millis(2)), "{at:?}");
+    assert!(!checks(3, validator::Input::Folded).0, "the store is away a moment longer");
+    assert!(checks(at.unwrap().0, validator::Input::Wake).0);
+}
+
 /// The accusation among what a validator says, if there is one.
 fn accusation(out: Vec<validator::Output>) -> Option<SignedOrder> {
     let is_one = |order: &SignedOrder| matches!(order.body.command, Command::Accuse(_));

@@ -223,6 +223,10 @@ fn doubt_event(event: &Event, names: &Names) -> Value {
             "kind": "dismissed", "lease": lease.to_string(), "by": names.of(by),
             "deposit": ohc(*deposit),
         }),
+        Event::Voided { lease, worker, artifact } => json!({
+            "kind": "voided", "lease": lease.to_string(), "worker": names.of(worker),
+            "artifact": artifact.to_string(),
+        }),
         Event::Revoked { lease, worker, fine } => json!({
             "kind": "revoked", "lease": lease.to_string(), "worker": names.of(worker),
             "fine": ohc(*fine),
@@ -247,6 +251,7 @@ pub(crate) const fn gave_up(why: GaveUp) -> &'static str {
         GaveUp::Attempts(cause) => cause.word(),
         GaveUp::Deadline => "deadline",
         GaveUp::Budget => "budget",
+        GaveUp::Lost => "lost",
     }
 }
 

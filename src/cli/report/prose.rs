@@ -340,6 +340,10 @@ fn doubt(event: &Event, names: &Names, job: &dyn Fn(JobId) -> String) -> (&'stat
         Event::Dismissed { by, deposit, .. } => {
             ("dismissed", format!("it is true; {} loses {deposit} OhC", names.of(by)))
         }
+        Event::Voided { worker, artifact, .. } => {
+            let (who, what) = (names.of(worker), artifact.short());
+            ("void", format!("artifact {what} is lost: {who} is not paid, and keeps its bond"))
+        }
         Event::Revoked { worker, fine, .. } => {
             let worker = names.of(worker);
             ("revoked", format!("it is false and not used again; {worker} pays {fine} OhC"))
@@ -355,6 +359,7 @@ pub(crate) fn gave_up(why: GaveUp) -> String {
         GaveUp::Attempts(cause) => format!("no attempt was accepted (last: {})", cause.word()),
         GaveUp::Deadline => "it took longer than its deadline".to_owned(),
         GaveUp::Budget => "the budget of its stage is used up".to_owned(),
+        GaveUp::Lost => "what it is computed from is lost".to_owned(),
     }
 }
 
@@ -385,6 +390,7 @@ pub(crate) fn failure(
                 }
                 GaveUp::Deadline => "raise the `deadline` of the stage",
                 GaveUp::Budget => "raise the `budget` of the stage",
+                GaveUp::Lost => "apply it again: what is lost is computed again first",
             };
             let what = format!("block {block} ({}) was given up", stage(block.index));
             (format!("{what}: {}", gave_up(*why)), Some(hint.into()))

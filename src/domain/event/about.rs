@@ -53,6 +53,7 @@ impl Event {
             | Self::Challenged { lease, .. }
             | Self::Dismissed { lease, .. }
             | Self::Revoked { lease, .. }
+            | Self::Voided { lease, .. }
             | Self::Settled { lease, .. }
             | Self::Late { lease, .. }
             | Self::Sealed { lease, .. } => Some(*lease),

@@ -14,7 +14,7 @@ use crate::domain::bisection::Side;
 use crate::domain::event::Event;
 use crate::domain::receipt::Outcome;
 use crate::domain::settle;
-use crate::domain::verdict::{Finding, Found, Segment, Verification, draw};
+use crate::domain::verdict::{Ballot, Finding, Found, Segment, Verification, draw};
 use crate::domain::vote::is_quorum;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ enum Decision {
     Accept,
     Slash(Segment),
     Overrule(PublicKey),
+    /// Nobody can say: this artifact is lost.
+    Void(Digest),
     /// Those who re-executed traced different things: now all do.
     Widen,
     /// This one of them traced something else than what re-execution gives.
@@ -151,7 +153,7 @@ impl State {
             }
             match &judging.dispute {
                 Some(dispute) if dispute.is_voted() => {
-                    let silent = self.silent(&dispute.objects);
+                    let silent = self.silent(&dispute.ballots);
                     self.vote_again(lease, silent, events);
                 }
                 Some(_) => self.lose_by_silence(lease),
@@ -162,8 +164,8 @@ impl State {
     }
 
     /// Validators that have not voted.
-    pub(super) fn silent(&self, objects: &BTreeMap<PublicKey, bool>) -> Vec<PublicKey> {
-        self.validators.keys().filter(|key| !objects.contains_key(key)).copied().collect()
+    pub(super) fn silent(&self, ballots: &BTreeMap<PublicKey, Ballot>) -> Vec<PublicKey> {
+        self.validators.keys().filter(|key| !ballots.contains_key(key)).copied().collect()
     }
 
     /// A vote came to nothing. If all have voted, what some could not fetch may be there by now.
@@ -176,7 +178,7 @@ impl State {
         let Phase::Judged(judging) = &mut block.phase else { return };
         let Some(dispute) = &mut judging.dispute else { return };
         if all {
-            dispute.objects.clear();
+            dispute.ballots.clear();
         }
     }
 
@@ -251,6 +253,9 @@ impl State {
                     Decision::Slash(segment) => {
                         self.slash(judging.delivery.lease.clone(), segment, events);
                     }
+                    Decision::Void(artifact) => {
+                        self.void(judging.delivery.lease.clone(), artifact, events);
+                    }
                     Decision::Widen => {
                         let lazy = judging.lazy.clone();
                         self.seat_committee(lease, self.there(&lazy), events);
@@ -267,7 +272,8 @@ impl State {
     fn overrule(&mut self, lease: LeaseId, validator: PublicKey, events: &mut Vec<Event>) {
         let Some(block) = self.block_mut(lease.block) else { return };
         let Phase::Judged(judging) = &mut block.phase else { return };
-        let was_missing = judging.dispute.take().is_some_and(|d| d.found == Found::Withheld);
+        let found = judging.dispute.take().map(|dispute| dispute.found);
+        let was_missing = matches!(found, Some(Found::Withheld | Found::Lost(_)));
         judging.verdicts.insert(validator, Finding::Agree);
         // All have re-executed the segment by now: what it traced is not asked any more.
         judging.audit.committee.retain(|key| *key != validator);
@@ -296,6 +302,18 @@ impl State {
     }
 }
 
+/// What more than 2/3 of the stake say, if they do. Of lost artifacts, any is as good as another.
+pub(super) fn count(
+    ballots: &BTreeMap<PublicKey, Ballot>,
+    validators: &BTreeMap<PublicKey, Ohc>,
+) -> Option<Ballot> {
+    let kind = |ballot: &Ballot| std::mem::discriminant(ballot);
+    ballots.values().copied().find(|ballot| {
+        let same = ballots.iter().filter(|(_, other)| kind(other) == kind(ballot));
+        is_quorum(same.map(|(key, _)| key), validators)
+    })
+}
+
 /// What the verdicts about a receipt say together. Truth table:
 ///
 /// | dispute | validators                                       | decision         |
@@ -304,6 +322,7 @@ impl State {
 /// | open    | the sides search for the step still              | wait             |
 /// | open    | > 2/3 of the stake object to the segment         | slash            |
 /// | open    | > 2/3 of the stake deny the objection            | overrule         |
+/// | open    | > 2/3 of the stake say that an input is lost     | void             |
 /// | none    | not all of the committee agree, or not > 2/3     | wait             |
 /// | none    | they do, and traced the same                     | accept           |
 /// | none    | they do, not all traced the same, not all were asked | widen        |
@@ -314,17 +333,16 @@ fn decide(
     absent: &BTreeSet<PublicKey>,
 ) -> Decision {
     if let Some(dispute) = &judging.dispute {
-        let say = |objects: bool| {
-            let voters = dispute.objects.iter().filter(move |(_, o)| **o == objects);
-            is_quorum(voters.map(|(key, _)| key), validators)
-        };
         return match (dispute.lost, dispute.is_voted()) {
             (Some(Side::Worker), _) => Decision::Slash(dispute.segment),
             (Some(Side::Objector), _) => Decision::Overrule(dispute.by),
             (None, false) => Decision::Open,
-            (None, true) if say(true) => Decision::Slash(dispute.segment),
-            (None, true) if say(false) => Decision::Overrule(dispute.by),
-            (None, true) => Decision::Open,
+            (None, true) => match count(&dispute.ballots, validators) {
+                Some(Ballot::Object) => Decision::Slash(dispute.segment),
+                Some(Ballot::Deny) => Decision::Overrule(dispute.by),
+                Some(Ballot::Lost(artifact)) => Decision::Void(artifact),
+                None => Decision::Open,
+            },
         };
     }
     let committee = &judging.audit.committee;

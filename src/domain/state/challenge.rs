@@ -7,7 +7,8 @@
 //! has to sponsor or seal anything, and no validator can tell a canary from a block.
 
 use super::State;
-use super::judge::rule;
+use super::audit::count;
+use super::judge::vote;
 use super::run::Judging;
 use super::view::Assignment;
 use crate::base::amount::{Ohc, Rounding};
@@ -19,8 +20,7 @@ use crate::domain::event::{Event, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::settle;
-use crate::domain::verdict::{Finding, Segment, Verdict};
-use crate::domain::vote::is_quorum;
+use crate::domain::verdict::{Ballot, Finding, Segment, Verdict};
 use std::collections::BTreeMap;
 
 /// What was settled under a lease, while it can be challenged.
@@ -59,8 +59,8 @@ pub(super) struct Challenge {
     pub by: PublicKey,
     /// Where the receipt is said to be false.
     pub segment: Segment,
-    /// Whether each validator objects too.
-    pub objects: BTreeMap<PublicKey, bool>,
+    /// What each validator says.
+    pub ballots: BTreeMap<PublicKey, Ballot>,
 }
 
 impl State {
@@ -110,7 +110,7 @@ impl State {
         let deposit = past.gas.ratio(2, 1, Rounding::Ceil).ok_or(Reject::Short)?;
         let opened = self.ledger.open(Hold::Challenge(lease), Owner::Account(author), deposit);
         opened.map_err(|_| Reject::Short)?;
-        past.challenge = Some(Challenge { by: author, segment, objects: BTreeMap::new() });
+        past.challenge = Some(Challenge { by: author, segment, ballots: BTreeMap::new() });
         self.past_dues.remove(&(past.until, lease));
         past.until = now.after(past.window);
         self.past_dues.insert((past.until, lease));
@@ -124,15 +124,18 @@ impl State {
         author: PublicKey,
         verdict: &Verdict,
     ) -> Result<(), Reject> {
-        let past = self.past.get_mut(&verdict.lease).ok_or(Reject::NoReceipt)?;
-        let challenge = past.challenge.as_mut().filter(|_| past.id == verdict.receipt);
-        let challenge = challenge.ok_or(Reject::NoReceipt)?;
-        let vote = match verdict.finding {
-            Finding::Object { segment, .. } if segment == challenge.segment => true,
-            Finding::Deny { segment } if segment == challenge.segment => false,
+        let past = self.past.get(&verdict.lease).ok_or(Reject::NoReceipt)?;
+        let challenge = past.challenge.as_ref().filter(|_| past.id == verdict.receipt);
+        let asked = challenge.ok_or(Reject::NoReceipt)?.segment;
+        let ballot = match verdict.finding {
+            Finding::Object { segment, .. } | Finding::Deny { segment } if segment == asked => {
+                self.ballot(&past.receipt, past.worker, verdict.finding)?
+            }
             _ => return Err(Reject::NoReceipt),
         };
-        rule(&mut challenge.objects, author, vote)?;
+        let past = self.past.get_mut(&verdict.lease).ok_or(Reject::NoReceipt)?;
+        let challenge = past.challenge.as_mut().ok_or(Reject::NoReceipt)?;
+        vote(&mut challenge.ballots, author, ballot)?;
         self.absent.remove(&author);
         Ok(())
     }
@@ -146,14 +149,11 @@ impl State {
             let Some(challenge) = self.past.get(&lease).and_then(|p| p.challenge.clone()) else {
                 continue;
             };
-            let say = |objects: bool| {
-                let voters = challenge.objects.iter().filter(move |(_, o)| **o == objects);
-                is_quorum(voters.map(|(key, _)| key), &self.validators)
-            };
-            if say(true) {
-                self.revoke(lease, &challenge, events);
-            } else if say(false) {
-                self.dismiss(lease, &challenge, events);
+            match count(&challenge.ballots, &self.validators) {
+                Some(Ballot::Object) => self.revoke(lease, &challenge, events),
+                Some(Ballot::Deny) => self.dismiss(lease, &challenge, events),
+                Some(Ballot::Lost(_)) => self.leave_open(lease, &challenge, events),
+                None => {}
             }
         }
         while let Some((tick, lease)) = self.past_dues.first().copied() {
@@ -166,7 +166,7 @@ impl State {
                 self.past.remove(&lease);
                 continue;
             };
-            for validator in self.silent(&challenge.objects) {
+            for validator in self.silent(&challenge.ballots) {
                 self.miss(validator, events);
             }
             let now = self.now();
@@ -189,6 +189,17 @@ impl State {
         assert!(lost.is_ok(), "R-3: a deposit ends once");
         let deposit = lost.unwrap_or_default();
         events.push(Event::Dismissed { lease, by: challenge.by, deposit });
+    }
+
+    /// Nobody can say any more whether the result was true: it stands, and the challenge costs
+    /// nothing.
+    fn leave_open(&mut self, lease: LeaseId, challenge: &Challenge, events: &mut Vec<Event>) {
+        if self.forget(lease).is_none() {
+            return;
+        }
+        let back = self.ledger.void(Hold::Challenge(lease));
+        assert!(back.is_ok(), "R-3: a deposit ends once");
+        events.push(Event::Dismissed { lease, by: challenge.by, deposit: Ohc::ZERO });
     }
 
     /// The result was false: nobody uses it again, and those who let it pass pay for it.

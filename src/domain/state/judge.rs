@@ -12,7 +12,7 @@ use crate::domain::beacon::Reveal;
 use crate::domain::bisection::{Bisection, Move, Side, Turn};
 use crate::domain::event::{Event, Reject};
 use crate::domain::receipt::{Outcome, Receipt};
-use crate::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
+use crate::domain::verdict::{Ballot, Finding, Found, SealedVerdict, Segment, Verdict};
 use crate::domain::vote::is_quorum;
 use std::collections::BTreeMap;
 
@@ -58,14 +58,16 @@ impl State {
             return self.judge_past(author, verdict);
         }
         let (alone, now) = (self.is_alone(), self.now());
-        let judging = self.judging_of(verdict.lease, verdict.receipt);
+        let judging = self.judged(verdict.lease, verdict.receipt);
         // Who was drawn and has left since may say what it found.
-        let is_drawn = judging.as_ref().is_ok_and(|j| j.audit.committee.contains(&author));
+        let is_drawn = judging.is_ok_and(|j| j.audit.committee.contains(&author));
         if !is_validator && !is_drawn {
             return Err(Reject::NotYours);
         }
-        let judging = judging?;
-        if let Some(vote) = vote(judging, verdict.finding) {
+        let delivery = &judging?.delivery;
+        let ballot = self.ballot(&delivery.receipt, delivery.lease.worker, verdict.finding)?;
+        let judging = self.judging_of(verdict.lease, verdict.receipt)?;
+        if is_vote(judging, verdict.finding) {
             if !is_validator {
                 return Err(Reject::NotYours);
             }
@@ -73,7 +75,7 @@ impl State {
                 return Err(Reject::Early);
             }
             let dispute = judging.dispute.as_mut().ok_or(Reject::NoReceipt)?;
-            rule(&mut dispute.objects, author, vote)?;
+            vote(&mut dispute.ballots, author, ballot)?;
         } else {
             if matches!(verdict.finding, Finding::Deny { .. }) {
                 return Err(Reject::NoReceipt); // nobody denies what nobody claims
@@ -87,7 +89,7 @@ impl State {
                     return Err(Reject::Unsealed);
                 }
             }
-            self.speak(author, verdict, events)?;
+            self.speak(author, verdict, ballot, events)?;
             if is_drawn && let Ok(judging) = self.judging_of(verdict.lease, verdict.receipt) {
                 judging.traces.insert(author, verdict.trace);
             }
@@ -102,6 +104,7 @@ impl State {
         &mut self,
         author: PublicKey,
         verdict: &Verdict,
+        ballot: Ballot,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
         let (now, decides) = (self.now(), is_quorum([&author], &self.validators));
@@ -117,9 +120,9 @@ impl State {
                 let begin = states(receipt, segment).map(|(begin, _)| begin);
                 let differs = matches!(found, Found::State(_)) && !decides;
                 let bisection = begin.filter(|_| differs).map(Bisection::open);
-                let objects = BTreeMap::from([(author, true)]);
+                let ballots = BTreeMap::from([(author, ballot)]);
                 let (by, since, lost) = (author, now, None);
-                let dispute = Dispute { by, segment, found, bisection, since, lost, objects };
+                let dispute = Dispute { by, segment, found, bisection, since, lost, ballots };
                 judging.dispute = Some(dispute);
                 let (lease, validator) = (verdict.lease, author);
                 events.push(Event::Disputed { lease, validator, segment });
@@ -170,6 +173,18 @@ impl State {
     }
 
     /// A receipt that is in front of the validators.
+    fn judged(&self, lease: LeaseId, receipt: Digest) -> Result<&Judging, Reject> {
+        match self.phase(lease.block) {
+            Some(Phase::Judged(judging))
+                if judging.delivery.lease.id == lease && judging.delivery.id == receipt =>
+            {
+                Ok(judging)
+            }
+            _ => Err(Reject::NoReceipt),
+        }
+    }
+
+    /// The same, to be changed.
     fn judging_of(&mut self, lease: LeaseId, receipt: Digest) -> Result<&mut Judging, Reject> {
         let block = self.block_mut(lease.block).ok_or(Reject::NoReceipt)?;
         match &mut block.phase {
@@ -202,25 +217,25 @@ impl State {
     }
 }
 
-/// Whether a finding is a vote about the dispute of a receipt: for the objection or against it.
-fn vote(judging: &Judging, finding: Finding) -> Option<bool> {
-    let dispute = judging.dispute.as_ref().filter(|dispute| dispute.is_voted())?;
+/// Whether a finding is about the segment that all validators are asked about.
+fn is_vote(judging: &Judging, finding: Finding) -> bool {
+    let asked = judging.dispute.as_ref().filter(|dispute| dispute.is_voted());
+    let asked = asked.map(|dispute| dispute.segment);
     match finding {
-        Finding::Object { segment, .. } if segment == dispute.segment => Some(true),
-        Finding::Deny { segment } if segment == dispute.segment => Some(false),
-        _ => None,
+        Finding::Object { segment, .. } | Finding::Deny { segment } => Some(segment) == asked,
+        Finding::Agree => false,
     }
 }
 
-pub(super) fn rule(
-    objects: &mut BTreeMap<PublicKey, bool>,
+pub(super) fn vote(
+    ballots: &mut BTreeMap<PublicKey, Ballot>,
     author: PublicKey,
-    vote: bool,
+    ballot: Ballot,
 ) -> Result<(), Reject> {
-    if objects.contains_key(&author) {
+    if ballots.contains_key(&author) {
         return Err(Reject::Spoken);
     }
-    objects.insert(author, vote);
+    ballots.insert(author, ballot);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod challenge;
 mod halt;
 mod judge;
 mod life;
+mod lost;
 mod lot;
 mod market;
 mod order;

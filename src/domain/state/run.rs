@@ -15,7 +15,7 @@ use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::{Block, Plan, Planned};
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{OnExhausted, Terms};
-use crate::domain::verdict::{Audit, Finding, Found, Segment, Verification};
+use crate::domain::verdict::{Audit, Ballot, Finding, Found, Segment, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -296,8 +296,8 @@ pub struct Dispute {
     pub since: Tick,
     /// Who has lost it by what it said, or did not say, in the search.
     pub lost: Option<Side>,
-    /// Whether each validator objects too.
-    pub objects: BTreeMap<PublicKey, bool>,
+    /// What each validator says.
+    pub ballots: BTreeMap<PublicKey, Ballot>,
 }
 
 impl Dispute {

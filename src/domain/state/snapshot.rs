@@ -70,7 +70,7 @@ canonical_struct!(Judging {
     due,
     dispute,
 });
-canonical_struct!(Dispute { by, segment, found, bisection, since, lost, objects });
+canonical_struct!(Dispute { by, segment, found, bisection, since, lost, ballots });
 canonical_struct!(Past {
     assignment,
     receipt,
@@ -85,7 +85,7 @@ canonical_struct!(Past {
     window,
     challenge,
 });
-canonical_struct!(Challenge { by, segment, objects });
+canonical_struct!(Challenge { by, segment, ballots });
 canonical_struct!(Assignment { lease, tasks });
 canonical_struct!(Task { job, address, spec, inputs });
 canonical_enum!(TaskInput { 1 => Artifact(x), 2 => Earlier { task, output } });

@@ -152,7 +152,8 @@ pub enum Stance {
 
 /// Whether it is too early to say that something is missing.
 pub(super) fn is_early(judging: &Judging, verdict: &Verdict, now: Tick) -> bool {
-    let is_missing = matches!(verdict.finding, Finding::Object { found: Found::Withheld, .. });
+    let is_missing =
+        matches!(verdict.finding, Finding::Object { found: Found::Withheld | Found::Lost(_), .. });
     let since = judging.dispute.as_ref().map(|dispute| dispute.since);
     // It may come for two windows before it counts as withheld.
     let patience = judging.window.saturating_mul(2);
@@ -344,7 +345,7 @@ impl State {
         }
         if question == Question::Challenge {
             let challenge = self.past.get(&lease).and_then(|past| past.challenge.as_ref());
-            return challenge.is_some_and(|c| !c.objects.contains_key(validator));
+            return challenge.is_some_and(|c| !c.ballots.contains_key(validator));
         }
         let Some(Phase::Judged(judging)) = self.phase(lease.block) else { return false };
         if judging.delivery.lease.id != lease {
@@ -358,7 +359,7 @@ impl State {
             Question::Dispute => judging
                 .dispute
                 .as_ref()
-                .is_some_and(|d| d.is_voted() && !d.objects.contains_key(validator)),
+                .is_some_and(|d| d.is_voted() && !d.ballots.contains_key(validator)),
             Question::Challenge => false,
         }
     }

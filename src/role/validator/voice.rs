@@ -58,6 +58,11 @@ impl Voice {
         std::mem::take(&mut self.found).into_values().map(|found| found.verdict)
     }
 
+    /// A question is to be looked into again, a while later.
+    pub(super) fn put_off(&mut self, now: Millis, asked: (LeaseId, Question)) {
+        self.again.insert(asked, now.after(RESEND_MS));
+    }
+
     /// A state was recomputed.
     pub(super) fn traced(&mut self, said: Move) {
         self.witness.traced(said);
@@ -120,7 +125,7 @@ impl Voice {
         }
         for key in again {
             self.found.remove(&key);
-            self.again.insert(key, now.after(RESEND_MS));
+            self.put_off(now, key);
         }
         for part in seals.chunks(BATCH_MAX) {
             orders.push(signer.order(state, Command::SealVerdicts(part.to_vec())));
