@@ -134,6 +134,12 @@ impl Slot {
         self.check_certificate(network, validators)
     }
 
+    /// How much time it counts.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.poh.iter().filter(|entry| entry.mixin.is_none()).count() as u64
+    }
+
     /// Checks that it follows `parent` and holds what its head says. Whether the chain is hashed
     /// right, the commands are signed and the events are these is not looked at.
     pub fn check_content(&self, parent: Digest) -> Result<(), SlotError> {

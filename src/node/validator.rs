@@ -127,7 +127,8 @@ pub fn validate(
     let name = format!("ohc validator {}", me.short());
     let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
     let (store, genesis) = (booted.store.clone(), booted.genesis.clone());
-    let consensus = Consensus::new(link::key(key)?, &booted.state, booted.parent, POH_THREADS);
+    let consensus =
+        Consensus::new(link::key(key)?, clock.now(), (&booted.state, booted.parent), POH_THREADS);
     let role = validator::Validator::new(Signer::new(link::key(key)?), clock.now());
     let wire = Wire::new(network.id());
     let subscriptions = listen(&bus, &wire, &outbox)?;

@@ -415,6 +415,29 @@ fn r6_a_vote_that_is_not_durable_before_it_leaves_is_seen() {
 }
 
 #[test]
+fn a_slot_that_counts_time_that_has_not_passed_is_not_voted_for() {
+    let votes_for_it = |ticks: u64, now: u64| {
+        let mut council = Council::new(1, &[Temper::Honest; 4], CALM, 1);
+        let genesis = council.genesis.clone();
+        council.seats.iter_mut().for_each(|seat| drop(seat.start(Millis(0), &genesis)));
+        let mut out = council.seats.iter_mut().map(|seat| seat.begin(Millis(0)));
+        let proposer = out.position(|out| out.contains(&Output::Propose)).unwrap();
+        drop(out);
+        let draft = council.seats[proposer].draft_of(ticks, &mut council.dice);
+        let out = council.seats[proposer].say(Millis(now), draft);
+        let said = out.into_iter().find_map(|output| match output {
+            Output::Send(message @ Message::Proposal { .. }) => Some(message),
+            _ => None,
+        });
+        let heard = council.seats[(proposer + 1) % 4].hear(Millis(now), said.unwrap());
+        heard.iter().any(|output| matches!(output, Output::Send(Message::Vote(_))))
+    };
+    // 100 ticks are a second.
+    assert!(votes_for_it(50, 1) && votes_for_it(100, 500));
+    assert!(!votes_for_it(51, 1) && !votes_for_it(100, 300));
+}
+
+#[test]
 fn the_same_seed_agrees_in_the_same_way() {
     let heads = |seed| {
         let (tempers, weather, target) = drawn(seed);

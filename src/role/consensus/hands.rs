@@ -4,11 +4,12 @@
 use super::context::{Ballot, Offer, Slots, Voters};
 use super::message::{Entry, Message, proposal_out, vote_in};
 use super::{Output, message};
+use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::Slot;
-use crate::domain::vote::{Certificate, Evidence, Kind};
+use crate::domain::vote::{Certificate, Evidence, Kind, Vote, is_quorum};
 use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
 use malachite_types::{
     CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
@@ -16,6 +17,9 @@ use malachite_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What votes are for.
+type Ballots = (u32, Kind, Option<Digest>);
 
 /// What was said at this height, and what is under way.
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub(super) struct Said {
     /// What it has signed.
     votes: BTreeMap<(u32, Kind), Option<Digest>>,
     proposals: BTreeMap<u32, (Digest, Option<u32>)>,
+    /// Votes whose signatures hold, by what is voted for.
+    sound: BTreeMap<Ballots, BTreeMap<PublicKey, Signature>>,
     /// What is to be written down before anything is sent.
     unwritten: Vec<Entry>,
     /// Slots that are written down.
@@ -37,6 +43,12 @@ pub(super) struct Said {
 impl Said {
     pub(super) fn has_proposed(&self, round: u32) -> bool {
         self.proposals.contains_key(&round)
+    }
+
+    /// Whether more than 2/3 of the stake have voted just like this: one more changes nothing.
+    pub(super) fn has_enough(&self, vote: &Vote, validators: &BTreeMap<PublicKey, Ohc>) -> bool {
+        let same = self.sound.get(&(vote.round, vote.kind, vote.head));
+        same.is_some_and(|same| is_quorum(same.keys(), validators))
     }
 
     /// Takes out the time-outs that are over, in their order.
@@ -118,6 +130,7 @@ impl Hands<'_> {
                 self.accuse(evidence);
                 r.resume_with(())
             }
+            Effect::VerifySignature(said, key, r) => r.resume_with(self.is_signed(&said, &key)),
             Effect::SignVote(ballot, r) => r.resume_with(self.sign_vote(ballot)),
             Effect::SignProposal(offer, r) => r.resume_with(self.sign_proposal(offer)),
             Effect::WalAppend(_, input, r) => {
@@ -135,7 +148,6 @@ impl Hands<'_> {
     /// The effects that ask whether something holds.
     fn verify(&self, effect: Effect<Slots>) -> Resume<Slots> {
         match effect {
-            Effect::VerifySignature(said, key, r) => r.resume_with(self.is_signed(&said, &key)),
             Effect::VerifyCommitCertificate(certificate, voters, params, r) => {
                 r.resume_with(self.check_commit(&certificate, &voters, params))
             }
@@ -183,7 +195,9 @@ impl Hands<'_> {
         let vote = ballot.vote();
         let before = self.said.votes.insert((vote.round, vote.kind), vote.head);
         assert!(before.is_none_or(|head| head == vote.head), "R-6: {vote:?} after {before:?}");
-        vote_in(self.key.seal(self.network, vote))
+        let signed = self.key.seal(self.network, vote);
+        self.remember(&vote, signed.author, signed.signature);
+        vote_in(signed)
     }
 
     fn sign_proposal(&mut self, offer: Offer) -> malachite_types::SignedProposal<Slots> {
@@ -195,10 +209,32 @@ impl Hands<'_> {
         SignedMessage::new(offer, signature)
     }
 
-    fn is_signed(&self, said: &SignedMessage<Slots, ConsensusMsg<Slots>>, key: &PublicKey) -> bool {
+    fn remember(&mut self, vote: &Vote, author: PublicKey, signature: Signature) {
+        let same = self.said.sound.entry((vote.round, vote.kind, vote.head)).or_default();
+        same.insert(author, signature);
+    }
+
+    /// Whether a vote is signed. Certificates hold signatures of votes that were checked before.
+    fn is_cast(&self, vote: &Vote, author: PublicKey, signature: Signature) -> bool {
+        let same = self.said.sound.get(&(vote.round, vote.kind, vote.head));
+        same.and_then(|same| same.get(&author)) == Some(&signature)
+            || author.verifies(self.network, vote, &signature)
+    }
+
+    /// Whether a message is signed. The core asks for no more votes than it has room for.
+    fn is_signed(
+        &mut self,
+        said: &SignedMessage<Slots, ConsensusMsg<Slots>>,
+        key: &PublicKey,
+    ) -> bool {
         match &said.message {
             ConsensusMsg::Vote(ballot) => {
-                key.verifies(self.network, &ballot.vote(), &said.signature)
+                let vote = ballot.vote();
+                let is_cast = self.is_cast(&vote, *key, said.signature);
+                if is_cast {
+                    self.remember(&vote, *key, said.signature);
+                }
+                is_cast
             }
             ConsensusMsg::Proposal(offer) => {
                 key.verifies(self.network, &offer.proposal(), &said.signature)
@@ -249,7 +285,7 @@ impl Hands<'_> {
         for (ballot, signature) in votes {
             let author = ballot.author;
             let Some(voter) = voters.get_by_address(&author) else { return refused() };
-            if !seen.insert(author) || !author.verifies(self.network, &ballot.vote(), &signature) {
+            if !seen.insert(author) || !self.is_cast(&ballot.vote(), author, signature) {
                 return refused();
             }
             stake = stake.saturating_add(voter.voting_power());

@@ -43,6 +43,8 @@ const TIMEOUTS: LinearTimeouts = LinearTimeouts {
     max_timeout: Duration::from_secs(10),
 };
 
+/// The clock of a proposer may be so far ahead, beside a fourth of what has passed.
+const AHEAD_MS: u64 = 500;
 /// Heights ahead of the own of which messages are kept: of more a validator catches up.
 const AHEAD_MAX: u64 = 2;
 /// Messages that are kept of them, for each validator that there may be.
@@ -92,6 +94,8 @@ pub struct Consensus {
     /// The digest of the last slot's head.
     parent: Digest,
     trial: Trial,
+    /// When the last slot was folded here.
+    folded: Millis,
     /// Whether the height after the last slot has begun.
     has_begun: bool,
     /// Slots that were proposed at this height and found sound, by their heads.
@@ -114,7 +118,12 @@ impl Consensus {
     /// A validator that is at the end of a log whose last head has this digest. `threads` check
     /// Proof of History.
     #[must_use]
-    pub fn new(key: SecretKey, state: &State, parent: Digest, threads: usize) -> Self {
+    pub fn new(
+        key: SecretKey,
+        now: Millis,
+        (state, parent): (&State, Digest),
+        threads: usize,
+    ) -> Self {
         let params = Params {
             address: key.public(),
             threshold_params: malachite_types::ThresholdParams::default(),
@@ -130,6 +139,7 @@ impl Consensus {
             core,
             parent,
             trial: Trial::new(threads),
+            folded: now,
             has_begun: false,
             sound: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -244,6 +254,11 @@ impl Consensus {
         if !self.is_from_another(state, &message) {
             return;
         }
+        if matches!(&message, Message::Vote(vote)
+            if self.said.has_enough(&vote.body, state.validators()))
+        {
+            return;
+        }
         self.begin(now, state, out);
         if let Message::Proposal { proposal, slot } = &message {
             let is_his =
@@ -257,13 +272,24 @@ impl Consensus {
                 let count = self.proposed.entry(proposal.body.round).or_default();
                 *count += usize::from(is_ours);
                 let is_fair = is_ours && *count <= PROPOSALS_PER_ROUND_MAX;
-                if !is_fair || !self.trial.accepts(state, self.parent, slot) {
+                let is_sound = is_fair
+                    && self.is_in_time(now, state, slot)
+                    && self.trial.accepts(state, self.parent, slot);
+                if !is_sound {
                     return;
                 }
                 self.sound.insert(proposal.body.head, slot.clone());
             }
         }
         self.process(now, message.into(), out);
+    }
+
+    /// Whether a slot counts about as much time as has passed here since the last: a chain can be
+    /// hashed faster than its clock runs. What more than 2/3 have signed counts anyway.
+    fn is_in_time(&self, now: Millis, state: &State, slot: &Slot) -> bool {
+        let passed = u128::from(now.since(self.folded)) * 5 / 4 + u128::from(AHEAD_MS);
+        let due = passed * u128::from(state.params().ticks_per_second) / 1_000;
+        u128::from(slot.ticks()) <= due
     }
 
     /// Keeps a message of a height to come, if there is room.
@@ -293,7 +319,7 @@ impl Consensus {
 
     /// The log is one slot further: what was said at its height is over.
     fn advance(&mut self, now: Millis, state: &State, head: Digest, out: &mut Vec<Output>) {
-        self.parent = head;
+        (self.parent, self.folded) = (head, now);
         self.trial.settle(head);
         self.has_begun = false;
         self.sound.clear();

@@ -58,10 +58,9 @@ impl Trial {
     }
 
     fn is_hashed(&self, state: &State, slot: &Slot) -> bool {
-        let ticks = slot.poh.iter().filter(|entry| entry.mixin.is_none()).count() as u64;
         let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
         let hashes_max = params.per_tick().saturating_mul(TICKS_PER_SLOT_MAX + 2);
-        ticks <= TICKS_PER_SLOT_MAX
+        slot.ticks() <= TICKS_PER_SLOT_MAX
             && poh::verify(state.place(), &slot.poh, params, hashes_max, self.threads).is_ok()
     }
 

@@ -76,7 +76,7 @@ impl Seat {
             self.state.apply(slot.head.height, &slot.poh, &slot.commands);
             self.parent = slot.head.digest();
         }
-        let mut machine = Consensus::new(self.who.secret(), &self.state, self.parent, 1);
+        let mut machine = Consensus::new(self.who.secret(), now, (&self.state, self.parent), 1);
         let mut out = Vec::new();
         let mut restore = || machine.restore(now, &self.state, self.journal.clone(), &mut out);
         if self.temper == Temper::Honest {
@@ -121,6 +121,11 @@ impl Seat {
 
     /// A draft with one transfer of an amount that nobody else will think of.
     pub fn draft(&self, dice: &mut Dice) -> Draft {
+        self.draft_of(0, dice)
+    }
+
+    /// The same, with so many ticks.
+    pub fn draft_of(&self, ticks: u64, dice: &mut Dice) -> Draft {
         let amount = Ohc::from_nano(1_000_000 + dice.below(1 << 40));
         let nonce = self.state.nonce(&Who::Bank.key()) + 1;
         let command = Command::Transfer { to: self.key(), amount };
@@ -128,12 +133,17 @@ impl Seat {
         let params = poh::Params { hashes_per_tick: self.state.params().hashes_per_tick };
         let mut chain = Chain::resume(self.state.place(), params);
         let commands = vec![order];
-        let poh = chain.record(commands_root(&commands)).into_iter().collect();
+        let mut poh: Vec<_> = (0..ticks).map(|_| chain.tick()).collect();
+        poh.extend(chain.record(commands_root(&commands)));
         Draft { height: self.state.height().next(), proposer: self.key(), poh, commands }
     }
 
     pub fn propose(&mut self, now: Millis, dice: &mut Dice) -> Vec<Output> {
         let draft = self.draft(dice);
+        self.say(now, draft)
+    }
+
+    pub fn say(&mut self, now: Millis, draft: Draft) -> Vec<Output> {
         self.tell(now, Input::Drafted(draft))
     }
 
