@@ -2,11 +2,14 @@
 //! came of it is counted. `docs/attacks.md` is made of this, and a test says whether it is current.
 //! Never leaves out an attack that works.
 
+mod auctions;
 mod bound;
+mod challenges;
 mod judges;
 mod market;
 mod messages;
 mod page;
+mod replicas;
 mod trial;
 mod workers;
 
@@ -19,7 +22,11 @@ const WORLDS: u64 = 80;
 fn rows() -> Vec<Row> {
     // Two halves on two cores; each row depends on nothing but its own seeds.
     let (mut first, second) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| [judges::rows(), messages::rows(), market::rows()].concat());
+        let other = scope.spawn(|| {
+            let told = [judges::rows(), challenges::rows(), messages::rows()];
+            let sold = [market::rows(), auctions::rows(), replicas::rows()];
+            [told.concat(), sold.concat()].concat()
+        });
         (workers::rows(), other.join().unwrap())
     });
     first.extend(second);

@@ -118,11 +118,5 @@ pub fn rows() -> Vec<Row> {
         colluding(2, "full, f + 1 = 2 of 4", 833_333),
         one("false objections", accuser.overruled, accuser.overruled, &accuser),
         one("mute validator", mute.drawn, mute.absent, &mute),
-        Row {
-            attack: "equivocator",
-            policy: "any",
-            note: "not yet measured: one log, and no votes, until agreement by messages.",
-            ..Row::default()
-        },
     ]
 }
