@@ -11,3 +11,4 @@ mod language;
 mod lone;
 mod market;
 mod nats;
+mod storm;
