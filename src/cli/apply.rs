@@ -6,8 +6,9 @@ use super::args::{self, Format};
 use super::consent;
 use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
-use super::home::{self, cores};
+use super::home::{self, Place, cores};
 use super::names::Names;
+use super::network;
 use super::outcome::{self, Show};
 use super::plan::{self, stop};
 use super::report::bill::Bill;
@@ -21,7 +22,6 @@ use crate::node::Clock;
 use crate::node::apply::{ApplyError, Hooks, Site};
 use crate::node::attach::Errand;
 use crate::node::embedded::{Handle, Happening, Stopped};
-use crate::node::home::Home;
 use crate::node::lock::Lock;
 use crate::node::pipeline::Pipeline;
 use crate::node::saved::{self, SavedPlan};
@@ -47,6 +47,8 @@ pub(super) struct Watch {
     pub(super) timeout: Option<Duration>,
     /// Ctrl-C.
     pub(super) signals: Signals,
+    /// Whether a run is left to its network as soon as it is known.
+    pub(super) is_detached: bool,
 }
 
 /// One thing to apply.
@@ -56,14 +58,16 @@ enum Wanted {
 }
 
 pub(super) fn apply(args: &args::Apply, context: &mut Context) -> Result<Exit, Stop> {
-    if args.detach {
+    if args.detach && network::meant(context)?.is_none() {
         return Err(prose::no_network());
     }
     let wanted = wanted(args)?;
     let params = documents::params(&args.params)?;
     let show = Show { output: args.output.format, clock: Clock::start() };
     let signals = Signals::start(context.quit);
-    let batch = Batch { args, params, watch: Watch { show, timeout: args.timeout, signals } };
+    let is_detached = args.detach;
+    let watch = Watch { show, timeout: args.timeout, signals, is_detached };
+    let batch = Batch { args, params, watch };
     let mut worst = Exit::Done;
     for wanted in &wanted {
         let mut run = None;
@@ -131,20 +135,20 @@ fn one(
     context: &mut Context,
 ) -> Result<Exit, Stop> {
     let args = batch.args;
-    let home = home::beside(context, &document.path);
-    let keep = (!args.dry_run || home.exists()).then_some(&home);
+    let home = home::beside(context, &document.path)?;
+    let keep = (!args.dry_run || home.is_begun()).then_some(&*home);
     let pipeline = plan::prepare(document, batch.params.clone(), keep)?;
     if args.params.locked {
         plan::check_lock(document, &pipeline)?;
     }
     let again = plan::again(&args.again, &pipeline)?;
     if args.dry_run {
-        let planned = plan::planned(home, &pipeline, &again)?;
+        let planned = plan::planned(&home, &pipeline, &again)?;
         plan::warn(document, plan::warnings(&pipeline, &planned.forecast), context)?;
         plan::show(&pipeline, &planned, args.output.format, context)?;
         return Ok(Exit::Done);
     }
-    let site = open(home, batch)?;
+    let site = open(&home, batch)?;
     let forecast = site.forecast_again(&pipeline, &again).map_err(|error| stop(&error))?;
     let mut warnings = plan::warnings(&pipeline, &forecast);
     // A budget that is too small is more than a warning here.
@@ -189,10 +193,10 @@ fn exactly(
     }
     let saved = saved::read(path).map_err(|error| Stop::because(Exit::Failed, &error))?;
     let document = Document::saved(&saved);
-    let home = home::beside(context, &document.path);
-    let keep = (!args.dry_run || home.exists()).then_some(&home);
+    let home = home::beside(context, &document.path)?;
+    let keep = (!args.dry_run || home.is_begun()).then_some(&*home);
     let pipeline = plan::prepare(&document, saved.params(), keep)?;
-    let planned = plan::planned(home.clone(), &pipeline, &saved.again)?;
+    let planned = plan::planned(&home, &pipeline, &saved.again)?;
     if args.params.locked {
         plan::check_lock(&document, &pipeline)?;
     }
@@ -204,7 +208,7 @@ fn exactly(
         plan::show(&pipeline, &planned, args.output.format, context)?;
         return Ok(Exit::Done);
     }
-    let site = open(home, batch)?;
+    let site = open(&home, batch)?;
     let forecast = site.forecast_again(&pipeline, &saved.again).map_err(|error| stop(&error))?;
     let budget = site.budget(&pipeline, &forecast, args.budget).map_err(|error| stop(&error));
     let ready = decide(site, &pipeline, &forecast, budget, document.folder(), batch)?;
@@ -212,9 +216,9 @@ fn exactly(
     ready.run(&batch.watch, run, context)
 }
 
-fn open(home: Home, batch: &Batch<'_>) -> Result<Site, Stop> {
+fn open(place: &Place, batch: &Batch<'_>) -> Result<Site, Stop> {
     let workers = batch.args.workers.map_or_else(cores, usize::from);
-    let site = Site::open(home, workers).map_err(|error| stop(&error))?;
+    let site = place.open(workers).map_err(|error| stop(&error))?;
     if let Some(cut) = &site.view().recovery.cut {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(io::stderr(), "{}", prose::recovered(cut.bytes, &cut.path));
@@ -254,9 +258,11 @@ fn decide<'a>(
 ) -> Result<Ready<'a>, Stop> {
     let args = batch.args;
     let ready = ready(site, pipeline, forecast, budget, folder)?;
-    let has_cap = args.yes || args.budget.is_some() || pipeline.manifest.budget.is_some();
+    // What a manifest allows is enough where the money goes from one pocket to the other.
+    let is_allowed = ready.site.is_embedded() && pipeline.manifest.budget.is_some();
+    let has_cap = args.yes || args.budget.is_some() || is_allowed;
     match ready.todo {
-        Todo::Run(budget) if !has_cap => agree(budget).map(|()| ready),
+        Todo::Run(budget) if !has_cap => agree(budget, &ready.site).map(|()| ready),
         _ => Ok(ready),
     }
 }
@@ -281,13 +287,16 @@ pub(super) fn ready<'a>(
     Ok(Ready { site, pipeline, forecast, todo: Todo::Run(budget?), folder })
 }
 
-/// Asks whether an amount may be spent that nobody has set. Where nobody can answer, nothing is
-/// spent: a script says with -y or --budget what it means.
-fn agree(budget: Ohc) -> Result<(), Stop> {
-    match consent::ask(&prose::question(budget))? {
+/// Asks whether an amount may be spent that nobody has set, or that goes to others. Where nobody
+/// can answer, nothing is spent: a script says with -y or --budget what it means.
+fn agree(budget: Ohc, site: &Site) -> Result<(), Stop> {
+    let is_own = site.is_embedded();
+    let question = if is_own { prose::question } else { prose::question_of_network };
+    match consent::ask(&question(budget))? {
         Some(true) => Ok(()),
         Some(false) => Err(Stop::Said(Exit::Cancelled)),
-        None => Err(prose::no_budget(budget)),
+        None if is_own => Err(prose::no_budget(budget)),
+        None => Err(prose::no_consent(budget)),
     }
 }
 
@@ -320,7 +329,8 @@ impl Ready<'_> {
             }
             watcher.see(&happening);
         };
-        let hooks = Hooks { begun: &mut begun, watch: &mut watch };
+        let is_detached = how.is_detached;
+        let hooks = Hooks { begun: &mut begun, watch: &mut watch, is_detached };
         let finished = match todo {
             Todo::GoOn(run, errand) => {
                 site.go_on(run, errand.as_ref(), (pipeline, forecast), folder, hooks)
@@ -333,6 +343,9 @@ impl Ready<'_> {
         let finished = finished.map_err(|error| stop(&error))?;
         shown?;
         let named = (pipeline.manifest.name.as_str(), &pipeline.plan);
+        if how.is_detached && finished.goes_on() {
+            return outcome::detached(named.0, &finished, how.show, screen);
+        }
         outcome::conclude(named, &finished, how.show, screen)
     }
 }

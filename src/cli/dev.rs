@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn dev(args: &Args, context: &mut Context) -> Result<Exit, Stop> {
-    let usual = || home::wanted(context).dir().join("dev");
+    let usual = || home::own(context).dir().join("dev");
     let folder = args.folder.clone().unwrap_or_else(usual);
     let program = std::env::current_exe().map_err(|error| Stop::failed(error.to_string(), None))?;
     let (validators, workers) = (args.validators, args.workers);

@@ -42,13 +42,13 @@ struct Last {
 
 fn compare(args: &Diff, context: &mut Context) -> Result<Exit, Stop> {
     let document = documents::read_one(&args.manifest)?;
-    let home = home::beside(context, &document.path);
-    let keep = home.exists().then_some(&home);
+    let home = home::beside(context, &document.path)?;
+    let keep = home.is_begun().then_some(&*home);
     let pipeline = plan::prepare(&document, documents::params(&args.params)?, keep)?;
     let cores = home::cores();
-    let (last, price) = match home.exists() {
+    let (last, price) = match home.is_begun() {
         true => {
-            let site = Site::look(home, cores).map_err(|error| stop(&error))?;
+            let site = home.look(cores).map_err(|error| stop(&error))?;
             let price = site.list_price(&pipeline).map_err(|error| stop(&error))?;
             (last(&site, &pipeline)?, price.likely)
         }

@@ -12,7 +12,7 @@ use crate::node::doctor::{self, Finding, Verdict};
 use serde_json::json;
 
 pub(super) fn doctor(args: &Doctor, context: &mut Context) -> Result<Exit, Stop> {
-    let home = home::wanted(context);
+    let home = home::wanted(context)?;
     let found = doctor::examine(&home);
     let worst = found.iter().map(Finding::verdict).max().unwrap_or(Verdict::Good);
     let (screen, format) = (&mut context.screen, args.output.format);

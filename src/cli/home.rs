@@ -5,17 +5,92 @@ use super::Context;
 use super::exit::{Exit, Stop};
 use super::names::Names;
 use super::report::prose;
+use super::{network, plan};
+use crate::base::time::Height;
+use crate::node::Clock;
+use crate::node::apply::{ApplyError, Site};
 use crate::node::boot;
 use crate::node::home::Home;
+use crate::node::network::Chosen;
 use crate::node::view::View;
 use crate::node::wallet;
 use std::io::{self, Write as _};
+use std::ops::Deref;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-/// The home beside a manifest, or the one that was asked for.
-pub(super) fn beside(context: &Context, manifest: &Path) -> Home {
-    Home::find(context.home.as_deref(), folder(manifest))
+/// Where a command is at work: a home, and the network whose log it holds a copy of, if the home
+/// has no network of its own.
+#[derive(Clone)]
+pub(super) struct Place {
+    home: Home,
+    network: Option<Box<Chosen>>,
+}
+
+impl Deref for Place {
+    type Target = Home;
+
+    fn deref(&self) -> &Home {
+        &self.home
+    }
+}
+
+impl Place {
+    fn of(context: &Context, start: &Path) -> Result<Self, Stop> {
+        let network = network::meant(context)?.map(Box::new);
+        let home = match (&network, &context.home) {
+            (Some(chosen), None) => Home::at(&chosen.home),
+            _ => Home::find(context.home.as_deref(), start),
+        };
+        Ok(Self { home, network })
+    }
+
+    /// Whether there is a log to read: that of a network is somewhere.
+    pub(super) fn is_begun(&self) -> bool {
+        self.network.is_some() || self.home.exists()
+    }
+
+    /// Opens it to have something done.
+    pub(super) fn open(&self, workers: usize) -> Result<Site, ApplyError> {
+        let Some(chosen) = &self.network else { return Site::open(self.home.clone(), workers) };
+        let site = self.reach(chosen)?;
+        site.must_act()?;
+        Ok(site)
+    }
+
+    /// Opens it, or reads it where another process has it open.
+    pub(super) fn open_or_look(&self, workers: usize) -> Result<Site, ApplyError> {
+        match &self.network {
+            Some(chosen) => self.reach(chosen),
+            None => Site::open_or_look(self.home.clone(), workers),
+        }
+    }
+
+    /// Reads it, whoever has it open.
+    pub(super) fn look(&self, workers: usize) -> Result<Site, ApplyError> {
+        match &self.network {
+            Some(chosen) => self.reach(chosen),
+            None => Site::look(self.home.clone(), workers),
+        }
+    }
+
+    fn reach(&self, chosen: &Chosen) -> Result<Site, ApplyError> {
+        let (clock, mut told) = (Clock::start(), 0);
+        let mut waiting = |here: Height, there: Option<Height>| {
+            let seconds = clock.now().0 / 1_000;
+            if seconds > told {
+                told = seconds;
+                // Whether or not anybody reads it, the log comes.
+                let _ = writeln!(io::stderr(), "{}", prose::catching_up(here, there));
+            }
+        };
+        Site::reach(self.home.clone(), &chosen.network, chosen.key.as_deref(), &mut waiting)
+    }
+}
+
+/// The home beside a manifest, the one that was asked for, or that of the network that is meant.
+pub(super) fn beside(context: &Context, manifest: &Path) -> Result<Place, Stop> {
+    Place::of(context, folder(manifest))
 }
 
 /// The folder that a manifest lies in.
@@ -26,28 +101,39 @@ pub(super) fn folder(manifest: &Path) -> &Path {
     }
 }
 
-/// The home of the folder that we are in, or the one that was asked for, whether it exists or not.
-pub(super) fn wanted(context: &Context) -> Home {
+/// The home of the folder that we are in, or the one that was asked for, whatever network is meant.
+pub(super) fn own(context: &Context) -> Home {
     Home::find(context.home.as_deref(), Path::new("."))
 }
 
+/// The home of the folder that we are in, the one that was asked for, or that of the network that
+/// is meant, whether it exists or not.
+pub(super) fn wanted(context: &Context) -> Result<Place, Stop> {
+    Place::of(context, Path::new("."))
+}
+
 /// The same, which must exist.
-pub(super) fn here(context: &Context) -> Result<Home, Stop> {
-    let home = wanted(context);
-    if home.exists() {
-        return Ok(home);
+pub(super) fn here(context: &Context) -> Result<Place, Stop> {
+    let place = wanted(context)?;
+    if place.is_begun() {
+        return Ok(place);
     }
     let hint = "`ohc apply MANIFEST` begins one; `--home DIR` or OHC_HOME names another";
-    let message = format!("there is no network in {}", home.dir().display());
+    let message = format!("there is no network in {}", place.dir().display());
     Err(Stop::failed(message, Some(hint.into())))
 }
 
-/// Folds the log of a home that exists, though a run may be under way there.
-pub(super) fn open(home: &Home) -> Result<(View, Names), Stop> {
-    let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
-    let view = View::open(home, keys.client.public(), keys.validator.public());
-    let wallets = wallet::entries(home).unwrap_or_default().into_iter();
+/// Folds the log of a home that exists, though a run may be under way there, or that of a network.
+pub(super) fn open(place: &Place) -> Result<(View, Names), Stop> {
+    let wallets = wallet::entries(place).unwrap_or_default().into_iter();
     let wallets = wallets.filter_map(|entry| Some((entry.key.ok()?, entry.name)));
+    if let Some(chosen) = &place.network {
+        let site = place.reach(chosen).map_err(|error| plan::stop(&error))?;
+        let names = Names::new(wallets.chain(site.names()));
+        return Ok((site.into_view(), names));
+    }
+    let keys = boot::keys(place, boot::workers_known(place)).map_err(|e| stop(&e))?;
+    let view = View::open(place, keys.client.public(), keys.validator.public());
     let names = Names::new(wallets.chain(boot::names(&keys)));
     let view = view.map_err(|error| stop(&error))?;
     say_ignored(&view);
@@ -62,8 +148,11 @@ pub(super) fn say_ignored(view: &View) {
 }
 
 /// What a home that exists calls its keys; its log is left alone.
-pub(super) fn names(home: &Home) -> Result<Names, Stop> {
-    let keys = boot::keys(home, boot::workers_known(home)).map_err(|e| stop(&e))?;
+pub(super) fn names(place: &Place) -> Result<Names, Stop> {
+    if let Some(chosen) = &place.network {
+        return Ok(Names::new(chosen.network.names.clone()));
+    }
+    let keys = boot::keys(place, boot::workers_known(place)).map_err(|e| stop(&e))?;
     Ok(Names::new(boot::names(&keys)))
 }
 

@@ -3,14 +3,13 @@
 use super::Context;
 use super::args::{Format, LogVerb};
 use super::exit::{Exit, Stop};
-use super::home::{self, cores};
+use super::home::{self, Place, cores};
 use super::names::Names;
 use super::report::{json, prose};
 use crate::base::canon::Canonical;
 use crate::domain::event::Event;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
-use crate::node::home::Home;
 use crate::node::verify::{self, LogVerdict};
 use serde_json::{Value, json};
 
@@ -23,7 +22,7 @@ pub(super) fn log(verb: &LogVerb, context: &mut Context) -> Result<Exit, Stop> {
 }
 
 fn show(
-    home: &Home,
+    home: &Place,
     last: Option<u64>,
     output: Format,
     context: &mut Context,
@@ -100,7 +99,7 @@ fn event_text(event: &Event, state: &State, names: &Names) -> String {
     prose::told(event, names, &job, &stage)
 }
 
-fn verify(home: &Home, output: Format, context: &mut Context) -> Result<Exit, Stop> {
+fn verify(home: &Place, output: Format, context: &mut Context) -> Result<Exit, Stop> {
     let verdict = verify::home(home, cores());
     let verdict = verdict.map_err(|error| Stop::because(Exit::Failed, &error))?;
     let screen = &mut context.screen;

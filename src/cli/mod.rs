@@ -51,6 +51,8 @@ use std::path::PathBuf;
 struct Context {
     /// `--home`
     home: Option<PathBuf>,
+    /// `--network`
+    network: Option<String>,
     /// Where to write.
     screen: Screen,
     /// Ends the process at once.
@@ -65,7 +67,7 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
     // `arg_required_else_help` would take what the environment sets for an argument.
     let is_bare = args.len() == 1;
     args.extend(is_bare.then(|| "--help".into()));
-    let Cli { home, color, verb } = match Cli::read(args) {
+    let Cli { home, network, color, verb } = match Cli::read(args) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = usage(&error);
@@ -73,7 +75,7 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
         }
     };
     let format = verb.format();
-    let mut context = Context { home, screen: Screen::new(color), quit };
+    let mut context = Context { home, network, screen: Screen::new(color), quit };
     let ended = dispatch(verb, &mut context);
     let ended = ended.and_then(|exit| Ok(context.screen.flush().map(|()| exit)?));
     let exit = match &ended {

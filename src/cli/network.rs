@@ -2,7 +2,7 @@
 //! nobody: these are files.
 
 use super::Context;
-use super::args::{Format, Found, NetworkVerb, On};
+use super::args::{Format, Found, NetworkVerb};
 use super::exit::{Exit, Stop};
 use super::report::Screen;
 use super::report::json;
@@ -16,10 +16,15 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 pub(super) fn network(verb: &NetworkVerb, context: &mut Context) -> Result<Exit, Stop> {
-    let (screen, format) = (&mut context.screen, verb.output().format);
+    let format = verb.output().format;
+    if let NetworkVerb::Show { .. } = verb {
+        let chosen = chosen(context)?;
+        return show(&chosen, format, &mut context.screen).map(|()| Exit::Done);
+    }
+    let screen = &mut context.screen;
     match verb {
         NetworkVerb::Init(args) => init(args, screen)?,
-        NetworkVerb::Show { on, .. } => show(&chosen(on)?, format, screen)?,
+        NetworkVerb::Show { .. } => {}
         NetworkVerb::Add { name, path, key, .. } => {
             add(name, path, key.as_deref(), format, screen)?;
         }
@@ -30,12 +35,12 @@ pub(super) fn network(verb: &NetworkVerb, context: &mut Context) -> Result<Exit,
 }
 
 /// The network that is meant; `None` if it is the one in this process.
-pub(super) fn meant(on: &On) -> Result<Option<Chosen>, Stop> {
-    network::choose(on.network.as_deref(), &Surroundings::of_process()).map_err(stop)
+pub(super) fn meant(context: &Context) -> Result<Option<Chosen>, Stop> {
+    network::choose(context.network.as_deref(), &Surroundings::of_process()).map_err(stop)
 }
 
-fn chosen(on: &On) -> Result<Chosen, Stop> {
-    meant(on)?.ok_or_else(|| Stop::Error {
+fn chosen(context: &Context) -> Result<Chosen, Stop> {
+    meant(context)?.ok_or_else(|| Stop::Error {
         exit: Exit::Usage,
         message: "no network is meant".into(),
         hint: Some("--network NAME|PATH names one; `ohc network init` founds one".into()),

@@ -31,6 +31,36 @@ pub(super) struct Show {
     pub(super) clock: Clock,
 }
 
+/// Says that a run was left to its network.
+pub(super) fn detached(
+    name: &str,
+    finished: &Finished,
+    show: Show,
+    screen: &mut Screen,
+) -> Result<Exit, Stop> {
+    let Some(run) = finished.run() else {
+        return Err(Stop::failed("the run is not in the log", None));
+    };
+    match show.output {
+        Format::Name => screen.line(run.id)?,
+        Format::Table | Format::Wide => screen.line(prose::detached(run))?,
+        Format::Json | Format::Yaml => {
+            let result = json::Result {
+                run: Some(run.id.to_string()),
+                pipeline: Some(name),
+                status: json::status(&run.status),
+                bill: &Bill::of(run),
+                outputs: &[],
+                metrics: json!({}),
+                seconds: show.clock.seconds(),
+                error: None,
+            };
+            screen.data(&json::result(&result), show.output)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
 /// Says how a run ended: the bill, the outputs, and what went wrong if it did not settle.
 pub(super) fn conclude(
     (name, plan): (&str, &Plan),

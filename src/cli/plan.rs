@@ -5,11 +5,11 @@ use super::Context;
 use super::args::{self, Format};
 use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
-use super::home::{self, cores};
+use super::home::{self, Place, cores};
 use super::report::{diagnostics, json, prose, quotation, sources};
 use crate::domain::forecast::Forecast;
 use crate::domain::manifest::{Diagnostic, Severity};
-use crate::node::apply::{self, ApplyError, Site};
+use crate::node::apply::{self, ApplyError};
 use crate::node::home::Home;
 use crate::node::lock::FILE;
 use crate::node::pipeline::{Pipeline, PrepareError};
@@ -36,14 +36,14 @@ pub(super) fn plan(args: &args::Plan, context: &mut Context) -> Result<Exit, Sto
     }
     let mut exit = Exit::Done;
     for document in &documents {
-        let home = home::beside(context, &document.path);
-        let keep = home.exists().then_some(&home);
+        let home = home::beside(context, &document.path)?;
+        let keep = home.is_begun().then_some(&*home);
         let pipeline = prepare(document, params.clone(), keep)?;
         if args.params.locked {
             check_lock(document, &pipeline)?;
         }
         let again = again(&args.again, &pipeline)?;
-        let planned = planned(home, &pipeline, &again)?;
+        let planned = planned(&home, &pipeline, &again)?;
         warn(document, warnings(&pipeline, &planned.forecast), context)?;
         show(&pipeline, &planned, args.output.format, context)?;
         if let Some(out) = &args.out {
@@ -118,10 +118,14 @@ pub(super) fn again(again: &args::Again, pipeline: &Pipeline) -> Result<Vec<Stri
 }
 
 /// What applying would do now. A home that does not exist is not begun for it.
-pub(super) fn planned(home: Home, pipeline: &Pipeline, again: &[String]) -> Result<Planned, Stop> {
+pub(super) fn planned(
+    place: &Place,
+    pipeline: &Pipeline,
+    again: &[String],
+) -> Result<Planned, Stop> {
     let workers = cores();
-    let planned = match home.exists() {
-        true => Site::look(home, workers).and_then(|site| {
+    let planned = match place.is_begun() {
+        true => place.look(workers).and_then(|site| {
             let last = Base::of(&site, pipeline);
             Ok(Planned { forecast: site.forecast_again(pipeline, again)?, workers, last })
         }),

@@ -5,7 +5,7 @@ use super::Context;
 use super::apply::{Ready, Todo, Watch, ready};
 use super::args::{Format, Raise, Resume, Tended};
 use super::exit::{Exit, Stop};
-use super::home::{self, cores};
+use super::home::{self, Place, cores};
 use super::outcome::Show;
 use super::plan::stop;
 use super::report::bill::Bill;
@@ -19,7 +19,6 @@ use crate::node::Clock;
 use crate::node::apply::{Hooks, Site};
 use crate::node::attach::{AttachError, Errand};
 use crate::node::embedded::{Handle, Happening};
-use crate::node::home::Home;
 use crate::node::pipeline::{Pipeline, PrepareError};
 use crate::node::view::Followed;
 use std::io::{self, Write};
@@ -53,11 +52,12 @@ fn tend(
     context: &mut Context,
 ) -> Result<Exit, Stop> {
     let show = Show { output: args.output.format, clock: Clock::start() };
-    let watch = Watch { show, timeout: None, signals: Signals::start(context.quit) };
+    let signals = Signals::start(context.quit);
+    let watch = Watch { show, timeout: None, signals, is_detached: false };
     let home = home::here(context)?;
     let mut was_asked = false;
     for _ in 0..TRIES {
-        let mut site = Site::open_or_look(home.clone(), cores()).map_err(|error| stop(&error))?;
+        let mut site = home.open_or_look(cores()).map_err(|error| stop(&error))?;
         let run = run_of(&site.view().state, args.run)?;
         if done(run) {
             return match was_asked || !run.is_over() {
@@ -68,7 +68,7 @@ fn tend(
         if !site.view().is_attached() {
             let mut begun = |network: Handle, runtime: &Runtime| watch.begun(network, runtime);
             let mut ignore = |_: Happening<'_>| {};
-            let hooks = Hooks { begun: &mut begun, watch: &mut ignore };
+            let hooks = Hooks { begun: &mut begun, watch: &mut ignore, is_detached: false };
             let finished = site.tend(args.run, errand, hooks).map_err(|error| stop(&error))?;
             return match finished.stopped {
                 Some(why) => {
@@ -162,9 +162,10 @@ fn tended(run: &Run, show: Show, screen: &mut Screen) -> Result<Exit, Stop> {
 /// over has no settled result, or is to be run again, is run in a new one.
 pub(super) fn resume(args: &Resume, context: &mut Context) -> Result<Exit, Stop> {
     let show = Show { output: args.output.format, clock: Clock::start() };
-    let watch = Watch { show, timeout: None, signals: Signals::start(context.quit) };
+    let signals = Signals::start(context.quit);
+    let watch = Watch { show, timeout: None, signals, is_detached: false };
     let home = home::here(context)?;
-    let mut site = Site::open_or_look(home.clone(), cores()).map_err(|error| stop(&error))?;
+    let mut site = home.open_or_look(cores()).map_err(|error| stop(&error))?;
     let run = run_of(&site.view().state, args.run)?.clone();
     let budget = raised(&run, args.budget)?;
     let errand = match (&run.status, &args.from) {
@@ -217,12 +218,12 @@ fn raised(run: &Run, raise: Option<Raise>) -> Result<Ohc, Stop> {
     }
 }
 
-fn busy(run: &Run, home: Home) -> Stop {
+fn busy(run: &Run, home: Place) -> Stop {
     match &run.status {
         Status::Running => prose::is_running(run),
         Status::Ended { .. } => {
             // The refusal of whoever wants the home for himself.
-            Site::open(home, cores()).map_or_else(|error| stop(&error), |_| prose::busy_home())
+            home.open(cores()).map_or_else(|error| stop(&error), |_| prose::busy_home())
         }
         Status::Draining(_) | Status::Paused(_) => prose::busy_home(),
     }

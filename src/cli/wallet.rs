@@ -35,7 +35,8 @@ pub(super) fn pending(ledger: &Ledger, key: &PublicKey) -> (Ohc, Ohc) {
 pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, Stop> {
     match verb {
         WalletVerb::New { name, output } => {
-            let entry = wallet::create(&home::wanted(context), name).map_err(|e| stop(&e))?;
+            let home = home::wanted(context)?;
+            let entry = wallet::create(&home, name).map_err(|e| stop(&e))?;
             show(&entry, output.format, context)?;
         }
         WalletVerb::Import { file, name, output } => {
@@ -44,7 +45,8 @@ pub(super) fn wallet(verb: &WalletVerb, context: &mut Context) -> Result<Exit, S
         }
         WalletVerb::List { output } => list(output.format, context)?,
         WalletVerb::Show { name, output } => {
-            let entry = entry(&home::wanted(context), name)?;
+            let home = home::wanted(context)?;
+            let entry = entry(&home, name)?;
             show(&entry, output.format, context)?;
         }
         WalletVerb::Balance { account, output } => balance(account, output.format, context)?,
@@ -76,7 +78,7 @@ fn import(file: &Path, name: Option<&str>, context: &Context) -> Result<Entry, S
             hint: Some("write `ohc wallet import - NAME`".into()),
         });
     };
-    let home = home::wanted(context);
+    let home = home::wanted(context)?;
     let imported = match is_input {
         true => wallet::import(&home, name, &mut io::stdin().lock()),
         false => wallet::import_file(&home, name, file),
@@ -119,10 +121,10 @@ fn show(entry: &Entry, format: Format, context: &mut Context) -> Result<(), Stop
 }
 
 fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
-    let home = home::wanted(context);
+    let home = home::wanted(context)?;
     let entries = wallet::entries(&home).map_err(|error| stop(&error.into()))?;
     // Keys can be there before there is a network.
-    let opened = home.exists().then(|| home::open(&home)).transpose()?;
+    let opened = home.is_begun().then(|| home::open(&home)).transpose()?;
     let ledger = opened.as_ref().map(|(view, _)| view.state.ledger());
     let (mut rows, mut items) = (Vec::new(), Vec::new());
     for entry in entries {

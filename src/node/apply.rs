@@ -2,13 +2,21 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
+mod error;
+
+pub use error::ApplyError;
+
 use super::attach::{Errand, Host};
 use super::boot::{self, BootError, Keys};
+use super::client::{self, Course, Line};
 use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
+use super::link::{self, LinkError};
+use super::network::Network;
 use super::pipeline::Pipeline;
-use super::publish::{self, Origin, PublishError, Published};
+use super::publish::{self, Origin, Published};
 use super::record::Recorder;
+use super::upload::upload;
 use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
@@ -16,104 +24,49 @@ use crate::base::canon::{Digest, Encode};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::REPRICES_MAX;
+use crate::base::time::Height;
 use crate::domain::command::{Bid, Submission};
 use crate::domain::forecast::{self, Fate, Forecast, Wish};
 use crate::domain::genesis::Params;
 use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::effects::artifacts::{ArtifactError, Artifacts};
+use crate::effects::artifacts::Artifacts;
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
 use crate::effects::store::{Store, StoreError};
 use crate::effects::{Peril, pass};
 use crate::role::Signer;
-use crate::role::client::{self, Client};
+use crate::role::client::{Client, goes_on, lacks};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-
-/// Why nothing was run, or why it did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The home cannot be opened.
-    #[error(transparent)]
-    Boot(#[from] BootError),
-    /// Another process has the home open, and runs something there.
-    #[error(
-        "another ohc is at work in this home: it runs {running}; hint: wait for it (`ohc get runs` \
-         shows it), or end it with `ohc cancel`"
-    )]
-    Busy {
-        /// What it runs.
-        running: String,
-    },
-    /// The log cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The artifact store fails.
-    #[error(transparent)]
-    Artifacts(#[from] ArtifactError),
-    /// The system gives no threads.
-    #[error("cannot start threads: {0}")]
-    Threads(std::io::Error),
-    /// No amount of money covers the plan.
-    #[error(
-        "the plan costs more than all the OhC there are; hint: make it smaller: fewer epochs, a \
-         smaller matrix"
-    )]
-    Priceless,
-    /// The budget is below the lowest quote.
-    #[error(
-        "the budget of {budget} OhC does not cover the plan, which costs at least {low} OhC; hint: \
-         raise the budget to the highest quote, {high} OhC: what is not spent comes back"
-    )]
-    Budget {
-        /// What may be spent.
-        budget: Ohc,
-        /// What it costs at least.
-        low: Ohc,
-        /// What it costs at most.
-        high: Ohc,
-    },
-    /// The client has less than the budget.
-    #[error(
-        "the budget of {budget} OhC is more than the {balance} OhC that this home can spend; hint: \
-         set a smaller --budget"
-    )]
-    Balance {
-        /// What may be spent.
-        budget: Ohc,
-        /// What there is.
-        balance: Ohc,
-    },
-    /// The validators have too little at stake for it.
-    #[error(
-        "the budget of {budget} OhC is more than the {room} OhC that what validators have at stake \
-         covers; hint: set a smaller --budget, or wait until other runs are over"
-    )]
-    Uncovered {
-        /// What may be spent.
-        budget: Ohc,
-        /// What may be locked.
-        room: Ohc,
-    },
-    /// The network stopped.
-    #[error(transparent)]
-    Network(#[from] Failure),
-    /// The outputs cannot be written.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-}
 
 /// A home whose log was read, for one client and so many workers.
 pub struct Site {
     home: Home,
     runtime: Runtime,
     view: View,
-    keys: Keys,
+    who: Who,
     /// Answers other processes, if this one has the home open.
     host: Option<Host>,
+}
+
+/// Whom a site speaks for, and who else takes part.
+enum Who {
+    /// All of an embedded network.
+    Home(Box<Keys>),
+    /// The client of a network.
+    Client(Box<Party>),
+}
+
+/// A client of a network.
+struct Party {
+    network: Network,
+    /// The file of its key, and whose it is; whoever only reads has none.
+    key: Option<(PathBuf, PublicKey)>,
+    /// None where another process has the log.
+    line: Option<Line>,
 }
 
 /// How a run ended or was left, and everything that is known then.
@@ -147,6 +100,8 @@ pub struct Hooks<'a> {
     pub begun: &'a mut dyn FnMut(Handle, &Runtime),
     /// Is told what happens.
     pub watch: &'a mut dyn FnMut(Happening<'_>),
+    /// Whether a run on a network is left to it as soon as it is known.
+    pub is_detached: bool,
 }
 
 impl Site {
@@ -169,7 +124,46 @@ impl Site {
         let genesis = booted.genesis.to_bytes();
         // Where there can be no socket nobody is helped by not running either.
         let host = Host::start(&home, booted.store.clone(), genesis).ok();
-        Ok(Self { home, runtime: start_runtime()?, view: View::of(booted), keys, host })
+        let (view, who) = (View::of(booted), Who::Home(Box::new(keys)));
+        Ok(Self { home, runtime: start_runtime()?, view, who, host })
+    }
+
+    /// Opens the copy of a network's log in a home, as far as the network is now: where another
+    /// process has it open, as far as that one is. `told` hears how far it has to go.
+    pub fn reach(
+        home: Home,
+        network: &Network,
+        key: Option<&Path>,
+        told: &mut dyn FnMut(Height, Option<Height>),
+    ) -> Result<Self, ApplyError> {
+        let runtime = start_runtime()?;
+        let key = key.map(|path| Ok::<_, LinkError>((path.to_owned(), link::key(path)?.public())));
+        let key = key.transpose()?;
+        let party =
+            |key, line| Who::Client(Box::new(Party { network: network.clone(), key, line }));
+        let booted = match link::open(network, &home) {
+            Err(LinkError::Boot(BootError::Store(StoreError::Busy { .. }))) => {
+                let view = View::attached(&home, link::artifacts(network, &home)?)?;
+                let who = party(key, None);
+                return Ok(Self { home, runtime, view, who, host: None });
+            }
+            booted => booted?,
+        };
+        let host = Host::start(&home, booted.store.clone(), booted.genesis.to_bytes()).ok();
+        // Whoever only reads needs no name.
+        let me = key.as_ref().map_or(PublicKey(network.id().0.0), |(_, me)| *me);
+        let line = Line::connect(network, &me, &runtime)?;
+        let view = View::of(client::arrive(&line, booted, told)?);
+        let who = party(key, Some(line));
+        Ok(Self { home, runtime, view, who, host })
+    }
+
+    /// Why nothing can be run here: another process is at it, or there is no key that pays.
+    pub fn must_act(&self) -> Result<(), ApplyError> {
+        match &self.who {
+            Who::Client(party) if party.key.is_none() => Err(ApplyError::NoKey),
+            _ => busy(&self.view).map_or(Ok(()), Err),
+        }
     }
 
     /// Opens a home, or reads it if another process has it open.
@@ -185,13 +179,25 @@ impl Site {
     pub fn look(home: Home, workers: usize) -> Result<Self, ApplyError> {
         let keys = boot::keys(&home, workers)?;
         let view = View::open(&home, keys.client.public(), keys.validator.public())?;
-        Ok(Self { home, runtime: start_runtime()?, view, keys, host: None })
+        Ok(Self {
+            home,
+            runtime: start_runtime()?,
+            view,
+            who: Who::Home(Box::new(keys)),
+            host: None,
+        })
     }
 
     /// What follows from the log.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The same alone: nothing more is done here.
+    #[must_use]
+    pub fn into_view(self) -> View {
+        self.view
     }
 
     /// The same, to follow it or to speak to the process that has the home open.
@@ -209,13 +215,33 @@ impl Site {
     /// Whom this home speaks for.
     #[must_use]
     pub fn client(&self) -> PublicKey {
-        self.keys.client.public()
+        match &self.who {
+            Who::Home(keys) => keys.client.public(),
+            Who::Client(party) => party.key.as_ref().map_or(PublicKey([0; 32]), |(_, me)| *me),
+        }
     }
 
-    /// The public keys of the client, the validator and the workers.
+    /// Workers that bid where nobody does yet.
+    fn workers(&self) -> usize {
+        match &self.who {
+            Who::Home(keys) => keys.workers.len(),
+            Who::Client(_) => 1,
+        }
+    }
+
+    /// Whether it is this process that computes.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.who, Who::Home(_))
+    }
+
+    /// What the keys of those who take part are called.
     #[must_use]
     pub fn names(&self) -> Vec<(PublicKey, String)> {
-        boot::names(&self.keys)
+        match &self.who {
+            Who::Home(keys) => boot::names(keys),
+            Who::Client(party) => party.network.names.clone().into_iter().collect(),
+        }
     }
 
     /// What applying a pipeline would do.
@@ -234,14 +260,13 @@ impl Site {
         // A store that cannot be asked has nothing: the job is run again.
         let is_present =
             |digest: &Digest| self.runtime.block_on(artifacts.has(*digest)).unwrap_or(false);
-        let client = self.keys.client.public();
-        let workers = self.keys.workers.len();
+        let (client, workers) = (self.client(), self.workers());
         outlook(&self.view.state, pipeline, client, workers, again, &is_present)
     }
 
     /// What a pipeline would cost if nothing were known.
     pub fn list_price(&self, pipeline: &Pipeline) -> Result<Quote, ApplyError> {
-        let (client, workers) = (self.client(), self.keys.workers.len());
+        let (client, workers) = (self.client(), self.workers());
         let nothing = State::new(&self.view.genesis);
         Ok(outlook(&nothing, pipeline, client, workers, &[], &|_| false)?.quote)
     }
@@ -249,7 +274,7 @@ impl Site {
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
     #[must_use]
     pub fn open_run(&self, pipeline: &Pipeline) -> Option<&Run> {
-        let client = self.keys.client.public();
+        let client = self.client();
         let ours = |run: &&Run| {
             run.client == client && run.name == pipeline.manifest.name && !run.is_over()
         };
@@ -259,7 +284,7 @@ impl Site {
     /// The last run of this pipeline, whatever came of it.
     #[must_use]
     pub fn last_run(&self, pipeline: &Pipeline) -> Option<&Run> {
-        let client = self.keys.client.public();
+        let client = self.client();
         let ours = |run: &&Run| run.client == client && run.name == pipeline.manifest.name;
         self.view.state.runs().values().rev().find(ours)
     }
@@ -293,14 +318,14 @@ impl Site {
         let budget = asked.or(pipeline.manifest.budget).unwrap_or(quote.high);
         let submission = self.submission(pipeline, forecast, budget);
         let open = self.open_run(pipeline);
-        if open.is_some_and(|run| client::goes_on(run, &submission)) {
+        if open.is_some_and(|run| goes_on(run, &submission)) {
             return Ok(budget);
         }
-        let lacking = open.and_then(|run| client::lacks(run, &submission));
+        let lacking = open.and_then(|run| lacks(run, &submission));
         if lacking.is_none() && budget < quote.low {
             return Err(ApplyError::Budget { budget, low: quote.low, high: quote.high });
         }
-        let client = self.keys.client.public();
+        let client = self.client();
         let balance = self.view.state.ledger().account(&client).balance;
         if balance < lacking.unwrap_or(budget) {
             return Err(ApplyError::Balance { budget, balance });
@@ -334,6 +359,7 @@ impl Site {
         hooks: Hooks<'_>,
     ) -> Result<Finished, ApplyError> {
         publish::prepare(pipeline, base)?;
+        self.upload(pipeline)?;
         let submission = self.submission(pipeline, forecast, budget);
         if let (Some(store), Ok(folder)) = (self.view.store(), base.canonicalize()) {
             // For a resume, which knows the run and not where its manifest lies.
@@ -389,16 +415,9 @@ impl Site {
         bond: Ohc,
         hooks: Hooks<'_>,
     ) -> Result<Served, ApplyError> {
-        let Self { home, runtime, view, keys, host } = self;
+        let Self { home, runtime, view, who, host } = self;
         let booted = view.into_booted()?;
         let (artifacts, store) = (booted.artifacts.clone(), booted.store.clone());
-        let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
-        let client = client(Signer::new(boot::keys(&home, 0)?.client));
-        let mut network = Embedded::start(booted, keys, &bench, Clock::start(), bond);
-        (hooks.begun)(network.handle(), &runtime);
-        if let Some(host) = &host {
-            host.serve(Some(network.handle()));
-        }
         let (mut following, mut recorder) = (None, Recorder::new(&home));
         let mut watch = |happening: Happening<'_>| {
             recorder.see(&happening);
@@ -407,9 +426,32 @@ impl Site {
             }
             (hooks.watch)(happening);
         };
-        let served = network.serve(client, &mut watch);
-        // Whatever happened: bids that nobody stands behind must not stay in the log.
-        let state = network.stop(&mut watch);
+        let mut begun = |handle: Handle| {
+            if let Some(host) = &host {
+                host.serve(Some(handle.clone()));
+            }
+            (hooks.begun)(handle, &runtime);
+        };
+        let (served, state) = match who {
+            Who::Home(keys) => {
+                let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
+                let client = client(Signer::new(boot::keys(&home, 0)?.client));
+                let mut network = Embedded::start(booted, *keys, &bench, Clock::start(), bond);
+                begun(network.handle());
+                let served = network.serve(client, &mut watch);
+                // Whatever happened: bids that nobody stands behind must not stay in the log.
+                (served, network.stop(&mut watch)?)
+            }
+            Who::Client(party) => {
+                let (Some((key, _)), Some(line)) = (party.key, party.line) else {
+                    return Err(ApplyError::NoKey);
+                };
+                let client = client(Signer::new(link::key(&key)?));
+                let (begun, is_detached) = (&mut begun, hooks.is_detached);
+                let course = Course { begun, watch: &mut watch, is_detached };
+                client::serve(&line, booted, client, course)?
+            }
+        };
         if let Some(host) = &host {
             host.serve(None);
         }
@@ -418,9 +460,19 @@ impl Site {
             Err(Failure::Stopped(why)) => (following, Some(why)),
             Err(failure) => return Err(failure.into()),
         };
-        let (state, outputs, unrecorded) = (state?, Vec::new(), None);
+        let (outputs, unrecorded) = (Vec::new(), None);
         let finished = Finished { run, stopped, state, outputs, unrecorded };
         Ok(Served { finished, recorder, artifacts, runtime, _home: (host, store) })
+    }
+
+    /// Has what the pipeline reads stored where all nodes of a network reach it.
+    fn upload(&self, pipeline: &Pipeline) -> Result<(), ApplyError> {
+        if self.is_embedded() {
+            return Ok(());
+        }
+        let mut told = |_, _| {};
+        let sent = upload(&self.view.artifacts, &pipeline.pins, &mut told);
+        Ok(self.runtime.block_on(sent)?)
     }
 }
 
@@ -464,6 +516,12 @@ fn dearest_bond(forecast: &Forecast, params: &Params) -> Ohc {
 }
 
 impl Finished {
+    /// Whether the run is not over, and nobody who could stop it is gone.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.stopped.is_none() && self.run().is_some_and(|run| !run.is_over())
+    }
+
     /// The run as it is in the log.
     #[must_use]
     pub fn run(&self) -> Option<&Run> {

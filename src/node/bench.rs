@@ -215,7 +215,8 @@ fn run(text: String, scratch: &Scratch) -> Result<Ran, BenchError> {
             }
         }
     };
-    let hooks = Hooks { begun: &mut |_, _| begun = clock.seconds(), watch: &mut watch };
+    let hooks =
+        Hooks { begun: &mut |_, _| begun = clock.seconds(), watch: &mut watch, is_detached: false };
     let finished = site.run(&pipeline, &forecast, forecast.quote.high, &scratch.0, hooks);
     let finished = finished?;
     if finished.settled().is_none() {

@@ -24,6 +24,7 @@ use crate::domain::genesis::Params;
 use crate::domain::slot::Draft;
 use crate::domain::state::{Assignment, State};
 use crate::effects::artifacts::ArtifactError;
+use crate::effects::bus::News;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
@@ -71,6 +72,8 @@ pub enum Happening<'a> {
     Following(RunId),
     /// The network was asked to stop: what is delivered is settled first.
     Stopping(Stopped),
+    /// What happens to the connection to a network.
+    News(&'a News),
 }
 
 /// What the loop reads.

@@ -5,6 +5,7 @@ pub mod apply;
 pub mod attach;
 pub mod bench;
 pub mod boot;
+pub mod client;
 pub mod dev;
 pub mod doctor;
 pub mod draft;

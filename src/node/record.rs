@@ -55,7 +55,7 @@ impl Recorder {
         let seen = match happening {
             Happening::Folded(state, events) => self.folded(state, events),
             Happening::Notice(notice) => self.notice(notice),
-            Happening::Following(_) | Happening::Stopping(_) => Ok(()),
+            Happening::Following(_) | Happening::Stopping(_) | Happening::News(_) => Ok(()),
         };
         self.broken = seen.err();
     }

@@ -67,7 +67,7 @@ impl View {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            match attach(home) {
+            match attach(home, None) {
                 Ok(Some(view)) => return Ok(view),
                 Ok(None) => {}
                 // It went while we read: then the log is free.
@@ -81,6 +81,17 @@ impl View {
                 booted => return booted.map(Self::of),
             }
         }
+    }
+
+    /// Reads a home that another process has open, with these artifacts.
+    pub(super) fn attached(home: &Home, artifacts: Arc<Artifacts>) -> Result<Self, BootError> {
+        for _ in 0..TRIES {
+            if let Some(view) = attach(home, Some(artifacts.clone()))? {
+                return Ok(view);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(busy(home.log()))
     }
 
     /// What is known of a home that this process has open.
@@ -214,7 +225,7 @@ fn decode(height: Height, bytes: &[u8]) -> Result<Slot, BootError> {
 }
 
 /// Reads the log of the process that has a home open; none if nobody listens there.
-fn attach(home: &Home) -> Result<Option<View>, BootError> {
+fn attach(home: &Home, artifacts: Option<Arc<Artifacts>>) -> Result<Option<View>, BootError> {
     let Some(mut peer) = Peer::connect(home)? else { return Ok(None) };
     let genesis = Genesis::from_bytes(&peer.genesis()?)?;
     genesis.check()?;
@@ -232,7 +243,8 @@ fn attach(home: &Home) -> Result<Option<View>, BootError> {
         }
     }
     let parent = fold.finish()?;
-    let artifacts = Arc::new(Artifacts::open(&home.artifacts())?);
+    let open = || Artifacts::open(&home.artifacts()).map(Arc::new);
+    let artifacts = artifacts.map_or_else(open, Ok)?;
     let recovery = Recovery { slots: state.height().0, cut: None };
     let log = Log::Attached(home.clone(), peer);
     Ok(Some(View { genesis, state, parent, artifacts, recovery, snapshot: found, log }))

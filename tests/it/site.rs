@@ -48,6 +48,8 @@ impl Site {
         command.args(args).current_dir(self.dir.path());
         command.env_remove("OHC_HOME").env("OHC_HOME", self.path("home")).env("NO_COLOR", "1");
         command.env("NO_PROXY", "127.0.0.1").env_remove("no_proxy");
+        // Whatever network is meant where the tests run, they mean the one in their folder.
+        command.env("OHC_CONFIG", self.path("config.yaml")).env_remove("OHC_NETWORK");
         command
     }
 

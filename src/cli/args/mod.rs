@@ -15,7 +15,7 @@ pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
-pub(crate) use network::{Dev, Found, NetworkVerb, On};
+pub(crate) use network::{Dev, Found, NetworkVerb};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
@@ -57,6 +57,16 @@ pub(crate) struct Cli {
     /// the manifest's git repository]
     #[arg(long, global = true, env = "OHC_HOME", value_name = "DIR", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
+    /// The network that is meant: a name that `ohc network list` shows, the path of its files, or
+    /// embedded for the one in this process [default: what `ohc network use` said]
+    #[arg(
+        long,
+        global = true,
+        env = "OHC_NETWORK",
+        value_name = "NAME|PATH",
+        hide_env_values = true
+    )]
+    pub(crate) network: Option<String>,
     /// Whether to write in colour
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,

@@ -5,15 +5,6 @@ use super::output::Output;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// `--network`, in every verb that can be about one.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct On {
-    /// The network that is meant: a name that `ohc network list` shows, the path of its files, or
-    /// embedded for the one in this process [env: OHC_NETWORK] [default: what `use` said]
-    #[arg(long, value_name = "NAME|PATH")]
-    pub(crate) network: Option<String>,
-}
-
 /// `ohc network`
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkVerb {
@@ -25,8 +16,6 @@ pub(crate) enum NetworkVerb {
     /// Show a network: its id, who validates it and with which stake, and its parameters
     #[command(after_help = "Example:\n  ohc network show --network lab")]
     Show {
-        #[command(flatten)]
-        on: On,
         #[command(flatten)]
         output: Output,
     },

@@ -89,7 +89,8 @@ pub(crate) struct Apply {
     /// Stop after so long, such as 90s or 2h, with exit code 5; the next apply goes on
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Leave the run to a network. An embedded network ends with this process: it cannot
+    /// Leave the run to its network as soon as it is there. An embedded network ends with this
+    /// process: it cannot
     #[arg(long)]
     pub(crate) detach: bool,
     #[command(flatten)]

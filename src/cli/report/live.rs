@@ -14,6 +14,7 @@ use crate::node::Clock;
 use crate::node::Progress;
 use crate::node::embedded::{Happening, Stopped};
 use crate::node::notice::Notice;
+use crate::node::worker::News;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io;
@@ -103,6 +104,7 @@ impl<'a> Watcher<'a> {
             Happening::Stopping(why) => self.stopping(*why),
             Happening::Notice(notice) => self.notice(notice),
             Happening::Folded(state, events) => self.events(state, events),
+            Happening::News(news) => self.news(news),
         };
         if let Err(error) = shown.and_then(|()| self.screen.flush()) {
             self.broken = Some(error);
@@ -125,6 +127,15 @@ impl<'a> Watcher<'a> {
             Mode::Live => self.bars.println(prose::stopping(why)),
             Mode::Plain => self.screen.line(prose::stopping(why)),
             Mode::Data(_) | Mode::Silent => Ok(()),
+        }
+    }
+
+    /// Programs see that nothing comes.
+    fn news(&mut self, news: &News) -> io::Result<()> {
+        match (self.mode, prose::news(news)) {
+            (Mode::Live, Some(line)) => self.bars.println(line),
+            (Mode::Plain, Some(line)) => self.screen.line(line),
+            _ => Ok(()),
         }
     }
 

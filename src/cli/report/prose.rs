@@ -12,6 +12,7 @@ use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
+use crate::base::time::Height;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
@@ -22,6 +23,7 @@ use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
 use crate::node::embedded::Stopped;
 use crate::node::snapshot::Found;
+use crate::node::worker::News;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -167,6 +169,36 @@ pub(crate) fn event(
             | Event::Equivocated { .. }
     );
     (!is_market).then(|| told(event, names, job, stage))
+}
+
+/// A run that was left to its network.
+pub(crate) fn detached(run: &Run) -> String {
+    format!(
+        "{} ({}) goes on without us: `ohc apply` of the same manifest follows it and fetches its \
+         outputs, `ohc cancel {}` ends it",
+        run.id, run.name, run.id
+    )
+}
+
+/// How far the log of a network is here.
+pub(crate) fn catching_up(here: Height, there: Option<Height>) -> String {
+    match there {
+        Some(there) => format!("the log of the network is here up to slot {here} of {there}"),
+        None => format!("the log of the network is here up to slot {here}"),
+    }
+}
+
+/// What happens to the connection to a network, if anybody has to know.
+pub(crate) fn news(news: &News) -> Option<String> {
+    match news {
+        News::Up => Some("online   the network is heard again".to_owned()),
+        News::Down(why) => {
+            Some(format!("offline  {why}; the run goes on, and is followed again from here"))
+        }
+        News::Refused(why) => Some(format!("refused  {why}")),
+        // It is caught up with.
+        News::Lost => None,
+    }
 }
 
 /// Any event in a line: what only the market cares about too.
@@ -414,6 +446,11 @@ pub(crate) fn unrecorded(error: &dyn std::error::Error) -> String {
 /// Asks whether an amount may be spent.
 pub(crate) fn question(quote: Ohc) -> String {
     format!("No budget is set. Spend up to {quote} OhC?")
+}
+
+/// The same of money that goes to others.
+pub(crate) fn question_of_network(budget: Ohc) -> String {
+    format!("Workers and validators of the network are paid. Spend up to {budget} OhC?")
 }
 
 /// A pipeline of which everything is known.

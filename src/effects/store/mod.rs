@@ -3,9 +3,9 @@
 //!
 //! One fjall database with one keyspace (each further one costs several syncs at creation). A key
 //! is `l ‖ height` (big-endian), `v ‖ number` or `o ‖ name`; a value is
-//! `BLAKE3(length of key ‖ key ‖ bytes) ‖ bytes`, so damage is found and located whatever fjall itself notices. `journal` looks at the
-//! journal before fjall does: fjall cuts it silently at the first byte that it cannot read, and
-//! durable slots behind that byte would be gone.
+//! `BLAKE3(length of key ‖ key ‖ bytes) ‖ bytes`, so damage is found and located whatever fjall
+//! itself notices. `journal` looks at the journal before fjall does: fjall cuts it silently at the
+//! first byte that it cannot read, and durable slots behind that byte would be gone.
 
 mod journal;
 

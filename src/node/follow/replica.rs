@@ -105,6 +105,11 @@ impl Replica {
         self.state.height().next()
     }
 
+    /// The state, the digest of the head of the last slot, the store, and what takes snapshots.
+    pub(in crate::node) fn into_parts(self) -> (State, Digest, Arc<Store>, Keeper) {
+        (self.state, self.parent, self.store, self.keeper)
+    }
+
     /// Ends: takes a snapshot if the next start would be slow without. Gives the state and the
     /// digest of the head of the last slot.
     #[must_use]

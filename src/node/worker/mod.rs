@@ -1,6 +1,6 @@
-//! A worker of a network, as a process: follows the log, bids, computes what it is leased, delivers,
-//! and is paid. Only joins the role to the bus, the log and the threads: never decides what the role
-//! decides.
+//! A worker of a network, as a process: follows the log, bids, computes what it is leased,
+//! delivers, and is paid. Only joins the role to the bus, the log and the threads: never decides
+//! what the role decides.
 //!
 //! Commands are sent and may be lost: the role sends again what does not show in the log. It begins
 //! when the copy of the log is as far as the network is, so that it bids in the auctions of now and

@@ -8,4 +8,6 @@ mod follow;
 mod guard;
 mod history;
 mod language;
+mod lone;
+mod market;
 mod nats;

@@ -67,6 +67,12 @@ pub(crate) fn no_budget(quote: Ohc) -> Stop {
     stop(Exit::Usage, message, hint)
 }
 
+/// Nobody said that money may go to others.
+pub(crate) fn no_consent(budget: Ohc) -> Stop {
+    let message = format!("up to {budget} OhC would be spent on the network");
+    stop(Exit::Usage, message, "say so with -y, or set --budget OHC")
+}
+
 /// A stage that the manifest does not have.
 pub(crate) fn no_stage<'a>(stage: &str, stages: impl Iterator<Item = &'a String> + Clone) -> Stop {
     let message = format!("there is no stage `{stage}`");

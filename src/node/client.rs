@@ -1,0 +1,326 @@
+//! A client of a network: gets the log, has something asked of the validators, and follows what
+//! comes of it. Only joins the role to the bus and the log: never decides what the role decides.
+//!
+//! The run is the network's: whoever stops following it, or whose machine sleeps, loses nothing,
+//! and finds it again in the log.
+
+use super::boot::Booted;
+use super::embedded::{Failure, Happening};
+use super::follow::{Follower, Heard, Refusal, Replica};
+use super::inbox::{Handle, Stopped, Told};
+use super::link::{self, LinkError};
+use super::network::Network;
+use super::wire::Wire;
+use crate::base::ids::RunId;
+use crate::base::keys::PublicKey;
+use crate::base::time::{Height, Millis};
+use crate::domain::command::SignedOrder;
+use crate::domain::event::{Event, Reject};
+use crate::domain::state::State;
+use crate::effects::bus::{Bus, News};
+use crate::effects::clock::Clock;
+use crate::role::Machine;
+use crate::role::client::{Client, Input, Output};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long the bus is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the validators may take to say how far they are, all of them together.
+const SURVEY_MS: u64 = 10_000;
+/// Without a slot for so long the log is not here in time.
+const STALL_MS: u64 = 30_000;
+
+/// A bus whose news go to whoever listens now.
+pub(super) struct Line {
+    bus: Bus,
+    listener: Listener,
+}
+
+type Listener = Arc<Mutex<Option<Sender<Inbox>>>>;
+
+/// What the loops here read.
+pub(super) enum Inbox {
+    Heard(Heard),
+    Told(Told),
+}
+
+impl From<Heard> for Inbox {
+    fn from(heard: Heard) -> Self {
+        Self::Heard(heard)
+    }
+}
+
+impl From<Told> for Inbox {
+    fn from(told: Told) -> Self {
+        Self::Told(told)
+    }
+}
+
+impl Line {
+    /// Connects to the bus of a network; `me` is what the servers call us.
+    pub(super) fn connect(
+        network: &Network,
+        me: &PublicKey,
+        runtime: &Runtime,
+    ) -> Result<Self, LinkError> {
+        let listener = Listener::default();
+        let own = listener.clone();
+        let tell = move |news| {
+            let held = own.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(outbox) = held.as_ref() {
+                // It may be over.
+                drop(outbox.send(Inbox::Heard(Heard::News(news))));
+            }
+        };
+        let name = format!("ohc client {}", me.short());
+        let bus = link::connect(network, me, &name, PATIENCE, runtime.handle(), tell)?;
+        Ok(Self { bus, listener })
+    }
+
+    fn listen(&self, outbox: Option<Sender<Inbox>>) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = outbox;
+    }
+}
+
+/// Gets the log of a network into a home, as far as the network is now. `told` hears how far it is
+/// and how far it has to go, when that is not at once.
+pub(super) fn arrive(
+    line: &Line,
+    booted: Booted,
+    told: &mut dyn FnMut(Height, Option<Height>),
+) -> Result<Booted, LinkError> {
+    let Booted { genesis, artifacts, recovery, snapshot, .. } = &booted;
+    let rest = (genesis.clone(), artifacts.clone(), recovery.clone(), snapshot.clone());
+    let (outbox, inbox) = mpsc::channel();
+    line.listen(Some(outbox.clone()));
+    let clock = Clock::start();
+    let mut follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let mut moved = clock.now();
+    while !follower.is_current() {
+        let now = clock.now();
+        follower.wake(now);
+        let silent = follower.target().is_none() && now.0 > SURVEY_MS;
+        if silent || now.since(moved) > STALL_MS {
+            return Err(LinkError::Nobody { urls: line.bus.urls().to_owned() });
+        }
+        let at_most = follower.deadline().map_or(100, |at| at.since(now).min(100));
+        match inbox.recv_timeout(Duration::from_millis(at_most)) {
+            Ok(Inbox::Heard(heard)) => {
+                if follower.hear(now, heard, &mut |_, _| {})? > 0 {
+                    moved = now;
+                    told(follower.state().height(), follower.target());
+                }
+            }
+            Ok(Inbox::Told(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Stopped),
+        }
+    }
+    line.listen(None);
+    let (genesis, artifacts, recovery, snapshot) = rest;
+    let (state, parent, store, keeper) = follower.into_replica().into_parts();
+    Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+}
+
+/// One client at work.
+struct Session<'a> {
+    clock: Clock,
+    bus: &'a Bus,
+    wire: Wire,
+    follower: Follower,
+    client: Client,
+    inbox: Receiver<Inbox>,
+    following: Option<RunId>,
+    finished: Option<RunId>,
+    refused: Option<Reject>,
+    stopped: Option<Stopped>,
+    /// Who waits for the commands of the client with these numbers.
+    asked: BTreeMap<u64, Sender<Result<Height, Reject>>>,
+    watch: &'a mut dyn FnMut(Happening<'_>),
+}
+
+/// How a client is followed.
+pub(super) struct Course<'a> {
+    /// Is handed a way to speak to it.
+    pub(super) begun: &'a mut dyn FnMut(Handle),
+    /// Is told what happens.
+    pub(super) watch: &'a mut dyn FnMut(Happening<'_>),
+    /// Whether it is left alone as soon as its run is known.
+    pub(super) is_detached: bool,
+}
+
+/// Has a client do what it is there for, until it is done, or detached, or stopped. Gives what came
+/// of it and the state after the last slot.
+pub(super) fn serve(
+    line: &Line,
+    booted: Booted,
+    client: Client,
+    course: Course<'_>,
+) -> Result<(Result<RunId, Failure>, State), LinkError> {
+    let (outbox, inbox) = mpsc::channel();
+    line.listen(Some(outbox.clone()));
+    (course.begun)(Handle::new(outbox.clone()));
+    let wire = Wire::new(booted.genesis.network());
+    let follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let mut session = Session {
+        clock: Clock::start(),
+        bus: &line.bus,
+        wire,
+        follower,
+        client,
+        inbox,
+        following: None,
+        finished: None,
+        refused: None,
+        stopped: None,
+        asked: BTreeMap::new(),
+        watch: course.watch,
+    };
+    let served = session.run(course.is_detached);
+    line.listen(None);
+    let (state, _) = session.follower.into_replica().finish();
+    Ok((served?, state))
+}
+
+impl Session<'_> {
+    fn run(&mut self, is_detached: bool) -> Result<Result<RunId, Failure>, Refusal> {
+        loop {
+            self.turn();
+            if let Some(reject) = self.refused {
+                return Ok(Err(Failure::Refused(reject)));
+            }
+            let detached = self.following.filter(|_| is_detached);
+            if let Some(run) = self.finished.or(detached) {
+                return Ok(Ok(run));
+            }
+            if let Some(why) = self.stopped {
+                return Ok(Err(Failure::Stopped(why)));
+            }
+            match self.receive() {
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Ok(Err(Failure::Stopped(Stopped::Interrupted)));
+                }
+            }
+        }
+    }
+
+    fn receive(&self) -> Result<Inbox, RecvTimeoutError> {
+        let client = self.client.deadline(self.follower.state());
+        match client.into_iter().chain(self.follower.deadline()).min() {
+            Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let due = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= now);
+        if due(self.follower.deadline()) {
+            self.follower.wake(now);
+        }
+        if due(self.client.deadline(self.follower.state())) {
+            self.tell(Input::Wake);
+        }
+    }
+
+    fn take(&mut self, message: Inbox) -> Result<(), Refusal> {
+        match message {
+            Inbox::Heard(heard) => self.hear(heard),
+            Inbox::Told(Told::Stop(why)) => {
+                self.stopped = Some(why);
+                Ok(())
+            }
+            Inbox::Told(Told::Asked(command, reply)) => {
+                let mut out = Vec::new();
+                let (now, state) = (self.clock.now(), self.follower.state());
+                self.client.handle(now, state, Input::Ask(command), &mut out);
+                for output in out {
+                    if let Output::Send(order) = output {
+                        self.asked.insert(order.body.nonce, reply.clone());
+                        self.send(&order);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) -> Result<(), Refusal> {
+        if let Heard::News(news @ (News::Up | News::Down(_) | News::Refused(_))) = &heard {
+            (self.watch)(Happening::News(news));
+        }
+        let (me, mut reject) = (self.client.key(), None);
+        let (watch, asked) = (&mut self.watch, &mut self.asked);
+        let mut shown = |state: &State, events: &[Event]| {
+            watch(Happening::Folded(state, events));
+            reply(asked, &me, state, events);
+            reject = reject.into_iter().chain(own_reject(&me, events)).reduce(graver);
+        };
+        if self.follower.hear(self.clock.now(), heard, &mut shown)? > 0 {
+            self.tell(Input::Folded(reject));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.client.handle(self.clock.now(), self.follower.state(), input, &mut out);
+        for output in out {
+            match output {
+                Output::Send(order) => self.send(&order),
+                Output::Following(run) => {
+                    self.following = Some(run);
+                    (self.watch)(Happening::Following(run));
+                }
+                Output::Finished(run) => self.finished = Some(run),
+                Output::Refused(reject) => self.refused = Some(reject),
+            }
+        }
+    }
+
+    /// What does not get through is sent again by the role.
+    fn send(&self, order: &SignedOrder) {
+        drop(self.bus.publish(&self.wire.command(), self.wire.frame(order)));
+    }
+}
+
+/// Why a command of ours had no effect, if it is not only a copy that came twice.
+fn own_reject(me: &PublicKey, events: &[Event]) -> Option<Reject> {
+    let ours = events.iter().filter_map(|event| match event {
+        Event::Rejected { author, reason, .. } if author == me => Some(*reason),
+        _ => None,
+    });
+    ours.reduce(graver)
+}
+
+/// Of two reasons the one that says more.
+fn graver(one: Reject, other: Reject) -> Reject {
+    if one == Reject::Replayed { other } else { one }
+}
+
+/// Tells those that wait for commands of ours what became of them.
+fn reply(
+    asked: &mut BTreeMap<u64, Sender<Result<Height, Reject>>>,
+    me: &PublicKey,
+    state: &State,
+    events: &[Event],
+) {
+    for event in events {
+        if let Event::Rejected { author, nonce, reason } = event
+            && author == me
+            && let Some(reply) = asked.remove(nonce)
+        {
+            // Whoever asked may have gone away.
+            let _ = reply.send(Err(*reason));
+        }
+    }
+    let open = asked.split_off(&state.nonce(me).saturating_add(1));
+    for reply in std::mem::replace(asked, open).into_values() {
+        let _ = reply.send(Ok(state.height()));
+    }
+}
