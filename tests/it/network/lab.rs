@@ -18,22 +18,34 @@ pub(super) struct Lab {
     pub(super) site: Site,
     pub(super) nats: Nats,
     pub(super) folder: PathBuf,
+    /// What opens the store.
+    settings: Vec<(&'static str, String)>,
     nodes: BTreeMap<String, Child>,
 }
 
 impl Lab {
     /// A network with keys for so many validators and workers, of which only the validators run.
     pub(super) fn start(site: Site, validators: usize, workers: usize) -> Option<Self> {
+        Self::start_on(site, validators, workers, ("store/", Vec::new()))
+    }
+
+    /// The same on a store, which these settings of the environment open.
+    pub(super) fn start_on(
+        site: Site,
+        validators: usize,
+        workers: usize,
+        (store, settings): (&str, Vec<(&'static str, String)>),
+    ) -> Option<Self> {
         super::nats::program()?;
         let folder = site.path("lab");
         let url = "nats://127.0.0.1:4222".to_owned();
-        let (name, nats, store) = ("lab".into(), vec![url.clone()], "store/".into());
+        let (name, nats, store) = ("lab".into(), vec![url.clone()], store.into());
         found(&Founding { out: folder.clone(), name, validators, workers, nats, store }).unwrap();
         let nats = Nats::start(&fs::read_to_string(folder.join("nats-users.conf")).unwrap())?;
         let file = folder.join("network.yaml");
         let text = fs::read_to_string(&file).unwrap().replace(&url, &nats.url());
         fs::write(&file, text).unwrap();
-        let mut lab = Self { site, nats, folder, nodes: BTreeMap::new() };
+        let mut lab = Self { site, nats, folder, settings, nodes: BTreeMap::new() };
         (1..=validators).for_each(|n| lab.run(&format!("validator-{n}")));
         Some(lab)
     }
@@ -62,6 +74,7 @@ impl Lab {
         let mut command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
         let log = File::options().create(true).append(true).open(config.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(self.settings.iter().cloned());
         self.nodes.insert(name.to_owned(), command.spawn().unwrap());
     }
 
@@ -78,6 +91,7 @@ impl Lab {
         command.env_remove("OHC_HOME").env("OHC_NETWORK", &self.folder);
         command.env("XDG_DATA_HOME", self.site.path("data-home"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.settings.iter().cloned());
         command
     }
 

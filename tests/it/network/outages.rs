@@ -3,6 +3,7 @@
 
 use super::lab::Lab;
 use crate::site::Site;
+use crate::sources::buckets::S3;
 use serde_json::Value;
 use std::fs;
 use std::thread;
@@ -52,6 +53,26 @@ fn while_the_store_is_away_work_waits_and_then_goes_on() {
     let result = client.end(&lab);
     assert_eq!(digests(&result), expected);
     assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
+}
+
+#[test]
+fn a_network_on_a_bucket_makes_the_same_model() {
+    let site = Site::new();
+    site.vary("long.yaml", "default: 60", "default: 60");
+    fs::create_dir(site.path("objects")).unwrap();
+    let s3 = S3::start(&site.path("objects"));
+    let settings = vec![
+        ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", s3.port)),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", s3.id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", s3.key.clone()),
+    ];
+    let store = ("s3://lake/networks/lab", settings);
+    let Some(mut lab) = Lab::start_on(site, 4, 2, store) else { return };
+    lab.run("worker-1");
+    lab.run("worker-2");
+    let expected = undisturbed(&lab);
+    assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
 }
 
 #[test]
