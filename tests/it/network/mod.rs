@@ -12,5 +12,5 @@ mod language;
 mod lone;
 mod market;
 mod nats;
-mod storm;
 mod outages;
+mod storm;
