@@ -4,14 +4,16 @@
 //! Two threads: one answers questions, in the order in which they come; the other says how far the
 //! log goes, each second while it grows and every few seconds while it does not.
 
-use super::wire::{Answer, Ask, Pulse, VALIDATORS, Wire};
+use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire};
 use crate::base::canon::{Decode, Encode, Reader};
-use crate::base::keys::{NetworkId, SecretKey, Signed};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX};
-use crate::base::time::Height;
+use crate::base::time::{Height, Millis};
 use crate::domain::genesis::Genesis;
 use crate::domain::slot::Head;
+use crate::domain::state::{Asked, Assignment, State, Task, TaskInput};
 use crate::effects::bus::{Bus, BusError, Message, Subscription};
+use crate::effects::clock::Clock;
 use crate::effects::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -22,6 +24,8 @@ use std::time::Duration;
 const BATCH_BYTES: usize = WIRE_BYTES_MAX - 16 * 1024;
 /// Questions that wait, in bytes.
 const ROOM_BYTES: usize = 256 * 1024;
+/// How often what a worker holds is looked up, at the most.
+const DESK_EVERY_MS: u64 = 20;
 /// How often a log that grows is told of.
 const BEAT: Duration = Duration::from_secs(1);
 /// Every how many beats one that does not grow is told of.
@@ -51,6 +55,16 @@ pub struct Server {
 impl Server {
     /// Answers questions about a log, and says how far it goes.
     pub fn start(bus: &Bus, log: Log) -> Result<Self, BusError> {
+        Self::start_with(bus, log, |_, _| {})
+    }
+
+    /// The same, with a desk that is handed questions about what a worker holds, and where they
+    /// are to be answered: not more of them than are worth while.
+    pub fn start_with(
+        bus: &Bus,
+        log: Log,
+        desk: impl Fn(PublicKey, String) + Send + 'static,
+    ) -> Result<Self, BusError> {
         let network = log.genesis.network();
         let (wire, me, log) = (Wire::new(network), log.key.public(), Arc::new(log));
         let (sender, questions) = mpsc::channel::<Message>();
@@ -63,7 +77,7 @@ impl Server {
         let (beat, over) = mpsc::channel();
         let (shared, own) = ((bus.clone(), wire.clone(), log.clone()), (bus.clone(), wire, log));
         let threads = vec![
-            std::thread::spawn(move || answer_all(&questions, &shared)),
+            std::thread::spawn(move || answer_all(&questions, &shared, &desk)),
             std::thread::spawn(move || tell(&over, &own)),
         ];
         Ok(Self { subscriptions, beat: Some(beat), threads })
@@ -82,11 +96,25 @@ impl Drop for Server {
 
 type Shared = (Bus, Wire, Arc<Log>);
 
-fn answer_all(questions: &Receiver<Message>, (bus, wire, log): &Shared) {
+fn answer_all(
+    questions: &Receiver<Message>,
+    (bus, wire, log): &Shared,
+    desk: &dyn Fn(PublicKey, String),
+) {
+    let (clock, mut handed) = (Clock::start(), None);
     for question in questions {
         let Some(reply) = &question.reply else { continue };
         // Nonsense gets no answer: who asks it would make nothing of one.
         let Ok(ask) = wire.unframe(&question.bytes, QUESTION_BYTES_MAX) else { continue };
+        if let Ask::Work { worker } = ask {
+            // Whoever asks too often is left to ask again: what has the state has other work.
+            let now = clock.now();
+            if handed.is_none_or(|at: Millis| now >= at.after(DESK_EVERY_MS)) {
+                handed = Some(now);
+                desk(worker, reply.clone());
+            }
+            continue;
+        }
         let answer = log.answer(ask).unwrap_or(Answer::Nothing);
         // Who asked asks again, or somebody else.
         drop(bus.publish(reply, wire.frame(&answer)));
@@ -118,6 +146,7 @@ impl Log {
 
     fn answer(&self, ask: Ask) -> Result<Answer, StoreError> {
         Ok(match ask {
+            Ask::Work { .. } => Answer::Nothing,
             Ask::Genesis => Answer::Genesis(self.genesis.to_bytes()),
             Ask::Pulse => Answer::Pulse(self.pulse()?),
             Ask::Slots { from } => {
@@ -141,6 +170,36 @@ impl Log {
         let head = head.unwrap_or_default();
         Ok(self.key.seal(self.network(), Pulse { height, head }))
     }
+}
+
+/// What a worker holds and has not delivered, as many leases as fit into one frame.
+pub(super) fn work_of(state: &State, worker: &PublicKey) -> Answer {
+    let leases = state.workers().get(worker).map(|worker| worker.leases.iter());
+    let leases = leases.into_iter().flatten().copied();
+    let open = leases.filter(|lease| matches!(state.asked(*lease), Some(Asked::Answer)));
+    let mut bytes = 0;
+    let fitting = open.filter_map(|lease| state.assignment(lease)).map(held).take_while(|held| {
+        bytes += held.to_bytes().len();
+        bytes <= BATCH_BYTES
+    });
+    Answer::Work(fitting.collect())
+}
+
+fn held(assignment: Assignment) -> Held {
+    let place = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let input = |(name, from): (String, TaskInput)| match from {
+        TaskInput::Artifact(digest) => (name, HeldInput::Artifact(digest)),
+        TaskInput::Earlier { task, output } => {
+            (name, HeldInput::Earlier { task: place(task), output: place(output) })
+        }
+    };
+    let task = |task: Task| HeldTask {
+        job: task.job,
+        kind: task.spec.kind().to_owned(),
+        spec: task.spec.to_bytes(),
+        inputs: task.inputs.into_iter().map(input).collect(),
+    };
+    Held { lease: assignment.lease, tasks: assignment.tasks.into_iter().map(task).collect() }
 }
 
 /// Consecutive slots of a store from a height on: so many bytes at the most, and the first of them

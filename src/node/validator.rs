@@ -11,11 +11,12 @@ use super::home::Home;
 use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
-use super::serve::{Log, Server};
+use super::serve::{Log, Server, work_of};
 use super::threads::{Inquiry, spawn_auditor};
 use super::wire::Wire;
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
+use crate::base::keys::PublicKey;
 use crate::base::limits::{MESSAGE_BYTES_MAX, WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
 use crate::base::time::Millis;
 use crate::domain::command::SignedOrder;
@@ -71,6 +72,8 @@ enum Inbox {
     Heard(Heard),
     Command(Message),
     Consensus(Message),
+    /// What does this worker hold, and where is that to be answered?
+    Work(PublicKey, String),
 }
 
 impl From<Done> for Inbox {
@@ -130,7 +133,9 @@ pub fn validate(
     let wire = Wire::new(network.id());
     let subscriptions = listen(&bus, &wire, &outbox)?;
     let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
-    let server = Server::start(&bus, Log { store, genesis, key: server_key })?;
+    let desk = outbox.clone();
+    let desk = move |worker, reply| drop(desk.send(Inbox::Work(worker, reply)));
+    let server = Server::start_with(&bus, Log { store, genesis, key: server_key }, desk)?;
     let mut seat = Seat {
         clock,
         bus,
@@ -270,6 +275,12 @@ impl Seat<'_> {
             }
             Inbox::Done(Done::Traced(_, Err(failure))) => {
                 (self.watch)(Sight::Trouble(&failure));
+                Ok(())
+            }
+            Inbox::Work(worker, reply) => {
+                // Who asked asks again, or somebody else.
+                let answer = work_of(self.state(), &worker);
+                drop(self.bus.publish(&reply, self.wire.frame(&answer)));
                 Ok(())
             }
             Inbox::Done(_) => Ok(()),

@@ -17,6 +17,7 @@
 //! harm: orders have numbers, slots have heights, and the rest is only a hint.
 
 use crate::base::canon::{Decode, DecodeError, Digest, Encode, canonical_enum, canonical_struct};
+use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::{NetworkId, PublicKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
@@ -52,8 +53,52 @@ pub enum Ask {
         /// The first of them.
         from: Height,
     },
+    /// What has this worker been leased? For those who follow the log and do not fold it.
+    Work {
+        /// Who.
+        worker: PublicKey,
+    },
 }
-canonical_enum!(Ask { 1 => Genesis, 2 => Pulse, 3 => Slots { from } });
+canonical_enum!(Ask { 1 => Genesis, 2 => Pulse, 3 => Slots { from }, 4 => Work { worker } });
+
+/// A lease that somebody holds, and what is to be computed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The jobs, in an order in which every input is known when its turn comes.
+    pub tasks: Vec<HeldTask>,
+}
+canonical_struct!(Held { lease, tasks });
+
+/// One job of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldTask {
+    /// The job.
+    pub job: JobId,
+    /// What kind it is: `noop`, `train`, …
+    pub kind: String,
+    /// What to compute, in canonical bytes.
+    pub spec: Vec<u8>,
+    /// From what, by name.
+    pub inputs: Vec<(String, HeldInput)>,
+}
+canonical_struct!(HeldTask { job, kind, spec, inputs });
+
+/// Where an input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldInput {
+    /// The artifact store.
+    Artifact(Digest),
+    /// An earlier job of the same lease.
+    Earlier {
+        /// Its place.
+        task: u32,
+        /// The place of the output.
+        output: u32,
+    },
+}
+canonical_enum!(HeldInput { 1 => Artifact(x), 2 => Earlier { task, output } });
 
 /// What a validator answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +116,16 @@ pub enum Answer {
     },
     /// It does not have what was asked for.
     Nothing,
+    /// What a worker holds, as many as fit. It is one validator's word: whoever is misled by it
+    /// loses the work and the fee of a refusal.
+    Work(Vec<Held>),
 }
 canonical_enum!(Answer {
     1 => Genesis(x),
     2 => Pulse(x),
     3 => Slots { slots, last },
     4 => Nothing,
+    5 => Work(x),
 });
 
 /// Why a message is not one.
@@ -230,6 +279,7 @@ fn digits(digest: &Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::{BlockId, RunId};
     use crate::base::keys::SecretKey;
     use crate::domain::command::{Command, Order, SignedOrder};
     use crate::domain::slot::Slot;
@@ -267,6 +317,15 @@ mod tests {
         assert_eq!(inbox(&key), format!("_INBOX_{k}"));
     }
 
+    fn held() -> Held {
+        let lease = LeaseId { block: BlockId { run: RunId(1), index: 2 }, attempt: 1 };
+        let digest = HeldInput::Artifact(Digest([3; 32]));
+        let earlier = HeldInput::Earlier { task: 0, output: 1 };
+        let inputs = vec![("a".into(), digest), ("b".into(), earlier)];
+        let task = HeldTask { job: JobId(4), kind: "noop".into(), spec: vec![5], inputs };
+        Held { lease, tasks: vec![task] }
+    }
+
     #[test]
     fn what_is_said_reads_back() {
         let (here, key) = (wire(7), SecretKey::from_bytes(&[1; 32]));
@@ -277,6 +336,7 @@ mod tests {
             Answer::Pulse(pulse),
             Answer::Slots { slots: vec![vec![1], vec![2, 3]], last: Height(9) },
             Answer::Nothing,
+            Answer::Work(vec![held()]),
         ];
         for answer in answers {
             assert_eq!(here.unframe(&here.frame(&answer), 999), Ok(answer));

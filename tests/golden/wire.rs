@@ -11,14 +11,14 @@ use ohc::domain::beacon::Reveal;
 use ohc::domain::bisection::Move;
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, SignedOrder, Submission, Tender};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
-use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Pin};
+use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Noop, Pin, Spec};
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use ohc::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
-use ohc::node::wire::{Answer, Ask, Pulse, Wire};
+use ohc::node::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, Wire};
 use ohc::role::consensus::{Message, Passed, Polka};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -127,6 +127,14 @@ fn submission() -> Submission {
     }
 }
 
+fn held() -> Held {
+    let earlier = HeldInput::Earlier { task: 0, output: 1 };
+    let inputs = vec![("rows".into(), HeldInput::Artifact(digest(3))), ("model".into(), earlier)];
+    let spec = Spec::Noop(Noop { tag: 6 });
+    let (kind, spec) = (spec.kind().to_owned(), spec.to_bytes());
+    Held { lease: LEASE, tasks: vec![HeldTask { job: JobId(4), kind, spec, inputs }] }
+}
+
 fn told() -> Revealed {
     Revealed { block: LEASE.block, ask: Price::new(900_000), salt: digest(1) }
 }
@@ -213,6 +221,8 @@ impl Vectors {
         self.message("ask for the genesis", "Ask", &any, &Ask::Genesis);
         self.message("ask how far", "Ask", &one, &Ask::Pulse);
         self.message("ask for slots", "Ask", &any, &Ask::Slots { from: Height(3) });
+        let ask = Ask::Work { worker: key(5).public() };
+        self.message("ask for work", "Ask", &any, &ask);
         let pulse = Pulse { height: Height(1), head: slot().head.digest() };
         let pulse = key(1).seal(self.network, pulse);
         let head = self.wire.head(&key(1).public());
@@ -223,6 +233,7 @@ impl Vectors {
             ("so far", Answer::Pulse(pulse)),
             ("slots", Answer::Slots { slots, last: Height(1) }),
             ("nothing", Answer::Nothing),
+            ("work", Answer::Work(vec![held()])),
         ] {
             self.message(name, "Answer", "a reply", &answer);
         }

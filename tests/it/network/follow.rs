@@ -94,7 +94,7 @@ impl Scene {
                     Ask::Slots { from } => {
                         Answer::Slots { slots: answer(from), last: Height(height) }
                     }
-                    Ask::Genesis => Answer::Nothing,
+                    Ask::Genesis | Ask::Work { .. } => Answer::Nothing,
                 };
                 bus.publish(&question.reply.unwrap(), wire.frame(&answer)).unwrap();
             }
