@@ -129,8 +129,8 @@ pub(super) fn arrive(
     Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 
-/// Has one command of a key folded. Gives the slot in which it was, or why it had no effect, and the
-/// state after it.
+/// Has one command of a key folded. Gives the slot in which it was, or why it had no effect, and
+/// the state after it.
 pub(super) fn order(
     line: &Line,
     booted: Booted,

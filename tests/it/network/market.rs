@@ -197,7 +197,7 @@ fn a_network_that_is_not_there_is_said_to_be_away() {
 fn r14_every_node_is_killed_in_turn_and_neither_model_nor_money_changes() {
     let Some(mut market) = Market::of("4") else { return };
     let mut validators: Vec<Worker> = (1..=4).map(|n| market.validator(n)).collect();
-    let mut workers = vec![market.worker(1), market.worker(2)];
+    let mut workers = [market.worker(1), market.worker(2)];
     let apply = [&APPLY[..], &["-p", "epochs=600"]].concat();
     let run = market.json(&[&apply[..], &["--detach"]].concat(), 0)["run"].clone();
     market.until("it begins", || market.events(1, "began") + market.events(2, "began") > 0);
