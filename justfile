@@ -39,6 +39,10 @@ attacks:
 crash seed="":
     {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} cargo test --locked --test it crash::
 
+# Kills nodes of a network at random, so many times; with a seed, those of an earlier time again.
+kills count="200" seed="":
+    OHC_KILLS={{ count }} {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} OHC_NATS_SERVER="$(tests/peers/nats)" cargo test --locked --test it outages::whoever
+
 # Tries hostile bytes, texts and command lines (rule R-13) for about so many seconds, with new ones each time.
 fuzz seconds="60":
     #!/usr/bin/env bash

@@ -149,9 +149,12 @@ canonical_struct!(Round { since, due, awaited, values, closed });
 pub struct Beacon {
     mixed: Digest,
     pledges: BTreeMap<PublicKey, Pledge>,
+    /// Where those go on who are no validators any more: nobody may count with a value that it has
+    /// revealed, or tried to, before.
+    turns: BTreeMap<PublicKey, u64>,
     round: Option<Round>,
 }
-canonical_struct!(Beacon { mixed, pledges, round });
+canonical_struct!(Beacon { mixed, pledges, turns, round });
 
 /// A reveal that is out of turn, or not what was pledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +165,12 @@ impl Beacon {
     #[must_use]
     pub fn turn(&self, validator: &PublicKey) -> Option<u64> {
         self.pledges.get(validator).map(|pledge| pledge.turn)
+    }
+
+    /// Which value a validator pledges that has pledged none.
+    #[must_use]
+    pub fn first_turn(&self, validator: &PublicKey) -> u64 {
+        self.turns.get(validator).copied().unwrap_or(0)
     }
 
     /// Who has pledged.
@@ -193,7 +202,7 @@ impl Beacon {
         at: Height,
     ) -> Result<(), OutOfTurn> {
         let turn = match (self.pledges.get(&author), reveal.value) {
-            (None, None) => 0,
+            (None, None) => self.first_turn(&author),
             (Some(known), Some(value)) => {
                 if !self.awaits(&author) || pledge(author, value) != known.digest {
                     return Err(OutOfTurn);
@@ -218,7 +227,9 @@ impl Beacon {
     /// Forgets those who are no validators any more: what they revealed counts, what they have not
     /// is not waited for. A round in which nobody else is awaited is called off.
     pub fn keep(&mut self, is_validator: impl Fn(&PublicKey) -> bool) {
-        self.pledges.retain(|key, _| is_validator(key));
+        for (key, pledge) in self.pledges.extract_if(.., |key, _| !is_validator(key)) {
+            self.turns.insert(key, pledge.turn.saturating_add(1));
+        }
         let Some(round) = self.round.as_mut().filter(|round| round.closed.is_none()) else {
             return;
         };
@@ -332,6 +343,23 @@ mod tests {
                 .collect::<Vec<_>>()
         );
         assert!(beacon.drawn_at(0).is_some());
+    }
+
+    #[test]
+    fn who_leaves_and_comes_back_goes_on_with_values_that_nobody_has_seen() {
+        let mut beacon = pledged(3);
+        let me = key(1).public();
+        beacon.open(Height(2), Tick(10), names(3));
+        let _ = beacon.reveal(key(2).public(), says(2, Some(0)), Height(3));
+        // It has revealed its value to somebody, who had no use for it any more.
+        beacon.keep(|key| *key != me);
+        assert_eq!((beacon.turn(&me), beacon.first_turn(&me)), (None, 1));
+        assert_eq!(beacon.reveal(me, says(1, Some(0)), Height(3)), Err(OutOfTurn));
+        assert_eq!(beacon.close(Tick(3), 5), [], "the third is awaited still");
+        beacon.keep(|key| *key == me);
+        assert!(!beacon.is_busy(), "nobody is left who could close it");
+        assert_eq!(beacon.reveal(me, says(1, None), Height(4)), Ok(()));
+        assert_eq!(beacon.turn(&me), Some(1));
     }
 
     proptest! {

@@ -111,7 +111,10 @@ impl State {
         let judging = self.judging_of(verdict.lease, verdict.receipt)?;
         match verdict.finding {
             Finding::Agree | Finding::Deny { .. } => {}
-            Finding::Object { .. } if judging.dispute.is_some() => return Err(Reject::NoReceipt),
+            // Whoever decides alone does not wait for the end of another's dispute.
+            Finding::Object { .. } if judging.dispute.is_some() && !decides => {
+                return Err(Reject::NoReceipt);
+            }
             Finding::Object { segment, found } => {
                 let receipt = &judging.delivery.receipt;
                 if !segments_of(receipt).any(|s| s == segment) {

@@ -281,7 +281,7 @@ impl State {
     pub fn turn(&self, validator: &PublicKey) -> Option<(Option<u64>, u64)> {
         match self.beacon.turn(validator) {
             _ if self.is_alone() || !self.validators.contains_key(validator) => None,
-            None => Some((None, 0)),
+            None => Some((None, self.beacon.first_turn(validator))),
             Some(turn) => self.beacon.awaits(validator).then_some((Some(turn), turn + 1)),
         }
     }

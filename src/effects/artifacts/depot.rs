@@ -40,6 +40,8 @@ pub(super) struct Depot {
     is_read_only: bool,
     /// Whether it has not refused yet to write only where nothing is.
     is_exclusive: AtomicBool,
+    /// Whether it is a folder, which may come and go while the path to it stays.
+    is_folder: bool,
     /// Whether its mark was seen.
     is_marked: AtomicBool,
 }
@@ -57,7 +59,8 @@ impl Depot {
             },
         };
         let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
-        Ok(Self { store, shown: url.to_owned(), is_read_only, is_exclusive, is_marked })
+        let (shown, is_folder) = (url.to_owned(), scheme == "file");
+        Ok(Self { store, shown, is_read_only, is_exclusive, is_folder, is_marked })
     }
 
     /// Sets the mark where there is none.
@@ -104,7 +107,7 @@ impl Depot {
 
     async fn put_once(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
         // Into a folder that is not mounted it would be written for nobody.
-        if !self.is_marked.load(Ordering::Relaxed) {
+        if self.is_folder || !self.is_marked.load(Ordering::Relaxed) {
             self.check_mark("write", digest).await?;
             self.is_marked.store(true, Ordering::Relaxed);
         }

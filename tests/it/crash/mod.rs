@@ -184,11 +184,11 @@ fn each<T: Sync>(cases: &[T], name: impl Fn(&T) -> String + Sync, check: impl Fn
 }
 
 /// Numbers that follow from a seed, so that a failure can be had again: SplitMix64.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// The seed that the variable gives, or one by lot.
-    fn thrown(variable: &str) -> Self {
+    pub(crate) fn thrown(variable: &str) -> Self {
         let given = std::env::var(variable).ok().map(|seed| seed.parse().unwrap());
         let lot = || {
             let seed = ohc::effects::clock::fresh_seed();
@@ -204,7 +204,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, most: u64) -> u64 {
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.next() % most
     }
 }

@@ -2,24 +2,21 @@
 //! alone, and a worker in Python follows the log of a network, bids, runs blocks and is paid. Never
 //! shares code with the program.
 
-use super::nats::Nats;
+use super::lab::Lab;
 use crate::site::{Site, python_with};
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Decode;
-use ohc::base::keys::{PublicKey, SecretKey};
 use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::domain::command::{Command, Order, Submission};
 use ohc::domain::slot::Slot;
 use ohc::domain::state::State;
 use ohc::effects::bus::Bus;
-use ohc::effects::keyring;
-use ohc::node::network::{Founding, Network, found};
 use ohc::node::wire::{Answer, Ask, Wire};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -36,79 +33,27 @@ fn what_the_schema_says_is_enough_to_read_write_and_sign_every_message() {
     assert!(told["vectors"].as_u64() >= Some(39) && told["signatures"].as_u64() >= Some(27));
 }
 
-/// A network of four validators, and its one worker, who is not there yet.
-struct Lab {
-    network: Network,
-    client: SecretKey,
-    worker: PublicKey,
-    folder: PathBuf,
-    validators: Vec<Child>,
-    _nats: Nats,
-}
-
-impl Lab {
-    fn start(site: &Site) -> Option<Self> {
-        super::nats::program()?;
-        let folder = site.path("lab");
-        let url = "nats://127.0.0.1:4222".to_owned();
-        let founding = Founding {
-            out: folder.clone(),
-            name: "lab".into(),
-            validators: 4,
-            workers: 1,
-            nats: vec![url.clone()],
-            store: "store/".into(),
-        };
-        found(&founding).unwrap();
-        let nats = Nats::start(&fs::read_to_string(folder.join("nats-users.conf")).unwrap())?;
-        let file = folder.join("network.yaml");
-        let text = fs::read_to_string(&file).unwrap().replace(&url, &nats.url());
-        fs::write(&file, text).unwrap();
-        // What the first upload of a client does.
-        fs::create_dir(folder.join("store")).unwrap();
-        fs::write(folder.join("store/ohc-store"), "ohc artifacts 1\n").unwrap();
-        let validator = |n| {
-            let config = folder.join(format!("validator-{n}"));
-            let mut command = site.command(&["validator", "--config", config.to_str().unwrap()]);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
-        };
-        let validators = (1..=4).map(validator).collect();
-        let mut network = Network::read(&folder).unwrap();
-        network.credentials = Some(folder.join("client/nats.seed"));
-        let key = |name: &str| keyring::load(&folder.join(name).join("key.pem")).unwrap().unwrap();
-        let (client, worker) = (key("client"), key("worker-1").public());
-        Some(Self { network, client, worker, folder, validators, _nats: nats })
-    }
-
-    /// What the log comes to by now, as one of the validators has it.
-    fn fold(&self, bus: &Bus, state: &mut State) {
-        let wire = Wire::new(self.network.id());
-        let ask = wire.frame(&Ask::Slots { from: state.height().next() });
-        let Ok(answer) = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, SOON) else { return };
-        let answer = wire.unframe(&answer, WIRE_BYTES_MAX).unwrap();
-        let Answer::Slots { slots, .. } = answer else { panic!("{answer:?}") };
-        for slot in slots {
-            let slot = Slot::from_bytes(&slot).unwrap();
-            state.apply(slot.head.height, &slot.poh, &slot.commands);
-        }
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for child in &mut self.validators {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+/// What the log comes to by now, as one of the validators has it.
+fn fold(bus: &Bus, wire: &Wire, state: &mut State) {
+    let ask = wire.frame(&Ask::Slots { from: state.height().next() });
+    let Ok(answer) = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, SOON) else { return };
+    let answer = wire.unframe(&answer, WIRE_BYTES_MAX).unwrap();
+    let Answer::Slots { slots, .. } = answer else { panic!("{answer:?}") };
+    for slot in slots {
+        let slot = Slot::from_bytes(&slot).unwrap();
+        state.apply(slot.head.height, &slot.poh, &slot.commands);
     }
 }
 
 #[test]
 fn a_worker_in_another_language_bids_runs_blocks_and_is_paid() {
-    let site = Site::of_all();
-    let Some(lab) = Lab::start(&site) else { return };
+    let Some(lab) = Lab::start(Site::of_all(), 4, 1) else { return };
+    // What the first upload of a client does.
+    fs::create_dir(lab.folder.join("store")).unwrap();
+    fs::write(lab.folder.join("store/ohc-store"), "ohc artifacts 1\n").unwrap();
+    let (network, client, me) = (lab.network(), lab.key("client"), lab.public("worker-1"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let options = lab.network.bus(&lab.client.public(), SOON).unwrap();
+    let options = network.bus(&client.public(), SOON).unwrap();
     let bus = Bus::connect(&options, runtime.handle(), |_| {}).unwrap();
     let mut python = python_with(&["wire"], "worker.py");
     python.arg(lab.folder.join("worker-1")).arg(schemas());
@@ -116,16 +61,16 @@ fn a_worker_in_another_language_bids_runs_blocks_and_is_paid() {
     let mut worker = python.spawn().unwrap();
     let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
     let ready: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!(ready["ready"].as_str(), Some(lab.worker.to_string().as_str()));
+    assert_eq!(ready["ready"].as_str(), Some(me.to_string().as_str()));
 
-    let mut state = State::new(&lab.network.genesis);
-    let manifest = fs::read_to_string(site.path("noop.yaml")).unwrap();
+    let mut state = State::new(&network.genesis);
+    let manifest = fs::read_to_string(lab.site.path("noop.yaml")).unwrap();
     let budget = Ohc::from_whole(10).unwrap();
     let (params, pins, fresh) = Default::default();
     let submission = Box::new(Submission { manifest, params, pins, budget, fresh });
     let order = Order { nonce: 1, command: Command::Submit(submission) };
-    let (wire, network) = (Wire::new(lab.network.id()), lab.network.id());
-    let order = wire.frame(&lab.client.seal(network, order));
+    let wire = Wire::new(network.id());
+    let order = wire.frame(&client.seal(network.id(), order));
     bus.publish(&wire.command(), order).unwrap();
     let is_over = |state: &State| state.runs().values().any(|run| run.is_over());
     for _ in 0..1_200 {
@@ -133,15 +78,15 @@ fn a_worker_in_another_language_bids_runs_blocks_and_is_paid() {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
-        lab.fold(&bus, &mut state);
+        fold(&bus, &wire, &mut state);
     }
     assert!(is_over(&state), "the run does not come to its end");
-    let known = &state.workers()[&lab.worker];
+    let known = &state.workers()[&me];
     assert!(known.earned > Ohc::ZERO && known.leases.is_empty());
-    let balance = state.ledger().account(&lab.worker).balance;
+    let balance = state.ledger().account(&me).balance;
     assert_eq!(balance, Ohc::from_whole(10_000).unwrap().checked_add(known.earned).unwrap());
     drop(worker.stdin.take());
     assert!(worker.wait().unwrap().success());
-    lab.fold(&bus, &mut state);
-    assert_eq!(state.workers()[&lab.worker].bid, None, "its bid is withdrawn");
+    fold(&bus, &wire, &mut state);
+    assert_eq!(state.workers()[&me].bid, None, "its bid is withdrawn");
 }

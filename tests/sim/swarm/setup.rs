@@ -34,9 +34,14 @@ impl Setup {
         let weather = |dice: &mut Dice| Weather { comings: comings(seed), ..weather(dice) };
         let mut validators = validators(&mut dice, is_live);
         if comings(seed) {
-            // Who is not honest could be left among themselves.
+            // Of four one may be dishonest, of fewer none; what it has is no more than the others.
             validators.truncate(4);
-            validators.iter_mut().for_each(|(temper, _)| *temper = Temper::Honest);
+            let bad = validators.iter().position(|(temper, _)| *temper != Temper::Honest);
+            let bad = bad.filter(|_| validators.len() == 4);
+            for (n, (temper, stake)) in validators.iter_mut().enumerate() {
+                *temper = if bad == Some(n) { *temper } else { Temper::Honest };
+                *stake = if bad.is_some() { STAKE } else { *stake };
+            }
             let candidates = 1 + seed as usize % 2;
             validators.resize(validators.len() + candidates, (Temper::Honest, 0));
         }

@@ -3,9 +3,11 @@
 
 use super::network::Host;
 use super::{Weather, World};
+use crate::adversary::Temper;
 use crate::ground::{Who, ohc, staked};
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
+use ohc::base::keys::PublicKey;
 use ohc::base::time::Height;
 use ohc::domain::command::{Command, Order};
 use ohc::domain::genesis::{Genesis, Params};
@@ -55,13 +57,28 @@ impl World {
     fn change(&mut self, node: usize) -> Option<(Who, Command)> {
         let who = Who::Validator(node as u8);
         let own = self.truth.stake_of(&who.key());
+        let may_leave = self.staying() > if self.is_honest() { 0 } else { 4 };
         let command = match (own.counts > Ohc::ZERO, self.dice.below(3)) {
             (false, _) => Command::Bond { amount: ohc(39_900 + self.dice.between(1, 10_000)) },
-            (true, 0) => Command::Unbond { amount: own.stake },
+            (true, 0) if may_leave => Command::Unbond { amount: own.stake },
             (true, 1) => Command::Unbond { amount: ohc(self.dice.between(1, 200)) },
             (true, _) => Command::Bond { amount: ohc(self.dice.between(1, 9)) },
         };
         Some((who, command))
+    }
+
+    fn is_honest(&self) -> bool {
+        self.nodes.iter().all(|node| node.temper == Temper::Honest)
+    }
+
+    /// How many validators are to stay, as far as is known.
+    fn staying(&self) -> usize {
+        let keys = self.truth.validators().keys();
+        let stays = |key: &&PublicKey| {
+            let own = self.truth.stake_of(key);
+            own.leaving == Ohc::ZERO && !own.is_jailed
+        };
+        keys.filter(stays).count()
     }
 
     /// One validator of three or more, once in a world.
@@ -72,7 +89,8 @@ impl World {
         let is_jailed = |n: usize| self.truth.stake_of(&Who::Validator(n as u8).key()).is_jailed;
         let height = self.dice.below(self.agreed.len() as u64 + 1);
         let culprit = *self.dice.pick(&all);
-        if all.len() < 3 || (0..self.nodes.len()).any(is_jailed) {
+        let least = if self.is_honest() { 3 } else { 5 };
+        if all.len() < least || self.staying() < least || (0..self.nodes.len()).any(is_jailed) {
             return None;
         }
         let vote = |n| {

@@ -70,7 +70,9 @@ fn a_store_that_is_away_is_not_an_artifact_that_is_missing() {
         fs::create_dir(&there).unwrap();
         assert!(is_away(validator.get(digest).await), "an empty mount point is no store");
         assert!(is_away(validator.has(digest).await));
-        assert!(is_away(net.node("late").put(b"result").await));
+        for writer in [&net.node("late"), &worker] {
+            assert!(is_away(writer.put(b"result").await));
+        }
         assert_eq!(fs::read_dir(&there).unwrap().count(), 0, "something was written for nobody");
         fs::remove_dir(&there).unwrap();
         fs::rename(&gone, &there).unwrap();

@@ -1,0 +1,180 @@
+//! A lab: a network of real processes with a nats-server that knows them, any of which can be
+//! killed and started again. Never leaves one behind.
+
+use super::nats::Nats;
+use crate::site::{Ran, SUPPLY_NANO, Site, nano};
+use ohc::base::keys::{PublicKey, SecretKey};
+use ohc::effects::keyring;
+use ohc::node::network::{Founding, Network, found};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A network in a site, and its processes by name.
+pub(super) struct Lab {
+    pub(super) site: Site,
+    pub(super) nats: Nats,
+    pub(super) folder: PathBuf,
+    /// What opens the store.
+    settings: Vec<(&'static str, String)>,
+    nodes: BTreeMap<String, Child>,
+}
+
+impl Lab {
+    /// A network with keys for so many validators and workers, of which only the validators run.
+    pub(super) fn start(site: Site, validators: usize, workers: usize) -> Option<Self> {
+        Self::start_on(site, validators, workers, ("store/", Vec::new()))
+    }
+
+    /// The same on a store, which these settings of the environment open.
+    pub(super) fn start_on(
+        site: Site,
+        validators: usize,
+        workers: usize,
+        (store, settings): (&str, Vec<(&'static str, String)>),
+    ) -> Option<Self> {
+        super::nats::program()?;
+        let folder = site.path("lab");
+        let url = "nats://127.0.0.1:4222".to_owned();
+        let (name, nats, store) = ("lab".into(), vec![url.clone()], store.into());
+        found(&Founding { out: folder.clone(), name, validators, workers, nats, store }).unwrap();
+        let nats = Nats::start(&fs::read_to_string(folder.join("nats-users.conf")).unwrap())?;
+        let file = folder.join("network.yaml");
+        let text = fs::read_to_string(&file).unwrap().replace(&url, &nats.url());
+        fs::write(&file, text).unwrap();
+        let mut lab = Self { site, nats, folder, settings, nodes: BTreeMap::new() };
+        (1..=validators).for_each(|n| lab.run(&format!("validator-{n}")));
+        Some(lab)
+    }
+
+    /// What the client knows of it.
+    pub(super) fn network(&self) -> Network {
+        let mut network = Network::read(&self.folder).unwrap();
+        network.credentials = Some(self.folder.join("client/nats.seed"));
+        network
+    }
+
+    /// The secret key of a node.
+    pub(super) fn key(&self, name: &str) -> SecretKey {
+        keyring::load(&self.folder.join(name).join("key.pem")).unwrap().unwrap()
+    }
+
+    /// The key of a node.
+    pub(super) fn public(&self, name: &str) -> PublicKey {
+        self.key(name).public()
+    }
+
+    /// Runs a node.
+    pub(super) fn run(&mut self, name: &str) {
+        let config = self.folder.join(name);
+        let kind = name.split('-').next().unwrap();
+        let mut command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
+        let log = File::options().create(true).append(true).open(config.join("log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(self.settings.iter().cloned());
+        self.nodes.insert(name.to_owned(), command.spawn().unwrap());
+    }
+
+    /// Kills a node: it gets no chance to say goodbye.
+    pub(super) fn kill(&mut self, name: &str) {
+        let mut child = self.nodes.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// A command of the client.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.site.command(args);
+        command.env_remove("OHC_HOME").env("OHC_NETWORK", &self.folder);
+        command.env("XDG_DATA_HOME", self.site.path("data-home"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.settings.iter().cloned());
+        command
+    }
+
+    /// A client at work, whose events go into a file.
+    pub(super) fn client(&self, args: &[&str]) -> Client {
+        let said = self.site.path("client.log");
+        let mut command = self.command(args);
+        command.stdout(File::create(&said).unwrap());
+        Client { child: command.spawn().unwrap(), said }
+    }
+
+    /// All money, in nano-OhC.
+    pub(super) fn all_money(&self) -> u128 {
+        let ran = Ran::of(self.command(&["get", "accounts", "-o", "json"]).spawn().unwrap());
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        let accounts = ran.last();
+        let parts = ["balance", "escrow", "bond", "stake"];
+        let items = accounts["items"].as_array().unwrap();
+        let held = items.iter().flat_map(|item| parts.iter().map(move |part| &item[*part]));
+        held.chain([&accounts["treasury"], &accounts["burned"]]).map(nano).sum()
+    }
+
+    /// What nodes said, for whoever looks for what went wrong.
+    pub(super) fn logs(&self) -> String {
+        let log = |name: &String| fs::read_to_string(self.folder.join(name).join("log"));
+        let mut names: Vec<&String> = self.nodes.keys().collect();
+        names.sort();
+        names.into_iter().map(|name| format!("{name}:\n{}", log(name).unwrap())).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for child in self.nodes.values_mut() {
+            // Where it has ended already there is nothing to do.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A client at work.
+pub(super) struct Client {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Client {
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap()
+    }
+
+    /// Waits until it has said something.
+    #[track_caller]
+    pub(super) fn until(&mut self, what: &str) {
+        for _ in 0..1_200 {
+            if self.said().contains(what) {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert_eq!(ended, None, "it ended without {what}: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("never {what}: {}", self.said());
+    }
+
+    /// Whether it has said something by now.
+    pub(super) fn has_said(&self, what: &str) -> bool {
+        self.said().contains(what)
+    }
+
+    /// Waits for its end; gives the last that it said.
+    #[track_caller]
+    pub(super) fn end(mut self, lab: &Lab) -> Value {
+        for _ in 0..2_400 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert_eq!(status.code(), Some(0), "{}\n{}", self.said(), lab.logs());
+                assert_eq!(lab.all_money(), SUPPLY_NANO);
+                return serde_json::from_str(self.said().lines().last().unwrap()).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        drop(self.child.kill());
+        panic!("it goes on: {}\n{}", self.said(), lab.logs());
+    }
+}

@@ -1,0 +1,146 @@
+//! Outages: parts of a network are away in the middle of a run, and come back. The model is the
+//! same as if nothing had happened, and so is the money. Never a mock: processes are killed.
+
+use super::lab::Lab;
+use crate::crash::Dice;
+use crate::site::Site;
+use crate::sources::buckets::S3;
+use serde_json::Value;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+/// Iris with trainings that last a moment.
+fn lab() -> Option<Lab> {
+    let site = Site::new();
+    site.vary("long.yaml", "default: 60", "default: 300");
+    let mut lab = Lab::start(site, 4, 2)?;
+    lab.run("worker-1");
+    lab.run("worker-2");
+    Some(lab)
+}
+
+const APPLY: [&str; 5] = ["apply", "long.yaml", "-y", "-o", "json"];
+
+fn digests(result: &Value) -> Vec<String> {
+    assert_eq!(result["status"], "settled", "{result}");
+    let outputs = result["outputs"].as_object().unwrap().values();
+    outputs.map(|output| output["digest"].to_string()).collect()
+}
+
+/// The model that the embedded network makes.
+fn undisturbed(lab: &Lab) -> Vec<String> {
+    digests(&lab.site.json(&["apply", "long.yaml", "-y", "-o", "json", "--network", "embedded"]))
+}
+
+fn wait(seconds: u64) {
+    thread::sleep(Duration::from_secs(seconds));
+}
+
+#[test]
+fn while_the_store_is_away_work_waits_and_then_goes_on() {
+    let Some(lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"settled\"");
+    let (there, gone) = (lab.folder.join("store"), lab.folder.join("unmounted"));
+    fs::rename(&there, &gone).unwrap();
+    fs::create_dir(&there).unwrap();
+    wait(4);
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 0, "something was written for nobody");
+    assert!(!client.has_said("RunResult"), "{}", client.said());
+    fs::remove_dir(&there).unwrap();
+    fs::rename(&gone, &there).unwrap();
+    let result = client.end(&lab);
+    assert_eq!(digests(&result), expected);
+    assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
+}
+
+#[test]
+fn a_network_on_a_bucket_makes_the_same_model() {
+    let site = Site::new();
+    site.vary("long.yaml", "default: 60", "default: 60");
+    fs::create_dir(site.path("objects")).unwrap();
+    let s3 = S3::start(&site.path("objects"));
+    let settings = vec![
+        ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", s3.port)),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", s3.id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", s3.key.clone()),
+    ];
+    let store = ("s3://lake/networks/lab", settings);
+    let Some(mut lab) = Lab::start_on(site, 4, 2, store) else { return };
+    lab.run("worker-1");
+    lab.run("worker-2");
+    let expected = undisturbed(&lab);
+    assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
+}
+
+#[test]
+fn with_one_validator_of_four_down_a_run_goes_on_with_two_it_waits() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    lab.kill("validator-2");
+    client.until("\"settled\"");
+    lab.kill("validator-3");
+    wait(4);
+    assert!(!client.has_said("RunResult"), "half of the stake is no quorum: {}", client.said());
+    lab.run("validator-3");
+    let result = client.end(&lab);
+    assert_eq!(digests(&result), expected);
+    lab.run("validator-2");
+    assert!(lab.all_money() > 0);
+}
+
+#[test]
+fn the_server_of_messages_is_killed_and_comes_back_and_nothing_is_lost() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    lab.nats.kill();
+    wait(2);
+    lab.nats.restart();
+    assert_eq!(digests(&client.end(&lab)), expected);
+}
+
+#[test]
+fn whoever_is_killed_at_random_comes_back_and_the_model_and_the_money_are_the_same() {
+    let Some(mut lab) = lab() else { return };
+    let kills = std::env::var("OHC_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let mut dice = Dice::thrown("OHC_CRASH_SEED");
+    let seed = dice.0;
+    let expected = undisturbed(&lab);
+    let afresh = [&APPLY[..], &["--no-cache"]].concat();
+    let mut client = lab.client(&APPLY);
+    for kill in 0..kills {
+        let names = ["validator-1", "validator-2", "validator-3", "validator-4"];
+        let names = [&names[..], &["worker-1", "worker-2"]].concat();
+        let name = names[dice.below(6) as usize];
+        thread::sleep(Duration::from_millis(100 + dice.below(900)));
+        lab.kill(name);
+        lab.run(name);
+        if client.has_said("RunResult") {
+            let found = digests(&client.end(&lab));
+            assert_eq!(found, expected, "kill {kill} of OHC_CRASH_SEED={seed}");
+            client = lab.client(&afresh);
+        }
+    }
+    assert_eq!(digests(&client.end(&lab)), expected, "OHC_CRASH_SEED={seed}");
+}
+
+#[test]
+fn a_worker_that_is_killed_in_its_work_is_replaced_by_itself_or_another() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    for name in ["worker-1", "worker-2"] {
+        lab.kill(name);
+    }
+    lab.run("worker-1");
+    lab.run("worker-2");
+    assert_eq!(digests(&client.end(&lab)), expected);
+}
