@@ -50,6 +50,16 @@ impl Place {
         self.network.is_some() || self.home.exists()
     }
 
+    /// Whether it has a network of its own.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.network.is_none()
+    }
+
+    /// The file of the key that pays on the network that is meant.
+    pub(super) fn payer(&self) -> Option<&Path> {
+        self.network.as_ref()?.key.as_deref()
+    }
+
     /// Opens it to have something done.
     pub(super) fn open(&self, workers: usize) -> Result<Site, ApplyError> {
         let Some(chosen) = &self.network else { return Site::open(self.home.clone(), workers) };

@@ -5,18 +5,20 @@ use super::Context;
 use super::args::{Format, Transfer, WalletVerb};
 use super::consent;
 use super::exit::{Exit, Stop};
-use super::home;
+use super::home::{self, Place};
 use super::names::Names;
 use super::report::json;
 use super::report::sheet::{Sheet, numbers, words};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
+use crate::domain::command::Command;
 use crate::domain::ledger::{Hold, Ledger};
 use crate::node::home::Home;
-use crate::node::wallet::{self, Entry, WalletError};
+use crate::node::link;
+use crate::node::wallet::{self, Entry, Paid, WalletError};
 use serde_json::json;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases or coins of a
 /// stake that wait to count or to be free.
@@ -152,18 +154,19 @@ fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
     Ok(context.screen.sheet(sheet, format)?)
 }
 
-/// Whose account is meant: a key of this home by its name, or any public key.
-fn account(text: &str, home: &Home) -> Result<PublicKey, Stop> {
-    match text.parse() {
-        Ok(key) => Ok(key),
-        Err(_) => public(entry(home, text)?),
+/// Whose account is meant: one that has a name here, or any public key.
+fn account(text: &str, home: &Home, names: &Names) -> Result<PublicKey, Stop> {
+    let named = || names.iter().find(|(_, name)| *name == text).map(|(key, _)| *key);
+    match text.parse().ok().or_else(named) {
+        Some(key) => Ok(key),
+        None => public(entry(home, text)?),
     }
 }
 
 fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> {
     let home = home::here(context)?;
     let (view, names) = home::open(&home)?;
-    let key = account(of, &home)?;
+    let key = account(of, &home, &names)?;
     let ledger = view.state.ledger();
     let (balance, name) = (ledger.account(&key).balance, names.of(&key));
     let (escrow, bond) = pending(ledger, &key);
@@ -187,10 +190,19 @@ fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> 
     Ok(())
 }
 
+/// The file of the key that pays.
+fn payer(home: &Place, name: &str) -> Result<PathBuf, Stop> {
+    match home.payer() {
+        Some(path) if name == "client" => Ok(path.to_owned()),
+        _ => Ok(entry(home, name)?.path),
+    }
+}
+
 fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     let (home, format) = (home::here(context)?, args.output.format);
     let (view, names) = home::open(&home)?;
-    let (to, from) = (account(&args.to, &home)?, public(entry(&home, &args.from)?)?);
+    let (to, file) = (account(&args.to, &home, &names)?, payer(&home, &args.from)?);
+    let from = link::key(&file).map_err(|error| Stop::because(Exit::Failed, &error))?.public();
     wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
     let Transfer { from: payer, amount, .. } = args;
     let payee = name(&to, &names);
@@ -198,7 +210,19 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     if !args.yes {
         agree(&question)?;
     }
-    let paid = wallet::transfer(&home, view, payer, to, *amount).map_err(|error| stop(&error))?;
+    let paid = match home.is_embedded() {
+        true => wallet::transfer(&home, view, payer, to, *amount),
+        false => {
+            drop(view);
+            let site = home.open(1).map_err(|error| super::plan::stop(&error))?;
+            let command = Command::Transfer { to, amount: *amount };
+            let paid = site.order(&file, command).map_err(|error| super::plan::stop(&error))?;
+            let (height, state) = paid;
+            let balance = Some(state.ledger().account(&from).balance);
+            height.map(|height| Paid { height, balance }).map_err(WalletError::Refused)
+        }
+    };
+    let paid = paid.map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
     match format {
         Format::Json | Format::Yaml => {

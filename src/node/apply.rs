@@ -25,7 +25,8 @@ use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::REPRICES_MAX;
 use crate::base::time::Height;
-use crate::domain::command::{Bid, Submission};
+use crate::domain::command::{Bid, Command, Submission};
+use crate::domain::event::Reject;
 use crate::domain::forecast::{self, Fate, Forecast, Wish};
 use crate::domain::genesis::Params;
 use crate::domain::price::{self, Quote};
@@ -406,6 +407,20 @@ impl Site {
         let Served { mut finished, recorder, .. } = self.serve(client, Ohc::ZERO, hooks)?;
         finished.unrecorded = recorder.finish();
         Ok(finished)
+    }
+
+    /// Has one command of a key in a file folded on a network. Gives the slot in which it was, or
+    /// why it had no effect, and the state after it.
+    pub fn order(
+        self,
+        key: &Path,
+        command: Command,
+    ) -> Result<(Result<Height, Reject>, State), ApplyError> {
+        self.must_act()?;
+        let booted = self.view.into_booted()?;
+        let Who::Client(party) = self.who else { return Err(ApplyError::NoKey) };
+        let Some(line) = party.line else { return Err(ApplyError::NoKey) };
+        Ok(client::order(&line, booted, &mut Signer::new(link::key(key)?), command)?)
     }
 
     /// Runs the network until the client is done or somebody stops it.

@@ -17,6 +17,7 @@ use crate::effects::clock;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
 use crate::effects::{Peril, pass};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -278,7 +279,8 @@ fn replay(
 pub(super) struct Fold<'a> {
     state: &'a mut State,
     parent: Digest,
-    last: Option<(Slot, Digest)>,
+    /// The last slot, what it follows, and the validators who had to sign it.
+    last: Option<(Slot, Digest, BTreeMap<PublicKey, Ohc>)>,
 }
 
 impl<'a> Fold<'a> {
@@ -299,20 +301,21 @@ impl<'a> Fold<'a> {
         if !follows || height != self.next() {
             return Err(damaged("it does not follow the slot before it".into()));
         }
+        let validators = self.state.validators().clone();
         let events = self.state.apply(height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
             return Err(damaged("its events are not those that were signed".into()));
         }
         let before = std::mem::replace(&mut self.parent, slot.head.digest());
-        self.last = Some((slot, before));
+        self.last = Some((slot, before, validators));
         Ok(events)
     }
 
     /// Checks the signatures under what was folded; gives what the next slot names as its parent.
     pub(super) fn finish(self) -> Result<Digest, BootError> {
-        if let Some((slot, before)) = self.last {
+        if let Some((slot, before, validators)) = self.last {
             let height = slot.head.height;
-            slot.check(self.state.network(), before, self.state.validators())
+            slot.check(self.state.network(), before, &validators)
                 .map_err(|error| BootError::Slot { height, what: error.to_string() })?;
         }
         Ok(self.parent)

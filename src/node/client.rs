@@ -14,13 +14,13 @@ use super::wire::Wire;
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Millis};
-use crate::domain::command::SignedOrder;
+use crate::domain::command::{Command, SignedOrder};
 use crate::domain::event::{Event, Reject};
 use crate::domain::state::State;
 use crate::effects::bus::{Bus, News};
 use crate::effects::clock::Clock;
-use crate::role::Machine;
 use crate::role::client::{Client, Input, Output};
+use crate::role::{Machine, Signer};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,10 @@ use tokio::runtime::Runtime;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the validators may take to say how far they are, all of them together.
 const SURVEY_MS: u64 = 10_000;
+/// A message that was not folded after so long is sent again.
+const RESEND_MS: u64 = 2_000;
+/// So long a command may wait for its slot.
+const ORDER_MS: u64 = 60_000;
 /// Without a slot for so long the log is not here in time.
 const STALL_MS: u64 = 30_000;
 
@@ -123,6 +127,51 @@ pub(super) fn arrive(
     let (genesis, artifacts, recovery, snapshot) = rest;
     let (state, parent, store, keeper) = follower.into_replica().into_parts();
     Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+}
+
+/// Has one command of a key folded. Gives the slot in which it was, or why it had no effect, and
+/// the state after it.
+pub(super) fn order(
+    line: &Line,
+    booted: Booted,
+    signer: &mut Signer,
+    command: Command,
+) -> Result<(Result<Height, Reject>, State), LinkError> {
+    let (outbox, inbox) = mpsc::channel();
+    line.listen(Some(outbox.clone()));
+    let wire = Wire::new(booted.genesis.network());
+    let mut follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let (clock, me) = (Clock::start(), signer.public());
+    let order = signer.order(follower.state(), command);
+    let (mut send_at, mut refused, mut done) = (Millis(0), None, None);
+    while done.is_none() {
+        let now = clock.now();
+        follower.wake(now);
+        if now.0 > ORDER_MS {
+            return Err(LinkError::Nobody { urls: line.bus.urls().to_owned() });
+        }
+        if now >= send_at {
+            // The same number again: whichever copy comes first counts, and once.
+            drop(line.bus.publish(&wire.command(), wire.frame(&order)));
+            send_at = now.after(RESEND_MS);
+        }
+        let next = follower.deadline().into_iter().chain([send_at]).min().unwrap_or(send_at);
+        let heard = match inbox.recv_timeout(Duration::from_millis(next.since(now))) {
+            Ok(Inbox::Heard(heard)) => heard,
+            Ok(Inbox::Told(_)) | Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Stopped),
+        };
+        follower.hear(now, heard, &mut |state, events| {
+            if done.is_none() && state.nonce(&me) >= order.body.nonce {
+                done = Some(state.height());
+                refused = own_reject(&me, events);
+            }
+        })?;
+    }
+    line.listen(None);
+    let (state, _) = follower.into_replica().finish();
+    let height = done.unwrap_or_default();
+    Ok((refused.map_or(Ok(height), Err), state))
 }
 
 /// One client at work.

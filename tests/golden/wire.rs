@@ -80,6 +80,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         object(Found::State(digest(8))),
         object(Found::Output(digest(9))),
         object(Found::Other),
+        object(Found::Lost(digest(9))),
         verdict(Finding::Deny { segment: SEGMENT }),
     ];
     let amount = Ohc::from_nano(1_250_000_000);

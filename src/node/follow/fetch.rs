@@ -18,7 +18,7 @@ const PULSE_PATIENCE: Duration = Duration::from_millis(500);
 /// What is to be fetched.
 #[derive(Debug)]
 pub(super) enum Errand {
-    /// Slots from this one on, from the first of these who has any.
+    /// Slots from this one on, from the first of these who has any, or else from any validator.
     Slots { from: Height, peers: Vec<PublicKey>, ticket: u64 },
     /// How far these are.
     Pulses { peers: Vec<PublicKey> },
@@ -32,9 +32,15 @@ pub struct Fetched {
 
 #[derive(Debug)]
 pub(super) enum What {
-    /// Slots that this validator gave to an errand, and the last that it has; some that were asked
-    /// before it did not answer.
-    Slots { by: PublicKey, slots: Vec<Vec<u8>>, last: Height, silent: Vec<PublicKey>, ticket: u64 },
+    /// Slots that this validator, or one that is not known, gave to an errand, and the last that it
+    /// has; some that were asked before it did not answer.
+    Slots {
+        by: Option<PublicKey>,
+        slots: Vec<Vec<u8>>,
+        last: Height,
+        silent: Vec<PublicKey>,
+        ticket: u64,
+    },
     /// Nobody had any.
     None { silent: Vec<PublicKey>, ticket: u64 },
     /// How far a validator is.
@@ -90,13 +96,16 @@ fn run<T: From<Heard>>(
 fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64) -> What {
     let mut silent = Vec::new();
     let mut empty = None;
-    for peer in peers {
-        match ask(bus, wire, peer, Ask::Slots { from }, PATIENCE) {
+    for peer in peers.iter().copied().map(Some).chain([None]) {
+        if peer.is_none() && empty.is_some() {
+            break;
+        }
+        match ask(bus, wire, peer.as_ref(), Ask::Slots { from }, PATIENCE) {
             Some(Answer::Slots { slots, last }) if !slots.is_empty() => {
-                return What::Slots { by: *peer, slots, last, silent, ticket };
+                return What::Slots { by: peer, slots, last, silent, ticket };
             }
-            Some(Answer::Slots { last, .. }) => empty = Some((*peer, last)),
-            Some(_) | None => silent.push(*peer),
+            Some(Answer::Slots { last, .. }) => empty = Some((peer, last)),
+            Some(_) | None => silent.extend(peer),
         }
     }
     match empty {
@@ -111,7 +120,7 @@ fn pulse(
     network: NetworkId,
     peer: &PublicKey,
 ) -> Option<(PublicKey, Pulse)> {
-    match ask(bus, wire, peer, Ask::Pulse, PULSE_PATIENCE) {
+    match ask(bus, wire, Some(peer), Ask::Pulse, PULSE_PATIENCE) {
         Some(Answer::Pulse(pulse)) => {
             let pulse = pulse.verify(network).ok().filter(|pulse| pulse.author() == *peer)?;
             Some((*peer, *pulse.body()))
@@ -120,7 +129,15 @@ fn pulse(
     }
 }
 
-fn ask(bus: &Bus, wire: &Wire, peer: &PublicKey, ask: Ask, within: Duration) -> Option<Answer> {
-    let answer = bus.request(&wire.fetch_of(peer), wire.frame(&ask), WIRE_BYTES_MAX, within);
+/// Asks one validator, or whichever hears it.
+fn ask(
+    bus: &Bus,
+    wire: &Wire,
+    peer: Option<&PublicKey>,
+    ask: Ask,
+    within: Duration,
+) -> Option<Answer> {
+    let subject = peer.map_or_else(|| wire.fetch(), |peer| wire.fetch_of(peer));
+    let answer = bus.request(&subject, wire.frame(&ask), WIRE_BYTES_MAX, within);
     wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()
 }

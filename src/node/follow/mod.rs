@@ -16,7 +16,7 @@ pub use fetch::Fetched;
 pub use replica::{Refusal, Replica, Watch};
 
 use super::wire::{Pulse, Wire};
-use crate::base::keys::Signed;
+use crate::base::keys::{PublicKey, Signed};
 use crate::base::limits::{WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
 use crate::base::time::{Height, Millis};
 use crate::domain::state::State;
@@ -289,6 +289,10 @@ impl Follower {
             }
             What::Asked => {
                 self.has_asked = true;
+                if self.target().is_none() {
+                    // Those who validated when our copy ends may be gone: somebody else is asked.
+                    self.ask_by(now);
+                }
                 Ok(0)
             }
             What::Slots { ticket, .. } | What::None { ticket, .. } if ticket != self.ticket => {
@@ -303,36 +307,56 @@ impl Follower {
             What::Slots { by, slots, last, silent, .. } => {
                 self.is_fetching = false;
                 self.peers.fail(now, &silent);
-                if slots.is_empty() {
-                    self.peers.ends(by, last.min(self.replica.state().height()));
-                    self.wait(now);
-                    return Ok(0);
-                }
-                let end = self.from.0 + slots.len() as u64;
-                if last.0 >= end {
-                    self.fetch_from(now, Height(end));
-                }
-                match self.replica.take(&slots, watch) {
-                    Ok(count) => {
-                        self.pause_ms = 0;
-                        self.peers.says(by, last);
-                        Ok(count + self.catch_up(now, watch)?)
-                    }
-                    Err(Refusal::Lie { .. } | Refusal::Gap { .. }) => {
-                        self.peers.lies(now, by);
-                        self.fetch(now);
-                        Ok(0)
-                    }
-                    Err(refusal) => Err(refusal),
-                }
+                self.given(now, by, (slots, last), watch)
             }
+        }
+    }
+
+    /// Takes slots that somebody gave, and asks for the next while it does.
+    fn given(
+        &mut self,
+        now: Millis,
+        by: Option<PublicKey>,
+        (slots, last): (Vec<Vec<u8>>, Height),
+        watch: Watch<'_>,
+    ) -> Result<usize, Refusal> {
+        if slots.is_empty() {
+            let here = self.replica.state().height();
+            by.into_iter().for_each(|by| self.peers.ends(by, last.min(here)));
+            self.wait(now);
+            return Ok(0);
+        }
+        let end = self.from.0 + slots.len() as u64;
+        if last.0 >= end {
+            self.fetch_from(now, Height(end));
+        }
+        let before = self.state().validators().clone();
+        match self.replica.take(&slots, watch) {
+            Ok(count) => {
+                self.pause_ms = 0;
+                by.into_iter().for_each(|by| self.peers.says(by, last));
+                if self.state().validators() != &before {
+                    self.survey();
+                }
+                Ok(count + self.catch_up(now, watch)?)
+            }
+            Err(Refusal::Lie { .. } | Refusal::Gap { .. }) => {
+                // What was asked for meanwhile would follow a lie.
+                (self.is_fetching, self.ticket) = (false, self.ticket + 1);
+                match by.is_some_and(|by| self.peers.lies(now, by)) {
+                    true => self.fetch(now),
+                    false => self.wait(now),
+                }
+                Ok(0)
+            }
+            Err(refusal) => Err(refusal),
         }
     }
 
     /// Nobody had more: asks again a while later if there should be more.
     fn wait(&mut self, now: Millis) {
         self.pause_ms = (self.pause_ms * 2).clamp(PAUSE_MS.0, PAUSE_MS.1);
-        if self.is_behind() {
+        if self.is_behind() || self.target().is_none() {
             self.ask_by(now.after(self.pause_ms));
         }
     }

@@ -37,10 +37,10 @@ impl Peers {
         self.known.entry(peer).or_default().height = Some(height);
     }
 
-    /// A validator gave what is not of the log.
-    pub(super) fn lies(&mut self, now: Millis, peer: PublicKey) {
-        *self.known.entry(peer).or_default() =
-            Peer { height: None, last_until: now.after(LIAR_MS) };
+    /// A validator gave what is not of the log. Gives whether that is news.
+    pub(super) fn lies(&mut self, now: Millis, peer: PublicKey) -> bool {
+        let before = self.known.insert(peer, Peer { height: None, last_until: now.after(LIAR_MS) });
+        before.is_none_or(|before| before.last_until <= now)
     }
 
     /// These did not answer.
@@ -119,7 +119,7 @@ mod tests {
         let (mut peers, now) = (Peers::default(), Millis(5));
         peers.says(key(2), Height(9));
         peers.says(key(3), Height(9));
-        peers.lies(now, key(2));
+        assert!(peers.lies(now, key(2)) && !peers.lies(now, key(2)));
         peers.fail(now, &[key(4)]);
         let order = peers.order(now, Height(8), &four());
         assert_eq!((order.len(), order[0], order[1]), (4, key(3), key(1)));

@@ -5,8 +5,8 @@ use super::nats;
 use crate::site::{Ran, Site};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -55,8 +55,9 @@ fn signal(process: i32, signal: Signal) {
     kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
 }
 
+/// Whether a process runs. One that nobody has buried has no words any more.
 fn is_there(process: i32) -> bool {
-    Path::new(&format!("/proc/{process}")).exists()
+    fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|words| !words.is_empty())
 }
 
 #[test]
@@ -102,6 +103,19 @@ fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
     // The one that was killed is gone when its parent is.
     std::thread::sleep(Duration::from_millis(50));
     assert!(!processes.into_iter().any(is_there), "somebody was left behind");
+}
+
+#[test]
+fn what_a_killed_one_left_behind_is_swept_away_by_the_next() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    let left = network.processes();
+    signal(i32::try_from(network.child.id()).unwrap(), Signal::KILL);
+    assert_eq!(network.end().0, None);
+    let next = Network::start(&site).unwrap();
+    assert!(!left.into_iter().any(is_there), "somebody was left behind");
+    signal(i32::try_from(next.child.id()).unwrap(), Signal::TERM);
+    assert_eq!(next.end().0, Some(0));
 }
 
 #[test]

@@ -3,27 +3,41 @@
 
 use super::lone::Lone;
 use super::nats::Nats;
-use crate::site::{Ran, Site};
+use crate::site::{Ran, SUPPLY_NANO, Site, nano};
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A network with one validator, and a site whose client has the money.
+/// A network, and a site whose client has the money.
 struct Market {
     site: Site,
     nats: Nats,
-    _validator: Lone,
+    /// The only validator, on a thread.
+    _lone: Option<Lone>,
 }
 
 impl Market {
+    /// One with one validator.
     fn new() -> Option<Self> {
+        let market = Self::of("1")?;
+        let lone = Some(Lone::start(&market.site.path("lab")));
+        Some(Self { _lone: lone, ..market })
+    }
+
+    /// One with so many validators, none of which runs.
+    fn of(validators: &str) -> Option<Self> {
         let nats = Nats::start("")?;
         let site = Site::new();
         let url = nats.url();
-        let args = ["network", "init", "--validators", "1", "--workers", "2", "--out", "lab"];
-        site.json(&[&args[..], &["--nats", &url, "-o", "json"]].concat());
-        let validator = Lone::start(&site.path("lab"));
-        Some(Self { site, nats, _validator: validator })
+        let args = ["network", "init", "--validators", validators, "--workers", "2"];
+        site.json(&[&args[..], &["--out", "lab", "--nats", &url, "-o", "json"]].concat());
+        Some(Self { site, nats, _lone: None })
+    }
+
+    fn validator(&self, n: u8) -> Worker {
+        let config = format!("lab/validator-{n}");
+        let mut command = self.command(&["validator", "--config", &config, "-o", "json"]);
+        Worker(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -75,6 +89,7 @@ impl Market {
     }
 }
 
+/// A node at work; killed when this is dropped.
 struct Worker(Child);
 
 impl Worker {
@@ -176,4 +191,70 @@ fn a_network_that_is_not_there_is_said_to_be_away() {
     let ran = market.run(&["get", "accounts"]);
     assert!(ran.code() == Some(1), "{}", ran.out());
     assert!(ran.err().contains("hint: is nats-server running there"), "{}", ran.err());
+}
+
+#[test]
+fn r14_every_node_is_killed_in_turn_and_neither_model_nor_money_changes() {
+    let Some(mut market) = Market::of("4") else { return };
+    let mut validators: Vec<Worker> = (1..=4).map(|n| market.validator(n)).collect();
+    let mut workers = [market.worker(1), market.worker(2)];
+    let apply = [&APPLY[..], &["-p", "epochs=600"]].concat();
+    let run = market.json(&[&apply[..], &["--detach"]].concat(), 0)["run"].clone();
+    market.until("it begins", || market.events(1, "began") + market.events(2, "began") > 0);
+    for n in 1..=4 {
+        let validator = validators.get_mut(n - 1).unwrap();
+        validator.signal("-KILL");
+        validator.ends();
+        if let Some(worker) = workers.get_mut(n - 1) {
+            worker.signal("-KILL");
+            worker.ends();
+            *worker = market.worker(n as u8);
+        }
+        if n == 3 {
+            market.nats.restart();
+        }
+        *validator = market.validator(n as u8);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let result = market.json(&apply, 0);
+    assert_eq!((&result["run"], &result["status"]), (&run, &"settled".into()), "{result}");
+    let more = ["-p", "epochs=600", "-o", "json"];
+    let embedded = market.site.json(&[&APPLY[..], &more].concat());
+    assert_eq!(digests(&result["outputs"]), digests(&embedded["outputs"]));
+    assert_eq!(market.json(&["log", "verify"], 0)["ok"], true);
+    let accounts = market.json(&["get", "accounts"], 0);
+    let parts = ["balance", "escrow", "bond", "stake"];
+    let items = accounts["items"].as_array().unwrap();
+    let held = items.iter().flat_map(|item| parts.iter().map(move |part| &item[*part]));
+    let all: u128 = held.chain([&accounts["treasury"], &accounts["burned"]]).map(nano).sum();
+    assert_eq!(all, SUPPLY_NANO);
+}
+
+#[test]
+fn r7_two_of_four_validators_decide_nothing_and_three_do() {
+    let Some(market) = Market::of("4") else { return };
+    let mut validators: Vec<Worker> = (1..=4).map(|n| market.validator(n)).collect();
+    let _worker = market.worker(1);
+    market.until("it is ready", || market.events(1, "bid") > 0);
+    for n in [2, 3] {
+        let validator = validators.get_mut(n).unwrap();
+        validator.signal("-KILL");
+        validator.ends();
+    }
+    let late = market.run(&[&APPLY[..], &["--timeout", "3s", "-o", "json"]].concat());
+    assert_eq!(late.code(), Some(5), "{}{}", late.out(), late.err());
+    let third = market.validator(3);
+    let result = market.json(&APPLY, 0);
+    assert_eq!(result["status"], "settled", "three of four go on: {result}");
+    drop(third);
+}
+
+#[test]
+fn money_moves_on_a_network_and_its_log_stays_what_the_validators_signed() {
+    let Some(market) = Market::new() else { return };
+    let before = market.json(&["wallet", "balance", "worker-1"], 0);
+    let paid = market.json(&["wallet", "transfer", "worker-1", "5", "--yes"], 0);
+    let after = market.json(&["wallet", "balance", "worker-1"], 0);
+    assert_eq!(nano(&after["balance"]) - nano(&before["balance"]), 5_000_000_000, "{paid}");
+    assert_eq!(market.json(&["log", "verify"], 0)["ok"], true);
 }

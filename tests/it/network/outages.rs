@@ -94,6 +94,42 @@ fn with_one_validator_of_four_down_a_run_goes_on_with_two_it_waits() {
 }
 
 #[test]
+fn a_validator_that_comes_late_has_the_whole_log_and_takes_part() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    lab.kill("validator-4");
+    // It never was there: what little it may have seen is gone.
+    drop(fs::remove_dir_all(lab.folder.join("validator-4/home")));
+    assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
+    lab.run("validator-4");
+    // Without it the rest is no quorum.
+    lab.kill("validator-1");
+    let afresh = [&APPLY[..], &["--no-cache"]].concat();
+    assert_eq!(digests(&lab.client(&afresh).end(&lab)), expected);
+}
+
+#[test]
+fn all_nodes_are_restarted_one_after_the_other_in_the_middle_of_a_run() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    for n in 1..=4 {
+        let name = format!("validator-{n}");
+        lab.kill(&name);
+        lab.run(&name);
+        wait(1);
+    }
+    for name in ["worker-1", "worker-2"] {
+        lab.kill(name);
+        lab.run(name);
+    }
+    lab.nats.kill();
+    lab.nats.restart();
+    assert_eq!(digests(&client.end(&lab)), expected);
+}
+
+#[test]
 fn the_server_of_messages_is_killed_and_comes_back_and_nothing_is_lost() {
     let Some(mut lab) = lab() else { return };
     let expected = undisturbed(&lab);
