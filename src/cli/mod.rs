@@ -30,6 +30,7 @@ mod plan;
 mod predict;
 mod report;
 mod signals;
+mod stake;
 mod subject;
 mod tend;
 mod validate;
@@ -114,6 +115,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
             Ok(Exit::Done)
         }
         Verb::Get(args) => get::get(&args, context),
+        Verb::Stake { verb } => stake::stake(&verb, context),
         Verb::Wallet { verb } => wallet::wallet(&verb, context),
         Verb::Dev(args) => dev::dev(&args, context),
         Verb::Network { verb } => network::network(&verb, context),

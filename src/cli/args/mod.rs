@@ -7,6 +7,7 @@ mod network;
 mod output;
 mod pipeline;
 mod predict;
+mod stake;
 mod validator;
 mod wallet;
 mod worker;
@@ -21,6 +22,7 @@ pub(crate) use pipeline::{
     Again, Apply, Diff, Files, Init, Params, Plan, Raise, Resume, SchemaKind, Tended, Validate,
 };
 pub(crate) use predict::{Predict, Written};
+pub(crate) use stake::{StakeVerb, Staked};
 pub(crate) use validator::Validator;
 pub(crate) use wallet::{Transfer, WalletVerb};
 pub(crate) use worker::Worker;
@@ -37,7 +39,7 @@ const HELP_COLUMNS: usize = 80;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
-    ("Network", &["dev", "validator", "worker", "network", "wallet", "ledger", "log"]),
+    ("Network", &["dev", "validator", "worker", "network", "wallet", "stake", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
 
@@ -153,6 +155,12 @@ pub(crate) enum Verb {
     Wallet {
         #[command(subcommand)]
         verb: WalletVerb,
+    },
+    /// Become a validator of a network, or stop being one, and see who is
+    #[command(after_help = "Example:\n  ohc stake status --network lab")]
+    Stake {
+        #[command(subcommand)]
+        verb: StakeVerb,
     },
     /// Run a whole network on this machine until Ctrl-C: validators, workers and NATS
     #[command(after_help = "Example:\n  ohc dev --validators 4 --workers 2\n\n\
@@ -273,6 +281,7 @@ impl Verb {
                 };
             }
             Self::Wallet { verb } => Some(verb.output()),
+            Self::Stake { verb } => Some(verb.output()),
             Self::Network { verb } => Some(verb.output()),
             Self::Dev(dev) => Some(&dev.output),
             Self::Log { verb: LogVerb::Show { output, .. } | LogVerb::Verify { output } } => {

@@ -12,18 +12,22 @@ use crate::domain::genesis::{Allocation, Genesis, Params};
 use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, commands_root};
 use crate::domain::state::State;
+use crate::effects::bus::Bus;
 use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::node::dev::{Dev, Wish};
 use crate::node::follow::{Follower, Heard, Replica};
 use crate::node::home::Home;
 use crate::node::link;
+use crate::node::network::Network;
 use crate::node::wire::Wire;
 use crate::role::consensus::{Consensus, Input, Message, Output};
 use crate::role::{Machine, Signer};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Validators in one process: as many as a network may have.
 const VALIDATORS: u8 = 20;
@@ -35,6 +39,8 @@ const PROCESSES: usize = 4;
 const UNDER_WAY: u64 = 900;
 /// What was sent and not folded after so long is sent again.
 const RESEND_MS: u64 = 2_000;
+/// How long a connection is tried.
+const CONNECT: Duration = Duration::from_secs(10);
 /// Nothing takes so long.
 const PATIENCE_MS: u64 = 60_000;
 
@@ -152,13 +158,31 @@ fn agree(seats: &mut [Seat]) -> u32 {
 struct Watcher {
     follower: Follower,
     inbox: Receiver<Heard>,
-    bus: crate::effects::bus::Bus,
+    bus: Bus,
     wire: Wire,
     clock: Clock,
     signer: Signer,
 }
 
+type At<'a> = (&'a Network, &'a Path, &'a Handle);
+
 impl Watcher {
+    /// Connects with the client's key, and follows the log into a home of this name.
+    fn start((network, scratch, runtime): At<'_>, home: &str) -> Result<Self, BenchError> {
+        let failed = |error: &dyn std::error::Error| BenchError::Network(error.to_string());
+        let key = scratch.join("network/client/key.pem");
+        let key = link::key(&key).map_err(|error| failed(&error))?;
+        let options = network.bus(&key.public(), CONNECT).map_err(|error| failed(&error))?;
+        let bus = Bus::connect(&options, runtime, |_| {}).map_err(|error| failed(&error))?;
+        let home = Home::at(&scratch.join(home));
+        let booted = link::open(network, &home).map_err(|error| failed(&error))?;
+        let (outbox, inbox) = mpsc::channel::<Heard>();
+        let follower = Follower::start(&bus, Replica::new(booted), &outbox);
+        let follower = follower.map_err(|error| failed(&error))?;
+        let (wire, clock, signer) = (Wire::new(network.id()), Clock::start(), Signer::new(key));
+        Ok(Self { follower, inbox, bus, wire, clock, signer })
+    }
+
     fn order(&mut self) -> SignedOrder {
         let to = SecretKey::from_bytes(&[1; 32]).public();
         let command = Command::Transfer { to, amount: Ohc::from_nano(1_000_000) };
@@ -244,18 +268,8 @@ pub fn finality(samples: u32) -> Result<Measurement, BenchError> {
     let wish = Wish { folder: folder.clone(), validators: PROCESSES, workers: 1, program };
     let dev = Dev::start(&wish).map_err(|error| failed(&error))?;
     let runtime = crate::node::apply::start_runtime()?;
-    let home = Home::at(&scratch.0.join("home"));
-    let key = link::key(&folder.join("client/key.pem")).map_err(|error| failed(&error))?;
-    let (outbox, inbox) = mpsc::channel::<Heard>();
-    let (me, network) = (key.public(), &dev.network);
-    let bus = network.bus(&me, Duration::from_secs(10)).map_err(|error| failed(&error))?;
-    let bus = crate::effects::bus::Bus::connect(&bus, runtime.handle(), |_| {});
-    let bus = bus.map_err(|error| failed(&error))?;
-    let booted = link::open(network, &home).map_err(|error| failed(&error))?;
-    let follower = Follower::start(&bus, Replica::new(booted), &outbox);
-    let follower = follower.map_err(|error| failed(&error))?;
-    let (wire, clock, signer) = (Wire::new(network.id()), Clock::start(), Signer::new(key));
-    let mut watcher = Watcher { follower, inbox, bus, wire, clock, signer };
+    let place = (&dev.network, scratch.0.as_path(), runtime.handle());
+    let mut watcher = Watcher::start(place, "home")?;
     for _ in 0..10 {
         watcher.one()?;
     }
@@ -263,7 +277,13 @@ pub fn finality(samples: u32) -> Result<Measurement, BenchError> {
     let count = u64::from(samples.max(10)) * 10;
     let seconds = watcher.many(count)?;
     let height = watcher.follower.state().height();
-    drop(watcher);
+    let begun = Clock::start();
+    let mut late = Watcher::start(place, "late")?;
+    while late.follower.state().height() < height {
+        late.hear()?;
+    }
+    let followed = begun.seconds() * 1e3;
+    drop((watcher, late));
     dev.stop();
     times.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -282,6 +302,7 @@ pub fn finality(samples: u32) -> Result<Measurement, BenchError> {
             ("commandsPerSecond", count as f64 / seconds),
             ("commands", count as f64),
             ("slots", height.0 as f64),
+            ("followMs", followed),
             ("validators", PROCESSES as f64),
         ]),
     })
