@@ -106,8 +106,8 @@ impl Child {
         let _ = id.map(|id| kill_process(id, Signal::TERM));
     }
 
-    /// Waits until it has ended, and ends it if it takes longer. Whether it ended by itself.
-    pub fn wait(&mut self, within: Duration) -> bool {
+    /// Waits until it has ended. Whether it has.
+    pub fn is_over(&mut self, within: Duration) -> bool {
         let looks = within.as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..looks {
             match self.process.try_wait() {
@@ -115,8 +115,16 @@ impl Child {
                 Ok(Some(_)) | Err(_) => return true,
             }
         }
-        self.kill();
         false
+    }
+
+    /// Waits until it has ended, and ends it if it takes longer. Whether it ended by itself.
+    pub fn wait(&mut self, within: Duration) -> bool {
+        let is_over = self.is_over(within);
+        if !is_over {
+            self.kill();
+        }
+        is_over
     }
 
     fn kill(&mut self) {

@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS: usize = 1_000;
 /// How long a validator is waited for that is asked how far it is.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long a worker may take to finish what it holds: another one begins it again.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a node may take to end.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -197,6 +199,9 @@ impl Dev {
         let mut slow = Vec::new();
         for fleet in [&mut self.workers, &mut self.nodes] {
             fleet.iter().for_each(Child::ask_to_end);
+            // Who finishes what it holds is asked a second time: then it does not wait for that.
+            let busy = fleet.iter_mut().filter_map(|c| (!c.is_over(DRAIN_WITHIN)).then_some(c));
+            busy.for_each(|child| child.ask_to_end());
             for child in fleet.iter_mut().filter_map(|c| (!c.wait(END_WITHIN)).then_some(c)) {
                 slow.push(child.name().to_owned());
             }

@@ -106,6 +106,36 @@ fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
 }
 
 #[test]
+fn it_ends_in_the_middle_of_a_run_and_goes_on_with_it_the_next_time() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    site.vary("slow.yaml", "default: 60", "default: 3000");
+    let apply = |network: &Network| {
+        let args = ["apply", "slow.yaml", "-y", "--budget", "60", "-o", "json", "--network"];
+        let folder = network.ready["network"].as_str().unwrap();
+        let mut command = site.command(&[&args[..], &[folder]].concat());
+        command.env_remove("OHC_HOME").env("XDG_DATA_HOME", site.path("data-home"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut client = apply(&network);
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    // When the table is there, the trainings are leased.
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("\"settled\"")), "no table");
+    signal(i32::try_from(network.child.id()).unwrap(), Signal::INT);
+    let (code, said) = network.end();
+    assert_eq!(code, Some(0), "{said}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let next = Network::start(&site).unwrap();
+    let ran = Ran::of(apply(&next));
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    assert_eq!(ran.last()["status"], "settled");
+    signal(i32::try_from(next.child.id()).unwrap(), Signal::INT);
+    assert_eq!(next.end().0, Some(0));
+}
+
+#[test]
 fn what_a_killed_one_left_behind_is_swept_away_by_the_next() {
     let site = Site::new();
     let Some(network) = Network::start(&site) else { return };
