@@ -15,6 +15,10 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
+/// A public key that somebody can sign for, as a point of the curve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verifier(VerifyingKey);
+
 /// Names a network; mixed into every signature, so that none is valid on another network.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NetworkId(pub Digest);
@@ -86,22 +90,40 @@ impl PublicKey {
         body: &T,
         signature: &Signature,
     ) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
-            !key.is_weak() && key.verify_strict(&message(network, body).0, &signature).is_ok()
-        })
+        self.verifier().is_some_and(|key| key.verifies(network, body, signature))
+    }
+
+    /// The key as a point of the curve, for who checks many signatures of it; none if it is no
+    /// point, or a weak one.
+    #[must_use]
+    pub fn verifier(&self) -> Option<Verifier> {
+        VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak()).map(Verifier)
     }
 
     /// Whether somebody can sign for it: it is a point of the curve, and not a weak one.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+        self.verifier().is_some()
     }
 
     /// The first 12 hex digits: enough for people, never for rules.
     #[must_use]
     pub fn short(&self) -> String {
         Digest(self.0).short()
+    }
+}
+
+impl Verifier {
+    /// Whether `signature` is this key's over `body`.
+    #[must_use]
+    pub fn verifies<T: Canonical>(
+        &self,
+        network: NetworkId,
+        body: &T,
+        signature: &Signature,
+    ) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        self.0.verify_strict(&message(network, body).0, &signature).is_ok()
     }
 }
 

@@ -5,8 +5,8 @@ use super::context::{Ballot, Offer, Slots, Voters};
 use super::message::{Entry, Message, proposal_out, vote_in};
 use super::{Output, message};
 use crate::base::amount::Ohc;
-use crate::base::canon::Digest;
-use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature};
+use crate::base::canon::{Canonical, Digest};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Verifier};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::Slot;
 use crate::domain::vote::{Certificate, Evidence, Kind, Vote, is_quorum};
@@ -66,6 +66,7 @@ impl Said {
 /// Everything that an effect may touch.
 pub(super) struct Hands<'a> {
     pub(super) key: &'a SecretKey,
+    pub(super) verifiers: &'a BTreeMap<PublicKey, Verifier>,
     pub(super) network: NetworkId,
     pub(super) now: Millis,
     pub(super) timeouts: LinearTimeouts,
@@ -214,11 +215,17 @@ impl Hands<'_> {
         same.insert(author, signature);
     }
 
+    /// Whether this is the signature of a validator.
+    fn holds<T: Canonical>(&self, author: PublicKey, body: &T, signature: &Signature) -> bool {
+        let verifier = self.verifiers.get(&author);
+        verifier.is_some_and(|key| key.verifies(self.network, body, signature))
+    }
+
     /// Whether a vote is signed. Certificates hold signatures of votes that were checked before.
     fn is_cast(&self, vote: &Vote, author: PublicKey, signature: Signature) -> bool {
         let same = self.said.sound.get(&(vote.round, vote.kind, vote.head));
         same.and_then(|same| same.get(&author)) == Some(&signature)
-            || author.verifies(self.network, vote, &signature)
+            || self.holds(author, vote, &signature)
     }
 
     /// Whether a message is signed. The core asks for no more votes than it has room for.
@@ -236,9 +243,7 @@ impl Hands<'_> {
                 }
                 is_cast
             }
-            ConsensusMsg::Proposal(offer) => {
-                key.verifies(self.network, &offer.proposal(), &said.signature)
-            }
+            ConsensusMsg::Proposal(offer) => self.holds(*key, &offer.proposal(), &said.signature),
         }
     }
 

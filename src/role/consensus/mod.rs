@@ -14,7 +14,7 @@ mod trial;
 pub use message::{Entry, Message, Passed, Polka};
 
 use crate::base::canon::{Canonical, Digest, Encode};
-use crate::base::keys::{NetworkId, PublicKey, SecretKey};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Verifier};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, VALIDATORS_MAX};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::{Draft, Slot};
@@ -91,6 +91,8 @@ pub struct Consensus {
     key: SecretKey,
     network: NetworkId,
     core: malachite::State<Slots>,
+    /// The validators, ready to have their signatures checked.
+    verifiers: BTreeMap<PublicKey, Verifier>,
     /// The digest of the last slot's head.
     parent: Digest,
     trial: Trial,
@@ -137,6 +139,7 @@ impl Consensus {
             key,
             network: state.network(),
             core,
+            verifiers: BTreeMap::new(),
             parent,
             trial: Trial::new(threads),
             folded: now,
@@ -198,6 +201,10 @@ impl Consensus {
             return;
         }
         self.has_begun = true;
+        if !self.verifiers.keys().eq(state.validators().keys()) {
+            let verifier = |key: &PublicKey| Some((*key, key.verifier()?));
+            self.verifiers = state.validators().keys().filter_map(verifier).collect();
+        }
         let voters = Voters::new(state.validators());
         let (height, policy) = (state.height().next(), VoteExtensionPolicy::Disabled);
         let start = malachite::Input::StartHeight(height, voters, false, None, policy);
@@ -206,8 +213,9 @@ impl Consensus {
 
     /// Has the core take one input, and does what it wants.
     fn process(&mut self, now: Millis, input: malachite::Input<Slots>, out: &mut Vec<Output>) {
-        let Self { key, network, core, said, sound, .. } = self;
-        let mut hands = Hands { key, network: *network, now, timeouts: TIMEOUTS, sound, said, out };
+        let Self { key, network, core, verifiers, said, sound, .. } = self;
+        let (network, timeouts) = (*network, TIMEOUTS);
+        let mut hands = Hands { key, verifiers, network, now, timeouts, sound, said, out };
         let done: Result<(), malachite::Error<Slots>> = process!(
             input: input,
             state: core,
