@@ -13,3 +13,4 @@ mod lone;
 mod market;
 mod nats;
 mod outages;
+mod token;
