@@ -41,7 +41,7 @@ crash seed="":
 
 # Kills nodes of a network at random, so many times; with a seed, those of an earlier time again.
 kills count="200" seed="":
-    OHC_KILLS={{ count }} {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} OHC_NATS_SERVER="$(tests/peers/nats)" cargo test --locked --test it outages::whoever
+    OHC_KILLS={{ count }} {{ if seed != "" { "OHC_CRASH_SEED=" + seed } else { "" } }} OHC_NATS_SERVER="$(tests/peers/nats)" cargo test --locked --test it storm::r14
 
 # Tries hostile bytes, texts and command lines (rule R-13) for about so many seconds, with new ones each time.
 fuzz seconds="60":

@@ -30,6 +30,8 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Train => bench::train(args.seconds),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
         Kind::Hostile => bench::hostile(),
+        Kind::Agreement => bench::agreement(),
+        Kind::Finality => bench::finality(jobs),
     };
     let measured = measured.map_err(|error| Stop::because(Exit::Failed, &error))?;
     let detail: Map<String, Value> =

@@ -15,6 +15,10 @@ use std::time::Duration;
 const TAIL_BYTES: u64 = 4 * 1024;
 /// Lines of it that are shown.
 const TAIL_LINES: usize = 5;
+/// Processes that are swept away at the most.
+const CHILDREN_MAX: usize = 2_048;
+/// Looks until one that is swept away is not asked any more, but ended.
+const SWEEP_LOOKS: usize = 500;
 /// How often a child that is to end is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -102,8 +106,8 @@ impl Child {
         let _ = id.map(|id| kill_process(id, Signal::TERM));
     }
 
-    /// Waits until it has ended, and ends it if it takes longer. Whether it ended by itself.
-    pub fn wait(&mut self, within: Duration) -> bool {
+    /// Waits until it has ended. Whether it has.
+    pub fn is_over(&mut self, within: Duration) -> bool {
         let looks = within.as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..looks {
             match self.process.try_wait() {
@@ -111,8 +115,16 @@ impl Child {
                 Ok(Some(_)) | Err(_) => return true,
             }
         }
-        self.kill();
         false
+    }
+
+    /// Waits until it has ended, and ends it if it takes longer. Whether it ended by itself.
+    pub fn wait(&mut self, within: Duration) -> bool {
+        let is_over = self.is_over(within);
+        if !is_over {
+            self.kill();
+        }
+        is_over
     }
 
     fn kill(&mut self) {
@@ -126,6 +138,41 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Writes down which processes these are, for whoever comes after a parent that was killed.
+pub fn remember<'a>(path: &Path, children: impl Iterator<Item = &'a Child>) -> io::Result<()> {
+    let line = |child: &Child| Some(format!("{} {}\n", child.id(), command_line(child.id())?));
+    std::fs::write(path, children.filter_map(line).collect::<String>())
+}
+
+/// Ends those of the processes that were written down which are still what they were. Their parent
+/// is gone: the caller knows.
+pub fn sweep(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines().take(CHILDREN_MAX).filter_map(|line| line.split_once(' '));
+    let known = lines.filter_map(|(id, line)| Some((id.parse::<u32>().ok()?, line)));
+    // A number may be another's by now: then it was started with other words.
+    let is_same = |(id, line): &(u32, &str)| command_line(*id).as_deref() == Some(*line);
+    let left: Vec<(u32, &str)> = known.filter(is_same).collect();
+    for (signal, looks) in [(Signal::TERM, SWEEP_LOOKS), (Signal::KILL, SWEEP_LOOKS)] {
+        let ids = left.iter().filter(|one| is_same(one));
+        let ids = ids.filter_map(|(id, _)| Pid::from_raw(i32::try_from(*id).ok()?));
+        // Where it has ended already there is nobody to end.
+        ids.for_each(|id| _ = kill_process(id, signal));
+        for _ in 0..looks {
+            if !left.iter().any(is_same) {
+                return;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// What a process was started with, in hex; nothing where the system does not say.
+fn command_line(id: u32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{id}/cmdline")).ok().filter(|b| !b.is_empty())?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn how(status: ExitStatus) -> String {
@@ -191,6 +238,28 @@ mod tests {
         deaf.ask_to_end();
         assert!(!deaf.wait(Duration::from_millis(300)));
         assert_eq!(deaf.ended().unwrap().how, "signal 9");
+    }
+
+    #[test]
+    fn what_a_killed_parent_left_behind_is_ended_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("children");
+        let mut ours = shell(&dir, "exec sleep 60");
+        let mut other = shell(&dir, "exec sleep 61");
+        thread::sleep(Duration::from_millis(100));
+        remember(&path, [&ours].into_iter()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (id, line) = text.trim().split_once(' ').unwrap();
+        assert_eq!(id, ours.id().to_string());
+        // Somebody else has the number of one that was ours.
+        std::fs::write(&path, format!("{} {line}\n", other.id())).unwrap();
+        sweep(&path);
+        assert!(other.ended().is_none());
+        std::fs::write(&path, text).unwrap();
+        let swept = thread::spawn(move || sweep(&path));
+        assert_eq!(end(&mut ours).how, "signal 15");
+        swept.join().unwrap();
+        sweep(&dir.path().join("none"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Benchmarks: what `docs/benchmarks.md` claims, measured on this machine with the real parts.
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
+mod agreement;
 mod fold;
 mod history;
 mod hostile;
 mod scribe;
 
+pub use agreement::{agreement, finality};
 pub use fold::{replay, start};
 pub use history::{proof_of_history, verification};
 pub use hostile::hostile;
@@ -83,6 +85,9 @@ pub enum BenchError {
         /// What is said about it.
         said: String,
     },
+    /// A network of processes does not run.
+    #[error("{0}")]
+    Network(String),
     /// The run did not come to its end.
     #[error("the measured run did not settle")]
     Unsettled,

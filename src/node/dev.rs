@@ -9,7 +9,7 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
 use crate::effects::bus::{Bus, BusError};
-use crate::effects::children::{Child, ChildError, Ended};
+use crate::effects::children::{self, Child, ChildError, Ended};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS: usize = 1_000;
 /// How long a validator is waited for that is asked how far it is.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long a worker may take to finish what it holds: another one begins it again.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a node may take to end.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -143,6 +145,9 @@ impl Dev {
         let folder = &wish.folder;
         let network = begin(wish)?;
         let lock = lock(folder)?;
+        // Nobody else has the lock: what still runs was left behind by one that was killed.
+        let known = folder.join("children");
+        children::sweep(&known);
         let port = free_port().map_err(write_error(folder))?;
         let network = settle(&network, port)?;
         let conf = folder.join("nats.conf");
@@ -153,6 +158,8 @@ impl Dev {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().map_err(DevError::Threads)?;
         let (nodes, workers) = (fleet(wish, "validator")?, fleet(wish, "worker")?);
+        let all = [&nats].into_iter().chain(&nodes).chain(&workers);
+        children::remember(&known, all).map_err(write_error(&known))?;
         let client = key_of(&network, "client").unwrap_or(PublicKey([0; 32]));
         let bus = Bus::connect(&network.bus(&client, END_WITHIN)?, runtime.handle(), |_| {})?;
         let stakes = network.genesis.allocations.iter().filter(|a| a.stake > Ohc::ZERO);
@@ -192,6 +199,9 @@ impl Dev {
         let mut slow = Vec::new();
         for fleet in [&mut self.workers, &mut self.nodes] {
             fleet.iter().for_each(Child::ask_to_end);
+            // Who finishes what it holds is asked a second time: then it does not wait for that.
+            let busy = fleet.iter_mut().filter_map(|c| (!c.is_over(DRAIN_WITHIN)).then_some(c));
+            busy.for_each(|child| child.ask_to_end());
             for child in fleet.iter_mut().filter_map(|c| (!c.wait(END_WITHIN)).then_some(c)) {
                 slow.push(child.name().to_owned());
             }

@@ -109,4 +109,9 @@ pub(crate) enum Measured {
     Ingest,
     /// Milliseconds until the slowest of many hostile manifests is refused.
     Hostile,
+    /// Milliseconds of a core that twenty validators take to agree on a slot, all together.
+    Agreement,
+    /// Milliseconds from a command to its finality with four validators as processes over NATS;
+    /// --jobs says how many are measured.
+    Finality,
 }

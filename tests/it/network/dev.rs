@@ -5,8 +5,8 @@ use super::nats;
 use crate::site::{Ran, Site};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -55,8 +55,9 @@ fn signal(process: i32, signal: Signal) {
     kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
 }
 
+/// Whether a process runs. One that nobody has buried has no words any more.
 fn is_there(process: i32) -> bool {
-    Path::new(&format!("/proc/{process}")).exists()
+    fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|words| !words.is_empty())
 }
 
 #[test]
@@ -102,6 +103,49 @@ fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
     // The one that was killed is gone when its parent is.
     std::thread::sleep(Duration::from_millis(50));
     assert!(!processes.into_iter().any(is_there), "somebody was left behind");
+}
+
+#[test]
+fn it_ends_in_the_middle_of_a_run_and_goes_on_with_it_the_next_time() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    site.vary("slow.yaml", "default: 60", "default: 3000");
+    let apply = |network: &Network| {
+        let args = ["apply", "slow.yaml", "-y", "--budget", "60", "-o", "json", "--network"];
+        let folder = network.ready["network"].as_str().unwrap();
+        let mut command = site.command(&[&args[..], &[folder]].concat());
+        command.env_remove("OHC_HOME").env("XDG_DATA_HOME", site.path("data-home"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut client = apply(&network);
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    // When the table is there, the trainings are leased.
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("\"settled\"")), "no table");
+    signal(i32::try_from(network.child.id()).unwrap(), Signal::INT);
+    let (code, said) = network.end();
+    assert_eq!(code, Some(0), "{said}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let next = Network::start(&site).unwrap();
+    let ran = Ran::of(apply(&next));
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    assert_eq!(ran.last()["status"], "settled");
+    signal(i32::try_from(next.child.id()).unwrap(), Signal::INT);
+    assert_eq!(next.end().0, Some(0));
+}
+
+#[test]
+fn what_a_killed_one_left_behind_is_swept_away_by_the_next() {
+    let site = Site::new();
+    let Some(network) = Network::start(&site) else { return };
+    let left = network.processes();
+    signal(i32::try_from(network.child.id()).unwrap(), Signal::KILL);
+    assert_eq!(network.end().0, None);
+    let next = Network::start(&site).unwrap();
+    assert!(!left.into_iter().any(is_there), "somebody was left behind");
+    signal(i32::try_from(next.child.id()).unwrap(), Signal::TERM);
+    assert_eq!(next.end().0, Some(0));
 }
 
 #[test]

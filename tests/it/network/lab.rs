@@ -158,6 +158,10 @@ impl Client {
         panic!("never {what}: {}", self.said());
     }
 
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Whether it has said something by now.
     pub(super) fn has_said(&self, what: &str) -> bool {
         self.said().contains(what)

@@ -13,4 +13,5 @@ mod lone;
 mod market;
 mod nats;
 mod outages;
+mod storm;
 mod token;
