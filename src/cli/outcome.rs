@@ -70,7 +70,7 @@ pub(super) fn conclude(
 ) -> Result<Exit, Stop> {
     let run = finished.run();
     let (status, wrong) = match (finished.stopped, run) {
-        (Some(why), run) => left(why, run),
+        (Some(why), run) => left(why, run, finished.is_embedded),
         (None, Some(run)) => verdict(run),
         (None, None) => return Err(Stop::failed("the run is not in the log", None)),
     };
@@ -118,12 +118,12 @@ pub(super) fn conclude(
 }
 
 /// How a run was left before its end, in one word, and what that means.
-fn left(why: Stopped, run: Option<&Run>) -> (&'static str, Option<Stop>) {
+fn left(why: Stopped, run: Option<&Run>, is_embedded: bool) -> (&'static str, Option<Stop>) {
     let (status, exit) = match why {
         Stopped::Interrupted => ("interrupted", Exit::Interrupted),
         Stopped::TimedOut => ("timed-out", Exit::TimedOut),
     };
-    let (message, hint) = prose::left(why, run.map(|run| run.id));
+    let (message, hint) = prose::left(why, run.map(|run| run.id), is_embedded);
     (status, Some(Stop::Error { exit, message, hint: Some(hint) }))
 }
 

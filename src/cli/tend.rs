@@ -72,7 +72,7 @@ fn tend(
             let finished = site.tend(args.run, errand, hooks).map_err(|error| stop(&error))?;
             return match finished.stopped {
                 Some(why) => {
-                    let (message, hint) = prose::left(why, Some(args.run));
+                    let (message, hint) = prose::left(why, Some(args.run), finished.is_embedded);
                     Err(Stop::Error { exit: Exit::Interrupted, message, hint: Some(hint) })
                 }
                 None => tended(run_of(&finished.state, args.run)?, show, &mut context.screen),

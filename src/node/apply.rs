@@ -76,6 +76,8 @@ pub struct Finished {
     pub run: Option<RunId>,
     /// Why it was left before its end, if it was.
     pub stopped: Option<Stopped>,
+    /// Whether nothing goes on now that this process does not go on with.
+    pub is_embedded: bool,
     /// The state after the last slot.
     pub state: State,
     /// The outputs, if the run is settled.
@@ -447,6 +449,7 @@ impl Site {
             }
             (hooks.begun)(handle, &runtime);
         };
+        let is_embedded = matches!(who, Who::Home(_));
         let (served, state) = match who {
             Who::Home(keys) => {
                 let bench = Bench::new(artifacts.clone(), runtime.handle().clone());
@@ -476,7 +479,7 @@ impl Site {
             Err(failure) => return Err(failure.into()),
         };
         let (outputs, unrecorded) = (Vec::new(), None);
-        let finished = Finished { run, stopped, state, outputs, unrecorded };
+        let finished = Finished { run, stopped, is_embedded, state, outputs, unrecorded };
         Ok(Served { finished, recorder, artifacts, runtime, _home: (host, store) })
     }
 

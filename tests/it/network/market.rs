@@ -243,6 +243,7 @@ fn r7_two_of_four_validators_decide_nothing_and_three_do() {
     }
     let late = market.run(&[&APPLY[..], &["--timeout", "3s", "-o", "json"]].concat());
     assert_eq!(late.code(), Some(5), "{}{}", late.out(), late.err());
+    assert!(late.err().contains("apply again to follow it"), "{}", late.err());
     let third = market.validator(3);
     let result = market.json(&APPLY, 0);
     assert_eq!(result["status"], "settled", "three of four go on: {result}");

@@ -14,3 +14,4 @@ mod market;
 mod nats;
 mod outages;
 mod storm;
+mod token;

@@ -128,12 +128,19 @@ pub(crate) fn busy_home() -> Stop {
 }
 
 /// A run that was left before its end, and what becomes of it.
-pub(crate) fn left(why: Stopped, run: Option<RunId>) -> (String, String) {
+pub(crate) fn left(why: Stopped, run: Option<RunId>, is_embedded: bool) -> (String, String) {
     let how = match why {
         Stopped::Interrupted => "interrupted",
         Stopped::TimedOut => "timed out",
     };
     match run {
+        Some(run) if !is_embedded => (
+            format!("{how}: {run} goes on without us"),
+            format!("apply again to follow it, `ohc cancel {run}` ends it"),
+        ),
+        None if !is_embedded => {
+            (how.to_owned(), "what was sent may still begin: apply again to follow it".to_owned())
+        }
         Some(run) => (
             format!("{how}: {run} is not over"),
             format!("apply again to go on, `ohc cancel {run}` gives back what is not spent"),
