@@ -167,7 +167,7 @@ pub(crate) enum Verb {
         Needs a nats-server on the PATH, or OHC_NATS_SERVER. What is in the folder is used again \
         the next time.")]
     Dev(Dev),
-    /// Found networks of several machines, show them, and say which one is meant
+    /// Found networks of several machines, show them, choose one
     #[command(after_help = "Example:\n  ohc network init --out lab")]
     Network {
         #[command(subcommand)]
