@@ -156,7 +156,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: WalletVerb,
     },
-    /// Become a validator of a network, or stop being one, and see who is
+    /// Become a validator of a network, or stop being one
     #[command(after_help = "Example:\n  ohc stake status --network lab")]
     Stake {
         #[command(subcommand)]
