@@ -6,10 +6,10 @@ use super::message::{Entry, Message, proposal_out, vote_in};
 use super::{Output, message};
 use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest};
-use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Verifier};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Signed, Verifier};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::Slot;
-use crate::domain::vote::{Certificate, Evidence, Kind, Vote, is_quorum};
+use crate::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote, is_quorum};
 use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
 use malachite_types::{
     CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
@@ -33,6 +33,8 @@ pub(super) struct Said {
     proposals: BTreeMap<u32, (Digest, Option<u32>)>,
     /// Votes whose signatures hold, by what is voted for.
     sound: BTreeMap<Ballots, BTreeMap<PublicKey, Signature>>,
+    /// The last proposal whose signature was checked before its slot was looked at.
+    pub(super) heard: Option<Signed<Proposal>>,
     /// What is to be written down before anything is sent.
     unwritten: Vec<Entry>,
     /// Slots that are written down.
@@ -243,7 +245,11 @@ impl Hands<'_> {
                 }
                 is_cast
             }
-            ConsensusMsg::Proposal(offer) => self.holds(*key, &offer.proposal(), &said.signature),
+            ConsensusMsg::Proposal(offer) => {
+                let (body, signature) = (offer.proposal(), said.signature);
+                let signed = Signed { author: *key, body, signature };
+                self.said.heard.as_ref() == Some(&signed) || self.holds(*key, &body, &signature)
+            }
         }
     }
 

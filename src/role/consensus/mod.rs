@@ -275,8 +275,10 @@ impl Consensus {
                 return;
             }
             if !self.sound.contains_key(&proposal.body.head) {
-                let is_ours =
-                    proposal.author.verifies(self.network, &proposal.body, &proposal.signature);
+                let is_ours = self.verifiers.get(&proposal.author).is_some_and(|key| {
+                    key.verifies(self.network, &proposal.body, &proposal.signature)
+                });
+                self.said.heard = is_ours.then(|| proposal.clone());
                 let count = self.proposed.entry(proposal.body.round).or_default();
                 *count += usize::from(is_ours);
                 let is_fair = is_ours && *count <= PROPOSALS_PER_ROUND_MAX;
