@@ -20,6 +20,7 @@ pub mod handbook;
 mod home;
 mod init;
 mod ledger;
+mod lines;
 mod log;
 mod logs;
 mod man;

@@ -43,6 +43,13 @@ impl Change {
         }
     }
 
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Bond => "it counts",
+            Self::Unbond => "it counts no more",
+        }
+    }
+
     const fn command(self, amount: Ohc) -> Command {
         match self {
             Self::Bond => Command::Bond { amount },
@@ -89,7 +96,8 @@ fn change(staked: &Staked, change: Change, context: &mut Context) -> Result<Exit
         return Ok(Exit::Done);
     }
     let when = state.set_changes_at().map(|at| seconds(&state, at.since(state.tick())));
-    let when = when.map(|when| format!("; it counts in about {when} s")).unwrap_or_default();
+    let what = change.meaning();
+    let when = when.map(|when| format!("; {what} in about {when} s")).unwrap_or_default();
     screen.line(format!("{word} {amount} OhC: in slot {height}{when}"))?;
     Ok(Exit::Done)
 }

@@ -2,12 +2,13 @@
 //! nothing: `node::worker` joins the parts, and the role decides.
 
 use super::Context;
-use super::args::{self, Format};
+use super::args;
 use super::exit::{Exit, Stop};
 use super::home::cores;
+use super::lines::Lines;
 use super::names::Names;
 use super::network;
-use super::report::{Screen, json, prose};
+use super::report::{json, prose};
 use super::signals::Signals;
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
@@ -20,10 +21,9 @@ use crate::node::inbox::Handle;
 use crate::node::link::{self, LinkError};
 use crate::node::network::{Config, Part};
 use crate::node::notice::Notice;
-use crate::node::worker::{self, Hooks, News, Offer, Sight};
+use crate::node::worker::{self, Hooks, Offer, Sight};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io;
 
 /// Runs a worker until it is stopped.
 pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit, Stop> {
@@ -47,9 +47,8 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
     let names = Names::new(config.network.names.clone());
     let signals = Signals::start(context.quit);
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
-    let (format, screen) = (args.output.format, &mut context.screen);
-    let mut teller =
-        Teller { screen, names: &names, me, format, held: BTreeSet::new(), broken: None };
+    let lines = Lines::new(&mut context.screen, args.output.format, "WorkerEvent");
+    let mut teller = Teller { lines, names: &names, me, held: BTreeSet::new() };
     let mut begun = |handle: Handle| signals.serve(Some(handle));
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
@@ -57,14 +56,11 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
     let worked = worker::work(&config.network, (&home, key), offer, &runtime, hooks);
     signals.serve(None);
     let earned = worked.map_err(|error| stop(&error))?;
-    teller.say(
+    teller.lines.say(
         format!("stopped  earned {earned} OhC in all"),
         json!({"event": "stopped", "earned": json::ohc(earned)}),
     );
-    match teller.broken {
-        Some(error) => Err(error.into()),
-        None => Ok(Exit::Done),
-    }
+    teller.lines.end()
 }
 
 /// What is wrong with a network, or the way to it.
@@ -74,33 +70,14 @@ pub(super) fn stop(error: &LinkError) -> Stop {
 
 /// Says what a worker does, a line each.
 struct Teller<'a> {
-    screen: &'a mut Screen,
+    lines: Lines<'a>,
     names: &'a Names,
     me: PublicKey,
-    format: Format,
     /// Leases that are its own.
     held: BTreeSet<LeaseId>,
-    /// Why nothing more is written.
-    broken: Option<io::Error>,
 }
 
 impl Teller<'_> {
-    /// Says a line, or to programs an object.
-    fn say(&mut self, line: String, fields: Value) {
-        if self.broken.is_some() {
-            return;
-        }
-        let said = match self.format {
-            Format::Json | Format::Yaml => {
-                self.screen.data(&json::object("WorkerEvent", fields), self.format)
-            }
-            Format::Name => Ok(()),
-            Format::Table | Format::Wide => self.screen.line(line),
-        };
-        // A screen that cannot be written to stops no work.
-        self.broken = said.and_then(|()| self.screen.flush()).err();
-    }
-
     fn see(&mut self, sight: &Sight<'_>) {
         match sight {
             Sight::Waiting(here, there) => {
@@ -109,7 +86,8 @@ impl Teller<'_> {
                     None => "waiting  no quorum of validators answers yet".to_owned(),
                 };
                 let there = there.map(|there| there.0);
-                self.say(line, json!({"event": "waiting", "height": here.0, "network": there}));
+                self.lines
+                    .say(line, json!({"event": "waiting", "height": here.0, "network": there}));
             }
             Sight::Ready(state, bid) => {
                 let held = state.workers().get(&self.me);
@@ -117,7 +95,7 @@ impl Teller<'_> {
                 let (height, ask) = (state.height(), bid.ask.nano_per_unit());
                 let balance = state.ledger().account(&self.me).balance;
                 let capacity = bid.capacity.units();
-                self.say(
+                self.lines.say(
                     format!(
                         "ready    at slot {height}: asks {ask} nano-OhC a unit, takes {capacity} \
                          units at a time, has {balance} OhC"
@@ -128,41 +106,29 @@ impl Teller<'_> {
                 if balance == Ohc::ZERO {
                     let line = "warning: it has nothing to put up as a bond, and will be leased \
                                 nothing; `ohc wallet transfer` gives it some";
-                    self.say(line.to_owned(), json!({"event": "poor"}));
+                    self.lines.say(line.to_owned(), json!({"event": "poor"}));
                 }
             }
             Sight::Folded(state, events) => self.folded(state, events),
             Sight::Notice(Notice::Began { lease, address, .. }) => {
                 let line = format!("began    {} {address}", lease.block);
                 let (lease, job) = (lease.to_string(), address.as_str());
-                self.say(line, json!({"event": "began", "lease": lease, "job": job}));
+                self.lines.say(line, json!({"event": "began", "lease": lease, "job": job}));
             }
             Sight::Notice(Notice::Step { .. }) => {}
-            Sight::News(news) => self.news(news),
+            Sight::News(news) => self.lines.news(news),
             Sight::Trouble(lease, failure) => {
                 let (lease, why) = (lease.to_string(), failure.to_string());
                 let line = format!("trouble  {lease}: {why}; it is tried again");
-                self.say(line, json!({"event": "trouble", "lease": lease, "why": why}));
+                self.lines.say(line, json!({"event": "trouble", "lease": lease, "why": why}));
             }
             Sight::Draining(held) => {
                 let line = format!(
                     "draining takes on nothing more, and finishes {held} leases; again to end now"
                 );
-                self.say(line, json!({"event": "draining", "leases": held}));
+                self.lines.say(line, json!({"event": "draining", "leases": held}));
             }
         }
-    }
-
-    fn news(&mut self, news: &News) {
-        let (word, why) = match news {
-            News::Up => ("online", String::new()),
-            News::Down(why) => ("offline", why.clone()),
-            News::Refused(why) => ("refused", why.clone()),
-            // It is caught up with.
-            News::Lost => return,
-        };
-        let line = format!("{word:<8} {why}").trim_end().to_owned();
-        self.say(line, json!({"event": word, "why": why}));
     }
 
     fn folded(&mut self, state: &State, events: &[Event]) {
@@ -185,7 +151,7 @@ impl Teller<'_> {
                 let kind = fields.remove("kind").unwrap_or_default();
                 fields.insert("event".into(), kind);
             }
-            self.say(line, fields);
+            self.lines.say(line, fields);
             if let Event::Settled { lease, .. }
             | Event::Lapsed { lease, .. }
             | Event::Released { lease, .. }

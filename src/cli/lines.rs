@@ -1,0 +1,66 @@
+//! Lines of a node that runs: one for each thing that happens, or an object for programs. A screen
+//! that cannot be written to stops no node, and never is a line half written.
+
+use super::args::Format;
+use super::exit::{Exit, Stop};
+use super::report::{Screen, json};
+use crate::node::worker::News;
+use serde_json::{Value, json};
+use std::io;
+
+/// What a node says.
+pub(super) struct Lines<'a> {
+    screen: &'a mut Screen,
+    format: Format,
+    /// What its objects are called.
+    kind: &'static str,
+    /// Why nothing more is written.
+    broken: Option<io::Error>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(screen: &'a mut Screen, format: Format, kind: &'static str) -> Self {
+        Self { screen, format, kind, broken: None }
+    }
+
+    /// Whether a program reads them.
+    pub(super) fn is_data(&self) -> bool {
+        self.format.is_data()
+    }
+
+    /// Says a line, or to programs an object.
+    pub(super) fn say(&mut self, line: String, fields: Value) {
+        if self.broken.is_some() {
+            return;
+        }
+        let said = match self.format {
+            Format::Json | Format::Yaml => {
+                self.screen.data(&json::object(self.kind, fields), self.format)
+            }
+            Format::Name => Ok(()),
+            Format::Table | Format::Wide => self.screen.line(line),
+        };
+        self.broken = said.and_then(|()| self.screen.flush()).err();
+    }
+
+    /// Says what happens to the connection.
+    pub(super) fn news(&mut self, news: &News) {
+        let (word, why) = match news {
+            News::Up => ("online", String::new()),
+            News::Down(why) => ("offline", why.clone()),
+            News::Refused(why) => ("refused", why.clone()),
+            // It is caught up with.
+            News::Lost => return,
+        };
+        let line = format!("{word:<8} {why}").trim_end().to_owned();
+        self.say(line, json!({"event": word, "why": why}));
+    }
+
+    /// The node has ended well.
+    pub(super) fn end(self) -> Result<Exit, Stop> {
+        match self.broken {
+            Some(error) => Err(error.into()),
+            None => Ok(Exit::Done),
+        }
+    }
+}
