@@ -217,7 +217,9 @@ fn r14_every_node_is_killed_in_turn_and_neither_model_nor_money_changes() {
         std::thread::sleep(Duration::from_millis(500));
     }
     let result = market.json(&apply, 0);
-    assert_eq!((&result["run"], &result["status"]), (&run, &"settled".into()), "{result}");
+    // It may have been over before it was asked for again.
+    let is_settled = result["status"] == "settled" || result["status"] == "unchanged";
+    assert!(is_settled && result["run"] == run, "{result}");
     let more = ["-p", "epochs=600", "-o", "json"];
     let embedded = market.site.json(&[&APPLY[..], &more].concat());
     assert_eq!(digests(&result["outputs"]), digests(&embedded["outputs"]));
