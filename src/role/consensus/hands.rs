@@ -4,12 +4,11 @@
 use super::context::{Ballot, Offer, Slots, Voters};
 use super::message::{Entry, Message, proposal_out, vote_in};
 use super::{Output, message};
-use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Signed, Verifier};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::Slot;
-use crate::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote, is_quorum};
+use crate::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
 use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
 use malachite_types::{
     CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
@@ -45,12 +44,6 @@ pub(super) struct Said {
 impl Said {
     pub(super) fn has_proposed(&self, round: u32) -> bool {
         self.proposals.contains_key(&round)
-    }
-
-    /// Whether more than 2/3 of the stake have voted just like this: one more changes nothing.
-    pub(super) fn has_enough(&self, vote: &Vote, validators: &BTreeMap<PublicKey, Ohc>) -> bool {
-        let same = self.sound.get(&(vote.round, vote.kind, vote.head));
-        same.is_some_and(|same| is_quorum(same.keys(), validators))
     }
 
     /// Takes out the time-outs that are over, in their order.
@@ -184,7 +177,7 @@ impl Hands<'_> {
     fn note(&mut self, input: &Input<Slots>) {
         let Some((entry, slot)) = Entry::of(input) else { return };
         if let Some(slot) = slot {
-            let head = crate::base::canon::Canonical::digest(&slot.head);
+            let head = slot.head.digest();
             if self.said.written.insert(head) && !self.said.is_replaying {
                 self.said.unwritten.push(Entry::Slot(slot));
             }

@@ -14,17 +14,19 @@ mod trial;
 pub use message::{Entry, Message, Passed, Polka};
 
 use crate::base::canon::{Canonical, Digest, Encode};
-use crate::base::keys::{NetworkId, PublicKey, SecretKey, Verifier};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed, Verifier};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, VALIDATORS_MAX};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::{Draft, Slot};
 use crate::domain::state::State;
-use crate::domain::vote::Evidence;
+use crate::domain::vote::{Evidence, Vote};
 use crate::role::Machine;
 use context::{Candidate, Slots, Voters};
 use hands::{Hands, Said};
 use malachite::{LocallyProposedValue, Params, process};
-use malachite_types::{LinearTimeouts, Round, Timeout, ValuePayload, VoteExtensionPolicy};
+use malachite_types::{
+    LinearTimeouts, Round, Timeout, ValidatorSet as _, ValuePayload, Vote as _, VoteExtensionPolicy,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,9 +264,7 @@ impl Consensus {
         if !self.is_from_another(state, &message) {
             return;
         }
-        if matches!(&message, Message::Vote(vote)
-            if self.said.has_enough(&vote.body, state.validators()))
-        {
+        if matches!(&message, Message::Vote(vote) if self.has_enough(vote)) {
             return;
         }
         self.begin(now, state, out);
@@ -292,6 +292,19 @@ impl Consensus {
             }
         }
         self.process(now, message.into(), out);
+    }
+
+    /// Whether votes just like this are counted of more than 2/3 of the stake: one more changes
+    /// nothing. Who votes twice is counted once, so the core is asked, and not what was heard.
+    fn has_enough(&self, vote: &Signed<Vote>) -> bool {
+        let ballot = message::vote_in(vote.clone()).message;
+        let round = self.core.driver.votes().per_round(Round::new(vote.body.round));
+        self.has_begun
+            && round.is_some_and(|round| {
+                let weight = round.votes().get_weight(ballot.vote_type(), ballot.value());
+                let total = self.core.validator_set().total_voting_power();
+                self.core.params.threshold_params.quorum.is_met(weight, total)
+            })
     }
 
     /// Whether a slot counts about as much time as has passed here since the last: a chain can be
