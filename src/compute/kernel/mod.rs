@@ -6,8 +6,10 @@
 //! fast the same bits are made.
 
 pub mod adamw;
+pub mod attention;
 pub mod dense;
 pub mod elementary;
+pub mod embedding;
 pub mod isa;
 pub mod loss;
 pub mod matmul;
