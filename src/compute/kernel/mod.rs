@@ -10,7 +10,9 @@ pub mod attention;
 pub mod dense;
 pub mod elementary;
 pub mod embedding;
+pub mod gelu;
 pub mod isa;
+pub mod layer_norm;
 pub mod loss;
 pub mod matmul;
 mod pack;
@@ -67,11 +69,14 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 6] = [
+    const DIGESTS: [(&str, &str); 9] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
+        ("attention", ""),
+        ("gelu", "96490672d5d6"),
+        ("layer norm", "45b8c76d6607"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
     ];
