@@ -63,7 +63,10 @@ impl Rotation {
     /// Turns the rows of one head, of which column i and column i + pairs are a pair; backwards if
     /// `back`.
     fn turn(&self, rows: &mut [f32], columns: usize, back: bool) {
-        let angles = self.cosines.chunks_exact(self.pairs.max(1)).zip(self.sines.chunks_exact(self.pairs.max(1)));
+        let angles = self
+            .cosines
+            .chunks_exact(self.pairs.max(1))
+            .zip(self.sines.chunks_exact(self.pairs.max(1)));
         for (row, (cosines, sines)) in rows.chunks_exact_mut(columns).zip(angles) {
             let (low, high) = row.split_at_mut(self.pairs);
             for (((a, b), c), s) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
@@ -163,7 +166,13 @@ impl Attention<'_> {
     fn scratch(&self) -> Scratch {
         let (rows, square) = (self.length * self.columns(), self.length * self.length);
         let zeros = |len| vec![0.0; len];
-        Scratch { q: zeros(rows), k: zeros(rows), v: zeros(rows), out: zeros(rows), square: zeros(square) }
+        Scratch {
+            q: zeros(rows),
+            k: zeros(rows),
+            v: zeros(rows),
+            out: zeros(rows),
+            square: zeros(square),
+        }
     }
 
     /// Queries, keys and values of one head of one sequence, turned.
@@ -197,7 +206,9 @@ impl Attention<'_> {
         let (of_x, of_y) = (3 * self.width * self.length, self.width * self.length);
         let of_looks = self.heads * self.length * self.length;
         self.share(
-            x.chunks_exact(of_x).zip(y.chunks_exact_mut(of_y)).zip(looks.chunks_exact_mut(of_looks)),
+            x.chunks_exact(of_x)
+                .zip(y.chunks_exact_mut(of_y))
+                .zip(looks.chunks_exact_mut(of_looks)),
             |scratch, ((x, y), looks)| self.forward_one(x, y, looks, scratch),
         );
         (y, looks)
@@ -231,13 +242,20 @@ impl Attention<'_> {
         let sequences = x.len() / (3 * self.width * self.length);
         let of_looks = self.heads * self.length * self.length;
         let (of_x, of_y) = (3 * self.width * self.length, self.width * self.length);
-        assert_eq!((by_output.len(), looks.len()), (sequences * of_y, sequences * of_looks), "as given");
+        assert_eq!(
+            (by_output.len(), looks.len()),
+            (sequences * of_y, sequences * of_looks),
+            "as given"
+        );
         let mut by_input = vec![0.0; x.len()];
         let given = x.chunks_exact(of_x).zip(looks.chunks_exact(of_looks));
         let given = given.zip(by_output.chunks_exact(of_y));
-        self.share(given.zip(by_input.chunks_exact_mut(of_x)), |scratch, (((x, looks), dy), dx)| {
-            self.backward_one((x, looks, dy), dx, scratch);
-        });
+        self.share(
+            given.zip(by_input.chunks_exact_mut(of_x)),
+            |scratch, (((x, looks), dy), dx)| {
+                self.backward_one((x, looks, dy), dx, scratch);
+            },
+        );
         by_input
     }
 
@@ -270,7 +288,9 @@ impl Attention<'_> {
             }
             for (which, from) in [&*out, k, v].into_iter().enumerate() {
                 let at = which * self.width + at;
-                for (row, from) in dx.chunks_exact_mut(3 * self.width).zip(from.chunks_exact(columns)) {
+                for (row, from) in
+                    dx.chunks_exact_mut(3 * self.width).zip(from.chunks_exact(columns))
+                {
                     row[at..at + columns].copy_from_slice(from);
                 }
             }
@@ -331,7 +351,8 @@ mod tests {
     /// Σ weights · attended, in f64 and without any product of matrices.
     fn wide(x: &[f64], weights: &[f32], rotated: bool) -> f64 {
         let columns = WIDTH / HEADS;
-        let at = |row: usize, which: usize, column: usize| x[row * 3 * WIDTH + which * WIDTH + column];
+        let at =
+            |row: usize, which: usize, column: usize| x[row * 3 * WIDTH + which * WIDTH + column];
         let turned = |row: usize, which: usize, head: usize, column: usize| {
             let pairs = columns / 2;
             let plain = |column| at(row, which, head * columns + column);
@@ -427,7 +448,11 @@ mod tests {
         let expect = all(Engine::default());
         for isa in Isa::all() {
             for threads in 1..4 {
-                assert_eq!(bits(&all(Engine::with(isa, threads))), bits(&expect), "{isa:?} {threads}");
+                assert_eq!(
+                    bits(&all(Engine::with(isa, threads))),
+                    bits(&expect),
+                    "{isa:?} {threads}"
+                );
             }
         }
         golden::check(&expect, "attention");
