@@ -96,6 +96,7 @@ fn says(model: &Predictor) -> Vec<String> {
             "Of equally likely classes, the first one wins.".to_owned(),
         ],
         Task::Regression => vec![format!("A number: {}.", names(model.targets()))],
+        Task::Language => vec![format!("Which of {} tokens follows.", model.tokens())],
         Task::MultiLabel => vec![
             format!("Which of {} labels a row has: {vocabulary}.", model.vocabulary().len()),
             "A label is predicted where it is more likely than not.".to_owned(),
@@ -173,11 +174,16 @@ fn network(model: &Predictor) -> String {
             let bend = match activation {
                 Activation::Relu => "ReLU",
                 Activation::Tanh => "tanh",
+                Activation::Gelu => "GELU",
             };
             let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
             format!("hidden layers of {} with {bend}", widths.join(", "))
         }
         Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
+        Model::Gpt(gpt) => format!(
+            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
+            gpt.blocks, gpt.heads, gpt.width, gpt.context
+        ),
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }
@@ -222,6 +228,7 @@ const fn usage(task: Task) -> &'static str {
                  tensors[\"target.deviation\"][0] + tensors[\"target.mean\"][0]`."
             )
         }
+        Task::Language => "A stage `uses: generate` lets it write.",
         Task::MultiLabel => {
             concat!(
                 include_str!("export/usage.md"),

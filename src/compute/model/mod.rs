@@ -2,6 +2,7 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod gpt;
 mod mlp;
 
 use super::Fault;
@@ -11,6 +12,7 @@ use super::op::{self, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
+use gpt::Gpt;
 use mlp::Mlp;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
@@ -36,6 +38,8 @@ pub struct ParameterShape {
 pub enum Initial {
     /// All zeros.
     Zero,
+    /// All ones.
+    One,
     /// Uniform between minus and plus this.
     Uniform(f32),
 }
@@ -62,6 +66,7 @@ impl ParameterShape {
 #[derive(Debug, Clone, PartialEq)]
 enum Family {
     Mlp(Mlp),
+    Gpt(Gpt),
 }
 
 impl Family {
@@ -71,12 +76,14 @@ impl Family {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
+            Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
         }
     }
 
     fn parameters(&self) -> Vec<ParameterShape> {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
+            Self::Gpt(gpt) => gpt.parameters(),
         }
     }
 
@@ -84,12 +91,14 @@ impl Family {
     fn widest(&self) -> usize {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
+            Self::Gpt(gpt) => gpt.widest(),
         }
     }
 
-    fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> candle_core::Result<Tensor> {
+    fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, x),
+            Self::Gpt(gpt) => gpt.forward(network, x, pass),
         }
     }
 }
@@ -119,7 +128,15 @@ impl Shape {
                 "make its layers narrower or fewer",
             ));
         }
+        // The rows of a language model are as long as its context, whatever they are cut from.
+        let features = if let Family::Gpt(gpt) = &family { gpt.features() } else { features };
         Ok(Self { family, features, parameters })
+    }
+
+    /// Numbers of one row that goes in.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
     }
 
     /// All parameters, in their order.
@@ -136,6 +153,7 @@ impl Shape {
             let mut values = vec![0.0; parameter.len()];
             match parameter.initial {
                 Initial::Zero => {}
+                Initial::One => values.fill(1.0),
                 Initial::Uniform(limit) => {
                     Philox::new(seed, purpose::INITIAL, stream).fill(-limit, limit, &mut values);
                     stream += 1;
@@ -274,8 +292,8 @@ impl Network {
 }
 
 /// A fault in the words of this module's callers.
-pub(super) fn fault(message: impl Into<String>, hint: &str) -> Fault {
-    Fault { message: message.into(), hint: hint.to_owned() }
+pub(super) fn fault(message: impl Into<String>, hint: impl Into<String>) -> Fault {
+    Fault { message: message.into(), hint: hint.into() }
 }
 
 /// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.

@@ -2,7 +2,7 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Task, Train};
+use crate::domain::job::{Gpt, Model, Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
@@ -23,6 +23,9 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
 
 /// Parameters of the model.
 fn parameters(train: &Train, data: Shape) -> u64 {
+    if let Model::Gpt(gpt) = &train.model {
+        return gpt_parameters(gpt);
+    }
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);
     let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
@@ -30,12 +33,27 @@ fn parameters(train: &Train, data: Shape) -> u64 {
         Task::Classification => CLASSES_ASSUMED,
         Task::Regression => 1,
         Task::MultiLabel => targets,
+        Task::Language => TOKENS_ASSUMED,
     };
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
     let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     parameters
+}
+
+/// Tokens of a vocabulary that nobody knows yet.
+const TOKENS_ASSUMED: u64 = 1_024;
+
+/// 12 squares of the width in every block, and the table of the tokens. With the length of the
+/// context for the two products of attention this is also what there is to multiply.
+fn gpt_parameters(gpt: &Gpt) -> u64 {
+    let width = u64::from(gpt.width);
+    let block = (12 * width + u64::from(gpt.context)).saturating_mul(width);
+    let tables = if gpt.tied { 1 } else { 2 };
+    u64::from(gpt.blocks)
+        .saturating_mul(block)
+        .saturating_add(tables * TOKENS_ASSUMED.saturating_mul(width))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
