@@ -15,6 +15,7 @@ pub mod isa;
 pub mod layer_norm;
 pub mod loss;
 pub mod matmul;
+pub mod merge;
 mod pack;
 pub mod philox;
 pub mod reduce;
@@ -69,7 +70,7 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 9] = [
+    const DIGESTS: [(&str, &str); 10] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
@@ -79,6 +80,7 @@ pub(crate) mod golden {
         ("layer norm", "45b8c76d6607"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("merge", "b21e691742c4"),
     ];
 
     #[track_caller]
