@@ -6,13 +6,18 @@
 //! fast the same bits are made.
 
 pub mod adamw;
+pub mod conv;
 pub mod dense;
+pub mod dropout;
 pub mod elementary;
+mod gather;
+pub mod group_norm;
 pub mod isa;
 pub mod loss;
 pub mod matmul;
 mod pack;
 pub mod philox;
+pub mod pool;
 pub mod reduce;
 pub mod sgd;
 pub mod softmax;
@@ -65,13 +70,17 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 6] = [
+    const DIGESTS: [(&str, &str); 10] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("conv", "1f80e2ad8c8f"),
+        ("pool", "a30ea6feb097"),
+        ("group norm", "18577a1bfbce"),
+        ("dropout", "454767eba655"),
     ];
 
     #[track_caller]
