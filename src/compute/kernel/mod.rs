@@ -11,8 +11,10 @@ pub mod dense;
 pub mod dropout;
 pub mod elementary;
 mod gather;
+pub mod gelu;
 pub mod group_norm;
 pub mod isa;
+pub mod layer_norm;
 pub mod loss;
 pub mod matmul;
 mod pack;
@@ -70,11 +72,13 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 10] = [
+    const DIGESTS: [(&str, &str); 12] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
+        ("gelu", "96490672d5d6"),
+        ("layer norm", "45b8c76d6607"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
         ("conv", "1f80e2ad8c8f"),
