@@ -8,6 +8,8 @@
 //! differ from write to write. In it are the names of features, targets and classes, and the
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
+mod images;
+
 use super::Fault;
 use super::examples::{Examples, matrix};
 use super::kernel::Engine;
@@ -19,6 +21,7 @@ use super::table::Table;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
+use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,7 @@ const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
+const CNN: &str = "cnn";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -36,7 +40,7 @@ const TARGET_DEVIATION: &str = "target.deviation";
 type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// The metadata of a model file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     format: String,
@@ -44,6 +48,9 @@ struct Header {
     model: String,
     hidden: Vec<u32>,
     activation: Option<String>,
+    /// Of a network for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<Images>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -308,6 +315,7 @@ impl Predictor {
         let (model, activation) = match &self.model {
             Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
             Model::Linear => (LINEAR, None),
+            Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
         };
         let About { task, targets, features, classes, recipe } = self.about.clone();
         Header {
@@ -316,6 +324,10 @@ impl Predictor {
             model: model.to_owned(),
             hidden: self.model.hidden().to_vec(),
             activation,
+            images: match &self.model {
+                Model::Cnn(cnn) => Some(Images::of(cnn)),
+                _ => None,
+            },
             targets,
             features,
             classes,
@@ -363,9 +375,13 @@ impl Predictor {
             return Err(refused("its format is of another version"));
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
-        let model = match (header.model.as_str(), header.hidden, activation) {
-            (MLP, hidden, Some(Some(activation))) => Model::Mlp { hidden, activation },
-            (LINEAR, hidden, None) if hidden.is_empty() => Model::Linear,
+        let model = match (header.model.as_str(), header.hidden, activation, header.images) {
+            (MLP, hidden, Some(Some(activation)), None) => Model::Mlp { hidden, activation },
+            (LINEAR, hidden, None, None) if hidden.is_empty() => Model::Linear,
+            (CNN, hidden, Some(Some(activation)), Some(images)) => images
+                .network(hidden, activation)
+                .map(Model::Cnn)
+                .ok_or_else(|| refused("its shape is unknown"))?,
             _ => return Err(refused("its shape is unknown")),
         };
         let about = About {

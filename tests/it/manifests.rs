@@ -40,6 +40,25 @@ fn digits_are_read_as_well_as_promised() {
 }
 
 #[test]
+fn digits_are_read_better_by_a_network_for_images() {
+    let site = Site::of_all();
+    let result = apply(&site, &["digits-cnn.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.98, "held-out accuracy {accuracy}");
+    let card = fs::read_to_string(site.path("out/digits-cnn/card.md")).unwrap();
+    for part in ["images of 8 × 8 × 1 with ReLU", "norm of 4 groups", "sliding_window_view"] {
+        assert!(card.contains(part), "{part:?} is not in the card:\n{card}");
+    }
+    // The model takes raw rows: those of the data, with their label beside them.
+    let model = "out/digits-cnn/model.safetensors";
+    let rows = site.json(&["predict", model, "data/digits.csv", "-o", "json"]);
+    assert!(rows.to_string().contains("digit"), "{rows}");
+    let other = apply(&site, &["digits-cnn.yaml", "-p", "filters=4", "-p", "epochs=1"]);
+    assert_eq!(other["status"], "settled");
+}
+
+#[test]
 fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
     let site = Site::of_all();
     let result = apply(&site, &["sweep.yaml"]);

@@ -15,6 +15,7 @@ pub mod gelu;
 pub mod group_norm;
 pub mod isa;
 pub mod layer_norm;
+pub mod lion;
 pub mod loss;
 pub mod matmul;
 mod pack;
@@ -72,7 +73,7 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 12] = [
+    const DIGESTS: [(&str, &str); 13] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
@@ -81,6 +82,7 @@ pub(crate) mod golden {
         ("layer norm", "45b8c76d6607"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("lion", "e3141c258cf9"),
         ("conv", "1f80e2ad8c8f"),
         ("pool", "a30ea6feb097"),
         ("group norm", "18577a1bfbce"),

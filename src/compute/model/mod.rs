@@ -2,6 +2,7 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod cnn;
 mod mlp;
 
 use super::Fault;
@@ -11,6 +12,7 @@ use super::op::{self, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
+use cnn::Cnn;
 use mlp::Mlp;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
@@ -36,6 +38,8 @@ pub struct ParameterShape {
 pub enum Initial {
     /// All zeros.
     Zero,
+    /// All ones.
+    One,
     /// Uniform between minus and plus this.
     Uniform(f32),
 }
@@ -62,6 +66,7 @@ impl ParameterShape {
 #[derive(Debug, Clone, PartialEq)]
 enum Family {
     Mlp(Mlp),
+    Cnn(Cnn),
 }
 
 impl Family {
@@ -71,12 +76,14 @@ impl Family {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
+            Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
         }
     }
 
     fn parameters(&self) -> Vec<ParameterShape> {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
+            Self::Cnn(cnn) => cnn.parameters(),
         }
     }
 
@@ -84,12 +91,14 @@ impl Family {
     fn widest(&self) -> usize {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
+            Self::Cnn(cnn) => cnn.widest(),
         }
     }
 
-    fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> candle_core::Result<Tensor> {
+    fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, x),
+            Self::Cnn(cnn) => cnn.forward(network, x, pass),
         }
     }
 }
@@ -136,6 +145,7 @@ impl Shape {
             let mut values = vec![0.0; parameter.len()];
             match parameter.initial {
                 Initial::Zero => {}
+                Initial::One => values.fill(1.0),
                 Initial::Uniform(limit) => {
                     Philox::new(seed, purpose::INITIAL, stream).fill(-limit, limit, &mut values);
                     stream += 1;

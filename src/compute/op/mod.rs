@@ -5,10 +5,16 @@
 //! handed to candle, which would first make zeros and then a sum of them; gradients that flow
 //! further back (those by the input of a layer) are candle's.
 
+mod conv;
 mod dense;
+mod dropout;
+mod group_norm;
 mod loss;
 
+pub(super) use conv::ConvOp;
 pub(super) use dense::DenseOp;
+pub(super) use dropout::DropoutOp;
+pub(super) use group_norm::GroupNormOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
 
