@@ -1,7 +1,7 @@
 //! The manifests of the project: each does what its comments promise. Never looks inside: the
 //! program is run as its reader would run it.
 
-use crate::site::Site;
+use crate::site::{Site, python};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,14 +46,19 @@ fn digits_are_read_better_by_a_network_for_images() {
     assert_eq!(result["status"], "settled");
     let accuracy = metric(&result, "evaluate", "accuracy");
     assert!(accuracy >= 0.98, "held-out accuracy {accuracy}");
-    let card = fs::read_to_string(site.path("out/digits-cnn/card.md")).unwrap();
+    let card = fs::read_to_string(site.path("out/digits-cnn/README.md")).unwrap();
     for part in ["images of 8 × 8 × 1 with ReLU", "norm of 4 groups", "sliding_window_view"] {
         assert!(card.contains(part), "{part:?} is not in the card:\n{card}");
     }
-    // The model takes raw rows: those of the data, with their label beside them.
-    let model = "out/digits-cnn/model.safetensors";
-    let rows = site.json(&["predict", model, "data/digits.csv", "-o", "json"]);
-    assert!(rows.to_string().contains("digit"), "{rows}");
+    // The code of the card, in numpy, says the same of every row.
+    let model = site.path("out/digits-cnn/model.safetensors");
+    let said = site.run(&["predict", "out/digits-cnn", "data/digits.csv", "--probabilities"]);
+    site.write("said.csv", &said.out());
+    let card = site.path("out/digits-cnn/README.md");
+    let mut peer = python("forward.py");
+    let ran = peer.args([card, model, site.path("said.csv")]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "1797\n");
     let other = apply(&site, &["digits-cnn.yaml", "-p", "filters=4", "-p", "epochs=1"]);
     assert_eq!(other["status"], "settled");
 }

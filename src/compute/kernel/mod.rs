@@ -6,13 +6,13 @@
 //! fast the same bits are made.
 
 pub mod adamw;
-pub mod conv;
 pub mod attention;
+pub mod conv;
 pub mod dense;
 pub mod dropout;
 pub mod elementary;
-mod gather;
 pub mod embedding;
+mod gather;
 pub mod gelu;
 pub mod group_norm;
 pub mod isa;

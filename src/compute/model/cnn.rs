@@ -131,11 +131,9 @@ impl Cnn {
                 }
             };
         }
-        let mut place = 0;
-        for (_, _, activation) in self.head.layers() {
+        for (place, (_, _, activation)) in (0..).zip(self.head.layers()) {
             y = self.leave_out(network, &y, pass, place)?;
             y = dense(network, &y, (next()?, next()?), activation)?;
-            place += 1;
         }
         Ok(y)
     }
