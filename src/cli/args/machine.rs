@@ -72,7 +72,8 @@ pub(crate) struct Bench {
     #[arg(long, value_enum, default_value_t = Learner::Mlp)]
     pub(crate) model: Learner,
     /// Threads of `train`
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: u8,
     /// How long to measure what has no end
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = seconds)]
