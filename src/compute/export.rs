@@ -10,7 +10,8 @@ use super::recipe::{Applied, Recipe};
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Export, Model, ModelFormat, OPS_VERSION, Pooling, ScaleTo, Task,
+    Activation, Cell, Column, Convolution, Export, Image, Model, ModelFormat, OPS_VERSION, Pooling,
+    ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -71,7 +72,7 @@ fn card(
     if let Some(report) = report {
         section(&mut text, "How good it is", &measures(report));
     }
-    section(&mut text, "How to use it", &[usage(model.task()).to_owned()]);
+    section(&mut text, "How to use it", &usage(model));
     let provenance = vec![
         format!("- model: BLAKE3 `{digest}`"),
         format!(
@@ -185,21 +186,45 @@ fn network(model: &Predictor) -> String {
     let (features, parameters) = (model.features().len(), model.parameters());
     let shape = match model.model() {
         Model::Mlp { hidden, activation } if !hidden.is_empty() => {
-            let bend = match activation {
-                Activation::Relu => "ReLU",
-                Activation::Tanh => "tanh",
-                Activation::Gelu => "GELU",
-            };
-            let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
-            format!("hidden layers of {} with {bend}", widths.join(", "))
+            format!("hidden layers of {} with {}", widths(hidden), bend(*activation))
         }
         Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
         Model::Gpt(gpt) => format!(
             "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
             gpt.blocks, gpt.heads, gpt.width, gpt.context
         ),
+        Model::Cnn(cnn) => {
+            let Image { height, width, channels } = cnn.image;
+            let layers: Vec<_> = cnn.convolutions.iter().map(convolution).collect();
+            let head = match cnn.hidden.as_slice() {
+                [] => String::new(),
+                hidden => format!("; hidden layers of {}", widths(hidden)),
+            };
+            let layers = layers.join("; ");
+            let bend = bend(cnn.activation);
+            format!("images of {height} × {width} × {channels} with {bend}: {layers}{head}")
+        }
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
+}
+
+fn widths(hidden: &[u32]) -> String {
+    hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+const fn bend(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "ReLU",
+        Activation::Tanh => "tanh",
+        Activation::Gelu => "GELU",
+    }
+}
+
+fn convolution(by: &Convolution) -> String {
+    let Convolution { filters, kernel, padding, groups, pool } = by;
+    let norm = groups.map(|groups| format!(", norm of {groups} groups")).unwrap_or_default();
+    let pool = if *pool > 1 { format!(", largest of {pool} × {pool}") } else { String::new() };
+    format!("{filters} filters of {kernel} × {kernel} ({}){norm}{pool}", padding.word())
 }
 
 /// The figures of the best candidate, beside those of who knows nothing but the held-out targets.
@@ -226,31 +251,32 @@ fn measures(report: &Value) -> Vec<String> {
     lines
 }
 
-const fn usage(task: Task) -> &'static str {
-    match task {
+fn usage(model: &Predictor) -> [String; 2] {
+    if model.task() == Task::Language {
+        let how = "With ohc: connect it to a stage `uses: generate`, which lets it write.";
+        return [how.to_owned(), String::new()];
+    }
+    let outputs = match model.model() {
+        Model::Cnn(_) => include_str!("export/images.md"),
+        Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
+        Model::Gpt(_) => "",
+    };
+    let meaning = match model.task() {
         Task::Classification => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nThe class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax \
-                 makes probabilities of the outputs."
-            )
+            "The class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax makes \
+             probabilities of the outputs."
         }
         Task::Regression => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nThe predicted number of row i is `outputs(x)[i, 0] * \
-                 tensors[\"target.deviation\"][0] + tensors[\"target.mean\"][0]`."
-            )
+            "The predicted number of row i is `outputs(x)[i, 0] * tensors[\"target.deviation\"][0] \
+             + tensors[\"target.mean\"][0]`."
         }
-        Task::Language => "A stage `uses: generate` lets it write.",
+        Task::Language => "",
         Task::MultiLabel => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nRow i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
-                 probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
-            )
+            "Row i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
+             probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
         }
-    }
+    };
+    [[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
 }
 
 fn names(names: &[String]) -> String {

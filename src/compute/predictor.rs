@@ -9,6 +9,7 @@
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
 mod decoder;
+mod images;
 
 use super::Fault;
 use super::examples::{Examples, matrix};
@@ -22,6 +23,7 @@ use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
 use decoder::Decoder;
+use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,7 @@ const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
 const GPT: &str = "gpt";
+const CNN: &str = "cnn";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -51,6 +54,9 @@ struct Header {
     /// Of a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decoder: Option<Decoder>,
+    /// Of a network for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<Images>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -355,6 +361,7 @@ impl Predictor {
             Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
             Model::Linear => (LINEAR, None),
             Model::Gpt(_) => (GPT, None),
+            Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
         };
         let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
         Header {
@@ -365,6 +372,10 @@ impl Predictor {
             activation,
             decoder: match &self.model {
                 Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
+                _ => None,
+            },
+            images: match &self.model {
+                Model::Cnn(cnn) => Some(Images::of(cnn)),
                 _ => None,
             },
             targets,
@@ -415,10 +426,14 @@ impl Predictor {
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
         let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
-        let model = match (header.model.as_str(), header.hidden, activation, header.decoder) {
-            (MLP, hidden, Some(Some(activation)), None) => Some(Model::Mlp { hidden, activation }),
-            (LINEAR, hidden, None, None) if hidden.is_empty() => Some(Model::Linear),
-            (GPT, _, None, Some(decoder)) => decoder.network().map(Model::Gpt),
+        let (hidden, own) = (header.hidden, (header.decoder, header.images));
+        let model = match (header.model.as_str(), activation, own) {
+            (MLP, Some(Some(activation)), (None, None)) => Some(Model::Mlp { hidden, activation }),
+            (LINEAR, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (GPT, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
+            (CNN, Some(Some(activation)), (None, Some(images))) => {
+                images.network(hidden, activation).map(Model::Cnn)
+            }
             _ => None,
         };
         let model = model.ok_or_else(|| refused("its shape is unknown"))?;

@@ -15,7 +15,7 @@ mod worker;
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
-pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
+pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Learner, Man, Measured};
 pub(crate) use network::{Dev, Found, NetworkVerb};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{

@@ -7,17 +7,23 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod conv;
 pub mod dense;
+pub mod dropout;
 pub mod elementary;
 pub mod embedding;
+mod gather;
 pub mod gelu;
+pub mod group_norm;
 pub mod isa;
 pub mod layer_norm;
+pub mod lion;
 pub mod loss;
 pub mod matmul;
 pub mod merge;
 mod pack;
 pub mod philox;
+pub mod pool;
 pub mod reduce;
 pub mod sgd;
 pub mod softmax;
@@ -81,6 +87,11 @@ pub(crate) mod golden {
         ("layer norm", "45b8c76d6607"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("lion", "e3141c258cf9"),
+        ("conv", "1f80e2ad8c8f"),
+        ("pool", "a30ea6feb097"),
+        ("group norm", "18577a1bfbce"),
+        ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),
     ];
 

@@ -2,16 +2,19 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod cnn;
 mod gpt;
 mod mlp;
 
 use super::Fault;
 use super::kernel::Engine;
+use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
-use super::op::{self, Gradient, MeanLoss, Wanted};
+use super::op::{self, DropoutOp, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
+use cnn::Cnn;
 use gpt::Gpt;
 use mlp::Mlp;
 
@@ -67,6 +70,7 @@ impl ParameterShape {
 enum Family {
     Mlp(Mlp),
     Gpt(Gpt),
+    Cnn(Cnn),
 }
 
 impl Family {
@@ -77,6 +81,7 @@ impl Family {
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
             Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
+            Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
         }
     }
 
@@ -84,6 +89,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
             Self::Gpt(gpt) => gpt.parameters(),
+            Self::Cnn(cnn) => cnn.parameters(),
         }
     }
 
@@ -92,6 +98,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
             Self::Gpt(gpt) => gpt.widest(),
+            Self::Cnn(cnn) => cnn.widest(),
         }
     }
 
@@ -99,6 +106,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, x),
             Self::Gpt(gpt) => gpt.forward(network, x, pass),
+            Self::Cnn(cnn) => cnn.forward(network, x, pass),
         }
     }
 }
@@ -263,6 +271,24 @@ impl Network {
                 format!("the parameter {name} got no gradient"),
                 "this is a fault of ohc, not of the manifest: please report it",
             )),
+        }
+    }
+
+    /// Some values left out by lot where it learns; `layer` tells one place of the network from
+    /// another.
+    fn leave_out(
+        &self,
+        x: &Tensor,
+        pass: Pass,
+        layer: u32,
+        rate: f64,
+    ) -> candle_core::Result<Tensor> {
+        match pass {
+            Pass::Learn { seed, step } if rate > 0.0 => {
+                let dropout = Dropout { seed, layer, step, rate };
+                x.apply_op1(DropoutOp { isa: self.engine.isa, dropout })
+            }
+            _ => Ok(x.clone()),
         }
     }
 
