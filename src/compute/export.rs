@@ -97,6 +97,7 @@ fn says(model: &Predictor) -> Vec<String> {
             "Of equally likely classes, the first one wins.".to_owned(),
         ],
         Task::Regression => vec![format!("A number: {}.", names(model.targets()))],
+        Task::Language => vec![format!("Which of {} tokens follows.", model.tokens())],
         Task::MultiLabel => vec![
             format!("Which of {} labels a row has: {vocabulary}.", model.vocabulary().len()),
             "A label is predicted where it is more likely than not.".to_owned(),
@@ -185,6 +186,10 @@ fn network(model: &Predictor) -> String {
             let bend = bend(cnn.activation);
             format!("images of {height} × {width} × {channels} with {bend}: {layers}{head}")
         }
+        Model::Gpt(gpt) => format!(
+            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
+            gpt.blocks, gpt.heads, gpt.width, gpt.context
+        ),
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }
@@ -197,6 +202,7 @@ const fn bend(activation: Activation) -> &'static str {
     match activation {
         Activation::Relu => "ReLU",
         Activation::Tanh => "tanh",
+        Activation::Gelu => "GELU",
     }
 }
 
@@ -231,10 +237,11 @@ fn measures(report: &Value) -> Vec<String> {
     lines
 }
 
-fn usage(model: &Predictor) -> [String; 2] {
+fn usage(model: &Predictor) -> Vec<String> {
     let outputs = match model.model() {
         Model::Cnn(_) => include_str!("export/images.md"),
         Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
+        Model::Gpt(_) => return vec!["A stage `uses: generate` lets it write.".to_owned()],
     };
     let meaning = match model.task() {
         Task::Classification => {
@@ -245,12 +252,13 @@ fn usage(model: &Predictor) -> [String; 2] {
             "The predicted number of row i is `outputs(x)[i, 0] * tensors[\"target.deviation\"][0] \
              + tensors[\"target.mean\"][0]`."
         }
+        Task::Language => "Row i is what it knows of the next token.",
         Task::MultiLabel => {
             "Row i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
              probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
         }
     };
-    [[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
+    vec![[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
 }
 
 fn names(names: &[String]) -> String {

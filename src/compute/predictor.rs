@@ -8,6 +8,7 @@
 //! differ from write to write. In it are the names of features, targets and classes, and the
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
+mod decoder;
 mod images;
 
 use super::Fault;
@@ -21,6 +22,7 @@ use super::table::Table;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
+use decoder::Decoder;
 use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -31,6 +33,7 @@ const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
 const CNN: &str = "cnn";
+const GPT: &str = "gpt";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -51,6 +54,9 @@ struct Header {
     /// Of a network for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     images: Option<Images>,
+    /// Of a language model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decoder: Option<Decoder>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -106,6 +112,11 @@ pub enum Predictions {
     },
     /// A number in the units of the target.
     Real(Vec<f64>),
+    /// How likely each token follows each of a row's.
+    Tokens {
+        /// `rows·context × tokens`
+        probabilities: Vec<f32>,
+    },
     /// How likely the row has each label, each by itself.
     Labels {
         /// The labels, in the order of the targets.
@@ -126,6 +137,8 @@ pub struct About {
     pub features: Vec<String>,
     /// The classes, ascending; empty unless it tells classes apart.
     pub classes: Vec<String>,
+    /// How many tokens there are; 0 unless it tells tokens.
+    pub tokens: usize,
     /// How its rows are made from raw ones.
     pub recipe: Recipe,
 }
@@ -137,6 +150,7 @@ impl About {
             Task::Classification => self.classes.len(),
             Task::Regression => 1,
             Task::MultiLabel => self.targets.len(),
+            Task::Language => self.tokens,
         }
     }
 
@@ -145,6 +159,7 @@ impl About {
         match self.task {
             Task::Classification => one && self.classes.len() >= 2,
             Task::Regression => one && self.classes.is_empty(),
+            Task::Language => one && self.classes.is_empty() && self.tokens > 0,
             Task::MultiLabel => !self.targets.is_empty() && self.classes.is_empty(),
         }
     }
@@ -176,6 +191,9 @@ impl Predictor {
         let shapes = shape.parameters();
         let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
+        if matches!(model, Model::Gpt(_)) != (about.task == Task::Language) {
+            return Err(refused("its network does not fit its task"));
+        }
         if !fits
             || parameters.len() != shapes.len()
             || scales.scale.len() != scaled
@@ -217,7 +235,7 @@ impl Predictor {
     pub fn vocabulary(&self) -> &[String] {
         match self.about.task {
             Task::Classification => &self.about.classes,
-            Task::Regression => &[],
+            Task::Regression | Task::Language => &[],
             Task::MultiLabel => &self.about.targets,
         }
     }
@@ -240,13 +258,26 @@ impl Predictor {
         self.network.shape().parameters().iter().map(ParameterShape::len).sum()
     }
 
+    /// Numbers of one row that goes in: its features, or as many tokens as it sees at once.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.network.shape().features()
+    }
+
+    /// How many tokens there are; 0 unless it tells tokens.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.about.tokens
+    }
+
     /// What the network gives for `rows` rows of features, `rows × outputs`: the logits of classes
-    /// or labels, or the number in deviations from the mean of the target.
+    /// or labels, or the number in deviations from the mean of the target; of tokens the logits of
+    /// that which follows each.
     ///
     /// # Panics
-    /// If `values` is not `rows × features`.
+    /// If `values` is not `rows × width`.
     pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
-        let width = self.about.features.len();
+        let width = self.width();
         assert_eq!(values.len(), rows * width, "a value per feature and row");
         let mut scaled = Vec::with_capacity(values.len());
         values.chunks_exact(width).for_each(|row| self.scales.append(row, &mut scaled));
@@ -266,6 +297,10 @@ impl Predictor {
                 let Unit { mean, deviation } = self.unit;
                 Predictions::Real(raw.iter().map(|&y| f64::from(y) * deviation + mean).collect())
             }
+            Task::Language => {
+                softmax(isa, &mut raw, self.about.tokens);
+                Predictions::Tokens { probabilities: raw }
+            }
             Task::MultiLabel => {
                 elementary::sigmoid_slice(isa, &mut raw);
                 Predictions::Labels { labels: self.about.targets.clone(), probabilities: raw }
@@ -276,6 +311,12 @@ impl Predictor {
     /// The raw outputs of the rows of a table: raw ones, or ones that have gone through the first
     /// steps of its recipe.
     pub fn answers(&self, table: &Table) -> Result<Vec<f32>, Fault> {
+        if self.about.task == Task::Language {
+            return Err(fault(
+                "a language model says nothing of rows",
+                "let it write: a stage `uses: generate`",
+            ));
+        }
         let rows = self.recipe().bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
         self.raw_outputs(&values, rows.rows())
@@ -288,7 +329,11 @@ impl Predictor {
 
     /// The rows of a table with what is true of them, to measure it on.
     pub fn examples(&self, table: &Table) -> Result<Examples, Fault> {
-        let About { task, targets, features, classes, recipe } = &self.about;
+        let About { task, targets, features, classes, recipe, tokens } = &self.about;
+        if let (Task::Language, [name]) = (task, targets.as_slice()) {
+            let rows = recipe.bring_toward(table, targets)?;
+            return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
+        }
         let wanted: Vec<String> = features.iter().chain(targets).cloned().collect();
         let rows = recipe.bring_toward(table, &wanted)?;
         Examples::for_model(&rows, *task, targets, features, classes)
@@ -316,8 +361,9 @@ impl Predictor {
             Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
             Model::Linear => (LINEAR, None),
             Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
+            Model::Gpt(_) => (GPT, None),
         };
-        let About { task, targets, features, classes, recipe } = self.about.clone();
+        let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
         Header {
             format: FORMAT.to_owned(),
             task: task.word().to_owned(),
@@ -326,6 +372,10 @@ impl Predictor {
             activation,
             images: match &self.model {
                 Model::Cnn(cnn) => Some(Images::of(cnn)),
+                _ => None,
+            },
+            decoder: match &self.model {
+                Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
                 _ => None,
             },
             targets,
@@ -375,20 +425,26 @@ impl Predictor {
             return Err(refused("its format is of another version"));
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
-        let model = match (header.model.as_str(), header.hidden, activation, header.images) {
-            (MLP, hidden, Some(Some(activation)), None) => Model::Mlp { hidden, activation },
-            (LINEAR, hidden, None, None) if hidden.is_empty() => Model::Linear,
-            (CNN, hidden, Some(Some(activation)), Some(images)) => images
-                .network(hidden, activation)
-                .map(Model::Cnn)
-                .ok_or_else(|| refused("its shape is unknown"))?,
-            _ => return Err(refused("its shape is unknown")),
+        let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
+        let own = (header.images, header.decoder);
+        let model = match (header.model.as_str(), header.hidden, activation, own) {
+            (MLP, hidden, Some(Some(activation)), (None, None)) => {
+                Some(Model::Mlp { hidden, activation })
+            }
+            (LINEAR, hidden, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (CNN, hidden, Some(Some(activation)), (Some(images), None)) => {
+                images.network(hidden, activation).map(Model::Cnn)
+            }
+            (GPT, _, None, (None, Some(decoder))) => decoder.network().map(Model::Gpt),
+            _ => None,
         };
+        let model = model.ok_or_else(|| refused("its shape is unknown"))?;
         let about = About {
             task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
             targets: header.targets,
             features: header.features,
             classes: header.classes,
+            tokens,
             recipe: unhex(&header.recipe)
                 .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
                 .ok_or_else(|| refused("its recipe is damaged"))?,

@@ -62,6 +62,12 @@ impl Cnn {
                  the table has other columns too, name the pixels under `features`",
             ));
         }
+        if model.activation == Activation::Gelu {
+            return Err(fault(
+                "a network for images does not bend by GELU",
+                "use `relu` or `tanh`",
+            ));
+        }
         if !(0.0..1.0).contains(&model.dropout) {
             return Err(fault("the dropout is not a share", "from 0 and below 1"));
         }

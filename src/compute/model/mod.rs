@@ -3,6 +3,7 @@
 //! seed.
 
 mod cnn;
+mod gpt;
 mod mlp;
 
 use super::Fault;
@@ -13,6 +14,7 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
 use cnn::Cnn;
+use gpt::Gpt;
 use mlp::Mlp;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
@@ -67,6 +69,7 @@ impl ParameterShape {
 enum Family {
     Mlp(Mlp),
     Cnn(Cnn),
+    Gpt(Gpt),
 }
 
 impl Family {
@@ -77,6 +80,7 @@ impl Family {
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
             Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
+            Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
         }
     }
 
@@ -84,6 +88,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
             Self::Cnn(cnn) => cnn.parameters(),
+            Self::Gpt(gpt) => gpt.parameters(),
         }
     }
 
@@ -92,6 +97,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
             Self::Cnn(cnn) => cnn.widest(),
+            Self::Gpt(gpt) => gpt.widest(),
         }
     }
 
@@ -99,6 +105,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, x),
             Self::Cnn(cnn) => cnn.forward(network, x, pass),
+            Self::Gpt(gpt) => gpt.forward(network, x, pass),
         }
     }
 }
@@ -128,7 +135,15 @@ impl Shape {
                 "make its layers narrower or fewer",
             ));
         }
+        // The rows of a language model are as long as its context, whatever they are cut from.
+        let features = if let Family::Gpt(gpt) = &family { gpt.features() } else { features };
         Ok(Self { family, features, parameters })
+    }
+
+    /// Numbers of one row that goes in.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
     }
 
     /// All parameters, in their order.
@@ -318,8 +333,8 @@ impl Network {
 }
 
 /// A fault in the words of this module's callers.
-pub(super) fn fault(message: impl Into<String>, hint: &str) -> Fault {
-    Fault { message: message.into(), hint: hint.to_owned() }
+pub(super) fn fault(message: impl Into<String>, hint: impl Into<String>) -> Fault {
+    Fault { message: message.into(), hint: hint.into() }
 }
 
 /// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.

@@ -2,7 +2,7 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Model, Task, Train};
+use crate::domain::job::{Gpt, Model, Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per product and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per product and row of the input
@@ -24,6 +24,10 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
 
 /// Products that the model takes for a row, and its parameters.
 fn size(train: &Train, data: Shape) -> (u64, u64) {
+    if let Model::Gpt(gpt) = &train.model {
+        let parameters = gpt_parameters(gpt);
+        return (parameters, parameters);
+    }
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);
     let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
@@ -31,6 +35,7 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         Task::Classification => CLASSES_ASSUMED,
         Task::Regression => 1,
         Task::MultiLabel => targets,
+        Task::Language => TOKENS_ASSUMED,
     };
     if let Model::Cnn(cnn) = &train.model {
         // One that cannot be fails before its first step.
@@ -41,6 +46,20 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     (parameters, parameters)
+}
+
+/// Tokens of a vocabulary that nobody knows yet.
+const TOKENS_ASSUMED: u64 = 1_024;
+
+/// 12 squares of the width in every block, and the table of the tokens. With the length of the
+/// context for the two products of attention this is also what there is to multiply.
+fn gpt_parameters(gpt: &Gpt) -> u64 {
+    let width = u64::from(gpt.width);
+    let block = (12 * width + u64::from(gpt.context)).saturating_mul(width);
+    let tables = if gpt.tied { 1 } else { 2 };
+    u64::from(gpt.blocks)
+        .saturating_mul(block)
+        .saturating_add(tables * TOKENS_ASSUMED.saturating_mul(width))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
