@@ -1,8 +1,10 @@
 //! Measurements: kernels against stock candle, in one run and in turns; how fast tables are read.
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
+mod parallel;
 mod train;
 
+pub use parallel::{Accident, Trial, parallel, rehearse};
 pub use train::{Learner, train};
 
 use super::Fault;

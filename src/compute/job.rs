@@ -6,6 +6,7 @@ use super::compare;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::kernel::philox::{Philox, purpose};
+use super::merge;
 use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
@@ -49,6 +50,11 @@ pub fn run(
         Spec::Transform(spec) => steps(spec, inputs)?,
         Spec::Predict(spec) => say(spec, inputs)?,
         Spec::Export(spec) => give(spec, inputs)?,
+        Spec::Merge(spec) => {
+            let shards = inputs.iter().filter(|input| instance("shards", &input.name).is_some());
+            let shards = shards.map(|input| (input.name.as_str(), input.bytes.as_slice()));
+            merge::run(spec, required(inputs, "state")?, &shards.collect::<Vec<_>>())?
+        }
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -88,7 +94,8 @@ pub fn replay(
         | Spec::Noop(_)
         | Spec::Transform(_)
         | Spec::Predict(_)
-        | Spec::Export(_) => {
+        | Spec::Export(_)
+        | Spec::Merge(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);

@@ -11,6 +11,7 @@ pub mod export;
 mod formula;
 pub mod job;
 pub mod kernel;
+pub mod merge;
 pub mod model;
 mod op;
 pub mod optim;

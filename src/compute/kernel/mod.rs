@@ -20,6 +20,7 @@ pub mod layer_norm;
 pub mod lion;
 pub mod loss;
 pub mod matmul;
+pub mod merge;
 mod pack;
 pub mod philox;
 pub mod pool;
@@ -90,6 +91,7 @@ pub(crate) mod golden {
         ("pool", "a30ea6feb097"),
         ("group norm", "18577a1bfbce"),
         ("dropout", "454767eba655"),
+        ("merge", "b21e691742c4"),
     ];
 
     #[track_caller]

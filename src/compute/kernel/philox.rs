@@ -19,6 +19,10 @@ pub mod purpose {
     pub const VALIDATION: u32 = 7;
     /// The values that a layer leaves out; the stream is the layer.
     pub const DROPOUT: u32 = 8;
+    /// The division of the rows of a training among its shards.
+    pub const DEAL: u32 = 10;
+    /// The seed of a shard; the stream is the shard.
+    pub const SHARD: u32 = 11;
 }
 
 /// Blocks that are made at once where many are needed: one AVX-512 or two AVX2 registers of each

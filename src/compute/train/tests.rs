@@ -2,6 +2,7 @@
 //! Never measures time.
 
 mod families;
+mod parallel;
 mod tasks;
 
 use super::*;
@@ -53,6 +54,7 @@ pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
         seed: 42,
         scaling: Scaling::Standard,
         part: Part::WHOLE,
+        parallel: None,
     }
 }
 

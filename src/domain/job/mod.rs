@@ -8,6 +8,7 @@ mod export;
 mod formula;
 mod gpt;
 mod ingest;
+mod parallel;
 mod predict;
 mod split;
 mod train;
@@ -23,6 +24,7 @@ pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
+pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use predict::Predict;
 pub use split::{Dealing, Split};
 pub use train::{
@@ -63,6 +65,8 @@ pub enum Spec {
     Predict(Predict),
     /// Gives a model with a card.
     Export(Export),
+    /// Makes one state of those that the shards of a training give.
+    Merge(Merge),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -74,6 +78,7 @@ canonical_enum!(Spec {
     7 => Transform(x),
     8 => Predict(x),
     9 => Export(x),
+    10 => Merge(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -98,6 +103,8 @@ impl Spec {
             Self::Transform(_) => "transform",
             Self::Predict(_) => "predict",
             Self::Export(_) => "export",
+            // A part of it: no stage asks for a merge by itself.
+            Self::Merge(_) => "train",
         }
     }
 
@@ -107,8 +114,8 @@ impl Spec {
         match self {
             Self::Ingest(_) => vec!["table", "report"],
             Self::Split(split) => split.ratios.iter().map(|(name, _)| name.as_str()).collect(),
-            Self::Train(train) if train.part.is_last() => vec!["model"],
-            Self::Train(_) => vec!["state"],
+            Self::Train(train) if train.gives_model() => vec!["model"],
+            Self::Train(_) | Self::Merge(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
@@ -130,6 +137,7 @@ impl Spec {
             (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
+            (Self::Merge(a), Self::Merge(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };
@@ -148,7 +156,11 @@ impl Spec {
     #[must_use]
     pub fn segments(&self) -> u32 {
         match self {
-            Self::Train(_) => TRAIN_SEGMENTS,
+            Self::Train(train) => match &train.parallel {
+                None | Some(Parallel::Whole(_)) => TRAIN_SEGMENTS,
+                Some(Parallel::Shard(shard)) => shard.steps.clamp(1, TRAIN_SEGMENTS),
+                Some(Parallel::Start | Parallel::Finish(_)) => 1,
+            },
             _ => 1,
         }
     }
