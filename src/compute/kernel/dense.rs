@@ -112,8 +112,8 @@ impl Dense {
         y
     }
 
-    /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow from
-    /// that (GELU) what was bent.
+    /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow
+    /// from that (GELU) what was bent.
     ///
     /// # Panics
     /// If a slice does not fit the layer.

@@ -261,7 +261,8 @@ impl Network {
         self.share_of_loss(outputs, wanted, 1.0)
     }
 
-    /// What the outputs of a piece of a step, which is this share of its rows, add to its mean loss.
+    /// What the outputs of a piece of a step add to its mean loss: the piece is this share of its
+    /// rows.
     pub fn share_of_loss(
         &self,
         outputs: &Tensor,

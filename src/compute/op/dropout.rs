@@ -1,4 +1,5 @@
 //! Dropout as an operation of candle's graph.
+//! Never keeps what was left out: backward draws the same lots again.
 
 use super::{floats, lend};
 use crate::compute::kernel::Isa;

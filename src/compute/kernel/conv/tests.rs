@@ -1,4 +1,5 @@
 //! Convolutions against a naive loop (bits), against f64 (slopes), against themselves (paths).
+//! Never measure time.
 
 use super::*;
 use crate::compute::kernel::philox::{Philox, purpose};

@@ -1,4 +1,5 @@
 //! Group normalisation against f64: its values, its slopes; and against itself, path by path.
+//! Never measures time.
 
 use super::*;
 use crate::compute::kernel::philox::{Philox, purpose};

@@ -1,4 +1,5 @@
 //! Convolutional networks against stock candle, and which of them are refused.
+//! Never measures time.
 
 use super::*;
 use crate::compute::kernel::Engine;

@@ -31,8 +31,8 @@ pub(super) static TRAIN: StageKind = StageKind {
                 "task",
                 Type::Word(&["classification", "regression", "multi-label", "language"]),
                 "classification",
-                "What is learned of a row: its class, a number, which of several labels it has; or of a \
-                 stream of tokens the one that follows.",
+                "What is learned of a row: its class, a number, which of several labels it has; or \
+                 of a stream of tokens the one that follows.",
                 "regression",
             ),
             required(
