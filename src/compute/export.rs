@@ -175,6 +175,10 @@ fn network(model: &Predictor) -> String {
             format!("hidden layers of {} with {}", widths(hidden), bend(*activation))
         }
         Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
+        Model::Gpt(gpt) => format!(
+            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
+            gpt.blocks, gpt.heads, gpt.width, gpt.context
+        ),
         Model::Cnn(cnn) => {
             let Image { height, width, channels } = cnn.image;
             let layers: Vec<_> = cnn.convolutions.iter().map(convolution).collect();
@@ -186,10 +190,6 @@ fn network(model: &Predictor) -> String {
             let bend = bend(cnn.activation);
             format!("images of {height} × {width} × {channels} with {bend}: {layers}{head}")
         }
-        Model::Gpt(gpt) => format!(
-            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
-            gpt.blocks, gpt.heads, gpt.width, gpt.context
-        ),
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }
@@ -237,11 +237,15 @@ fn measures(report: &Value) -> Vec<String> {
     lines
 }
 
-fn usage(model: &Predictor) -> Vec<String> {
+fn usage(model: &Predictor) -> [String; 2] {
+    if model.task() == Task::Language {
+        let how = "With ohc: connect it to a stage `uses: generate`, which lets it write.";
+        return [how.to_owned(), String::new()];
+    }
     let outputs = match model.model() {
         Model::Cnn(_) => include_str!("export/images.md"),
         Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
-        Model::Gpt(_) => return vec!["A stage `uses: generate` lets it write.".to_owned()],
+        Model::Gpt(_) => "",
     };
     let meaning = match model.task() {
         Task::Classification => {
@@ -252,13 +256,13 @@ fn usage(model: &Predictor) -> Vec<String> {
             "The predicted number of row i is `outputs(x)[i, 0] * tensors[\"target.deviation\"][0] \
              + tensors[\"target.mean\"][0]`."
         }
-        Task::Language => "Row i is what it knows of the next token.",
+        Task::Language => "",
         Task::MultiLabel => {
             "Row i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
              probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
         }
     };
-    vec![[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
+    [[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
 }
 
 fn names(names: &[String]) -> String {

@@ -32,8 +32,8 @@ const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
-const CNN: &str = "cnn";
 const GPT: &str = "gpt";
+const CNN: &str = "cnn";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -51,12 +51,12 @@ struct Header {
     model: String,
     hidden: Vec<u32>,
     activation: Option<String>,
-    /// Of a network for images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    images: Option<Images>,
     /// Of a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decoder: Option<Decoder>,
+    /// Of a network for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<Images>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -360,8 +360,8 @@ impl Predictor {
         let (model, activation) = match &self.model {
             Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
             Model::Linear => (LINEAR, None),
-            Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
             Model::Gpt(_) => (GPT, None),
+            Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
         };
         let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
         Header {
@@ -370,12 +370,12 @@ impl Predictor {
             model: model.to_owned(),
             hidden: self.model.hidden().to_vec(),
             activation,
-            images: match &self.model {
-                Model::Cnn(cnn) => Some(Images::of(cnn)),
-                _ => None,
-            },
             decoder: match &self.model {
                 Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
+                _ => None,
+            },
+            images: match &self.model {
+                Model::Cnn(cnn) => Some(Images::of(cnn)),
                 _ => None,
             },
             targets,
@@ -426,16 +426,14 @@ impl Predictor {
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
         let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
-        let own = (header.images, header.decoder);
-        let model = match (header.model.as_str(), header.hidden, activation, own) {
-            (MLP, hidden, Some(Some(activation)), (None, None)) => {
-                Some(Model::Mlp { hidden, activation })
-            }
-            (LINEAR, hidden, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
-            (CNN, hidden, Some(Some(activation)), (Some(images), None)) => {
+        let (hidden, own) = (header.hidden, (header.decoder, header.images));
+        let model = match (header.model.as_str(), activation, own) {
+            (MLP, Some(Some(activation)), (None, None)) => Some(Model::Mlp { hidden, activation }),
+            (LINEAR, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (GPT, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
+            (CNN, Some(Some(activation)), (None, Some(images))) => {
                 images.network(hidden, activation).map(Model::Cnn)
             }
-            (GPT, _, None, (None, Some(decoder))) => decoder.network().map(Model::Gpt),
             _ => None,
         };
         let model = model.ok_or_else(|| refused("its shape is unknown"))?;

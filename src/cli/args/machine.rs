@@ -72,18 +72,14 @@ pub(crate) struct Bench {
     #[arg(long, value_enum, default_value_t = Learner::Mlp)]
     pub(crate) model: Learner,
     /// Threads of `train`
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: u8,
     /// How long to measure what has no end
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
     #[command(flatten)]
     pub(crate) output: Output,
-}
-
-fn threads(text: &str) -> Result<u8, String> {
-    let threads = text.parse().ok().filter(|threads| (1..=64).contains(threads));
-    threads.ok_or_else(|| "write a number of threads from 1 to 64".to_owned())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

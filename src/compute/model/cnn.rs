@@ -5,9 +5,8 @@ use super::mlp::{Mlp, dense};
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::conv::Conv;
-use crate::compute::kernel::dropout::Dropout;
 use crate::compute::kernel::group_norm::GroupNorm;
-use crate::compute::op::{ConvOp, DropoutOp, GroupNormOp};
+use crate::compute::op::{ConvOp, GroupNormOp};
 use crate::domain::job::{self, Activation, CONVOLUTIONS_MAX, Convolution, Image, Misfit, Padding};
 use candle_core::{Error, Result, Tensor};
 
@@ -63,10 +62,7 @@ impl Cnn {
             ));
         }
         if model.activation == Activation::Gelu {
-            return Err(fault(
-                "a network for images does not bend by GELU",
-                "use `relu` or `tanh`",
-            ));
+            return Err(fault("a network for images with GELU", "use `activation: relu`"));
         }
         if !(0.0..1.0).contains(&model.dropout) {
             return Err(fault("the dropout is not a share", "from 0 and below 1"));
@@ -138,7 +134,7 @@ impl Cnn {
             };
         }
         for (place, (_, _, activation)) in (0..).zip(self.head.layers()) {
-            y = self.leave_out(network, &y, pass, place)?;
+            y = network.leave_out(&y, pass, place, self.dropout)?;
             y = dense(network, &y, (next()?, next()?), activation)?;
         }
         Ok(y)
@@ -202,17 +198,6 @@ impl Cnn {
             past: Default::default(),
         };
         x.apply_op3(&gamma.tensor, &beta.tensor, op)
-    }
-
-    /// Dropout before a dense layer, while the network learns.
-    fn leave_out(&self, network: &Network, x: &Tensor, pass: Pass, layer: u32) -> Result<Tensor> {
-        match pass {
-            Pass::Learn { seed, step } if self.dropout > 0.0 => {
-                let dropout = Dropout { seed, layer, step, rate: self.dropout };
-                x.apply_op1(DropoutOp { isa: network.engine.isa, dropout })
-            }
-            _ => Ok(x.clone()),
-        }
     }
 }
 

@@ -8,8 +8,9 @@ mod mlp;
 
 use super::Fault;
 use super::kernel::Engine;
+use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
-use super::op::{self, Gradient, MeanLoss, Wanted};
+use super::op::{self, DropoutOp, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
@@ -68,8 +69,8 @@ impl ParameterShape {
 #[derive(Debug, Clone, PartialEq)]
 enum Family {
     Mlp(Mlp),
-    Cnn(Cnn),
     Gpt(Gpt),
+    Cnn(Cnn),
 }
 
 impl Family {
@@ -79,16 +80,16 @@ impl Family {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
-            Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
             Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
+            Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
         }
     }
 
     fn parameters(&self) -> Vec<ParameterShape> {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
-            Self::Cnn(cnn) => cnn.parameters(),
             Self::Gpt(gpt) => gpt.parameters(),
+            Self::Cnn(cnn) => cnn.parameters(),
         }
     }
 
@@ -96,16 +97,16 @@ impl Family {
     fn widest(&self) -> usize {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
-            Self::Cnn(cnn) => cnn.widest(),
             Self::Gpt(gpt) => gpt.widest(),
+            Self::Cnn(cnn) => cnn.widest(),
         }
     }
 
     fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, x),
-            Self::Cnn(cnn) => cnn.forward(network, x, pass),
             Self::Gpt(gpt) => gpt.forward(network, x, pass),
+            Self::Cnn(cnn) => cnn.forward(network, x, pass),
         }
     }
 }
@@ -305,6 +306,24 @@ impl Network {
         for (parameter, sum) in self.parameters.iter().zip(sums) {
             let mut gradient = parameter.gradient.lock();
             (gradient.values, gradient.filled) = (sum, true);
+        }
+    }
+
+    /// Some values left out by lot where it learns; `layer` tells one place of the network from
+    /// another.
+    fn leave_out(
+        &self,
+        x: &Tensor,
+        pass: Pass,
+        layer: u32,
+        rate: f64,
+    ) -> candle_core::Result<Tensor> {
+        match pass {
+            Pass::Learn { seed, step } if rate > 0.0 => {
+                let dropout = Dropout { seed, layer, step, rate };
+                x.apply_op1(DropoutOp { isa: self.engine.isa, dropout })
+            }
+            _ => Ok(x.clone()),
         }
     }
 

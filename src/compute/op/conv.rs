@@ -1,5 +1,5 @@
 //! A convolution with what follows it as an operation of candle's graph.
-//! Never computes a gradient by images that nobody asks for.
+//! Never computes the gradient by an image that nobody learns from.
 
 use super::{Gradient, floats, lend};
 use crate::compute::kernel::conv::{Conv, Past};

@@ -1,5 +1,5 @@
 //! Dropout as an operation of candle's graph.
-//! Never keeps what was left out: backward draws the same lots again.
+//! Never draws: what is left out follows from seed, layer and step.
 
 use super::{floats, lend};
 use crate::compute::kernel::Isa;

@@ -1,5 +1,5 @@
 //! A group normalisation with what follows it as an operation of candle's graph.
-//! Never measures twice: backward takes the moments that forward left.
+//! Never normalises one image by another.
 
 use super::{Gradient, floats, lend};
 use crate::compute::kernel::group_norm::{Gradients, GroupNorm, Past};

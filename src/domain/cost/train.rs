@@ -7,8 +7,8 @@ use crate::domain::job::{Gpt, Model, Parallel, Task, Train};
 /// Floating-point operations of a part of a training, and its output: 6 per product and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per product and row of the input
 /// `validation`, which is among the `others`. A dense layer multiplies each parameter once for a
-/// row, a convolution more often. Rows that are held out of `data` count as if they
-/// were learned from. A shard learns from `batch` rows in each of its steps.
+/// row, a convolution more often. Rows that are held out of `data` count as if they were learned
+/// from. A shard learns from `batch` rows in each of its steps.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
     let (products, parameters) = size(train, data);
     // A state has no rows.
@@ -38,8 +38,8 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
 /// Products that the model takes for a row, and its parameters.
 fn size(train: &Train, data: Shape) -> (u64, u64) {
     if let Model::Gpt(gpt) = &train.model {
-        let parameters = gpt_parameters(gpt);
-        return (parameters, parameters);
+        let each = gpt_parameters(gpt);
+        return (each, each);
     }
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);

@@ -151,7 +151,12 @@ pub enum Model {
     /// A decoder of tokens.
     Gpt(Gpt),
 }
-canonical_enum!(Model { 1 => Mlp { hidden, activation }, 2 => Linear, 3 => Cnn(x), 4 => Gpt(x) });
+canonical_enum!(Model {
+    1 => Mlp { hidden, activation },
+    2 => Linear,
+    3 => Cnn(x),
+    4 => Gpt(x),
+});
 
 impl Model {
     /// Width of each hidden dense layer, input side first.

@@ -1,5 +1,5 @@
 //! Convolutions against a naive loop (bits), against f64 (slopes), against themselves (paths).
-//! Never measure time.
+//! Never measures time.
 
 use super::*;
 use crate::compute::kernel::philox::{Philox, purpose};

@@ -97,7 +97,6 @@ fn model(node: &Node) -> Option<Model> {
             })
         }
         "logistic" | "linear" => Some(Model::Linear),
-        "cnn" => cnn(node).map(Model::Cnn),
         "gpt" => Some(Model::Gpt(Gpt {
             blocks: narrow(node, "blocks", 4)?,
             heads: narrow(node, "heads", 4)?,
@@ -107,6 +106,7 @@ fn model(node: &Node) -> Option<Model> {
             tied: truth(node, "tied", true)?,
             dropout: real(Some(node), "dropout", 0.0)?,
         })),
+        "cnn" => cnn(node).map(Model::Cnn),
         _ => None,
     }
 }
