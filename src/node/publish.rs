@@ -179,9 +179,11 @@ fn trainer(
 fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
     let is_table = match spec {
         Spec::Split(_) => true,
-        Spec::Ingest(_) | Spec::Transform(_) | Spec::Predict(_) | Spec::Compare(_) => {
-            output.output == "table"
-        }
+        Spec::Ingest(_)
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Compare(_)
+        | Spec::Embed(_) => output.output == "table",
         _ => false,
     };
     is_table.then_some(match output.format {

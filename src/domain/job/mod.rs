@@ -3,6 +3,7 @@
 
 mod cnn;
 mod compare;
+mod embed;
 mod evaluate;
 mod export;
 mod formula;
@@ -16,6 +17,7 @@ mod transform;
 
 pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, Misfit, Padding, SIDE_MAX};
 pub use compare::Compare;
+pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
@@ -67,6 +69,8 @@ pub enum Spec {
     Export(Export),
     /// Makes one state of those that the shards of a training give.
     Merge(Merge),
+    /// Turns texts into numbers by a frozen encoder.
+    Embed(Embed),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -79,6 +83,7 @@ canonical_enum!(Spec {
     8 => Predict(x),
     9 => Export(x),
     10 => Merge(x),
+    11 => Embed(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -105,6 +110,7 @@ impl Spec {
             Self::Export(_) => "export",
             // A part of it: no stage asks for a merge by itself.
             Self::Merge(_) => "train",
+            Self::Embed(_) => "embed",
         }
     }
 
@@ -120,7 +126,7 @@ impl Spec {
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
             Self::Transform(_) => vec!["table", "fitted"],
-            Self::Predict(_) => vec!["table"],
+            Self::Predict(_) | Self::Embed(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],
         }
     }
@@ -138,6 +144,7 @@ impl Spec {
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
             (Self::Merge(a), Self::Merge(b)) => a.differences(b),
+            (Self::Embed(a), Self::Embed(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

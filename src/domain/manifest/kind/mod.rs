@@ -2,6 +2,7 @@
 //! Never says how a kind is computed.
 
 mod compare;
+mod embed;
 mod evaluate;
 mod export;
 mod ingest;
@@ -25,10 +26,21 @@ pub(super) static KINDS: &[&StageKind] = &[
     &transform::TRANSFORM,
     &predict::PREDICT,
     &export::EXPORT,
+    &embed::EMBED,
 ];
 /// Their names, in the same order.
-pub(super) const KIND_NAMES: &[&str] =
-    &["ingest", "split", "train", "evaluate", "compare", "noop", "transform", "predict", "export"];
+pub(super) const KIND_NAMES: &[&str] = &[
+    "ingest",
+    "split",
+    "train",
+    "evaluate",
+    "compare",
+    "noop",
+    "transform",
+    "predict",
+    "export",
+    "embed",
+];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
