@@ -6,11 +6,12 @@
 //! code, so that none of them can write a heading or a link of its own.
 
 use super::predictor::Predictor;
-use super::recipe::{Applied, Recipe};
+use super::recipe::{Applied, Recipe, Tokenized};
+use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Export, Model, ModelFormat, OPS_VERSION, ScaleTo, Task,
+    Activation, Cell, Column, Export, Layout, Model, ModelFormat, OPS_VERSION, ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -154,7 +155,24 @@ fn step(applied: &Applied) -> String {
         Applied::Hash(hash) => {
             format!("count the words of {} in {} buckets", code(&hash.column), hash.buckets)
         }
+        Applied::Tokenize(tokenized) => self::tokenized(tokenized),
     }
+}
+
+fn tokenized(tokenized: &Tokenized) -> String {
+    let Tokenized { column, tokenizer, into } = tokenized;
+    let kind = match tokenizer {
+        Tokenizer::Chars(_) => "characters",
+        Tokenizer::Bytes => "bytes",
+        Tokenizer::Pairs(_) => "bytes and pairs of them",
+    };
+    let layout = match into {
+        Layout::Stream { .. } => "one stream of all rows".to_owned(),
+        Layout::Rows { length } => {
+            format!("{length} in a row, counted from 1, with 0 behind shorter texts")
+        }
+    };
+    format!("{} as tokens of {} {kind}: {layout}", code(column), tokenizer.size())
 }
 
 fn cell(value: &Cell) -> String {

@@ -177,15 +177,15 @@ fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
     let right = optional_table(inputs, "right")?;
     let fitted = optional(inputs, "fitted")?.map(Recipe::from_bytes).transpose()?;
     let table = transform::run(spec, table(inputs, "table")?, right.as_ref(), fitted.as_ref())?;
-    let metrics = [("rows", table.rows()), ("columns", table.columns().len())];
-    Ok(Done {
-        outputs: vec![
-            named("table", &table.to_bytes()),
-            named("fitted", &table.recipe().to_bytes()),
-        ],
-        checkpoints: Vec::new(),
-        metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
-    })
+    let mut metrics = vec![("rows", table.rows()), ("columns", table.columns().len())];
+    let mut outputs =
+        vec![named("table", &table.to_bytes()), named("fitted", &table.recipe().to_bytes())];
+    if let (true, Some(tokenizer)) = (spec.tokenizes(), table.recipe().tokenizer()) {
+        metrics.push(("vocabulary", tokenizer.size()));
+        outputs.push(named("tokenizer", tokenizer.to_json().as_bytes()));
+    }
+    let metrics = metrics.into_iter().map(|(name, count)| (name.to_owned(), count as f64));
+    Ok(Done { outputs, checkpoints: Vec::new(), metrics: metrics.collect() })
 }
 
 /// What an input of a port with many is called: `width=16` for `models[width=16]`, `models` for

@@ -21,6 +21,7 @@ pub mod recipe;
 pub mod split;
 pub mod state;
 pub mod table;
+pub mod tokenizer;
 pub mod train;
 pub mod transform;
 

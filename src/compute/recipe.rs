@@ -1,5 +1,6 @@
 //! Recipes: the row-wise steps that made a table from a raw one, with all that they learned.
-//! Never changes which rows there are, and never looks from one row at another.
+//! Never looks from one row at another, and never loses or adds a row, but for a stream of tokens:
+//! there a row becomes as many as its text has tokens.
 //!
 //! A table carries its recipe, a model that of the table it was trained on. So a model takes raw
 //! rows: the steps that they have not gone through yet are applied to them, with the statistics and
@@ -10,15 +11,21 @@
 mod apply;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub(super) use apply::{numbers, table_of};
+pub(super) use tokens::texts;
 
 use super::table::Table;
+use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::{
     Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
-use crate::domain::job::{Cast, Cell, Column, Formula, Hash, ScaleTo, Unknown};
+use crate::base::limits;
+use crate::domain::job::{
+    Cast, Cell, Column, Formula, Hash, Layout, ScaleTo, TOKENS_PER_ROW_MAX, Unknown,
+};
 use std::collections::BTreeSet;
 
 const MAGIC: &[u8] = b"ohc/recipe/1\n";
@@ -53,6 +60,8 @@ pub enum Applied {
     Scale(Vec<Scaled>),
     /// Replaces a text column by counts of its words in buckets.
     Hash(Hash),
+    /// Turns a text column into tokens.
+    Tokenize(Tokenized),
 }
 canonical_enum!(Applied {
     1 => Select(x),
@@ -64,6 +73,7 @@ canonical_enum!(Applied {
     7 => OneHot(x),
     8 => Scale(x),
     9 => Hash(x),
+    10 => Tokenize(x),
 });
 
 /// The values of a column that a fit has seen.
@@ -103,6 +113,43 @@ pub struct Scaled {
 }
 canonical_struct!(Scaled { column, to, shift, divisor });
 
+/// How a text column becomes tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tokenized {
+    /// The column.
+    pub column: String,
+    /// The vocabulary.
+    pub tokenizer: Tokenizer,
+    /// How the tokens lie in the table.
+    pub into: Layout,
+}
+canonical_struct!(Tokenized { column, tokenizer, into });
+
+impl Tokenized {
+    /// The column of a stream of tokens.
+    pub const TOKEN: &'static str = "token";
+
+    fn names(&self) -> Vec<String> {
+        match self.into {
+            Layout::Stream { .. } => vec![Self::TOKEN.to_owned()],
+            Layout::Rows { length } => (0..length).map(|place| self.name(place)).collect(),
+        }
+    }
+
+    /// The column of the tokens at one place of the rows.
+    pub(super) fn name(&self, place: u32) -> String {
+        format!("{}#{place}", self.column)
+    }
+
+    fn is_sound(&self) -> bool {
+        let fits = match &self.into {
+            Layout::Stream { separator } => separator.len() <= limits::TEXT_BYTES_MAX,
+            Layout::Rows { length } => (1..=TOKENS_PER_ROW_MAX).contains(length),
+        };
+        fits && self.tokenizer.is_sound()
+    }
+}
+
 /// The column of one bucket of a hashed column.
 pub(super) fn bucket_name(hash: &Hash, bucket: u32) -> String {
     format!("{}#{bucket}", hash.column)
@@ -125,6 +172,21 @@ impl Recipe {
     #[must_use]
     pub fn steps(&self) -> &[Applied] {
         &self.steps
+    }
+
+    /// How text became the tokens of the table; none if it has none.
+    #[must_use]
+    pub fn tokenized(&self) -> Option<&Tokenized> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Applied::Tokenize(tokenized) => Some(tokenized),
+            _ => None,
+        })
+    }
+
+    /// The vocabulary of the tokens of the table; none if it has none.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenized().map(|tokenized| &tokenized.tokenizer)
     }
 
     /// Adds a step that was applied to a table of this recipe.
@@ -264,6 +326,7 @@ impl Decode for Recipe {
             Applied::Scale(columns) => columns.iter().all(|each| each.divisor != 0.0),
             Applied::OneHot(words) => words.values.is_sorted_by(|a, b| a < b),
             Applied::Hash(hash) => (1..=apply::BUCKETS_MAX).contains(&hash.buckets),
+            Applied::Tokenize(tokenized) => tokenized.is_sound(),
             _ => true,
         };
         let good = !raw.is_empty() && steps.len() <= STEPS_MAX && steps.iter().all(is_sound);
@@ -292,6 +355,9 @@ impl Applied {
             Self::Hash(hash) => {
                 let names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
                 replaced(names, &hash.column, live);
+            }
+            Self::Tokenize(tokenized) => {
+                replaced(tokenized.names().into_iter(), &tokenized.column, live);
             }
             Self::Select(_) | Self::Drop(_) | Self::Cast(_) | Self::Fill(_) | Self::Scale(_) => {}
         }
@@ -330,6 +396,11 @@ impl Applied {
             Self::Hash(hash) => {
                 let mut names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
                 names.any(|name| live.contains(&name)).then(|| self.clone())
+            }
+            // A stream changes the rows: it is part of whatever comes after it.
+            Self::Tokenize(tokenized) => {
+                let names = tokenized.names();
+                names.iter().any(|name| live.contains(name)).then(|| self.clone())
             }
         }
     }

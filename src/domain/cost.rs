@@ -129,7 +129,9 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
-            (flop, vec![table, Shape { bytes: 4096, ..Shape::default() }])
+            let recipe = Shape { bytes: 4096, ..Shape::default() };
+            let outputs = vec![recipe; spec.outputs().len().saturating_sub(1)];
+            (flop, [vec![table], outputs].concat())
         }
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));

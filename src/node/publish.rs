@@ -209,6 +209,7 @@ fn file_name(spec: &Spec, output: &str) -> &'static str {
         (Spec::Compare(_), "chart") => "chart.svg",
         (Spec::Export(_), "card") => "README.md",
         (Spec::Transform(_), "fitted") => "fitted.ohcr",
+        (Spec::Transform(_), "tokenizer") => "tokenizer.json",
         _ => "output.bin",
     }
 }

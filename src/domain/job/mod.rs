@@ -8,6 +8,7 @@ mod formula;
 mod ingest;
 mod predict;
 mod split;
+mod tokenize;
 mod train;
 mod transform;
 
@@ -21,6 +22,7 @@ pub use ingest::{
 };
 pub use predict::Predict;
 pub use split::{Dealing, Split};
+pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{
     Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
     Task, Train,
@@ -105,6 +107,7 @@ impl Spec {
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
+            Self::Transform(spec) if spec.tokenizes() => vec!["table", "fitted", "tokenizer"],
             Self::Transform(_) => vec!["table", "fitted"],
             Self::Predict(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],

@@ -192,6 +192,8 @@ pub(super) enum Good {
     Model,
     /// What a transform learned.
     Recipe,
+    /// The vocabulary of a tokenisation.
+    Tokenizer,
     /// Metrics.
     Report,
     /// A picture.
@@ -210,6 +212,7 @@ impl Good {
             Self::Table => "a table",
             Self::Model => "a model",
             Self::Recipe => "a recipe",
+            Self::Tokenizer => "a tokenizer",
             Self::Report => "a report",
             Self::Chart => "a chart",
             Self::Card => "a card",

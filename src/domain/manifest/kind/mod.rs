@@ -8,6 +8,7 @@ mod ingest;
 mod noop;
 mod predict;
 mod split;
+mod tokenize;
 mod train;
 mod transform;
 
@@ -25,10 +26,21 @@ pub(super) static KINDS: &[&StageKind] = &[
     &transform::TRANSFORM,
     &predict::PREDICT,
     &export::EXPORT,
+    &tokenize::TOKENIZE,
 ];
 /// Their names, in the same order.
-pub(super) const KIND_NAMES: &[&str] =
-    &["ingest", "split", "train", "evaluate", "compare", "noop", "transform", "predict", "export"];
+pub(super) const KIND_NAMES: &[&str] = &[
+    "ingest",
+    "split",
+    "train",
+    "evaluate",
+    "compare",
+    "noop",
+    "transform",
+    "predict",
+    "export",
+    "tokenize",
+];
 
 /// The stage kind of that name.
 pub(super) fn stage_kind(name: &str) -> Option<&'static StageKind> {
