@@ -2,11 +2,11 @@
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 use super::Fault;
-use super::graph::{self, Wanted};
 use super::kernel::Engine;
 use super::kernel::matmul::{Form, Shape as Product, matmul as exact_matmul};
 use super::kernel::philox::{Philox, purpose};
-use super::model::{Mlp, Shape, misfit};
+use super::model::{Network, Pass, Shape, misfit};
+use super::op::{self, Wanted};
 use super::optim::Descent;
 use super::table;
 use crate::domain::job::{Activation, Ingest, Model, Optimizer, Reading};
@@ -40,6 +40,7 @@ impl Measured {
 const WIDTHS: [usize; 4] = [784, 512, 256, 10];
 const BATCH: usize = 128;
 const BATCHES: usize = 8;
+const PASS: Pass = Pass::Learn { seed: 1, step: 0 };
 const RATES: ParamsAdamW =
     ParamsAdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
 
@@ -105,7 +106,7 @@ pub fn train(
     let shape = Shape::new(&model, WIDTHS[0], WIDTHS[3])?;
     let mut batches = Vec::new();
     for i in 0..BATCHES as u32 {
-        let x = graph::input(noise(i, BATCH * WIDTHS[0]), BATCH, WIDTHS[0]).map_err(misfit)?;
+        let x = op::input(noise(i, BATCH * WIDTHS[0]), BATCH, WIDTHS[0]).map_err(misfit)?;
         let label = |row| Philox::new(2, purpose::SYNTHETIC, i).word(row) % WIDTHS[3] as u32;
         let labels: Vec<u32> = (0..BATCH as u64).map(label).collect();
         let tensor = Tensor::from_vec(labels.clone(), BATCH, &Device::Cpu).map_err(misfit)?;
@@ -115,15 +116,15 @@ pub fn train(
     let initial = shape.initial(1);
     let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
     let (stock, mut stock_optimizer) = stock(&shape, &initial).map_err(misfit)?;
-    let mlp = Mlp::new(engine, &shape, initial)?;
+    let network = Network::learning(engine, &shape, initial)?;
     let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
     let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
     let mut descent = Descent::new(engine, &adamw, None, &lengths);
     let mut ours = || {
         for (x, wanted, _) in batches.iter().cycle().take(steps) {
-            let loss = mlp.loss(&mlp.forward(x)?, wanted.clone())?;
-            mlp.learn(&loss)?;
-            descent.step(&mlp, RATES.lr)?;
+            let loss = network.loss(&network.forward(x, PASS)?, wanted.clone())?;
+            network.learn(&loss)?;
+            descent.step(&network, RATES.lr)?;
         }
         Ok(())
     };
@@ -149,13 +150,14 @@ pub fn train(
 fn stock(shape: &Shape, initial: &[Vec<f32>]) -> candle_core::Result<(Sequential, StockAdamW)> {
     let mut vars = Vec::new();
     let mut net = candle_nn::seq();
-    for (dense, pair) in shape.layers(Engine::default()).iter().zip(initial.chunks_exact(2)) {
-        let [weights, bias] = pair else { continue };
-        let weights = Tensor::from_slice(weights, (dense.inputs, dense.outputs), &Device::Cpu)?;
+    let parameters: Vec<_> = shape.parameters().iter().zip(initial).collect();
+    for (i, pair) in parameters.chunks_exact(2).enumerate() {
+        let [(shape, weights), (_, bias)] = pair else { continue };
+        let weights = Tensor::from_slice(weights, shape.dims.as_slice(), &Device::Cpu)?;
         let weights = Var::from_tensor(&weights.t()?.contiguous()?)?;
-        let bias = Var::from_tensor(&Tensor::from_slice(bias, dense.outputs, &Device::Cpu)?)?;
+        let bias = Var::from_tensor(&Tensor::from_slice(bias, bias.len(), &Device::Cpu)?)?;
         net = net.add(Linear::new(weights.as_tensor().clone(), Some(bias.as_tensor().clone())));
-        if dense.activation.is_some() {
+        if 2 * (i + 1) < parameters.len() {
             net = net.add_fn(|x| x.relu());
         }
         vars.extend([weights, bias]);

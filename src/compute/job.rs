@@ -390,7 +390,9 @@ mod tests {
         let done = run(&spec, &inputs, &mut |_| {}).unwrap();
         let names: Vec<_> = done.metrics.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["loss", "epochs", "validationLoss"]);
-        let again = replay(&spec, &inputs, 0, None, 0).unwrap();
+        let last = done.checkpoints.len() - 2;
+        let begin = Some(done.checkpoints[last].as_slice());
+        let again = replay(&spec, &inputs, last as u32, begin, 0).unwrap();
         assert_eq!(again.outputs, Some((done.outputs, done.metrics.clone())));
         let blind = run(&spec, &inputs[..1], &mut |_| {}).unwrap();
         assert_eq!(blind.metrics, done.metrics[..2]);

@@ -3,7 +3,7 @@
 
 use super::Fault;
 use super::kernel::{Engine, Isa, adamw, reduce, sgd};
-use super::model::{Mlp, misfit};
+use super::model::{Network, misfit};
 use crate::domain::job::Optimizer;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 use std::cell::RefCell;
@@ -36,21 +36,21 @@ impl Descent {
         Self { isa: engine.isa, optimizer: optimizer.clone(), clip, powers: (1.0, 1.0), moments }
     }
 
-    /// One step of all parameters with this learning rate, along the gradients that [`Mlp::learn`]
-    /// left in them.
-    pub fn step(&mut self, mlp: &Mlp, lr: f64) -> Result<(), Fault> {
-        let shorten = self.shorten(mlp);
+    /// One step of all parameters with this learning rate, along the gradients that
+    /// [`Network::learn`] left in them.
+    pub fn step(&mut self, network: &Network, lr: f64) -> Result<(), Fault> {
+        let shorten = self.shorten(network);
         if let Optimizer::AdamW { beta1, beta2, .. } = self.optimizer {
             self.powers = (self.powers.0 * beta1, self.powers.1 * beta2);
         }
         let rules = [self.rule(lr, shorten, true), self.rule(lr, shorten, false)];
         let [decaying, steady] = rules;
-        for (parameter, moments) in mlp.parameters().iter().zip(&mut self.moments) {
+        for (parameter, moments) in network.parameters().iter().zip(&mut self.moments) {
             let rule = if parameter.decays { decaying } else { steady };
             let mut gradient = parameter.gradient.lock();
             let moments = RefCell::new(moments);
             let update = Update { isa: self.isa, rule, moments, gradient: &gradient.values };
-            parameter.var.inplace_op1(&update).map_err(misfit)?;
+            parameter.tensor.inplace_op1(&update).map_err(misfit)?;
             gradient.filled = false;
         }
         Ok(())
@@ -58,9 +58,9 @@ impl Descent {
 
     /// What every gradient is multiplied with, so that all together are not longer than allowed.
     /// The length is a sum over the parameters in their order.
-    fn shorten(&self, mlp: &Mlp) -> f32 {
+    fn shorten(&self, network: &Network) -> f32 {
         let Some(clip) = self.clip else { return 1.0 };
-        let squares = mlp
+        let squares = network
             .parameters()
             .iter()
             .map(|parameter| reduce::squares(self.isa, &parameter.gradient.lock().values));

@@ -1,7 +1,8 @@
 //! Predictors: a trained model as a safetensors file, and what it says of rows.
 //! Never trusts a file: sizes, names and shapes are checked before a number is used.
 //!
-//! The file holds `layers.NN.weight` (inputs × outputs), `layers.NN.bias`, for scaled features
+//! The file holds the parameters of the network by name (of a perceptron `layers.NN.weight`, inputs
+//! × outputs, and `layers.NN.bias`), for scaled features
 //! `scaling.mean` and `scaling.scale`, for a predicted number `target.mean` and `target.deviation`,
 //! and one metadata key `ohc` with a JSON object. One key, because the order of several would
 //! differ from write to write. In it are the names of features, targets and classes, and the
@@ -10,10 +11,9 @@
 use super::Fault;
 use super::examples::{Examples, matrix};
 use super::kernel::Engine;
-use super::kernel::dense::Dense;
 use super::kernel::elementary;
 use super::kernel::softmax::softmax;
-use super::model::{Shape, fault, outputs};
+use super::model::{Network, ParameterShape, Shape, fault};
 use super::recipe::Recipe;
 use super::table::Table;
 use crate::base::canon::{Decode, Encode};
@@ -31,6 +31,9 @@ const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
 const TARGET_DEVIATION: &str = "target.deviation";
+
+/// A tensor of a model file: its name, type, dimensions and bytes.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// The metadata of a model file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,15 +144,13 @@ impl About {
 }
 
 /// A trained model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Predictor {
     about: About,
     model: Model,
     scales: Scales,
     unit: Unit,
-    layers: Vec<Dense>,
-    /// Weights and bias of every layer in turn.
-    parameters: Vec<Vec<f32>>,
+    network: Network,
 }
 
 impl Predictor {
@@ -165,11 +166,11 @@ impl Predictor {
             return Err(refused("its targets and classes do not fit its task"));
         }
         let shape = Shape::new(model, about.features.len(), about.outputs())?;
-        let lengths = shape.parameters();
-        let fits = parameters.iter().zip(&lengths).all(|(xs, (_, len))| xs.len() == *len);
+        let shapes = shape.parameters();
+        let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
         if !fits
-            || parameters.len() != lengths.len()
+            || parameters.len() != shapes.len()
             || scales.scale.len() != scaled
             || (scaled != 0 && scaled != about.features.len())
         {
@@ -182,8 +183,8 @@ impl Predictor {
         {
             return Err(refused("it holds numbers that are not finite"));
         }
-        let layers = shape.layers(engine);
-        Ok(Self { about, model: model.clone(), scales, unit, layers, parameters })
+        let network = Network::predicting(engine, &shape, parameters)?;
+        Ok(Self { about, model: model.clone(), scales, unit, network })
     }
 
     /// What it says of a row.
@@ -229,7 +230,7 @@ impl Predictor {
     /// How many numbers it learned.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.parameters.iter().map(Vec::len).sum()
+        self.network.shape().parameters().iter().map(ParameterShape::len).sum()
     }
 
     /// What the network gives for `rows` rows of features, `rows × outputs`: the logits of classes
@@ -237,10 +238,12 @@ impl Predictor {
     ///
     /// # Panics
     /// If `values` is not `rows × features`.
-    #[must_use]
-    pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Vec<f32> {
-        assert_eq!(values.len(), rows * self.about.features.len(), "a value per feature and row");
-        outputs(&self.layers, &self.parameters, &self.scales, values)
+    pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
+        let width = self.about.features.len();
+        assert_eq!(values.len(), rows * width, "a value per feature and row");
+        let mut scaled = Vec::with_capacity(values.len());
+        values.chunks_exact(width).for_each(|row| self.scales.append(row, &mut scaled));
+        self.network.outputs(&scaled)
     }
 
     /// What [`Predictor::raw_outputs`] mean.
@@ -268,7 +271,7 @@ impl Predictor {
     pub fn answers(&self, table: &Table) -> Result<Vec<f32>, Fault> {
         let rows = self.recipe().bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
-        Ok(self.raw_outputs(&values, rows.rows()))
+        self.raw_outputs(&values, rows.rows())
     }
 
     /// What [`Predictor::answers`] mean.
@@ -288,7 +291,7 @@ impl Predictor {
     pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
         let unwritable = "it cannot be written";
         let header = serde_json::to_string(&self.header()).map_err(|_| refused(unwritable))?;
-        let tensors = self.tensors();
+        let tensors = self.tensors()?;
         let views = tensors
             .iter()
             .map(|(name, dtype, shape, bytes)| {
@@ -320,18 +323,15 @@ impl Predictor {
         }
     }
 
-    /// Every tensor: its name, type, shape and bytes.
-    fn tensors(&self) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
+    /// Every tensor.
+    fn tensors(&self) -> Result<Vec<Stored>, Fault> {
         let f32s = |name: String, shape: Vec<usize>, xs: &[f32]| {
             (name, Dtype::F32, shape, xs.iter().flat_map(|x| x.to_le_bytes()).collect())
         };
         let mut tensors = Vec::new();
-        let pairs = self.parameters.chunks_exact(2);
-        for (i, (dense, pair)) in self.layers.iter().zip(pairs).enumerate() {
-            let [weights, bias] = pair else { continue };
-            let shape = vec![dense.inputs, dense.outputs];
-            tensors.push(f32s(format!("layers.{i:02}.weight"), shape, weights));
-            tensors.push(f32s(format!("layers.{i:02}.bias"), vec![dense.outputs], bias));
+        for (shape, values) in self.network.shape().parameters().iter().zip(self.network.values()?)
+        {
+            tensors.push(f32s(shape.name.clone(), shape.dims.clone(), &values));
         }
         if !self.scales.mean.is_empty() {
             let Scales { mean, scale } = &self.scales;
@@ -344,7 +344,7 @@ impl Predictor {
                 .map(|(name, x)| (name.to_owned(), Dtype::F64, vec![1], x.to_le_bytes().to_vec()));
             tensors.extend(each);
         }
-        tensors
+        Ok(tensors)
     }
 
     /// Reads a model file, for one thread.
@@ -378,12 +378,9 @@ impl Predictor {
                 .ok_or_else(|| refused("its recipe is damaged"))?,
         };
         let shape = Shape::new(&model, about.features.len(), about.outputs())?;
-        let mut parameters = Vec::new();
-        for (i, dense) in shape.layers(Engine::default()).iter().enumerate() {
-            let (inputs, outputs) = (dense.inputs, dense.outputs);
-            parameters.push(read(&tensors, &format!("layers.{i:02}.weight"), &[inputs, outputs])?);
-            parameters.push(read(&tensors, &format!("layers.{i:02}.bias"), &[outputs])?);
-        }
+        let parameters = shape.parameters().iter();
+        let parameters = parameters.map(|shape| read(&tensors, &shape.name, &shape.dims));
+        let parameters = parameters.collect::<Result<Vec<_>, _>>()?;
         let mut scales = Scales::default();
         let scaled = tensors.tensor(MEAN).is_ok();
         if scaled {

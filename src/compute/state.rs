@@ -2,12 +2,12 @@
 //! Never trusts bytes: their number follows from the spec and is checked before any is read.
 
 use super::Fault;
-use super::model::{Shape, fault};
+use super::model::{ParameterShape, Shape, fault};
 use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer, canonical_struct};
 use crate::domain::job::Train;
 
 /// What kind of bytes these are, and their version.
-const FORMAT: &str = "ohc/state/1";
+const FORMAT: &str = "ohc/state/2";
 
 /// A sequence of f32: a length and their little-endian bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,9 +45,11 @@ pub(super) struct Moving {
 }
 canonical_struct!(Moving { theta, moments, best });
 
-/// How the losses went so far. All zero before the first epoch.
+/// How the losses went so far. All zero before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Course {
+    /// The sum of the losses of all rows of the epoch so far; 0 between two epochs.
+    pub total: f64,
     /// Mean loss over the rows of the last epoch.
     pub loss: f64,
     /// Loss on the validation rows after the last epoch; 0 where there are none.
@@ -57,7 +59,7 @@ pub(super) struct Course {
     /// The epoch after which it was that, from 1; 0 is none yet.
     pub best_epoch: u32,
 }
-canonical_struct!(Course { loss, validated, best, best_epoch });
+canonical_struct!(Course { total, loss, validated, best, best_epoch });
 
 impl Course {
     /// Takes in the losses of an epoch. Whether it is the best so far.
@@ -72,29 +74,9 @@ impl Course {
     }
 }
 
-/// What kind of bytes a state in the middle of an epoch is.
-const MOMENT: &str = "ohc/moment/1";
-
-/// A state in the middle of an epoch: its bytes after the sum of the epoch's losses so far, which
-/// no checkpoint needs because it is taken at the end of one.
-pub(super) fn moment(total: f64, state: &[u8]) -> Vec<u8> {
-    let mut bytes = (MOMENT.to_owned(), total).to_bytes();
-    bytes.extend_from_slice(state);
-    bytes
-}
-
-/// The sum and the state's bytes of a moment; none if these bytes are not one.
-pub(super) fn read_moment(bytes: &[u8]) -> Option<(f64, &[u8])> {
-    let (head, state) = bytes.split_at_checked(4 + MOMENT.len() + 8)?;
-    let (format, total) = <(String, f64)>::from_bytes(head).ok()?;
-    (format == MOMENT && total.is_finite()).then_some((total, state))
-}
-
 /// Everything that the next step depends on, except the spec and the data.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct State {
-    /// Epochs done.
-    pub epoch: u32,
     /// Steps done.
     pub step: u64,
     /// β1^step and β2^step; 1 and 1 where the optimiser has none.
@@ -112,7 +94,6 @@ impl Encode for Body {
     fn encode(&self, w: &mut Writer) {
         FORMAT.encode(w);
         let s = &self.0;
-        s.epoch.encode(w);
         s.step.encode(w);
         s.powers.encode(w);
         s.course.encode(w);
@@ -126,7 +107,6 @@ impl Decode for Body {
             return Err(DecodeError::OutOfRange);
         }
         Ok(Self(State {
-            epoch: Decode::decode(r)?,
             step: Decode::decode(r)?,
             powers: Decode::decode(r)?,
             course: Decode::decode(r)?,
@@ -149,7 +129,6 @@ impl State {
             theta: Floats(theta),
         });
         Self {
-            epoch: 0,
             step: 0,
             powers: (1.0, 1.0),
             course: Course::default(),
@@ -159,19 +138,19 @@ impl State {
 
     /// Reads a state that must be one of a training by `spec`, of a model of `shape`.
     pub(super) fn read(bytes: &[u8], shape: &Shape, spec: &Train) -> Result<Self, Fault> {
-        let lengths = shape.parameters();
+        let lengths: Vec<usize> = shape.parameters().iter().map(ParameterShape::len).collect();
         let moments = spec.optimizer.moments();
         let best = |len: usize| if spec.early_stopping.is_some() { len } else { 0 };
-        let header = 4 + FORMAT.len() + 4 + 8 + 16 + 28 + 4;
+        let header = 4 + FORMAT.len() + 8 + 16 + 36 + 4;
         let numbers: usize = lengths
             .iter()
-            .map(|(_, len)| 4 + 4 * len + 4 + moments * (4 + 4 * len) + 4 + 4 * best(*len))
+            .map(|len| 4 + 4 * len + 4 + moments * (4 + 4 * len) + 4 + 4 * best(*len))
             .sum();
         if bytes.len() != header + numbers {
             return Err(refused("its size does not fit the model"));
         }
         let Body(state) = Body::from_bytes(bytes).map_err(|error| refused(&error.to_string()))?;
-        let fits = state.parameters.iter().zip(&lengths).all(|(p, (_, len))| {
+        let fits = state.parameters.iter().zip(&lengths).all(|(p, len)| {
             p.theta.0.len() == *len
                 && p.moments.len() == moments
                 && p.moments.iter().all(|moment| moment.0.len() == *len)
@@ -179,9 +158,6 @@ impl State {
         });
         if !fits || state.parameters.len() != lengths.len() {
             return Err(refused("its shape does not fit the model"));
-        }
-        if state.course.best_epoch > state.epoch {
-            return Err(refused("its best epoch has not been yet"));
         }
         if !state.is_finite() {
             return Err(refused("it holds numbers that are not finite"));
@@ -191,11 +167,11 @@ impl State {
 
     /// Whether every number in it is finite.
     pub(super) fn is_finite(&self) -> bool {
-        let Course { loss, validated, best, .. } = self.course;
+        let Course { total, loss, validated, best, .. } = self.course;
         let finite = |xs: &Floats| xs.0.iter().all(|x| x.is_finite());
         let moving =
             |p: &Moving| finite(&p.theta) && p.moments.iter().all(finite) && finite(&p.best);
-        [self.powers.0, self.powers.1, loss, validated, best].iter().all(|x| x.is_finite())
+        [self.powers.0, self.powers.1, total, loss, validated, best].iter().all(|x| x.is_finite())
             && self.parameters.iter().all(moving)
     }
 }

@@ -1,4 +1,4 @@
-//! Training: one part of the epochs of a job, in segments that can be replayed one by one.
+//! Training: one part of the steps of a job, in segments that can be replayed one by one.
 //! Never lets anything but spec, data and state decide a bit of the result.
 //!
 //! A checkpoint is the whole state at a segment's boundary, so segment k of a receipt is checked by
@@ -16,7 +16,7 @@ use super::kernel::Engine;
 use super::model::{Shape, fault};
 use super::{Done, Fault, Named, Progress};
 use crate::base::canon::Digest;
-use crate::domain::job::{Spec, Task, Train};
+use crate::domain::job::{Part, Spec, Task, Train};
 use schedule::Rates;
 use session::Session;
 
@@ -80,10 +80,11 @@ pub fn replay(
     let plan = Plan::new(spec, lesson)?;
     let mut session = session_at(spec, lesson, &plan, state, segment, checkpoint)?;
     let begin = Digest::of(&session.checkpoint()?);
-    let probed = session.step() + u64::from(probe) % plan.steps_of(segment).max(1);
-    let to = plan.boundary(segment + 1);
+    let (from, to) = (session.step(), plan.boundary(segment + 1));
+    let steps = to.saturating_sub(plan.boundary(segment));
+    let probed = from + u64::from(probe) % steps.max(1);
     while session.step() < probed && session.advance(to, &mut |_| ())? {}
-    let trace = Digest::of(&session.moment()?);
+    let trace = Digest::of(&session.checkpoint()?);
     session.run_to(to, &mut |_| ())?;
     let checkpoint = session.checkpoint()?;
     let end = Digest::of(&checkpoint);
@@ -116,15 +117,15 @@ pub fn trace(
     let (first, to) = (session.step(), plan.boundary(segment + 1));
     let is_before = |session: &Session<'_>| at.is_none_or(|at| session.step() - first < at);
     while is_before(&session) && session.advance(to, &mut |_| ())? {}
-    Ok(Traced { steps: session.step() - first, state: session.moment()? })
+    Ok(Traced { steps: session.step() - first, state: session.checkpoint()? })
 }
 
 /// The state one step after `from`, which is between any two steps of a segment.
 pub fn step(spec: &Train, lesson: &Lesson, segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
     let plan = Plan::new(spec, lesson)?;
-    let mut session = Session::resume_at(Engine::default(), spec, lesson, &plan, from)?;
+    let mut session = Session::resume(Engine::default(), spec, lesson, &plan, from, None)?;
     session.advance(plan.boundary(segment.saturating_add(1)), &mut |_| ())?;
-    session.moment()
+    session.checkpoint()
 }
 
 /// A training at the beginning of a segment.
@@ -144,7 +145,9 @@ fn session_at<'a>(
     }
     let engine = Engine::default();
     match checkpoint {
-        Some(bytes) => Session::resume(engine, spec, lesson, plan, bytes, plan.boundary(segment)),
+        Some(bytes) => {
+            Session::resume(engine, spec, lesson, plan, bytes, Some(plan.boundary(segment)))
+        }
         None if segment == 0 => Session::begin(engine, spec, lesson, plan, state),
         None => Err(fault(
             format!("segment {segment} cannot be replayed without its checkpoint"),
@@ -156,9 +159,9 @@ fn session_at<'a>(
 /// What follows from spec and rows before anything is computed.
 struct Plan {
     shape: Shape,
-    /// First epoch of the part, and how many it has.
-    from: u32,
-    epochs: u32,
+    /// Where the part begins and ends, in steps.
+    from: u64,
+    to: u64,
     segments: u32,
     steps_per_epoch: u64,
     rates: Rates,
@@ -174,24 +177,18 @@ impl Plan {
         }
         check(spec, lesson)?;
         let shape = Shape::new(&spec.model, lesson.rows.width(), lesson.outputs())?;
-        let (from, epochs) = spec.epochs_of_part();
         let segments = Spec::Train(spec.clone()).segments();
         let steps_per_epoch = (lesson.rows.rows() as u64).div_ceil(u64::from(spec.batch));
+        let (from, to) = spec.part.share(u64::from(spec.epochs).saturating_mul(steps_per_epoch));
         let rates = Rates::new(spec.schedule, spec.optimizer.lr(), spec.epochs, steps_per_epoch);
-        Ok(Self { shape, from, epochs, segments, steps_per_epoch, rates })
+        Ok(Self { shape, from, to, segments, steps_per_epoch, rates })
     }
 
-    /// The steps of segment k, unless the training stops early.
-    fn steps_of(&self, k: u32) -> u64 {
-        let epochs = self.boundary(k + 1) - self.boundary(k);
-        u64::from(epochs) * self.steps_per_epoch
-    }
-
-    /// The epoch at which segment k begins.
-    fn boundary(&self, k: u32) -> u32 {
-        let share = u64::from(self.epochs) * u64::from(k) / u64::from(self.segments.max(1));
-        // At most `epochs`, as k is at most `segments`.
-        self.from + share as u32
+    /// The step at which segment k begins.
+    fn boundary(&self, k: u32) -> u64 {
+        let steps = self.to.saturating_sub(self.from);
+        let part = Part { index: k.min(self.segments), count: self.segments };
+        self.from + part.share(steps).0
     }
 }
 

@@ -144,7 +144,9 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     let whole = Train { part: Part::WHOLE, ..train.clone() };
     let (size, _) = estimate(&Spec::Train(whole), &[data]);
     let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
-    u32::try_from(parts).unwrap_or(1).min(train.epochs.max(1))
+    let steps = data.rows.div_ceil(u64::from(train.batch.max(1)));
+    let steps = steps.saturating_mul(u64::from(train.epochs)).max(1);
+    u32::try_from(parts.min(steps)).unwrap_or(1)
 }
 
 /// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.

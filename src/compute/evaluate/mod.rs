@@ -143,7 +143,7 @@ fn examine(candidate: &Candidate<'_>, data: &Table) -> Result<(Truth, Measured),
         ));
     }
     let examples = model.examples(data)?;
-    let raw = model.raw_outputs(&examples.values, examples.rows());
+    let raw = model.raw_outputs(&examples.values, examples.rows())?;
     let said = Said::of(model, &raw).ok_or_else(|| {
         Fault::new(
             format!("model {} does not give a finite number for every row", quote(&candidate.name)),

@@ -109,6 +109,41 @@ pub(super) fn sum_inline(xs: &[f32]) -> f32 {
     Sum(xs).run()
 }
 
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl Body for Dot<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let mut lanes = [0.0f32; LANES];
+        let (left, rest_of_left) = self.0.as_chunks::<LANES>();
+        let (right, rest_of_right) = self.1.as_chunks::<LANES>();
+        for (xs, ys) in left.iter().zip(right) {
+            for ((lane, x), y) in lanes.iter_mut().zip(xs).zip(ys) {
+                *lane = x.mul_add(*y, *lane);
+            }
+        }
+        for ((lane, x), y) in lanes.iter_mut().zip(rest_of_left).zip(rest_of_right) {
+            *lane = x.mul_add(*y, *lane);
+        }
+        fold_lanes(&mut lanes, |sum, x| sum + x).unwrap_or_default()
+    }
+}
+
+/// The sum of the products of the elements of two slices of one length: in each lane one chain of
+/// fused multiply-adds; +0.0 of nothing.
+#[must_use]
+pub fn dot(isa: Isa, xs: &[f32], ys: &[f32]) -> f32 {
+    on(isa, Dot(xs, ys))
+}
+
+/// [`dot`] without dispatch, for use inside another body.
+#[inline(always)]
+pub(super) fn dot_inline(xs: &[f32], ys: &[f32]) -> f32 {
+    Dot(xs, ys).run()
+}
+
 /// Maximum without dispatch, for use inside another body.
 #[inline(always)]
 pub(super) fn max_inline(xs: &[f32]) -> f32 {
@@ -157,6 +192,19 @@ mod tests {
         lanes[0]
     }
 
+    fn naive_dot(xs: &[f32], ys: &[f32]) -> f32 {
+        let mut lanes = [0.0f32; 16];
+        for (i, (x, y)) in xs.iter().zip(ys).enumerate() {
+            lanes[i % 16] = x.mul_add(*y, lanes[i % 16]);
+        }
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+        lanes[0]
+    }
+
     fn naive_squares(xs: &[f32]) -> f64 {
         let mut lanes = [0.0f64; 16];
         for (i, x) in xs.iter().enumerate() {
@@ -179,6 +227,9 @@ mod tests {
                 prop_assert_eq!(sum(isa, &xs).to_bits(), naive_sum(&xs).to_bits());
                 let most = xs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 prop_assert_eq!(max(isa, &xs), most);
+                let turned: Vec<f32> = xs.iter().rev().copied().collect();
+                let product = dot(isa, &xs, &turned);
+                prop_assert_eq!(product.to_bits(), naive_dot(&xs, &turned).to_bits());
                 prop_assert_eq!(squares(isa, &xs).to_bits(), naive_squares(&xs).to_bits());
                 let mut sums = vec![1.0; width];
                 column_sums(isa, &xs, &mut sums);

@@ -2,8 +2,8 @@
 //! Never learns anything from a row that is held out.
 
 use crate::compute::examples::{Examples, Truth};
-use crate::compute::graph::Wanted;
 use crate::compute::kernel::philox::{Philox, purpose};
+use crate::compute::op::Wanted;
 use crate::compute::predictor::{Scales, Unit};
 use crate::compute::split;
 use crate::compute::table::{Table, nearest};
@@ -102,6 +102,13 @@ impl Lesson {
         }
         let places = rows.iter().map(|&row| row as usize);
         (values, self.wanted(&self.rows.truth, places))
+    }
+
+    /// The features of all of some rows, scaled.
+    pub(super) fn scaled(&self, rows: &Examples) -> Vec<f32> {
+        let mut values = Vec::with_capacity(rows.values.len());
+        rows.values.chunks_exact(rows.width()).for_each(|row| self.scales.append(row, &mut values));
+        values
     }
 
     /// What is wanted of the rows at these places.

@@ -4,15 +4,15 @@
 use super::Plan;
 use super::lesson::Lesson;
 use super::schedule::Rates;
-use crate::compute::graph::{self, Wanted};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::model::{Mlp, fault, misfit, outputs};
+use crate::compute::model::{Network, Pass, fault, misfit};
+use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
-use crate::compute::state::{Course, Floats, Moving, State, moment, read_moment};
+use crate::compute::state::{Course, Floats, Moving, State};
 use crate::compute::{Fault, Metrics, Named, Progress};
-use crate::domain::job::{Task, Train};
+use crate::domain::job::{EarlyStopping, Task, Train};
 
 /// A training between two steps.
 pub(super) struct Session<'a> {
@@ -21,13 +21,10 @@ pub(super) struct Session<'a> {
     plan: &'a Plan,
     engine: Engine,
     rates: Rates,
-    mlp: Mlp,
+    network: Network,
     descent: Descent,
-    epoch: u32,
     step: u64,
     course: Course,
-    /// The sum of the losses of the epoch so far.
-    total: f64,
     /// The rows of the epoch in their order, once they were dealt.
     order: Vec<u32>,
     /// The parameters after the best epoch; none where the training never stops early.
@@ -43,7 +40,7 @@ impl<'a> Session<'a> {
         state: Option<&[u8]>,
     ) -> Result<Self, Fault> {
         match (state, spec.part.index) {
-            (Some(bytes), 1..) => Self::resume(engine, spec, lesson, plan, bytes, plan.from),
+            (Some(bytes), 1..) => Self::resume(engine, spec, lesson, plan, bytes, Some(plan.from)),
             (None, 1..) => Err(fault(
                 format!("part {} of the training has no state to go on from", spec.part.index),
                 "give the `state` of the part before as its input",
@@ -56,26 +53,32 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From the state at the beginning of `epoch`, or an earlier one at which the training stopped.
+    /// From the state after `step` steps, or an earlier one at which the training stopped; from any
+    /// state between two steps of this training where none is said.
     pub(super) fn resume(
         engine: Engine,
         spec: &'a Train,
         lesson: &'a Lesson,
         plan: &'a Plan,
         bytes: &[u8],
-        epoch: u32,
+        step: Option<u64>,
     ) -> Result<Self, Fault> {
         let state = State::read(bytes, &plan.shape, spec)?;
-        let step = u64::from(state.epoch) * plan.steps_per_epoch;
-        let is_there = state.epoch == epoch
-            || state.epoch < epoch && has_stopped(spec, state.epoch, &state.course);
-        if !is_there || state.step != step {
+        let (epoch, within) =
+            (state.step / plan.steps_per_epoch, state.step % plan.steps_per_epoch);
+        let stopped = within == 0 && has_stopped(spec, epoch, &state.course);
+        let is_there = step.is_none_or(|step| state.step == step || state.step < step && stopped);
+        if !is_there || state.step > plan.to {
             return Err(fault(
-                format!(
-                    "the state is at epoch {} (step {}), not at epoch {epoch}",
-                    state.epoch, state.step
-                ),
+                format!("the state is at step {}, not at {}", state.step, step.unwrap_or(plan.to)),
                 "give the state in which the part or segment before it ended",
+            ));
+        }
+        let is_best = u64::from(state.course.best_epoch) <= epoch;
+        if !is_best || (within == 0 && state.course.total != 0.0) {
+            return Err(fault(
+                format!("the losses of the state are none after {} steps", state.step),
+                "give a state of this training as it was made",
             ));
         }
         Self::of(engine, spec, lesson, plan, state)
@@ -102,63 +105,38 @@ impl<'a> Session<'a> {
             plan,
             engine,
             rates: plan.rates,
-            mlp: Mlp::new(engine, &plan.shape, values)?,
+            network: Network::learning(engine, &plan.shape, values)?,
             descent,
-            epoch: state.epoch,
             step: state.step,
             course: state.course,
-            total: 0.0,
             order: Vec::new(),
             best,
         })
     }
 
-    /// From any state, also one in the middle of an epoch.
-    pub(super) fn resume_at(
-        engine: Engine,
-        spec: &'a Train,
-        lesson: &'a Lesson,
-        plan: &'a Plan,
-        bytes: &[u8],
-    ) -> Result<Self, Fault> {
-        let (total, bytes) = read_moment(bytes).map_or((None, bytes), |(t, b)| (Some(t), b));
-        let state = State::read(bytes, &plan.shape, spec)?;
-        let first = u64::from(state.epoch).saturating_mul(plan.steps_per_epoch);
-        let within = state.step.checked_sub(first);
-        if within.is_none_or(|n| n >= plan.steps_per_epoch || (n > 0) != total.is_some()) {
-            return Err(fault(
-                format!("the state is at step {} of epoch {}", state.step, state.epoch),
-                "give a state between two steps of this training",
-            ));
-        }
-        let mut session = Self::of(engine, spec, lesson, plan, state)?;
-        session.total = total.unwrap_or(0.0);
-        Ok(session)
-    }
-
-    /// Learns until `epoch`, or until it stops early.
+    /// Learns until `step` steps are done, or until it stops early.
     pub(super) fn run_to(
         &mut self,
-        epoch: u32,
+        step: u64,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Fault> {
-        while self.advance(epoch, progress)? {}
+        while self.advance(step, progress)? {}
         Ok(())
     }
 
-    /// Takes the next step; not beyond `epoch`, nor where it has stopped early. Whether it did.
+    /// Takes the next step; not beyond `step`, nor where it has stopped early. Whether it did.
     pub(super) fn advance(
         &mut self,
-        epoch: u32,
+        step: u64,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<bool, Fault> {
-        if self.epoch >= epoch || (self.within() == 0 && self.has_stopped()) {
+        if self.step >= step || (self.within() == 0 && self.has_stopped()) {
             return Ok(false);
         }
         let rows = u32::try_from(self.lesson.rows.rows()).unwrap_or(u32::MAX);
         if self.order.is_empty() {
-            let order = Philox::new(self.spec.seed, purpose::ORDER, self.epoch);
-            self.order = order.permutation(rows);
+            let epoch = u32::try_from(self.epoch()).unwrap_or(u32::MAX);
+            self.order = Philox::new(self.spec.seed, purpose::ORDER, epoch).permutation(rows);
         }
         let from = usize::try_from(self.within()).unwrap_or(usize::MAX);
         let from = from.saturating_mul(self.spec.batch as usize).min(self.order.len());
@@ -166,12 +144,11 @@ impl<'a> Session<'a> {
         let batch = self.order.get(from..to).unwrap_or_default().to_vec();
         let rate = self.rates.at(self.step);
         let loss = self.learn(&batch, rate)?;
-        self.total += f64::from(loss) * batch.len() as f64;
+        self.course.total += f64::from(loss) * batch.len() as f64;
         progress(self.progress(loss, rate, rows));
         if to == self.order.len() {
             self.order.clear();
-            self.epoch += 1;
-            let total = std::mem::take(&mut self.total);
+            let total = std::mem::take(&mut self.course.total);
             self.validate(total / f64::from(rows) * self.lesson.loss_unit())?;
         }
         Ok(true)
@@ -182,39 +159,51 @@ impl<'a> Session<'a> {
         self.step
     }
 
+    /// Whole epochs since the training began.
+    fn epoch(&self) -> u64 {
+        self.step / self.plan.steps_per_epoch
+    }
+
     /// Steps since the epoch began.
     fn within(&self) -> u64 {
-        self.step - u64::from(self.epoch) * self.plan.steps_per_epoch
+        self.step % self.plan.steps_per_epoch
     }
 
     fn has_stopped(&self) -> bool {
-        has_stopped(self.spec, self.epoch, &self.course)
+        has_stopped(self.spec, self.epoch(), &self.course)
     }
 
-    /// How far it is, for people.
+    /// How far it is, for people: of the part, its steps and rows.
     fn progress(&self, loss: f32, rate: f64, rows: u32) -> Progress {
-        let first = u64::from(self.plan.from) * self.plan.steps_per_epoch;
-        let steps = u64::from(self.plan.epochs) * self.plan.steps_per_epoch;
-        let step = self.step - first;
-        let whole = (step - 1) / self.plan.steps_per_epoch * u64::from(rows);
-        let within = ((step - 1) % self.plan.steps_per_epoch + 1) * u64::from(self.spec.batch);
+        let steps_per_epoch = self.plan.steps_per_epoch;
+        // Rows that were learned from in so many steps: the last batch of an epoch may be smaller.
+        let learned = |steps: u64| {
+            let within = (steps % steps_per_epoch) * u64::from(self.spec.batch);
+            steps / steps_per_epoch * u64::from(rows) + within
+        };
         let loss = (f64::from(loss) * self.lesson.loss_unit()) as f32;
-        let rows = whole + within.min(u64::from(rows));
-        Progress { step, steps, loss: Some(loss), rate: Some(rate as f32), rows }
+        Progress {
+            step: self.step - self.plan.from,
+            steps: self.plan.to - self.plan.from,
+            loss: Some(loss),
+            rate: Some(rate as f32),
+            rows: learned(self.step) - learned(self.plan.from),
+        }
     }
 
     /// One step on the given rows.
     fn learn(&mut self, batch: &[u32], rate: f64) -> Result<f32, Fault> {
         let (values, wanted) = self.lesson.batch(batch);
-        let x = graph::input(values, batch.len(), self.lesson.rows.width()).map_err(misfit)?;
-        let loss = self.mlp.loss(&self.mlp.forward(&x)?, wanted)?;
+        let x = op::input(values, batch.len(), self.lesson.rows.width()).map_err(misfit)?;
+        let pass = Pass::Learn { seed: self.spec.seed, step: self.step };
+        let loss = self.network.loss(&self.network.forward(&x, pass)?, wanted)?;
         self.step += 1;
         let value = loss.to_scalar::<f32>().map_err(misfit)?;
         if !value.is_finite() {
             return Err(self.diverged("the loss"));
         }
-        self.mlp.learn(&loss)?;
-        self.descent.step(&self.mlp, rate)?;
+        self.network.learn(&loss)?;
+        self.descent.step(&self.network, rate)?;
         Ok(value)
     }
 
@@ -224,18 +213,18 @@ impl<'a> Session<'a> {
             self.course.loss = loss;
             return Ok(());
         };
-        let parameters = self.mlp.values()?;
-        let layers = self.plan.shape.layers(self.engine);
-        let given = outputs(&layers, &parameters, &self.lesson.scales, &rows.values);
+        let values = self.lesson.scaled(rows);
+        let given = self.network.outputs(&values)?;
         let wanted = self.lesson.wanted(&rows.truth, 0..rows.rows());
         let validated = mean(&wanted, &given, self.engine) * self.lesson.loss_unit();
         if !validated.is_finite() {
             return Err(self.diverged("the loss on the validation rows"));
         }
         let delta = self.spec.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        let is_best = self.course.advance(self.epoch, loss, validated, delta);
+        let epoch = u32::try_from(self.epoch()).unwrap_or(u32::MAX);
+        let is_best = self.course.advance(epoch, loss, validated, delta);
         if is_best && self.spec.early_stopping.is_some() {
-            self.best = parameters;
+            self.best = self.network.values()?;
         }
         Ok(())
     }
@@ -249,24 +238,18 @@ impl<'a> Session<'a> {
         )
     }
 
-    /// The state between any two steps: at the end of an epoch the same as a checkpoint.
-    pub(super) fn moment(&self) -> Result<Vec<u8>, Fault> {
-        let state = self.checkpoint()?;
-        Ok(if self.within() == 0 { state } else { moment(self.total, &state) })
-    }
-
+    /// The state between these two steps.
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Fault> {
         let floats = |xs: &Vec<f32>| Floats(xs.clone());
         let mut best = self.best.iter();
         let moments = self.descent.moments.iter();
         let parameters =
-            self.mlp.values()?.into_iter().zip(moments).map(|(theta, moments)| Moving {
+            self.network.values()?.into_iter().zip(moments).map(|(theta, moments)| Moving {
                 theta: Floats(theta),
                 moments: moments.iter().map(floats).collect(),
                 best: best.next().map_or_else(|| Floats(Vec::new()), floats),
             });
         let state = State {
-            epoch: self.epoch,
             step: self.step,
             powers: self.descent.powers,
             course: self.course,
@@ -292,7 +275,7 @@ impl<'a> Session<'a> {
             },
             recipe: rows.recipe.clone(),
         };
-        let values = if self.best.is_empty() { self.mlp.values()? } else { self.best.clone() };
+        let values = if self.best.is_empty() { self.network.values()? } else { self.best.clone() };
         let scales = (self.lesson.scales.clone(), self.lesson.unit);
         let model = Predictor::new(self.engine, &self.spec.model, about, scales, values)?;
         Ok(vec![Named { name: "model".to_owned(), bytes: model.to_bytes()? }])
@@ -300,11 +283,11 @@ impl<'a> Session<'a> {
 
     /// What is to be told of the epochs so far; nothing before the first.
     pub(super) fn metrics(&self) -> Metrics {
-        let Course { loss, validated, best, best_epoch } = self.course;
+        let Course { loss, validated, best, best_epoch, .. } = self.course;
         let mut metrics = Vec::new();
-        if self.epoch > 0 {
+        if self.epoch() > 0 {
             metrics.push(("loss", loss));
-            metrics.push(("epochs", f64::from(self.epoch)));
+            metrics.push(("epochs", self.epoch() as f64));
             if self.spec.early_stopping.is_some() {
                 metrics.push(("validationLoss", best));
                 metrics.push(("bestEpoch", f64::from(best_epoch)));
@@ -317,9 +300,10 @@ impl<'a> Session<'a> {
 }
 
 /// Whether a training has stopped early after so many epochs.
-fn has_stopped(spec: &Train, epoch: u32, course: &Course) -> bool {
-    let waited = epoch.saturating_sub(course.best_epoch);
-    spec.early_stopping.is_some_and(|stopping| epoch > 0 && waited >= stopping.patience)
+fn has_stopped(spec: &Train, epoch: u64, course: &Course) -> bool {
+    let waited = epoch.saturating_sub(u64::from(course.best_epoch));
+    let stops = |stopping: EarlyStopping| epoch > 0 && waited >= u64::from(stopping.patience);
+    spec.early_stopping.is_some_and(stops)
 }
 
 /// The mean loss of rows in f64, in their order.

@@ -10,15 +10,15 @@ use crate::domain::job::{Task, Train};
 /// were learned from.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
     let parameters = parameters(train, data);
-    let (_, epochs) = train.epochs_of_part();
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
     let learning = parameters.saturating_mul(6).saturating_mul(data.rows);
     let validating = parameters.saturating_mul(2).saturating_mul(validation);
-    let flop = learning.saturating_add(validating).saturating_mul(u64::from(epochs));
+    let flop = learning.saturating_add(validating).saturating_mul(u64::from(train.epochs));
+    let (from, to) = train.part.share(flop);
     let copies = if train.part.is_last() { 1 } else { copies(train) };
     let bytes = parameters.saturating_mul(4).saturating_mul(copies);
-    (flop, Shape { rows: 0, columns: 0, bytes })
+    (to.saturating_sub(from), Shape { rows: 0, columns: 0, bytes })
 }
 
 /// Parameters of the model.

@@ -37,6 +37,9 @@ use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, cano
 /// The name of the exact arithmetic: any change of any bit of any result gets a new one.
 pub const OPS_VERSION: &str = "ohc-ops/2";
 
+/// Segments of one part of a training.
+const TRAIN_SEGMENTS: u32 = 8;
+
 /// What a job computes: one closed list. Stages of a manifest name these by `uses:`.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Spec {
@@ -139,11 +142,12 @@ impl Spec {
     }
 
     /// How many segments the job is committed in: an audit re-executes one of them at a time.
-    /// Only training has more than one; each ends with a checkpoint.
+    /// Only training has more than one; each ends with a checkpoint. They are cut in steps, of
+    /// which a short training has too few for all: then some are empty.
     #[must_use]
     pub fn segments(&self) -> u32 {
         match self {
-            Self::Train(train) => train.epochs_of_part().1.clamp(1, 8),
+            Self::Train(_) => TRAIN_SEGMENTS,
             _ => 1,
         }
     }

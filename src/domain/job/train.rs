@@ -104,10 +104,22 @@ impl Part {
     /// The whole of a training.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// Whether another part follows.
+    /// Whether no other part follows.
     #[must_use]
     pub const fn is_last(self) -> bool {
         self.index + 1 == self.count
+    }
+
+    /// Its share of so many things in a row: where it begins and where the next part does, which is
+    /// at `floor(whole · i / count)` for part i. Parts differ by at most one.
+    #[must_use]
+    pub fn share(self, whole: u64) -> (u64, u64) {
+        let begin = |index: u32| {
+            let product = u128::from(whole) * u128::from(index);
+            // At most `whole`, as the index is at most the count.
+            (product / u128::from(self.count.max(1))) as u64
+        };
+        (begin(self.index), begin(self.index.saturating_add(1)))
     }
 }
 
@@ -277,20 +289,6 @@ pub enum Scaling {
     Standard,
 }
 canonical_enum!(Scaling { 1 => None, 2 => Standard });
-
-impl Train {
-    /// First epoch and number of epochs of this part: `floor(epochs · i / count)` is where part i
-    /// begins, so parts differ by at most one epoch.
-    #[must_use]
-    pub fn epochs_of_part(&self) -> (u32, u32) {
-        let begin = |index: u32| {
-            let product = u64::from(self.epochs) * u64::from(index);
-            u32::try_from(product / u64::from(self.part.count.max(1))).unwrap_or(u32::MAX)
-        };
-        let from = begin(self.part.index);
-        (from, begin(self.part.index + 1).saturating_sub(from))
-    }
-}
 
 impl Train {
     /// The settings in which two of a stage differ, as the manifest names them.

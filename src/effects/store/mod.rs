@@ -9,7 +9,7 @@
 
 mod journal;
 
-use super::{Peril, pass};
+use super::{Peril, disk, pass};
 use crate::base::limits::SLOT_BYTES_MAX;
 use crate::base::time::Height;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -332,7 +332,7 @@ impl Store {
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         match self.writer.lock() {
             Ok(writer) if !writer.poisoned => Ok(writer),
-            Ok(_) | Err(_) => Err(StoreError::Poisoned),
+            Ok(_) | Err(_) => Err(poisoned(&self.directory)),
         }
     }
 
@@ -464,11 +464,20 @@ fn io_error(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> StoreErro
     }
 }
 
+/// Why nothing more is written. Fjall does not tell what a thread of its own failed at, which is
+/// writing what is in memory to a table: where there is no room for one, that was it.
+fn poisoned(path: &Path) -> StoreError {
+    match disk::room(path) {
+        Ok(room) if room.free < 2 * MEMTABLE_BYTES => StoreError::Full { path: path.to_owned() },
+        Ok(_) | Err(_) => StoreError::Poisoned,
+    }
+}
+
 fn fjall_error(path: &Path, error: fjall::Error, height: Option<Height>) -> StoreError {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     match error {
         fjall::Error::Locked => StoreError::Busy { path: path.to_owned() },
-        fjall::Error::Poisoned => StoreError::Poisoned,
+        fjall::Error::Poisoned => poisoned(path),
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
             if !matches!(source.kind(), InvalidData | NotFound | UnexpectedEof) =>
         {

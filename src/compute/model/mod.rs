@@ -1,0 +1,361 @@
+//! Models: networks whose parameters are candle's tensors, computed by the exact kernels.
+//! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
+//! seed.
+
+mod mlp;
+
+use super::Fault;
+use super::kernel::Engine;
+use super::kernel::philox::{Philox, purpose};
+use super::op::{self, Gradient, MeanLoss, Wanted};
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::domain::job::Model;
+use candle_core::{Device, Tensor, Var};
+use mlp::Mlp;
+
+/// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
+const NUMBERS_AT_ONCE: usize = 1 << 22;
+/// Rows that are predicted at once.
+const ROWS_AT_ONCE: usize = 256;
+/// Bytes that one parameter takes in a state at the most: it, two moments, and its best value.
+const BYTES_PER_PARAMETER: usize = 16;
+
+/// One parameter before it learned anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterShape {
+    /// Its name, unique in its network.
+    pub name: String,
+    /// Its dimensions, outermost first. One with several is a weight, which decays.
+    pub dims: Vec<usize>,
+    /// What it is in the beginning.
+    pub initial: Initial,
+}
+
+/// What a parameter is before the first step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// All zeros.
+    Zero,
+    /// Uniform between minus and plus this.
+    Uniform(f32),
+}
+
+impl ParameterShape {
+    fn new(name: impl Into<String>, dims: &[usize], initial: Initial) -> Self {
+        Self { name: name.into(), dims: dims.to_vec(), initial }
+    }
+
+    /// How many numbers it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A kind of networks: which parameters they have, and how they go from input to output.
+#[derive(Debug, Clone, PartialEq)]
+enum Family {
+    Mlp(Mlp),
+}
+
+impl Family {
+    fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
+        match model {
+            Model::Mlp { hidden, activation } => {
+                Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
+            }
+            Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
+        }
+    }
+
+    fn parameters(&self) -> Vec<ParameterShape> {
+        match self {
+            Self::Mlp(mlp) => mlp.parameters(),
+        }
+    }
+
+    /// Numbers that the widest layer has for one row of features.
+    fn widest(&self) -> usize {
+        match self {
+            Self::Mlp(mlp) => mlp.widest(),
+        }
+    }
+
+    fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Mlp(mlp) => mlp.forward(network, x),
+        }
+    }
+}
+
+/// What follows from a model, its features and its outputs before anything is learned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    family: Family,
+    features: usize,
+    parameters: Vec<ParameterShape>,
+}
+
+impl Shape {
+    /// The shape of `model` for so many features and outputs, if it can be computed at all.
+    pub fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
+        let family = Family::new(model, features, outputs)?;
+        let parameters = family.parameters();
+        let len = |dims: &[usize]| dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
+        let numbers = parameters
+            .iter()
+            .try_fold(0usize, |sum, parameter| sum.checked_add(len(&parameter.dims)?));
+        let bytes = numbers.and_then(|n| n.checked_mul(BYTES_PER_PARAMETER));
+        // A little is left for the header of the state.
+        if bytes.is_none_or(|bytes| bytes > ARTIFACT_BYTES_MAX / 16 * 15) {
+            return Err(fault(
+                "the state of this model is larger than an artifact may be (1 GiB)",
+                "make its layers narrower or fewer",
+            ));
+        }
+        Ok(Self { family, features, parameters })
+    }
+
+    /// All parameters, in their order.
+    #[must_use]
+    pub fn parameters(&self) -> &[ParameterShape] {
+        &self.parameters
+    }
+
+    /// The parameters before the first step.
+    #[must_use]
+    pub fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
+        let mut stream = 0;
+        let initial = self.parameters.iter().map(|parameter| {
+            let mut values = vec![0.0; parameter.len()];
+            match parameter.initial {
+                Initial::Zero => {}
+                Initial::Uniform(limit) => {
+                    Philox::new(seed, purpose::INITIAL, stream).fill(-limit, limit, &mut values);
+                    stream += 1;
+                }
+            }
+            values
+        });
+        initial.collect()
+    }
+}
+
+/// What a network is run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// To say something of rows.
+    Predict,
+    /// To learn from them. What is left out by lot follows from these two.
+    Learn {
+        /// The seed of the training.
+        seed: u64,
+        /// The step, from 0.
+        step: u64,
+    },
+}
+
+/// One tensor of a network.
+#[derive(Debug, Clone)]
+pub(super) struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its value: a variable where the network learns.
+    pub tensor: Tensor,
+    /// Whether it is a weight: biases do not decay.
+    pub decays: bool,
+    /// Where backward leaves its gradient.
+    pub gradient: Gradient,
+}
+
+/// A network with parameters.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// How it runs.
+    pub engine: Engine,
+    shape: Shape,
+    parameters: Vec<Parameter>,
+}
+
+impl Network {
+    /// A network that learns, from parameters in the order of [`Shape::parameters`].
+    pub fn learning(engine: Engine, shape: &Shape, values: Vec<Vec<f32>>) -> Result<Self, Fault> {
+        Self::of(engine, shape, values, true)
+    }
+
+    /// A network that only predicts.
+    pub fn predicting(engine: Engine, shape: &Shape, values: Vec<Vec<f32>>) -> Result<Self, Fault> {
+        Self::of(engine, shape, values, false)
+    }
+
+    fn of(
+        engine: Engine,
+        shape: &Shape,
+        values: Vec<Vec<f32>>,
+        learns: bool,
+    ) -> Result<Self, Fault> {
+        if values.len() != shape.parameters.len() {
+            return Err(misfit(candle_core::Error::msg("one value per parameter")));
+        }
+        let parameter = |(shape, values): (&ParameterShape, Vec<f32>)| {
+            let tensor = Tensor::from_vec(values, shape.dims.as_slice(), &Device::Cpu)?;
+            let tensor = if learns { Var::from_tensor(&tensor)?.into_inner() } else { tensor };
+            let gradient = Gradient::new(if learns { shape.len() } else { 0 });
+            let (name, decays) = (shape.name.clone(), shape.dims.len() > 1);
+            Ok(Parameter { name, tensor, decays, gradient })
+        };
+        let parameters = shape.parameters.iter().zip(values).map(parameter);
+        let parameters = parameters.collect::<candle_core::Result<Vec<_>>>().map_err(misfit)?;
+        Ok(Self { engine, shape: shape.clone(), parameters })
+    }
+
+    /// What it has.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(super) fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// What it gives for a batch of `rows × features`, tracked for [`Network::learn`] where it
+    /// learns: `rows × outputs`.
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor, Fault> {
+        self.shape.family.forward(self, x, pass).map_err(misfit)
+    }
+
+    /// The mean loss of outputs.
+    pub fn loss(&self, outputs: &Tensor, wanted: Wanted) -> Result<Tensor, Fault> {
+        outputs.apply_op1(MeanLoss { engine: self.engine, wanted }).map_err(misfit)
+    }
+
+    /// Computes the gradient of every parameter by a loss.
+    pub fn learn(&self, loss: &Tensor) -> Result<(), Fault> {
+        loss.backward().map_err(misfit)?;
+        match self.parameters.iter().find(|parameter| !parameter.gradient.lock().filled) {
+            None => Ok(()),
+            Some(Parameter { name, .. }) => Err(fault(
+                format!("the parameter {name} got no gradient"),
+                "this is a fault of ohc, not of the manifest: please report it",
+            )),
+        }
+    }
+
+    /// What it gives for rows of features (`rows × features`): `rows × outputs`. No row has an
+    /// influence on another.
+    pub fn outputs(&self, values: &[f32]) -> Result<Vec<f32>, Fault> {
+        let width = self.shape.features.max(1);
+        let rows = (NUMBERS_AT_ONCE / self.shape.family.widest().max(1)).clamp(1, ROWS_AT_ONCE);
+        let mut all = Vec::new();
+        for values in values.chunks(rows * width) {
+            let x = op::input(values.to_vec(), values.len() / width, width).map_err(misfit)?;
+            let y = self.forward(&x, Pass::Predict)?;
+            op::lend(&y, |y| {
+                all.extend_from_slice(y);
+                Ok(())
+            })
+            .map_err(misfit)?;
+        }
+        Ok(all)
+    }
+
+    /// A copy of all parameters, in their order.
+    pub fn values(&self) -> Result<Vec<Vec<f32>>, Fault> {
+        let copies = self.parameters.iter().map(|p| op::lend(&p.tensor, |xs| Ok(xs.to_vec())));
+        copies.collect::<candle_core::Result<_>>().map_err(misfit)
+    }
+}
+
+/// A fault in the words of this module's callers.
+pub(super) fn fault(message: impl Into<String>, hint: &str) -> Fault {
+    Fault { message: message.into(), hint: hint.to_owned() }
+}
+
+/// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.
+pub(super) fn misfit(_: candle_core::Error) -> Fault {
+    fault(
+        "the tensors of this training do not fit together",
+        "this is a fault of ohc, not of the manifest: please report it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::Activation;
+
+    fn small() -> (Shape, Network) {
+        let model = Model::Mlp { hidden: vec![5, 4], activation: Activation::Tanh };
+        let shape = Shape::new(&model, 3, 2).unwrap();
+        let mlp = Network::learning(Engine::default(), &shape, shape.initial(1)).unwrap();
+        (shape, mlp)
+    }
+
+    fn batch() -> Tensor {
+        op::input(vec![0.5, -1.0, 2.0, 0.1, 0.2, 0.3], 2, 3).unwrap()
+    }
+
+    fn classes() -> Wanted {
+        Wanted::Classes { labels: vec![0, 1], weights: [].into() }
+    }
+
+    #[test]
+    fn what_is_wanted_must_fit_the_outputs() {
+        let (_, mlp) = small();
+        let outputs = mlp.forward(&batch(), Pass::Predict).unwrap();
+        let few = Wanted::Classes { labels: vec![0], weights: [].into() };
+        for wanted in [few, Wanted::Real(vec![0.0; 2]), Wanted::Labels(vec![0.0; 5])] {
+            assert!(mlp.loss(&outputs, wanted).is_err());
+        }
+    }
+
+    #[test]
+    fn a_parameter_without_a_gradient_is_refused() {
+        let (_, mlp) = small();
+        let loss = mlp.loss(&mlp.forward(&batch(), Pass::Predict).unwrap(), classes()).unwrap();
+        let message = mlp.learn(&loss.detach()).unwrap_err().message;
+        assert_eq!(message, "the parameter layers.00.weight got no gradient");
+        mlp.learn(&loss).unwrap();
+    }
+
+    #[test]
+    fn gradients_agree_with_stock_candle() {
+        let (_, mlp) = small();
+        mlp.learn(&mlp.loss(&mlp.forward(&batch(), Pass::Predict).unwrap(), classes()).unwrap())
+            .unwrap();
+        let vars: Vec<Var> = mlp
+            .parameters()
+            .iter()
+            .map(|p| Var::from_tensor(&p.tensor.copy().unwrap()).unwrap())
+            .collect();
+        let mut y = batch();
+        for (i, pair) in vars.chunks_exact(2).enumerate() {
+            y = y.matmul(&pair[0]).unwrap().broadcast_add(&pair[1]).unwrap();
+            y = if i < 2 { y.tanh().unwrap() } else { y };
+        }
+        let labels = Tensor::from_vec(vec![0u32, 1], 2, &Device::Cpu).unwrap();
+        let grads = candle_nn::loss::cross_entropy(&y, &labels).unwrap().backward().unwrap();
+        for (ours, stock) in mlp.parameters().iter().zip(&vars) {
+            let stock = grads.get(stock).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (a, b) in ours.gradient.lock().values.iter().zip(stock) {
+                assert!((a - b).abs() < 1e-5, "{}: {a} {b}", ours.name);
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_are_refused() {
+        let of = |hidden: Vec<u32>| {
+            Shape::new(&Model::Mlp { hidden, activation: Activation::Relu }, 4, 3).is_ok()
+        };
+        assert!(of(vec![]) && of(vec![8]));
+        assert!(!of(vec![0]) && !of(vec![u32::MAX, u32::MAX]) && !of(vec![1; 65]));
+    }
+}

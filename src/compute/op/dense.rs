@@ -1,0 +1,80 @@
+//! A dense layer as an operation of candle's graph.
+//! Never computes the gradient by an input that nobody learns from.
+
+use super::{Gradient, floats, lend};
+use crate::compute::kernel::dense::{Dense, Gradients};
+use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
+
+/// act(x·W + b) with arguments (x, W, b).
+pub(in crate::compute) struct DenseOp {
+    /// Its arithmetic.
+    pub dense: Dense,
+    /// Where the gradient by W goes.
+    pub weights: Gradient,
+    /// Where the gradient by b goes.
+    pub bias: Gradient,
+}
+
+impl CustomOp3 for DenseOp {
+    fn name(&self) -> &'static str {
+        "exact-dense"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, inputs) = x_layout.shape().dims2()?;
+        let expect = (self.dense.inputs, (self.dense.inputs, self.dense.outputs));
+        if (inputs, weights_layout.shape().dims2()?) != expect {
+            return Err(Error::msg("the input does not fit the layer"));
+        }
+        let y = self.dense.forward(
+            rows,
+            floats(x, x_layout)?,
+            floats(weights, weights_layout)?,
+            floats(bias, bias_layout)?,
+        );
+        Ok((CpuStorage::F32(y), Shape::from((rows, self.dense.outputs))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        _bias: &Tensor,
+        y: &Tensor,
+        by_output: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let rows = x.dim(0)?;
+        let mut by_input = x.track_op().then(|| vec![0.0; rows * self.dense.inputs]);
+        let (mut by_weights, mut by_bias) = (self.weights.lock(), self.bias.lock());
+        if by_weights.filled || by_bias.filled {
+            return Err(Error::msg("a parameter is used twice in one graph"));
+        }
+        lend(x, |x| {
+            lend(weights, |weights| {
+                lend(y, |y| {
+                    lend(by_output, |by_output| {
+                        let into = Gradients {
+                            weights: &mut by_weights.values,
+                            bias: &mut by_bias.values,
+                            input: by_input.as_deref_mut(),
+                        };
+                        self.dense.backward(rows, (x, weights, y), by_output, into);
+                        Ok(())
+                    })
+                })
+            })
+        })?;
+        (by_weights.filled, by_bias.filled) = (true, true);
+        let shape = (rows, self.dense.inputs);
+        let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
+        Ok((by_input, None, None))
+    }
+}

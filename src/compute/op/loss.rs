@@ -1,0 +1,92 @@
+//! The mean loss of a batch as an operation of candle's graph.
+//! Never gives the loss of one row more weight than its class has.
+
+use super::{floats, lend};
+use crate::compute::kernel::{Engine, Isa, loss, reduce, softmax};
+use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape, Tensor};
+use std::sync::Arc;
+
+/// What is wanted of the outputs of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// One class of each row: cross-entropy of the logits.
+    Classes {
+        /// The class of each row.
+        labels: Vec<u32>,
+        /// How much each class counts; 1 where it is not in it.
+        weights: Arc<[f32]>,
+    },
+    /// A number of each row: squared error.
+    Real(Vec<f32>),
+    /// 0 or 1 for each label of each row: logistic loss of the logits.
+    Labels(Vec<f32>),
+}
+
+impl Wanted {
+    /// The loss of every row, or with several labels of every label of every row; their mean is the
+    /// loss of the batch.
+    ///
+    /// # Panics
+    /// If the outputs are not those of the rows.
+    #[must_use]
+    pub fn losses(&self, isa: Isa, outputs: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Classes { labels, weights } => {
+                let width = outputs.len() / labels.len().max(1);
+                softmax::cross_entropies(isa, outputs, (labels, weights), width)
+            }
+            Self::Real(truth) => loss::squares(isa, outputs, truth),
+            Self::Labels(truth) => loss::logistic(isa, outputs, truth),
+        }
+    }
+
+    fn gradient(&self, isa: Isa, outputs: &[f32], scale: f32) -> Vec<f32> {
+        match self {
+            Self::Classes { labels, weights } => {
+                let width = outputs.len() / labels.len().max(1);
+                softmax::cross_entropy_gradient(isa, outputs, (labels, weights), width, scale)
+            }
+            Self::Real(truth) => loss::squares_gradient(isa, outputs, truth, scale),
+            Self::Labels(truth) => loss::logistic_gradient(isa, outputs, truth, scale),
+        }
+    }
+
+    /// Whether it is of so many rows of so many outputs.
+    fn fits(&self, rows: usize, width: usize) -> bool {
+        match self {
+            Self::Classes { labels, .. } => labels.len() == rows,
+            Self::Real(truth) | Self::Labels(truth) => truth.len() == rows * width,
+        }
+    }
+}
+
+/// The mean loss of the outputs of a batch.
+pub(in crate::compute) struct MeanLoss {
+    /// How it runs.
+    pub engine: Engine,
+    /// What is wanted of the outputs.
+    pub wanted: Wanted,
+}
+
+impl CustomOp1 for MeanLoss {
+    fn name(&self) -> &'static str {
+        "exact-mean-loss"
+    }
+
+    fn cpu_fwd(&self, outputs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        if !self.wanted.fits(rows, width) {
+            return Err(Error::msg("what is wanted does not fit the outputs"));
+        }
+        let isa = self.engine.isa;
+        let loss = reduce::mean(isa, &self.wanted.losses(isa, floats(outputs, layout)?));
+        Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
+    }
+
+    fn bwd(&self, outputs: &Tensor, _loss: &Tensor, by_loss: &Tensor) -> Result<Option<Tensor>> {
+        let scale = by_loss.to_scalar::<f32>()?;
+        let gradient =
+            lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine.isa, outputs, scale)))?;
+        Tensor::from_vec(gradient, outputs.shape(), outputs.device()).map(Some)
+    }
+}

@@ -1,0 +1,66 @@
+//! The kernels as operations of candle's graph: one file each.
+//! Never computes with candle's own kernels, whose bits depend on the CPU.
+//!
+//! Gradients of parameters are written in place into the [`Gradient`] of the parameter and not
+//! handed to candle, which would first make zeros and then a sum of them; gradients that flow
+//! further back (those by the input of a layer) are candle's.
+
+mod dense;
+mod loss;
+
+pub(super) use dense::DenseOp;
+pub(super) use loss::MeanLoss;
+pub(super) use loss::Wanted;
+
+use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The place where backward writes the gradient of one parameter.
+#[derive(Debug, Clone)]
+pub(super) struct Gradient(Arc<Mutex<Slot>>);
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// The gradient, of the parameter's length.
+    pub values: Vec<f32>,
+    /// Whether backward has written it since it was last used.
+    pub filled: bool,
+}
+
+impl Gradient {
+    pub(super) fn new(len: usize) -> Self {
+        Self(Arc::new(Mutex::new(Slot { values: vec![0.0; len], filled: false })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
+        // A panic while it was written ends the job; what is in it is never read after that.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The elements of a storage without gaps.
+pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let (begin, end) =
+        layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: "exact kernels" })?;
+    storage.as_slice::<f32>()?.get(begin..end).ok_or_else(|| Error::msg("layout beyond storage"))
+}
+
+fn cpu(storage: &Storage) -> Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => Err(Error::msg("exact kernels run on the CPU")),
+    }
+}
+
+/// Lends the elements of a tensor to `f`.
+pub(super) fn lend<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    f(floats(cpu(&storage)?, layout)?)
+}
+
+/// A tensor that candle does not track.
+pub(super) fn input(values: Vec<f32>, rows: usize, width: usize) -> Result<Tensor> {
+    let tensor = Tensor::from_vec(values, (rows, width), &candle_core::Device::Cpu)?;
+    debug_assert_eq!(tensor.dtype(), DType::F32);
+    Ok(tensor)
+}
