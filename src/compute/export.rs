@@ -72,7 +72,7 @@ fn card(
     if let Some(report) = report {
         section(&mut text, "How good it is", &measures(report));
     }
-    section(&mut text, "How to use it", &[usage(model.task()).to_owned()]);
+    section(&mut text, "How to use it", &[usage(model)]);
     let provenance = vec![
         format!("- model: BLAKE3 `{digest}`"),
         format!(
@@ -186,16 +186,23 @@ fn cell(value: &Cell) -> String {
 
 fn network(model: &Predictor) -> String {
     let (features, parameters) = (model.features().len(), model.parameters());
-    let shape = match model.model() {
-        Model::Mlp { hidden, activation } if !hidden.is_empty() => {
-            let bend = match activation {
-                Activation::Relu => "ReLU",
-                Activation::Tanh => "tanh",
-            };
-            let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
-            format!("hidden layers of {} with {bend}", widths.join(", "))
+    let layers = |hidden: &[u32], activation: &Activation| {
+        let bend = match activation {
+            Activation::Relu => "ReLU",
+            Activation::Tanh => "tanh",
+        };
+        let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
+        if widths.is_empty() {
+            return "linear".to_owned();
         }
-        Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
+        format!("hidden layers of {} with {bend}", widths.join(", "))
+    };
+    let shape = match model.model() {
+        Model::Mlp { hidden, activation } => layers(hidden, activation),
+        Model::Linear => "linear".to_owned(),
+        Model::Text { width, hidden, activation } => {
+            format!("the mean of vectors of {width}; {}", layers(hidden, activation))
+        }
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }
@@ -224,7 +231,18 @@ fn measures(report: &Value) -> Vec<String> {
     lines
 }
 
-const fn usage(task: Task) -> &'static str {
+fn usage(model: &Predictor) -> String {
+    const LAYERS: &str = "    layers = sum(";
+    let text = usage_of(model.task());
+    match model.model() {
+        Model::Text { .. } => {
+            text.replacen(LAYERS, &[include_str!("export/usage-text.md"), LAYERS].concat(), 1)
+        }
+        Model::Mlp { .. } | Model::Linear => text.to_owned(),
+    }
+}
+
+const fn usage_of(task: Task) -> &'static str {
     match task {
         Task::Classification => {
             concat!(

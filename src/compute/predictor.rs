@@ -13,9 +13,10 @@ use super::examples::{Examples, matrix};
 use super::kernel::Engine;
 use super::kernel::elementary;
 use super::kernel::softmax::softmax;
-use super::model::{Network, ParameterShape, Shape, fault};
+use super::model::{Network, ParameterShape, Reads, Shape, fault};
 use super::recipe::Recipe;
 use super::table::Table;
+use super::tokenizer::Tokenizer;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
@@ -27,6 +28,7 @@ const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
+const TEXT: &str = "text";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -42,6 +44,9 @@ struct Header {
     format: String,
     task: String,
     model: String,
+    /// Numbers of the vector of a token, of a model that reads tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
     hidden: Vec<u32>,
     activation: Option<String>,
     targets: Vec<String>,
@@ -124,6 +129,12 @@ pub struct About {
 }
 
 impl About {
+    /// What a model reads of a row.
+    fn reads(&self) -> Reads {
+        let vocabulary = self.recipe.tokenizer().map_or(0, Tokenizer::size);
+        Reads { features: self.features.len(), vocabulary }
+    }
+
     /// How many numbers the model gives of a row.
     fn outputs(&self) -> usize {
         match self.task {
@@ -165,7 +176,7 @@ impl Predictor {
         if !about.is_sound() {
             return Err(refused("its targets and classes do not fit its task"));
         }
-        let shape = Shape::new(model, about.features.len(), about.outputs())?;
+        let shape = Shape::of(model, about.reads(), about.outputs())?;
         let shapes = shape.parameters();
         let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
@@ -241,6 +252,7 @@ impl Predictor {
     pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
         let width = self.about.features.len();
         assert_eq!(values.len(), rows * width, "a value per feature and row");
+        self.network.shape().takes(values)?;
         let mut scaled = Vec::with_capacity(values.len());
         values.chunks_exact(width).for_each(|row| self.scales.append(row, &mut scaled));
         self.network.outputs(&scaled)
@@ -305,15 +317,18 @@ impl Predictor {
     }
 
     fn header(&self) -> Header {
-        let (model, activation) = match &self.model {
-            Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
-            Model::Linear => (LINEAR, None),
+        let (model, width, activation) = match &self.model {
+            Model::Mlp { activation, .. } => (MLP, None, Some(activation)),
+            Model::Linear => (LINEAR, None, None),
+            Model::Text { width, activation, .. } => (TEXT, Some(*width), Some(activation)),
         };
+        let activation = activation.map(|activation| activation.word().to_owned());
         let About { task, targets, features, classes, recipe } = self.about.clone();
         Header {
             format: FORMAT.to_owned(),
             task: task.word().to_owned(),
             model: model.to_owned(),
+            width,
             hidden: self.model.hidden().to_vec(),
             activation,
             targets,
@@ -363,9 +378,12 @@ impl Predictor {
             return Err(refused("its format is of another version"));
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
-        let model = match (header.model.as_str(), header.hidden, activation) {
-            (MLP, hidden, Some(Some(activation))) => Model::Mlp { hidden, activation },
-            (LINEAR, hidden, None) if hidden.is_empty() => Model::Linear,
+        let model = match (header.model.as_str(), header.width, header.hidden, activation) {
+            (MLP, None, hidden, Some(Some(activation))) => Model::Mlp { hidden, activation },
+            (LINEAR, None, hidden, None) if hidden.is_empty() => Model::Linear,
+            (TEXT, Some(width), hidden, Some(Some(activation))) => {
+                Model::Text { width, hidden, activation }
+            }
             _ => return Err(refused("its shape is unknown")),
         };
         let about = About {
@@ -377,7 +395,7 @@ impl Predictor {
                 .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
                 .ok_or_else(|| refused("its recipe is damaged"))?,
         };
-        let shape = Shape::new(&model, about.features.len(), about.outputs())?;
+        let shape = Shape::of(&model, about.reads(), about.outputs())?;
         let parameters = shape.parameters().iter();
         let parameters = parameters.map(|shape| read(&tensors, &shape.name, &shape.dims));
         let parameters = parameters.collect::<Result<Vec<_>, _>>()?;

@@ -176,7 +176,10 @@ impl Plan {
             return Err(fault("`batch` is 0", "a step needs at least one row"));
         }
         check(spec, lesson)?;
-        let shape = Shape::new(&spec.model, lesson.rows.width(), lesson.outputs())?;
+        let shape = Shape::of(&spec.model, lesson.rows.reads(), lesson.outputs())?;
+        for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
+            shape.takes(&rows.values)?;
+        }
         let segments = Spec::Train(spec.clone()).segments();
         let steps_per_epoch = (lesson.rows.rows() as u64).div_ceil(u64::from(spec.batch));
         let (from, to) = spec.part.share(u64::from(spec.epochs).saturating_mul(steps_per_epoch));

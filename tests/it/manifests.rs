@@ -123,6 +123,23 @@ fn deliveries_of_three_files_foretell_those_of_tomorrow() {
 }
 
 #[test]
+fn tickets_are_given_to_the_team_that_answers_them_and_the_model_takes_raw_text() {
+    let site = Site::of_all();
+    let result = apply(&site, &["texts.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!((0.9..0.99).contains(&accuracy), "{accuracy}");
+    assert_eq!(metric(&result, "tokens", "vocabulary"), 384.0);
+    let json = fs::read_to_string(site.path("out/texts/vocabulary/tokenizer.json")).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["model"]["vocab"].as_object().unwrap().len(), 384);
+    let lines = "hello - the battery is empty\nwhere is my parcel, it has not arrived\n";
+    fs::write(site.path("lines.txt"), lines).unwrap();
+    let ran = site.run(&["predict", "out/texts/model", "lines.txt", "--keep", ""]);
+    assert_eq!(ran.out(), "prediction\nrepair\ndelivery\n", "{}", ran.err());
+}
+
+#[test]
 fn what_is_broken_on_purpose_cannot_be_applied() {
     let site = Site::of_all();
     let ran = site.run(&["apply", "broken.yaml"]);

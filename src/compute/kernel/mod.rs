@@ -6,6 +6,7 @@
 //! fast the same bits are made.
 
 pub mod adamw;
+pub mod bag;
 pub mod dense;
 pub mod elementary;
 pub mod gelu;
@@ -67,13 +68,14 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 8] = [
+    const DIGESTS: [(&str, &str); 9] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
         ("gelu", "96490672d5d6"),
         ("layer norm", "45b8c76d6607"),
+        ("bag", "e63ae56b0a9e"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
     ];

@@ -3,6 +3,7 @@
 //! seed.
 
 mod mlp;
+mod text;
 
 use super::Fault;
 use super::kernel::Engine;
@@ -12,6 +13,7 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
 use mlp::Mlp;
+use text::Text;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
 const NUMBERS_AT_ONCE: usize = 1 << 22;
@@ -62,21 +64,28 @@ impl ParameterShape {
 #[derive(Debug, Clone, PartialEq)]
 enum Family {
     Mlp(Mlp),
+    Text(Text),
 }
 
 impl Family {
-    fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
+    fn new(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
+        let Reads { features, vocabulary } = reads;
         match model {
             Model::Mlp { hidden, activation } => {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
+            Model::Text { width, hidden, activation } => {
+                let layers = (*width, hidden.as_slice(), *activation);
+                Text::new(layers, features, vocabulary, outputs).map(Self::Text)
+            }
         }
     }
 
     fn parameters(&self) -> Vec<ParameterShape> {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
+            Self::Text(text) => text.parameters(),
         }
     }
 
@@ -84,14 +93,25 @@ impl Family {
     fn widest(&self) -> usize {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
+            Self::Text(text) => text.widest(),
         }
     }
 
     fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> candle_core::Result<Tensor> {
         match self {
-            Self::Mlp(mlp) => mlp.forward(network, x),
+            Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x),
+            Self::Text(text) => text.forward(network, x),
         }
     }
+}
+
+/// What the rows of a model hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// How many features.
+    pub features: usize,
+    /// How many different tokens these may be; 0 where they are numbers.
+    pub vocabulary: usize,
 }
 
 /// What follows from a model, its features and its outputs before anything is learned.
@@ -105,7 +125,13 @@ pub struct Shape {
 impl Shape {
     /// The shape of `model` for so many features and outputs, if it can be computed at all.
     pub fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
-        let family = Family::new(model, features, outputs)?;
+        Self::of(model, Reads { features, vocabulary: 0 }, outputs)
+    }
+
+    /// As [`Shape::new`], for features that may be tokens.
+    pub fn of(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
+        let features = reads.features;
+        let family = Family::new(model, reads, outputs)?;
         let parameters = family.parameters();
         let len = |dims: &[usize]| dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
         let numbers = parameters
@@ -120,6 +146,26 @@ impl Shape {
             ));
         }
         Ok(Self { family, features, parameters })
+    }
+
+    /// Whether these features are what it reads.
+    pub fn takes(&self, values: &[f32]) -> Result<(), Fault> {
+        let stranger = match &self.family {
+            Family::Mlp(_) => None,
+            Family::Text(text) => text.stranger(values),
+        };
+        match stranger {
+            None => Ok(()),
+            Some(place) => Err(fault(
+                format!(
+                    "feature {} of row {} is no token of the model's vocabulary",
+                    place % self.features.max(1) + 1,
+                    place / self.features.max(1) + 1
+                ),
+                "a model of texts reads the columns that a `tokenize` made, and no others: list \
+                 them as `features`, or drop the others",
+            )),
+        }
     }
 
     /// All parameters, in their order.

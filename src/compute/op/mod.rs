@@ -5,9 +5,11 @@
 //! handed to candle, which would first make zeros and then a sum of them; gradients that flow
 //! further back (those by the input of a layer) are candle's.
 
+mod bag;
 mod dense;
 mod loss;
 
+pub(super) use bag::BagOp;
 pub(super) use dense::DenseOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;

@@ -64,8 +64,8 @@ impl Lesson {
             ));
         }
         let scales = match spec.scaling {
-            Scaling::None => Scales::default(),
-            Scaling::Standard => scales(&rows),
+            Scaling::Standard if !spec.model.reads_tokens() => scales(&rows),
+            Scaling::Standard | Scaling::None => Scales::default(),
         };
         let (unit, weights) = match &rows.truth {
             Truth::Real(of) => (unit(of), Vec::new()),

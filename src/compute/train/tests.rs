@@ -2,6 +2,7 @@
 //! Never measures time.
 
 mod tasks;
+mod texts;
 
 use super::*;
 use crate::compute::examples::{Examples, Truth};

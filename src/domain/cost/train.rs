@@ -2,18 +2,21 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Task, Train};
+use crate::domain::job::{Model, Task, Train};
+
+/// Tokens of a vocabulary, which no pin knows.
+const VOCABULARY_ASSUMED: u64 = 1_024;
 
 /// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
 /// `validation`, which is among the `others`. Rows that are held out of `data` count as if they
 /// were learned from.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
-    let parameters = parameters(train, data);
+    let (parameters, used) = parameters(train, data);
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
-    let learning = parameters.saturating_mul(6).saturating_mul(data.rows);
-    let validating = parameters.saturating_mul(2).saturating_mul(validation);
+    let learning = used.saturating_mul(6).saturating_mul(data.rows);
+    let validating = used.saturating_mul(2).saturating_mul(validation);
     let flop = learning.saturating_add(validating).saturating_mul(u64::from(train.epochs));
     let (from, to) = train.part.share(flop);
     let copies = if train.part.is_last() { 1 } else { copies(train) };
@@ -21,8 +24,9 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
     (to.saturating_sub(from), Shape { rows: 0, columns: 0, bytes })
 }
 
-/// Parameters of the model.
-fn parameters(train: &Train, data: Shape) -> u64 {
+/// Parameters of the model, and how many of them one row uses: of the vectors of tokens only those
+/// of its own.
+fn parameters(train: &Train, data: Shape) -> (u64, u64) {
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);
     let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
@@ -32,10 +36,15 @@ fn parameters(train: &Train, data: Shape) -> u64 {
         Task::MultiLabel => targets,
     };
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
-    let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
+    let width = match train.model {
+        Model::Text { width, .. } => Some(u64::from(width)),
+        Model::Mlp { .. } | Model::Linear => None,
+    };
+    let (dense, _) = widths.fold((0u64, width.unwrap_or(features)), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
-    parameters
+    let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
+    (vectors(VOCABULARY_ASSUMED), vectors(features))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
@@ -48,7 +57,7 @@ fn copies(train: &Train) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::job::{
-        ClassWeights, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+        Activation, ClassWeights, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
     };
 
     const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0 };
@@ -80,12 +89,18 @@ mod tests {
 
     #[test]
     fn a_model_has_an_output_for_every_class_number_or_label() {
-        assert_eq!(parameters(&linear(Task::Classification, &["y"]), DATA), 11 * 10);
-        assert_eq!(parameters(&linear(Task::Regression, &["y"]), DATA), 11);
-        assert_eq!(parameters(&linear(Task::MultiLabel, &["a", "b", "c"]), DATA), 9 * 3);
+        let parameters = |train: &Train| parameters(train, DATA);
+        let all = |count| (count, count);
+        assert_eq!(parameters(&linear(Task::Classification, &["y"])), all(11 * 10));
+        assert_eq!(parameters(&linear(Task::Regression, &["y"])), all(11));
+        assert_eq!(parameters(&linear(Task::MultiLabel, &["a", "b", "c"])), all(9 * 3));
+        let model = Model::Text { width: 4, hidden: vec![6], activation: Activation::Relu };
+        let text = Train { model, ..linear(Task::Classification, &["y"]) };
+        let dense = 5 * 6 + 7 * 10;
+        assert_eq!(parameters(&text), (dense + 1_024 * 4, dense + 10 * 4));
         let features = Some(vec!["x".to_owned()]);
         let one = Train { features, ..linear(Task::Regression, &["y"]) };
-        assert_eq!(parameters(&one, DATA), 2);
+        assert_eq!(parameters(&one), all(2));
     }
 
     #[test]

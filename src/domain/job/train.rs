@@ -135,17 +135,36 @@ pub enum Model {
     },
     /// One linear layer: linear regression, or logistic regression of classes and labels.
     Linear,
+    /// The mean of the vectors of a text's tokens, then dense layers.
+    Text {
+        /// Numbers of the vector of a token.
+        width: u32,
+        /// Width of each hidden layer behind the mean, input side first.
+        hidden: Vec<u32>,
+        /// The activation between layers.
+        activation: Activation,
+    },
 }
-canonical_enum!(Model { 1 => Mlp { hidden, activation }, 2 => Linear });
+canonical_enum!(Model {
+    1 => Mlp { hidden, activation },
+    2 => Linear,
+    5 => Text { width, hidden, activation },
+});
 
 impl Model {
     /// Width of each hidden layer, input side first.
     #[must_use]
     pub fn hidden(&self) -> &[u32] {
         match self {
-            Self::Mlp { hidden, .. } => hidden,
+            Self::Mlp { hidden, .. } | Self::Text { hidden, .. } => hidden,
             Self::Linear => &[],
         }
+    }
+
+    /// Whether its features are tokens, which are never scaled.
+    #[must_use]
+    pub const fn reads_tokens(&self) -> bool {
+        matches!(self, Self::Text { .. })
     }
 }
 

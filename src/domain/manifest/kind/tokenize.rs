@@ -130,8 +130,8 @@ pub(super) fn sound(with: &Node, faults: &mut Faults) {
         let message = format!("`vocabulary` means nothing with `kind: {kind}`");
         faults.advise(vocabulary.place, message, "leave it out, or take `kind: bpe`".to_owned());
     }
-    let is_stream = with.get("into").is_some_and(|into| into.text() == Some("stream"));
-    if let (Some(separator), false) = (with.get("separator"), is_stream) {
+    let has_rows = with.get("into").is_some_and(|into| into.get("length").is_some());
+    if let (Some(separator), true) = (with.get("separator"), has_rows) {
         let message = "`separator` means nothing but in `into: stream`";
         faults.advise(separator.place, message, "leave it out".to_owned());
     }
