@@ -141,7 +141,7 @@ mod tests {
         let bag = Bag { isa: Isa::best(), length: 3, width: 2 };
         let table = [1.0, 2.0, 30.0, 40.0];
         let tokens =
-            [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, -1.0, f32::NAN, 1.0, 3.0, 1e30, 1.0];
+            [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0, -1.0, f32::NAN, 1.0, 3.0, 1e30, 1.0];
         let expect = [15.5, 21.0, 0.0, 0.0, 30.0, 40.0, 1.0, 2.0, 1.0, 2.0];
         assert_eq!(bag.forward(&tokens, &table), expect);
         let mut by_table = [9.0; 4];

@@ -6,9 +6,11 @@
 //! fast the same bits are made.
 
 pub mod adamw;
+pub mod attention;
 pub mod bag;
 pub mod dense;
 pub mod elementary;
+pub mod embedding;
 pub mod gelu;
 pub mod isa;
 pub mod layer_norm;
@@ -68,11 +70,12 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 9] = [
+    const DIGESTS: [(&str, &str); 10] = [
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
+        ("attention", "126f7422876d"),
         ("gelu", "96490672d5d6"),
         ("layer norm", "45b8c76d6607"),
         ("bag", "e63ae56b0a9e"),
