@@ -5,7 +5,7 @@ use super::Tokenizer;
 use super::pieces::pieces;
 use crate::domain::job::BYTES;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Different pieces that are remembered.
 const REMEMBERED_MAX: usize = 65_536;
@@ -17,19 +17,19 @@ pub struct Encoder<'a> {
     /// The token of every known character.
     chars: BTreeMap<char, u32>,
     /// The token of every pair.
-    pairs: HashMap<(u32, u32), u32>,
-    remembered: HashMap<Vec<u8>, Vec<u32>>,
+    pairs: BTreeMap<(u32, u32), u32>,
+    remembered: BTreeMap<Vec<u8>, Vec<u32>>,
 }
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
-        let (mut chars, mut pairs) = (BTreeMap::new(), HashMap::new());
+        let (mut chars, mut pairs) = (BTreeMap::new(), BTreeMap::new());
         match tokenizer {
             Tokenizer::Chars(known) => chars.extend(known.chars().zip(1..)),
             Tokenizer::Bytes => {}
             Tokenizer::Pairs(joined) => pairs.extend(joined.iter().copied().zip(BYTES..)),
         }
-        Self { tokenizer, chars, pairs, remembered: HashMap::new() }
+        Self { tokenizer, chars, pairs, remembered: BTreeMap::new() }
     }
 
     /// Appends the tokens of a text.
@@ -68,7 +68,7 @@ struct Link {
 const NONE: usize = usize::MAX;
 
 /// The tokens of a piece: the pair that was learned first is joined first, from left to right.
-fn joined(piece: &[u8], pairs: &HashMap<(u32, u32), u32>) -> Vec<u32> {
+fn joined(piece: &[u8], pairs: &BTreeMap<(u32, u32), u32>) -> Vec<u32> {
     let last = piece.len().saturating_sub(1);
     let link = |(place, byte): (usize, &u8)| Link {
         token: u32::from(*byte),
