@@ -36,6 +36,15 @@ pub enum Truth {
     },
     /// Each row has a number.
     Real(Vec<f64>),
+    /// Each token of a row has one that follows it.
+    Tokens {
+        /// How many different tokens there are.
+        vocabulary: usize,
+        /// Tokens of a row.
+        context: usize,
+        /// The token that follows each: `rows × context`.
+        of: Vec<u32>,
+    },
     /// Each row has some of the labels.
     Labels {
         /// The labels: the names of their columns.
@@ -52,6 +61,7 @@ impl Truth {
         match self {
             Self::Classes { of, .. } => of.len(),
             Self::Real(of) => of.len(),
+            Self::Tokens { context, of, .. } => of.len() / (*context).max(1),
             Self::Labels { labels, of } => of.len() / labels.len().max(1),
         }
     }
@@ -61,13 +71,41 @@ impl Truth {
     pub fn vocabulary(&self) -> &[String] {
         match self {
             Self::Classes { classes, .. } => classes,
-            Self::Real(_) => &[],
+            Self::Real(_) | Self::Tokens { .. } => &[],
             Self::Labels { labels, .. } => labels,
         }
     }
 }
 
 impl Examples {
+    /// Rows of `context` tokens each, cut one after the other from the stream in the column `name`,
+    /// with those that follow them. What is left at the end is too short for a row.
+    ///
+    /// Fails on a token that is not below `vocabulary`; without one, that of the table's tokenizer
+    /// counts, or else the largest token.
+    pub fn of_stream(
+        table: &Table,
+        name: &str,
+        context: usize,
+        vocabulary: Option<usize>,
+    ) -> Result<Self, Fault> {
+        let tokens = tokens(table, name)?;
+        let largest = tokens.iter().copied().max().unwrap_or(0) as usize + 1;
+        let vocabulary = vocabulary.unwrap_or(largest);
+        if largest > vocabulary {
+            return Err(Fault::new(
+                format!("the token {} is none of {vocabulary}", largest - 1),
+                "tokenize both texts by one tokenizer",
+            ));
+        }
+        let rows = tokens.len().saturating_sub(1) / context.max(1);
+        let whole = rows * context;
+        let values = tokens.iter().take(whole).map(|&token| token as f32).collect();
+        let of = tokens.iter().skip(1).take(whole).copied().collect();
+        let truth = Truth::Tokens { vocabulary, context, of };
+        Ok(Self { features: vec![name.to_owned()], values, truth, recipe: table.recipe().clone() })
+    }
+
     /// Rows to learn from: every column but the targets is a feature, in the order of the table,
     /// or only those of `features`, in that order. The vocabulary of classes is the distinct
     /// cells of the target as text, ascending by bytes.
@@ -128,6 +166,9 @@ impl Examples {
                 Truth::Classes { classes: classes.clone(), of: picked(of, 1, rows) }
             }
             Truth::Real(of) => Truth::Real(picked(of, 1, rows)),
+            &Truth::Tokens { vocabulary, context, ref of } => {
+                Truth::Tokens { vocabulary, context, of: picked(of, context, rows) }
+            }
             Truth::Labels { labels, of } => {
                 Truth::Labels { labels: labels.clone(), of: picked(of, labels.len(), rows) }
             }
@@ -153,11 +194,34 @@ impl Examples {
         self.truth.rows()
     }
 
-    /// How many features each row has.
+    /// How many numbers each row has: one per feature, or a token of each place.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.features.len()
+        match self.truth {
+            Truth::Tokens { context, .. } => context,
+            _ => self.features.len(),
+        }
     }
+}
+
+/// A stream of tokens: numbers that an f32 can hold.
+fn tokens(table: &Table, name: &str) -> Result<Vec<u32>, Fault> {
+    const TOKENS_MAX: i64 = 1 << 24;
+    let refused = |what: &str| {
+        Fault::new(
+            format!("column {} {what}", quote(name)),
+            "a language model learns the column `token` of a stage `uses: tokenize`",
+        )
+    };
+    let Cells::Integer(cells) = table.column(name)? else {
+        return Err(refused("does not hold tokens"));
+    };
+    let token = |cell: Option<i64>| {
+        let token = cell.filter(|token| (0..TOKENS_MAX).contains(token));
+        token.and_then(|token| u32::try_from(token).ok())
+    };
+    let tokens = cells.iter().map(token).collect::<Option<Vec<_>>>();
+    tokens.ok_or_else(|| refused("holds what is no token"))
 }
 
 /// What is true of each row; `classes` is the vocabulary, if there is one already.

@@ -97,6 +97,7 @@ fn says(model: &Predictor) -> Vec<String> {
             "Of equally likely classes, the first one wins.".to_owned(),
         ],
         Task::Regression => vec![format!("A number: {}.", names(model.targets()))],
+        Task::Language => vec![format!("Which of {} tokens follows.", model.tokens())],
         Task::MultiLabel => vec![
             format!("Which of {} labels a row has: {vocabulary}.", model.vocabulary().len()),
             "A label is predicted where it is more likely than not.".to_owned(),
@@ -190,6 +191,7 @@ fn network(model: &Predictor) -> String {
         let bend = match activation {
             Activation::Relu => "ReLU",
             Activation::Tanh => "tanh",
+            Activation::Gelu => "GELU",
         };
         let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
         if widths.is_empty() {
@@ -203,6 +205,10 @@ fn network(model: &Predictor) -> String {
         Model::Text { width, hidden, activation } => {
             format!("the mean of vectors of {width}; {}", layers(hidden, activation))
         }
+        Model::Gpt(gpt) => format!(
+            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
+            gpt.blocks, gpt.heads, gpt.width, gpt.context
+        ),
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
 }
@@ -238,7 +244,7 @@ fn usage(model: &Predictor) -> String {
         Model::Text { .. } => {
             text.replacen(LAYERS, &[include_str!("export/usage-text.md"), LAYERS].concat(), 1)
         }
-        Model::Mlp { .. } | Model::Linear => text.to_owned(),
+        Model::Mlp { .. } | Model::Linear | Model::Gpt(_) => text.to_owned(),
     }
 }
 
@@ -258,6 +264,7 @@ const fn usage_of(task: Task) -> &'static str {
                  tensors[\"target.deviation\"][0] + tensors[\"target.mean\"][0]`."
             )
         }
+        Task::Language => "A stage `uses: generate` lets it write.",
         Task::MultiLabel => {
             concat!(
                 include_str!("export/usage.md"),

@@ -8,6 +8,8 @@
 //! differ from write to write. In it are the names of features, targets and classes, and the
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
+mod decoder;
+
 use super::Fault;
 use super::examples::{Examples, matrix};
 use super::kernel::Engine;
@@ -20,6 +22,7 @@ use super::tokenizer::Tokenizer;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
+use decoder::Decoder;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,7 @@ const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
+const GPT: &str = "gpt";
 const TEXT: &str = "text";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
@@ -38,7 +42,7 @@ const TARGET_DEVIATION: &str = "target.deviation";
 type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// The metadata of a model file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     format: String,
@@ -49,6 +53,9 @@ struct Header {
     width: Option<u32>,
     hidden: Vec<u32>,
     activation: Option<String>,
+    /// Of a language model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decoder: Option<Decoder>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -104,6 +111,11 @@ pub enum Predictions {
     },
     /// A number in the units of the target.
     Real(Vec<f64>),
+    /// How likely each token follows each of a row's.
+    Tokens {
+        /// `rows·context × tokens`
+        probabilities: Vec<f32>,
+    },
     /// How likely the row has each label, each by itself.
     Labels {
         /// The labels, in the order of the targets.
@@ -124,6 +136,8 @@ pub struct About {
     pub features: Vec<String>,
     /// The classes, ascending; empty unless it tells classes apart.
     pub classes: Vec<String>,
+    /// How many tokens there are; 0 unless it tells tokens.
+    pub tokens: usize,
     /// How its rows are made from raw ones.
     pub recipe: Recipe,
 }
@@ -141,6 +155,7 @@ impl About {
             Task::Classification => self.classes.len(),
             Task::Regression => 1,
             Task::MultiLabel => self.targets.len(),
+            Task::Language => self.tokens,
         }
     }
 
@@ -149,6 +164,7 @@ impl About {
         match self.task {
             Task::Classification => one && self.classes.len() >= 2,
             Task::Regression => one && self.classes.is_empty(),
+            Task::Language => one && self.classes.is_empty() && self.tokens > 0,
             Task::MultiLabel => !self.targets.is_empty() && self.classes.is_empty(),
         }
     }
@@ -180,6 +196,9 @@ impl Predictor {
         let shapes = shape.parameters();
         let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
+        if matches!(model, Model::Gpt(_)) != (about.task == Task::Language) {
+            return Err(refused("its network does not fit its task"));
+        }
         if !fits
             || parameters.len() != shapes.len()
             || scales.scale.len() != scaled
@@ -221,7 +240,7 @@ impl Predictor {
     pub fn vocabulary(&self) -> &[String] {
         match self.about.task {
             Task::Classification => &self.about.classes,
-            Task::Regression => &[],
+            Task::Regression | Task::Language => &[],
             Task::MultiLabel => &self.about.targets,
         }
     }
@@ -244,13 +263,26 @@ impl Predictor {
         self.network.shape().parameters().iter().map(ParameterShape::len).sum()
     }
 
+    /// Numbers of one row that goes in: its features, or as many tokens as it sees at once.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.network.shape().features()
+    }
+
+    /// How many tokens there are; 0 unless it tells tokens.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.about.tokens
+    }
+
     /// What the network gives for `rows` rows of features, `rows × outputs`: the logits of classes
-    /// or labels, or the number in deviations from the mean of the target.
+    /// or labels, or the number in deviations from the mean of the target; of tokens the logits of
+    /// that which follows each.
     ///
     /// # Panics
-    /// If `values` is not `rows × features`.
+    /// If `values` is not `rows × width`.
     pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
-        let width = self.about.features.len();
+        let width = self.width();
         assert_eq!(values.len(), rows * width, "a value per feature and row");
         self.network.shape().takes(values)?;
         let mut scaled = Vec::with_capacity(values.len());
@@ -271,6 +303,10 @@ impl Predictor {
                 let Unit { mean, deviation } = self.unit;
                 Predictions::Real(raw.iter().map(|&y| f64::from(y) * deviation + mean).collect())
             }
+            Task::Language => {
+                softmax(isa, &mut raw, self.about.tokens);
+                Predictions::Tokens { probabilities: raw }
+            }
             Task::MultiLabel => {
                 elementary::sigmoid_slice(isa, &mut raw);
                 Predictions::Labels { labels: self.about.targets.clone(), probabilities: raw }
@@ -281,6 +317,12 @@ impl Predictor {
     /// The raw outputs of the rows of a table: raw ones, or ones that have gone through the first
     /// steps of its recipe.
     pub fn answers(&self, table: &Table) -> Result<Vec<f32>, Fault> {
+        if self.about.task == Task::Language {
+            return Err(fault(
+                "a language model says nothing of rows",
+                "let it write: a stage `uses: generate`",
+            ));
+        }
         let rows = self.recipe().bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
         self.raw_outputs(&values, rows.rows())
@@ -293,7 +335,11 @@ impl Predictor {
 
     /// The rows of a table with what is true of them, to measure it on.
     pub fn examples(&self, table: &Table) -> Result<Examples, Fault> {
-        let About { task, targets, features, classes, recipe } = &self.about;
+        let About { task, targets, features, classes, recipe, tokens } = &self.about;
+        if let (Task::Language, [name]) = (task, targets.as_slice()) {
+            let rows = recipe.bring_toward(table, targets)?;
+            return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
+        }
         let wanted: Vec<String> = features.iter().chain(targets).cloned().collect();
         let rows = recipe.bring_toward(table, &wanted)?;
         Examples::for_model(&rows, *task, targets, features, classes)
@@ -320,10 +366,11 @@ impl Predictor {
         let (model, width, activation) = match &self.model {
             Model::Mlp { activation, .. } => (MLP, None, Some(activation)),
             Model::Linear => (LINEAR, None, None),
+            Model::Gpt(_) => (GPT, None, None),
             Model::Text { width, activation, .. } => (TEXT, Some(*width), Some(activation)),
         };
         let activation = activation.map(|activation| activation.word().to_owned());
-        let About { task, targets, features, classes, recipe } = self.about.clone();
+        let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
         Header {
             format: FORMAT.to_owned(),
             task: task.word().to_owned(),
@@ -331,6 +378,10 @@ impl Predictor {
             width,
             hidden: self.model.hidden().to_vec(),
             activation,
+            decoder: match &self.model {
+                Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
+                _ => None,
+            },
             targets,
             features,
             classes,
@@ -378,19 +429,26 @@ impl Predictor {
             return Err(refused("its format is of another version"));
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
-        let model = match (header.model.as_str(), header.width, header.hidden, activation) {
-            (MLP, None, hidden, Some(Some(activation))) => Model::Mlp { hidden, activation },
-            (LINEAR, None, hidden, None) if hidden.is_empty() => Model::Linear,
-            (TEXT, Some(width), hidden, Some(Some(activation))) => {
-                Model::Text { width, hidden, activation }
+        let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
+        let Header { width, hidden, decoder, .. } = header;
+        let model = match (header.model.as_str(), width, hidden, activation, decoder) {
+            (MLP, None, hidden, Some(Some(activation)), None) => {
+                Some(Model::Mlp { hidden, activation })
             }
-            _ => return Err(refused("its shape is unknown")),
+            (LINEAR, None, hidden, None, None) if hidden.is_empty() => Some(Model::Linear),
+            (TEXT, Some(width), hidden, Some(Some(activation)), None) => {
+                Some(Model::Text { width, hidden, activation })
+            }
+            (GPT, None, _, None, Some(decoder)) => decoder.network().map(Model::Gpt),
+            _ => None,
         };
+        let model = model.ok_or_else(|| refused("its shape is unknown"))?;
         let about = About {
             task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
             targets: header.targets,
             features: header.features,
             classes: header.classes,
+            tokens,
             recipe: unhex(&header.recipe)
                 .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
                 .ok_or_else(|| refused("its recipe is damaged"))?,

@@ -64,6 +64,7 @@ const fn usual(task: Task) -> Metric {
         Task::Classification => Metric::Accuracy,
         Task::Regression => Metric::Rmse,
         Task::MultiLabel => Metric::F1,
+        Task::Language => Metric::Loss,
     }
 }
 

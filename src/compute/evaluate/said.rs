@@ -41,6 +41,7 @@ impl Said {
             Predictions::Real(values) => {
                 values.iter().all(|x| x.is_finite()).then_some(Self::Real(values))
             }
+            Predictions::Tokens { .. } => None,
             Predictions::Labels { .. } => {
                 let predicted = raw.iter().map(|x| is_likely(*x)).collect();
                 let probabilities = raw.iter().map(|x| sigmoid(f64::from(*x))).collect();

@@ -43,6 +43,7 @@ fn linear(
         targets: names(targets),
         features: names(&["x"]),
         classes: names(classes),
+        tokens: 0,
         recipe: Recipe::raw(raw.collect()),
     };
     let scales = (Scales::default(), Unit::default());

@@ -30,6 +30,7 @@ fn model(classes: &[&str]) -> Predictor {
         targets: names(&["y"]),
         features: names(&["city=Bern", "city=Genf", "x"]),
         classes: names(classes),
+        tokens: 0,
         recipe: rows().recipe().clone(),
     };
     let shape = Model::Mlp { hidden: vec![4], activation: Activation::Tanh };

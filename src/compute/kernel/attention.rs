@@ -7,11 +7,11 @@
 //! fused multiply-adds over ascending positions or columns.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
+use super::Engine;
 use super::elementary::exp;
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
 use super::reduce::{dot_inline, max_inline, sum_inline};
-use super::{Engine, Isa};
 use crate::compute::exact;
 
 /// The base of the angles by which positions rotate.
@@ -331,8 +331,8 @@ impl Attention<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::kernel::golden;
     use crate::compute::kernel::philox::Philox;
+    use crate::compute::kernel::{Isa, golden};
 
     const HEADS: usize = 2;
     const WIDTH: usize = 6;

@@ -2,6 +2,7 @@
 //! Never computes a gradient that nobody asks for: that of the input data has no reader.
 
 use super::elementary::tanh;
+use super::gelu::{gelu, gelu_slice, gelu_slope};
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
 use super::{Engine, reduce};
@@ -51,6 +52,7 @@ impl Body for Bend<'_> {
                     *y = if z < 0.0 { 0.0 } else { z };
                 }),
                 Some(Activation::Tanh) => items.for_each(|(y, b)| *y = tanh(*y + b)),
+                Some(Activation::Gelu) => items.for_each(|(y, b)| *y = gelu(*y + b)),
             }
         }
     }
@@ -58,6 +60,7 @@ impl Body for Bend<'_> {
 
 struct Unbend<'a> {
     gradient: &'a mut [f32],
+    /// What came out; for GELU what went in.
     outcome: &'a [f32],
     activation: Activation,
 }
@@ -71,6 +74,8 @@ impl Body for Unbend<'_> {
         match self.activation {
             Activation::Relu => items.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
             Activation::Tanh => items.for_each(|(g, &y)| *g *= (-y).mul_add(y, 1.0)),
+            // Its slope does not follow from what came out.
+            Activation::Gelu => items.for_each(|(g, &z)| *g *= gelu_slope(z)),
         }
     }
 }
@@ -90,7 +95,30 @@ impl Dense {
         y
     }
 
-    /// The gradients, from the output `y` of [`Dense::forward`] and the gradient by it.
+    /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow from
+    /// that (GELU) what was bent.
+    ///
+    /// # Panics
+    /// If a slice does not fit the layer.
+    #[must_use]
+    pub fn forward_kept(
+        &self,
+        rows: usize,
+        x: &[f32],
+        weights: &[f32],
+        bias: &[f32],
+    ) -> (Vec<f32>, Option<Vec<f32>>) {
+        if self.activation != Some(Activation::Gelu) {
+            return (self.forward(rows, x, weights, bias), None);
+        }
+        let sums = Self { activation: None, ..*self }.forward(rows, x, weights, bias);
+        let mut y = sums.clone();
+        gelu_slice(self.engine.isa, &mut y);
+        (y, Some(sums))
+    }
+
+    /// The gradients, from the output `y` of [`Dense::forward`] (for GELU from what was bent) and
+    /// the gradient by the output.
     ///
     /// # Panics
     /// If a slice does not fit the layer.
@@ -138,7 +166,9 @@ mod tests {
     fn check(activation: Option<Activation>) {
         let dense = Dense { engine: Engine::default(), inputs: 5, outputs: 3, activation };
         let (x, w, b) = (noise(1, 4 * 5), noise(2, 15), noise(3, 3));
-        let y = dense.forward(4, &x, &w, &b);
+        let (y, kept) = dense.forward_kept(4, &x, &w, &b);
+        assert_eq!(y, dense.forward(4, &x, &w, &b));
+        let y = kept.unwrap_or(y);
         let (mut dw, mut db, mut dx) = (vec![0.0; 15], vec![0.0; 3], vec![0.0; 20]);
         let into = Gradients { weights: &mut dw, bias: &mut db, input: Some(&mut dx) };
         dense.backward(4, (&x, &w, &y), &[1.0; 12], into);
@@ -166,6 +196,7 @@ mod tests {
         check(None);
         check(Some(Activation::Tanh));
         check(Some(Activation::Relu));
+        check(Some(Activation::Gelu));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::{Initial, Network, Parameter, ParameterShape, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::dense::Dense;
-use crate::compute::op::DenseOp;
+use crate::compute::op::{DenseOp, Kept};
 use crate::domain::job::Activation;
 use candle_core::{Result, Tensor};
 
@@ -61,7 +61,9 @@ impl Mlp {
             .flat_map(|(i, (inputs, outputs, activation))| {
                 let fan = match activation {
                     Some(Activation::Relu) => inputs,
-                    Some(Activation::Tanh) | None => inputs.saturating_add(outputs),
+                    Some(Activation::Tanh | Activation::Gelu) | None => {
+                        inputs.saturating_add(outputs)
+                    }
                 };
                 let limit = Initial::Uniform((6.0 / fan as f32).sqrt());
                 let name = |what: &str| format!("layers.{i:02}.{what}");
@@ -104,6 +106,7 @@ pub(super) fn dense(
         dense: Dense { engine: network.engine, inputs, outputs, activation },
         weights: weights.gradient.clone(),
         bias: bias.gradient.clone(),
+        kept: Kept::default(),
     };
     x.apply_op3(&weights.tensor, &bias.tensor, op)
 }

@@ -2,6 +2,7 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod gpt;
 mod mlp;
 mod text;
 
@@ -12,6 +13,7 @@ use super::op::{self, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
+use gpt::Gpt;
 use mlp::Mlp;
 use text::Text;
 
@@ -38,6 +40,8 @@ pub struct ParameterShape {
 pub enum Initial {
     /// All zeros.
     Zero,
+    /// All ones.
+    One,
     /// Uniform between minus and plus this.
     Uniform(f32),
 }
@@ -64,6 +68,7 @@ impl ParameterShape {
 #[derive(Debug, Clone, PartialEq)]
 enum Family {
     Mlp(Mlp),
+    Gpt(Gpt),
     Text(Text),
 }
 
@@ -75,6 +80,7 @@ impl Family {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
+            Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
             Model::Text { width, hidden, activation } => {
                 let layers = (*width, hidden.as_slice(), *activation);
                 Text::new(layers, features, vocabulary, outputs).map(Self::Text)
@@ -85,6 +91,7 @@ impl Family {
     fn parameters(&self) -> Vec<ParameterShape> {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
+            Self::Gpt(gpt) => gpt.parameters(),
             Self::Text(text) => text.parameters(),
         }
     }
@@ -93,14 +100,16 @@ impl Family {
     fn widest(&self) -> usize {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
+            Self::Gpt(gpt) => gpt.widest(),
             Self::Text(text) => text.widest(),
         }
     }
 
-    fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> candle_core::Result<Tensor> {
+    fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x),
             Self::Text(text) => text.forward(network, x),
+            Self::Gpt(gpt) => gpt.forward(network, x, pass),
         }
     }
 }
@@ -145,13 +154,15 @@ impl Shape {
                 "make its layers narrower or fewer",
             ));
         }
+        // The rows of a language model are as long as its context, whatever they are cut from.
+        let features = if let Family::Gpt(gpt) = &family { gpt.features() } else { features };
         Ok(Self { family, features, parameters })
     }
 
     /// Whether these features are what it reads.
     pub fn takes(&self, values: &[f32]) -> Result<(), Fault> {
         let stranger = match &self.family {
-            Family::Mlp(_) => None,
+            Family::Mlp(_) | Family::Gpt(_) => None,
             Family::Text(text) => text.stranger(values),
         };
         match stranger {
@@ -168,6 +179,12 @@ impl Shape {
         }
     }
 
+    /// Numbers of one row that goes in.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
     /// All parameters, in their order.
     #[must_use]
     pub fn parameters(&self) -> &[ParameterShape] {
@@ -182,6 +199,7 @@ impl Shape {
             let mut values = vec![0.0; parameter.len()];
             match parameter.initial {
                 Initial::Zero => {}
+                Initial::One => values.fill(1.0),
                 Initial::Uniform(limit) => {
                     Philox::new(seed, purpose::INITIAL, stream).fill(-limit, limit, &mut values);
                     stream += 1;
@@ -320,8 +338,8 @@ impl Network {
 }
 
 /// A fault in the words of this module's callers.
-pub(super) fn fault(message: impl Into<String>, hint: &str) -> Fault {
-    Fault { message: message.into(), hint: hint.to_owned() }
+pub(super) fn fault(message: impl Into<String>, hint: impl Into<String>) -> Fault {
+    Fault { message: message.into(), hint: hint.into() }
 }
 
 /// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.

@@ -1,7 +1,7 @@
 //! A dense layer as an operation of candle's graph.
 //! Never computes the gradient by an input that nobody learns from.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::dense::{Dense, Gradients};
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
@@ -13,6 +13,8 @@ pub(in crate::compute) struct DenseOp {
     pub weights: Gradient,
     /// Where the gradient by b goes.
     pub bias: Gradient,
+    /// What was bent, where its slope needs it.
+    pub kept: Kept<Vec<f32>>,
 }
 
 impl CustomOp3 for DenseOp {
@@ -34,12 +36,9 @@ impl CustomOp3 for DenseOp {
         if (inputs, weights_layout.shape().dims2()?) != expect {
             return Err(Error::msg("the input does not fit the layer"));
         }
-        let y = self.dense.forward(
-            rows,
-            floats(x, x_layout)?,
-            floats(weights, weights_layout)?,
-            floats(bias, bias_layout)?,
-        );
+        let (x, weights) = (floats(x, x_layout)?, floats(weights, weights_layout)?);
+        let (y, kept) = self.dense.forward_kept(rows, x, weights, floats(bias, bias_layout)?);
+        self.kept.set(kept);
         Ok((CpuStorage::F32(y), Shape::from((rows, self.dense.outputs))))
     }
 
@@ -52,6 +51,7 @@ impl CustomOp3 for DenseOp {
         by_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let rows = x.dim(0)?;
+        let kept = self.kept.take();
         let mut by_input = x.track_op().then(|| vec![0.0; rows * self.dense.inputs]);
         let (mut by_weights, mut by_bias) = (self.weights.lock(), self.bias.lock());
         if by_weights.filled || by_bias.filled {
@@ -60,6 +60,7 @@ impl CustomOp3 for DenseOp {
         lend(x, |x| {
             lend(weights, |weights| {
                 lend(y, |y| {
+                    let y = kept.as_deref().unwrap_or(y);
                     lend(by_output, |by_output| {
                         let into = Gradients {
                             weights: &mut by_weights.values,

@@ -5,14 +5,22 @@
 //! handed to candle, which would first make zeros and then a sum of them; gradients that flow
 //! further back (those by the input of a layer) are candle's.
 
+mod attention;
 mod bag;
 mod dense;
+mod embedding;
+mod head;
 mod loss;
+mod norm;
 
+pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
 pub(super) use dense::DenseOp;
+pub(super) use embedding::EmbeddingOp;
+pub(super) use head::HeadOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
+pub(super) use norm::NormOp;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +45,26 @@ impl Gradient {
     pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         // A panic while it was written ends the job; what is in it is never read after that.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an operation keeps of its forward pass for the one backward pass that follows.
+#[derive(Debug)]
+pub(super) struct Kept<T>(Mutex<Option<T>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    fn set(&self, value: Option<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

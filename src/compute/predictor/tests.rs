@@ -15,10 +15,10 @@ fn predictor(task: Task) -> Predictor {
     let (targets, classes) = match task {
         Task::Classification => (names(&["a"]), names(&["0", "1"])),
         Task::Regression => (names(&["a"]), Vec::new()),
-        Task::MultiLabel => (names(&["b", "a"]), Vec::new()),
+        Task::MultiLabel | Task::Language => (names(&["b", "a"]), Vec::new()),
     };
     let recipe = Table::from_csv(CSV.as_bytes()).unwrap().recipe().clone();
-    let about = About { task, targets, features: names(&["n1", "n0"]), classes, recipe };
+    let about = About { task, targets, features: names(&["n1", "n0"]), classes, tokens: 0, recipe };
     let scales = Scales { mean: vec![1.0, 2.0], scale: vec![0.5, 0.1] };
     let outputs = about.outputs();
     let parameters = Shape::new(&model, 2, outputs).unwrap().initial(5);
@@ -29,7 +29,7 @@ fn predictor(task: Task) -> Predictor {
 
 #[test]
 fn a_model_reads_back_from_its_bytes_which_are_always_the_same() {
-    for task in Task::ALL {
+    for task in Task::ALL.into_iter().filter(|task| *task != Task::Language) {
         let (first, second) =
             (predictor(task).to_bytes().unwrap(), predictor(task).to_bytes().unwrap());
         assert_eq!(first, second);

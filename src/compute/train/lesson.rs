@@ -7,8 +7,9 @@ use crate::compute::op::Wanted;
 use crate::compute::predictor::{Scales, Unit};
 use crate::compute::split;
 use crate::compute::table::{Table, nearest};
+use crate::compute::tokenizer::Tokenizer;
 use crate::compute::{Fault, quote};
-use crate::domain::job::{ClassWeights, Scaling, Train};
+use crate::domain::job::{ClassWeights, Model, Scaling, Train};
 use std::sync::Arc;
 
 /// What a training learns from and is validated on.
@@ -30,6 +31,9 @@ impl Lesson {
     /// From the inputs of a training: rows are held out of `data` by lot, or given.
     pub fn new(spec: &Train, data: &Table, validation: Option<&Table>) -> Result<Self, Fault> {
         let Train { task, targets, .. } = spec;
+        if let Model::Gpt(gpt) = &spec.model {
+            return Self::of_tokens(spec, gpt.context as usize, data, validation);
+        }
         let all = Examples::from_table(data, *task, targets, spec.features.as_deref())?;
         let (rows, validation) = match (spec.validation, validation) {
             (None, None) => (all, None),
@@ -55,6 +59,36 @@ impl Lesson {
         Self::of(spec, rows, validation)
     }
 
+    /// From streams of tokens.
+    fn of_tokens(
+        spec: &Train,
+        context: usize,
+        data: &Table,
+        validation: Option<&Table>,
+    ) -> Result<Self, Fault> {
+        let [name] = spec.targets.as_slice() else {
+            return Err(Fault::new("a language model learns one column", "leave `target` out"));
+        };
+        let known = data.recipe().tokenizer().map(Tokenizer::size);
+        let all = Examples::of_stream(data, name, context, known)?;
+        let Truth::Tokens { vocabulary, .. } = all.truth else {
+            return Err(Fault::new("the rows are no tokens", "connect a stream of tokens"));
+        };
+        let (rows, validation) = match (spec.validation, validation) {
+            (Some(share), _) => {
+                let (rows, held_out) = hold_out(&all, share, spec.seed)?;
+                (rows, Some(held_out))
+            }
+            (None, Some(table)) => {
+                let table = all.recipe.bring_toward(table, std::slice::from_ref(name))?;
+                let held_out = Examples::of_stream(&table, name, context, Some(vocabulary))?;
+                (all, Some(held_out))
+            }
+            (None, None) => (all, None),
+        };
+        Self::of(spec, rows, validation)
+    }
+
     /// From rows: what is to be known of all of them before the first step.
     pub fn of(spec: &Train, rows: Examples, validation: Option<Examples>) -> Result<Self, Fault> {
         if spec.early_stopping.is_some() && validation.is_none() {
@@ -72,7 +106,7 @@ impl Lesson {
             Truth::Classes { classes, of } => {
                 (Unit::default(), weights(&spec.class_weights, classes, of)?)
             }
-            Truth::Labels { .. } => (Unit::default(), Vec::new()),
+            Truth::Labels { .. } | Truth::Tokens { .. } => (Unit::default(), Vec::new()),
         };
         Ok(Self { rows, validation, scales, unit, weights: weights.into() })
     }
@@ -81,6 +115,7 @@ impl Lesson {
     pub(super) fn outputs(&self) -> usize {
         match &self.rows.truth {
             Truth::Real(_) => 1,
+            Truth::Tokens { vocabulary, .. } => *vocabulary,
             truth => truth.vocabulary().len(),
         }
     }
@@ -123,6 +158,10 @@ impl Lesson {
                 let standard = |x: &f64| ((x - mean) / deviation) as f32;
                 Wanted::Real(rows.filter_map(|row| of.get(row).map(standard)).collect())
             }
+            Truth::Tokens { context, of, .. } => {
+                let rows = rows.filter_map(|row| of.get(row * context..(row + 1) * context));
+                Wanted::Classes { labels: rows.flatten().copied().collect(), weights: [].into() }
+            }
             Truth::Labels { labels, of } => {
                 let width = labels.len();
                 let marks = rows.filter_map(|row| of.get(row * width..(row + 1) * width));
@@ -142,7 +181,9 @@ fn hold_out(all: &Examples, share: f64, seed: u64) -> Result<(Examples, Examples
             }
             strata
         }
-        Truth::Real(_) | Truth::Labels { .. } => vec![(0..all.rows()).collect()],
+        Truth::Real(_) | Truth::Labels { .. } | Truth::Tokens { .. } => {
+            vec![(0..all.rows()).collect()]
+        }
     };
     let parts = split::deal(&strata, &[1.0 - share, share], |stratum, rows| {
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);

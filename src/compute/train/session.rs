@@ -4,6 +4,7 @@
 use super::Plan;
 use super::lesson::Lesson;
 use super::schedule::Rates;
+use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::model::{Network, Pass, fault, misfit};
@@ -271,7 +272,11 @@ impl<'a> Session<'a> {
             features: rows.features.clone(),
             classes: match self.spec.task {
                 Task::Classification => rows.truth.vocabulary().to_vec(),
-                Task::Regression | Task::MultiLabel => Vec::new(),
+                Task::Regression | Task::MultiLabel | Task::Language => Vec::new(),
+            },
+            tokens: match rows.truth {
+                Truth::Tokens { vocabulary, .. } => vocabulary,
+                _ => 0,
             },
             recipe: rows.recipe.clone(),
         };

@@ -2,10 +2,7 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Model, Task, Train};
-
-/// Tokens of a vocabulary, which no pin knows.
-const VOCABULARY_ASSUMED: u64 = 1_024;
+use crate::domain::job::{Gpt, Model, Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
@@ -27,6 +24,10 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
 /// Parameters of the model, and how many of them one row uses: of the vectors of tokens only those
 /// of its own.
 fn parameters(train: &Train, data: Shape) -> (u64, u64) {
+    if let Model::Gpt(gpt) = &train.model {
+        let all = gpt_parameters(gpt);
+        return (all, all);
+    }
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);
     let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
@@ -34,17 +35,32 @@ fn parameters(train: &Train, data: Shape) -> (u64, u64) {
         Task::Classification => CLASSES_ASSUMED,
         Task::Regression => 1,
         Task::MultiLabel => targets,
+        Task::Language => TOKENS_ASSUMED,
     };
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
     let width = match train.model {
         Model::Text { width, .. } => Some(u64::from(width)),
-        Model::Mlp { .. } | Model::Linear => None,
+        Model::Mlp { .. } | Model::Linear | Model::Gpt(_) => None,
     };
     let (dense, _) = widths.fold((0u64, width.unwrap_or(features)), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
-    (vectors(VOCABULARY_ASSUMED), vectors(features))
+    (vectors(TOKENS_ASSUMED), vectors(features))
+}
+
+/// Tokens of a vocabulary that nobody knows yet.
+const TOKENS_ASSUMED: u64 = 1_024;
+
+/// 12 squares of the width in every block, and the table of the tokens. With the length of the
+/// context for the two products of attention this is also what there is to multiply.
+fn gpt_parameters(gpt: &Gpt) -> u64 {
+    let width = u64::from(gpt.width);
+    let block = (12 * width + u64::from(gpt.context)).saturating_mul(width);
+    let tables = if gpt.tied { 1 } else { 2 };
+    u64::from(gpt.blocks)
+        .saturating_mul(block)
+        .saturating_add(tables * TOKENS_ASSUMED.saturating_mul(width))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the

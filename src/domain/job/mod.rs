@@ -5,6 +5,7 @@ mod compare;
 mod evaluate;
 mod export;
 mod formula;
+mod gpt;
 mod ingest;
 mod predict;
 mod split;
@@ -16,6 +17,7 @@ pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
+pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Positions};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,

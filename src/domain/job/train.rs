@@ -1,6 +1,7 @@
 //! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
+use super::Gpt;
 use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeMap;
 
@@ -66,12 +67,15 @@ pub enum Task {
     Regression,
     /// Which of several labels it has.
     MultiLabel,
+    /// The token that follows, of every token.
+    Language,
 }
-canonical_enum!(Task { 1 => Classification, 2 => Regression, 3 => MultiLabel });
+canonical_enum!(Task { 1 => Classification, 2 => Regression, 3 => MultiLabel, 4 => Language });
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Classification, Self::Regression, Self::MultiLabel];
+    pub const ALL: [Self; 4] =
+        [Self::Classification, Self::Regression, Self::MultiLabel, Self::Language];
 
     /// The word of a manifest.
     #[must_use]
@@ -80,6 +84,7 @@ impl Task {
             Self::Classification => "classification",
             Self::Regression => "regression",
             Self::MultiLabel => "multi-label",
+            Self::Language => "language",
         }
     }
 
@@ -135,6 +140,8 @@ pub enum Model {
     },
     /// One linear layer: linear regression, or logistic regression of classes and labels.
     Linear,
+    /// A decoder of tokens.
+    Gpt(Gpt),
     /// The mean of the vectors of a text's tokens, then dense layers.
     Text {
         /// Numbers of the vector of a token.
@@ -148,6 +155,7 @@ pub enum Model {
 canonical_enum!(Model {
     1 => Mlp { hidden, activation },
     2 => Linear,
+    4 => Gpt(x),
     5 => Text { width, hidden, activation },
 });
 
@@ -157,14 +165,14 @@ impl Model {
     pub fn hidden(&self) -> &[u32] {
         match self {
             Self::Mlp { hidden, .. } | Self::Text { hidden, .. } => hidden,
-            Self::Linear => &[],
+            Self::Linear | Self::Gpt(_) => &[],
         }
     }
 
     /// Whether its features are tokens, which are never scaled.
     #[must_use]
     pub const fn reads_tokens(&self) -> bool {
-        matches!(self, Self::Text { .. })
+        matches!(self, Self::Text { .. } | Self::Gpt(_))
     }
 }
 
@@ -175,23 +183,29 @@ pub enum Activation {
     Relu,
     /// tanh(x)
     Tanh,
+    /// x·Φ(x) with the distribution function of the normal law (arXiv 1606.08415)
+    Gelu,
 }
-canonical_enum!(Activation { 1 => Relu, 2 => Tanh });
+canonical_enum!(Activation { 1 => Relu, 2 => Tanh, 3 => Gelu });
 
 impl Activation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relu, Self::Tanh, Self::Gelu];
+
     /// The word of a manifest.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Relu => "relu",
             Self::Tanh => "tanh",
+            Self::Gelu => "gelu",
         }
     }
 
     /// The activation that a word means.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Relu, Self::Tanh].into_iter().find(|activation| activation.word() == word)
+        Self::ALL.into_iter().find(|activation| activation.word() == word)
     }
 }
 

@@ -5,6 +5,7 @@ mod read;
 
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, real, seed};
 use crate::base::limits::COLUMNS_MAX;
+use crate::domain::job::{BLOCKS_MAX, CONTEXT_MAX, HEADS_MAX};
 use crate::domain::manifest::form::{
     Good, Object, Port, Range, StageKind, Tagged, Type, default, integer, optional, required,
 };
@@ -27,9 +28,10 @@ pub(super) static TRAIN: StageKind = StageKind {
         fields: &[
             default(
                 "task",
-                Type::Word(&["classification", "regression", "multi-label"]),
+                Type::Word(&["classification", "regression", "multi-label", "language"]),
                 "classification",
-                "What is learned of a row: its class, a number, or which of several labels it has.",
+                "What is learned of a row: its class, a number, which of several labels it has; or of a \
+                 stream of tokens the one that follows.",
                 "regression",
             ),
             required(
@@ -151,7 +153,7 @@ static MODEL: Tagged = Tagged {
     doc: "The shape of a model.",
     tag: "kind",
     default: None,
-    variants: &[MLP, LOGISTIC, LINEAR, TEXT],
+    variants: &[MLP, LOGISTIC, LINEAR, TEXT, GPT],
 };
 
 const MLP: Object = Object {
@@ -166,7 +168,7 @@ const MLP: Object = Object {
         ),
         default(
             "activation",
-            Type::Word(&["relu", "tanh"]),
+            Type::Word(&["relu", "tanh", "gelu"]),
             "relu",
             "What bends between two layers.",
             "relu",
@@ -207,10 +209,55 @@ const TEXT: Object = Object {
         ),
         default(
             "activation",
-            Type::Word(&["relu", "tanh"]),
+            Type::Word(&["relu", "tanh", "gelu"]),
             "relu",
             "What bends between two layers.",
             "relu",
+        ),
+    ],
+};
+
+const GPT: Object = Object {
+    name: "gpt",
+    doc: "A decoder that gives the next token of a text: blocks of causal attention and a \
+          perceptron, layer norm before each.",
+    fields: &[
+        default("blocks", integer(1, BLOCKS_MAX as u64), "4", "Blocks.", "4"),
+        default(
+            "heads",
+            integer(1, HEADS_MAX as u64),
+            "4",
+            "Heads of attention of each block; they divide the width.",
+            "4",
+        ),
+        default("width", integer(1, 16_384), "128", "Numbers of one position.", "128"),
+        default(
+            "context",
+            integer(1, CONTEXT_MAX as u64),
+            "64",
+            "Tokens that it sees at once. The stream is cut into rows of so many.",
+            "64",
+        ),
+        default(
+            "positions",
+            Type::Word(&["learned", "rotary"]),
+            "learned",
+            "How it knows where a token stands: by a learned row for each place, or by turning \
+             queries and keys (RoPE).",
+            "rotary",
+        ),
+        default(
+            "tied",
+            Type::Bool,
+            "true",
+            "Whether the head that gives the next token is the table of the tokens.",
+            "false",
+        ),
+        real(
+            "dropout",
+            BELOW_ONE,
+            "0",
+            "The share of what each branch adds that a step of the training leaves out by lot.",
         ),
     ],
 };

@@ -2,13 +2,16 @@
 //! does not tell. Never reports what does: that is reported already.
 
 use crate::domain::job::{
-    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Reading, Scaling,
-    Schedule, Spec, Task, Train,
+    Activation, ClassWeights, Decay, EarlyStopping, Gpt, Model, Optimizer, Part, Positions,
+    Reading, Scaling, Schedule, Spec, Task, Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
 use crate::domain::manifest::node::{Kind, Node};
 use std::collections::BTreeSet;
+
+/// The column of a stream of tokens.
+const TOKEN: &str = "token";
 
 pub(super) fn spec(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     train(with).map(Spec::Train)
@@ -19,9 +22,12 @@ fn train(with: &Node) -> Option<Train> {
         Some(value) => value.real().map(Some),
         None => Some(None),
     };
+    let model = model(with.get("model")?)?;
+    // Tokens are no quantities.
+    let scaling = if matches!(model, Model::Gpt(_)) { "none" } else { "standard" };
     Some(Train {
         task: task(with)?,
-        model: model(with.get("model")?)?,
+        model,
         targets: targets(with)?,
         features: with.get("features").map_or(Some(None), |node| names(node).map(Some))?,
         class_weights: class_weights(with.get("classWeights"))?,
@@ -39,7 +45,7 @@ fn train(with: &Node) -> Option<Train> {
             None => None,
         },
         seed: wide(with, "seed", 0)?,
-        scaling: match word(with, "scaling", "standard")? {
+        scaling: match word(with, "scaling", scaling)? {
             "standard" => Scaling::Standard,
             "none" => Scaling::None,
             _ => return None,
@@ -54,6 +60,7 @@ fn task(with: &Node) -> Option<Task> {
 
 fn targets(with: &Node) -> Option<Vec<String>> {
     match (with.get("target"), with.get("targets")) {
+        (None, None) if task(with)? == Task::Language => Some(vec![TOKEN.to_owned()]),
         (Some(target), None) => Some(vec![target.text()?.to_owned()]),
         (None, Some(targets)) => names(targets),
         _ => None,
@@ -68,6 +75,14 @@ fn real(node: Option<&Node>, key: &str, default: f64) -> Option<f64> {
     node.and_then(|node| node.get(key)).map_or(Some(default), Node::real)
 }
 
+fn truth(node: &Node, key: &str, default: bool) -> Option<bool> {
+    match node.get(key).map(|node| &node.kind) {
+        Some(Kind::Bool(truth)) => Some(*truth),
+        None => Some(default),
+        Some(_) => None,
+    }
+}
+
 fn model(node: &Node) -> Option<Model> {
     match node.get("kind")?.text()? {
         "mlp" => {
@@ -79,6 +94,15 @@ fn model(node: &Node) -> Option<Model> {
             Some(Model::Text { width: narrow(node, "width", 32)?, hidden, activation })
         }
         "logistic" | "linear" => Some(Model::Linear),
+        "gpt" => Some(Model::Gpt(Gpt {
+            blocks: narrow(node, "blocks", 4)?,
+            heads: narrow(node, "heads", 4)?,
+            width: narrow(node, "width", 128)?,
+            context: narrow(node, "context", 64)?,
+            positions: Positions::from_word(word(node, "positions", "learned")?)?,
+            tied: truth(node, "tied", true)?,
+            dropout: real(Some(node), "dropout", 0.0)?,
+        })),
         _ => None,
     }
 }
@@ -117,11 +141,7 @@ fn optimizer(node: Option<&Node>) -> Option<Optimizer> {
         "sgd" => Some(Optimizer::Sgd {
             lr: real(node, "lr", 0.01)?,
             momentum: real(node, "momentum", 0.0)?,
-            nesterov: match node.and_then(|node| node.get("nesterov")).map(|node| &node.kind) {
-                Some(Kind::Bool(nesterov)) => *nesterov,
-                None => false,
-                Some(_) => return None,
-            },
+            nesterov: node.map_or(Some(false), |node| truth(node, "nesterov", false))?,
             weight_decay: real(node, "weightDecay", 0.0)?,
         }),
         _ => None,
@@ -183,6 +203,17 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
 
 fn sound_targets(task: Task, with: &Node, at: Place, faults: &mut Faults) {
     let (needed, other, hint) = match task {
+        // The column `token` of a stream.
+        Task::Language => {
+            for key in ["target", "targets", "features"] {
+                if let Some(node) = with.get(key) {
+                    let message = format!("`{key}` does not go with `task: language`");
+                    let hint = "what is learned are the tokens of a stream: leave it out";
+                    faults.advise(node.place, message, hint.to_owned());
+                }
+            }
+            return;
+        }
         Task::MultiLabel => ("targets", "target", "such as `targets: [sports, politics]`"),
         Task::Classification | Task::Regression => {
             ("target", "targets", "such as `target: species`")
@@ -206,8 +237,25 @@ fn sound_task(task: Task, with: &Node, faults: &mut Faults) {
     let wrong = match (task, kind.and_then(Node::text)) {
         (Task::Regression, Some("logistic")) => Some(("logistic", "linear")),
         (Task::Classification | Task::MultiLabel, Some("linear")) => Some(("linear", "logistic")),
+        (Task::Language, Some(kind)) if kind != "gpt" => Some((kind, "gpt")),
+        (Task::Regression, Some("gpt")) => Some(("gpt", "linear")),
+        (Task::Classification | Task::MultiLabel, Some("gpt")) => Some(("gpt", "logistic")),
         _ => None,
     };
+    let gpt = with.get("model").filter(|_| kind.and_then(Node::text) == Some("gpt"));
+    if let Some(node) = gpt
+        && let (Some(heads), Some(width)) = (narrow(node, "heads", 4), narrow(node, "width", 128))
+        && !width.is_multiple_of(heads.max(1))
+    {
+        let message = format!("{heads} heads do not divide a width of {width}");
+        faults.advise(node.place, message, "make `width` a multiple of `heads`".to_owned());
+    }
+    if let Some(scaling) = with.get("scaling").filter(|node| node.text() == Some("standard"))
+        && gpt.is_some()
+    {
+        let message = "tokens are not scaled";
+        faults.advise(scaling.place, message, "leave `scaling` out".to_owned());
+    }
     if let (Some((is, instead)), Some(kind)) = (wrong, kind) {
         let message = format!("a {is} model does not learn `task: {}`", task.word());
         faults.advise(kind.place, message, format!("use `kind: {instead}`"));

@@ -1,0 +1,173 @@
+//! Decoders of tokens after GPT-2: layer norm before attention and before the perceptron of every
+//! block, GELU, a last norm and a head. Never sees a token after the one it speaks of.
+
+use super::mlp::dense;
+use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
+use crate::compute::Fault;
+use crate::compute::kernel::attention::Rotation;
+use crate::compute::op::{AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp};
+use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Positions};
+use candle_core::{Error, Result, Tensor};
+use std::sync::Arc;
+
+/// The deviation of initial weights; those that end a branch are smaller by the root of their
+/// number (Radford and others 2019).
+const DEVIATION: f32 = 0.02;
+/// The perceptron of a block is so many times as wide as a position.
+const SPREAD: usize = 4;
+
+/// The shape of a decoder.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Gpt {
+    blocks: usize,
+    heads: usize,
+    width: usize,
+    context: usize,
+    tokens: usize,
+    tied: bool,
+    rotation: Option<Arc<Rotation>>,
+}
+
+impl Gpt {
+    pub(super) fn new(model: &job::Gpt, tokens: usize) -> std::result::Result<Self, Fault> {
+        let job::Gpt { blocks, heads, width, context, positions, tied, .. } = *model;
+        if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
+            return Err(fault(
+                format!("{heads} heads do not divide a width of {width}"),
+                "make `width` a multiple of `heads`",
+            ));
+        }
+        if !(1..=BLOCKS_MAX).contains(&blocks) || !(1..=CONTEXT_MAX).contains(&context) {
+            return Err(fault(
+                format!("a model of {blocks} blocks and a context of {context}"),
+                format!("there are 1 to {BLOCKS_MAX} blocks, and contexts of 1 to {CONTEXT_MAX}"),
+            ));
+        }
+        if tokens == 0 {
+            return Err(fault("there is no token", "give the model a text"));
+        }
+        let (heads, width, context) = (heads as usize, width as usize, context as usize);
+        let rotation = match positions {
+            Positions::Learned => None,
+            Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
+        };
+        Ok(Self { blocks: blocks as usize, heads, width, context, tokens, tied, rotation })
+    }
+
+    /// Numbers of one row: a token of each place.
+    pub(super) fn features(&self) -> usize {
+        self.context
+    }
+
+    pub(super) fn parameters(&self) -> Vec<ParameterShape> {
+        let Self { blocks, width, context, tokens, .. } = *self;
+        // A uniform number between ±√3 has the deviation 1.
+        let spread = |deviation: f32| Initial::Uniform(deviation * 3f32.sqrt());
+        let ending = spread(DEVIATION / (2.0 * blocks as f32).sqrt());
+        let begins = spread(DEVIATION);
+        let wide = width.saturating_mul(SPREAD);
+        let mut all = vec![ParameterShape::new("tokens.table", &[tokens, width], begins)];
+        if self.rotation.is_none() {
+            all.push(ParameterShape::new("places.table", &[context, width], begins));
+        }
+        let norm = |name: &str| {
+            [
+                ParameterShape::new(format!("{name}.scale"), &[width], Initial::One),
+                ParameterShape::new(format!("{name}.shift"), &[width], Initial::Zero),
+            ]
+        };
+        let layer = |name: String, inputs: usize, outputs: usize, initial: Initial| {
+            [
+                ParameterShape::new(format!("{name}.weight"), &[inputs, outputs], initial),
+                ParameterShape::new(format!("{name}.bias"), &[outputs], Initial::Zero),
+            ]
+        };
+        for block in (0..blocks).map(|i| format!("blocks.{i:02}")) {
+            all.extend(norm(&format!("{block}.attention.norm")));
+            let of_attention = format!("{block}.attention.in");
+            all.extend(layer(of_attention, width, width.saturating_mul(3), begins));
+            all.extend(layer(format!("{block}.attention.out"), width, width, ending));
+            all.extend(norm(&format!("{block}.mlp.norm")));
+            all.extend(layer(format!("{block}.mlp.in"), width, wide, begins));
+            all.extend(layer(format!("{block}.mlp.out"), wide, width, ending));
+        }
+        all.extend(norm("norm"));
+        if !self.tied {
+            all.extend(layer("head".to_owned(), width, tokens, begins));
+        }
+        all
+    }
+
+    pub(super) fn widest(&self) -> usize {
+        let looks = self.heads.saturating_mul(self.context);
+        let wide = self.width.saturating_mul(SPREAD).max(self.tokens).max(looks);
+        self.context.saturating_mul(wide)
+    }
+
+    /// The fit of every token after each token of rows (`rows × context`):
+    /// `rows·context × tokens`.
+    pub(super) fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> Result<Tensor> {
+        let mut parameters = Parameters(network, network.parameters.iter());
+        let table = parameters.next()?;
+        let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
+        let op = EmbeddingOp {
+            engine: network.engine,
+            table: table.gradient.clone(),
+            places: places.map(|places| places.gradient.clone()),
+            shared: self.tied,
+        };
+        let places = places.map_or(&table.tensor, |places| &places.tensor);
+        let mut y = x.apply_op3(&table.tensor, places, op)?;
+        for _ in 0..self.blocks {
+            let inner = parameters.norm(&y)?;
+            let inner = self.attend(network, &parameters.dense(&inner, None)?)?;
+            y = (y + parameters.dense(&inner, None)?)?;
+            let inner = parameters.norm(&y)?;
+            let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
+            y = (y + parameters.dense(&inner, None)?)?;
+        }
+        let y = parameters.norm(&y)?;
+        if self.tied {
+            let op = HeadOp { engine: network.engine, table: table.gradient.clone() };
+            y.apply_op2(&table.tensor, op)
+        } else {
+            parameters.dense(&y, None)
+        }
+    }
+
+    fn attend(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+        x.apply_op1(AttentionOp {
+            engine: network.engine,
+            heads: self.heads,
+            length: self.context,
+            rotation: self.rotation.clone(),
+            looks: Kept::default(),
+        })
+    }
+}
+
+/// The parameters of a network in their order, and what is done with the next ones.
+struct Parameters<'a>(&'a Network, std::slice::Iter<'a, Parameter>);
+
+impl<'a> Parameters<'a> {
+    fn next(&mut self) -> Result<&'a Parameter> {
+        self.1.next().ok_or_else(|| Error::msg("too few parameters"))
+    }
+
+    fn norm(&mut self, x: &Tensor) -> Result<Tensor> {
+        let (scale, shift) = (self.next()?, self.next()?);
+        let op = NormOp {
+            engine: self.0.engine,
+            scale: scale.gradient.clone(),
+            shift: shift.gradient.clone(),
+        };
+        x.apply_op3(&scale.tensor, &shift.tensor, op)
+    }
+
+    fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
+        dense(self.0, x, (self.next()?, self.next()?), activation)
+    }
+}
+
+#[cfg(test)]
+mod tests;
