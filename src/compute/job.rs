@@ -5,6 +5,7 @@
 use super::compare;
 use super::evaluate::{self, Candidate};
 use super::export;
+use super::generate;
 use super::kernel::philox::{Philox, purpose};
 use super::predict;
 use super::predictor::Predictor;
@@ -15,7 +16,7 @@ use super::train::{Lesson, Traced};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::domain::job::{Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
+use crate::domain::job::{Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -49,6 +50,7 @@ pub fn run(
         Spec::Transform(spec) => steps(spec, inputs)?,
         Spec::Predict(spec) => say(spec, inputs)?,
         Spec::Export(spec) => give(spec, inputs)?,
+        Spec::Generate(spec) => write(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -88,7 +90,8 @@ pub fn replay(
         | Spec::Noop(_)
         | Spec::Transform(_)
         | Spec::Predict(_)
-        | Spec::Export(_) => {
+        | Spec::Export(_)
+        | Spec::Generate(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);
@@ -170,6 +173,21 @@ fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
         outputs: vec![named("model", &file), named("card", card.as_bytes())],
         checkpoints: Vec::new(),
         metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
+    })
+}
+
+fn write(spec: &Generate, inputs: &[Named]) -> Result<Done, Fault> {
+    let model = Predictor::from_bytes(required(inputs, "model")?)?;
+    let prompts = optional_table(inputs, "prompts")?;
+    let written = generate::run(spec, &model, prompts.as_ref())?;
+    let metrics = [("texts", written.table.rows() as f64), ("tokens", written.tokens as f64)];
+    Ok(Done {
+        outputs: vec![
+            named("table", &written.table.to_bytes()),
+            named("text", written.text.as_bytes()),
+        ],
+        checkpoints: Vec::new(),
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count)).to_vec(),
     })
 }
 

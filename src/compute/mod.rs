@@ -9,6 +9,7 @@ mod exact;
 pub mod examples;
 pub mod export;
 mod formula;
+pub mod generate;
 pub mod job;
 pub mod kernel;
 pub mod model;

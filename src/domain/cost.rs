@@ -20,6 +20,10 @@ pub const FLOP_PER_UNIT: u64 = 1_000_000;
 pub const BYTES_PER_UNIT: u64 = 64 * 1024;
 /// Classes of a label column, which no pin knows.
 pub const CLASSES_ASSUMED: u64 = 10;
+/// Tokens that a language model sees at once, which no plan knows.
+const CONTEXT_ASSUMED: u64 = 64;
+/// Bytes of a token of text, about.
+const BYTES_PER_TOKEN: u64 = 3;
 /// A training of more work than this is cut into parts at checkpoints.
 pub const PART_UNITS: u64 = 20_000;
 /// Bytes of a chart, about.
@@ -126,6 +130,15 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (flop, vec![Shape { rows: data.rows, columns, bytes }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
+        Spec::Generate(generate) => {
+            let prompts = inputs.get(1).map_or(1, |prompts| prompts.rows.max(1));
+            let rows = prompts.saturating_mul(u64::from(generate.samples));
+            let tokens = rows.saturating_mul(u64::from(generate.tokens));
+            // Each token asks the model for all that it sees again.
+            let flop = forward_flop(first.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
+            let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
+            (flop, vec![Shape { rows, columns: 2, bytes }, Shape { bytes, ..Shape::default() }])
+        }
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);

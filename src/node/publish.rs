@@ -179,9 +179,11 @@ fn trainer(
 fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
     let is_table = match spec {
         Spec::Split(_) => true,
-        Spec::Ingest(_) | Spec::Transform(_) | Spec::Predict(_) | Spec::Compare(_) => {
-            output.output == "table"
-        }
+        Spec::Ingest(_)
+        | Spec::Transform(_)
+        | Spec::Predict(_)
+        | Spec::Compare(_)
+        | Spec::Generate(_) => output.output == "table",
         _ => false,
     };
     is_table.then_some(match output.format {
@@ -210,6 +212,7 @@ fn file_name(spec: &Spec, output: &str) -> &'static str {
         (Spec::Export(_), "card") => "README.md",
         (Spec::Transform(_), "fitted") => "fitted.ohcr",
         (Spec::Transform(_), "tokenizer") => "tokenizer.json",
+        (Spec::Generate(_), "text") => "text.txt",
         _ => "output.bin",
     }
 }

@@ -17,6 +17,8 @@ pub mod purpose {
     pub const SAMPLE: u32 = 6;
     /// The rows that a training holds out; the stream is the class.
     pub const VALIDATION: u32 = 7;
+    /// The tokens of a written text; the stream is its number.
+    pub const GENERATE: u32 = 12;
 }
 
 /// A stream of 2^66 random words: the key is the seed, the counter is (index, stream, purpose).

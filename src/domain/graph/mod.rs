@@ -356,7 +356,8 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
         | Spec::Noop(_)
         | Spec::Transform(_)
         | Spec::Predict(_)
-        | Spec::Export(_) => Vec::new(),
+        | Spec::Export(_)
+        | Spec::Generate(_) => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod compare;
 mod evaluate;
 mod export;
 mod formula;
+mod generate;
 mod gpt;
 mod ingest;
 mod predict;
@@ -17,6 +18,7 @@ pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
+pub use generate::Generate;
 pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Positions};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
@@ -63,6 +65,8 @@ pub enum Spec {
     Predict(Predict),
     /// Gives a model with a card.
     Export(Export),
+    /// Writes text with a language model.
+    Generate(Generate),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -74,6 +78,7 @@ canonical_enum!(Spec {
     7 => Transform(x),
     8 => Predict(x),
     9 => Export(x),
+    12 => Generate(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -98,6 +103,7 @@ impl Spec {
             Self::Transform(_) => "transform",
             Self::Predict(_) => "predict",
             Self::Export(_) => "export",
+            Self::Generate(_) => "generate",
         }
     }
 
@@ -116,6 +122,7 @@ impl Spec {
             Self::Transform(_) => vec!["table", "fitted"],
             Self::Predict(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],
+            Self::Generate(_) => vec!["table", "text"],
         }
     }
 
@@ -131,6 +138,7 @@ impl Spec {
             (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
+            (Self::Generate(a), Self::Generate(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

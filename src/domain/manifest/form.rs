@@ -194,6 +194,8 @@ pub(super) enum Good {
     Recipe,
     /// The vocabulary of a tokenisation.
     Tokenizer,
+    /// Text that somebody reads.
+    Text,
     /// Metrics.
     Report,
     /// A picture.
@@ -213,6 +215,7 @@ impl Good {
             Self::Model => "a model",
             Self::Recipe => "a recipe",
             Self::Tokenizer => "a tokenizer",
+            Self::Text => "a text",
             Self::Report => "a report",
             Self::Chart => "a chart",
             Self::Card => "a card",

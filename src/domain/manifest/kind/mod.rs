@@ -4,6 +4,7 @@
 mod compare;
 mod evaluate;
 mod export;
+mod generate;
 mod ingest;
 mod noop;
 mod predict;
@@ -27,6 +28,7 @@ pub(super) static KINDS: &[&StageKind] = &[
     &predict::PREDICT,
     &export::EXPORT,
     &tokenize::TOKENIZE,
+    &generate::GENERATE,
 ];
 /// Their names, in the same order.
 pub(super) const KIND_NAMES: &[&str] = &[
@@ -40,6 +42,7 @@ pub(super) const KIND_NAMES: &[&str] = &[
     "predict",
     "export",
     "tokenize",
+    "generate",
 ];
 
 /// The stage kind of that name.
