@@ -13,6 +13,8 @@ pub const MANIFEST_ALIASES_MAX: usize = 1_000;
 pub const INSTANCES_PER_STAGE_DEFAULT: usize = 256;
 /// Jobs of one run, whatever a manifest asks for.
 pub const JOBS_PER_RUN_MAX: usize = 200_000;
+/// Shards of one training.
+pub const SHARDS_MAX: usize = 64;
 /// Jobs sold together in one block.
 pub const JOBS_PER_BLOCK_MAX: usize = 64;
 /// Sources of one manifest.

@@ -28,6 +28,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),
         Kind::Train => bench::train(args.seconds),
+        Kind::Parallel => bench::parallel(args.file.as_deref()),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
         Kind::Hostile => bench::hostile(),
         Kind::Agreement => bench::agreement(),

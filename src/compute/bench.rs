@@ -1,6 +1,10 @@
 //! Measurements: kernels against stock candle, in one run and in turns; how fast tables are read.
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
+mod parallel;
+
+pub use parallel::{Accident, Trial, parallel, rehearse};
+
 use super::Fault;
 use super::kernel::Engine;
 use super::kernel::matmul::{Form, Shape as Product, matmul as exact_matmul};

@@ -7,6 +7,7 @@ use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
 use super::kernel::philox::{Philox, purpose};
+use super::merge;
 use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
@@ -50,6 +51,11 @@ pub fn run(
         Spec::Transform(spec) => steps(spec, inputs)?,
         Spec::Predict(spec) => say(spec, inputs)?,
         Spec::Export(spec) => give(spec, inputs)?,
+        Spec::Merge(spec) => {
+            let shards = inputs.iter().filter(|input| instance("shards", &input.name).is_some());
+            let shards = shards.map(|input| (input.name.as_str(), input.bytes.as_slice()));
+            merge::run(spec, required(inputs, "state")?, &shards.collect::<Vec<_>>())?
+        }
         Spec::Generate(spec) => write(spec, inputs)?,
     };
     progress(Progress::WHOLE);
@@ -91,6 +97,7 @@ pub fn replay(
         | Spec::Transform(_)
         | Spec::Predict(_)
         | Spec::Export(_)
+        | Spec::Merge(_)
         | Spec::Generate(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {

@@ -12,6 +12,7 @@ mod formula;
 pub mod generate;
 pub mod job;
 pub mod kernel;
+pub mod merge;
 pub mod model;
 mod op;
 pub mod optim;

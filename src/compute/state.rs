@@ -87,6 +87,44 @@ pub(super) struct State {
     pub parameters: Vec<Moving>,
 }
 
+/// What kind of bytes a state is that shards share, and their version.
+const SHARED: &str = "ohc/shared/1";
+
+/// The bytes of a state that shards share: after the ways that their merges went before, which no
+/// shard needs.
+pub(super) fn shared(ways: &Vec<Floats>, state: &[u8]) -> Vec<u8> {
+    let mut w = Writer::default();
+    SHARED.encode(&mut w);
+    ways.encode(&mut w);
+    w.raw(state);
+    w.into_bytes()
+}
+
+/// The ways (none before the first merge, or where none are kept) and the state's bytes of what
+/// shards share; none if its head is damaged.
+pub(super) fn read_shared(bytes: &[u8]) -> Option<(Option<Vec<Floats>>, &[u8])> {
+    let mut r = Reader::new(bytes);
+    if String::decode(&mut r).ok()? != SHARED {
+        return Some((None, bytes));
+    }
+    let ways = Vec::decode(&mut r).ok()?;
+    Some((Some(ways), r.rest()))
+}
+
+/// A state whose parameters went so many times as far from what was shared: how a liar would say
+/// it. For rehearsals.
+pub(super) fn displaced(from: &[u8], state: &[u8], times: f32) -> Result<Vec<u8>, Fault> {
+    let from = read_shared(from).map_or(from, |(_, state)| state);
+    let from = State::of_any("state", from)?;
+    let mut state = State::of_any("state", state)?;
+    for (moving, from) in state.parameters.iter_mut().zip(&from.parameters) {
+        for (x, from) in moving.theta.0.iter_mut().zip(&from.theta.0) {
+            *x = from + times * (*x - from);
+        }
+    }
+    Ok(state.into_bytes())
+}
+
 #[derive(Debug)]
 struct Body(State);
 
@@ -161,6 +199,19 @@ impl State {
         }
         if !state.is_finite() {
             return Err(refused("it holds numbers that are not finite"));
+        }
+        Ok(state)
+    }
+
+    /// Reads a state that is of some training, and never stops early: what a merge takes.
+    pub(super) fn of_any(name: &str, bytes: &[u8]) -> Result<Self, Fault> {
+        let no = |why: &str| {
+            let hint = "give the states of the shards of one round, and the one that they share";
+            Fault::new(format!("the input `{name}` is no state to merge: {why}"), hint)
+        };
+        let Body(state) = Body::from_bytes(bytes).map_err(|error| no(&error.to_string()))?;
+        if !state.is_finite() {
+            return Err(no("it holds numbers that are not finite"));
         }
         Ok(state)
     }

@@ -5,7 +5,12 @@
 //! [`replay`] from checkpoint k alone: it must end in the bytes of checkpoint k + 1. A training
 //! that stops early stays in the state in which it stopped: what is left of its segments and parts
 //! begins and ends with those bytes.
+//!
+//! A training in parallel is cut into jobs of its own: a start, shards in rounds, and a finish (see
+//! `domain::job::parallel`). Each is a training of this kind between two steps; `merge` makes one
+//! state of those that the shards give.
 
+mod deal;
 mod lesson;
 mod schedule;
 mod session;
@@ -16,7 +21,7 @@ use super::kernel::Engine;
 use super::model::{Shape, fault};
 use super::{Done, Fault, Named, Progress};
 use crate::base::canon::Digest;
-use crate::domain::job::{Part, Spec, Task, Train};
+use crate::domain::job::{Parallel, Part, Spec, Task, Train};
 use schedule::Rates;
 use session::Session;
 
@@ -63,7 +68,7 @@ pub fn run_on(
         checkpoints.push(session.checkpoint()?);
     }
     let outputs = session.outputs(checkpoints.last())?;
-    Ok(Done { outputs, checkpoints, metrics: session.metrics() })
+    Ok(Done { outputs, checkpoints, metrics: session.metrics()? })
 }
 
 /// Recomputes segment `segment` with one thread, from `checkpoint` (the state at its beginning).
@@ -90,7 +95,7 @@ pub fn replay(
     let end = Digest::of(&checkpoint);
     let last = segment + 1 == plan.segments;
     let outputs = if last { session.outputs(Some(&checkpoint))? } else { Vec::new() };
-    let metrics = if last { session.metrics() } else { Vec::new() };
+    let metrics = if last { session.metrics()? } else { Vec::new() };
     Ok(Replayed { begin, checkpoint, end, trace, outputs, metrics })
 }
 
@@ -159,11 +164,8 @@ fn session_at<'a>(
 /// What follows from spec and rows before anything is computed.
 struct Plan {
     shape: Shape,
-    /// Where the part begins and ends, in steps.
-    from: u64,
-    to: u64,
     segments: u32,
-    steps_per_epoch: u64,
+    span: Span,
     rates: Rates,
 }
 
@@ -181,17 +183,73 @@ impl Plan {
             shape.takes(&rows.values)?;
         }
         let segments = Spec::Train(spec.clone()).segments();
-        let steps_per_epoch = (lesson.rows.rows() as u64).div_ceil(u64::from(spec.batch));
-        let (from, to) = spec.part.share(u64::from(spec.epochs).saturating_mul(steps_per_epoch));
-        let rates = Rates::new(spec.schedule, spec.optimizer.lr(), spec.epochs, steps_per_epoch);
-        Ok(Self { shape, from, to, segments, steps_per_epoch, rates })
+        let span = Span::new(spec, lesson.rows.rows() as u64)?;
+        let rates = rates(spec, lesson.rows.rows() as u64);
+        Ok(Self { shape, segments, span, rates })
     }
 
     /// The step at which segment k begins.
     fn boundary(&self, k: u32) -> u64 {
-        let steps = self.to.saturating_sub(self.from);
+        let Span { from, to, .. } = self.span;
         let part = Part { index: k.min(self.segments), count: self.segments };
-        self.from + part.share(steps).0
+        from + part.share(to.saturating_sub(from)).0
+    }
+}
+
+/// Where a job begins and ends, and what an epoch of it is: so many steps and rows, after which its
+/// loss is known. The epoch of a shard is its round.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u64,
+    to: u64,
+    steps_per_epoch: u64,
+    rows_per_epoch: u64,
+}
+
+impl Span {
+    fn new(spec: &Train, rows: u64) -> Result<Self, Fault> {
+        let batch = u64::from(spec.batch);
+        let of = |(from, to), steps_per_epoch, rows_per_epoch| {
+            Ok(Self { from, to, steps_per_epoch, rows_per_epoch })
+        };
+        match &spec.parallel {
+            None => {
+                let steps = rows.div_ceil(batch);
+                of(spec.part.share(u64::from(spec.epochs).saturating_mul(steps)), steps, rows)
+            }
+            Some(Parallel::Start) => of((0, 0), 1, rows),
+            Some(Parallel::Shard(shard)) if rows < u64::from(shard.count) => Err(fault(
+                format!("there are {rows} rows to train on for {} shards", shard.count),
+                "take fewer `shards`: each needs rows of its own",
+            )),
+            Some(Parallel::Shard(shard)) if shard.steps > 0 && shard.index < shard.count => {
+                let (round, steps) = (u64::from(shard.round), u64::from(shard.steps));
+                of((round * steps, (round + 1) * steps), steps, steps * batch)
+            }
+            Some(Parallel::Finish(finish)) => {
+                of((finish.steps, finish.steps), finish.steps.max(1), rows)
+            }
+            Some(Parallel::Whole(_) | Parallel::Shard(_)) => Err(fault(
+                "the training in parallel has no such job",
+                "this is a fault of ohc, not of the manifest: please report it",
+            )),
+        }
+    }
+}
+
+/// The learning rate of every step. In parallel an epoch is over when all shards together have
+/// learned from as many rows as there are.
+fn rates(spec: &Train, rows: u64) -> Rates {
+    let (schedule, lr, batch) = (spec.schedule, spec.optimizer.lr(), u64::from(spec.batch));
+    match &spec.parallel {
+        Some(Parallel::Shard(shard)) => {
+            let at_once = f64::from(shard.count) * batch as f64;
+            // A rate that does not fall need not know when the training ends.
+            let is_endless = shard.steps_in_all == 0;
+            let steps = if is_endless { f64::INFINITY } else { shard.steps_in_all as f64 };
+            Rates::of_steps(schedule, lr, steps, rows as f64 / at_once)
+        }
+        _ => Rates::new(schedule, lr, spec.epochs, rows.div_ceil(batch)),
     }
 }
 

@@ -9,7 +9,7 @@
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Ingest, Part, Spec, Train};
+use super::job::{ColumnKind, Ingest, Part, Rule, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -130,6 +130,15 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (flop, vec![Shape { rows: data.rows, columns, bytes }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
+        // A robust rule compares each number with its like. The way that is remembered is as large
+        // as the parameters, which are a third of a state.
+        Spec::Merge(merge) => {
+            let shards = inputs.get(1..).unwrap_or_default();
+            let largest = shards.iter().map(|shape| shape.bytes).max().unwrap_or(0);
+            let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
+            let bytes = largest.saturating_add(largest / 3);
+            ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
+        }
         Spec::Generate(generate) => {
             let prompts = inputs.get(1).map_or(1, |prompts| prompts.rows.max(1));
             let rows = prompts.saturating_mul(u64::from(generate.samples));

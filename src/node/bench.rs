@@ -21,6 +21,7 @@ use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::bench as kernels;
 use crate::compute::kernel::Engine;
+use crate::compute::table::Table;
 use crate::domain::event::Event;
 use crate::domain::manifest;
 use crate::domain::plan;
@@ -392,6 +393,35 @@ pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchErr
             ("rows", measured.rows as f64),
             ("columns", measured.columns as f64),
         ]),
+    })
+}
+
+/// Losses on held-out rows of trainings in parallel, with lost and poisoned shards, against the
+/// same training in one piece: of a perceptron on a table whose last column is a class. The value
+/// is that of eight shards.
+pub fn parallel(file: Option<&Path>) -> Result<Measurement, BenchError> {
+    let Some(path) = file else {
+        let hint = "a table is needed; hint: add --file manifests/data/digits.csv";
+        return Err(BenchError::Jobs(hint.to_owned()));
+    };
+    let bytes =
+        std::fs::read(path).map_err(|error| BenchError::File { path: path.to_owned(), error })?;
+    let table = Table::from_csv(&bytes)?;
+    let target = table.columns().pop().unwrap_or_default();
+    let trials = kernels::parallel(&table, &target)?;
+    let loss = |name: &str| {
+        trials.iter().find(|trial| trial.name == name).map_or(f64::NAN, |trial| trial.loss)
+    };
+    let told = |trial: &kernels::Trial| {
+        let rate = format!("{} (learning rate)", trial.name);
+        [(trial.name.to_owned(), trial.loss), (rate, trial.lr)]
+    };
+    Ok(Measurement {
+        name: "parallel",
+        value: loss("8 shards"),
+        unit: "nats",
+        baseline: Some(("in one piece", loss("in one piece"))),
+        detail: trials.iter().flat_map(told).collect(),
     })
 }
 

@@ -13,9 +13,9 @@ use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
-    Export, Fill, Filling, Formula, Groups, Ingest, Input, Metric, Model, ModelFormat, Noop,
-    Optimizer, Part, Pin, Predict, Reading, Scaling, Schedule, Spec, Split, Step, Task, Train,
-    Transform, job_key,
+    Export, Fill, Filling, Formula, Groups, Ingest, Input, Merge, Metric, Model, ModelFormat, Noop,
+    Optimizer, Parallel, Part, Pin, Predict, Reading, Rounds, Rule, Scaling, Schedule, Spec, Split,
+    Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
@@ -60,6 +60,9 @@ fn nano(n: u64) -> Ohc {
     Ohc::from_nano(n)
 }
 
+const MERGE: Merge =
+    Merge { rule: Rule::TrimmedMean { trim: 1 }, quorum: 3, lr: 0.7, momentum: 0.9 };
+
 fn specs() -> Vec<Spec> {
     let model = Model::Mlp { hidden: vec![16, 8], activation: Activation::Tanh };
     let optimizer =
@@ -87,6 +90,12 @@ fn specs() -> Vec<Spec> {
             seed: 1,
             scaling: Scaling::Standard,
             part: Part { index: 1, count: 3 },
+            parallel: Some(Parallel::Whole(Rounds {
+                shards: 4,
+                rounds: 8,
+                local_steps: 20,
+                merge: MERGE,
+            })),
         }),
         Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),
         Spec::Noop(Noop { tag: 9 }),
@@ -99,6 +108,7 @@ fn specs() -> Vec<Spec> {
         }),
         Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
         Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
+        Spec::Merge(MERGE),
     ]
 }
 

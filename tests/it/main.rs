@@ -19,6 +19,7 @@ mod manifests;
 mod manual;
 mod metrics;
 mod network;
+mod parallel;
 mod pipeline;
 mod predict;
 mod recovery;

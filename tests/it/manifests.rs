@@ -40,6 +40,17 @@ fn digits_are_read_as_well_as_promised() {
 }
 
 #[test]
+fn digits_are_learned_by_four_shards_at_once() {
+    let site = Site::of_all();
+    let result = apply(&site, &["digits-parallel.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.93, "held-out accuracy {accuracy}");
+    assert!(metric(&result, "train", "epochs") > 5.0, "{}", result["metrics"]["train"]);
+    assert!(site.path("out/digits-parallel/model.safetensors").exists());
+}
+
+#[test]
 fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
     let site = Site::of_all();
     let result = apply(&site, &["sweep.yaml"]);

@@ -65,7 +65,7 @@ pub(crate) struct Bench {
     /// Jobs to measure with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) jobs: Option<u32>,
-    /// The file that `ingest` reads; a synthetic one of 64 MiB if it is not given
+    /// The file that `ingest` and `parallel` read; `ingest` has a synthetic one of 64 MiB
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// How long to measure what has no end
@@ -105,6 +105,8 @@ pub(crate) enum Measured {
     Matmul,
     /// Exact training against stock candle.
     Train,
+    /// Loss of trainings in parallel against one in one piece; --file says on which table.
+    Parallel,
     /// Megabytes per second of comma-separated values, surveyed and read.
     Ingest,
     /// Milliseconds until the slowest of many hostile manifests is refused.

@@ -16,6 +16,7 @@ pub mod isa;
 pub mod layer_norm;
 pub mod loss;
 pub mod matmul;
+pub mod merge;
 mod pack;
 pub mod philox;
 pub mod reduce;
@@ -81,6 +82,7 @@ pub(crate) mod golden {
         ("bag", "e63ae56b0a9e"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("merge", "b21e691742c4"),
     ];
 
     #[track_caller]

@@ -17,6 +17,10 @@ pub mod purpose {
     pub const SAMPLE: u32 = 6;
     /// The rows that a training holds out; the stream is the class.
     pub const VALIDATION: u32 = 7;
+    /// The division of the rows of a training among its shards.
+    pub const DEAL: u32 = 10;
+    /// The seed of a shard; the stream is the shard.
+    pub const SHARD: u32 = 11;
     /// The tokens of a written text; the stream is its number.
     pub const GENERATE: u32 = 12;
 }

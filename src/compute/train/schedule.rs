@@ -20,7 +20,12 @@ impl Rates {
     /// Those of a training of so many epochs with so many steps each, at most `lr`.
     pub(super) fn new(schedule: Schedule, lr: f64, epochs: u32, steps_per_epoch: u64) -> Self {
         let steps = f64::from(epochs) * steps_per_epoch as f64;
-        let warmup = (schedule.warmup * steps_per_epoch as f64).round().clamp(0.0, steps);
+        Self::of_steps(schedule, lr, steps, steps_per_epoch as f64)
+    }
+
+    /// Those of a training of so many steps, of which so many make an epoch, whole or not.
+    pub(super) fn of_steps(schedule: Schedule, lr: f64, steps: f64, steps_per_epoch: f64) -> Self {
+        let warmup = (schedule.warmup * steps_per_epoch).round().clamp(0.0, steps);
         Self { lr, decay: schedule.decay, end: schedule.end, warmup, steps }
     }
 

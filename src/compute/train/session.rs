@@ -1,19 +1,19 @@
 //! A training between two steps: the one place that advances it.
 //! Never lets anything but spec, lesson and state decide a bit of the result.
 
-use super::Plan;
+use super::deal::Deal;
 use super::lesson::Lesson;
 use super::schedule::Rates;
+use super::{Plan, Span};
 use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
-use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::model::{Network, Pass, fault, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
-use crate::compute::state::{Course, Floats, Moving, State};
+use crate::compute::state::{Course, Floats, Moving, State, read_shared};
 use crate::compute::{Fault, Metrics, Named, Progress};
-use crate::domain::job::{EarlyStopping, Task, Train};
+use crate::domain::job::{EarlyStopping, Parallel, Task, Train};
 
 /// A training between two steps.
 pub(super) struct Session<'a> {
@@ -26,8 +26,7 @@ pub(super) struct Session<'a> {
     descent: Descent,
     step: u64,
     course: Course,
-    /// The rows of the epoch in their order, once they were dealt.
-    order: Vec<u32>,
+    deal: Deal,
     /// The parameters after the best epoch; none where the training never stops early.
     best: Vec<Vec<f32>>,
 }
@@ -40,8 +39,20 @@ impl<'a> Session<'a> {
         plan: &'a Plan,
         state: Option<&[u8]>,
     ) -> Result<Self, Fault> {
+        if let Some(Parallel::Shard(_) | Parallel::Finish(_)) = spec.parallel {
+            let state = state.and_then(read_shared).map(|(_, state)| state);
+            let Some(bytes) = state else {
+                return Err(fault(
+                    "the training in parallel has no state to go on from",
+                    "give the `state` of the merge before as its input",
+                ));
+            };
+            return Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from));
+        }
         match (state, spec.part.index) {
-            (Some(bytes), 1..) => Self::resume(engine, spec, lesson, plan, bytes, Some(plan.from)),
+            (Some(bytes), 1..) => {
+                Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from))
+            }
             (None, 1..) => Err(fault(
                 format!("part {} of the training has no state to go on from", spec.part.index),
                 "give the `state` of the part before as its input",
@@ -65,13 +76,17 @@ impl<'a> Session<'a> {
         step: Option<u64>,
     ) -> Result<Self, Fault> {
         let state = State::read(bytes, &plan.shape, spec)?;
-        let (epoch, within) =
-            (state.step / plan.steps_per_epoch, state.step % plan.steps_per_epoch);
+        let steps_per_epoch = plan.span.steps_per_epoch;
+        let (epoch, within) = (state.step / steps_per_epoch, state.step % steps_per_epoch);
         let stopped = within == 0 && has_stopped(spec, epoch, &state.course);
         let is_there = step.is_none_or(|step| state.step == step || state.step < step && stopped);
-        if !is_there || state.step > plan.to {
+        if !is_there || state.step > plan.span.to {
             return Err(fault(
-                format!("the state is at step {}, not at {}", state.step, step.unwrap_or(plan.to)),
+                format!(
+                    "the state is at step {}, not at {}",
+                    state.step,
+                    step.unwrap_or(plan.span.to)
+                ),
                 "give the state in which the part or segment before it ended",
             ));
         }
@@ -110,7 +125,7 @@ impl<'a> Session<'a> {
             descent,
             step: state.step,
             course: state.course,
-            order: Vec::new(),
+            deal: Deal::new(spec, u32::try_from(lesson.rows.rows()).unwrap_or(u32::MAX)),
             best,
         })
     }
@@ -134,23 +149,15 @@ impl<'a> Session<'a> {
         if self.step >= step || (self.within() == 0 && self.has_stopped()) {
             return Ok(false);
         }
-        let rows = u32::try_from(self.lesson.rows.rows()).unwrap_or(u32::MAX);
-        if self.order.is_empty() {
-            let epoch = u32::try_from(self.epoch()).unwrap_or(u32::MAX);
-            self.order = Philox::new(self.spec.seed, purpose::ORDER, epoch).permutation(rows);
-        }
-        let from = usize::try_from(self.within()).unwrap_or(usize::MAX);
-        let from = from.saturating_mul(self.spec.batch as usize).min(self.order.len());
-        let to = from.saturating_add(self.spec.batch as usize).min(self.order.len());
-        let batch = self.order.get(from..to).unwrap_or_default().to_vec();
+        let batch = self.deal.batch(self.step);
         let rate = self.rates.at(self.step);
         let loss = self.learn(&batch, rate)?;
         self.course.total += f64::from(loss) * batch.len() as f64;
-        progress(self.progress(loss, rate, rows));
-        if to == self.order.len() {
-            self.order.clear();
+        progress(self.progress(loss, rate));
+        if self.within() == 0 {
             let total = std::mem::take(&mut self.course.total);
-            self.validate(total / f64::from(rows) * self.lesson.loss_unit())?;
+            let rows = self.plan.span.rows_per_epoch as f64;
+            self.validate(total / rows * self.lesson.loss_unit())?;
         }
         Ok(true)
     }
@@ -162,12 +169,12 @@ impl<'a> Session<'a> {
 
     /// Whole epochs since the training began.
     fn epoch(&self) -> u64 {
-        self.step / self.plan.steps_per_epoch
+        self.step / self.plan.span.steps_per_epoch
     }
 
     /// Steps since the epoch began.
     fn within(&self) -> u64 {
-        self.step % self.plan.steps_per_epoch
+        self.step % self.plan.span.steps_per_epoch
     }
 
     fn has_stopped(&self) -> bool {
@@ -175,20 +182,20 @@ impl<'a> Session<'a> {
     }
 
     /// How far it is, for people: of the part, its steps and rows.
-    fn progress(&self, loss: f32, rate: f64, rows: u32) -> Progress {
-        let steps_per_epoch = self.plan.steps_per_epoch;
+    fn progress(&self, loss: f32, rate: f64) -> Progress {
+        let Span { from, to, steps_per_epoch, rows_per_epoch } = self.plan.span;
         // Rows that were learned from in so many steps: the last batch of an epoch may be smaller.
         let learned = |steps: u64| {
             let within = (steps % steps_per_epoch) * u64::from(self.spec.batch);
-            steps / steps_per_epoch * u64::from(rows) + within
+            steps / steps_per_epoch * rows_per_epoch + within
         };
         let loss = (f64::from(loss) * self.lesson.loss_unit()) as f32;
         Progress {
-            step: self.step - self.plan.from,
-            steps: self.plan.to - self.plan.from,
+            step: self.step - from,
+            steps: to - from,
             loss: Some(loss),
             rate: Some(rate as f32),
-            rows: learned(self.step) - learned(self.plan.from),
+            rows: learned(self.step) - learned(from),
         }
     }
 
@@ -196,7 +203,7 @@ impl<'a> Session<'a> {
     fn learn(&mut self, batch: &[u32], rate: f64) -> Result<f32, Fault> {
         let (values, wanted) = self.lesson.batch(batch);
         let x = op::input(values, batch.len(), self.lesson.rows.width()).map_err(misfit)?;
-        let pass = Pass::Learn { seed: self.spec.seed, step: self.step };
+        let pass = Pass::Learn { seed: self.deal.seed(), step: self.step };
         let loss = self.network.loss(&self.network.forward(&x, pass)?, wanted)?;
         self.step += 1;
         let value = loss.to_scalar::<f32>().map_err(misfit)?;
@@ -210,17 +217,10 @@ impl<'a> Session<'a> {
 
     /// After an epoch: how the validation rows fare, and whether the parameters are the best.
     fn validate(&mut self, loss: f64) -> Result<(), Fault> {
-        let Some(rows) = &self.lesson.validation else {
+        let Some(validated) = self.validated()? else {
             self.course.loss = loss;
             return Ok(());
         };
-        let values = self.lesson.scaled(rows);
-        let given = self.network.outputs(&values)?;
-        let wanted = self.lesson.wanted(&rows.truth, 0..rows.rows());
-        let validated = mean(&wanted, &given, self.engine) * self.lesson.loss_unit();
-        if !validated.is_finite() {
-            return Err(self.diverged("the loss on the validation rows"));
-        }
         let delta = self.spec.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
         let epoch = u32::try_from(self.epoch()).unwrap_or(u32::MAX);
         let is_best = self.course.advance(epoch, loss, validated, delta);
@@ -230,8 +230,29 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// The loss on the validation rows; none where there are none, and for a shard, whose
+    /// parameters nobody takes as they are.
+    fn validated(&self) -> Result<Option<f64>, Fault> {
+        let is_shard = matches!(self.spec.parallel, Some(Parallel::Shard(_)));
+        let Some(rows) = self.lesson.validation.as_ref().filter(|_| !is_shard) else {
+            return Ok(None);
+        };
+        let values = self.lesson.scaled(rows);
+        let given = self.network.outputs(&values)?;
+        let wanted = self.lesson.wanted(&rows.truth, 0..rows.rows());
+        let validated = mean(&wanted, &given, self.engine) * self.lesson.loss_unit();
+        if validated.is_finite() {
+            Ok(Some(validated))
+        } else {
+            Err(self.diverged("the loss on the validation rows"))
+        }
+    }
+
     fn diverged(&self, what: &str) -> Fault {
-        let steps = u64::from(self.spec.epochs) * self.plan.steps_per_epoch;
+        let steps = match self.spec.parallel {
+            None => u64::from(self.spec.epochs) * self.plan.span.steps_per_epoch,
+            Some(_) => self.plan.span.to,
+        };
         fault(
             format!("{what} is not finite at step {} of {steps}", self.step),
             "the training diverged: lower the learning rate (`optimizer.lr`), set `clip` or scale \
@@ -261,7 +282,7 @@ impl<'a> Session<'a> {
 
     /// The outputs of the job, whose last checkpoint is `end`.
     pub(super) fn outputs(&self, end: Option<&Vec<u8>>) -> Result<Vec<Named>, Fault> {
-        if !self.spec.part.is_last() {
+        if !self.spec.gives_model() {
             let bytes = end.cloned().unwrap_or_default();
             return Ok(vec![Named { name: "state".to_owned(), bytes }]);
         }
@@ -287,20 +308,33 @@ impl<'a> Session<'a> {
     }
 
     /// What is to be told of the epochs so far; nothing before the first.
-    pub(super) fn metrics(&self) -> Metrics {
+    pub(super) fn metrics(&self) -> Result<Metrics, Fault> {
         let Course { loss, validated, best, best_epoch, .. } = self.course;
         let mut metrics = Vec::new();
         if self.epoch() > 0 {
             metrics.push(("loss", loss));
-            metrics.push(("epochs", self.epoch() as f64));
+            metrics.push(("epochs", self.epochs()));
             if self.spec.early_stopping.is_some() {
                 metrics.push(("validationLoss", best));
                 metrics.push(("bestEpoch", f64::from(best_epoch)));
-            } else if self.lesson.validation.is_some() {
+            } else if let Some(Parallel::Finish(_)) = self.spec.parallel {
+                metrics.extend(self.validated()?.map(|loss| ("validationLoss", loss)));
+            } else if self.lesson.validation.is_some() && self.spec.parallel.is_none() {
                 metrics.push(("validationLoss", validated));
             }
         }
-        metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        Ok(metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Epochs that were run; in parallel all shards together run them, and not whole ones.
+    fn epochs(&self) -> f64 {
+        let shards = match &self.spec.parallel {
+            Some(Parallel::Shard(shard)) => shard.count,
+            Some(Parallel::Finish(finish)) => finish.shards,
+            _ => return self.epoch() as f64,
+        };
+        let rows_per_step = f64::from(shards) * f64::from(self.spec.batch);
+        self.step as f64 * rows_per_step / self.lesson.rows.rows() as f64
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of training: what must be the same bytes, and what must be refused.
 //! Never measures time.
 
+mod parallel;
 mod tasks;
 mod texts;
 
@@ -51,6 +52,7 @@ pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
         seed: 42,
         scaling: Scaling::Standard,
         part: Part::WHOLE,
+        parallel: None,
     }
 }
 

@@ -2,23 +2,36 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Gpt, Model, Task, Train};
+use crate::domain::job::{Gpt, Model, Parallel, Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
 /// `validation`, which is among the `others`. Rows that are held out of `data` count as if they
-/// were learned from.
+/// were learned from. A shard learns from `batch` rows in each of its steps.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
     let (parameters, used) = parameters(train, data);
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
-    let learning = used.saturating_mul(6).saturating_mul(data.rows);
+    let learning = used.saturating_mul(6);
     let validating = used.saturating_mul(2).saturating_mul(validation);
-    let flop = learning.saturating_add(validating).saturating_mul(u64::from(train.epochs));
-    let (from, to) = train.part.share(flop);
-    let copies = if train.part.is_last() { 1 } else { copies(train) };
+    let flop = match &train.parallel {
+        None => {
+            let learning = learning.saturating_mul(data.rows);
+            let all = learning.saturating_add(validating).saturating_mul(u64::from(train.epochs));
+            let (from, to) = train.part.share(all);
+            to.saturating_sub(from)
+        }
+        Some(Parallel::Shard(shard)) => {
+            let steps = u64::from(shard.steps).saturating_mul(u64::from(train.batch));
+            // A row of a language model is a context of tokens, which are the rows of its table.
+            let tokens = if let Model::Gpt(gpt) = &train.model { gpt.context } else { 1 };
+            learning.saturating_mul(steps).saturating_mul(u64::from(tokens))
+        }
+        Some(_) => validating,
+    };
+    let copies = if train.gives_model() { 1 } else { copies(train) };
     let bytes = parameters.saturating_mul(4).saturating_mul(copies);
-    (to.saturating_sub(from), Shape { rows: 0, columns: 0, bytes })
+    (flop, Shape { rows: 0, columns: 0, bytes })
 }
 
 /// Parameters of the model, and how many of them one row uses: of the vectors of tokens only those
@@ -100,6 +113,7 @@ mod tests {
             seed: 0,
             scaling: Scaling::None,
             part: Part::WHOLE,
+            parallel: None,
         }
     }
 

@@ -83,6 +83,10 @@ pub(super) fn stages(
         let (Some(stage), Some(checked)) = (all.get_mut(place), checked.get_mut(place)) else {
             continue;
         };
+        // The job with the most segments is the hardest to catch a lie in.
+        if job.terms.verification == checked.0 {
+            checked.1 = checked.1.max(job.spec.segments());
+        }
         stage.jobs += 1;
         match fate {
             Fate::Cached(_) => stage.cached += 1,

@@ -4,11 +4,12 @@
 mod chunks;
 mod inputs;
 mod parts;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
 use super::cost::{Shape, Size};
-use super::job::{Column, Pin, Spec, Task};
+use super::job::{Column, Parallel, Pin, Spec, Task, Train};
 use super::manifest::{
     Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, TableFormat, suggest,
 };
@@ -53,8 +54,9 @@ pub struct Output {
 pub struct Job {
     /// The stage that it is an instance of.
     pub stage: String,
-    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts or a source into chunks;
-    /// empty where neither is.
+    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts or a source into chunks,
+    /// `#round 2/8 shard 3/4` or `#round 2/8 merge` where a training is spread; empty where
+    /// none of these is.
     pub label: String,
     /// What it computes.
     pub spec: Spec,
@@ -123,7 +125,12 @@ impl Job {
     /// Whether it goes on from the state of an earlier part of its instance.
     #[must_use]
     pub fn is_later_part(&self) -> bool {
-        matches!(&self.spec, Spec::Train(train) if train.part.index > 0)
+        match &self.spec {
+            Spec::Train(Train { parallel: Some(parallel), .. }) => *parallel != Parallel::Start,
+            Spec::Train(train) => train.part.index > 0,
+            Spec::Merge(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -261,6 +268,9 @@ impl<'a> Build<'a> {
             };
             let jobs = match &instance.spec {
                 Spec::Ingest(ingest) => self.chunks(stage, ingest, whole)?,
+                Spec::Train(train @ Train { parallel: Some(Parallel::Whole(rounds)), .. }) => {
+                    vec![self.rounds(stage, whole, (train, rounds), &shapes)?]
+                }
                 _ => vec![self.parts(stage, whole, &shapes)?],
             };
             instances.push(MadeInstance { label: &instance.label, jobs });
@@ -357,6 +367,7 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
         | Spec::Transform(_)
         | Spec::Predict(_)
         | Spec::Export(_)
+        | Spec::Merge(_)
         | Spec::Generate(_) => Vec::new(),
     }
 }

@@ -207,6 +207,90 @@ fn a_source_without_a_pin_is_a_fault() {
     assert!(faults[0].to_string().starts_with("5:14: source `s` has no pin"), "{faults:?}");
 }
 
+/// A stage `t` that trains on 100 rows with these settings of `parallel` and of its schedule.
+fn spread(parallel: &str, more: &str) -> Result<Dag, Vec<Diagnostic>> {
+    let text = format!(
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  sources: {{ \
+         s: {{ url: s.csv, format: csv }} }}\n  stages:\n    a: {{ uses: ingest, inputs: {{ \
+         rows: sources.s }} }}\n    b: {{ uses: noop }}\n    t:\n      uses: train\n      needs: \
+         [b]\n      inputs: {{ data: a.table }}\n      onFailure: continue\n      \
+         with: {{ model: {{ kind: logistic }}, target: x, batch: 10, parallel: {{ {parallel} \
+         }}, {more} }}\n    e: {{ uses: evaluate, inputs: {{ models: t.model, data: a.table }} }}\n"
+    );
+    let (manifest, faults) = compile(&text, &BTreeMap::new());
+    let manifest = manifest.ok_or(faults)?;
+    expand(&manifest, &BTreeMap::from([("s".to_owned(), chunked(&[("a", 100)]))]))
+}
+
+#[test]
+fn a_training_in_parallel_is_a_start_rounds_of_shards_and_merges_and_a_model() {
+    let dag = spread("shards: 3, rounds: 2, localSteps: 5", "").unwrap();
+    check(&dag);
+    let names: Vec<_> = dag.jobs[2..].iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "t#start",
+            "t#round 1/2 shard 1/3",
+            "t#round 1/2 shard 2/3",
+            "t#round 1/2 shard 3/3",
+            "t#round 1/2 merge",
+            "t#round 2/2 shard 1/3",
+            "t#round 2/2 shard 2/3",
+            "t#round 2/2 shard 3/3",
+            "t#round 2/2 merge",
+            "t",
+            "e",
+        ]
+    );
+    let needs = |job: usize| dag.jobs[job].needs().map(|id| id.index()).collect::<Vec<_>>();
+    // The rows are of job 0; job 1 is what the stage waits for, and only its first job with it.
+    assert_eq!([needs(2), needs(3), needs(5)], [vec![0, 1], vec![0, 2], vec![0, 2]]);
+    assert_eq!([needs(6), needs(7)], [vec![2, 3, 4, 5], vec![0, 6]]);
+    assert_eq!([needs(10), needs(11), needs(12)], [vec![6, 7, 8, 9], vec![0, 10], vec![11, 0]]);
+    let ports: Vec<_> = dag.jobs[6].inputs.iter().map(|edge| edge.name.as_str()).collect();
+    assert_eq!(ports, ["state", "shards[1]", "shards[2]", "shards[3]"]);
+    assert!(dag.jobs[6].inputs.iter().all(|edge| !edge.each));
+    // All that follows rests on a merge; a shard is checked as the stage says.
+    let full = |job: usize| dag.jobs[job].terms.verification == Verification::Full;
+    assert!(full(6) && full(10) && !full(3));
+    assert!(dag.jobs[2].size.work() < dag.jobs[3].size.work());
+    assert!(dag.jobs.iter().filter(|job| job.stage == "t").skip(1).all(Job::is_later_part));
+}
+
+#[test]
+fn more_rounds_go_on_from_those_that_are_known_unless_the_rate_falls() {
+    let specs = |rounds: u32, more: &str| -> Vec<Spec> {
+        let dag = spread(&format!("shards: 2, rounds: {rounds}, localSteps: 5"), more).unwrap();
+        dag.jobs.iter().filter(|job| job.stage == "t").map(|job| job.spec.clone()).collect()
+    };
+    let steady = (specs(2, ""), specs(3, ""));
+    assert_eq!(steady.0[..7], steady.1[..7]);
+    let cosine = |rounds| specs(rounds, "schedule: { kind: cosine }");
+    assert!(cosine(2)[0] == cosine(3)[0] && cosine(2)[1] != cosine(3)[1]);
+}
+
+#[test]
+fn with_a_quorum_shards_may_be_missing_at_a_merge_and_not_more_than_it_says() {
+    use crate::domain::state::run::needs_what_is_gone;
+    let merge = "merge: { rule: mean, quorum: 2 }";
+    let dag = spread(&format!("shards: 3, rounds: 1, localSteps: 5, {merge}"), "").unwrap();
+    let job = &dag.jobs[6];
+    let each: Vec<bool> = job.inputs.iter().map(|edge| edge.each).collect();
+    assert_eq!(each, [false, true, true, true]);
+    let lost = |gone: &[u32]| needs_what_is_gone(job, &|id| gone.contains(&id.0)).map(|id| id.0);
+    assert_eq!([lost(&[]), lost(&[4]), lost(&[3, 4])], [None, None, Some(3)]);
+    assert_eq!(lost(&[2]), Some(2));
+}
+
+#[test]
+fn a_training_of_too_many_jobs_is_refused_with_what_to_do() {
+    let faults = spread("shards: 64, rounds: 10000, localSteps: 5", "").unwrap_err();
+    let text = faults[0].to_string();
+    assert!(text.contains("64 shards in 10000 rounds are 650002 jobs"), "{text}");
+    assert!(text.contains("more `localSteps`"), "{text}");
+}
+
 /// No-op stages, each with cells and with references to earlier stages in some of three ways.
 fn stages() -> impl Strategy<Value = String> {
     let stage = (1usize..4, prop::collection::vec((0usize..8, 0usize..3), 0..4));

@@ -8,6 +8,7 @@ mod formula;
 mod generate;
 mod gpt;
 mod ingest;
+mod parallel;
 mod predict;
 mod split;
 mod tokenize;
@@ -24,6 +25,7 @@ pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
+pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use predict::Predict;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
@@ -65,6 +67,8 @@ pub enum Spec {
     Predict(Predict),
     /// Gives a model with a card.
     Export(Export),
+    /// Makes one state of those that the shards of a training give.
+    Merge(Merge),
     /// Writes text with a language model.
     Generate(Generate),
 }
@@ -78,6 +82,7 @@ canonical_enum!(Spec {
     7 => Transform(x),
     8 => Predict(x),
     9 => Export(x),
+    10 => Merge(x),
     12 => Generate(x),
 } tag "ohc/spec/1");
 
@@ -103,6 +108,8 @@ impl Spec {
             Self::Transform(_) => "transform",
             Self::Predict(_) => "predict",
             Self::Export(_) => "export",
+            // A part of it: no stage asks for a merge by itself.
+            Self::Merge(_) => "train",
             Self::Generate(_) => "generate",
         }
     }
@@ -113,8 +120,8 @@ impl Spec {
         match self {
             Self::Ingest(_) => vec!["table", "report"],
             Self::Split(split) => split.ratios.iter().map(|(name, _)| name.as_str()).collect(),
-            Self::Train(train) if train.part.is_last() => vec!["model"],
-            Self::Train(_) => vec!["state"],
+            Self::Train(train) if train.gives_model() => vec!["model"],
+            Self::Train(_) | Self::Merge(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
@@ -138,6 +145,7 @@ impl Spec {
             (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
+            (Self::Merge(a), Self::Merge(b)) => a.differences(b),
             (Self::Generate(a), Self::Generate(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
@@ -157,7 +165,11 @@ impl Spec {
     #[must_use]
     pub fn segments(&self) -> u32 {
         match self {
-            Self::Train(_) => TRAIN_SEGMENTS,
+            Self::Train(train) => match &train.parallel {
+                None | Some(Parallel::Whole(_)) => TRAIN_SEGMENTS,
+                Some(Parallel::Shard(shard)) => shard.steps.clamp(1, TRAIN_SEGMENTS),
+                Some(Parallel::Start | Parallel::Finish(_)) => 1,
+            },
             _ => 1,
         }
     }

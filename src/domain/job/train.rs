@@ -1,7 +1,7 @@
 //! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
-use super::Gpt;
+use super::{Gpt, Parallel};
 use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub struct Train {
     pub scaling: Scaling,
     /// Which part of the epochs this job computes.
     pub part: Part,
+    /// Which job of a training in parallel it is, if it is one: `epochs` means nothing then.
+    pub parallel: Option<Parallel>,
 }
 canonical_struct!(Train {
     task,
@@ -56,6 +58,7 @@ canonical_struct!(Train {
     seed,
     scaling,
     part,
+    parallel,
 });
 
 /// What a model learns to say of a row.
@@ -324,6 +327,16 @@ pub enum Scaling {
 canonical_enum!(Scaling { 1 => None, 2 => Standard });
 
 impl Train {
+    /// Whether its output is the model; else it is a state.
+    #[must_use]
+    pub const fn gives_model(&self) -> bool {
+        match &self.parallel {
+            None => self.part.is_last(),
+            Some(Parallel::Whole(_) | Parallel::Finish(_)) => true,
+            Some(Parallel::Start | Parallel::Shard(_)) => false,
+        }
+    }
+
     /// The settings in which two of a stage differ, as the manifest names them.
     pub(super) fn differences(&self, other: &Self) -> Vec<(&'static str, bool)> {
         let targets = self.targets != other.targets;
@@ -344,6 +357,7 @@ impl Train {
             ("seed", self.seed != other.seed),
             ("scaling", self.scaling != other.scaling),
             ("parts", self.part != other.part),
+            ("parallel", self.parallel != other.parallel),
         ]
     }
 }

@@ -8,7 +8,7 @@ use super::kind::KINDS;
 use std::fmt::Write as _;
 
 /// Settings that the table lets be left out, but that the plainest stage of a kind needs.
-const DEMANDED: &[(&str, &str)] = &[("train", "target")];
+const DEMANDED: &[(&str, &str)] = &[("train", "target"), ("train", "epochs")];
 
 /// One key that may be written.
 #[derive(Clone, Copy)]

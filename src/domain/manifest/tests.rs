@@ -62,6 +62,32 @@ fn the_manifest_of_the_design_compiles_as_printed() {
 }
 
 #[test]
+fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
+    use crate::domain::job::{Merge, Parallel, Rounds, Rule};
+    let text = |parallel: &str| {
+        format!(
+            "{HEAD}    data: {{ uses: ingest, inputs: {{ rows: sources.s }} }}\n    train:\n      \
+             uses: train\n      inputs: {{ data: data.table }}\n      onFailure: continue\n      \
+             with: {{ model: {{ kind: logistic }}, target: y, parallel: {{ shards: 9, rounds: 3, \
+             localSteps: 20{parallel} }} }}\n  sources: {{ s: {{ url: s.csv, format: csv }} }}\n"
+        )
+    };
+    let check = |parallel: &str, merge: Merge| {
+        let (manifest, faults) = compile(&text(parallel), &BTreeMap::new());
+        let manifest = manifest.unwrap_or_else(|| panic!("{faults:?}"));
+        let rounds = Rounds { shards: 9, rounds: 3, local_steps: 20, merge };
+        assert_eq!(trains(&manifest)[0].1.parallel, Some(Parallel::Whole(rounds)), "{parallel}");
+    };
+    let usual = Merge { rule: Rule::Mean, quorum: 9, lr: 0.7, momentum: 0.9 };
+    check("", usual);
+    let trimmed = |trim| Merge { rule: Rule::TrimmedMean { trim }, ..usual };
+    check(", merge: { rule: trimmed-mean }", trimmed(2));
+    check(", merge: { rule: trimmed-mean, trim: 3 }", trimmed(3));
+    let median = Merge { rule: Rule::Median, quorum: 6, lr: 1.0, momentum: 0.0 };
+    check(", merge: { rule: median, quorum: 6 }, outer: { lr: 1, momentum: 0 }", median);
+}
+
+#[test]
 fn parameters_are_overridden_by_text_of_their_type() {
     let manifest = sound(DESIGN, &[("epochs", "90")]);
     assert_eq!(trains(&manifest)[0].1.epochs, 90);

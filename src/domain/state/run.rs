@@ -10,7 +10,7 @@ use crate::domain::beacon::Seed;
 use crate::domain::bisection::{Bisection, Side, Step};
 use crate::domain::event::{Ending, GaveUp, Pause, Skip};
 use crate::domain::graph::{Edge, From, Job};
-use crate::domain::job::{Input, job_key};
+use crate::domain::job::{Input, Spec, job_key};
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::plan::{Block, Plan, Planned};
 use crate::domain::receipt::Receipt;
@@ -495,7 +495,7 @@ impl Run {
 }
 
 /// The job because of which another one cannot be run. Of instances that are taken together, one
-/// that is left is enough.
+/// that is left is enough; of shards that are merged, as many as make a quorum.
 pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<JobId> {
     if let Some(needed) = job.after.iter().find(|id| is_gone(**id)) {
         return Some(*needed);
@@ -504,11 +504,15 @@ pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<
         From::Job { id, .. } => is_gone(*id).then_some(*id),
         From::Source { .. } => None,
     };
+    let enough = match &job.spec {
+        Spec::Merge(merge) => merge.quorum.max(1) as usize,
+        _ => 1,
+    };
     // Edges of one port stand side by side: each port is looked at once.
     for port in job.inputs.chunk_by(|a, b| a.each && b.each && a.port() == b.port()) {
         let lost = port.iter().find_map(gone);
-        let is_left = port.iter().any(|edge| edge.each && gone(edge).is_none());
-        if lost.is_some() && !is_left {
+        let left = port.iter().filter(|edge| edge.each && gone(edge).is_none()).count();
+        if lost.is_some() && left < enough {
             return lost;
         }
     }

@@ -1,6 +1,7 @@
 //! `uses: train`: its settings, inputs and outputs.
 //! Never reads them: `read` does.
 
+mod parallel;
 mod read;
 
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, real, seed};
@@ -55,7 +56,12 @@ pub(super) static TRAIN: StageKind = StageKind {
                  unless named.",
                 "[petal_length, petal_width]",
             ),
-            required("epochs", integer(1, 1_000_000), "Passes over the rows, at the most.", "60"),
+            optional(
+                "epochs",
+                integer(1, 1_000_000),
+                "Passes over the rows, at the most; demanded unless `parallel` is there.",
+                "60",
+            ),
             default("batch", integer(1, 65_536), "32", "Rows per step.", "32"),
             default(
                 "optimizer",
@@ -108,6 +114,13 @@ pub(super) static TRAIN: StageKind = StageKind {
                  model is then that of the best epoch. The price stays that of all epochs.",
                 "{ patience: 5 }",
             ),
+            optional(
+                "parallel",
+                Type::Object(&parallel::PARALLEL),
+                "Spreads the training over shards that learn side by side, each from rows of its \
+                 own, and are merged in rounds.",
+                "{ shards: 4, rounds: 10, localSteps: 20 }",
+            ),
             seed("Seed of the initial parameters, the order of the rows and which are held out."),
             default(
                 "scaling",
@@ -141,10 +154,10 @@ pub(super) static TRAIN: StageKind = StageKind {
     metrics: &[
         (
             "loss",
-            "Mean loss over the rows of the last epoch: cross-entropy in nats, for a number the \
-             squared error in units of the target.",
+            "Mean loss over the rows of the last epoch, in `parallel` of the last round: \
+             cross-entropy in nats, for a number the squared error in units of the target.",
         ),
-        ("epochs", "Epochs that were run."),
+        ("epochs", "Epochs that were run; in `parallel` not a whole number."),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! The settings of a training: from nodes that fit the grammar to a spec, and what the grammar
 //! does not tell. Never reports what does: that is reported already.
 
+use super::parallel;
 use crate::domain::job::{
     Activation, ClassWeights, Decay, EarlyStopping, Gpt, Model, Optimizer, Part, Positions,
     Reading, Scaling, Schedule, Spec, Task, Train,
@@ -31,7 +32,7 @@ fn train(with: &Node) -> Option<Train> {
         targets: targets(with)?,
         features: with.get("features").map_or(Some(None), |node| names(node).map(Some))?,
         class_weights: class_weights(with.get("classWeights"))?,
-        epochs: narrow(with, "epochs", 1)?,
+        epochs: narrow(with, "epochs", 0)?,
         batch: narrow(with, "batch", 32)?,
         optimizer: optimizer(with.get("optimizer"))?,
         schedule: schedule(with.get("schedule"))?,
@@ -51,6 +52,7 @@ fn train(with: &Node) -> Option<Train> {
             _ => return None,
         },
         part: Part::WHOLE,
+        parallel: parallel::parallel(with)?,
     })
 }
 
@@ -71,7 +73,7 @@ fn names(node: &Node) -> Option<Vec<String>> {
     node.items().iter().map(|name| Some(name.text()?.to_owned())).collect()
 }
 
-fn real(node: Option<&Node>, key: &str, default: f64) -> Option<f64> {
+pub(super) fn real(node: Option<&Node>, key: &str, default: f64) -> Option<f64> {
     node.and_then(|node| node.get(key)).map_or(Some(default), Node::real)
 }
 
@@ -169,6 +171,10 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
         sound_task(task, with, faults);
     }
     sound_columns(with, faults);
+    if with.get("epochs").is_none() && with.get("parallel").is_none() {
+        faults.advise(at, "`with` needs `epochs`", "such as `epochs: 60`".to_owned());
+    }
+    parallel::sound(with, stage, faults);
     let input = stage.get("inputs").and_then(|inputs| inputs.get("validation"));
     match (with.get("validation"), input, with.get("earlyStopping")) {
         (Some(_), Some(input), _) => {
@@ -185,7 +191,8 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
         _ => {}
     }
     let warmup = with.get("schedule").and_then(|schedule| schedule.get("warmup"));
-    if let (Some(warmup), Some(epochs)) = (warmup, narrow(with, "epochs", 1))
+    if let (Some(warmup), Some(epochs)) =
+        (warmup, with.get("epochs").and_then(|_| narrow(with, "epochs", 1)))
         && warmup.real().is_some_and(|rises| rises > f64::from(epochs))
     {
         let message = format!("the warm-up is longer than the {epochs} epochs of the training");

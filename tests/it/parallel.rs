@@ -1,0 +1,112 @@
+//! Trainings in parallel through the real program: the same model whoever computes it, more rounds
+//! from those that are known, and shards that come to nothing. Never measures how well it learns.
+
+use crate::site::Site;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+const SHORT: [&str; 2] = ["-p", "rounds=2"];
+
+#[track_caller]
+fn apply(site: &Site, more: &[&str]) -> Value {
+    site.json(&[&["apply", "digits-parallel.yaml", "-o", "json"], more].concat())
+}
+
+#[test]
+fn r10_a_training_in_parallel_gives_the_same_model_with_one_two_or_eight_workers() {
+    let digest = |workers: &str| {
+        let result = apply(&Site::of_all(), &[&SHORT[..], &["--workers", workers]].concat());
+        assert_eq!(result["status"], "settled", "{result}");
+        result["outputs"]["model"]["digest"].clone()
+    };
+    let one = digest("1");
+    assert!(one.is_string());
+    assert_eq!((digest("2"), digest("8")), (one.clone(), one));
+}
+
+#[test]
+fn r12_more_rounds_go_on_from_those_that_are_known() {
+    let site = Site::of_all();
+    apply(&site, &SHORT);
+    let plan = site.json(&["plan", "digits-parallel.yaml", "-p", "rounds=3", "-o", "json"]);
+    let jobs = plan["jobs"].as_array().unwrap();
+    let run: Vec<&str> = jobs
+        .iter()
+        .filter(|job| job["why"] != "cached")
+        .map(|job| job["job"].as_str().unwrap())
+        .collect();
+    let expect = [
+        "train#round 3/3 shard 1/4",
+        "train#round 3/3 shard 2/4",
+        "train#round 3/3 shard 3/4",
+        "train#round 3/3 shard 4/4",
+        "train#round 3/3 merge",
+        "train",
+        "evaluate",
+    ];
+    assert_eq!(run, expect, "{plan}");
+    assert_eq!(apply(&site, &["-p", "rounds=3"])["blocks"]["run"], 7);
+}
+
+/// A site with forty rows of two classes, one of which has a number beyond all others.
+fn spoiled(merge: &str) -> Site {
+    let site = Site::new();
+    let mut csv = "x,class\n".to_owned();
+    for row in 0..40 {
+        let x = if row == 17 { 1e30 } else { f64::from(row % 7) * 0.1 + f64::from(row % 2) * 2.0 };
+        // Writing to a string does not fail.
+        let _ = writeln!(csv, "{x},{}", if row % 2 == 0 { "even" } else { "odd" });
+    }
+    site.write("data/rows.csv", &csv);
+    site.write(
+        "spoiled.yaml",
+        &format!(
+            "apiVersion: ohc/v1alpha1
+kind: Pipeline
+metadata: {{ name: spoiled }}
+spec:
+  sources: {{ rows: {{ url: data/rows.csv, format: csv }} }}
+  budget: {{ total: \"20\" }}
+  stages:
+    table: {{ uses: ingest, inputs: {{ rows: sources.rows }} }}
+    train:
+      uses: train
+      inputs: {{ data: table.table }}
+      onFailure: continue
+      with:
+        model: {{ kind: logistic }}
+        target: class
+        batch: 10
+        scaling: none
+        optimizer: {{ kind: adamw, lr: 0.05 }}
+        parallel: {{ shards: 4, rounds: 2, localSteps: 5, merge: {{ rule: mean{merge} }} }}
+  outputs:
+    model: {{ from: train.model, to: out/ }}
+"
+        ),
+    );
+    site
+}
+
+#[test]
+fn a_shard_that_fails_is_done_without_where_a_quorum_is_left() {
+    let site = spoiled(", quorum: 3");
+    let ran = site.run(&["apply", "spoiled.yaml", "-o", "json"]);
+    let result = ran.last();
+    assert!(result["outputs"]["model"]["digest"].is_string(), "{result}{}", ran.err());
+    let jobs = site.json(&["get", "jobs", "-o", "json"]);
+    let failed = |job: &&Value| job["status"] == "failed";
+    let jobs = jobs["items"].as_array().unwrap();
+    let failed: Vec<&str> =
+        jobs.iter().filter(failed).map(|job| job["job"].as_str().unwrap()).collect();
+    assert_eq!(failed.len(), 2, "one shard, in both rounds: {jobs:?}");
+    // All of the way there are no more than three shards.
+    assert_eq!(result["metrics"]["train#round 2/2 merge"]["shards"], 3.0, "{result}");
+}
+
+#[test]
+fn without_a_quorum_all_shards_are_needed() {
+    let site = spoiled("");
+    let result = site.run(&["apply", "spoiled.yaml", "-o", "json"]).last();
+    assert!(result["outputs"]["model"].is_null(), "{result}");
+}
