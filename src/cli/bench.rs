@@ -2,7 +2,7 @@
 //! `node::bench` does.
 
 use super::Context;
-use super::args::{self, Format, Measured as Kind};
+use super::args::{self, Format, Learner, Measured as Kind};
 use super::exit::{Exit, Stop};
 use super::home::cores;
 use super::report::json;
@@ -27,7 +27,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Verify => bench::verification(jobs, cores()),
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),
-        Kind::Train => bench::train(args.seconds),
+        Kind::Train => bench::train(learner(args.model), usize::from(args.threads), args.seconds),
         Kind::Parallel => bench::parallel(args.file.as_deref()),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
         Kind::Hostile => bench::hostile(),
@@ -65,4 +65,11 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         }
     }
     Ok(Exit::Done)
+}
+
+const fn learner(learner: Learner) -> bench::Learner {
+    match learner {
+        Learner::Mlp => bench::Learner::Mlp,
+        Learner::Cnn => bench::Learner::Cnn,
+    }
 }

@@ -2,20 +2,19 @@
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 mod parallel;
+mod train;
 
 pub use parallel::{Accident, Trial, parallel, rehearse};
+pub use train::{Learner, train};
 
 use super::Fault;
 use super::kernel::Engine;
 use super::kernel::matmul::{Form, Shape as Product, matmul as exact_matmul};
 use super::kernel::philox::{Philox, purpose};
-use super::model::{Network, Pass, Shape, misfit};
-use super::op::{self, Wanted};
-use super::optim::Descent;
+use super::model::misfit;
 use super::table;
-use crate::domain::job::{Activation, Ingest, Model, Optimizer, Reading};
-use candle_core::{Device, Tensor, Var};
-use candle_nn::{AdamW as StockAdamW, Linear, Module, Optimizer as _, ParamsAdamW, Sequential};
+use crate::domain::job::{Ingest, Reading};
+use candle_core::{Device, Tensor};
 use std::fmt::Write as _;
 
 /// One number of a measurement, and what it is held against.
@@ -41,14 +40,7 @@ impl Measured {
     }
 }
 
-const WIDTHS: [usize; 4] = [784, 512, 256, 10];
-const BATCH: usize = 128;
-const BATCHES: usize = 8;
-const PASS: Pass = Pass::Learn { seed: 1, step: 0 };
-const RATES: ParamsAdamW =
-    ParamsAdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-
-/// The shapes that are measured: squares, and the products of the perceptron of [`train`].
+/// The shapes that are measured: squares, and the products of the perceptron of [`train`](train()).
 pub const PRODUCTS: [(&str, Form, Product); 11] = [
     ("128³", Form::Nn, Product { m: 128, n: 128, k: 128 }),
     ("256³", Form::Nn, Product { m: 256, n: 256, k: 256 }),
@@ -95,78 +87,6 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
     let mut out = vec![0.0; len];
     Philox::new(1, purpose::SYNTHETIC, stream).fill(-1.0, 1.0, &mut out);
     out
-}
-
-/// Trains a perceptron 784-512-256-10 (ReLU, cross-entropy, AdamW, batches of 128 synthetic rows)
-/// with the exact kernels and with stock candle, from the same parameters on the same batches.
-/// Each of `repeats` turns is `steps` steps of each; the unit is samples per second.
-pub fn train(
-    engine: Engine,
-    repeats: usize,
-    steps: usize,
-    now: &mut dyn FnMut() -> f64,
-) -> Result<Measured, Fault> {
-    let model = Model::Mlp { hidden: vec![512, 256], activation: Activation::Relu };
-    let shape = Shape::new(&model, WIDTHS[0], WIDTHS[3])?;
-    let mut batches = Vec::new();
-    for i in 0..BATCHES as u32 {
-        let x = op::input(noise(i, BATCH * WIDTHS[0]), BATCH, WIDTHS[0]).map_err(misfit)?;
-        let label = |row| Philox::new(2, purpose::SYNTHETIC, i).word(row) % WIDTHS[3] as u32;
-        let labels: Vec<u32> = (0..BATCH as u64).map(label).collect();
-        let tensor = Tensor::from_vec(labels.clone(), BATCH, &Device::Cpu).map_err(misfit)?;
-        let wanted = Wanted::Classes { labels, weights: [].into() };
-        batches.push((x, wanted, tensor));
-    }
-    let initial = shape.initial(1);
-    let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
-    let (stock, mut stock_optimizer) = stock(&shape, &initial).map_err(misfit)?;
-    let network = Network::learning(engine, &shape, initial)?;
-    let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
-    let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
-    let mut descent = Descent::new(engine, &adamw, None, &lengths);
-    let mut ours = || {
-        for (x, wanted, _) in batches.iter().cycle().take(steps) {
-            let loss = network.loss(&network.forward(x, PASS)?, wanted.clone())?;
-            network.learn(&loss)?;
-            descent.step(&network, RATES.lr)?;
-        }
-        Ok(())
-    };
-    let mut theirs = || {
-        for (x, _, labels) in batches.iter().cycle().take(steps) {
-            let loss = stock.forward(x).and_then(|y| candle_nn::loss::cross_entropy(&y, labels));
-            loss.and_then(|loss| stock_optimizer.backward_step(&loss)).map_err(misfit)?;
-        }
-        Ok(())
-    };
-    let (ours, theirs) = in_turns(repeats, now, &mut ours, &mut theirs)?;
-    let samples = (steps * BATCH) as f64;
-    Ok(Measured {
-        name: "train-mlp".to_owned(),
-        value: samples / ours,
-        unit: "samples/s",
-        baseline_name: "stock candle",
-        baseline_value: samples / theirs,
-    })
-}
-
-/// The same perceptron as candle's users write it.
-fn stock(shape: &Shape, initial: &[Vec<f32>]) -> candle_core::Result<(Sequential, StockAdamW)> {
-    let mut vars = Vec::new();
-    let mut net = candle_nn::seq();
-    let parameters: Vec<_> = shape.parameters().iter().zip(initial).collect();
-    for (i, pair) in parameters.chunks_exact(2).enumerate() {
-        let [(shape, weights), (_, bias)] = pair else { continue };
-        let weights = Tensor::from_slice(weights, shape.dims.as_slice(), &Device::Cpu)?;
-        let weights = Var::from_tensor(&weights.t()?.contiguous()?)?;
-        let bias = Var::from_tensor(&Tensor::from_slice(bias, bias.len(), &Device::Cpu)?)?;
-        net = net.add(Linear::new(weights.as_tensor().clone(), Some(bias.as_tensor().clone())));
-        if 2 * (i + 1) < parameters.len() {
-            net = net.add_fn(|x| x.relu());
-        }
-        vars.extend([weights, bias]);
-    }
-    Ok((net, StockAdamW::new(vars, RATES)?))
 }
 
 /// Multiplies matrices of the shapes [`PRODUCTS`] with the exact kernels and with the `gemm` crate
@@ -302,18 +222,6 @@ pub fn synthetic_csv(size: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_measurement_counts_samples_over_the_seconds_of_the_clock_it_is_given() {
-        let mut reading = 0.0;
-        // Ours takes one second by this clock, theirs one, whatever really happens.
-        let mut now = || {
-            reading += 1.0;
-            reading
-        };
-        let measured = train(Engine::default(), 1, 1, &mut now).unwrap();
-        assert_eq!((measured.value, measured.ratio()), (128.0, 1.0));
-    }
 
     #[test]
     fn a_synthetic_source_is_read_as_what_it_was_made_of() {

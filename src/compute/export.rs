@@ -11,7 +11,8 @@ use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Export, Layout, Model, ModelFormat, OPS_VERSION, ScaleTo, Task,
+    Activation, Cell, Column, Convolution, Export, Image, Layout, Model, ModelFormat, OPS_VERSION,
+    ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -72,7 +73,7 @@ fn card(
     if let Some(report) = report {
         section(&mut text, "How good it is", &measures(report));
     }
-    section(&mut text, "How to use it", &[usage(model)]);
+    section(&mut text, "How to use it", &usage(model));
     let provenance = vec![
         format!("- model: BLAKE3 `{digest}`"),
         format!(
@@ -187,30 +188,54 @@ fn cell(value: &Cell) -> String {
 
 fn network(model: &Predictor) -> String {
     let (features, parameters) = (model.features().len(), model.parameters());
-    let layers = |hidden: &[u32], activation: &Activation| {
-        let bend = match activation {
-            Activation::Relu => "ReLU",
-            Activation::Tanh => "tanh",
-            Activation::Gelu => "GELU",
-        };
-        let widths: Vec<_> = hidden.iter().map(ToString::to_string).collect();
-        if widths.is_empty() {
-            return "linear".to_owned();
-        }
-        format!("hidden layers of {} with {bend}", widths.join(", "))
-    };
     let shape = match model.model() {
-        Model::Mlp { hidden, activation } => layers(hidden, activation),
-        Model::Linear => "linear".to_owned(),
+        Model::Mlp { hidden, activation } if !hidden.is_empty() => {
+            format!("hidden layers of {} with {}", widths(hidden), bend(*activation))
+        }
+        Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
+        Model::Text { width, hidden, .. } if hidden.is_empty() => {
+            format!("the mean of vectors of {width}; linear")
+        }
         Model::Text { width, hidden, activation } => {
-            format!("the mean of vectors of {width}; {}", layers(hidden, activation))
+            let (widths, bend) = (widths(hidden), bend(*activation));
+            format!("the mean of vectors of {width}; hidden layers of {widths} with {bend}")
         }
         Model::Gpt(gpt) => format!(
             "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
             gpt.blocks, gpt.heads, gpt.width, gpt.context
         ),
+        Model::Cnn(cnn) => {
+            let Image { height, width, channels } = cnn.image;
+            let layers: Vec<_> = cnn.convolutions.iter().map(convolution).collect();
+            let head = match cnn.hidden.as_slice() {
+                [] => String::new(),
+                hidden => format!("; hidden layers of {}", widths(hidden)),
+            };
+            let layers = layers.join("; ");
+            let bend = bend(cnn.activation);
+            format!("images of {height} × {width} × {channels} with {bend}: {layers}{head}")
+        }
     };
     format!("{shape}; {features} features, {parameters} parameters of 32 bits.")
+}
+
+fn widths(hidden: &[u32]) -> String {
+    hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+const fn bend(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "ReLU",
+        Activation::Tanh => "tanh",
+        Activation::Gelu => "GELU",
+    }
+}
+
+fn convolution(by: &Convolution) -> String {
+    let Convolution { filters, kernel, padding, groups, pool } = by;
+    let norm = groups.map(|groups| format!(", norm of {groups} groups")).unwrap_or_default();
+    let pool = if *pool > 1 { format!(", largest of {pool} × {pool}") } else { String::new() };
+    format!("{filters} filters of {kernel} × {kernel} ({}){norm}{pool}", padding.word())
 }
 
 /// The figures of the best candidate, beside those of who knows nothing but the held-out targets.
@@ -237,42 +262,33 @@ fn measures(report: &Value) -> Vec<String> {
     lines
 }
 
-fn usage(model: &Predictor) -> String {
-    const LAYERS: &str = "    layers = sum(";
-    let text = usage_of(model.task());
-    match model.model() {
-        Model::Text { .. } => {
-            text.replacen(LAYERS, &[include_str!("export/usage-text.md"), LAYERS].concat(), 1)
-        }
-        Model::Mlp { .. } | Model::Linear | Model::Gpt(_) => text.to_owned(),
+fn usage(model: &Predictor) -> [String; 2] {
+    if model.task() == Task::Language {
+        let how = "With ohc: connect it to a stage `uses: generate`, which lets it write.";
+        return [how.to_owned(), String::new()];
     }
-}
-
-const fn usage_of(task: Task) -> &'static str {
-    match task {
+    let outputs = match model.model() {
+        Model::Cnn(_) => include_str!("export/images.md"),
+        Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
+        Model::Text { .. } => include_str!("export/texts.md"),
+        Model::Gpt(_) => "",
+    };
+    let meaning = match model.task() {
         Task::Classification => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nThe class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax \
-                 makes probabilities of the outputs."
-            )
+            "The class of row i is `about[\"classes\"][outputs(x)[i].argmax()]`; softmax makes \
+             probabilities of the outputs."
         }
         Task::Regression => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nThe predicted number of row i is `outputs(x)[i, 0] * \
-                 tensors[\"target.deviation\"][0] + tensors[\"target.mean\"][0]`."
-            )
+            "The predicted number of row i is `outputs(x)[i, 0] * tensors[\"target.deviation\"][0] \
+             + tensors[\"target.mean\"][0]`."
         }
-        Task::Language => "A stage `uses: generate` lets it write.",
+        Task::Language => "",
         Task::MultiLabel => {
-            concat!(
-                include_str!("export/usage.md"),
-                "\nRow i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
-                 probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
-            )
+            "Row i has the label `about[\"targets\"][j]` where `outputs(x)[i, j] > 0`; its \
+             probability is `1 / (1 + np.exp(-outputs(x)[i, j]))`."
         }
-    }
+    };
+    [[include_str!("export/usage.md"), outputs, "```\n"].concat(), meaning.to_owned()]
 }
 
 fn names(names: &[String]) -> String {

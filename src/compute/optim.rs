@@ -2,7 +2,7 @@
 //! Never takes a power: β^t is carried in the state, one multiplication per step.
 
 use super::Fault;
-use super::kernel::{Engine, Isa, adamw, reduce, sgd};
+use super::kernel::{Engine, Isa, adamw, lion, reduce, sgd};
 use super::model::{Network, misfit};
 use crate::domain::job::Optimizer;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
@@ -18,7 +18,7 @@ pub struct Descent {
     /// β1^t and β2^t after t steps; 1 and 1 where there are none.
     pub powers: (f64, f64),
     /// What is remembered of each parameter, in their order: the first and the second moment, the
-    /// velocity, or nothing.
+    /// velocity or momentum, or nothing.
     pub moments: Vec<Vec<Vec<f32>>>,
 }
 
@@ -91,6 +91,15 @@ impl Descent {
                 momentum: momentum as f32,
                 nesterov,
             }),
+            Optimizer::Lion { beta1, beta2, weight_decay, .. } => Rule::Lion(lion::Rates {
+                lr: lr as f32,
+                shorten,
+                beta1: beta1 as f32,
+                rest1: (1.0 - beta1) as f32,
+                beta2: beta2 as f32,
+                rest2: (1.0 - beta2) as f32,
+                keep: if decays { (1.0 - lr * weight_decay) as f32 } else { 1.0 },
+            }),
         }
     }
 }
@@ -99,6 +108,7 @@ impl Descent {
 enum Rule {
     AdamW(adamw::Rates),
     Sgd(sgd::Rates),
+    Lion(lion::Rates),
 }
 
 struct Update<'a> {
@@ -124,6 +134,9 @@ impl InplaceOp1 for Update<'_> {
         match (self.rule, self.moments.borrow_mut().as_mut_slice()) {
             (Rule::AdamW(rates), [m, v]) => {
                 adamw::update(self.isa, rates, theta, (m, v), self.gradient);
+            }
+            (Rule::Lion(rates), [momentum]) => {
+                lion::update(self.isa, rates, theta, momentum, self.gradient);
             }
             (Rule::Sgd(rates), [velocity]) => {
                 sgd::update(self.isa, rates, theta, Some(velocity), self.gradient);

@@ -9,6 +9,7 @@
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
 mod decoder;
+mod images;
 
 use super::Fault;
 use super::examples::{Examples, matrix};
@@ -23,6 +24,7 @@ use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
 use decoder::Decoder;
+use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ const KEY: &str = "ohc";
 const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
 const GPT: &str = "gpt";
+const CNN: &str = "cnn";
 const TEXT: &str = "text";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
@@ -56,6 +59,9 @@ struct Header {
     /// Of a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decoder: Option<Decoder>,
+    /// Of a network for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<Images>,
     targets: Vec<String>,
     features: Vec<String>,
     classes: Vec<String>,
@@ -368,6 +374,7 @@ impl Predictor {
             Model::Linear => (LINEAR, None, None),
             Model::Gpt(_) => (GPT, None, None),
             Model::Text { width, activation, .. } => (TEXT, Some(*width), Some(activation)),
+            Model::Cnn(cnn) => (CNN, None, Some(&cnn.activation)),
         };
         let activation = activation.map(|activation| activation.word().to_owned());
         let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
@@ -380,6 +387,10 @@ impl Predictor {
             activation,
             decoder: match &self.model {
                 Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
+                _ => None,
+            },
+            images: match &self.model {
+                Model::Cnn(cnn) => Some(Images::of(cnn)),
                 _ => None,
             },
             targets,
@@ -430,16 +441,19 @@ impl Predictor {
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
         let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
-        let Header { width, hidden, decoder, .. } = header;
-        let model = match (header.model.as_str(), width, hidden, activation, decoder) {
-            (MLP, None, hidden, Some(Some(activation)), None) => {
+        let (width, hidden, own) = (header.width, header.hidden, (header.decoder, header.images));
+        let model = match (header.model.as_str(), width, activation, own) {
+            (MLP, None, Some(Some(activation)), (None, None)) => {
                 Some(Model::Mlp { hidden, activation })
             }
-            (LINEAR, None, hidden, None, None) if hidden.is_empty() => Some(Model::Linear),
-            (TEXT, Some(width), hidden, Some(Some(activation)), None) => {
+            (LINEAR, None, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (TEXT, Some(width), Some(Some(activation)), (None, None)) => {
                 Some(Model::Text { width, hidden, activation })
             }
-            (GPT, None, _, None, Some(decoder)) => decoder.network().map(Model::Gpt),
+            (GPT, None, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
+            (CNN, None, Some(Some(activation)), (None, Some(images))) => {
+                images.network(hidden, activation).map(Model::Cnn)
+            }
             _ => None,
         };
         let model = model.ok_or_else(|| refused("its shape is unknown"))?;

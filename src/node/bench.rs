@@ -20,6 +20,7 @@ use super::pipeline::{Pipeline, PrepareError};
 use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::bench as kernels;
+pub use crate::compute::bench::Learner;
 use crate::compute::kernel::Engine;
 use crate::compute::table::Table;
 use crate::domain::event::Event;
@@ -353,15 +354,22 @@ pub fn matmul(seconds: f64) -> Result<Measurement, BenchError> {
     Ok(Measurement { name: "matmul", value: best.value, unit: best.unit, baseline, detail })
 }
 
-/// Samples per second of exact training, beside stock candle in the same run.
-pub fn train(seconds: f64) -> Result<Measurement, BenchError> {
+/// Samples per second of exact training, beside stock candle in the same run; `detail` has the
+/// convolutions alone, where there are some.
+pub fn train(learner: Learner, threads: usize, seconds: f64) -> Result<Measurement, BenchError> {
     let clock = Clock::start();
-    let (repeats, steps) = (repeats(seconds), 20);
-    let measured = kernels::train(Engine::default(), repeats, steps, &mut || clock.seconds());
-    let m = measured?;
-    let detail = detail(&[("repeats", repeats as f64), ("steps", steps as f64), ("threads", 1.0)]);
-    let baseline = Some((m.baseline_name, m.baseline_value));
-    Ok(Measurement { name: "train", value: m.value, unit: m.unit, baseline, detail })
+    let (repeats, steps, engine) = (repeats(seconds), learner.steps(), Engine::new(threads));
+    let all = kernels::train(engine, learner, repeats, steps, &mut || clock.seconds())?;
+    let counts = [("repeats", repeats), ("steps", steps), ("threads", engine.threads())];
+    let mut detail = detail(&counts.map(|(name, count)| (name, count as f64)));
+    let mut all = all.into_iter();
+    let whole = all.next().ok_or_else(|| BenchError::Unsettled)?;
+    for part in all {
+        detail.push((format!("{}, {}", part.name, part.baseline_name), part.baseline_value));
+        detail.push((part.name, part.value));
+    }
+    let baseline = Some((whole.baseline_name, whole.baseline_value));
+    Ok(Measurement { name: "train", value: whole.value, unit: whole.unit, baseline, detail })
 }
 
 /// Bytes of the source that is measured where none is named.

@@ -1,7 +1,7 @@
 //! The manifests of the project: each does what its comments promise. Never looks inside: the
 //! program is run as its reader would run it.
 
-use crate::site::Site;
+use crate::site::{Site, python};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,6 +37,30 @@ fn digits_are_read_as_well_as_promised() {
     let other = apply(&site, &["digits.yaml", "-p", "width=16", "-p", "epochs=2"]);
     assert_eq!(other["blocks"]["cached"], 1, "{other}");
     assert_eq!(apply(&site, &["digits.yaml"])["status"], "unchanged");
+}
+
+#[test]
+fn digits_are_read_better_by_a_network_for_images() {
+    let site = Site::of_all();
+    let result = apply(&site, &["digits-cnn.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.98, "held-out accuracy {accuracy}");
+    let card = fs::read_to_string(site.path("out/digits-cnn/README.md")).unwrap();
+    for part in ["images of 8 × 8 × 1 with ReLU", "norm of 4 groups", "sliding_window_view"] {
+        assert!(card.contains(part), "{part:?} is not in the card:\n{card}");
+    }
+    // The code of the card, in numpy, says the same of every row.
+    let model = site.path("out/digits-cnn/model.safetensors");
+    let said = site.run(&["predict", "out/digits-cnn", "data/digits.csv", "--probabilities"]);
+    site.write("said.csv", &said.out());
+    let card = site.path("out/digits-cnn/README.md");
+    let mut peer = python("forward.py");
+    let ran = peer.args([card, model, site.path("said.csv")]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "1797\n");
+    let other = apply(&site, &["digits-cnn.yaml", "-p", "filters=4", "-p", "epochs=1"]);
+    assert_eq!(other["status"], "settled");
 }
 
 #[test]

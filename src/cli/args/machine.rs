@@ -68,6 +68,13 @@ pub(crate) struct Bench {
     /// The file that `ingest` and `parallel` read; `ingest` has a synthetic one of 64 MiB
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// What `train` trains
+    #[arg(long, value_enum, default_value_t = Learner::Mlp)]
+    pub(crate) model: Learner,
+    /// Threads of `train`
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: u8,
     /// How long to measure what has no end
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -80,6 +87,15 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.01..=600.0).contains(&seconds) => Ok(seconds),
         _ => Err("write a number of seconds from 0.01 to 600".to_owned()),
     }
+}
+
+/// What can be trained to measure it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Learner {
+    /// A perceptron 784-512-256-10, batches of 128
+    Mlp,
+    /// Convolutions of 32 and 64 filters on 28 by 28 pixels, then 128 and 10, batches of 128
+    Cnn,
 }
 
 /// What can be measured.

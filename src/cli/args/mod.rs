@@ -17,7 +17,7 @@ pub(crate) use generate::Generate;
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
-pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Man, Measured};
+pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Learner, Man, Measured};
 pub(crate) use network::{Dev, Found, NetworkVerb};
 pub(crate) use output::{Findings, Format, Output};
 pub(crate) use pipeline::{

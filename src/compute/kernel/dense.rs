@@ -5,7 +5,7 @@ use super::elementary::tanh;
 use super::gelu::{gelu, gelu_slice, gelu_slope};
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
-use super::{Engine, reduce};
+use super::{Engine, Isa, reduce};
 use crate::domain::job::Activation;
 
 /// A layer's arithmetic: `inputs → outputs`, and what bends its result (`None` for the last).
@@ -80,6 +80,23 @@ impl Body for Unbend<'_> {
     }
 }
 
+/// act(z + b) of rows of z, in place.
+pub(super) fn bend(isa: Isa, values: &mut [f32], bias: &[f32], activation: Option<Activation>) {
+    on(isa, Bend { values, bias, activation });
+}
+
+/// The gradient by what is bent, from that by the outcome, in place.
+pub(super) fn unbend(
+    isa: Isa,
+    gradient: &mut [f32],
+    outcome: &[f32],
+    activation: Option<Activation>,
+) {
+    if let Some(activation) = activation {
+        on(isa, Unbend { gradient, outcome, activation });
+    }
+}
+
 impl Dense {
     /// act(x·W + b) of `rows` rows.
     ///
@@ -95,8 +112,8 @@ impl Dense {
         y
     }
 
-    /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow from
-    /// that (GELU) what was bent.
+    /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow
+    /// from that (GELU) what was bent.
     ///
     /// # Panics
     /// If a slice does not fit the layer.

@@ -8,17 +8,23 @@
 pub mod adamw;
 pub mod attention;
 pub mod bag;
+pub mod conv;
 pub mod dense;
+pub mod dropout;
 pub mod elementary;
 pub mod embedding;
+mod gather;
 pub mod gelu;
+pub mod group_norm;
 pub mod isa;
 pub mod layer_norm;
+pub mod lion;
 pub mod loss;
 pub mod matmul;
 pub mod merge;
 mod pack;
 pub mod philox;
+pub mod pool;
 pub mod reduce;
 pub mod sgd;
 pub mod softmax;
@@ -71,7 +77,7 @@ pub(crate) mod golden {
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
-    const DIGESTS: [(&str, &str); 10] = [
+    const DIGESTS: &[(&str, &str)] = &[
         ("matmul", "19ee53436172"),
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
@@ -82,6 +88,11 @@ pub(crate) mod golden {
         ("bag", "e63ae56b0a9e"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
+        ("lion", "e3141c258cf9"),
+        ("conv", "1f80e2ad8c8f"),
+        ("pool", "a30ea6feb097"),
+        ("group norm", "18577a1bfbce"),
+        ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),
     ];
 

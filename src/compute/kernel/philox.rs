@@ -17,6 +17,8 @@ pub mod purpose {
     pub const SAMPLE: u32 = 6;
     /// The rows that a training holds out; the stream is the class.
     pub const VALIDATION: u32 = 7;
+    /// The values that a layer leaves out; the stream is the layer.
+    pub const DROPOUT: u32 = 8;
     /// The division of the rows of a training among its shards.
     pub const DEAL: u32 = 10;
     /// The seed of a shard; the stream is the shard.
@@ -24,6 +26,10 @@ pub mod purpose {
     /// The tokens of a written text; the stream is its number.
     pub const GENERATE: u32 = 12;
 }
+
+/// Blocks that are made at once where many are needed: one AVX-512 or two AVX2 registers of each
+/// word.
+pub(super) const LANES: usize = 16;
 
 /// A stream of 2^66 random words: the key is the seed, the counter is (index, stream, purpose).
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +68,27 @@ impl Philox {
     pub fn block(&self, block: u64) -> [u32; 4] {
         let counter = [block as u32, (block >> 32) as u32, self.stream, self.purpose];
         bijection(counter, self.key)
+    }
+
+    /// The four words of each of [`LANES`] blocks from `first` on: word w of block l is `[w][l]`.
+    #[inline(always)]
+    pub(super) fn blocks(&self, first: u64) -> [[u32; LANES]; 4] {
+        let (mut a, mut b) = ([0; LANES], [0; LANES]);
+        let (mut c, mut d) = ([self.stream; LANES], [self.purpose; LANES]);
+        for ((a, b), block) in a.iter_mut().zip(&mut b).zip(first..) {
+            (*a, *b) = (block as u32, (block >> 32) as u32);
+        }
+        let [mut k0, mut k1] = self.key;
+        for _ in 0..ROUNDS {
+            for (((a, b), c), d) in a.iter_mut().zip(&mut b).zip(&mut c).zip(&mut d) {
+                let (p, q) = (MULTIPLIERS[0] * u64::from(*a), MULTIPLIERS[1] * u64::from(*c));
+                (*a, *b) = ((q >> 32) as u32 ^ *b ^ k0, q as u32);
+                (*c, *d) = ((p >> 32) as u32 ^ *d ^ k1, p as u32);
+            }
+            k0 = k0.wrapping_add(WEYL[0]);
+            k1 = k1.wrapping_add(WEYL[1]);
+        }
+        [a, b, c, d]
     }
 
     /// Word `index` of the stream.
@@ -142,6 +169,16 @@ mod tests {
         let order: Vec<u8> = order.iter().flat_map(|i| i.to_le_bytes()).collect();
         let digests = [Digest::of(&bytes).short(), Digest::of(&order).short()];
         assert_eq!(digests, ["b7a590245757", "d92d7fe92211"]);
+    }
+
+    #[test]
+    fn blocks_made_at_once_are_the_same_blocks() {
+        let philox = Philox::new(5, 6, 7);
+        let first = (1 << 32) - 3;
+        let [a, b, c, d] = philox.blocks(first);
+        for (block, (((a, b), c), d)) in (first..).zip(a.into_iter().zip(b).zip(c).zip(d)) {
+            assert_eq!(philox.block(block), [a, b, c, d]);
+        }
     }
 
     #[test]

@@ -160,7 +160,6 @@ impl Body for ColumnSums<'_> {
 
     #[inline(always)]
     fn run(self) {
-        self.out.fill(0.0);
         for row in self.xs.chunks_exact(self.out.len().max(1)) {
             for (sum, &x) in self.out.iter_mut().zip(row) {
                 *sum += x;
@@ -171,6 +170,12 @@ impl Body for ColumnSums<'_> {
 
 /// The sum of every column of a row-major matrix of `out.len()` columns, in row order from +0.0.
 pub fn column_sums(isa: Isa, xs: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    add_columns(isa, xs, out);
+}
+
+/// The same, from what `out` holds.
+pub(super) fn add_columns(isa: Isa, xs: &[f32], out: &mut [f32]) {
     on(isa, ColumnSums { xs, out });
 }
 

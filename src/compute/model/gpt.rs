@@ -26,11 +26,12 @@ pub(super) struct Gpt {
     tokens: usize,
     tied: bool,
     rotation: Option<Arc<Rotation>>,
+    dropout: f64,
 }
 
 impl Gpt {
     pub(super) fn new(model: &job::Gpt, tokens: usize) -> std::result::Result<Self, Fault> {
-        let job::Gpt { blocks, heads, width, context, positions, tied, .. } = *model;
+        let job::Gpt { blocks, heads, width, context, positions, tied, dropout } = *model;
         if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
             return Err(fault(
                 format!("{heads} heads do not divide a width of {width}"),
@@ -43,6 +44,9 @@ impl Gpt {
                 format!("there are 1 to {BLOCKS_MAX} blocks, and contexts of 1 to {CONTEXT_MAX}"),
             ));
         }
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(fault("the dropout is not a share", "from 0 and below 1"));
+        }
         if tokens == 0 {
             return Err(fault("there is no token", "give the model a text"));
         }
@@ -51,7 +55,8 @@ impl Gpt {
             Positions::Learned => None,
             Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
         };
-        Ok(Self { blocks: blocks as usize, heads, width, context, tokens, tied, rotation })
+        let blocks = blocks as usize;
+        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout })
     }
 
     /// Numbers of one row: a token of each place.
@@ -106,7 +111,7 @@ impl Gpt {
 
     /// The fit of every token after each token of rows (`rows × context`):
     /// `rows·context × tokens`.
-    pub(super) fn forward(&self, network: &Network, x: &Tensor, _: Pass) -> Result<Tensor> {
+    pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let mut parameters = Parameters(network, network.parameters.iter());
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
@@ -117,14 +122,16 @@ impl Gpt {
             shared: self.tied,
         };
         let places = places.map_or(&table.tensor, |places| &places.tensor);
-        let mut y = x.apply_op3(&table.tensor, places, op)?;
-        for _ in 0..self.blocks {
+        let leave_out =
+            |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
+        let mut y = leave_out(&x.apply_op3(&table.tensor, places, op)?, 0)?;
+        for block in 0..self.blocks {
             let inner = parameters.norm(&y)?;
             let inner = self.attend(network, &parameters.dense(&inner, None)?)?;
-            y = (y + parameters.dense(&inner, None)?)?;
+            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
             let inner = parameters.norm(&y)?;
             let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
-            y = (y + parameters.dense(&inner, None)?)?;
+            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
         }
         let y = parameters.norm(&y)?;
         if self.tied {

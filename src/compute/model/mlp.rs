@@ -46,7 +46,7 @@ impl Mlp {
     }
 
     /// Inputs, outputs and activation of every layer, input side first; the last one is linear.
-    fn layers(&self) -> impl Iterator<Item = (usize, usize, Option<Activation>)> {
+    pub(super) fn layers(&self) -> impl Iterator<Item = (usize, usize, Option<Activation>)> {
         let last = self.widths.len().saturating_sub(2);
         let pairs = self.widths.iter().zip(self.widths.iter().skip(1)).enumerate();
         pairs.map(move |(i, (&inputs, &outputs))| {

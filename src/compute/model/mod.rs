@@ -2,17 +2,20 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod cnn;
 mod gpt;
 mod mlp;
 mod text;
 
 use super::Fault;
 use super::kernel::Engine;
+use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
-use super::op::{self, Gradient, MeanLoss, Wanted};
+use super::op::{self, DropoutOp, Gradient, MeanLoss, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
+use cnn::Cnn;
 use gpt::Gpt;
 use mlp::Mlp;
 use text::Text;
@@ -69,6 +72,7 @@ impl ParameterShape {
 enum Family {
     Mlp(Mlp),
     Gpt(Gpt),
+    Cnn(Cnn),
     Text(Text),
 }
 
@@ -81,6 +85,7 @@ impl Family {
             }
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
             Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
+            Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
             Model::Text { width, hidden, activation } => {
                 let layers = (*width, hidden.as_slice(), *activation);
                 Text::new(layers, features, vocabulary, outputs).map(Self::Text)
@@ -92,6 +97,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.parameters(),
             Self::Gpt(gpt) => gpt.parameters(),
+            Self::Cnn(cnn) => cnn.parameters(),
             Self::Text(text) => text.parameters(),
         }
     }
@@ -101,6 +107,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.widest(),
             Self::Gpt(gpt) => gpt.widest(),
+            Self::Cnn(cnn) => cnn.widest(),
             Self::Text(text) => text.widest(),
         }
     }
@@ -110,6 +117,7 @@ impl Family {
             Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x),
             Self::Text(text) => text.forward(network, x),
             Self::Gpt(gpt) => gpt.forward(network, x, pass),
+            Self::Cnn(cnn) => cnn.forward(network, x, pass),
         }
     }
 }
@@ -162,7 +170,7 @@ impl Shape {
     /// Whether these features are what it reads.
     pub fn takes(&self, values: &[f32]) -> Result<(), Fault> {
         let stranger = match &self.family {
-            Family::Mlp(_) | Family::Gpt(_) => None,
+            Family::Mlp(_) | Family::Cnn(_) | Family::Gpt(_) => None,
             Family::Text(text) => text.stranger(values),
         };
         match stranger {
@@ -309,6 +317,24 @@ impl Network {
                 format!("the parameter {name} got no gradient"),
                 "this is a fault of ohc, not of the manifest: please report it",
             )),
+        }
+    }
+
+    /// Some values left out by lot where it learns; `layer` tells one place of the network from
+    /// another.
+    fn leave_out(
+        &self,
+        x: &Tensor,
+        pass: Pass,
+        layer: u32,
+        rate: f64,
+    ) -> candle_core::Result<Tensor> {
+        match pass {
+            Pass::Learn { seed, step } if rate > 0.0 => {
+                let dropout = Dropout { seed, layer, step, rate };
+                x.apply_op1(DropoutOp { isa: self.engine.isa, dropout })
+            }
+            _ => Ok(x.clone()),
         }
     }
 

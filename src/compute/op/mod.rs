@@ -7,16 +7,22 @@
 
 mod attention;
 mod bag;
+mod conv;
 mod dense;
+mod dropout;
 mod embedding;
+mod group_norm;
 mod head;
 mod loss;
 mod norm;
 
 pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
+pub(super) use conv::ConvOp;
 pub(super) use dense::DenseOp;
+pub(super) use dropout::DropoutOp;
 pub(super) use embedding::EmbeddingOp;
+pub(super) use group_norm::GroupNormOp;
 pub(super) use head::HeadOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;

@@ -4,16 +4,17 @@
 use super::{CLASSES_ASSUMED, Shape};
 use crate::domain::job::{Gpt, Model, Parallel, Task, Train};
 
-/// Floating-point operations of a part of a training, and its output: 6 per parameter and row of
-/// `data` in every epoch (2 forward, 4 backward), 2 per parameter and row of the input
-/// `validation`, which is among the `others`. Rows that are held out of `data` count as if they
-/// were learned from. A shard learns from `batch` rows in each of its steps.
+/// Floating-point operations of a part of a training, and its output: 6 per product and row of
+/// `data` in every epoch (2 forward, 4 backward), 2 per product and row of the input
+/// `validation`, which is among the `others`. A dense layer multiplies each parameter once for a
+/// row, a convolution more often. Rows that are held out of `data` count as if they were learned
+/// from. A shard learns from `batch` rows in each of its steps.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
-    let (parameters, used) = parameters(train, data);
+    let (products, parameters) = size(train, data);
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
-    let learning = used.saturating_mul(6);
-    let validating = used.saturating_mul(2).saturating_mul(validation);
+    let learning = products.saturating_mul(6);
+    let validating = products.saturating_mul(2).saturating_mul(validation);
     let flop = match &train.parallel {
         None => {
             let learning = learning.saturating_mul(data.rows);
@@ -34,12 +35,11 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
     (flop, Shape { rows: 0, columns: 0, bytes })
 }
 
-/// Parameters of the model, and how many of them one row uses: of the vectors of tokens only those
-/// of its own.
-fn parameters(train: &Train, data: Shape) -> (u64, u64) {
+/// Products that the model takes for a row, and its parameters.
+fn size(train: &Train, data: Shape) -> (u64, u64) {
     if let Model::Gpt(gpt) = &train.model {
-        let all = gpt_parameters(gpt);
-        return (all, all);
+        let each = gpt_parameters(gpt);
+        return (each, each);
     }
     let targets = train.targets.len() as u64;
     let others = data.columns.saturating_sub(targets);
@@ -50,16 +50,20 @@ fn parameters(train: &Train, data: Shape) -> (u64, u64) {
         Task::MultiLabel => targets,
         Task::Language => TOKENS_ASSUMED,
     };
+    if let Model::Cnn(cnn) = &train.model {
+        // One that cannot be fails before its first step.
+        return cnn.work(outputs).unwrap_or_default();
+    }
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
     let width = match train.model {
         Model::Text { width, .. } => Some(u64::from(width)),
-        Model::Mlp { .. } | Model::Linear | Model::Gpt(_) => None,
+        _ => None,
     };
     let (dense, _) = widths.fold((0u64, width.unwrap_or(features)), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
-    (vectors(TOKENS_ASSUMED), vectors(features))
+    (vectors(features), vectors(TOKENS_ASSUMED))
 }
 
 /// Tokens of a vocabulary that nobody knows yet.
@@ -86,7 +90,8 @@ fn copies(train: &Train) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::job::{
-        Activation, ClassWeights, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+        Activation, ClassWeights, Cnn, Convolution, EarlyStopping, Image, Optimizer, Padding, Part,
+        Scaling, Schedule,
     };
 
     const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0 };
@@ -119,18 +124,32 @@ mod tests {
 
     #[test]
     fn a_model_has_an_output_for_every_class_number_or_label() {
-        let parameters = |train: &Train| parameters(train, DATA);
-        let all = |count| (count, count);
-        assert_eq!(parameters(&linear(Task::Classification, &["y"])), all(11 * 10));
-        assert_eq!(parameters(&linear(Task::Regression, &["y"])), all(11));
-        assert_eq!(parameters(&linear(Task::MultiLabel, &["a", "b", "c"])), all(9 * 3));
+        assert_eq!(size(&linear(Task::Classification, &["y"]), DATA), (110, 110));
+        assert_eq!(size(&linear(Task::Regression, &["y"]), DATA), (11, 11));
+        assert_eq!(size(&linear(Task::MultiLabel, &["a", "b", "c"]), DATA), (27, 27));
+        let features = Some(vec!["x".to_owned()]);
+        let one = Train { features, ..linear(Task::Regression, &["y"]) };
+        assert_eq!(size(&one, DATA), (2, 2));
         let model = Model::Text { width: 4, hidden: vec![6], activation: Activation::Relu };
         let text = Train { model, ..linear(Task::Classification, &["y"]) };
         let dense = 5 * 6 + 7 * 10;
-        assert_eq!(parameters(&text), (dense + 1_024 * 4, dense + 10 * 4));
-        let features = Some(vec!["x".to_owned()]);
-        let one = Train { features, ..linear(Task::Regression, &["y"]) };
-        assert_eq!(parameters(&one), all(2));
+        assert_eq!(size(&text, DATA), (dense + 10 * 4, dense + 1_024 * 4));
+    }
+
+    #[test]
+    fn a_convolution_costs_more_than_its_parameters() {
+        let by =
+            Convolution { filters: 2, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
+        let cnn = Cnn {
+            image: Image { height: 4, width: 4, channels: 1 },
+            convolutions: vec![by],
+            hidden: Vec::new(),
+            activation: Activation::Relu,
+            dropout: 0.0,
+        };
+        let train = Train { model: Model::Cnn(cnn), ..linear(Task::Regression, &["y"]) };
+        assert_eq!(size(&train, DATA), (9 * 16 * 2 + 9, 10 * 2 + 9));
+        assert_eq!(estimate(&train, DATA, &[]).0, (9 * 16 * 2 + 9) * 6 * 1000 * 5);
     }
 
     #[test]

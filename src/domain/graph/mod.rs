@@ -352,7 +352,12 @@ fn terms(stage: &Stage) -> Arc<Terms> {
 fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
     match spec {
         Spec::Train(train) => {
-            let target = if train.task == Task::MultiLabel { "targets" } else { "target" };
+            let target = match train.task {
+                Task::MultiLabel => "targets",
+                // Its column has one name: that of the tokens of a stream.
+                Task::Language => "task",
+                Task::Classification | Task::Regression => "target",
+            };
             let targets = train.targets.iter().map(|name| (target, name.as_str()));
             let features = train.features.iter().flatten();
             targets.chain(features.map(|name| ("features", name.as_str()))).collect()

@@ -1,6 +1,7 @@
 //! Jobs: what one unit of compute is told to do, and the key under which its result is known.
 //! Never says how it is computed (`compute` does) nor what it costs (`cost` does).
 
+mod cnn;
 mod compare;
 mod evaluate;
 mod export;
@@ -15,6 +16,7 @@ mod tokenize;
 mod train;
 mod transform;
 
+pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, Misfit, Padding, SIDE_MAX};
 pub use compare::Compare;
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};

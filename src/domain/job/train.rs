@@ -1,7 +1,7 @@
 //! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
-use super::{Gpt, Parallel};
+use super::{Cnn, Gpt, Parallel};
 use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeMap;
 
@@ -143,6 +143,8 @@ pub enum Model {
     },
     /// One linear layer: linear regression, or logistic regression of classes and labels.
     Linear,
+    /// A convolutional network: its features are the pixels of an image.
+    Cnn(Cnn),
     /// A decoder of tokens.
     Gpt(Gpt),
     /// The mean of the vectors of a text's tokens, then dense layers.
@@ -158,16 +160,19 @@ pub enum Model {
 canonical_enum!(Model {
     1 => Mlp { hidden, activation },
     2 => Linear,
+    3 => Cnn(x),
     4 => Gpt(x),
     5 => Text { width, hidden, activation },
 });
 
 impl Model {
-    /// Width of each hidden layer, input side first.
+    /// Width of each hidden dense layer, input side first.
     #[must_use]
     pub fn hidden(&self) -> &[u32] {
         match self {
-            Self::Mlp { hidden, .. } | Self::Text { hidden, .. } => hidden,
+            Self::Mlp { hidden, .. }
+            | Self::Text { hidden, .. }
+            | Self::Cnn(Cnn { hidden, .. }) => hidden,
             Self::Linear | Self::Gpt(_) => &[],
         }
     }
@@ -252,10 +257,22 @@ pub enum Optimizer {
         /// Added to the gradient per unit of weight: an L2 penalty of half of it.
         weight_decay: f64,
     },
+    /// Lion (Chen and others 2023, arXiv 2302.06675), decoupled weight decay.
+    Lion {
+        /// Learning rate: the length of every step.
+        lr: f64,
+        /// Share of the momentum in the direction of a step.
+        beta1: f64,
+        /// Decay of the momentum.
+        beta2: f64,
+        /// Decoupled weight decay.
+        weight_decay: f64,
+    },
 }
 canonical_enum!(Optimizer {
     1 => AdamW { lr, beta1, beta2, eps, weight_decay },
     2 => Sgd { lr, momentum, nesterov, weight_decay },
+    3 => Lion { lr, beta1, beta2, weight_decay },
 });
 
 impl Optimizer {
@@ -263,7 +280,7 @@ impl Optimizer {
     #[must_use]
     pub const fn lr(&self) -> f64 {
         match self {
-            Self::AdamW { lr, .. } | Self::Sgd { lr, .. } => *lr,
+            Self::AdamW { lr, .. } | Self::Sgd { lr, .. } | Self::Lion { lr, .. } => *lr,
         }
     }
 
@@ -272,6 +289,7 @@ impl Optimizer {
     pub fn moments(&self) -> usize {
         match self {
             Self::AdamW { .. } => 2,
+            Self::Lion { .. } => 1,
             Self::Sgd { momentum, .. } => usize::from(*momentum > 0.0),
         }
     }

@@ -96,6 +96,22 @@ fn r10_neither_threads_nor_the_instruction_set_change_a_bit() {
 }
 
 #[test]
+fn what_is_left_out_follows_from_seed_and_step_and_a_prediction_leaves_nothing_out() {
+    let whole = network(Engine::default(), &model(Positions::Learned, true));
+    let leaky = job::Gpt { dropout: 0.3, ..model(Positions::Learned, true) };
+    let leaky = network(Engine::default(), &leaky);
+    let outputs = |network: &Network, pass| {
+        let outputs = network.forward(&batch().0, pass).unwrap();
+        op::lend(&outputs, |xs| Ok(xs.to_vec())).unwrap()
+    };
+    let learning = |seed, step| outputs(&leaky, Pass::Learn { seed, step });
+    assert_eq!(outputs(&leaky, Pass::Predict), outputs(&whole, Pass::Predict));
+    assert_eq!(learning(1, 2), learning(1, 2));
+    assert_ne!(learning(1, 2), learning(1, 3));
+    assert_ne!(learning(1, 2), learning(2, 2));
+}
+
+#[test]
 fn a_token_that_is_not_in_the_table_is_an_error() {
     let network = network(Engine::default(), &model(Positions::Learned, true));
     for token in [TOKENS as f32, -1.0, f32::NAN, 1e9] {
@@ -113,5 +129,5 @@ fn shapes_that_cannot_be_are_refused() {
     assert!(!refused(&|_| ()));
     assert!(refused(&|model| model.heads = 3) && refused(&|model| model.heads = 0));
     assert!(refused(&|model| model.blocks = 65) && refused(&|model| model.context = 0));
-    assert!(refused(&|model| model.width = 1 << 30));
+    assert!(refused(&|model| model.width = 1 << 30) && refused(&|model| model.dropout = 1.0));
 }

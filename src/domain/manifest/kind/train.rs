@@ -6,7 +6,7 @@ mod read;
 
 use super::{ABOVE_ZERO, BELOW_ONE, FROM_ZERO, real, seed};
 use crate::base::limits::COLUMNS_MAX;
-use crate::domain::job::{BLOCKS_MAX, CONTEXT_MAX, HEADS_MAX};
+use crate::domain::job::{BLOCKS_MAX, CONTEXT_MAX, CONVOLUTIONS_MAX, HEADS_MAX, SIDE_MAX};
 use crate::domain::manifest::form::{
     Good, Object, Port, Range, StageKind, Tagged, Type, default, integer, optional, required,
 };
@@ -31,8 +31,8 @@ pub(super) static TRAIN: StageKind = StageKind {
                 "task",
                 Type::Word(&["classification", "regression", "multi-label", "language"]),
                 "classification",
-                "What is learned of a row: its class, a number, which of several labels it has; or of a \
-                 stream of tokens the one that follows.",
+                "What is learned of a row: its class, a number, which of several labels it has; or \
+                 of a stream of tokens the one that follows.",
                 "regression",
             ),
             required(
@@ -166,7 +166,7 @@ static MODEL: Tagged = Tagged {
     doc: "The shape of a model.",
     tag: "kind",
     default: None,
-    variants: &[MLP, LOGISTIC, LINEAR, TEXT, GPT],
+    variants: &[MLP, LOGISTIC, LINEAR, TEXT, CNN, GPT],
 };
 
 const MLP: Object = Object {
@@ -222,10 +222,89 @@ const TEXT: Object = Object {
         ),
         default(
             "activation",
-            Type::Word(&["relu", "tanh", "gelu"]),
+            Type::Word(&["relu", "tanh"]),
             "relu",
             "What bends between two layers.",
             "relu",
+        ),
+    ],
+};
+
+const CNN: Object = Object {
+    name: "cnn",
+    doc: "A convolutional network: its features are the pixels of an image.",
+    fields: &[
+        required(
+            "image",
+            Type::List { of: &integer(1, COLUMNS_MAX as u64), min: 2, max: 3 },
+            "Height, width and channels (1, unless given) of the image. The features are its \
+             pixels line by line, the channels of a pixel beside each other.",
+            "[28, 28, 1]",
+        ),
+        required(
+            "convolutions",
+            Type::List { of: &CONVOLVED, min: 1, max: CONVOLUTIONS_MAX },
+            "The convolutions, input side first.",
+            "[{ filters: 32, pool: 2 }, { filters: 64, pool: 2 }]",
+        ),
+        default(
+            "hidden",
+            Type::List { of: &integer(1, 65_536), min: 0, max: LAYERS_MAX },
+            "[]",
+            "Width of each hidden dense layer after the convolutions.",
+            "[128]",
+        ),
+        default(
+            "activation",
+            Type::Word(&["relu", "tanh"]),
+            "relu",
+            "What bends after each convolution and between two layers.",
+            "relu",
+        ),
+        real(
+            "dropout",
+            BELOW_ONE,
+            "0",
+            "The share of what the convolutions give, and of the values of each hidden layer, \
+             that a step of the training leaves out by lot.",
+        ),
+    ],
+};
+
+const CONVOLVED: Type = Type::Object(&CONVOLUTION);
+
+static CONVOLUTION: Object = Object {
+    name: "convolution",
+    doc: "A convolution with stride 1 and a bias, then the norm, the activation and the pooling.",
+    fields: &[
+        required("filters", integer(1, 65_536), "Channels that it gives.", "32"),
+        default(
+            "kernel",
+            integer(1, SIDE_MAX as u64),
+            "3",
+            "The side of its square kernel: an odd number.",
+            "5",
+        ),
+        default(
+            "padding",
+            Type::Word(&["same", "valid"]),
+            "same",
+            "Zeros around the image, so that it keeps its size, or none, so that it gets smaller \
+             by the kernel less one.",
+            "valid",
+        ),
+        optional(
+            "groupNorm",
+            integer(1, 65_536),
+            "Normalises so many groups of channels of each image: divides the filters.",
+            "8",
+        ),
+        default(
+            "pool",
+            integer(1, SIDE_MAX as u64),
+            "1",
+            "The side of the squares of which the largest value is kept; 1 keeps all.",
+            "2",
         ),
     ],
 };
@@ -280,7 +359,7 @@ static OPTIMIZER: Tagged = Tagged {
     doc: "How parameters follow gradients.",
     tag: "kind",
     default: Some("adamw"),
-    variants: &[ADAMW, SGD],
+    variants: &[ADAMW, SGD, LION],
 };
 
 const ADAMW: Object = Object {
@@ -314,6 +393,18 @@ const SGD: Object = Object {
             "0",
             "Added to the gradient per unit of weight: an L2 penalty of half of it.",
         ),
+    ],
+};
+
+const LION: Object = Object {
+    name: "lion",
+    doc: "Lion: steps of one length along the sign of the momentum; wants about a tenth of the \
+          learning rate of AdamW and ten times its weight decay.",
+    fields: &[
+        real("lr", ABOVE_ZERO, "0.0001", "Learning rate."),
+        real("beta1", BELOW_ONE, "0.9", "Share of the momentum in the direction of a step."),
+        real("beta2", BELOW_ONE, "0.99", "Decay of the momentum."),
+        real("weightDecay", FROM_ZERO, "0", "Decoupled weight decay."),
     ],
 };
 

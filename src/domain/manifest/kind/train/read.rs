@@ -3,8 +3,8 @@
 
 use super::parallel;
 use crate::domain::job::{
-    Activation, ClassWeights, Decay, EarlyStopping, Gpt, Model, Optimizer, Part, Positions,
-    Reading, Scaling, Schedule, Spec, Task, Train,
+    Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, Misfit, Model,
+    Optimizer, Padding, Part, Positions, Reading, Scaling, Schedule, Spec, Task, Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
@@ -105,6 +105,7 @@ fn model(node: &Node) -> Option<Model> {
             tied: truth(node, "tied", true)?,
             dropout: real(Some(node), "dropout", 0.0)?,
         })),
+        "cnn" => cnn(node).map(Model::Cnn),
         _ => None,
     }
 }
@@ -115,6 +116,34 @@ fn layers(node: &Node) -> Option<(Vec<u32>, Activation)> {
     let widths = widths.map(|width| u32::try_from(width.integer()?).ok());
     let activation = Activation::from_word(word(node, "activation", "relu")?)?;
     Some((widths.collect::<Option<_>>()?, activation))
+}
+
+fn cnn(node: &Node) -> Option<Cnn> {
+    let of = |node: &Node| u32::try_from(node.integer()?).ok();
+    let image: Vec<u32> = node.get("image")?.items().iter().map(of).collect::<Option<_>>()?;
+    let &[height, width, ref channels @ ..] = image.as_slice() else { return None };
+    let convolutions = node.get("convolutions")?.items().iter();
+    let hidden = node.get("hidden").map(Node::items).unwrap_or_default().iter();
+    Some(Cnn {
+        image: Image { height, width, channels: channels.first().copied().unwrap_or(1) },
+        convolutions: convolutions.map(convolution).collect::<Option<_>>()?,
+        hidden: hidden.map(of).collect::<Option<_>>()?,
+        activation: Activation::from_word(word(node, "activation", "relu")?)?,
+        dropout: real(Some(node), "dropout", 0.0)?,
+    })
+}
+
+fn convolution(node: &Node) -> Option<Convolution> {
+    Some(Convolution {
+        filters: narrow(node, "filters", 0)?,
+        kernel: narrow(node, "kernel", 3)?,
+        padding: Padding::from_word(word(node, "padding", "same")?)?,
+        groups: match node.get("groupNorm") {
+            Some(_) => Some(narrow(node, "groupNorm", 1)?),
+            None => None,
+        },
+        pool: narrow(node, "pool", 1)?,
+    })
 }
 
 fn class_weights(node: Option<&Node>) -> Option<ClassWeights> {
@@ -146,6 +175,12 @@ fn optimizer(node: Option<&Node>) -> Option<Optimizer> {
             nesterov: node.map_or(Some(false), |node| truth(node, "nesterov", false))?,
             weight_decay: real(node, "weightDecay", 0.0)?,
         }),
+        "lion" => Some(Optimizer::Lion {
+            lr: real(node, "lr", 0.0001)?,
+            beta1: real(node, "beta1", 0.9)?,
+            beta2: real(node, "beta2", 0.99)?,
+            weight_decay: real(node, "weightDecay", 0.0)?,
+        }),
         _ => None,
     }
 }
@@ -171,6 +206,9 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
         sound_task(task, with, faults);
     }
     sound_columns(with, faults);
+    if let Some(model) = with.get("model") {
+        sound_images(model, with.get("features"), faults);
+    }
     if with.get("epochs").is_none() && with.get("parallel").is_none() {
         faults.advise(at, "`with` needs `epochs`", "such as `epochs: 60`".to_owned());
     }
@@ -271,6 +309,32 @@ fn sound_task(task: Task, with: &Node, faults: &mut Faults) {
         let message = format!("`task: {}` has no classes to weigh", task.word());
         faults.advise(weights.place, message, "leave `classWeights` out".to_owned());
     }
+}
+
+/// Convolutions that cannot be of the image that they are given, and features that are not one.
+fn sound_images(model: &Node, features: Option<&Node>, faults: &mut Faults) {
+    let kind = model.get("kind").and_then(Node::text);
+    let Some(cnn) = cnn(model).filter(|_| kind == Some("cnn")) else { return };
+    let pixels = cnn.image.len();
+    if let Some(features) = features.filter(|node| node.items().len() as u64 != pixels) {
+        let message =
+            format!("{} features, but the image has {pixels} values", features.items().len());
+        let hint = "`image` is its height, width and channels".to_owned();
+        faults.advise(features.place, message, hint);
+    }
+    let Err(Misfit { at, key, image }) = cnn.images() else { return };
+    let node = model.get("convolutions").and_then(|list| list.items().get(at));
+    let Some(node) = node else { return };
+    let place = node.get(key).map_or(node.place, |node| node.place);
+    let size = format!("{} by {}", image.height, image.width);
+    let (message, hint) = match key {
+        "kernel" => {
+            ("the kernel does not fit its image", format!("odd, and not larger than {size}"))
+        }
+        "groupNorm" => ("the groups do not divide the filters", "such as 8 of 32".to_owned()),
+        _ => ("the squares to pool do not fit their image", format!("that image is {size}")),
+    };
+    faults.advise(place, message, hint);
 }
 
 /// Columns that are named twice, or as feature and target.

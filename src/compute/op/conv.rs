@@ -1,0 +1,86 @@
+//! A convolution with what follows it as an operation of candle's graph.
+//! Never computes the gradient by an image that nobody learns from.
+
+use super::{Gradient, floats, lend};
+use crate::compute::kernel::conv::{Conv, Past};
+use crate::compute::kernel::dense::Gradients;
+use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
+use std::sync::OnceLock;
+
+/// pool(act(x∗W + b)) with arguments (x, W, b); x is rows of images.
+pub(in crate::compute) struct ConvOp {
+    /// Its arithmetic.
+    pub conv: Conv,
+    /// Where the gradient by W goes.
+    pub weights: Gradient,
+    /// Where the gradient by b goes.
+    pub bias: Gradient,
+    /// What forward leaves for backward: which value of each square was kept.
+    pub picks: OnceLock<Vec<u8>>,
+}
+
+impl CustomOp3 for ConvOp {
+    fn name(&self) -> &'static str {
+        "exact-conv"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (images, values) = x_layout.shape().dims2()?;
+        let expect = (self.conv.lengths().0, self.conv.depth() * self.conv.filters);
+        if (values, weights_layout.shape().elem_count()) != expect {
+            return Err(Error::msg("the images do not fit the layer"));
+        }
+        let convolved = self.conv.forward(
+            images,
+            floats(x, x_layout)?,
+            floats(weights, weights_layout)?,
+            floats(bias, bias_layout)?,
+        );
+        self.picks.set(convolved.picks).map_err(|_| Error::msg("an operation is run once"))?;
+        Ok((CpuStorage::F32(convolved.y), Shape::from((images, self.conv.lengths().1))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        _bias: &Tensor,
+        y: &Tensor,
+        by_output: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (images, values) = x.dims2()?;
+        let mut by_input = x.track_op().then(|| vec![0.0; images * values]);
+        let (mut by_weights, mut by_bias) = (self.weights.lock(), self.bias.lock());
+        if by_weights.filled || by_bias.filled {
+            return Err(Error::msg("a parameter is used twice in one graph"));
+        }
+        let picks = self.picks.get().ok_or_else(|| Error::msg("backward before forward"))?;
+        lend(x, |x| {
+            lend(weights, |weights| {
+                lend(y, |y| {
+                    lend(by_output, |by_output| {
+                        let into = Gradients {
+                            weights: &mut by_weights.values,
+                            bias: &mut by_bias.values,
+                            input: by_input.as_deref_mut(),
+                        };
+                        self.conv.backward(images, Past { x, weights, y, picks, by_output }, into);
+                        Ok(())
+                    })
+                })
+            })
+        })?;
+        (by_weights.filled, by_bias.filled) = (true, true);
+        let shape = (images, values);
+        let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
+        Ok((by_input, None, None))
+    }
+}

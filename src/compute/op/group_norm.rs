@@ -1,0 +1,85 @@
+//! A group normalisation with what follows it as an operation of candle's graph.
+//! Never normalises one image by another.
+
+use super::{Gradient, floats, lend};
+use crate::compute::kernel::group_norm::{Gradients, GroupNorm, Past};
+use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
+use std::sync::OnceLock;
+
+/// pool(act(x̂·γ + β)) with arguments (x, γ, β); x is rows of images.
+pub(in crate::compute) struct GroupNormOp {
+    /// Its arithmetic.
+    pub norm: GroupNorm,
+    /// Where the gradient by γ goes.
+    pub gamma: Gradient,
+    /// Where the gradient by β goes.
+    pub beta: Gradient,
+    /// What forward leaves for backward: which value of each square was kept, and the moments.
+    pub past: OnceLock<(Vec<u8>, Vec<f32>)>,
+}
+
+impl CustomOp3 for GroupNormOp {
+    fn name(&self) -> &'static str {
+        "exact-group-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        gamma: &CpuStorage,
+        gamma_layout: &Layout,
+        beta: &CpuStorage,
+        beta_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (images, values) = x_layout.shape().dims2()?;
+        if values != self.norm.lengths().0 {
+            return Err(Error::msg("the images do not fit the norm"));
+        }
+        let normed = self.norm.forward(
+            images,
+            floats(x, x_layout)?,
+            floats(gamma, gamma_layout)?,
+            floats(beta, beta_layout)?,
+        );
+        let past = (normed.picks, normed.moments);
+        self.past.set(past).map_err(|_| Error::msg("an operation is run once"))?;
+        Ok((CpuStorage::F32(normed.y), Shape::from((images, self.norm.lengths().1))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        _beta: &Tensor,
+        y: &Tensor,
+        by_output: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (images, values) = x.dims2()?;
+        let mut by_input = vec![0.0; images * values];
+        let (mut by_gamma, mut by_beta) = (self.gamma.lock(), self.beta.lock());
+        if by_gamma.filled || by_beta.filled {
+            return Err(Error::msg("a parameter is used twice in one graph"));
+        }
+        let (picks, moments) =
+            self.past.get().ok_or_else(|| Error::msg("backward before forward"))?;
+        lend(x, |x| {
+            lend(gamma, |gamma| {
+                lend(y, |y| {
+                    lend(by_output, |by_output| {
+                        let past = Past { x, gamma, normed: (y, picks, moments), by_output };
+                        let into = Gradients {
+                            gamma: &mut by_gamma.values,
+                            beta: &mut by_beta.values,
+                            input: &mut by_input,
+                        };
+                        self.norm.backward(images, past, into);
+                        Ok(())
+                    })
+                })
+            })
+        })?;
+        (by_gamma.filled, by_beta.filled) = (true, true);
+        Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
+    }
+}
