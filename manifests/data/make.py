@@ -5,11 +5,17 @@
 houses.csv             what a house costs: nearly linear in its properties, with noise of known size
 deliveries/*.parquet   three days of deliveries, a file each: were they late?
 tomorrow.parquet       deliveries of which nobody knows yet
+reviews.csv            what guests wrote of a hotel, and whether they were pleased
+small-bert/            an encoder with the files that Hugging Face's have. Its weights are chance: it
+                       tells words apart and knows nothing of them
 tickets.csv            what people write to a shop, and which team answers
 
 iris.csv and digits.csv are not made here: they are the UCI sets (CC BY 4.0).
 """
 
+import json
+import math
+import struct
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -151,8 +157,136 @@ def write(columns, path):
     )
 
 
+GOOD = ["clean", "quiet", "friendly", "lovely", "tasty", "bright", "warm", "helpful"]
+BAD = ["dirty", "noisy", "rude", "awful", "stale", "dark", "cold", "careless"]
+THINGS = ["room", "staff", "breakfast", "bed", "view", "kitchen", "pool", "garden"]
+REST = ["the", "and", "but", "was", "were", "very", "a", "bit", "we", "will", "come", "back", "never"]
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "!", "##s", "##ly"]
+
+
+def reviews():
+    """Three remarks each; the majority decides, and one guest of thirty errs."""
+    dice = Dice(4)
+    lines = ["id,text,pleased"]
+    for number in range(400):
+        remarks, score = [], 0
+        for _ in range(3):
+            is_good = dice.uniform() < 0.5
+            word = (GOOD if is_good else BAD)[dice.below(8)]
+            score += 1 if is_good else -1
+            very = ["", "very ", "a bit "][dice.below(3)]
+            remarks.append(f"the {THINGS[dice.below(8)]} was {very}{word}")
+        pleased = (score > 0) != (dice.uniform() < 1 / 30)
+        text = f"{remarks[0]}, {remarks[1]} and {remarks[2]}."
+        text = text[0].upper() + text[1:]
+        lines.append(f'{number},"{text}",{"yes" if pleased else "no"}')
+    (HERE / "reviews.csv").write_text("\n".join(lines) + "\n")
+
+
+def encoder():
+    """One block of BERT, 32 wide, in halves."""
+    words = MARKS + GOOD + BAD + THINGS + REST
+    width, inner, positions = 32, 64, 48
+    shapes = {
+        "embeddings.word_embeddings.weight": [len(words), width],
+        "embeddings.position_embeddings.weight": [positions, width],
+        "embeddings.token_type_embeddings.weight": [2, width],
+    }
+    at = "encoder.layer.0."
+    for name, inputs, outputs in [
+        ("attention.self.query", width, width),
+        ("attention.self.key", width, width),
+        ("attention.self.value", width, width),
+        ("attention.output.dense", width, width),
+        ("intermediate.dense", width, inner),
+        ("output.dense", inner, width),
+    ]:
+        shapes[at + name + ".weight"] = [outputs, inputs]
+        shapes[at + name + ".bias"] = [outputs]
+    for name in ["embeddings.", at + "attention.output.", at + "output."]:
+        shapes[name + "LayerNorm.weight"] = [width]
+        shapes[name + "LayerNorm.bias"] = [width]
+    dice, header, data = Dice(5), {}, b""
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        if "LayerNorm" in name:
+            values = [1.0 if name.endswith("weight") else 0.0] * size
+        else:
+            spread = 0.02 if "position" in name else 1 / math.sqrt(shape[-1])
+            values = [dice.normal() * spread for _ in range(size)]
+        header[name] = {
+            "dtype": "F16",
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + 2 * size],
+        }
+        data += struct.pack(f"<{size}e", *values)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    folder = HERE / "small-bert"
+    (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + data)
+
+    def write(name, value):
+        (folder / name).write_text(json.dumps(value, indent=1) + "\n")
+
+    write(
+        "config.json",
+        {
+            "model_type": "bert",
+            "hidden_act": "gelu",
+            "hidden_size": width,
+            "intermediate_size": inner,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "max_position_embeddings": positions,
+            "vocab_size": len(words),
+            "type_vocab_size": 2,
+            "layer_norm_eps": 1e-12,
+            "position_embedding_type": "absolute",
+        },
+    )
+    write("1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
+    text, special = {"Sequence": {"id": "A", "type_id": 0}}, {}
+    for mark in ["[CLS]", "[SEP]"]:
+        special[mark] = {"id": mark, "ids": [words.index(mark)], "tokens": [mark]}
+    ends = [{"SpecialToken": {"id": mark, "type_id": 0}} for mark in special]
+    write(
+        "tokenizer.json",
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [],
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": True,
+                "handle_chinese_chars": True,
+                "strip_accents": None,
+                "lowercase": True,
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [ends[0], text, ends[1]],
+                "pair": [ends[0], text, ends[1], {"Sequence": {"id": "B", "type_id": 1}}],
+                "special_tokens": special,
+            },
+            "decoder": None,
+            "model": {
+                "type": "WordPiece",
+                "unk_token": "[UNK]",
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {word: number for number, word in enumerate(words)},
+            },
+        },
+    )
+
+
 if __name__ == "__main__":
     houses()
+    reviews()
+    encoder()
     tickets()
     dice = Dice(2)
     for day in range(3):

@@ -30,6 +30,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Train => bench::train(learner(args.model), usize::from(args.threads), args.seconds),
         Kind::Parallel => bench::parallel(args.file.as_deref()),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
+        Kind::Embed => bench::embed(args.file.as_deref()),
         Kind::Hostile => bench::hostile(),
         Kind::Agreement => bench::agreement(),
         Kind::Finality => bench::finality(jobs),

@@ -223,6 +223,7 @@ fn format(format: Format) -> String {
         Format::Text => "text".to_owned(),
         Format::Parquet => "parquet".to_owned(),
         Format::Arrow => "arrow".to_owned(),
+        Format::HuggingFace => "huggingface".to_owned(),
     }
 }
 

@@ -16,6 +16,8 @@ const SHOWN_MAX: usize = 50;
 
 pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Stop> {
     let model = predict::model(&args.model).map_err(stop)?;
+    let encoder = args.encoder.as_deref().map(predict::encoder).transpose().map_err(stop)?;
+    let asked = (&model, encoder.as_ref());
     let spec = job::Predict {
         keep: args.keep.clone().map(|keep| keep.into_iter().filter(|x| !x.is_empty()).collect()),
         probabilities: args.probabilities,
@@ -38,14 +40,14 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
             let shape = (context.screen.paint, context.screen.width);
             let mut write = |text: &str| context.screen.text(text);
             let mut sink = Sink::new(args.output, shape, &mut write);
-            predict::run(&spec, &model, rows, &mut |batch| sink.take(batch)).map_err(stop)?;
+            predict::run(&spec, asked, rows, &mut |batch| sink.take(batch)).map_err(stop)?;
             sink.end()?;
         }
         Some(path) => {
             let mut draft = Draft::create(path)?;
             let mut write = |text: &str| draft.file.write_all(text.as_bytes());
             let mut sink = Sink::new(args.output, (Paint(false), None), &mut write);
-            let count = predict::run(&spec, &model, rows, &mut |batch| sink.take(batch));
+            let count = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
             let count = count.map_err(|error| match error {
                 PredictError::Taken(source) => unwritable(path, &source),
                 other => stop(other),

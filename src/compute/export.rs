@@ -12,7 +12,7 @@ use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
     Activation, Cell, Column, Convolution, Export, Image, Layout, Model, ModelFormat, OPS_VERSION,
-    ScaleTo, Task,
+    Pooling, ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -156,6 +156,20 @@ fn step(applied: &Applied) -> String {
         }),
         Applied::Hash(hash) => {
             format!("count the words of {} in {} buckets", code(&hash.column), hash.buckets)
+        }
+        Applied::Embed(embedding) => {
+            let pooling = match embedding.pooling {
+                Pooling::Mean => "the mean of all tokens",
+                Pooling::Cls => "the first token",
+            };
+            format!(
+                "embed {} by encoder {}: {} numbers, {pooling}, at most {} tokens{}",
+                code(&embedding.column),
+                embedding.encoder.short(),
+                embedding.width,
+                embedding.length,
+                if embedding.normalize { ", of length 1" } else { "" },
+            )
         }
         Applied::Tokenize(tokenized) => self::tokenized(tokenized),
     }

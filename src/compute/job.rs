@@ -3,6 +3,8 @@
 //! from one call to the next.
 
 use super::compare;
+use super::embed;
+use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
@@ -17,7 +19,9 @@ use super::train::{Lesson, Traced};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::domain::job::{Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform};
+use crate::domain::job::{
+    Embed, Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform,
+};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -56,6 +60,7 @@ pub fn run(
             let shards = shards.map(|input| (input.name.as_str(), input.bytes.as_slice()));
             merge::run(spec, required(inputs, "state")?, &shards.collect::<Vec<_>>())?
         }
+        Spec::Embed(spec) => encode(spec, inputs)?,
         Spec::Generate(spec) => write(spec, inputs)?,
     };
     progress(Progress::WHOLE);
@@ -98,6 +103,7 @@ pub fn replay(
         | Spec::Predict(_)
         | Spec::Export(_)
         | Spec::Merge(_)
+        | Spec::Embed(_)
         | Spec::Generate(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
@@ -164,7 +170,8 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
 
 fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
     let model = Predictor::from_bytes(required(inputs, "model")?)?;
-    let table = predict::run(spec, &model, &table(inputs, "data")?)?;
+    let encoder = optional(inputs, "encoder")?.map(Encoder::from_bytes).transpose()?;
+    let table = predict::run(spec, &model, &table(inputs, "data")?, encoder.as_ref())?;
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes())],
         checkpoints: Vec::new(),
@@ -180,6 +187,17 @@ fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
         outputs: vec![named("model", &file), named("card", card.as_bytes())],
         checkpoints: Vec::new(),
         metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
+    })
+}
+
+fn encode(spec: &Embed, inputs: &[Named]) -> Result<Done, Fault> {
+    let encoder = Encoder::from_bytes(required(inputs, "encoder")?)?;
+    let table = embed::run(spec, &table(inputs, "table")?, &encoder)?;
+    let metrics = [("rows", table.rows()), ("columns", encoder.width())];
+    Ok(Done {
+        outputs: vec![named("table", &table.to_bytes())],
+        checkpoints: Vec::new(),
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
     })
 }
 

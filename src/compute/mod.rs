@@ -4,6 +4,8 @@
 
 pub mod bench;
 pub mod compare;
+pub mod embed;
+pub mod encoder;
 pub mod evaluate;
 mod exact;
 pub mod examples;

@@ -5,6 +5,8 @@
 //! and, if asked for, `p(CLASS)` for each; one of numbers gives `prediction`; one of labels gives
 //! `prediction(LABEL)`, true where the label is more likely than not, and `p(LABEL)`.
 
+use super::embed;
+use super::encoder::Encoder;
 use super::evaluate::{is_likely, largest};
 use super::predictor::{Predictions, Predictor};
 use super::recipe::table_of;
@@ -20,9 +22,21 @@ const PREDICTION: &str = "prediction";
 type Columns = Vec<(String, ArrayRef)>;
 
 /// What the model says of every row of `data`. The rows may be raw, or have gone through the first
-/// of the steps that those of the training went through.
-pub fn run(spec: &Predict, model: &Predictor, data: &Table) -> Result<Table, Fault> {
-    let raw = model.answers(data)?;
+/// of the steps that those of the training went through. Texts among them are embedded, where their
+/// encoder is given.
+pub fn run(
+    spec: &Predict,
+    model: &Predictor,
+    data: &Table,
+    encoder: Option<&Encoder>,
+) -> Result<Table, Fault> {
+    let raw = match encoder {
+        None => model.answers(data)?,
+        Some(encoder) => {
+            let rows = embed::bring(model.recipe(), data, model.features(), encoder)?;
+            model.answers(&rows)?
+        }
+    };
     if raw.iter().any(|x| !x.is_finite()) {
         return Err(Fault::new(
             "the model does not give a finite number for every row",
@@ -122,6 +136,10 @@ mod tests {
     use crate::compute::predictor::{About, Scales, Unit};
     use crate::compute::transform;
     use crate::domain::job::{Activation, Model, OneHot, Step, Task, Transform, Unknown};
+
+    fn run(spec: &Predict, model: &Predictor, data: &Table) -> Result<Table, Fault> {
+        super::run(spec, model, data, None)
+    }
 
     const ALL: Predict = Predict { keep: None, probabilities: false };
     const TRAINING: &str = "id,city,x,y\n1,Bern,1,no\n2,Genf,2,yes\n";

@@ -16,15 +16,18 @@ mod tokens;
 pub(super) use apply::{numbers, table_of};
 pub(super) use tokens::texts;
 
+use super::encoder::Settings;
 use super::table::Table;
 use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
+use crate::base::canon::Digest;
 use crate::base::canon::{
     Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
 use crate::base::limits;
 use crate::domain::job::{
-    Cast, Cell, Column, Formula, Hash, Layout, ScaleTo, TOKENS_PER_ROW_MAX, Unknown,
+    Cast, Cell, Column, Formula, Hash, Layout, Pooling, ScaleTo, TOKENS_PER_ROW_MAX, Unknown,
+    embedded,
 };
 use std::collections::BTreeSet;
 
@@ -60,6 +63,8 @@ pub enum Applied {
     Scale(Vec<Scaled>),
     /// Replaces a text column by counts of its words in buckets.
     Hash(Hash),
+    /// Replaces a text column by its vectors. The encoder stays behind: only its digest is known.
+    Embed(Embedding),
     /// Turns a text column into tokens.
     Tokenize(Tokenized),
 }
@@ -74,6 +79,7 @@ canonical_enum!(Applied {
     8 => Scale(x),
     9 => Hash(x),
     10 => Tokenize(x),
+    11 => Embed(x),
 });
 
 /// The values of a column that a fit has seen.
@@ -112,6 +118,46 @@ pub struct Scaled {
     pub divisor: f64,
 }
 canonical_struct!(Scaled { column, to, shift, divisor });
+
+/// How a text column was embedded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Embedding {
+    /// The column.
+    pub column: String,
+    /// BLAKE3 of the artifact of the encoder.
+    pub encoder: Digest,
+    /// How many numbers a text became.
+    pub width: u32,
+    /// Tokens of a text at the most.
+    pub length: u32,
+    /// How tokens became one vector.
+    pub pooling: Pooling,
+    /// Whether the vector was divided by its length.
+    pub normalize: bool,
+}
+canonical_struct!(Embedding { column, encoder, width, length, pooling, normalize });
+
+impl Embedding {
+    /// The columns that it makes.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.width).map(|place| embedded(&self.column, &place.to_string()))
+    }
+
+    /// How texts are encoded.
+    pub(super) const fn settings(&self) -> Settings {
+        Settings { length: self.length as usize, pooling: self.pooling, normalize: self.normalize }
+    }
+
+    /// What is said where texts are to be embedded and the encoder is not there.
+    pub(super) fn absent(&self) -> Fault {
+        let (column, encoder) = (quote(&self.column), self.encoder.short());
+        Fault::new(
+            format!("column {column} must be embedded by encoder {encoder}, which is not here"),
+            "give the encoder (`--encoder FOLDER`, or the input `encoder` of the stage), or rows \
+             that went through `uses: embed` with it",
+        )
+    }
+}
 
 /// How a text column becomes tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -233,13 +279,24 @@ impl Recipe {
     /// As [`Recipe::bring`], but for these columns alone: a table need not have what only other
     /// columns are made from, such as the label that is to be predicted.
     pub fn bring_toward(&self, table: &Table, wanted: &[String]) -> Result<Table, Fault> {
-        if table.recipe().steps.is_empty() {
-            return self.toward(wanted)?.apply(table);
-        }
-        match self.remaining(table.recipe(), table.schema()) {
-            Some(rest) => rest.toward(wanted)?.apply(table),
+        match self.rest_toward(table, wanted)? {
+            Some(rest) => rest.apply(table),
             None => self.bring(table),
         }
+    }
+
+    /// What is left to do to a table for these columns alone; `None` if it has gone through other
+    /// steps.
+    pub(super) fn rest_toward(
+        &self,
+        table: &Table,
+        wanted: &[String],
+    ) -> Result<Option<Self>, Fault> {
+        if table.recipe().steps.is_empty() {
+            return self.toward(wanted).map(Some);
+        }
+        let rest = self.remaining(table.recipe(), table.schema());
+        rest.map(|rest| rest.toward(wanted)).transpose()
     }
 
     /// The raw columns that these columns are made from, with what they must be.
@@ -284,9 +341,21 @@ impl Recipe {
 
     /// Applies every step to a table that has the raw columns; others are left out.
     pub fn apply(&self, table: &Table) -> Result<Table, Fault> {
+        self.apply_by(table, &|embedding, _| Err(embedding.absent()))
+    }
+
+    /// As [`Recipe::apply`], where somebody embeds texts.
+    pub(super) fn apply_by(
+        &self,
+        table: &Table,
+        embed: &dyn Fn(&Embedding, &Table) -> Result<Table, Fault>,
+    ) -> Result<Table, Fault> {
         let mut table = apply::raw(table, &self.raw)?;
         for step in &self.steps {
-            table = step.apply(&table)?;
+            table = match step {
+                Applied::Embed(embedding) => embed(embedding, &table)?,
+                step => step.apply(&table)?,
+            };
         }
         Ok(table)
     }
@@ -326,6 +395,7 @@ impl Decode for Recipe {
             Applied::Scale(columns) => columns.iter().all(|each| each.divisor != 0.0),
             Applied::OneHot(words) => words.values.is_sorted_by(|a, b| a < b),
             Applied::Hash(hash) => (1..=apply::BUCKETS_MAX).contains(&hash.buckets),
+            Applied::Embed(embedding) => (1..=apply::BUCKETS_MAX).contains(&embedding.width),
             Applied::Tokenize(tokenized) => tokenized.is_sound(),
             _ => true,
         };
@@ -356,6 +426,7 @@ impl Applied {
                 let names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
                 replaced(names, &hash.column, live);
             }
+            Self::Embed(embedding) => replaced(embedding.names(), &embedding.column, live),
             Self::Tokenize(tokenized) => {
                 replaced(tokenized.names().into_iter(), &tokenized.column, live);
             }
@@ -396,6 +467,9 @@ impl Applied {
             Self::Hash(hash) => {
                 let mut names = (0..hash.buckets).map(|bucket| bucket_name(hash, bucket));
                 names.any(|name| live.contains(&name)).then(|| self.clone())
+            }
+            Self::Embed(embedding) => {
+                embedding.names().any(|name| live.contains(&name)).then(|| self.clone())
             }
             // A stream changes the rows: it is part of whatever comes after it.
             Self::Tokenize(tokenized) => {

@@ -6,6 +6,7 @@
 //! The constant is what it costs to lease, fetch, commit and settle a job of no size. A training
 //! that may stop early is taken for all its epochs: nobody knows before how many it will run.
 
+mod embed;
 mod train;
 mod transform;
 
@@ -130,6 +131,11 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (flop, vec![Shape { rows: data.rows, columns, bytes }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
+        Spec::Embed(spec) => {
+            let encoder = inputs.get(1).copied().unwrap_or_default();
+            let (flop, table) = embed::estimate(spec, first, encoder);
+            (flop, vec![table])
+        }
         // A robust rule compares each number with its like. The way that is remembered is as large
         // as the parameters, which are a third of a state.
         Spec::Merge(merge) => {

@@ -2,12 +2,14 @@
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
 mod agreement;
+mod embed;
 mod fold;
 mod history;
 mod hostile;
 mod scribe;
 
 pub use agreement::{agreement, finality};
+pub use embed::embed;
 pub use fold::{replay, start};
 pub use history::{proof_of_history, verification};
 pub use hostile::hostile;
@@ -56,6 +58,14 @@ pub enum BenchError {
     /// The network or its home failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// No encoder was named.
+    #[error(
+        "no encoder is named; hint: `--file FOLDER` names one, as `tests/peers/minilm` prints it"
+    )]
+    NoEncoder,
+    /// The encoder cannot be read.
+    #[error(transparent)]
+    Encoder(#[from] super::predict::PredictError),
     /// The log that was measured cannot be read.
     #[error(transparent)]
     Log(#[from] BootError),

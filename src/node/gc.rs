@@ -19,7 +19,7 @@
 use super::home::Home;
 use super::pins;
 use crate::base::canon::Digest;
-use crate::domain::job::Spec;
+use crate::domain::graph;
 use crate::domain::receipt::Outcome;
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Origin, Phase, Run};
@@ -221,13 +221,13 @@ fn keys(runs: &[&Run]) -> BTreeSet<Digest> {
     runs.iter().flat_map(|run| run.results.iter().flatten()).map(|known| known.key).collect()
 }
 
-/// The chunks of the sources of a run.
+/// What the jobs of a run read of its sources: chunks of rows, and encoders.
 fn sources(run: &Run) -> impl Iterator<Item = Digest> + '_ {
-    let chunks = run.plan.dag.jobs.iter().flat_map(|job| match &job.spec {
-        Spec::Ingest(ingest) => ingest.chunks.as_slice(),
-        _ => &[],
-    });
-    chunks.map(|chunk| chunk.digest)
+    let inputs = run.plan.dag.jobs.iter().flat_map(|job| &job.inputs);
+    inputs.filter_map(|edge| match &edge.from {
+        graph::From::Source { digest, .. } => Some(*digest),
+        graph::From::Job { .. } => None,
+    })
 }
 
 /// What receipts of a run claim that is not settled, and what the jobs of its leases read.

@@ -3,6 +3,7 @@
 
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::Fault;
+use crate::compute::encoder::{Encoder, Folder, PARTS};
 use crate::compute::predict;
 use crate::compute::predictor::Predictor;
 use crate::compute::table::{Surveyor, Table, read_chunks};
@@ -33,7 +34,16 @@ pub enum PredictError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is no model.
+    /// The encoder cannot be read.
+    #[error("cannot read the encoder {}: {source}; hint: give the folder with its config.json",
+        .path.display())]
+    NoEncoder {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no model, or the folder no encoder.
     #[error("{}: {fault}; hint: {}", .path.display(), .fault.hint)]
     BadModel {
         /// The file.
@@ -103,6 +113,28 @@ pub fn model(path: &Path) -> Result<Predictor, PredictError> {
     Predictor::from_bytes(&bytes).map_err(|fault| PredictError::BadModel { path, fault })
 }
 
+/// An encoder from its folder.
+pub fn encoder(path: &Path) -> Result<Encoder, PredictError> {
+    let unreadable = |source| PredictError::NoEncoder { path: path.to_owned(), source };
+    let bad = |fault| PredictError::BadModel { path: path.to_owned(), fault };
+    // An error of the folder itself is told before one of a file that it has not.
+    std::fs::read_dir(path).map_err(unreadable)?;
+    let mut folder = Folder::new();
+    for name in PARTS {
+        let file = match File::open(path.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(unreadable)?,
+        };
+        let size = file.metadata().map_err(unreadable)?.len();
+        Folder::<Vec<u8>>::check(name, size).map_err(bad)?;
+        let mut bytes = Vec::new();
+        file.take(size).read_to_end(&mut bytes).map_err(unreadable)?;
+        folder.add(name, bytes).map_err(bad)?;
+    }
+    let packed = folder.pack().map_err(bad)?;
+    Encoder::from_bytes(&packed).map_err(bad)
+}
+
 /// Rows that a model is asked about.
 pub struct Rows<'a> {
     /// What they are called in messages.
@@ -151,7 +183,7 @@ impl Batch {
 /// Gives what the model says of all rows, batch after batch in their order, and how many they are.
 pub fn run(
     spec: &Predict,
-    model: &Predictor,
+    (model, encoder): (&Predictor, Option<&Encoder>),
     rows: Rows<'_>,
     give: &mut dyn FnMut(&Batch) -> io::Result<()>,
 ) -> Result<u64, PredictError> {
@@ -190,7 +222,7 @@ pub fn run(
                 };
                 let (table, _) = read_chunks(&ingest, &[&cut.bytes]).map_err(bad(line))?;
                 count += table.rows() as u64;
-                let said = predict::run(spec, model, &table).map_err(bad(line))?;
+                let said = predict::run(spec, model, &table, encoder).map_err(bad(line))?;
                 give(&Batch(said))?;
             }
         }

@@ -183,6 +183,7 @@ fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
         | Spec::Transform(_)
         | Spec::Predict(_)
         | Spec::Compare(_)
+        | Spec::Embed(_)
         | Spec::Generate(_) => output.output == "table",
         _ => false,
     };

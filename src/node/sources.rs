@@ -1,13 +1,15 @@
 //! Sources: reads what a manifest names, and pins it: digest, size, rows, columns, chunks.
 //! Never parses a value (`compute::table` surveys) and never holds more of a source than a chunk.
 
+mod encoder;
+
 use super::boot::{self, BootError};
 use super::home::Home;
 use super::pins::{self, Question};
 use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::table::{Cut, Surveyor};
-use crate::domain::job::{Chunk, Pin};
+use crate::domain::job::{Chunk, Format, Pin};
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
@@ -107,7 +109,10 @@ impl Intake<'_> {
         let is_local = address.is_local();
         let secret = source.secret.as_deref().map(Secret::find).transpose()?;
         let from = Source::open(address, secret.as_ref(), Patience::default())?;
-        let objects = from.objects().await?;
+        let objects = match source.reading.format {
+            Format::HuggingFace => encoder::objects(&from).await?,
+            _ => from.objects().await?,
+        };
         let question = self.question(source);
         let known = match self.keep {
             Some(home) => pins::find(home, &question, &objects),
@@ -117,7 +122,10 @@ impl Intake<'_> {
             Some(pin) if self.has(&pin).await? => pin,
             _ => {
                 self.check_space(&objects)?;
-                let pin = self.read(name, source, &from, &objects).await?;
+                let pin = match source.reading.format {
+                    Format::HuggingFace => self.read_encoder(&from, &objects).await?,
+                    _ => self.read(name, source, &from, &objects).await?,
+                };
                 if let Some(home) = self.keep {
                     pins::keep(home, &question, &from, &objects, &pin);
                 }

@@ -82,6 +82,7 @@ fn specs() -> Vec<Spec> {
             class_weights: ClassWeights::Of([("setosa".into(), 2.0)].into()),
             epochs: 60,
             batch: 32,
+            accumulate: 1,
             optimizer,
             schedule: Schedule { decay: Decay::Cosine, warmup: 0.5, end: 0.125 },
             clip: Some(1.0),

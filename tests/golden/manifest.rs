@@ -41,7 +41,7 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
 }
 
 /// The columns of a table below `manifests`, by its head and its first row; those of a parquet
-/// file, which is not text, as `data/make.py` writes them.
+/// file, which is not text, as `data/make.py` writes them; of a folder those that an encoder gives.
 fn columns(url: &str) -> Vec<Column> {
     use ColumnKind::{Integer, Real, Text, Truth};
     if url.ends_with(".parquet") {
@@ -50,6 +50,10 @@ fn columns(url: &str) -> Vec<Column> {
         let count = if url.contains("tomorrow") { 6 } else { 7 };
         let column = |(name, kind): (&str, ColumnKind)| Column { name: name.to_owned(), kind };
         return all.into_iter().chain(more).take(count).map(column).collect();
+    }
+    if url.ends_with('/') {
+        let column = |place: u32| Column { name: place.to_string(), kind: Real };
+        return (0..32).map(column).collect();
     }
     let path = at(&format!("manifests/{url}"));
     let path = if path.exists() { path } else { at("manifests/data/iris.csv") };

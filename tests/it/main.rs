@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod dishonest;
 mod disputes;
+mod embed;
 mod home;
 mod init;
 mod inspect;

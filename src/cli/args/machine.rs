@@ -65,7 +65,8 @@ pub(crate) struct Bench {
     /// Jobs to measure with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) jobs: Option<u32>,
-    /// The file that `ingest` and `parallel` read; `ingest` has a synthetic one of 64 MiB
+    /// The file that `ingest` and `parallel` read (`ingest` has a synthetic one of 64 MiB), or the
+    /// folder of the encoder of `embed`
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// What `train` trains
@@ -125,6 +126,8 @@ pub(crate) enum Measured {
     Parallel,
     /// Megabytes per second of comma-separated values, surveyed and read.
     Ingest,
+    /// Sentences per second of an encoder; --file names its folder.
+    Embed,
     /// Milliseconds until the slowest of many hostile manifests is refused.
     Hostile,
     /// Milliseconds of a core that twenty validators take to agree on a slot, all together.

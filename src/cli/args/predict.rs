@@ -20,6 +20,9 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true,
         value_parser = PossibleValuesParser::new(FORMATS))]
     pub(crate) format: Option<String>,
+    /// The folder of the encoder, where the model was trained on embedded texts
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) encoder: Option<PathBuf>,
     /// Columns of the rows to write beside the prediction [default: all]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) keep: Option<Vec<String>>,

@@ -90,7 +90,7 @@ const fn poisoned(_: u64, _: u32, shard: u32) -> Accident {
 /// A quarter of all states, by lot.
 fn lost(seed: u64, round: u32, shard: u32) -> Accident {
     let die = Philox::new(seed, purpose::SYNTHETIC, round).word(u64::from(shard));
-    if die % 4 == 0 { Accident::Lost } else { Accident::None }
+    if die.is_multiple_of(4) { Accident::Lost } else { Accident::None }
 }
 
 const fn safe(_: u64, _: u32, _: u32) -> Accident {
@@ -146,6 +146,7 @@ fn perceptron(target: &str) -> Train {
         class_weights: ClassWeights::Even,
         epochs: 1,
         batch: AT_ONCE,
+        accumulate: 1,
         optimizer: adamw(0.0),
         schedule: Schedule::CONSTANT,
         clip: None,

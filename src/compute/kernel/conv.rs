@@ -34,7 +34,7 @@ pub struct Conv {
     pub margin: usize,
     /// Values of a pixel of the output.
     pub filters: usize,
-    /// What bends the result.
+    /// What bends the result; not GELU, whose slope does not follow from what comes out.
     pub activation: Option<Activation>,
     /// The side of the squares of which the largest value is kept; 1 keeps all.
     pub pool: usize,
@@ -175,6 +175,7 @@ impl Conv {
     pub fn backward(&self, images: usize, past: Past<'_>, into: Gradients<'_>) {
         let (before, after) = self.lengths();
         let Past { x, weights, y, picks, by_output } = past;
+        assert_ne!(self.activation, Some(Activation::Gelu), "the slope follows from the output");
         assert_eq!((x.len(), y.len()), (images * before, images * after), "images fit the layer");
         assert_eq!(by_output.len(), y.len(), "a gradient for every output");
         assert_eq!(picks.len(), if self.pool > 1 { y.len() } else { 0 }, "a pick for every output");

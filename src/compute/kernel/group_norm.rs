@@ -29,7 +29,7 @@ pub struct GroupNorm {
     pub channels: usize,
     /// Groups of neighbouring channels; divides the channels.
     pub groups: usize,
-    /// What bends the result.
+    /// What bends the result; not GELU, whose slope does not follow from what comes out.
     pub activation: Option<Activation>,
     /// The side of the squares of which the largest value is kept; 1 keeps all.
     pub pool: usize,
@@ -294,6 +294,7 @@ impl GroupNorm {
     pub fn backward(&self, images: usize, past: Past<'_>, into: Gradients<'_>) {
         let (before, after) = self.lengths();
         let Past { x, gamma, normed: (y, picks, moments), by_output } = past;
+        assert_ne!(self.activation, Some(Activation::Gelu), "the slope follows from the output");
         self.check(images, x, gamma);
         assert_eq!((y.len(), by_output.len()), (images * after, images * after), "outputs fit");
         assert_eq!(picks.len(), if self.pool > 1 { y.len() } else { 0 }, "a pick for every output");

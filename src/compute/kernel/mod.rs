@@ -82,6 +82,7 @@ pub(crate) mod golden {
         ("exp", "16db6001e6b5"),
         ("ln", "7fe54e5cb3c1"),
         ("tanh", "4615b71411e4"),
+        ("encoder", "505836eeac9e"),
         ("attention", "126f7422876d"),
         ("gelu", "96490672d5d6"),
         ("layer norm", "45b8c76d6607"),

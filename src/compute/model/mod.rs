@@ -305,7 +305,18 @@ impl Network {
 
     /// The mean loss of outputs.
     pub fn loss(&self, outputs: &Tensor, wanted: Wanted) -> Result<Tensor, Fault> {
-        outputs.apply_op1(MeanLoss { engine: self.engine, wanted }).map_err(misfit)
+        self.share_of_loss(outputs, wanted, 1.0)
+    }
+
+    /// What the outputs of a piece of a step add to its mean loss: the piece is this share of its
+    /// rows.
+    pub fn share_of_loss(
+        &self,
+        outputs: &Tensor,
+        wanted: Wanted,
+        share: f32,
+    ) -> Result<Tensor, Fault> {
+        outputs.apply_op1(MeanLoss { engine: self.engine, wanted, share }).map_err(misfit)
     }
 
     /// Computes the gradient of every parameter by a loss.
@@ -317,6 +328,30 @@ impl Network {
                 format!("the parameter {name} got no gradient"),
                 "this is a fault of ohc, not of the manifest: please report it",
             )),
+        }
+    }
+
+    /// Adds the gradient of every parameter to a sum (an empty one is none yet), so that those of
+    /// another piece can be computed.
+    pub(super) fn add_gradients(&self, sums: &mut Vec<Vec<f32>>) {
+        let first = sums.is_empty();
+        for (i, parameter) in self.parameters.iter().enumerate() {
+            let mut gradient = parameter.gradient.lock();
+            gradient.filled = false;
+            match sums.get_mut(i).filter(|_| !first) {
+                None => sums.push(gradient.values.clone()),
+                Some(sum) => {
+                    sum.iter_mut().zip(&gradient.values).for_each(|(sum, x)| *sum += x);
+                }
+            }
+        }
+    }
+
+    /// Makes sums of gradients the gradients.
+    pub(super) fn set_gradients(&self, sums: Vec<Vec<f32>>) {
+        for (parameter, sum) in self.parameters.iter().zip(sums) {
+            let mut gradient = parameter.gradient.lock();
+            (gradient.values, gradient.filled) = (sum, true);
         }
     }
 

@@ -66,6 +66,8 @@ pub(in crate::compute) struct MeanLoss {
     pub engine: Engine,
     /// What is wanted of the outputs.
     pub wanted: Wanted,
+    /// What the mean is multiplied with: the share of a piece in the loss of its step.
+    pub share: f32,
 }
 
 impl CustomOp1 for MeanLoss {
@@ -79,12 +81,13 @@ impl CustomOp1 for MeanLoss {
             return Err(Error::msg("what is wanted does not fit the outputs"));
         }
         let isa = self.engine.isa;
-        let loss = reduce::mean(isa, &self.wanted.losses(isa, floats(outputs, layout)?));
+        let mean = reduce::mean(isa, &self.wanted.losses(isa, floats(outputs, layout)?));
+        let loss = mean * self.share;
         Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
     }
 
     fn bwd(&self, outputs: &Tensor, _loss: &Tensor, by_loss: &Tensor) -> Result<Option<Tensor>> {
-        let scale = by_loss.to_scalar::<f32>()?;
+        let scale = by_loss.to_scalar::<f32>()? * self.share;
         let gradient =
             lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine.isa, outputs, scale)))?;
         Tensor::from_vec(gradient, outputs.shape(), outputs.device()).map(Some)

@@ -74,6 +74,7 @@ impl Applied {
             Self::Hash(hash) => {
                 replace(table, &hash.column, hash.buckets as usize, |cells| buckets(hash, cells))
             }
+            Self::Embed(embedding) => Err(embedding.absent()),
             Self::Tokenize(tokenized) => match &tokenized.into {
                 Layout::Stream { separator } => tokens::stream(tokenized, separator, table),
                 Layout::Rows { length } => {

@@ -201,16 +201,31 @@ impl<'a> Session<'a> {
 
     /// One step on the given rows.
     fn learn(&mut self, batch: &[u32], rate: f64) -> Result<f32, Fault> {
-        let (values, wanted) = self.lesson.batch(batch);
-        let x = op::input(values, batch.len(), self.lesson.rows.width()).map_err(misfit)?;
-        let pass = Pass::Learn { seed: self.deal.seed(), step: self.step };
-        let loss = self.network.loss(&self.network.forward(&x, pass)?, wanted)?;
+        let pieces = self.spec.accumulate.max(1);
+        let rows = batch.len().div_ceil(pieces as usize).max(1);
+        let (mut value, mut sums) = (0.0, Vec::new());
+        // Every piece leaves out values by a lot of its own.
+        let lots = self.step * u64::from(pieces)..;
         self.step += 1;
-        let value = loss.to_scalar::<f32>().map_err(misfit)?;
-        if !value.is_finite() {
-            return Err(self.diverged("the loss"));
+        for (piece, lot) in batch.chunks(rows).zip(lots) {
+            let (values, wanted) = self.lesson.batch(piece);
+            let x = op::input(values, piece.len(), self.lesson.rows.width()).map_err(misfit)?;
+            let outputs =
+                self.network.forward(&x, Pass::Learn { seed: self.deal.seed(), step: lot })?;
+            let share = piece.len() as f32 / batch.len() as f32;
+            let loss = self.network.share_of_loss(&outputs, wanted, share)?;
+            value += loss.to_scalar::<f32>().map_err(misfit)?;
+            if !value.is_finite() {
+                return Err(self.diverged("the loss"));
+            }
+            self.network.learn(&loss)?;
+            if piece.len() < batch.len() {
+                self.network.add_gradients(&mut sums);
+            }
         }
-        self.network.learn(&loss)?;
+        if !sums.is_empty() {
+            self.network.set_gradients(sums);
+        }
         self.descent.step(&self.network, rate)?;
         Ok(value)
     }

@@ -1,6 +1,7 @@
 //! Tests of training: what must be the same bytes, and what must be refused.
 //! Never measures time.
 
+mod families;
 mod parallel;
 mod tasks;
 mod texts;
@@ -28,6 +29,7 @@ fn spec(epochs: u32, part: Part) -> Train {
         model: Model::Mlp { hidden: vec![9, 6], activation: Activation::Relu },
         epochs,
         batch: 16,
+        accumulate: 1,
         optimizer: adamw(LR),
         part,
         ..spec_of(Task::Classification, &["species"])
@@ -44,6 +46,7 @@ pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
         class_weights: ClassWeights::Even,
         epochs: 1,
         batch: 32,
+        accumulate: 1,
         optimizer: adamw(LR),
         schedule: Schedule::CONSTANT,
         clip: None,

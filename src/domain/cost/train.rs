@@ -105,6 +105,7 @@ mod tests {
             class_weights: ClassWeights::Even,
             epochs: 5,
             batch: 10,
+            accumulate: 1,
             optimizer: Optimizer::Sgd {
                 lr: 1.0,
                 momentum: 0.5,

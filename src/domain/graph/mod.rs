@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Edges of one run: every instance of a stage that takes `train.*.model` has one for each model.
 pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
+/// The input of a stage that is an encoder: a source that has no rows.
+const ENCODER: &str = "encoder";
 
 /// The jobs of a run, and what of their results is published.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -282,6 +284,9 @@ impl<'a> Build<'a> {
         let columns = match stage.instances.first().map(|instance| &instance.spec) {
             Some(Spec::Ingest(ingest)) => columns.map(|columns| ingest.table(&columns).into()),
             Some(Spec::Split(_)) => columns,
+            Some(Spec::Embed(embed)) => {
+                columns.and_then(|columns| Some(embed.table(&columns, self.encoder(stage)?).into()))
+            }
             _ => None,
         };
         self.made.insert(&stage.name, Made { instances, by_label, columns });
@@ -290,12 +295,22 @@ impl<'a> Build<'a> {
 
     /// The columns of the table that reaches a stage, if a pinned source is where it began.
     fn columns(&self, stage: &Stage) -> Option<Arc<[Column]>> {
-        stage.inputs.iter().find_map(|(_, from, _)| match from {
+        let mut tables = stage.inputs.iter().filter(|(port, ..)| port != ENCODER);
+        tables.find_map(|(_, from, _)| match from {
             InputRef::Source(source) => self.pins.get(source).map(|pin| pin.columns.clone().into()),
             InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
                 self.made.get(stage.as_str())?.columns.clone()
             }
         })
+    }
+
+    /// The columns that the encoder of a stage gives to each text.
+    fn encoder(&self, stage: &Stage) -> Option<&[Column]> {
+        let found = stage.inputs.iter().find(|(port, ..)| port == ENCODER);
+        match found.map(|(_, from, _)| from) {
+            Some(InputRef::Source(source)) => Some(&self.pins.get(source)?.columns),
+            _ => None,
+        }
     }
 
     fn check_column(
@@ -362,6 +377,7 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
             let features = train.features.iter().flatten();
             targets.chain(features.map(|name| ("features", name.as_str()))).collect()
         }
+        Spec::Embed(embed) => vec![("column", embed.column.as_str())],
         Spec::Split(split) => split.dealing.column().into_iter().collect(),
         Spec::Ingest(ingest) => {
             ingest.keep.iter().flatten().map(|column| ("columns", column.as_str())).collect()

@@ -49,8 +49,17 @@ pub enum Format {
     Parquet,
     /// Arrow IPC: a file or a stream of record batches.
     Arrow,
+    /// The folder of an encoder, as Hugging Face keeps it: it has no rows.
+    HuggingFace,
 }
-canonical_enum!(Format { 1 => Csv(x), 2 => Json, 3 => Text, 4 => Parquet, 5 => Arrow });
+canonical_enum!(Format {
+    1 => Csv(x),
+    2 => Json,
+    3 => Text,
+    4 => Parquet,
+    5 => Arrow,
+    6 => HuggingFace,
+});
 
 /// How comma-separated values are written. All marks are single ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,9 +173,9 @@ pub struct Pin {
     pub digest: Digest,
     /// Their number.
     pub bytes: u64,
-    /// Rows, without a header; those that cannot be read are counted.
+    /// Rows, without a header; those that cannot be read are counted. An encoder has none.
     pub rows: u64,
-    /// The columns, in order.
+    /// The columns, in order; those that an encoder gives to each text.
     pub columns: Vec<Column>,
     /// What the bytes were cut into, in order: all rows of the source, each of them once.
     pub chunks: Vec<Chunk>,

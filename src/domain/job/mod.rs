@@ -3,6 +3,7 @@
 
 mod cnn;
 mod compare;
+mod embed;
 mod evaluate;
 mod export;
 mod formula;
@@ -18,6 +19,7 @@ mod transform;
 
 pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, Misfit, Padding, SIDE_MAX};
 pub use compare::Compare;
+pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
@@ -71,6 +73,8 @@ pub enum Spec {
     Export(Export),
     /// Makes one state of those that the shards of a training give.
     Merge(Merge),
+    /// Turns texts into numbers by a frozen encoder.
+    Embed(Embed),
     /// Writes text with a language model.
     Generate(Generate),
 }
@@ -85,6 +89,7 @@ canonical_enum!(Spec {
     8 => Predict(x),
     9 => Export(x),
     10 => Merge(x),
+    11 => Embed(x),
     12 => Generate(x),
 } tag "ohc/spec/1");
 
@@ -112,6 +117,7 @@ impl Spec {
             Self::Export(_) => "export",
             // A part of it: no stage asks for a merge by itself.
             Self::Merge(_) => "train",
+            Self::Embed(_) => "embed",
             Self::Generate(_) => "generate",
         }
     }
@@ -129,7 +135,7 @@ impl Spec {
             Self::Noop(_) => vec!["done"],
             Self::Transform(spec) if spec.tokenizes() => vec!["table", "fitted", "tokenizer"],
             Self::Transform(_) => vec!["table", "fitted"],
-            Self::Predict(_) => vec!["table"],
+            Self::Predict(_) | Self::Embed(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],
             Self::Generate(_) => vec!["table", "text"],
         }
@@ -148,6 +154,7 @@ impl Spec {
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
             (Self::Merge(a), Self::Merge(b)) => a.differences(b),
+            (Self::Embed(a), Self::Embed(b)) => a.differences(b),
             (Self::Generate(a), Self::Generate(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],

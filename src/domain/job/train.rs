@@ -23,6 +23,8 @@ pub struct Train {
     pub epochs: u32,
     /// Rows per step.
     pub batch: u32,
+    /// Pieces, one after another, in which the rows of a step are computed.
+    pub accumulate: u32,
     /// How parameters follow gradients.
     pub optimizer: Optimizer,
     /// How the learning rate changes.
@@ -50,6 +52,7 @@ canonical_struct!(Train {
     class_weights,
     epochs,
     batch,
+    accumulate,
     optimizer,
     schedule,
     clip,
@@ -367,6 +370,7 @@ impl Train {
             ("classWeights", self.class_weights != other.class_weights),
             ("epochs", self.epochs != other.epochs),
             ("batch", self.batch != other.batch),
+            ("accumulate", self.accumulate != other.accumulate),
             ("optimizer", self.optimizer != other.optimizer),
             ("schedule", self.schedule != other.schedule),
             ("clip", self.clip != other.clip),

@@ -186,6 +186,8 @@ pub(super) struct Port {
 pub(super) enum Good {
     /// The bytes of a source.
     Source,
+    /// The folder of an encoder, which is a source.
+    Encoder,
     /// Rows and columns.
     Table,
     /// A trained model.
@@ -210,7 +212,8 @@ impl Good {
     /// What a person calls it.
     pub(super) const fn noun(self) -> &'static str {
         match self {
-            Self::Source => "a source",
+            Self::Source => "a source of rows",
+            Self::Encoder => "an encoder",
             Self::Table => "a table",
             Self::Model => "a model",
             Self::Recipe => "a recipe",

@@ -262,7 +262,10 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         }
     }
     let source_names: Vec<&str> = names("sources").map(|(key, _)| key.text.as_str()).collect();
-    let known = Known { stages: &drafts, sources: &source_names };
+    let is_encoder = |node: &Node| node.get("format").and_then(Node::text) == Some("huggingface");
+    let encoders = names("sources").filter(|(_, node)| is_encoder(node));
+    let encoders: Vec<&str> = encoders.map(|(key, _)| key.text.as_str()).collect();
+    let known = Known { stages: &drafts, sources: &source_names, encoders: &encoders };
     let edges: BTreeMap<&str, Edges> = drafts
         .iter()
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))

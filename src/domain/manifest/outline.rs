@@ -235,7 +235,8 @@ impl Kind {
 #[must_use]
 pub fn example() -> String {
     let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: example }\nspec:\n  \
-                sources:\n    data: { url: data/iris.csv, format: csv }\n  stages:\n";
+                sources:\n    data: { url: data/iris.csv, format: csv }\n    encoder: { url: \
+                models/minilm/, format: huggingface }\n  stages:\n";
     let indent = |line: &str| format!("    {line}\n");
     let stages = kinds().map(|kind| kind.example().lines().map(indent).collect::<String>());
     head.to_owned() + &stages.collect::<String>()
@@ -251,7 +252,8 @@ fn origin(of: &StageKind, good: Good) -> String {
         given.map(move |(output, _)| format!("{}.{output}", kind.name))
     });
     let found = if good == Good::Table { outputs.next() } else { outputs.last() };
-    found.unwrap_or("sources.data".to_owned())
+    let source = if good == Good::Encoder { "sources.encoder" } else { "sources.data" };
+    found.unwrap_or(source.to_owned())
 }
 
 fn section(object: &'static Object) -> Section {

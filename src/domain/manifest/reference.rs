@@ -20,6 +20,8 @@ pub(super) struct Known<'a> {
     pub(super) stages: &'a Drafts<'a>,
     /// The names of the sources, whole or not.
     pub(super) sources: &'a [&'a str],
+    /// Those of them that are encoders.
+    pub(super) encoders: &'a [&'a str],
 }
 
 /// The edges of one stage.
@@ -151,7 +153,9 @@ fn input(
     let (edge, good) = match parse(text) {
         Some(Written::Source(name)) => {
             source(name, node.place, known, faults)?;
-            (InputRef::Source(name.to_owned()), Some(Good::Source))
+            let is_encoder = known.encoders.contains(&name);
+            let good = if is_encoder { Good::Encoder } else { Good::Source };
+            (InputRef::Source(name.to_owned()), Some(good))
         }
         Some(Written::Output(stage, output)) => {
             let (from, good) = output_of(stage, output, node.place, known, faults)?;

@@ -413,6 +413,7 @@ fn expression() -> Json {
 fn port(port: &Port) -> Json {
     let example = match (port.good, port.many) {
         (Good::Source, _) => "sources.flowers",
+        (Good::Encoder, _) => "sources.encoder",
         (Good::Table, _) => "split.train",
         (Good::Model, true) => "train.*.model",
         (Good::Model, false) => "evaluate.best",

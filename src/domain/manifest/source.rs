@@ -34,6 +34,7 @@ fn reading(source: &Node) -> Option<Reading> {
         "parquet" => Format::Parquet,
         "arrow" => Format::Arrow,
         "text" => Format::Text,
+        "huggingface" => Format::HuggingFace,
         _ => return None,
     };
     let null = |node: &Node| node.kind.scalar_text().map(str::to_owned);
@@ -97,6 +98,14 @@ fn sound(source: &Node, faults: &mut Faults) {
     if let (Some((key, _)), Some(format)) = (entry("csv"), format.filter(|word| *word != "csv")) {
         let message = format!("`csv` says nothing about `format: {format}`");
         faults.advise(key.place, message, "leave it away, or say `format: csv`".to_owned());
+    }
+    if format == Some("huggingface") {
+        for name in ["nulls", "columns", "onBadRow"] {
+            if let Some((key, _)) = entry(name) {
+                let message = format!("`{name}` is of rows, and an encoder has none");
+                faults.advise(key.place, message, "leave it away".to_owned());
+            }
+        }
     }
     if let Some((key, columns)) = entry("columns") {
         if format == Some("text") {

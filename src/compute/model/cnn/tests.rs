@@ -142,6 +142,7 @@ fn what_cannot_be_is_refused() {
     refused(fits(&|cnn| cnn.convolutions[0].groups = Some(3), 144), "`groupNorm`");
     refused(fits(&|cnn| cnn.convolutions = vec![PLAIN; 33], 144), "33 convolutions");
     refused(fits(&|cnn| cnn.convolutions[0].filters = u32::MAX, 144), "16777216 values");
+    refused(fits(&|cnn| cnn.activation = Activation::Gelu, 144), "GELU");
     refused(fits(&|cnn| cnn.dropout = 1.0, 144), "dropout");
     refused(fits(&|cnn| cnn.dropout = f64::NAN, 144), "dropout");
     let huge = |cnn: &mut job::Cnn| cnn.image.height = u32::MAX;

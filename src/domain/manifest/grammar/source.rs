@@ -23,9 +23,10 @@ pub(super) static SOURCE: Object = Object {
         ),
         required(
             "format",
-            Type::Word(&["csv", "json", "parquet", "arrow", "text"]),
+            Type::Word(&["csv", "json", "parquet", "arrow", "text", "huggingface"]),
             "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
-             (IPC, a file or a stream) or `text` (a row per line, in the one column `text`).",
+             (IPC, a file or a stream), `text` (a row per line, in the one column `text`); or \
+             `huggingface`: the folder of an encoder, for `uses: embed`.",
             "csv",
         ),
         optional(

@@ -2,6 +2,7 @@
 //! Never says how a kind is computed.
 
 mod compare;
+mod embed;
 mod evaluate;
 mod export;
 mod generate;
@@ -27,6 +28,7 @@ pub(super) static KINDS: &[&StageKind] = &[
     &transform::TRANSFORM,
     &predict::PREDICT,
     &export::EXPORT,
+    &embed::EMBED,
     &tokenize::TOKENIZE,
     &generate::GENERATE,
 ];
@@ -41,6 +43,7 @@ pub(super) const KIND_NAMES: &[&str] = &[
     "transform",
     "predict",
     "export",
+    "embed",
     "tokenize",
     "generate",
 ];

@@ -50,6 +50,13 @@ pub(super) static PREDICT: StageKind = StageKind {
             optional: false,
             doc: "The rows; they need not have the target.",
         },
+        Port {
+            name: "encoder",
+            good: Good::Encoder,
+            many: false,
+            optional: true,
+            doc: "The encoder, where the model was trained on embedded texts and the rows are raw.",
+        },
     ]),
     outputs: Some(&[("table", Good::Table)]),
     spec: read,

@@ -64,6 +64,14 @@ pub(super) static TRAIN: StageKind = StageKind {
             ),
             default("batch", integer(1, 65_536), "32", "Rows per step.", "32"),
             default(
+                "accumulate",
+                integer(1, 65_536),
+                "1",
+                "Pieces, one after another, in which the rows of a step are computed: takes the \
+                 memory of one piece. The gradient is that of the whole step, rounded differently.",
+                "4",
+            ),
+            default(
                 "optimizer",
                 Type::Tagged(&OPTIMIZER),
                 "{ kind: adamw }",

@@ -34,6 +34,7 @@ fn train(with: &Node) -> Option<Train> {
         class_weights: class_weights(with.get("classWeights"))?,
         epochs: narrow(with, "epochs", 0)?,
         batch: narrow(with, "batch", 32)?,
+        accumulate: narrow(with, "accumulate", 1)?,
         optimizer: optimizer(with.get("optimizer"))?,
         schedule: schedule(with.get("schedule"))?,
         clip: optional("clip")?,
@@ -227,6 +228,13 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
             faults.advise(stopping.place, message, hint.to_owned());
         }
         _ => {}
+    }
+    let pieces = with.get("accumulate");
+    if let (Some(node), Some(batch)) = (pieces, narrow(with, "batch", 32))
+        && narrow(with, "accumulate", 1).is_some_and(|pieces| pieces > batch)
+    {
+        let message = format!("more pieces than the {batch} rows of a step");
+        faults.advise(node.place, message, "`batch` counts the rows of all pieces".to_owned());
     }
     let warmup = with.get("schedule").and_then(|schedule| schedule.get("warmup"));
     if let (Some(warmup), Some(epochs)) =

@@ -1,0 +1,42 @@
+//! What it takes to embed texts, and the shape of the table that is made.
+//! Never knows a text: how many tokens they have is taken from the bytes of the table.
+
+use super::Shape;
+use crate::domain::job::Embed;
+
+/// Bytes of text to a token: English words are a little longer, and each has a space.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that a tokenizer adds to each text.
+const TOKENS_ADDED: u64 = 2;
+/// Tokens of a text at the most where neither the stage says it nor anybody knows the encoder.
+const LENGTH_ASSUMED: u64 = 512;
+
+/// Operations of the encoder over all texts, and the shape of the result. The encoder's pin says
+/// how many bytes it has, four for each weight, and how many columns it gives.
+pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shape) {
+    let rows = table.rows.max(1);
+    let length = spec.length.map_or(LENGTH_ASSUMED, u64::from);
+    let tokens = (table.bytes / rows / BYTES_PER_TOKEN).saturating_add(TOKENS_ADDED).min(length);
+    // Two for each weight, as if each took part in each token: those of the vocabulary do not.
+    let flop = (encoder.bytes / 2).saturating_mul(tokens).saturating_mul(table.rows);
+    let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
+    let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
+    (flop, Shape { rows: table.rows, columns, bytes: table.bytes.saturating_add(made) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_cost_and_columns_follow_from_the_encoder() {
+        let spec = Embed { column: "text".into(), length: None, pooling: None, normalize: None };
+        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000 };
+        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000 };
+        let (flop, made) = estimate(&spec, table, encoder);
+        assert_eq!(flop, 45_000_000 * 22 * 1_000);
+        assert_eq!(made, Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000 });
+        let short = Embed { length: Some(10), ..spec };
+        assert_eq!(estimate(&short, table, encoder).0, 45_000_000 * 10 * 1_000);
+    }
+}
