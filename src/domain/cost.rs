@@ -10,7 +10,7 @@ mod embed;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Ingest, Part, Rule, Spec, Train};
+use super::job::{ColumnKind, Generate, Ingest, Part, Rule, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -145,15 +145,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let bytes = largest.saturating_add(largest / 3);
             ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
         }
-        Spec::Generate(generate) => {
-            let prompts = inputs.get(1).map_or(1, |prompts| prompts.rows.max(1));
-            let rows = prompts.saturating_mul(u64::from(generate.samples));
-            let tokens = rows.saturating_mul(u64::from(generate.tokens));
-            // Each token asks the model for all that it sees again.
-            let flop = forward_flop(first.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
-            let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
-            (flop, vec![Shape { rows, columns: 2, bytes }, Shape { bytes, ..Shape::default() }])
-        }
+        Spec::Generate(generate) => written(generate, inputs),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
@@ -164,6 +156,17 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     (Size { flop, bytes_in, bytes_out }, outputs)
+}
+
+/// What is written: each token asks the model for all that it sees again.
+fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
+    let model = inputs.first().copied().unwrap_or_default();
+    let prompts = inputs.get(1).map_or(1, |prompts| prompts.rows.max(1));
+    let rows = prompts.saturating_mul(u64::from(generate.samples));
+    let tokens = rows.saturating_mul(u64::from(generate.tokens));
+    let flop = forward_flop(model.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
+    let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
+    (flop, vec![Shape { rows, columns: 2, bytes }, Shape { bytes, ..Shape::default() }])
 }
 
 /// How many parts a training is cut into: so many that a lost worker costs at most one part.

@@ -168,7 +168,8 @@ mod tests {
             at in 0usize..VOCABULARY * WIDTH, stream in any::<u32>(),
         ) {
             let tokens: Vec<f32> = tokens.into_iter().map(|token| token as f32).collect();
-            let (table, by_output) = (noise(stream, VOCABULARY * WIDTH), noise(stream ^ 1, 3 * WIDTH));
+            let table = noise(stream, VOCABULARY * WIDTH);
+            let by_output = noise(stream ^ 1, 3 * WIDTH);
             let run = |isa: Isa| {
                 let mut by_table = vec![1.0; table.len()];
                 bag(isa).backward(&tokens, &by_output, &mut by_table);

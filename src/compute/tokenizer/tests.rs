@@ -1,5 +1,5 @@
 //! Tests of tokenizers: what is decoded is what was encoded, and what is learned is the same
-//! whoever learns it.
+//! whoever learns it. Never tests how tokens lie in a table.
 
 use super::pieces::pieces;
 use super::*;

@@ -81,8 +81,9 @@ macro_rules! metrics {
 metrics! {
     1 Accuracy "accuracy" Max
         "Share of the rows that are predicted right; of several labels, with all of them right.";
-    2 Loss "loss" Min "Mean cross-entropy in nats, of a language model for each token; of several labels, the mean \
-         over them.";
+    2 Loss "loss" Min
+        "Mean cross-entropy in nats, of a language model for each token; of several labels, the \
+         mean over them.";
     3 Precision "precision" Max
         "Share of the rows predicted as a class that are of it: the mean over the classes.";
     4 Recall "recall" Max

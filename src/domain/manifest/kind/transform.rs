@@ -26,9 +26,9 @@ const FORMULA: Type = Type::Text(1024);
 pub(super) static TRANSFORM: StageKind = StageKind {
     name: "transform",
     doc: "Turns a table into another, step by step. Row-wise steps (select, drop, rename, cast, \
-          fill, derive, oneHot, standardise, minMax, hash, tokenize) are fitted on this table and travel \
-          with every model that is trained on the result, so that a model takes raw rows. The \
-          output `fitted` is what was learned: connected as the input `fitted` of a transform \
+          fill, derive, oneHot, standardise, minMax, hash, tokenize) are fitted on this table and \
+          travel with every model that is trained on the result, so that a model takes raw rows. \
+          The output `fitted` is what was learned: connected as the input `fitted` of a transform \
           without steps, it treats other rows, such as held-out ones, in the very same way.",
     with: Object {
         name: "transform",
