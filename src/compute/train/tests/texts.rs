@@ -110,8 +110,8 @@ fn a_model_goes_on_with_what_it_has_read_and_the_same_seed_writes_the_same() {
     let write = |spec: &Generate| generate::run(spec, &model, None).unwrap();
     let spec = Generate { prompt: "\nrow the".into(), ..WORDS };
     let written = write(&spec);
-    let cells = written.table.column("text").unwrap().texts();
-    let [Some(text)] = cells.as_slice() else { unreachable!() };
+    let column = written.table.column("text").unwrap().texts();
+    let [Some(text)] = column.as_slice() else { unreachable!() };
     assert_eq!(written.text, format!("\nrow the{text}\n"));
     assert!(!text.contains('\n') && (1..=30).contains(&written.tokens), "{text}");
     // From the middle of a text that is longer than what the model sees at once.
