@@ -56,9 +56,12 @@ impl Config {
             None if !is_needed => Ok(()),
             Some(Value::String(text)) if text == word => Ok(()),
             other => {
-                let other = other.map_or_else(|| "nothing".to_owned(), Value::to_string);
-                let message = format!("config.json says {} of `{key}`", quote(&other));
-                Err(Fault::new(message, FAMILY))
+                let said = match other {
+                    None => "nothing".to_owned(),
+                    Some(Value::String(text)) => quote(text),
+                    Some(other) => quote(&other.to_string()),
+                };
+                Err(Fault::new(format!("config.json says {said} of `{key}`"), FAMILY))
             }
         };
         is("model_type", "bert", true)?;
