@@ -168,7 +168,7 @@ fn tickets_are_given_to_the_team_that_answers_them_and_the_model_takes_raw_text(
     let json = fs::read_to_string(site.path("out/texts/vocabulary/tokenizer.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["model"]["vocab"].as_object().unwrap().len(), 384);
-    let lines = "hello - the battery is empty\nwhere is my parcel, it has not arrived\n";
+    let lines = "good morning - one of the keys is broken\nmy parcel has not arrived yet\n";
     fs::write(site.path("lines.txt"), lines).unwrap();
     let ran = site.run(&["predict", "out/texts/model", "lines.txt", "--keep", ""]);
     assert_eq!(ran.out(), "prediction\nrepair\ndelivery\n", "{}", ran.err());
