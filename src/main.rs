@@ -6,7 +6,16 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Adds large gradients in the thread that made them: candle would wake a thread for every core,
+/// and let them spin, in each of the jobs that already share the cores out.
+const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
+
 fn main() -> std::process::ExitCode {
+    #[expect(unsafe_code, reason = "candle reads this from the environment alone")]
+    // SAFETY: this is the first thing that the only thread does.
+    unsafe {
+        std::env::set_var(CANDLE_THREADS, "1");
+    }
     ohc::cli::run(std::env::args_os(), quit).into()
 }
 

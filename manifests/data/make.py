@@ -8,6 +8,7 @@ tomorrow.parquet       deliveries of which nobody knows yet
 reviews.csv            what guests wrote of a hotel, and whether they were pleased
 small-bert/            an encoder with the files that Hugging Face's have. Its weights are chance: it
                        tells words apart and knows nothing of them
+tickets.csv            what people write to a shop, and which team answers
 
 iris.csv and digits.csv are not made here: they are the UCI sets (CC BY 4.0).
 """
@@ -62,6 +63,70 @@ def houses():
             f"{number},{area},{rooms},{known},{distance},{district},{word},{price:.1f}"
         )
     (HERE / "houses.csv").write_text("\n".join(lines) + "\n")
+
+
+TEAMS = {
+    "billing": [
+        "I was charged twice for my last order",
+        "the invoice shows the wrong amount",
+        "when do I get my money back",
+        "my card was refused but the bank sees a payment",
+        "please send me a receipt with the tax on it",
+        "the discount is missing from the bill",
+    ],
+    "delivery": [
+        "my parcel has not arrived yet",
+        "the courier left the box in the rain",
+        "the tracking number does not work",
+        "can I change the address of my order",
+        "half of the order is missing from the box",
+        "the parcel went back to the sender",
+    ],
+    "account": [
+        "I cannot log in since yesterday",
+        "the password mail never comes",
+        "please delete my account and my data",
+        "somebody else uses my profile",
+        "how do I change the name in my account",
+        "the code for the login is always refused",
+    ],
+    "repair": [
+        "the screen stays black after I turn it on",
+        "the battery is empty within an hour",
+        "one of the keys is broken",
+        "it makes a loud noise when it runs",
+        "the handle came off on the first day",
+        "it no longer charges with the cable from the box",
+    ],
+}
+AROUND = [
+    "hello", "good morning", "dear team", "this is urgent", "thank you", "best regards",
+    "I have written twice already", "I like your shop otherwise", "my order number is 4711",
+    "I bought it as a present for my sister", "nobody answers the phone", "it is from last week",
+]
+
+
+def tickets():
+    """Some words are mistyped, all have something around them that says nothing, and one in
+    twenty-five went to the wrong team."""
+    dice = Dice(3)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    lines = ["id,text,team"]
+    for number in range(800):
+        team = list(TEAMS)[dice.below(len(TEAMS))]
+        parts = [TEAMS[team][dice.below(len(TEAMS[team]))]]
+        for _ in range(1 + dice.below(3)):
+            parts.insert(dice.below(len(parts) + 1), AROUND[dice.below(len(AROUND))])
+        words = " - ".join(parts).split(" ")
+        for place, word in enumerate(words):
+            if len(word) > 3 and dice.uniform() < 0.08:
+                at = dice.below(len(word))
+                letter = letters[dice.below(len(letters))]
+                words[place] = word[:at] + letter + word[at + dice.below(2) :]
+        if dice.uniform() < 0.04:
+            team = list(TEAMS)[dice.below(len(TEAMS))]
+        lines.append(f"{number},{' '.join(words)},{team}")
+    (HERE / "tickets.csv").write_text("\n".join(lines) + "\n")
 
 
 ZONES = ["harbour", "hills", "market", "old-town", "station"]
@@ -222,6 +287,7 @@ if __name__ == "__main__":
     houses()
     reviews()
     encoder()
+    tickets()
     dice = Dice(2)
     for day in range(3):
         days = deliveries(dice, day * 800, 800, True)

@@ -15,6 +15,7 @@ mod documents;
 mod exit;
 mod explain;
 mod gc;
+mod generate;
 mod get;
 pub mod handbook;
 mod home;
@@ -110,6 +111,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Resume(args) => tend::resume(&args, context),
         Verb::Plan(args) => plan::plan(&args, context),
         Verb::Predict(args) => predict::predict(&args, context),
+        Verb::Generate(args) => generate::generate(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;

@@ -1,8 +1,10 @@
 //! Examples: rows of a table as a matrix of features, and what is true of each row.
 //! Never knows where the rows came from nor what is trained on them.
 
+use super::model::Reads;
 use super::recipe::Recipe;
 use super::table::{Cells, Table, nearest};
+use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::limits;
 use crate::domain::job::Task;
@@ -177,6 +179,13 @@ impl Examples {
             truth,
             recipe: self.recipe.clone(),
         }
+    }
+
+    /// What a model reads of them.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        let vocabulary = self.recipe.tokenizer().map_or(0, Tokenizer::size);
+        Reads { features: self.width(), vocabulary }
     }
 
     /// How many rows there are.

@@ -6,12 +6,13 @@
 //! code, so that none of them can write a heading or a link of its own.
 
 use super::predictor::Predictor;
-use super::recipe::{Applied, Recipe};
+use super::recipe::{Applied, Recipe, Tokenized};
+use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Convolution, Export, Image, Model, ModelFormat, OPS_VERSION, Pooling,
-    ScaleTo, Task,
+    Activation, Cell, Column, Convolution, Export, Image, Layout, Model, ModelFormat, OPS_VERSION,
+    Pooling, ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -170,7 +171,24 @@ fn step(applied: &Applied) -> String {
                 if embedding.normalize { ", of length 1" } else { "" },
             )
         }
+        Applied::Tokenize(tokenized) => self::tokenized(tokenized),
     }
+}
+
+fn tokenized(tokenized: &Tokenized) -> String {
+    let Tokenized { column, tokenizer, into } = tokenized;
+    let kind = match tokenizer {
+        Tokenizer::Chars(_) => "characters",
+        Tokenizer::Bytes => "bytes",
+        Tokenizer::Pairs(_) => "bytes and pairs of them",
+    };
+    let layout = match into {
+        Layout::Stream { .. } => "one stream of all rows".to_owned(),
+        Layout::Rows { length } => {
+            format!("{length} in a row, counted from 1, with 0 behind shorter texts")
+        }
+    };
+    format!("{} as tokens of {} {kind}: {layout}", code(column), tokenizer.size())
 }
 
 fn cell(value: &Cell) -> String {
@@ -189,6 +207,13 @@ fn network(model: &Predictor) -> String {
             format!("hidden layers of {} with {}", widths(hidden), bend(*activation))
         }
         Model::Mlp { .. } | Model::Linear => "linear".to_owned(),
+        Model::Text { width, hidden, .. } if hidden.is_empty() => {
+            format!("the mean of vectors of {width}; linear")
+        }
+        Model::Text { width, hidden, activation } => {
+            let (widths, bend) = (widths(hidden), bend(*activation));
+            format!("the mean of vectors of {width}; hidden layers of {widths} with {bend}")
+        }
         Model::Gpt(gpt) => format!(
             "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
             gpt.blocks, gpt.heads, gpt.width, gpt.context
@@ -259,6 +284,7 @@ fn usage(model: &Predictor) -> [String; 2] {
     let outputs = match model.model() {
         Model::Cnn(_) => include_str!("export/images.md"),
         Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
+        Model::Text { .. } => include_str!("export/texts.md"),
         Model::Gpt(_) => "",
     };
     let meaning = match model.task() {

@@ -7,6 +7,7 @@ use super::embed;
 use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
+use super::generate;
 use super::kernel::philox::{Philox, purpose};
 use super::merge;
 use super::predict;
@@ -18,7 +19,9 @@ use super::train::{Lesson, Traced};
 use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::domain::job::{Embed, Evaluate, Export, Ingest, Predict, Spec, Train, Transform};
+use crate::domain::job::{
+    Embed, Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform,
+};
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -58,6 +61,7 @@ pub fn run(
             merge::run(spec, required(inputs, "state")?, &shards.collect::<Vec<_>>())?
         }
         Spec::Embed(spec) => encode(spec, inputs)?,
+        Spec::Generate(spec) => write(spec, inputs)?,
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -99,7 +103,8 @@ pub fn replay(
         | Spec::Predict(_)
         | Spec::Export(_)
         | Spec::Merge(_)
-        | Spec::Embed(_) => {
+        | Spec::Embed(_)
+        | Spec::Generate(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);
@@ -196,19 +201,34 @@ fn encode(spec: &Embed, inputs: &[Named]) -> Result<Done, Fault> {
     })
 }
 
+fn write(spec: &Generate, inputs: &[Named]) -> Result<Done, Fault> {
+    let model = Predictor::from_bytes(required(inputs, "model")?)?;
+    let prompts = optional_table(inputs, "prompts")?;
+    let written = generate::run(spec, &model, prompts.as_ref())?;
+    let metrics = [("texts", written.table.rows() as f64), ("tokens", written.tokens as f64)];
+    Ok(Done {
+        outputs: vec![
+            named("table", &written.table.to_bytes()),
+            named("text", written.text.as_bytes()),
+        ],
+        checkpoints: Vec::new(),
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count)).to_vec(),
+    })
+}
+
 fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
     let right = optional_table(inputs, "right")?;
     let fitted = optional(inputs, "fitted")?.map(Recipe::from_bytes).transpose()?;
     let table = transform::run(spec, table(inputs, "table")?, right.as_ref(), fitted.as_ref())?;
-    let metrics = [("rows", table.rows()), ("columns", table.columns().len())];
-    Ok(Done {
-        outputs: vec![
-            named("table", &table.to_bytes()),
-            named("fitted", &table.recipe().to_bytes()),
-        ],
-        checkpoints: Vec::new(),
-        metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
-    })
+    let mut metrics = vec![("rows", table.rows()), ("columns", table.columns().len())];
+    let mut outputs =
+        vec![named("table", &table.to_bytes()), named("fitted", &table.recipe().to_bytes())];
+    if let (true, Some(tokenizer)) = (spec.tokenizes(), table.recipe().tokenizer()) {
+        metrics.push(("vocabulary", tokenizer.size()));
+        outputs.push(named("tokenizer", tokenizer.to_json().as_bytes()));
+    }
+    let metrics = metrics.into_iter().map(|(name, count)| (name.to_owned(), count as f64));
+    Ok(Done { outputs, checkpoints: Vec::new(), metrics: metrics.collect() })
 }
 
 /// What an input of a port with many is called: `width=16` for `models[width=16]`, `models` for

@@ -11,6 +11,7 @@ mod exact;
 pub mod examples;
 pub mod export;
 mod formula;
+pub mod generate;
 pub mod job;
 pub mod kernel;
 pub mod merge;
@@ -24,6 +25,7 @@ pub mod recipe;
 pub mod split;
 pub mod state;
 pub mod table;
+pub mod tokenizer;
 pub mod train;
 pub mod transform;
 

@@ -16,9 +16,10 @@ use super::examples::{Examples, matrix};
 use super::kernel::Engine;
 use super::kernel::elementary;
 use super::kernel::softmax::softmax;
-use super::model::{Network, ParameterShape, Shape, fault};
+use super::model::{Network, ParameterShape, Reads, Shape, fault};
 use super::recipe::Recipe;
 use super::table::Table;
+use super::tokenizer::Tokenizer;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
@@ -34,6 +35,7 @@ const MLP: &str = "mlp";
 const LINEAR: &str = "linear";
 const GPT: &str = "gpt";
 const CNN: &str = "cnn";
+const TEXT: &str = "text";
 const MEAN: &str = "scaling.mean";
 const SCALE: &str = "scaling.scale";
 const TARGET_MEAN: &str = "target.mean";
@@ -49,6 +51,9 @@ struct Header {
     format: String,
     task: String,
     model: String,
+    /// Numbers of the vector of a token, of a model that reads tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
     hidden: Vec<u32>,
     activation: Option<String>,
     /// Of a language model.
@@ -144,6 +149,12 @@ pub struct About {
 }
 
 impl About {
+    /// What a model reads of a row.
+    fn reads(&self) -> Reads {
+        let vocabulary = self.recipe.tokenizer().map_or(0, Tokenizer::size);
+        Reads { features: self.features.len(), vocabulary }
+    }
+
     /// How many numbers the model gives of a row.
     fn outputs(&self) -> usize {
         match self.task {
@@ -187,7 +198,7 @@ impl Predictor {
         if !about.is_sound() {
             return Err(refused("its targets and classes do not fit its task"));
         }
-        let shape = Shape::new(model, about.features.len(), about.outputs())?;
+        let shape = Shape::of(model, about.reads(), about.outputs())?;
         let shapes = shape.parameters();
         let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
@@ -279,6 +290,7 @@ impl Predictor {
     pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
         let width = self.width();
         assert_eq!(values.len(), rows * width, "a value per feature and row");
+        self.network.shape().takes(values)?;
         let mut scaled = Vec::with_capacity(values.len());
         values.chunks_exact(width).for_each(|row| self.scales.append(row, &mut scaled));
         self.network.outputs(&scaled)
@@ -357,17 +369,20 @@ impl Predictor {
     }
 
     fn header(&self) -> Header {
-        let (model, activation) = match &self.model {
-            Model::Mlp { activation, .. } => (MLP, Some(activation.word().to_owned())),
-            Model::Linear => (LINEAR, None),
-            Model::Gpt(_) => (GPT, None),
-            Model::Cnn(cnn) => (CNN, Some(cnn.activation.word().to_owned())),
+        let (model, width, activation) = match &self.model {
+            Model::Mlp { activation, .. } => (MLP, None, Some(activation)),
+            Model::Linear => (LINEAR, None, None),
+            Model::Gpt(_) => (GPT, None, None),
+            Model::Text { width, activation, .. } => (TEXT, Some(*width), Some(activation)),
+            Model::Cnn(cnn) => (CNN, None, Some(&cnn.activation)),
         };
+        let activation = activation.map(|activation| activation.word().to_owned());
         let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
         Header {
             format: FORMAT.to_owned(),
             task: task.word().to_owned(),
             model: model.to_owned(),
+            width,
             hidden: self.model.hidden().to_vec(),
             activation,
             decoder: match &self.model {
@@ -426,12 +441,17 @@ impl Predictor {
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
         let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
-        let (hidden, own) = (header.hidden, (header.decoder, header.images));
-        let model = match (header.model.as_str(), activation, own) {
-            (MLP, Some(Some(activation)), (None, None)) => Some(Model::Mlp { hidden, activation }),
-            (LINEAR, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
-            (GPT, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
-            (CNN, Some(Some(activation)), (None, Some(images))) => {
+        let (width, hidden, own) = (header.width, header.hidden, (header.decoder, header.images));
+        let model = match (header.model.as_str(), width, activation, own) {
+            (MLP, None, Some(Some(activation)), (None, None)) => {
+                Some(Model::Mlp { hidden, activation })
+            }
+            (LINEAR, None, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (TEXT, Some(width), Some(Some(activation)), (None, None)) => {
+                Some(Model::Text { width, hidden, activation })
+            }
+            (GPT, None, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
+            (CNN, None, Some(Some(activation)), (None, Some(images))) => {
                 images.network(hidden, activation).map(Model::Cnn)
             }
             _ => None,
@@ -447,7 +467,7 @@ impl Predictor {
                 .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
                 .ok_or_else(|| refused("its recipe is damaged"))?,
         };
-        let shape = Shape::new(&model, about.features.len(), about.outputs())?;
+        let shape = Shape::of(&model, about.reads(), about.outputs())?;
         let parameters = shape.parameters().iter();
         let parameters = parameters.map(|shape| read(&tensors, &shape.name, &shape.dims));
         let parameters = parameters.collect::<Result<Vec<_>, _>>()?;

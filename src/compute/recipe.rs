@@ -1,5 +1,6 @@
 //! Recipes: the row-wise steps that made a table from a raw one, with all that they learned.
-//! Never changes which rows there are, and never looks from one row at another.
+//! Never looks from one row at another, and never loses or adds a row, but for a stream of tokens:
+//! there a row becomes as many as its text has tokens.
 //!
 //! A table carries its recipe, a model that of the table it was trained on. So a model takes raw
 //! rows: the steps that they have not gone through yet are applied to them, with the statistics and
@@ -10,17 +11,24 @@
 mod apply;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub(super) use apply::{numbers, table_of};
+pub(super) use tokens::texts;
 
 use super::encoder::Settings;
 use super::table::Table;
+use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::base::canon::{
     Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
-use crate::domain::job::{Cast, Cell, Column, Formula, Hash, Pooling, ScaleTo, Unknown, embedded};
+use crate::base::limits;
+use crate::domain::job::{
+    Cast, Cell, Column, Formula, Hash, Layout, Pooling, ScaleTo, TOKENS_PER_ROW_MAX, Unknown,
+    embedded,
+};
 use std::collections::BTreeSet;
 
 const MAGIC: &[u8] = b"ohc/recipe/1\n";
@@ -57,6 +65,8 @@ pub enum Applied {
     Hash(Hash),
     /// Replaces a text column by its vectors. The encoder stays behind: only its digest is known.
     Embed(Embedding),
+    /// Turns a text column into tokens.
+    Tokenize(Tokenized),
 }
 canonical_enum!(Applied {
     1 => Select(x),
@@ -68,6 +78,7 @@ canonical_enum!(Applied {
     7 => OneHot(x),
     8 => Scale(x),
     9 => Hash(x),
+    10 => Tokenize(x),
     11 => Embed(x),
 });
 
@@ -148,6 +159,43 @@ impl Embedding {
     }
 }
 
+/// How a text column becomes tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tokenized {
+    /// The column.
+    pub column: String,
+    /// The vocabulary.
+    pub tokenizer: Tokenizer,
+    /// How the tokens lie in the table.
+    pub into: Layout,
+}
+canonical_struct!(Tokenized { column, tokenizer, into });
+
+impl Tokenized {
+    /// The column of a stream of tokens.
+    pub const TOKEN: &'static str = "token";
+
+    fn names(&self) -> Vec<String> {
+        match self.into {
+            Layout::Stream { .. } => vec![Self::TOKEN.to_owned()],
+            Layout::Rows { length } => (0..length).map(|place| self.name(place)).collect(),
+        }
+    }
+
+    /// The column of the tokens at one place of the rows.
+    pub(super) fn name(&self, place: u32) -> String {
+        format!("{}#{place}", self.column)
+    }
+
+    fn is_sound(&self) -> bool {
+        let fits = match &self.into {
+            Layout::Stream { separator } => separator.len() <= limits::TEXT_BYTES_MAX,
+            Layout::Rows { length } => (1..=TOKENS_PER_ROW_MAX).contains(length),
+        };
+        fits && self.tokenizer.is_sound()
+    }
+}
+
 /// The column of one bucket of a hashed column.
 pub(super) fn bucket_name(hash: &Hash, bucket: u32) -> String {
     format!("{}#{bucket}", hash.column)
@@ -170,6 +218,21 @@ impl Recipe {
     #[must_use]
     pub fn steps(&self) -> &[Applied] {
         &self.steps
+    }
+
+    /// How text became the tokens of the table; none if it has none.
+    #[must_use]
+    pub fn tokenized(&self) -> Option<&Tokenized> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Applied::Tokenize(tokenized) => Some(tokenized),
+            _ => None,
+        })
+    }
+
+    /// The vocabulary of the tokens of the table; none if it has none.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenized().map(|tokenized| &tokenized.tokenizer)
     }
 
     /// Adds a step that was applied to a table of this recipe.
@@ -333,6 +396,7 @@ impl Decode for Recipe {
             Applied::OneHot(words) => words.values.is_sorted_by(|a, b| a < b),
             Applied::Hash(hash) => (1..=apply::BUCKETS_MAX).contains(&hash.buckets),
             Applied::Embed(embedding) => (1..=apply::BUCKETS_MAX).contains(&embedding.width),
+            Applied::Tokenize(tokenized) => tokenized.is_sound(),
             _ => true,
         };
         let good = !raw.is_empty() && steps.len() <= STEPS_MAX && steps.iter().all(is_sound);
@@ -363,6 +427,9 @@ impl Applied {
                 replaced(names, &hash.column, live);
             }
             Self::Embed(embedding) => replaced(embedding.names(), &embedding.column, live),
+            Self::Tokenize(tokenized) => {
+                replaced(tokenized.names().into_iter(), &tokenized.column, live);
+            }
             Self::Select(_) | Self::Drop(_) | Self::Cast(_) | Self::Fill(_) | Self::Scale(_) => {}
         }
     }
@@ -403,6 +470,11 @@ impl Applied {
             }
             Self::Embed(embedding) => {
                 embedding.names().any(|name| live.contains(&name)).then(|| self.clone())
+            }
+            // A stream changes the rows: it is part of whatever comes after it.
+            Self::Tokenize(tokenized) => {
+                let names = tokenized.names();
+                names.iter().any(|name| live.contains(name)).then(|| self.clone())
             }
         }
     }

@@ -13,7 +13,7 @@
 //! lot where these are as many. So a part has less than one group too many. No part stays empty
 //! while there are groups for it.
 //!
-//! Rows keep their order inside a part.
+//! Rows keep their order inside a part. Where their order decides, no lot is drawn at all.
 
 use super::table::Table;
 use super::{Fault, Named, quote};
@@ -32,6 +32,10 @@ pub fn run(
     let order = |stratum, rows| permutation(spec.seed, u64::from(stratum), rows);
     let parts = match &spec.dealing {
         Dealing::Rows => deal(&[(0..table.rows()).collect()], &shares, order),
+        Dealing::InOrder => {
+            let kept = |_, rows| (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect();
+            deal(&[(0..table.rows()).collect()], &shares, kept)
+        }
         Dealing::Stratified(column) => {
             let strata = values(table, column)?;
             check_strata(column, &strata)?;
@@ -239,6 +243,16 @@ mod tests {
             let want = ["setosa", "versicolor", "virginica"].map(|x| (x.to_owned(), each));
             assert_eq!(count, BTreeMap::from(want));
         }
+    }
+
+    #[test]
+    fn where_the_order_decides_the_first_rows_make_the_first_part() {
+        let table = Table::from_csv(b"x\n1\n2\n3\n4\n5\n6\n7\n").unwrap();
+        let ratios = [("train", 0.7), ("test", 0.3)];
+        let spec = Split { dealing: Dealing::InOrder, ..spec(&ratios, None) };
+        let got =
+            parts(&spec, &table).iter().map(|part| texts(part, "x").concat()).collect::<Vec<_>>();
+        assert_eq!(got, ["12345", "67"]);
     }
 
     #[test]

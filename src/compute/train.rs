@@ -178,7 +178,10 @@ impl Plan {
             return Err(fault("`batch` is 0", "a step needs at least one row"));
         }
         check(spec, lesson)?;
-        let shape = Shape::new(&spec.model, lesson.rows.width(), lesson.outputs())?;
+        let shape = Shape::of(&spec.model, lesson.rows.reads(), lesson.outputs())?;
+        for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
+            shape.takes(&rows.values)?;
+        }
         let segments = Spec::Train(spec.clone()).segments();
         let span = Span::new(spec, lesson.rows.rows() as u64)?;
         let rates = rates(spec, lesson.rows.rows() as u64);

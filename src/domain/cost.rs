@@ -10,7 +10,7 @@ mod embed;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Ingest, Part, Rule, Spec, Train};
+use super::job::{ColumnKind, Generate, Ingest, Part, Rule, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -21,6 +21,10 @@ pub const FLOP_PER_UNIT: u64 = 1_000_000;
 pub const BYTES_PER_UNIT: u64 = 64 * 1024;
 /// Classes of a label column, which no pin knows.
 pub const CLASSES_ASSUMED: u64 = 10;
+/// Tokens that a language model sees at once, which no plan knows.
+const CONTEXT_ASSUMED: u64 = 64;
+/// Bytes of a token of text, about.
+const BYTES_PER_TOKEN: u64 = 3;
 /// A training of more work than this is cut into parts at checkpoints.
 pub const PART_UNITS: u64 = 20_000;
 /// Bytes of a chart, about.
@@ -141,14 +145,28 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let bytes = largest.saturating_add(largest / 3);
             ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
         }
+        Spec::Generate(generate) => written(generate, inputs),
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
-            (flop, vec![table, Shape { bytes: 4096, ..Shape::default() }])
+            let recipe = Shape { bytes: 4096, ..Shape::default() };
+            let outputs = vec![recipe; spec.outputs().len().saturating_sub(1)];
+            (flop, [vec![table], outputs].concat())
         }
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     (Size { flop, bytes_in, bytes_out }, outputs)
+}
+
+/// What is written: each token asks the model for all that it sees again.
+fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
+    let model = inputs.first().copied().unwrap_or_default();
+    let prompts = inputs.get(1).map_or(1, |prompts| prompts.rows.max(1));
+    let rows = prompts.saturating_mul(u64::from(generate.samples));
+    let tokens = rows.saturating_mul(u64::from(generate.tokens));
+    let flop = forward_flop(model.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
+    let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
+    (flop, vec![Shape { rows, columns: 2, bytes }, Shape { bytes, ..Shape::default() }])
 }
 
 /// How many parts a training is cut into: so many that a lost worker costs at most one part.

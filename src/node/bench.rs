@@ -414,9 +414,9 @@ pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchErr
     })
 }
 
-/// Losses on held-out rows of trainings in parallel, with lost and poisoned shards, against the
-/// same training in one piece: of a perceptron on a table whose last column is a class. The value
-/// is that of eight shards.
+/// Losses and accuracies on held-out rows of trainings in parallel, with lost and poisoned shards,
+/// against the same training in one piece: of a perceptron on a table whose last column is a
+/// class. The value is the loss of eight shards.
 pub fn parallel(file: Option<&Path>) -> Result<Measurement, BenchError> {
     let Some(path) = file else {
         let hint = "a table is needed; hint: add --file manifests/data/digits.csv";
@@ -431,8 +431,9 @@ pub fn parallel(file: Option<&Path>) -> Result<Measurement, BenchError> {
         trials.iter().find(|trial| trial.name == name).map_or(f64::NAN, |trial| trial.loss)
     };
     let told = |trial: &kernels::Trial| {
-        let rate = format!("{} (learning rate)", trial.name);
-        [(trial.name.to_owned(), trial.loss), (rate, trial.lr)]
+        let of = |what: &str| format!("{} ({what})", trial.name);
+        let accuracy = (of("accuracy"), trial.accuracy);
+        [(trial.name.to_owned(), trial.loss), accuracy, (of("learning rate"), trial.lr)]
     };
     Ok(Measurement {
         name: "parallel",

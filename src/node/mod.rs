@@ -12,6 +12,7 @@ pub mod draft;
 pub mod embedded;
 pub mod follow;
 pub mod gc;
+pub mod generate;
 pub mod history;
 pub mod home;
 pub mod inbox;

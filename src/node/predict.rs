@@ -79,8 +79,8 @@ fn from_line(line: Option<u64>) -> String {
 }
 
 /// The formats that rows can be in: words, and extensions of files.
-pub const FORMATS: [&str; 8] =
-    ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "arrow", "feather"];
+pub const FORMATS: [&str; 10] =
+    ["csv", "tsv", "json", "jsonl", "ndjson", "text", "txt", "parquet", "arrow", "feather"];
 
 /// How rows of a format are read; `None` if there is no such.
 #[must_use]
@@ -94,6 +94,7 @@ pub fn reading(format: &str) -> Option<Reading> {
             Some(Reading { format: Format::Csv(dialect), ..csv })
         }
         "json" | "jsonl" | "ndjson" => typed(Format::Json),
+        "text" | "txt" => typed(Format::Text),
         "parquet" => typed(Format::Parquet),
         "arrow" | "feather" => typed(Format::Arrow),
         _ => None,

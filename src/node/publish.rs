@@ -183,7 +183,8 @@ fn table_name(spec: &Spec, output: &Output) -> Option<&'static str> {
         | Spec::Transform(_)
         | Spec::Predict(_)
         | Spec::Compare(_)
-        | Spec::Embed(_) => output.output == "table",
+        | Spec::Embed(_)
+        | Spec::Generate(_) => output.output == "table",
         _ => false,
     };
     is_table.then_some(match output.format {
@@ -211,6 +212,8 @@ fn file_name(spec: &Spec, output: &str) -> &'static str {
         (Spec::Compare(_), "chart") => "chart.svg",
         (Spec::Export(_), "card") => "README.md",
         (Spec::Transform(_), "fitted") => "fitted.ohcr",
+        (Spec::Transform(_), "tokenizer") => "tokenizer.json",
+        (Spec::Generate(_), "text") => "text.txt",
         _ => "output.bin",
     }
 }

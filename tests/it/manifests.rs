@@ -158,6 +158,41 @@ fn deliveries_of_three_files_foretell_those_of_tomorrow() {
 }
 
 #[test]
+fn tickets_are_given_to_the_team_that_answers_them_and_the_model_takes_raw_text() {
+    let site = Site::of_all();
+    let result = apply(&site, &["texts.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!((0.9..0.99).contains(&accuracy), "{accuracy}");
+    assert_eq!(metric(&result, "tokens", "vocabulary"), 384.0);
+    let json = fs::read_to_string(site.path("out/texts/vocabulary/tokenizer.json")).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["model"]["vocab"].as_object().unwrap().len(), 384);
+    let lines = "good morning - one of the keys is broken\nmy parcel has not arrived yet\n";
+    fs::write(site.path("lines.txt"), lines).unwrap();
+    let ran = site.run(&["predict", "out/texts/model", "lines.txt", "--keep", ""]);
+    assert_eq!(ran.out(), "prediction\nrepair\ndelivery\n", "{}", ran.err());
+}
+
+#[test]
+fn a_small_model_writes_in_the_manner_of_those_whom_it_has_read() {
+    let site = Site::of_all();
+    let result = apply(&site, &["writer.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let perplexity = metric(&result, "evaluate", "perplexity");
+    assert!((1.5..7.0).contains(&perplexity), "{perplexity}");
+    let text = fs::read_to_string(site.path("out/writer/text/text.txt")).unwrap();
+    let texts: Vec<&str> = text.trim_end().split("\n---\n").collect();
+    assert!(texts.len() == 3 && texts.iter().all(|text| text.starts_with("my parcel")), "{text}");
+    // By itself the program writes the first of them: the same settings, the same text.
+    let args = ["--prompt", "my parcel", "--tokens", "120", "--temperature", "0.7", "--line"];
+    let ran = site.run(&[&["generate", "out/writer/model"], &args[..], &["--seed", "4"]].concat());
+    assert_eq!(ran.out().trim_end_matches('\n'), texts[0], "{}", ran.err());
+    let none = site.run(&["generate", "out/writer"]);
+    assert_eq!(none.code(), Some(1), "{}", none.out());
+}
+
+#[test]
 fn what_is_broken_on_purpose_cannot_be_applied() {
     let site = Site::of_all();
     let ran = site.run(&["apply", "broken.yaml"]);

@@ -95,13 +95,14 @@ fn a_shard_that_fails_is_done_without_where_a_quorum_is_left() {
     let result = ran.last();
     assert!(result["outputs"]["model"]["digest"].is_string(), "{result}{}", ran.err());
     let jobs = site.json(&["get", "jobs", "-o", "json"]);
-    let failed = |job: &&Value| job["status"] == "failed";
+    let failed = |job: &&Value| job["state"] == "failed";
     let jobs = jobs["items"].as_array().unwrap();
     let failed: Vec<&str> =
         jobs.iter().filter(failed).map(|job| job["job"].as_str().unwrap()).collect();
-    assert_eq!(failed.len(), 2, "one shard, in both rounds: {jobs:?}");
-    // All of the way there are no more than three shards.
-    assert_eq!(result["metrics"]["train#round 2/2 merge"]["shards"], 3.0, "{result}");
+    // Later it may be right about that row, and then nothing is wrong with its numbers.
+    assert!(failed.len() == 1 && failed[0].starts_with("train#round 1/2 shard "), "{failed:?}");
+    let merge = jobs.iter().find(|job| job["job"] == "train#round 1/2 merge").unwrap();
+    assert_eq!(merge["state"], "settled", "{merge}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, with one line about it and one example each.
 //! Never does anything; verbs do.
 
+mod generate;
 mod inspect;
 mod machine;
 mod network;
@@ -12,6 +13,7 @@ mod validator;
 mod wallet;
 mod worker;
 
+pub(crate) use generate::Generate;
 pub(crate) use inspect::{
     Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
 };
@@ -37,7 +39,10 @@ const HELP_COLUMNS: usize = 80;
 
 /// The verbs in the order in which people meet them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Pipelines", &["init", "validate", "plan", "diff", "apply", "predict", "explain", "schema"]),
+    (
+        "Pipelines",
+        &["init", "validate", "plan", "diff", "apply", "predict", "generate", "explain", "schema"],
+    ),
     ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
     ("Network", &["dev", "validator", "worker", "network", "wallet", "stake", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
@@ -123,6 +128,11 @@ pub(crate) enum Verb {
         model. Columns of CSV that the model does not need are text, and are written as such."
     )]
     Predict(Predict),
+    /// Let a language model write, token by token
+    #[command(after_help = "Example:\n  ohc generate out/writer/model --prompt \"hello - \" \
+        --temperature 0.7\n\n\
+        The same model, prompt, settings and seed write the same text on every machine.")]
+    Generate(Generate),
     /// Check manifests, and report every fault at its place
     #[command(after_help = "Example:\n  ohc validate manifests/*.yaml --format github")]
     Validate(Validate),
@@ -293,6 +303,7 @@ impl Verb {
             Self::Predict(predict) if predict.output == Written::Json => return Format::Json,
             Self::Validate(_)
             | Self::Predict(_)
+            | Self::Generate(_)
             | Self::Schema { .. }
             | Self::Init(_)
             | Self::Explain(_)

@@ -15,8 +15,8 @@ pub(crate) struct Predict {
     /// The rows as they are in the source: a file, or - for the standard input
     #[arg(value_name = "ROWS")]
     pub(crate) rows: PathBuf,
-    /// Format of the rows: csv, tsv, json (lines), parquet or arrow [default: by the extension,
-    /// else csv]
+    /// Format of the rows: csv, tsv, json (lines), text (a row is a line), parquet or arrow
+    /// [default: by the extension, else csv]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true,
         value_parser = PossibleValuesParser::new(FORMATS))]
     pub(crate) format: Option<String>,

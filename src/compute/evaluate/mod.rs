@@ -9,6 +9,7 @@ mod calibration;
 mod classes;
 mod counts;
 mod labels;
+mod language;
 mod ranking;
 mod real;
 mod report;
@@ -51,6 +52,7 @@ struct Measured {
 enum Details {
     Classes(classes::Classes),
     Labels(labels::Labels),
+    Tokens(language::Baseline),
     /// What the mean of the held-out rows would do.
     Real {
         mean: f64,
@@ -144,6 +146,11 @@ fn examine(candidate: &Candidate<'_>, data: &Table) -> Result<(Truth, Measured),
         ));
     }
     let examples = model.examples(data)?;
+    if let Truth::Tokens { .. } = examples.truth {
+        let (measures, baseline) = language::measure(&candidate.name, model, &examples)?;
+        let measured = Measured { measures, details: Details::Tokens(baseline) };
+        return Ok((examples.truth, measured));
+    }
     let raw = model.raw_outputs(&examples.values, examples.rows())?;
     let said = Said::of(model, &raw).ok_or_else(|| {
         Fault::new(

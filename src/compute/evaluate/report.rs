@@ -47,6 +47,11 @@ pub(super) fn write(subject: &Subject<'_>) -> String {
     match &measured.details {
         Details::Classes(classes) => fields.extend(of_classes(classes, names, truth.rows())),
         Details::Labels(labels) => fields.extend(of_labels(labels, names)),
+        Details::Tokens(baseline) => {
+            let numbers =
+                [("accuracy", number(baseline.accuracy)), ("loss", number(baseline.loss))];
+            fields.push(("baseline", object(&numbers)));
+        }
         Details::Real { mean, measures } => {
             let value = [("value", number(*mean))].into_iter();
             let numbers = measures.iter().map(|(metric, value)| (metric.word(), number(*value)));

@@ -43,16 +43,29 @@ impl Body for Bend<'_> {
     #[inline(always)]
     fn run(self) {
         for row in self.values.chunks_exact_mut(self.bias.len().max(1)) {
-            let items = row.iter_mut().zip(self.bias);
+            // Loops, not `for_each`: a closure of some length is compiled by itself, without the
+            // instruction set.
+            for (y, b) in row.iter_mut().zip(self.bias) {
+                *y += b;
+            }
             match self.activation {
-                None => items.for_each(|(y, b)| *y += b),
-                // A NaN must stay one, so that it is found: not `max`, which would hide it.
-                Some(Activation::Relu) => items.for_each(|(y, b)| {
-                    let z = *y + b;
-                    *y = if z < 0.0 { 0.0 } else { z };
-                }),
-                Some(Activation::Tanh) => items.for_each(|(y, b)| *y = tanh(*y + b)),
-                Some(Activation::Gelu) => items.for_each(|(y, b)| *y = gelu(*y + b)),
+                None => {}
+                Some(Activation::Relu) => {
+                    for y in row {
+                        // A NaN must stay one, so that it is found: not `max`, which hides it.
+                        *y = if *y < 0.0 { 0.0 } else { *y };
+                    }
+                }
+                Some(Activation::Tanh) => {
+                    for y in row {
+                        *y = tanh(*y);
+                    }
+                }
+                Some(Activation::Gelu) => {
+                    for y in row {
+                        *y = gelu(*y);
+                    }
+                }
             }
         }
     }
@@ -72,10 +85,22 @@ impl Body for Unbend<'_> {
     fn run(self) {
         let items = self.gradient.iter_mut().zip(self.outcome);
         match self.activation {
-            Activation::Relu => items.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
-            Activation::Tanh => items.for_each(|(g, &y)| *g *= (-y).mul_add(y, 1.0)),
+            Activation::Relu => {
+                for (g, &y) in items {
+                    *g = if y > 0.0 { *g } else { 0.0 };
+                }
+            }
+            Activation::Tanh => {
+                for (g, &y) in items {
+                    *g *= (-y).mul_add(y, 1.0);
+                }
+            }
             // Its slope does not follow from what came out.
-            Activation::Gelu => items.for_each(|(g, &z)| *g *= gelu_slope(z)),
+            Activation::Gelu => {
+                for (g, &z) in items {
+                    *g *= gelu_slope(z);
+                }
+            }
         }
     }
 }

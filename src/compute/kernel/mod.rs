@@ -7,6 +7,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bag;
 pub mod conv;
 pub mod dense;
 pub mod dropout;
@@ -85,6 +86,7 @@ pub(crate) mod golden {
         ("attention", "126f7422876d"),
         ("gelu", "96490672d5d6"),
         ("layer norm", "45b8c76d6607"),
+        ("bag", "e63ae56b0a9e"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),
         ("lion", "e3141c258cf9"),

@@ -23,6 +23,8 @@ pub mod purpose {
     pub const DEAL: u32 = 10;
     /// The seed of a shard; the stream is the shard.
     pub const SHARD: u32 = 11;
+    /// The tokens of a written text; the stream is its number.
+    pub const GENERATE: u32 = 12;
 }
 
 /// Blocks that are made at once where many are needed: one AVX-512 or two AVX2 registers of each

@@ -79,8 +79,14 @@ impl Mlp {
         self.widths.iter().copied().max().unwrap_or(1)
     }
 
-    pub(super) fn forward(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
-        let mut layers = self.layers().zip(network.parameters.chunks_exact(2));
+    /// What it gives, with these parameters of the network: weights and bias of every layer.
+    pub(super) fn forward(
+        &self,
+        network: &Network,
+        parameters: &[Parameter],
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let mut layers = self.layers().zip(parameters.chunks_exact(2));
         layers.try_fold(x.clone(), |x, ((_, _, activation), pair)| match pair {
             [weights, bias] => dense(network, &x, (weights, bias), activation),
             _ => Ok(x),

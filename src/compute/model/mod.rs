@@ -5,6 +5,7 @@
 mod cnn;
 mod gpt;
 mod mlp;
+mod text;
 
 use super::Fault;
 use super::kernel::Engine;
@@ -17,6 +18,7 @@ use candle_core::{Device, Tensor, Var};
 use cnn::Cnn;
 use gpt::Gpt;
 use mlp::Mlp;
+use text::Text;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
 const NUMBERS_AT_ONCE: usize = 1 << 22;
@@ -71,10 +73,12 @@ enum Family {
     Mlp(Mlp),
     Gpt(Gpt),
     Cnn(Cnn),
+    Text(Text),
 }
 
 impl Family {
-    fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
+    fn new(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
+        let Reads { features, vocabulary } = reads;
         match model {
             Model::Mlp { hidden, activation } => {
                 Mlp::new(hidden, Some(*activation), features, outputs).map(Self::Mlp)
@@ -82,6 +86,10 @@ impl Family {
             Model::Linear => Mlp::new(&[], None, features, outputs).map(Self::Mlp),
             Model::Gpt(gpt) => Gpt::new(gpt, outputs).map(Self::Gpt),
             Model::Cnn(cnn) => Cnn::new(cnn, features, outputs).map(Self::Cnn),
+            Model::Text { width, hidden, activation } => {
+                let layers = (*width, hidden.as_slice(), *activation);
+                Text::new(layers, features, vocabulary, outputs).map(Self::Text)
+            }
         }
     }
 
@@ -90,6 +98,7 @@ impl Family {
             Self::Mlp(mlp) => mlp.parameters(),
             Self::Gpt(gpt) => gpt.parameters(),
             Self::Cnn(cnn) => cnn.parameters(),
+            Self::Text(text) => text.parameters(),
         }
     }
 
@@ -99,16 +108,27 @@ impl Family {
             Self::Mlp(mlp) => mlp.widest(),
             Self::Gpt(gpt) => gpt.widest(),
             Self::Cnn(cnn) => cnn.widest(),
+            Self::Text(text) => text.widest(),
         }
     }
 
     fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
         match self {
-            Self::Mlp(mlp) => mlp.forward(network, x),
+            Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x),
+            Self::Text(text) => text.forward(network, x),
             Self::Gpt(gpt) => gpt.forward(network, x, pass),
             Self::Cnn(cnn) => cnn.forward(network, x, pass),
         }
     }
+}
+
+/// What the rows of a model hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// How many features.
+    pub features: usize,
+    /// How many different tokens these may be; 0 where they are numbers.
+    pub vocabulary: usize,
 }
 
 /// What follows from a model, its features and its outputs before anything is learned.
@@ -122,7 +142,13 @@ pub struct Shape {
 impl Shape {
     /// The shape of `model` for so many features and outputs, if it can be computed at all.
     pub fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
-        let family = Family::new(model, features, outputs)?;
+        Self::of(model, Reads { features, vocabulary: 0 }, outputs)
+    }
+
+    /// As [`Shape::new`], for features that may be tokens.
+    pub fn of(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
+        let features = reads.features;
+        let family = Family::new(model, reads, outputs)?;
         let parameters = family.parameters();
         let len = |dims: &[usize]| dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
         let numbers = parameters
@@ -139,6 +165,26 @@ impl Shape {
         // The rows of a language model are as long as its context, whatever they are cut from.
         let features = if let Family::Gpt(gpt) = &family { gpt.features() } else { features };
         Ok(Self { family, features, parameters })
+    }
+
+    /// Whether these features are what it reads.
+    pub fn takes(&self, values: &[f32]) -> Result<(), Fault> {
+        let stranger = match &self.family {
+            Family::Mlp(_) | Family::Cnn(_) | Family::Gpt(_) => None,
+            Family::Text(text) => text.stranger(values),
+        };
+        match stranger {
+            None => Ok(()),
+            Some(place) => Err(fault(
+                format!(
+                    "feature {} of row {} is no token of the model's vocabulary",
+                    place % self.features.max(1) + 1,
+                    place / self.features.max(1) + 1
+                ),
+                "a model of texts reads the columns that a `tokenize` made, and no others: list \
+                 them as `features`, or drop the others",
+            )),
+        }
     }
 
     /// Numbers of one row that goes in.

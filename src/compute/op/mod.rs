@@ -6,6 +6,7 @@
 //! further back (those by the input of a layer) are candle's.
 
 mod attention;
+mod bag;
 mod conv;
 mod dense;
 mod dropout;
@@ -16,6 +17,7 @@ mod loss;
 mod norm;
 
 pub(super) use attention::AttentionOp;
+pub(super) use bag::BagOp;
 pub(super) use conv::ConvOp;
 pub(super) use dense::DenseOp;
 pub(super) use dropout::DropoutOp;

@@ -1,12 +1,12 @@
 //! Row-wise steps, applied: from a table to one of as many rows in the same order.
 //! Never learns anything: what a step needs to know of other rows stands in it.
 
-use super::{Applied, Scaled, Vocabulary, bucket_name};
+use super::{Applied, Scaled, Vocabulary, bucket_name, tokens};
 use crate::base::limits;
 use crate::compute::formula::{self, data_type, reals_of};
 use crate::compute::table::{Cells, Column, ColumnKind, Table};
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Cast, Cell, Formula, Hash, OnBadCell, Unknown};
+use crate::domain::job::{Cast, Cell, Formula, Hash, Layout, OnBadCell, Unknown};
 use arrow_arith::arity::unary;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, new_null_array,
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Buckets of one hashed column.
 pub(super) const BUCKETS_MAX: u32 = 4_096;
 
-type Columns = Vec<(String, ArrayRef)>;
+pub(super) type Columns = Vec<(String, ArrayRef)>;
 
 /// The raw columns of a recipe in a table: integers are taken for reals, and a column without a
 /// single value for one of any kind.
@@ -75,6 +75,14 @@ impl Applied {
                 replace(table, &hash.column, hash.buckets as usize, |cells| buckets(hash, cells))
             }
             Self::Embed(embedding) => Err(embedding.absent()),
+            Self::Tokenize(tokenized) => match &tokenized.into {
+                Layout::Stream { separator } => tokens::stream(tokenized, separator, table),
+                Layout::Rows { length } => {
+                    replace(table, &tokenized.column, *length as usize, |cells| {
+                        tokens::rows(tokenized, *length, cells)
+                    })
+                }
+            },
         }
     }
 }

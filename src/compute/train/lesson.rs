@@ -7,6 +7,7 @@ use crate::compute::op::Wanted;
 use crate::compute::predictor::{Scales, Unit};
 use crate::compute::split;
 use crate::compute::table::{Table, nearest};
+use crate::compute::tokenizer::Tokenizer;
 use crate::compute::{Fault, quote};
 use crate::domain::job::{ClassWeights, Model, Scaling, Train};
 use std::sync::Arc;
@@ -68,7 +69,8 @@ impl Lesson {
         let [name] = spec.targets.as_slice() else {
             return Err(Fault::new("a language model learns one column", "leave `target` out"));
         };
-        let all = Examples::of_stream(data, name, context, None)?;
+        let known = data.recipe().tokenizer().map(Tokenizer::size);
+        let all = Examples::of_stream(data, name, context, known)?;
         let Truth::Tokens { vocabulary, .. } = all.truth else {
             return Err(Fault::new("the rows are no tokens", "connect a stream of tokens"));
         };
@@ -96,8 +98,8 @@ impl Lesson {
             ));
         }
         let scales = match spec.scaling {
-            Scaling::None => Scales::default(),
-            Scaling::Standard => scales(&rows),
+            Scaling::Standard if !spec.model.reads_tokens() => scales(&rows),
+            Scaling::Standard | Scaling::None => Scales::default(),
         };
         let (unit, weights) = match &rows.truth {
             Truth::Real(of) => (unit(of), Vec::new()),

@@ -4,6 +4,7 @@
 mod families;
 mod parallel;
 mod tasks;
+mod texts;
 
 use super::*;
 use crate::compute::examples::{Examples, Truth};

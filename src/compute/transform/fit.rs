@@ -1,10 +1,11 @@
 //! Fitting: what row-wise steps learn of all rows. Sums run in the order of the rows.
 //! Never changes a table: what is learned is a step of a recipe.
 
-use crate::compute::recipe::{Applied, Scaled, Vocabulary, numbers};
+use crate::compute::recipe::{Applied, Scaled, Tokenized, Vocabulary, numbers, texts};
 use crate::compute::table::{Cells, Table};
+use crate::compute::tokenizer::Tokenizer;
 use crate::compute::{Fault, quote};
-use crate::domain::job::{Cell, Fill, Filling, OneHot, Scale, ScaleTo, Step};
+use crate::domain::job::{Cell, Fill, Filling, Layout, OneHot, Scale, ScaleTo, Step, Tokenize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Values of a column that are worth a column each.
@@ -33,6 +34,7 @@ pub(super) fn fit(step: &Step, table: &Table) -> Result<Vec<Applied>, Fault> {
             let each = scale.columns.iter().map(|name| scaled(scale, name, table));
             vec![Applied::Scale(each.collect::<Result<_, _>>()?)]
         }
+        Step::Tokenize(tokenize) => vec![Applied::Tokenize(tokenized(tokenize, table)?)],
         Step::Filter(_)
         | Step::Dedupe(_)
         | Step::Sort(_)
@@ -133,6 +135,18 @@ fn vocabulary(one_hot: &OneHot, name: &str, table: &Table) -> Result<Vocabulary,
     }
     let values = values.into_iter().collect();
     Ok(Vocabulary { column: name.to_owned(), values, unknown: one_hot.unknown })
+}
+
+/// A table with the texts of which the vocabulary is learned.
+fn tokenized(tokenize: &Tokenize, table: &Table) -> Result<Tokenized, Fault> {
+    let Tokenize { column, by, into } = tokenize.clone();
+    let separator = match &into {
+        Layout::Stream { separator } => separator.as_str(),
+        Layout::Rows { .. } => "",
+    };
+    let cells = texts(&column, table.column(&column)?)?;
+    let tokenizer = Tokenizer::fit(by, cells.iter().flatten(), separator)?;
+    Ok(Tokenized { column, tokenizer, into })
 }
 
 /// Where all values are one, the divisor is 1: they become 0.

@@ -68,7 +68,8 @@ fn step(step: &Step, table: Table, right: Option<&Table>) -> Result<Table, Fault
         | Step::Derive(_)
         | Step::OneHot(_)
         | Step::Scale(_)
-        | Step::Hash(_) => {
+        | Step::Hash(_)
+        | Step::Tokenize(_) => {
             let mut table = table;
             for applied in fit::fit(step, &table)? {
                 let mut recipe = table.recipe().clone();

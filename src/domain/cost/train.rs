@@ -55,10 +55,15 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         return cnn.work(outputs).unwrap_or_default();
     }
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
-    let (parameters, _) = widths.fold((0u64, features), |(sum, fan_in), fan_out| {
+    let width = match train.model {
+        Model::Text { width, .. } => Some(u64::from(width)),
+        _ => None,
+    };
+    let (dense, _) = widths.fold((0u64, width.unwrap_or(features)), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
-    (parameters, parameters)
+    let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
+    (vectors(features), vectors(TOKENS_ASSUMED))
 }
 
 /// Tokens of a vocabulary that nobody knows yet.
@@ -126,6 +131,10 @@ mod tests {
         let features = Some(vec!["x".to_owned()]);
         let one = Train { features, ..linear(Task::Regression, &["y"]) };
         assert_eq!(size(&one, DATA), (2, 2));
+        let model = Model::Text { width: 4, hidden: vec![6], activation: Activation::Relu };
+        let text = Train { model, ..linear(Task::Classification, &["y"]) };
+        let dense = 5 * 6 + 7 * 10;
+        assert_eq!(size(&text, DATA), (dense + 10 * 4, dense + 1_024 * 4));
     }
 
     #[test]

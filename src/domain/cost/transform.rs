@@ -6,10 +6,12 @@
 //! each of its cells.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{SampleSize, Step, Transform};
+use crate::domain::job::{Layout, SampleSize, Step, Tokens, Transform};
 
 const NUMBER: u64 = 4;
 const TEXT: u64 = 32;
+/// Bytes of text in one learned token of several bytes, about.
+const BYTES_PER_PAIR: u64 = 3;
 
 /// Operations of all steps, and the shape of the result.
 pub(super) fn estimate(spec: &Transform, table: Shape, right: Shape) -> (u64, Shape) {
@@ -56,6 +58,14 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
         Step::Aggregate(aggregate) => {
             count(aggregate.by.len()) * TEXT + count(aggregate.measures.len()) * 2 * NUMBER
         }
+        Step::Tokenize(tokenize) => {
+            let bytes = shape.bytes.div_ceil(shape.rows.max(1));
+            let weight = match tokenize.by {
+                Tokens::Char | Tokens::Byte => 2 * NUMBER,
+                Tokens::Pairs { .. } => 2 * TEXT,
+            };
+            bytes.saturating_mul(weight).saturating_add(moved)
+        }
     }
 }
 
@@ -96,6 +106,19 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
             let rows = if aggregate.by.is_empty() { 1 } else { rows };
             (rows, count(aggregate.by.len() + aggregate.measures.len()))
         }
+        // All that the table holds may be text, and each byte of it a token.
+        Step::Tokenize(tokenize) => match (&tokenize.into, tokenize.by) {
+            (Layout::Stream { .. }, by) => {
+                let bytes = if let Tokens::Pairs { .. } = by { BYTES_PER_PAIR } else { 1 };
+                let tokens = shape.bytes / bytes;
+                return Shape { rows: tokens, columns: 1, bytes: tokens.saturating_mul(8) };
+            }
+            (Layout::Rows { length }, _) => {
+                let columns = columns.saturating_add(u64::from(*length)).saturating_sub(1);
+                let bytes = rows.saturating_mul(columns).saturating_mul(8);
+                return Shape { rows, columns, bytes };
+            }
+        },
         Step::Rename(_)
         | Step::Cast(_)
         | Step::Fill(_)

@@ -388,7 +388,8 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
         | Spec::Transform(_)
         | Spec::Predict(_)
         | Spec::Export(_)
-        | Spec::Merge(_) => Vec::new(),
+        | Spec::Merge(_)
+        | Spec::Generate(_) => Vec::new(),
     }
 }
 

@@ -81,7 +81,9 @@ macro_rules! metrics {
 metrics! {
     1 Accuracy "accuracy" Max
         "Share of the rows that are predicted right; of several labels, with all of them right.";
-    2 Loss "loss" Min "Mean cross-entropy in nats; of several labels, the mean over them.";
+    2 Loss "loss" Min
+        "Mean cross-entropy in nats, of a language model for each token; of several labels, the \
+         mean over them.";
     3 Precision "precision" Max
         "Share of the rows predicted as a class that are of it: the mean over the classes.";
     4 Recall "recall" Max
@@ -105,6 +107,9 @@ metrics! {
     16 MedianAbsoluteError "medianAbsoluteError" Min
         "Median absolute error, in the unit of the target.";
     17 R2 "r2" Max "Share of the variance of the target that is explained.";
+    18 Perplexity "perplexity" Min
+        "Among how many equally likely tokens the next one is as hard to tell: e to the mean \
+         cross-entropy; of language models only.";
 }
 
 impl Metric {

@@ -7,11 +7,13 @@ mod embed;
 mod evaluate;
 mod export;
 mod formula;
+mod generate;
 mod gpt;
 mod ingest;
 mod parallel;
 mod predict;
 mod split;
+mod tokenize;
 mod train;
 mod transform;
 
@@ -21,6 +23,7 @@ pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
+pub use generate::Generate;
 pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Positions};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
@@ -29,6 +32,7 @@ pub use ingest::{
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use predict::Predict;
 pub use split::{Dealing, Split};
+pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{
     Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
     Task, Train,
@@ -71,6 +75,8 @@ pub enum Spec {
     Merge(Merge),
     /// Turns texts into numbers by a frozen encoder.
     Embed(Embed),
+    /// Writes text with a language model.
+    Generate(Generate),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -84,6 +90,7 @@ canonical_enum!(Spec {
     9 => Export(x),
     10 => Merge(x),
     11 => Embed(x),
+    12 => Generate(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -111,6 +118,7 @@ impl Spec {
             // A part of it: no stage asks for a merge by itself.
             Self::Merge(_) => "train",
             Self::Embed(_) => "embed",
+            Self::Generate(_) => "generate",
         }
     }
 
@@ -125,9 +133,11 @@ impl Spec {
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
+            Self::Transform(spec) if spec.tokenizes() => vec!["table", "fitted", "tokenizer"],
             Self::Transform(_) => vec!["table", "fitted"],
             Self::Predict(_) | Self::Embed(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],
+            Self::Generate(_) => vec!["table", "text"],
         }
     }
 
@@ -145,6 +155,7 @@ impl Spec {
             (Self::Export(a), Self::Export(b)) => a.differences(b),
             (Self::Merge(a), Self::Merge(b)) => a.differences(b),
             (Self::Embed(a), Self::Embed(b)) => a.differences(b),
+            (Self::Generate(a), Self::Generate(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

@@ -24,15 +24,17 @@ pub enum Dealing {
     Stratified(String),
     /// All rows of one value of this column at once: no value is in two parts.
     Grouped(String),
+    /// Row by row without a lot: the first rows to the first part, those after them to the next.
+    InOrder,
 }
-canonical_enum!(Dealing { 1 => Rows, 2 => Stratified(x), 3 => Grouped(x) });
+canonical_enum!(Dealing { 1 => Rows, 2 => Stratified(x), 3 => Grouped(x), 4 => InOrder });
 
 impl Dealing {
     /// The column that decides, and the setting that names it.
     #[must_use]
     pub fn column(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Rows => None,
+            Self::Rows | Self::InOrder => None,
             Self::Stratified(column) => Some(("stratify", column)),
             Self::Grouped(column) => Some(("by", column)),
         }
@@ -50,6 +52,7 @@ impl Split {
             ("ratios", self.ratios != other.ratios),
             ("stratify", differs("stratify")),
             ("by", differs("by")),
+            ("order", (self.dealing == Dealing::InOrder) != (other.dealing == Dealing::InOrder)),
             ("seed", self.seed != other.seed),
         ]
     }

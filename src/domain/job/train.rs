@@ -150,12 +150,22 @@ pub enum Model {
     Cnn(Cnn),
     /// A decoder of tokens.
     Gpt(Gpt),
+    /// The mean of the vectors of a text's tokens, then dense layers.
+    Text {
+        /// Numbers of the vector of a token.
+        width: u32,
+        /// Width of each hidden layer behind the mean, input side first.
+        hidden: Vec<u32>,
+        /// The activation between layers.
+        activation: Activation,
+    },
 }
 canonical_enum!(Model {
     1 => Mlp { hidden, activation },
     2 => Linear,
     3 => Cnn(x),
     4 => Gpt(x),
+    5 => Text { width, hidden, activation },
 });
 
 impl Model {
@@ -163,9 +173,17 @@ impl Model {
     #[must_use]
     pub fn hidden(&self) -> &[u32] {
         match self {
-            Self::Mlp { hidden, .. } | Self::Cnn(Cnn { hidden, .. }) => hidden,
+            Self::Mlp { hidden, .. }
+            | Self::Text { hidden, .. }
+            | Self::Cnn(Cnn { hidden, .. }) => hidden,
             Self::Linear | Self::Gpt(_) => &[],
         }
+    }
+
+    /// Whether its features are tokens, which are never scaled.
+    #[must_use]
+    pub const fn reads_tokens(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Gpt(_))
     }
 }
 

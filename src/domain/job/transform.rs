@@ -1,7 +1,7 @@
 //! Transforms: the steps that turn one table into another, in order.
 //! Never computes a cell, and never knows what a step learns from the rows: `compute` does.
 
-use super::{ColumnKind, Formula};
+use super::{ColumnKind, Formula, Tokenize};
 use crate::base::canon::{canonical_enum, canonical_struct};
 
 /// `uses: transform`: input `table`, perhaps `right` (of a join) or `fitted` (an earlier recipe);
@@ -51,6 +51,8 @@ pub enum Step {
     Join(Join),
     /// Turns each group of rows into one.
     Aggregate(Aggregate),
+    /// Turns a text column into tokens.
+    Tokenize(Tokenize),
 }
 canonical_enum!(Step {
     1 => Select(x),
@@ -69,6 +71,7 @@ canonical_enum!(Step {
     14 => Sample(x),
     15 => Join(x),
     16 => Aggregate(x),
+    17 => Tokenize(x),
 });
 
 /// Turns cells into another kind.
@@ -287,6 +290,12 @@ impl Transform {
         self.steps.iter().all(|step| step.is_row_wise() && !step.is_fitted())
     }
 
+    /// Whether it does nothing but tokenise: then its tokenizer is an output.
+    #[must_use]
+    pub fn tokenizes(&self) -> bool {
+        matches!(self.steps.as_slice(), [Step::Tokenize(_)])
+    }
+
     /// The settings in which two of a stage differ, as the manifest names them.
     pub(super) fn differences(&self, other: &Self) -> Vec<(&'static str, bool)> {
         vec![("steps", self != other)]
@@ -307,7 +316,8 @@ impl Step {
             | Self::Derive(_)
             | Self::OneHot(_)
             | Self::Scale(_)
-            | Self::Hash(_) => true,
+            | Self::Hash(_)
+            | Self::Tokenize(_) => true,
             Self::Filter(_)
             | Self::Dedupe(_)
             | Self::Sort(_)
@@ -324,6 +334,7 @@ impl Step {
         match self {
             Self::Fill(fill) => !matches!(fill.with, Filling::Value(_) | Filling::Previous),
             Self::OneHot(_) | Self::Scale(_) => true,
+            Self::Tokenize(tokenize) => tokenize.by.is_fitted(),
             _ => false,
         }
     }

@@ -194,6 +194,10 @@ pub(super) enum Good {
     Model,
     /// What a transform learned.
     Recipe,
+    /// The vocabulary of a tokenisation.
+    Tokenizer,
+    /// Text that somebody reads.
+    Text,
     /// Metrics.
     Report,
     /// A picture.
@@ -213,6 +217,8 @@ impl Good {
             Self::Table => "a table",
             Self::Model => "a model",
             Self::Recipe => "a recipe",
+            Self::Tokenizer => "a tokenizer",
+            Self::Text => "a text",
             Self::Report => "a report",
             Self::Chart => "a chart",
             Self::Card => "a card",

@@ -419,6 +419,8 @@ fn port(port: &Port) -> Json {
         (Good::Model, false) => "evaluate.best",
         (Good::Report, _) => "evaluate.report",
         (Good::Recipe, _) => "features.fitted",
+        (Good::Text, _) => "story.text",
+        (Good::Tokenizer, _) => "tokens.tokenizer",
         (Good::Chart, _) => "compare.chart",
         (Good::Card, _) => "export.card",
         (Good::Token, _) => "first.done",

@@ -5,10 +5,12 @@ mod compare;
 mod embed;
 mod evaluate;
 mod export;
+mod generate;
 mod ingest;
 mod noop;
 mod predict;
 mod split;
+mod tokenize;
 mod train;
 mod transform;
 
@@ -27,6 +29,8 @@ pub(super) static KINDS: &[&StageKind] = &[
     &predict::PREDICT,
     &export::EXPORT,
     &embed::EMBED,
+    &tokenize::TOKENIZE,
+    &generate::GENERATE,
 ];
 /// Their names, in the same order.
 pub(super) const KIND_NAMES: &[&str] = &[
@@ -40,6 +44,8 @@ pub(super) const KIND_NAMES: &[&str] = &[
     "predict",
     "export",
     "embed",
+    "tokenize",
+    "generate",
 ];
 
 /// The stage kind of that name.

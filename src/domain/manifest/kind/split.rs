@@ -1,10 +1,12 @@
 //! `uses: split`: its settings, inputs and outputs, and its spec.
 //! Reports only what does not fit together: all else has been checked before it is read.
 
-use super::{seed, wide};
+use super::{seed, wide, word};
 use crate::domain::job::{Dealing, Reading, Spec, Split};
 use crate::domain::manifest::diagnostic::Faults;
-use crate::domain::manifest::form::{Good, Object, Port, StageKind, Type, optional, required};
+use crate::domain::manifest::form::{
+    Good, Object, Port, StageKind, Type, default, optional, required,
+};
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::quantity::decimal;
 
@@ -46,6 +48,14 @@ pub(super) static SPLIT: StageKind = StageKind {
                  without a value stay together too.",
                 "customer",
             ),
+            default(
+                "order",
+                Type::Word(&["lot", "kept"]),
+                "lot",
+                "Whether a lot decides which rows come into a part, or their order: with `kept` \
+                 the first rows make the first part, as text and time series need it.",
+                "kept",
+            ),
             seed("Seed of the lot by which rows, or values, come into a part."),
         ],
     },
@@ -65,11 +75,12 @@ pub(super) static SPLIT: StageKind = StageKind {
 fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
     Some(Spec::Split(Split {
         ratios: ratios(with.get("ratios")?)?,
-        dealing: match (with.get("stratify"), with.get("by")) {
-            (Some(column), None) => Dealing::Stratified(column.text()?.to_owned()),
-            (None, Some(column)) => Dealing::Grouped(column.text()?.to_owned()),
-            (None, None) => Dealing::Rows,
-            (Some(_), Some(_)) => return None,
+        dealing: match (with.get("stratify"), with.get("by"), word(with, "order", "lot")?) {
+            (Some(column), None, "lot") => Dealing::Stratified(column.text()?.to_owned()),
+            (None, Some(column), "lot") => Dealing::Grouped(column.text()?.to_owned()),
+            (None, None, "lot") => Dealing::Rows,
+            (None, None, "kept") => Dealing::InOrder,
+            _ => return None,
         },
         seed: wide(with, "seed", 0)?,
     }))
@@ -86,6 +97,13 @@ fn sound(with: &Node, _: &Node, faults: &mut Faults) {
         let message = "`by` and `stratify` do not go together".to_owned();
         let hint = "values that stay together cannot be equally frequent in every part: keep one";
         faults.advise(by.place, message, hint.to_owned());
+    }
+    let by_value = with.get("stratify").or_else(|| with.get("by"));
+    if let (Some(order), Some(_)) = (with.get("order"), by_value)
+        && order.text() == Some("kept")
+    {
+        let hint = "a column cannot decide where the order does: keep one of them".to_owned();
+        faults.advise(order.place, "`order: kept` does not go with `by` or `stratify`", hint);
     }
 }
 

@@ -134,8 +134,8 @@ pub(super) static TRAIN: StageKind = StageKind {
                 "scaling",
                 Type::Word(&["standard", "none"]),
                 "standard",
-                "How features are scaled: to mean 0 and deviation 1, or not at all. The target of \
-                 a regression always is, inside the model.",
+                "How features are scaled: to mean 0 and deviation 1, or not at all. Tokens never \
+                 are; the target of a regression always is, inside the model.",
                 "standard",
             ),
         ],
@@ -174,7 +174,7 @@ static MODEL: Tagged = Tagged {
     doc: "The shape of a model.",
     tag: "kind",
     default: None,
-    variants: &[MLP, LOGISTIC, LINEAR, CNN, GPT],
+    variants: &[MLP, LOGISTIC, LINEAR, TEXT, CNN, GPT],
 };
 
 const MLP: Object = Object {
@@ -207,6 +207,35 @@ const LINEAR: Object = Object {
     name: "linear",
     doc: "Linear regression: one linear layer that gives a number.",
     fields: &[],
+};
+
+const TEXT: Object = Object {
+    name: "text",
+    doc: "A model of texts that reads the columns of a `tokenize`: the mean of the vectors of a \
+          text's tokens, then dense layers. It does not read the order of the words.",
+    fields: &[
+        default(
+            "width",
+            integer(1, 4_096),
+            "32",
+            "Numbers of the vector of a token; the vectors are learned.",
+            "32",
+        ),
+        default(
+            "hidden",
+            Type::List { of: &integer(1, 65_536), min: 0, max: LAYERS_MAX },
+            "[]",
+            "Width of each hidden layer behind the mean, input side first.",
+            "[32]",
+        ),
+        default(
+            "activation",
+            Type::Word(&["relu", "tanh"]),
+            "relu",
+            "What bends between two layers.",
+            "relu",
+        ),
+    ],
 };
 
 const CNN: Object = Object {

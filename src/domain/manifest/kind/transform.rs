@@ -3,7 +3,7 @@
 
 mod read;
 
-use super::seed;
+use super::{seed, tokenize};
 use crate::domain::job::ColumnKind;
 use crate::domain::manifest::form::{
     Field, Good, Object, OneOf, Port, StageKind, Type, default, integer, optional, required,
@@ -26,9 +26,9 @@ const FORMULA: Type = Type::Text(1024);
 pub(super) static TRANSFORM: StageKind = StageKind {
     name: "transform",
     doc: "Turns a table into another, step by step. Row-wise steps (select, drop, rename, cast, \
-          fill, derive, oneHot, standardise, minMax, hash) are fitted on this table and travel \
-          with every model that is trained on the result, so that a model takes raw rows. The \
-          output `fitted` is what was learned: connected as the input `fitted` of a transform \
+          fill, derive, oneHot, standardise, minMax, hash, tokenize) are fitted on this table and \
+          travel with every model that is trained on the result, so that a model takes raw rows. \
+          The output `fitted` is what was learned: connected as the input `fitted` of a transform \
           without steps, it treats other rows, such as held-out ones, in the very same way.",
     with: Object {
         name: "transform",
@@ -167,6 +167,12 @@ static STEP: OneOf = OneOf {
             Type::Object(&AGGREGATE),
             "Turns each group of rows into one. A new raw table begins, as with `join`.",
             "{ by: [city], measures: { people: { count: \"*\" }, age: { mean: age } } }",
+        ),
+        required(
+            "tokenize",
+            Type::Object(&tokenize::STEP),
+            "Turns a text column into tokens: numbers that a model of texts reads.",
+            "{ column: review, kind: bpe, vocabulary: 1024, into: { length: 64 } }",
         ),
     ],
 };

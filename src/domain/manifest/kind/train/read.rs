@@ -89,12 +89,12 @@ fn truth(node: &Node, key: &str, default: bool) -> Option<bool> {
 fn model(node: &Node) -> Option<Model> {
     match node.get("kind")?.text()? {
         "mlp" => {
-            let widths = node.get("hidden")?.items().iter();
-            let width = |width: &Node| u32::try_from(width.integer()?).ok();
-            Some(Model::Mlp {
-                hidden: widths.map(width).collect::<Option<_>>()?,
-                activation: Activation::from_word(word(node, "activation", "relu")?)?,
-            })
+            let (hidden, activation) = layers(node)?;
+            Some(Model::Mlp { hidden, activation })
+        }
+        "text" => {
+            let (hidden, activation) = layers(node)?;
+            Some(Model::Text { width: narrow(node, "width", 32)?, hidden, activation })
         }
         "logistic" | "linear" => Some(Model::Linear),
         "gpt" => Some(Model::Gpt(Gpt {
@@ -109,6 +109,14 @@ fn model(node: &Node) -> Option<Model> {
         "cnn" => cnn(node).map(Model::Cnn),
         _ => None,
     }
+}
+
+/// Widths of hidden layers, and what bends between them.
+fn layers(node: &Node) -> Option<(Vec<u32>, Activation)> {
+    let widths = node.get("hidden").map(Node::items).unwrap_or_default().iter();
+    let widths = widths.map(|width| u32::try_from(width.integer()?).ok());
+    let activation = Activation::from_word(word(node, "activation", "relu")?)?;
+    Some((widths.collect::<Option<_>>()?, activation))
 }
 
 fn cnn(node: &Node) -> Option<Cnn> {

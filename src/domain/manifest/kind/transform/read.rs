@@ -8,7 +8,7 @@ use crate::domain::job::{
     Transform, Unknown,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
-use crate::domain::manifest::kind::{narrow, wide, word};
+use crate::domain::manifest::kind::{narrow, tokenize, wide, word};
 use crate::domain::manifest::node::{Kind, Node};
 use crate::domain::manifest::quantity::decimal;
 
@@ -65,6 +65,7 @@ fn step(node: &Node) -> Option<Step> {
             by: optional_names(with)?,
             measures: by_column(with.get("measures")?, measure)?,
         }),
+        "tokenize" => Step::Tokenize(tokenize::read(with)?),
         _ => return None,
     })
 }
@@ -167,6 +168,7 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
             "derive" => with.entries().iter().for_each(|(_, node)| check_formula(node, faults)),
             "fill" => one_of_two(with, key.place, ["with", "value"], faults),
             "sample" => one_of_two(with, key.place, ["rows", "share"], faults),
+            "tokenize" => tokenize::sound(with, faults),
             "join" => {
                 has_join = true;
                 if input("right").is_none() {

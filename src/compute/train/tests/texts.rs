@@ -1,0 +1,169 @@
+//! Tests of models of texts: what they learn, from raw text to raw text, and what they refuse.
+//! Never measures time.
+
+use super::*;
+use crate::base::canon::Digest;
+use crate::compute::evaluate::{self, Candidate};
+use crate::compute::generate;
+use crate::compute::predictor::Predictions;
+use crate::compute::transform;
+use crate::domain::job::{
+    Evaluate, Formula, Generate, Gpt, Layout, Positions, Step, Tokenize, Tokens, Transform,
+};
+
+/// Reviews that are told apart by one word each: no order, no length decides.
+fn reviews() -> Table {
+    let words = ["the", "film", "was", "long", "and", "in", "colour", "with", "music"];
+    let rows = (0..120u32).map(|i| {
+        let filler = |k: u32| words[((i * 7 + k * 5 + i / 9) % 9) as usize];
+        let (word, label) = [("good", "yes"), ("dull", "no")][(i % 2) as usize];
+        format!("{i},{} {} {word} {},{label}\n", filler(1), filler(2), filler(3))
+    });
+    cells(&format!("id,text,liked\n{}", rows.collect::<String>()))
+}
+
+fn text_spec() -> (Transform, Train) {
+    let by = Tokens::Pairs { vocabulary: 320 };
+    let tokenize = Tokenize { column: "text".into(), by, into: Layout::Rows { length: 24 } };
+    let steps = vec![Step::Drop(vec!["id".into()]), Step::Tokenize(tokenize)];
+    let model = Model::Text { width: 8, hidden: vec![6], activation: Activation::Tanh };
+    let spec = spec_of(Task::Classification, &["liked"]);
+    let spec = Train { model, epochs: 12, batch: 8, scaling: Scaling::Standard, ..spec };
+    (Transform { steps }, spec)
+}
+
+#[test]
+fn texts_are_told_apart_by_their_words_and_the_model_takes_raw_text() {
+    let (steps, spec) = text_spec();
+    let rows = transform::run(&steps, reviews(), None, None).unwrap();
+    let lesson = Lesson::new(&spec, &rows, None).unwrap();
+    let bytes = run(&spec, &lesson, None, &mut |_| ()).unwrap().outputs.remove(0).bytes;
+    let model = Predictor::from_bytes(&bytes).unwrap();
+    assert_eq!(model.to_bytes().unwrap(), bytes);
+    assert_eq!(Digest::of(&bytes).short(), "7a511c6cb59c");
+    let raw = cells("text\nin colour and dull\nlong good music\n");
+    let Predictions::Classes { classes, probabilities } = model.predict(&raw).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(classes, ["no", "yes"]);
+    assert!(probabilities[0] > 0.9 && probabilities[3] > 0.9, "{probabilities:?}");
+}
+
+#[test]
+fn a_model_of_texts_takes_tokens_and_nothing_else() {
+    let (steps, spec) = text_spec();
+    let numbers = cells("x,liked\n1,yes\n2,no\n");
+    let learn = |rows: &Table| {
+        let lesson = Lesson::new(&spec, rows, None).unwrap();
+        run(&spec, &lesson, None, &mut |_| ()).unwrap_err()
+    };
+    let fault = learn(&numbers);
+    assert!(fault.message.contains("reads tokens"), "{fault}");
+    // A column that is no token is among the features.
+    let steps = Transform { steps: steps.steps[1..].to_vec() };
+    let rows = transform::run(&steps, reviews(), None, None).unwrap();
+    let wide = Step::Derive(vec![("x".into(), Formula::parse("0.5").unwrap())]);
+    let rows = transform::run(&Transform { steps: vec![wide] }, rows, None, None).unwrap();
+    let fault = learn(&rows);
+    assert!(fault.message.contains("no token of the model's vocabulary"), "{fault}");
+    assert!(fault.hint.contains("features"));
+}
+
+/// A model that has read a song of three lines again and again.
+fn singer() -> (Predictor, Vec<u8>) {
+    let by = Tokens::Char;
+    let into = Layout::Stream { separator: "\n".into() };
+    let tokenize = Step::Tokenize(Tokenize { column: "text".into(), by, into });
+    let song = "text\n".to_owned() + &"row the boat\nrow it far\ngo home\n".repeat(24);
+    let steps = Transform { steps: vec![tokenize] };
+    let rows = transform::run(&steps, cells(&song), None, None).unwrap();
+    let model = Model::Gpt(Gpt {
+        blocks: 1,
+        heads: 2,
+        width: 16,
+        context: 12,
+        positions: Positions::Learned,
+        tied: true,
+        dropout: 0.0,
+    });
+    let spec = spec_of(Task::Language, &["token"]);
+    let optimizer = adamw(0.02);
+    let spec = Train { model, epochs: 12, batch: 8, optimizer, ..spec };
+    let lesson = Lesson::new(&spec, &rows, None).unwrap();
+    let bytes = run(&spec, &lesson, None, &mut |_| ()).unwrap().outputs.remove(0).bytes;
+    (Predictor::from_bytes(&bytes).unwrap(), bytes)
+}
+
+const WORDS: Generate = Generate {
+    prompt: String::new(),
+    samples: 1,
+    tokens: 30,
+    temperature: 0.0,
+    top_k: None,
+    line: true,
+    seed: 1,
+};
+
+#[test]
+fn a_model_goes_on_with_what_it_has_read_and_the_same_seed_writes_the_same() {
+    let (model, _) = singer();
+    let write = |spec: &Generate| generate::run(spec, &model, None).unwrap();
+    let spec = Generate { prompt: "\nrow the".into(), ..WORDS };
+    let written = write(&spec);
+    let column = written.table.column("text").unwrap().texts();
+    let [Some(text)] = column.as_slice() else { unreachable!() };
+    assert_eq!(written.text, format!("\nrow the{text}\n"));
+    assert!(!text.contains('\n') && (1..=30).contains(&written.tokens), "{text}");
+    // From the middle of a text that is longer than what the model sees at once.
+    let spec = Generate { prompt: "go home\nrow the boat\nrow it f".into(), ..WORDS };
+    assert!(write(&spec).text.starts_with(&spec.prompt));
+    let hot = Generate { temperature: 2.0, samples: 3, line: false, ..spec };
+    let texts = |spec: &Generate| write(spec).table.column("text").unwrap().texts();
+    assert_eq!(texts(&hot), texts(&hot));
+    assert_ne!(texts(&hot)[0], texts(&hot)[1]);
+    assert_ne!(texts(&hot), texts(&Generate { seed: 2, ..hot.clone() }));
+    assert_eq!(write(&hot).tokens, 90);
+    // Prompts of a table, one text of each.
+    let prompts = cells("text\nrow the b\ngo h\n");
+    let written = generate::run(&WORDS, &model, Some(&prompts)).unwrap();
+    let texts: Vec<&str> = written.text.split("\n---\n").collect();
+    assert!(texts.len() == 2 && texts[0].starts_with("row the b") && texts[1].starts_with("go h"));
+}
+
+#[test]
+fn who_cannot_write_says_so() {
+    let (model, _) = singer();
+    let fault = generate::run(&WORDS, &model, None).unwrap_err();
+    assert_eq!(fault.message, "\"\" is no prompt to go on from");
+    let (steps, spec) = text_spec();
+    let rows = transform::run(&steps, reviews(), None, None).unwrap();
+    let lesson = Lesson::new(&Train { epochs: 1, ..spec.clone() }, &rows, None).unwrap();
+    let done = run(&Train { epochs: 1, ..spec }, &lesson, None, &mut |_| ()).unwrap();
+    let reader = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
+    let fault = generate::run(&WORDS, &reader, None).unwrap_err();
+    assert_eq!(fault.message, "a model for classification does not write");
+}
+
+#[test]
+fn a_language_model_is_measured_on_raw_text() {
+    let (model, bytes) = singer();
+    let candidate = || [Candidate { name: "singer".into(), bytes: &bytes, model: model.clone() }];
+    let measure = |text: &str| {
+        let table = cells(&format!("text\n{text}"));
+        evaluate::run(&Evaluate { select: None }, &candidate(), &table)
+    };
+    let song = "go home\nrow the boat\nrow it far\n".repeat(5);
+    let known = measure(&song).unwrap();
+    let value = |done: &Done, name: &str| {
+        done.metrics.iter().find(|(known, _)| known == name).map(|(_, value)| *value).unwrap()
+    };
+    let loss = value(&known, "loss");
+    assert!(loss < 0.4 && value(&known, "accuracy") > 0.85, "{:?}", known.metrics);
+    assert!((value(&known, "perplexity") - loss.exp()).abs() < 1e-9);
+    let strange = measure(&"tar bot hero\n".repeat(8)).unwrap();
+    assert!(value(&strange, "loss") > 1.0, "{:?}", strange.metrics);
+    let report = String::from_utf8(known.outputs[1].bytes.clone()).unwrap();
+    assert!(report.contains("\"baseline\":{\"accuracy\":0."), "{report}");
+    let fault = measure("go\n").unwrap_err();
+    assert_eq!(fault.message, "the text has fewer than 13 tokens");
+}
