@@ -176,13 +176,18 @@ fn an_exported_model_explains_itself_and_does_in_numpy_what_it_does_here() {
         assert!(card.contains(part), "{part}: {card}");
     }
     // The code of the card runs as it stands, on features that the test makes itself.
-    site.json(&["apply", "iris.yaml", "-o", "json"]);
-    let said = site.run(&["predict", "out/iris", "data/iris.csv", "--probabilities"]);
-    site.write("said.csv", &said.out());
-    let mut peer = python("forward.py");
-    let peer =
-        peer.args([site.path("out/model/README.md"), site.path("out/iris/model.safetensors")]);
-    let ran = peer.arg(site.path("said.csv")).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    assert_eq!(String::from_utf8_lossy(&ran.stdout), "150\n");
+    let iris = fs::read_to_string(site.path("iris.yaml")).unwrap();
+    for activation in ["relu", "tanh", "gelu"] {
+        let bent = format!("kind: mlp, activation: {activation},");
+        site.write("bent.yaml", &iris.replace("kind: mlp,", &bent));
+        site.json(&["apply", "bent.yaml", "-o", "json"]);
+        let said = site.run(&["predict", "out/iris", "data/iris.csv", "--probabilities"]);
+        site.write("said.csv", &said.out());
+        let mut peer = python("forward.py");
+        let peer =
+            peer.args([site.path("out/model/README.md"), site.path("out/iris/model.safetensors")]);
+        let ran = peer.arg(site.path("said.csv")).output().unwrap();
+        assert!(ran.status.success(), "{activation}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "150\n");
+    }
 }
