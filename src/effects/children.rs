@@ -19,6 +19,8 @@ const TAIL_LINES: usize = 5;
 const CHILDREN_MAX: usize = 2_048;
 /// Looks until one that is swept away is not asked any more, but ended.
 const SWEEP_LOOKS: usize = 500;
+/// Looks for what a child that was just started was started with; one that has ended has nothing.
+const BEGIN_LOOKS: usize = 20;
 /// How often a child that is to end is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -142,7 +144,7 @@ impl Drop for Child {
 
 /// Writes down which processes these are, for whoever comes after a parent that was killed.
 pub fn remember<'a>(path: &Path, children: impl Iterator<Item = &'a Child>) -> io::Result<()> {
-    let line = |child: &Child| Some(format!("{} {}\n", child.id(), command_line(child.id())?));
+    let line = |child: &Child| Some(format!("{} {}\n", child.id(), begun(child.id())?));
     std::fs::write(path, children.filter_map(line).collect::<String>())
 }
 
@@ -167,6 +169,18 @@ pub fn sweep(path: &Path) {
             thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// What a process that was just started was started with. The system lets its parent go on before
+/// that can be read.
+fn begun(id: u32) -> Option<String> {
+    (0..BEGIN_LOOKS).find_map(|_| {
+        let line = command_line(id);
+        if line.is_none() {
+            thread::sleep(LOOK_EVERY);
+        }
+        line
+    })
 }
 
 /// What a process was started with, in hex; nothing where the system does not say.

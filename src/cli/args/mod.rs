@@ -129,7 +129,7 @@ pub(crate) enum Verb {
     )]
     Predict(Predict),
     /// Let a language model write, token by token
-    #[command(after_help = "Example:\n  ohc generate out/writer/model --prompt \"hello - \" \
+    #[command(after_help = "Example:\n  ohc generate out/writer/model --prompt hello \
         --temperature 0.7\n\n\
         The same model, prompt, settings and seed write the same text on every machine.")]
     Generate(Generate),
