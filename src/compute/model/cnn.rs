@@ -6,7 +6,7 @@ use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::group_norm::GroupNorm;
-use crate::compute::op::{ConvOp, GroupNormOp};
+use crate::compute::op::{ConvOp, GroupNormOp, Kept};
 use crate::domain::job::{self, Activation, CONVOLUTIONS_MAX, Convolution, Image, Misfit, Padding};
 use candle_core::{Error, Result, Tensor};
 
@@ -168,7 +168,7 @@ impl Cnn {
             conv,
             weights: weights.gradient.clone(),
             bias: bias.gradient.clone(),
-            picks: Default::default(),
+            picks: Kept::default(),
         };
         x.apply_op3(&weights.tensor, &bias.tensor, op)
     }
@@ -195,7 +195,7 @@ impl Cnn {
             norm,
             gamma: gamma.gradient.clone(),
             beta: beta.gradient.clone(),
-            past: Default::default(),
+            past: Kept::default(),
         };
         x.apply_op3(&gamma.tensor, &beta.tensor, op)
     }

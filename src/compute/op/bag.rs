@@ -41,17 +41,13 @@ impl CustomOp2 for BagOp {
         _y: &Tensor,
         by_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut by_table = self.table.lock();
-        if by_table.filled {
-            return Err(Error::msg("a parameter is used twice in one graph"));
-        }
+        let mut by_table = self.table.fill()?;
         lend(tokens, |tokens| {
             lend(by_output, |by_output| {
                 self.bag.backward(tokens, by_output, &mut by_table.values);
                 Ok(())
             })
         })?;
-        by_table.filled = true;
         Ok((None, None))
     }
 }

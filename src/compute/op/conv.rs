@@ -1,11 +1,10 @@
 //! A convolution with what follows it as an operation of candle's graph.
 //! Never computes the gradient by an image that nobody learns from.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::conv::{Conv, Past};
 use crate::compute::kernel::dense::Gradients;
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
-use std::sync::OnceLock;
 
 /// pool(act(x∗W + b)) with arguments (x, W, b); x is rows of images.
 pub(in crate::compute) struct ConvOp {
@@ -16,7 +15,7 @@ pub(in crate::compute) struct ConvOp {
     /// Where the gradient by b goes.
     pub bias: Gradient,
     /// What forward leaves for backward: which value of each square was kept.
-    pub picks: OnceLock<Vec<u8>>,
+    pub picks: Kept<Vec<u8>>,
 }
 
 impl CustomOp3 for ConvOp {
@@ -44,7 +43,7 @@ impl CustomOp3 for ConvOp {
             floats(weights, weights_layout)?,
             floats(bias, bias_layout)?,
         );
-        self.picks.set(convolved.picks).map_err(|_| Error::msg("an operation is run once"))?;
+        self.picks.set(Some(convolved.picks));
         Ok((CpuStorage::F32(convolved.y), Shape::from((images, self.conv.lengths().1))))
     }
 
@@ -58,11 +57,9 @@ impl CustomOp3 for ConvOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (images, values) = x.dims2()?;
         let mut by_input = x.track_op().then(|| vec![0.0; images * values]);
-        let (mut by_weights, mut by_bias) = (self.weights.lock(), self.bias.lock());
-        if by_weights.filled || by_bias.filled {
-            return Err(Error::msg("a parameter is used twice in one graph"));
-        }
-        let picks = self.picks.get().ok_or_else(|| Error::msg("backward before forward"))?;
+        let (mut by_weights, mut by_bias) = (self.weights.fill()?, self.bias.fill()?);
+        let picks = self.picks.take().ok_or_else(|| Error::msg("a convolution learns once"))?;
+        let picks = picks.as_slice();
         lend(x, |x| {
             lend(weights, |weights| {
                 lend(y, |y| {
@@ -78,7 +75,6 @@ impl CustomOp3 for ConvOp {
                 })
             })
         })?;
-        (by_weights.filled, by_bias.filled) = (true, true);
         let shape = (images, values);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))

@@ -53,10 +53,7 @@ impl CustomOp3 for DenseOp {
         let rows = x.dim(0)?;
         let kept = self.kept.take();
         let mut by_input = x.track_op().then(|| vec![0.0; rows * self.dense.inputs]);
-        let (mut by_weights, mut by_bias) = (self.weights.lock(), self.bias.lock());
-        if by_weights.filled || by_bias.filled {
-            return Err(Error::msg("a parameter is used twice in one graph"));
-        }
+        let (mut by_weights, mut by_bias) = (self.weights.fill()?, self.bias.fill()?);
         lend(x, |x| {
             lend(weights, |weights| {
                 lend(y, |y| {
@@ -73,7 +70,6 @@ impl CustomOp3 for DenseOp {
                 })
             })
         })?;
-        (by_weights.filled, by_bias.filled) = (true, true);
         let shape = (rows, self.dense.inputs);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))

@@ -67,10 +67,9 @@ impl CustomOp3 for EmbeddingOp {
         if !self.shared {
             by_table.values.fill(0.0);
         }
-        let mut by_places = self.places.as_ref().map(Gradient::lock);
+        let mut by_places = self.places.as_ref().map(Gradient::fill).transpose()?;
         if let Some(slot) = &mut by_places {
             slot.values.fill(0.0);
-            slot.filled = true;
         }
         let mut none = [];
         let places = by_places.as_mut().map_or(none.as_mut_slice(), |slot| &mut slot.values);

@@ -1,10 +1,9 @@
 //! A group normalisation with what follows it as an operation of candle's graph.
 //! Never normalises one image by another.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::group_norm::{Gradients, GroupNorm, Past};
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
-use std::sync::OnceLock;
 
 /// pool(act(x̂·γ + β)) with arguments (x, γ, β); x is rows of images.
 pub(in crate::compute) struct GroupNormOp {
@@ -15,7 +14,7 @@ pub(in crate::compute) struct GroupNormOp {
     /// Where the gradient by β goes.
     pub beta: Gradient,
     /// What forward leaves for backward: which value of each square was kept, and the moments.
-    pub past: OnceLock<(Vec<u8>, Vec<f32>)>,
+    pub past: Kept<(Vec<u8>, Vec<f32>)>,
 }
 
 impl CustomOp3 for GroupNormOp {
@@ -42,8 +41,7 @@ impl CustomOp3 for GroupNormOp {
             floats(gamma, gamma_layout)?,
             floats(beta, beta_layout)?,
         );
-        let past = (normed.picks, normed.moments);
-        self.past.set(past).map_err(|_| Error::msg("an operation is run once"))?;
+        self.past.set(Some((normed.picks, normed.moments)));
         Ok((CpuStorage::F32(normed.y), Shape::from((images, self.norm.lengths().1))))
     }
 
@@ -57,12 +55,9 @@ impl CustomOp3 for GroupNormOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (images, values) = x.dims2()?;
         let mut by_input = vec![0.0; images * values];
-        let (mut by_gamma, mut by_beta) = (self.gamma.lock(), self.beta.lock());
-        if by_gamma.filled || by_beta.filled {
-            return Err(Error::msg("a parameter is used twice in one graph"));
-        }
-        let (picks, moments) =
-            self.past.get().ok_or_else(|| Error::msg("backward before forward"))?;
+        let (mut by_gamma, mut by_beta) = (self.gamma.fill()?, self.beta.fill()?);
+        let past = self.past.take().ok_or_else(|| Error::msg("a norm learns once"))?;
+        let (picks, moments) = (past.0.as_slice(), past.1.as_slice());
         lend(x, |x| {
             lend(gamma, |gamma| {
                 lend(y, |y| {
@@ -79,7 +74,6 @@ impl CustomOp3 for GroupNormOp {
                 })
             })
         })?;
-        (by_gamma.filled, by_beta.filled) = (true, true);
         Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
     }
 }

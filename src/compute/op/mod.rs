@@ -48,6 +48,15 @@ impl Gradient {
         Self(Arc::new(Mutex::new(Slot { values: vec![0.0; len], filled: false })))
     }
 
+    /// The place, for the one operation of a graph that has the parameter.
+    fn fill(&self) -> Result<MutexGuard<'_, Slot>> {
+        let mut slot = self.lock();
+        if std::mem::replace(&mut slot.filled, true) {
+            return Err(Error::msg("a parameter is used twice in one graph"));
+        }
+        Ok(slot)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         // A panic while it was written ends the job; what is in it is never read after that.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
