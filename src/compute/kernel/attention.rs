@@ -7,11 +7,11 @@
 //! fused multiply-adds over ascending positions or columns.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
-use super::Engine;
 use super::elementary::exp;
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
 use super::reduce::{dot_inline, max_inline, sum_inline};
+use super::{Engine, side_by_side};
 use crate::compute::exact;
 
 /// The base of the angles by which positions rotate.
@@ -308,22 +308,16 @@ impl Attention<'_> {
         sequences: impl Iterator<Item = T>,
         work: impl Fn(&mut Scratch, T) + Sync,
     ) {
-        let mut all: Vec<T> = sequences.collect();
+        let all: Vec<T> = sequences.collect();
         let each = all.len().div_ceil(self.engine.threads()).max(1);
-        if each >= all.len() {
+        let mut all = all.into_iter();
+        let parts = std::iter::from_fn(|| {
+            let some: Vec<T> = all.by_ref().take(each).collect();
+            (!some.is_empty()).then_some(some)
+        });
+        side_by_side(parts, |some| {
             let mut scratch = self.scratch();
-            all.into_iter().for_each(|one| work(&mut scratch, one));
-            return;
-        }
-        std::thread::scope(|scope| {
-            while !all.is_empty() {
-                let some = all.split_off(all.len().saturating_sub(each));
-                let work = &work;
-                scope.spawn(move || {
-                    let mut scratch = self.scratch();
-                    some.into_iter().for_each(|one| work(&mut scratch, one));
-                });
-            }
+            some.into_iter().for_each(|one| work(&mut scratch, one));
         });
     }
 }

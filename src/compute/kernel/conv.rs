@@ -11,7 +11,7 @@ use super::dense::{Gradients, bend, unbend};
 use super::gather::{self, Product, Walk};
 use super::pack::{self, View};
 use super::pool::Pool;
-use super::{Engine, reduce};
+use super::{Engine, reduce, side_by_side};
 use crate::domain::job::Activation;
 
 /// Images over which a gradient is one chain: what threads share out.
@@ -122,15 +122,7 @@ impl Conv {
             (x, y, picks)
         });
         let run = |(x, y, picks)| self.forward_images(x, (&b, bias), y, picks);
-        if share >= images {
-            work.for_each(run);
-        } else {
-            std::thread::scope(|scope| {
-                for part in work {
-                    scope.spawn(|| run(part));
-                }
-            });
-        }
+        side_by_side(work, run);
         Convolved { y, picks }
     }
 

@@ -70,6 +70,20 @@ impl Default for Engine {
     }
 }
 
+/// Does every part in a thread of its own; one alone in this one.
+fn side_by_side<T: Send>(parts: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
+    let parts: Vec<T> = parts.collect();
+    if parts.len() <= 1 {
+        return parts.into_iter().for_each(run);
+    }
+    std::thread::scope(|scope| {
+        for part in parts {
+            let run = &run;
+            scope.spawn(move || run(part));
+        }
+    });
+}
+
 #[cfg(test)]
 pub(crate) mod golden {
     //! The digests of results that may never change without a new ops version.
