@@ -23,6 +23,7 @@ pub mod loss;
 pub mod matmul;
 pub mod merge;
 mod pack;
+pub mod peak;
 pub mod philox;
 pub mod pool;
 pub mod reduce;
