@@ -193,6 +193,32 @@ fn a_small_model_writes_in_the_manner_of_those_whom_it_has_read() {
 }
 
 #[test]
+fn a_model_learns_to_add_numbers_that_it_has_never_seen() {
+    let site = Site::of_all();
+    let result = apply(&site, &["sums.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let table = fs::read_to_string(site.path("out/sums/answers/table.csv")).unwrap();
+    let mut right = 0;
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    for row in &rows {
+        let (question, said) = row.split_once(',').unwrap();
+        let (a, b) = question.trim_end_matches('=').split_once('+').unwrap();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        right += usize::from(said == format!("{:04}", number(a) + number(b)));
+    }
+    assert_eq!(rows.len(), 820);
+    assert!(right * 100 >= rows.len() * 99, "{right} of {}", rows.len());
+    // The pipeline says the same of itself.
+    let score = fs::read_to_string(site.path("out/sums/score/table.csv")).unwrap();
+    let exact = score.lines().nth(1).and_then(|row| row.strip_prefix("820,")).unwrap();
+    let exact: f64 = exact.parse().unwrap();
+    assert!((exact - right as f64 / 820.0).abs() < 1e-6, "{score}");
+    let plan = site.json(&["plan", "sums.yaml", "-o", "json"]);
+    let all = plan["jobs"].as_array().unwrap();
+    assert!(all.iter().all(|job| job["action"] == "cached"), "{plan}");
+}
+
+#[test]
 fn what_is_broken_on_purpose_cannot_be_applied() {
     let site = Site::of_all();
     let ran = site.run(&["apply", "broken.yaml"]);

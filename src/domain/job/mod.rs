@@ -10,6 +10,7 @@ mod formula;
 mod generate;
 mod gpt;
 mod ingest;
+mod made;
 mod parallel;
 mod predict;
 mod split;
@@ -29,6 +30,7 @@ pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
+pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use predict::Predict;
 pub use split::{Dealing, Split};

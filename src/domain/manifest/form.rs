@@ -136,6 +136,8 @@ pub(super) struct Field {
 pub(super) enum Need {
     /// It must.
     Required,
+    /// It must, unless the field of this name is there.
+    Unless(&'static str),
     /// It need not: this holds instead, in words.
     Default(&'static str),
     /// It need not.
@@ -235,6 +237,17 @@ pub(super) const fn required(
     example: &'static str,
 ) -> Field {
     Field { name, ty, need: Need::Required, doc, example }
+}
+
+/// A field that must be there unless another one is.
+pub(super) const fn unless(
+    other: &'static str,
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Unless(other), doc, example }
 }
 
 /// A field that need not be there.
