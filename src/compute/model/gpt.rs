@@ -4,8 +4,8 @@
 use super::mlp::dense;
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
-use crate::compute::kernel::attention::Rotation;
-use crate::compute::op::{AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp};
+use crate::compute::kernel::attention::{self, Attention, Rotation};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp};
 use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
@@ -113,32 +113,93 @@ impl Gpt {
     /// `rows·context × tokens`.
     pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let mut parameters = Parameters(network, network.parameters.iter());
+        let y = self.embed(&mut parameters, x, 0)?;
+        let y = self.blocks(&mut parameters, y, pass, |_, x| self.attend(network, x))?;
+        self.head(&mut parameters, &y)
+    }
+
+    /// The fit of every token after the last of some that follow those of a memory: `1 × tokens`.
+    pub(super) fn go_on(
+        &self,
+        network: &Network,
+        tokens: Vec<f32>,
+        memory: &mut Memory,
+    ) -> Result<Tensor> {
+        let (before, count) = (memory.tokens, tokens.len());
+        if count == 0 || before.saturating_add(count) > self.context {
+            return Err(Error::msg("a text goes on within its context"));
+        }
+        let mut parameters = Parameters(network, network.parameters.iter());
+        let x = op::input(tokens, 1, count)?;
+        let y = self.embed(&mut parameters, &x, before)?;
+        memory.blocks.resize_with(self.blocks, Default::default);
+        let attention = Attention {
+            engine: network.engine,
+            heads: self.heads,
+            width: self.width,
+            length: self.context,
+            rotation: self.rotation.as_deref(),
+        };
+        let y = self.blocks(&mut parameters, y, Pass::Predict, |block, x| {
+            let memory = memory.blocks.get_mut(block).ok_or_else(|| Error::msg("no block"))?;
+            let seen = op::lend(x, |x| Ok(attention.go_on(x, memory)))?;
+            op::input(seen, count, self.width)
+        })?;
+        memory.tokens += count;
+        self.head(&mut parameters, &y.narrow(0, count - 1, 1)?)
+    }
+
+    /// The vectors of tokens, of which the first stands at this place.
+    fn embed(&self, parameters: &mut Parameters<'_>, x: &Tensor, from: usize) -> Result<Tensor> {
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
         let op = EmbeddingOp {
-            engine: network.engine,
+            engine: parameters.0.engine,
             table: table.gradient.clone(),
             places: places.map(|places| places.gradient.clone()),
             shared: self.tied,
         };
-        let places = places.map_or(&table.tensor, |places| &places.tensor);
+        let rows = x.dim(1)?;
+        let places = match places {
+            Some(places) if rows < self.context => places.tensor.narrow(0, from, rows)?,
+            Some(places) => places.tensor.clone(),
+            None => table.tensor.clone(),
+        };
+        x.apply_op3(&table.tensor, &places, op)
+    }
+
+    /// What all blocks make of the vectors of tokens, each with its attention.
+    fn blocks(
+        &self,
+        parameters: &mut Parameters<'_>,
+        y: Tensor,
+        pass: Pass,
+        mut attend: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let network = parameters.0;
         let leave_out =
             |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
-        let mut y = leave_out(&x.apply_op3(&table.tensor, places, op)?, 0)?;
+        let mut y = leave_out(&y, 0)?;
         for block in 0..self.blocks {
             let inner = parameters.norm(&y)?;
-            let inner = self.attend(network, &parameters.dense(&inner, None)?)?;
+            let inner = attend(block, &parameters.dense(&inner, None)?)?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
             let inner = parameters.norm(&y)?;
             let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
         }
-        let y = parameters.norm(&y)?;
-        if self.tied {
-            let op = HeadOp { engine: network.engine, table: table.gradient.clone() };
-            y.apply_op2(&table.tensor, op)
-        } else {
-            parameters.dense(&y, None)
+        Ok(y)
+    }
+
+    /// How well each token fits after each row.
+    fn head(&self, parameters: &mut Parameters<'_>, y: &Tensor) -> Result<Tensor> {
+        let y = parameters.norm(y)?;
+        match parameters.0.parameters.first().filter(|_| self.tied) {
+            Some(table) => {
+                let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
+                y.apply_op2(&table.tensor, op)
+            }
+            None => parameters.dense(&y, None),
         }
     }
 
@@ -150,6 +211,21 @@ impl Gpt {
             rotation: self.rotation.clone(),
             looks: Kept::default(),
         })
+    }
+}
+
+/// What a decoder remembers of the tokens so far: keys and values of every block.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    tokens: usize,
+    blocks: Vec<attention::Memory>,
+}
+
+impl Memory {
+    /// How many tokens it has seen.
+    #[must_use]
+    pub const fn tokens(&self) -> usize {
+        self.tokens
     }
 }
 
