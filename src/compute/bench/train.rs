@@ -11,7 +11,7 @@ use crate::compute::model::{Network, Pass, Reads, Shape, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
 use crate::domain::job::{Activation, Cnn, Convolution, Gpt, Image, Model, Optimizer};
-use crate::domain::job::{Padding, Positions};
+use crate::domain::job::{Norm, Padding, Positions};
 use candle_core::{Device, Tensor};
 use candle_nn::{AdamW as StockAdamW, Optimizer as _, ParamsAdamW};
 
@@ -73,6 +73,7 @@ impl Learner {
                 positions: Positions::Learned,
                 tied: false,
                 dropout: 0.0,
+                norm: Norm::Layer,
             }),
         }
     }

@@ -1,12 +1,12 @@
-//! Decoders of tokens after GPT-2: layer norm before attention and before the perceptron of every
+//! Decoders of tokens after GPT-2: a norm before attention and before the perceptron of every
 //! block, GELU, a last norm and a head. Never sees a token after the one it speaks of.
 
 use super::mlp::dense;
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::attention::{self, Attention, Rotation};
-use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp};
-use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Positions};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp};
+use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Norm, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
 
@@ -27,11 +27,12 @@ pub(super) struct Gpt {
     tied: bool,
     rotation: Option<Arc<Rotation>>,
     dropout: f64,
+    norm: Norm,
 }
 
 impl Gpt {
     pub(super) fn new(model: &job::Gpt, tokens: usize) -> std::result::Result<Self, Fault> {
-        let job::Gpt { blocks, heads, width, context, positions, tied, dropout } = *model;
+        let job::Gpt { blocks, heads, width, context, positions, tied, dropout, norm } = *model;
         if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
             return Err(fault(
                 format!("{heads} heads do not divide a width of {width}"),
@@ -56,7 +57,7 @@ impl Gpt {
             Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
         };
         let blocks = blocks as usize;
-        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout })
+        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout, norm })
     }
 
     /// Numbers of one row: a token of each place.
@@ -76,10 +77,11 @@ impl Gpt {
             all.push(ParameterShape::new("places.table", &[context, width], begins));
         }
         let norm = |name: &str| {
-            [
-                ParameterShape::new(format!("{name}.scale"), &[width], Initial::One),
-                ParameterShape::new(format!("{name}.shift"), &[width], Initial::Zero),
-            ]
+            let of = |part: &str, initial: Initial| {
+                ParameterShape::new(format!("{name}.{part}"), &[width], initial)
+            };
+            let shift = (self.norm == Norm::Layer).then(|| of("shift", Initial::Zero));
+            std::iter::once(of("scale", Initial::One)).chain(shift)
         };
         let layer = |name: String, inputs: usize, outputs: usize, initial: Initial| {
             [
@@ -181,10 +183,10 @@ impl Gpt {
             |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
         let mut y = leave_out(&y, 0)?;
         for block in 0..self.blocks {
-            let inner = parameters.norm(&y)?;
+            let inner = parameters.norm(self.norm, &y)?;
             let inner = attend(block, &parameters.dense(&inner, None)?)?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
-            let inner = parameters.norm(&y)?;
+            let inner = parameters.norm(self.norm, &y)?;
             let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
         }
@@ -193,7 +195,7 @@ impl Gpt {
 
     /// How well each token fits after each row.
     fn head(&self, parameters: &mut Parameters<'_>, y: &Tensor) -> Result<Tensor> {
-        let y = parameters.norm(y)?;
+        let y = parameters.norm(self.norm, y)?;
         match parameters.0.parameters.first().filter(|_| self.tied) {
             Some(table) => {
                 let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
@@ -237,14 +239,17 @@ impl<'a> Parameters<'a> {
         self.1.next().ok_or_else(|| Error::msg("too few parameters"))
     }
 
-    fn norm(&mut self, x: &Tensor) -> Result<Tensor> {
-        let (scale, shift) = (self.next()?, self.next()?);
-        let op = NormOp {
-            engine: self.0.engine,
-            scale: scale.gradient.clone(),
-            shift: shift.gradient.clone(),
-        };
-        x.apply_op3(&scale.tensor, &shift.tensor, op)
+    fn norm(&mut self, norm: Norm, x: &Tensor) -> Result<Tensor> {
+        let (engine, scale) = (self.0.engine, self.next()?);
+        let by_scale = scale.gradient.clone();
+        match norm {
+            Norm::Layer => {
+                let shift = self.next()?;
+                let op = NormOp { engine, scale: by_scale, shift: shift.gradient.clone() };
+                x.apply_op3(&scale.tensor, &shift.tensor, op)
+            }
+            Norm::Rms => x.apply_op2(&scale.tensor, RmsNormOp { engine, scale: by_scale }),
+        }
     }
 
     fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {

@@ -10,7 +10,8 @@ use crate::domain::job::Model;
 const TOKENS: usize = 7;
 
 fn model(positions: Positions, tied: bool) -> job::Gpt {
-    job::Gpt { blocks: 2, heads: 2, width: 8, context: 5, positions, tied, dropout: 0.0 }
+    let norm = if tied { Norm::Layer } else { Norm::Rms };
+    job::Gpt { blocks: 2, heads: 2, width: 8, context: 5, positions, tied, dropout: 0.0, norm }
 }
 
 fn network(engine: Engine, model: &job::Gpt) -> Network {
