@@ -40,9 +40,10 @@ KINDS = {
 }
 
 
-def decoder(nn):
+def decoder(nn, tied=False):
+    """The decoder; tied, its head is the table of the tokens."""
     import torch
-    from torch.nn.functional import gelu, scaled_dot_product_attention
+    from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
     class Block(nn.Module):
         def __init__(self):
@@ -64,11 +65,12 @@ def decoder(nn):
             super().__init__()
             self.tokens, self.places = nn.Embedding(TOKENS, WIDTH), nn.Embedding(CONTEXT, WIDTH)
             self.blocks = nn.Sequential(*[Block() for _ in range(BLOCKS)])
-            self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, TOKENS)
+            self.norm, self.head = nn.LayerNorm(WIDTH), None if tied else nn.Linear(WIDTH, TOKENS)
 
         def forward(self, x):
             places = self.places(torch.arange(CONTEXT))
-            return self.head(self.norm(self.blocks(self.tokens(x) + places))).flatten(0, 1)
+            y = self.norm(self.blocks(self.tokens(x) + places))
+            return (linear(y, self.tokens.weight) if tied else self.head(y)).flatten(0, 1)
 
     return Decoder()
 

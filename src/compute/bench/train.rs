@@ -7,11 +7,11 @@ use crate::compute::Fault;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::kernel::{Engine, peak};
-use crate::compute::model::{Network, Pass, Shape, misfit};
+use crate::compute::model::{Network, Pass, Reads, Shape, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
 use crate::domain::job::{Activation, Cnn, Convolution, Gpt, Image, Model, Optimizer};
-use crate::domain::job::{Padding, Positions};
+use crate::domain::job::{Norm, Padding, Positions};
 use candle_core::{Device, Tensor};
 use candle_nn::{AdamW as StockAdamW, Optimizer as _, ParamsAdamW};
 
@@ -73,13 +73,14 @@ impl Learner {
                 positions: Positions::Learned,
                 tied: false,
                 dropout: 0.0,
+                norm: Norm::Layer,
             }),
         }
     }
 
     fn shape(self) -> Result<Shape, Fault> {
         let outputs = if self == Self::Gpt { TOKENS } else { CLASSES };
-        Shape::new(&self.model(), FEATURES, outputs)
+        Shape::new(&self.model(), Reads::numbers(FEATURES), outputs)
     }
 
     /// Steps of a turn: about as long a turn of stock candle for each.

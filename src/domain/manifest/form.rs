@@ -9,6 +9,8 @@ use crate::domain::job::{Reading, Spec};
 pub(super) enum Type {
     /// Text of 1 to so many bytes.
     Text(usize),
+    /// The same, which may have several lines.
+    Lines(usize),
     /// A DNS label.
     DnsLabel,
     /// A name as those of stages: a letter, then letters, digits, `-` and `_`.

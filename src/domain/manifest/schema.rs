@@ -256,7 +256,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         }
         Type::With => Json::object(typed("object")),
         Type::Word(words) => or_expression(word(words)),
-        Type::Text(max) => {
+        Type::Text(max) | Type::Lines(max) => {
             let mut fields = typed("string");
             fields.push(("minLength", Json::number(1)));
             fields.push(("maxLength", Json::number(max)));
