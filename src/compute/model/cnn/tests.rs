@@ -4,7 +4,7 @@
 use super::*;
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::model::Shape;
+use crate::compute::model::{Reads, Shape};
 use crate::compute::op::{self, Wanted};
 use candle_core::{Device, Var};
 
