@@ -299,8 +299,9 @@ fn halved(values: &str, strategy: &str) -> Dag {
          s: {{ url: s.csv, format: csv }} }}\n  stages:\n    a: {{ uses: ingest, inputs: {{ rows: \
          sources.s }} }}\n    b: {{ uses: noop }}\n    t:\n      uses: train\n      needs: [b]\n\
          \x20     inputs: {{ data: a.table }}\n      matrix: {{ axes: {{ n: [{values}] }}, \
-         strategy: {{ {strategy} }} }}\n      with: {{ model: {{ kind: mlp, hidden: \
-         [\"${{{{ matrix.n }}}}\"] }}, target: x, epochs: 9, validation: 0.2 }}\n    e: {{ uses: evaluate, inputs: {{ models: \
+         strategy: {{ {strategy} }} }}\n      with: {{ model: {{ kind: mlp, \
+         hidden: [\"${{{{ matrix.n }}}}\"] }}, \
+         target: x, epochs: 9, validation: 0.2 }}\n    e: {{ uses: evaluate, inputs: {{ models: \
          \"t.*.model\", data: a.table }} }}\n"
     );
     let (manifest, faults) = compile(&text, &BTreeMap::new());

@@ -278,6 +278,15 @@ impl Judging {
     pub fn is_sealed(&self) -> bool {
         self.unsealed().next().is_none()
     }
+
+    /// Whether a validator can say something about it now: it has not, and if it re-executes it
+    /// has not sealed it, or all have.
+    #[must_use]
+    pub fn awaits(&self, validator: &PublicKey) -> bool {
+        let is_drawn = self.audit.committee.contains(validator);
+        let is_heard = self.verdicts.contains_key(validator) || self.lazy.contains(validator);
+        !is_heard && (!is_drawn || !self.seals.contains_key(validator) || self.is_sealed())
+    }
 }
 
 /// An objection, and what the validators find when they all replay its segment; or one step of it,
