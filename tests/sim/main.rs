@@ -20,6 +20,7 @@ mod disk;
 mod failures;
 mod fold;
 mod ground;
+mod halving;
 mod hindsight;
 mod labour;
 mod lost;
