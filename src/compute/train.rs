@@ -171,7 +171,7 @@ struct Plan {
 
 impl Plan {
     fn new(spec: &Train, lesson: &Lesson) -> Result<Self, Fault> {
-        if spec.part.index >= spec.part.count {
+        if !spec.part.is_sound() {
             return Err(fault("the training has no such part", "parts count from 0"));
         }
         if spec.batch == 0 {
@@ -191,7 +191,7 @@ impl Plan {
     /// The step at which segment k begins.
     fn boundary(&self, k: u32) -> u64 {
         let Span { from, to, .. } = self.span;
-        let part = Part { index: k.min(self.segments), count: self.segments };
+        let part = Part::of(k.min(self.segments), self.segments);
         from + part.share(to.saturating_sub(from)).0
     }
 }

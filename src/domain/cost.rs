@@ -10,7 +10,7 @@ mod embed;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Generate, Ingest, Part, Rule, Spec, Train};
+use super::job::{ColumnKind, Generate, Ingest, Rule, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -169,15 +169,15 @@ fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
     (flop, vec![Shape { rows, columns: 2, bytes, tokens: 0 }, Shape { bytes, ..Shape::default() }])
 }
 
-/// How many parts a training is cut into: so many that a lost worker costs at most one part.
+/// How many parts a training, or a part of one, is cut into: so many that a lost worker costs at
+/// most one part.
 #[must_use]
 pub fn parts(train: &Train, data: Shape) -> u32 {
-    let whole = Train { part: Part::WHOLE, ..train.clone() };
-    let (size, _) = estimate(&Spec::Train(whole), &[data]);
+    let (size, _) = estimate(&Spec::Train(train.clone()), &[data]);
     let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
     let steps = data.rows.div_ceil(u64::from(train.batch.max(1)));
-    let steps = steps.saturating_mul(u64::from(train.epochs)).max(1);
-    u32::try_from(parts.min(steps)).unwrap_or(1)
+    let (from, to) = train.part.share(steps.saturating_mul(u64::from(train.epochs)));
+    u32::try_from(parts.min(to.saturating_sub(from).max(1))).unwrap_or(1)
 }
 
 /// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(estimate(&early, DATA, &[]), estimate(&whole, DATA, &[]));
         assert_eq!(estimate(&whole, DATA, &[]).0, 11 * 6 * 1000 * 5);
         // Its state is larger: the best parameters are in it.
-        let part = Part { index: 0, count: 2 };
+        let part = Part::of(0, 2);
         let state = |train: Train| estimate(&Train { part, ..train }, DATA, &[]).1.bytes;
         assert_eq!((state(whole), state(early)), (11 * 4 * 2, 11 * 4 * 3));
     }

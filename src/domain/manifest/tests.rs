@@ -78,13 +78,13 @@ fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
         let rounds = Rounds { shards: 9, rounds: 3, local_steps: 20, merge };
         assert_eq!(trains(&manifest)[0].1.parallel, Some(Parallel::Whole(rounds)), "{parallel}");
     };
-    let usual = Merge { rule: Rule::Mean, quorum: 9, lr: 0.7, momentum: 0.9 };
+    let usual = Merge { rule: Rule::Mean, quorum: 9, lr: 1.0, momentum: 0.0 };
     check("", usual);
     let trimmed = |trim| Merge { rule: Rule::TrimmedMean { trim }, ..usual };
     check(", merge: { rule: trimmed-mean }", trimmed(2));
     check(", merge: { rule: trimmed-mean, trim: 3 }", trimmed(3));
-    let median = Merge { rule: Rule::Median, quorum: 6, lr: 1.0, momentum: 0.0 };
-    check(", merge: { rule: median, quorum: 6 }, outer: { lr: 1, momentum: 0 }", median);
+    let median = Merge { rule: Rule::Median, quorum: 6, lr: 0.7, momentum: 0.9 };
+    check(", merge: { rule: median, quorum: 6 }, outer: { lr: 0.7, momentum: 0.9 }", median);
 }
 
 #[test]
