@@ -171,14 +171,14 @@ struct Plan {
 
 impl Plan {
     fn new(spec: &Train, lesson: &Lesson) -> Result<Self, Fault> {
-        if spec.part.index >= spec.part.count {
+        if !spec.part.is_sound() {
             return Err(fault("the training has no such part", "parts count from 0"));
         }
         if spec.batch == 0 {
             return Err(fault("`batch` is 0", "a step needs at least one row"));
         }
         check(spec, lesson)?;
-        let shape = Shape::of(&spec.model, lesson.rows.reads(), lesson.outputs())?;
+        let shape = Shape::new(&spec.model, lesson.rows.reads(), lesson.outputs())?;
         for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
             shape.takes(&rows.values)?;
         }
@@ -191,7 +191,7 @@ impl Plan {
     /// The step at which segment k begins.
     fn boundary(&self, k: u32) -> u64 {
         let Span { from, to, .. } = self.span;
-        let part = Part { index: k.min(self.segments), count: self.segments };
+        let part = Part::of(k.min(self.segments), self.segments);
         from + part.share(to.saturating_sub(from)).0
     }
 }

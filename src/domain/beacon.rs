@@ -3,10 +3,15 @@
 //!
 //! Every validator has pledged a value: its digest is in the log, the value is not. When something
 //! is to be drawn, a round opens; all reveal what they had pledged *before* it opened, and pledge
-//! the next value with the same command. The seed is the digest of all revealed values and of the
-//! Proof-of-History hash some ticks after the last of them: whoever reveals last, or keeps its
-//! value back, would have to hash so far before its time to reveal is over (verification.md §1.5,
-//! after RANDAO with a delay).
+//! the next value with the same command. The seed is the digest of all revealed values and of one
+//! hash of the chain (verification.md §1.5, after RANDAO).
+//!
+//! Which hash, the genesis says. Without a delay it is the one at which the round opened: it was
+//! not there when anything was delivered, and whoever proposed that slot knew no other's value, so
+//! nobody can try pages until the seed suits him. With a delay it is that of a tick so long after
+//! the last value: whoever reveals last, or keeps its value back, would have to hash so far before
+//! its time to reveal is over. A short delay helps nobody but the proposer of the last value's
+//! slot, who can try pages then.
 
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_newtype, canonical_struct};
 use crate::base::ids::LeaseId;
@@ -134,6 +139,8 @@ canonical_struct!(Pledge { digest, at, turn });
 struct Round {
     /// What came later than this slot is drawn in a later round.
     since: Height,
+    /// The chain's hash at its end.
+    opened: Digest,
     /// When those who have not revealed are not waited for any more.
     due: Tick,
     /// Who is waited for.
@@ -142,7 +149,7 @@ struct Round {
     /// When it was complete.
     closed: Option<Tick>,
 }
-canonical_struct!(Round { since, due, awaited, values, closed });
+canonical_struct!(Round { since, opened, due, awaited, values, closed });
 
 /// The pledges of a network, and the round under way.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -217,10 +224,15 @@ impl Beacon {
         Ok(())
     }
 
-    /// Opens a round for what is to be drawn at the end of this slot. `awaited` are waited for;
-    /// others may reveal too.
-    pub fn open(&mut self, since: Height, due: Tick, awaited: BTreeSet<PublicKey>) {
-        let round = Round { since, due, awaited, values: BTreeMap::new(), closed: None };
+    /// Opens a round for what is to be drawn, at the end of this slot, where the chain is at this
+    /// hash. `awaited` are waited for; others may reveal too.
+    pub fn open(
+        &mut self,
+        (since, opened): (Height, Digest),
+        due: Tick,
+        awaited: BTreeSet<PublicKey>,
+    ) {
+        let round = Round { since, opened, due, awaited, values: BTreeMap::new(), closed: None };
         self.round = Some(round);
     }
 
@@ -268,10 +280,12 @@ impl Beacon {
         Some(self.round.as_ref()?.closed?.after(delay))
     }
 
-    /// Ends a closed round with the hash of that tick: the seed, and the last slot that it is for.
-    pub fn draw(&mut self, chain: Digest) -> Option<(Seed, Height)> {
+    /// Ends a closed round with the hash of that tick, or without a delay with the one at which it
+    /// opened: the seed, and the last slot that it is for.
+    pub fn draw(&mut self, delayed: Option<Digest>) -> Option<(Seed, Height)> {
         let round = self.round.take_if(|round| round.closed.is_some())?;
         self.mixed = Values { before: self.mixed, values: round.values }.digest();
+        let chain = delayed.unwrap_or(round.opened);
         let seed = SeedSource { chain, values: Some(self.mixed) }.digest();
         Some((Seed(seed), round.since))
     }
@@ -283,6 +297,7 @@ mod tests {
     use proptest::prelude::*;
 
     const NETWORK: NetworkId = NetworkId(Digest([7; 32]));
+    const OPENED: Digest = Digest([8; 32]);
 
     fn key(n: u8) -> SecretKey {
         SecretKey::from_bytes(&[n; 32])
@@ -311,7 +326,7 @@ mod tests {
         let mut beacon = pledged(2);
         assert!(!beacon.awaits(&key(1).public()));
         assert_eq!(beacon.reveal(key(1).public(), says(1, Some(0)), Height(2)), Err(OutOfTurn));
-        beacon.open(Height(2), Tick(10), names(2));
+        beacon.open((Height(2), OPENED), Tick(10), names(2));
         // A newcomer can pledge whatever it likes, once it has seen the others' values: later.
         assert_eq!(beacon.reveal(key(3).public(), says(3, None), Height(3)), Ok(()));
         assert_eq!(beacon.reveal(key(3).public(), says(3, Some(0)), Height(3)), Err(OutOfTurn));
@@ -319,18 +334,18 @@ mod tests {
         assert_eq!(beacon.reveal(key(1).public(), says(1, Some(0)), Height(3)), Ok(()));
         assert_eq!(beacon.reveal(key(1).public(), says(1, Some(1)), Height(3)), Err(OutOfTurn));
         assert_eq!(beacon.close(Tick(1), 5), []);
-        assert_eq!(beacon.draw(Digest::default()), None, "one is still awaited");
+        assert_eq!(beacon.draw(None), None, "one is still awaited");
         assert_eq!(beacon.reveal(key(2).public(), says(2, Some(0)), Height(3)), Ok(()));
         assert_eq!(beacon.close(Tick(1), 5), []);
         assert_eq!(beacon.drawn_at(3), Some(Tick(4)));
-        assert_eq!(beacon.draw(Digest::default()).map(|(_, since)| since), Some(Height(2)));
+        assert_eq!(beacon.draw(None).map(|(_, since)| since), Some(Height(2)));
         assert!(!beacon.is_busy());
     }
 
     #[test]
     fn who_stays_away_is_named_and_not_waited_for() {
         let mut beacon = pledged(3);
-        beacon.open(Height(2), Tick(10), names(3));
+        beacon.open((Height(2), OPENED), Tick(10), names(3));
         assert_eq!(beacon.close(Tick(10), 5), [], "nobody came: the round goes on");
         let _ = beacon.reveal(key(2).public(), says(2, Some(0)), Height(3));
         assert_eq!(beacon.close(Tick(14), 5), []);
@@ -349,7 +364,7 @@ mod tests {
     fn who_leaves_and_comes_back_goes_on_with_values_that_nobody_has_seen() {
         let mut beacon = pledged(3);
         let me = key(1).public();
-        beacon.open(Height(2), Tick(10), names(3));
+        beacon.open((Height(2), OPENED), Tick(10), names(3));
         let _ = beacon.reveal(key(2).public(), says(2, Some(0)), Height(3));
         // It has revealed its value to somebody, who had no use for it any more.
         beacon.keep(|key| *key != me);
@@ -365,9 +380,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_value_and_the_chain_have_a_share_in_the_seed(
-            n in 2u8..6, other in 1u8..6, chain: [u8; 32],
+            n in 2u8..6, other in 1u8..6, chain: [u8; 32], is_delayed: bool,
         ) {
             let seed = |foreign: Option<u8>, chain: Digest| {
+                let opened = if is_delayed { OPENED } else { chain };
                 let mut beacon = Beacon::default();
                 let network = |m: u8| if foreign == Some(m) { NetworkId(chain) } else { NETWORK };
                 let of = |m: u8, turn| value(&key(m), network(m), turn);
@@ -376,14 +392,14 @@ mod tests {
                     let reveal = Reveal { value: None, next };
                     beacon.reveal(key(m).public(), reveal, Height(1)).unwrap();
                 }
-                beacon.open(Height(1), Tick(9), names(n));
+                beacon.open((Height(1), opened), Tick(9), names(n));
                 for m in 1..=n {
                     let next = pledge(key(m).public(), of(m, 1));
                     let reveal = Reveal { value: Some(of(m, 0)), next };
                     beacon.reveal(key(m).public(), reveal, Height(2)).unwrap();
                 }
                 beacon.close(Tick(0), 1);
-                beacon.draw(chain).unwrap().0
+                beacon.draw(is_delayed.then_some(chain)).unwrap().0
             };
             let chain = Digest(chain);
             prop_assume!(chain != NETWORK.0 && chain != Digest::default());

@@ -492,8 +492,10 @@ pub enum Skip {
     Needs(JobId),
     /// This job of its stage came to nothing, and the first failure ends the stage.
     FailFast(JobId),
+    /// Enough others of its stage did better on the rung before.
+    Beaten,
 }
-canonical_enum!(Skip { 1 => Condition, 2 => Needs(x), 3 => FailFast(x) });
+canonical_enum!(Skip { 1 => Condition, 2 => Needs(x), 3 => FailFast(x), 4 => Beaten });
 
 /// Why a run stands still.
 #[derive(Clone, PartialEq, Eq, Debug)]

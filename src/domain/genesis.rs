@@ -33,7 +33,8 @@ pub struct Params {
     pub committee: u32,
     /// Validators reveal their values of the beacon within so long.
     pub reveal_ticks: u64,
-    /// The chain runs on for so long after the last of them until it makes a seed.
+    /// The chain runs on for so long after the last of them until it makes a seed; if 0 they make
+    /// one at once, with the hash at which they were asked for.
     pub beacon_ticks: u64,
     /// A validator says what it found within so long, beside what the work takes.
     pub verdict_ticks: u64,
@@ -217,13 +218,15 @@ impl Params {
     /// otherwise.
     ///
     /// - *Chain.* As embedded: 0.1 million hashes a second are about 1 % of a core, and a page that
-    ///   was checked costs others less still. A faster chain would make the beacon's delay longer
-    ///   for those who cheat, but it is fines that the beacon rests on (see below).
+    ///   was checked costs others less still.
     /// - *Silence.* A worker's connection comes back within 4 s of NATS' longest pause, a worker
     ///   within a few seconds of its restart: 15 s without a heartbeat is neither.
     /// - *Repricing.* After 10 s without a bid, five times: a worker that is started when a run
     ///   stands unsold has a minute.
-    /// - *Beacon.* Its validators answer within a slot or two. Who keeps its value back chooses
+    /// - *Beacon.* Its validators answer within a slot or two. A delay that keeps the last of them
+    ///   from knowing the seed would be four times as long as the second in which it may reveal
+    ///   (verification.md §1.5), for each block of a chain; a shorter one would only let a
+    ///   proposer choose. So there is none, and a fine instead: who keeps its value back chooses
     ///   between two seeds, once, and pays for it `absent_fine`: 0.01 % of the least stake, what
     ///   Cosmos takes for absence, and more than the bond of the blocks that it could save a friend
     ///   from being looked at (a bond is 4 prices; blocks cost about 0.1 OhC).
@@ -244,6 +247,7 @@ impl Params {
         Self {
             heartbeat_ticks: 1_500,
             reprice_ticks: 1_000,
+            beacon_ticks: 0,
             verdict_ticks: 1_000,
             absent_fine: Ohc::from_nano(3_990_000_000),
             challenge_ticks: 60_000,
@@ -356,7 +360,7 @@ impl Genesis {
         // Two: the last link of a tick belongs to the tick, so a mix-in needs one before it.
         if p.hashes_per_tick < 2
             || [p.ticks_per_second, p.heartbeat_ticks, p.reprice_ticks].contains(&0)
-            || [p.reveal_ticks, p.beacon_ticks, p.verdict_ticks].contains(&0)
+            || [p.reveal_ticks, p.verdict_ticks].contains(&0)
             || p.committee == 0
         {
             return Err(GenesisError::Zero);

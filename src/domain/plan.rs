@@ -369,6 +369,7 @@ mod tests {
                 .collect(),
             after: Vec::new(),
             watches: Vec::new(),
+            contest: None,
             size: Size { flop: (units - 100) * 1_000_000, ..Size::default() },
             terms: Arc::clone(&terms),
         };

@@ -193,7 +193,7 @@ fn jobs_of(event: &Event) -> Vec<JobId> {
     match event {
         Event::Cached { job, .. } | Event::Failed { job, .. } => vec![*job],
         Event::Skipped { job, why, .. } => match why {
-            Skip::Condition => vec![*job],
+            Skip::Condition | Skip::Beaten => vec![*job],
             Skip::Needs(other) | Skip::FailFast(other) => vec![*job, *other],
         },
         Event::Disputed { segment, .. } | Event::Slashed { segment, .. } => vec![segment.job],

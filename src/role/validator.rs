@@ -33,6 +33,13 @@ use voice::Voice;
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
 
+/// While others have something to say about what one of them has spoken of, a slot waits so long:
+/// it takes in what all say, where each by itself would take one.
+const GATHER_MS: u64 = 3;
+
+/// Receipts that are looked at to know who has something to say.
+const GATHER_MAX: usize = 32;
+
 /// Bytes of the commands of a slot that goes over a bus whole, with room for all else in it.
 const PROPOSED_BYTES_MAX: usize = PROPOSAL_BYTES_MAX - 64 * 1024;
 const _: () = assert!(MESSAGE_BYTES_MAX <= PROPOSED_BYTES_MAX);
@@ -79,6 +86,9 @@ pub enum Output {
 pub struct Validator {
     signer: Signer,
     mempool: Mempool,
+    /// Since when a command waits, and who had something to say at the last slot.
+    waits_since: Millis,
+    speakers: BTreeSet<PublicKey>,
     checking: BTreeSet<(LeaseId, Question)>,
     /// Alone: what goes into the next draft.
     verdicts: Vec<Verdict>,
@@ -98,6 +108,8 @@ impl Validator {
         Self {
             signer,
             mempool: Mempool::default(),
+            waits_since: now,
+            speakers: BTreeSet::new(),
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
             voice: Voice::default(),
@@ -132,10 +144,13 @@ impl Validator {
 
     /// Takes a command in if it is signed, of bounded size, and there is room. Among several what
     /// could have no effect is not even looked at.
-    fn admit(&mut self, state: &State, order: SignedOrder) {
+    fn admit(&mut self, now: Millis, state: &State, order: SignedOrder) {
         let author = order.author;
         let fits = self.mempool.takes(&order) && (state.is_alone() || may_count(state, &order));
         if fits && author.verifies(state.network(), &order.body, &order.signature) {
+            if self.mempool.is_empty() {
+                self.waits_since = now;
+            }
             self.mempool.push(order);
         }
     }
@@ -211,7 +226,8 @@ impl Validator {
     /// A slot of whoever proposed it: what it holds waits no more, and the time that it counted is
     /// not counted again.
     fn observe(&mut self, now: Millis, state: &State) {
-        self.mempool.retain(|order| may_count(state, order));
+        self.mempool.retain(|order| may_count(state, order) && !is_too_late(state, order));
+        self.speakers = state.speakers(GATHER_MAX);
         let rate = state.params().ticks_per_second;
         let (before, was_waiting) = self.seen;
         self.seen = (state.place().ticks, state.is_waiting());
@@ -232,10 +248,20 @@ impl Validator {
             return None; // it follows the log, until it is one
         }
         if self.is_due(state) {
-            return Some(Millis(0));
+            return Some(self.gathers_until(state));
         }
         let waiting = state.is_waiting().then(|| self.cut.after(WAITING_SLOT_MS));
         waiting.into_iter().chain(self.seeds_at(state)).min()
+    }
+
+    /// Where all that waits is what validators say, until when more of them are waited for.
+    fn gathers_until(&self, state: &State) -> Millis {
+        let are_theirs = self.mempool.authors().all(|key| state.validators().contains_key(key));
+        let is_complete = self.speakers.iter().all(|key| self.mempool.has_spoken(key));
+        match are_theirs && !is_complete {
+            true => self.waits_since.after(GATHER_MS),
+            false => Millis(0),
+        }
     }
 
     /// When the chain will have made the hash that the beacon waits for.
@@ -281,13 +307,22 @@ fn may_count(state: &State, order: &SignedOrder) -> bool {
     order.body.nonce > state.nonce(&order.author) && state.ledger().knows(&order.author)
 }
 
+/// Whether it is about receipts alone that have been judged since it was said.
+fn is_too_late(state: &State, order: &SignedOrder) -> bool {
+    match &order.body.command {
+        Command::Judge(verdicts) => verdicts.iter().all(|said| state.is_judged(said.lease)),
+        Command::SealVerdicts(seals) => seals.iter().all(|said| state.is_judged(said.lease)),
+        _ => false,
+    }
+}
+
 impl Machine for Validator {
     type Input = Input;
     type Output = Output;
 
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Command(order) => self.admit(state, order),
+            Input::Command(order) => self.admit(now, state, order),
             Input::Folded => {
                 self.follow_set(state);
                 if !self.is_alone(state) {
@@ -298,7 +333,7 @@ impl Machine for Validator {
             Input::Checked(_, verdict) if self.is_alone(state) => self.verdicts.push(verdict),
             Input::Checked(question, verdict) => {
                 self.checking.remove(&(verdict.lease, question));
-                self.voice.found(question, verdict);
+                self.voice.found(now, question, verdict);
             }
             Input::Unchecked(lease, question) => {
                 self.checking.remove(&(lease, question));
@@ -307,9 +342,9 @@ impl Machine for Validator {
             Input::Traced(said) => self.voice.traced(said),
             Input::Evidence(evidence) => self.voice.accuse(state.network(), evidence),
             Input::Wake if !self.is_alone(state) => {
-                out.extend(
-                    self.voice.speak(now, &mut self.signer, state).into_iter().map(Output::Send),
-                );
+                let is_looking = !self.checking.is_empty();
+                let said = self.voice.speak(now, &mut self.signer, state, is_looking);
+                out.extend(said.into_iter().map(Output::Send));
                 self.follow(now, state, out);
             }
             Input::Propose => out.push(Output::Cut(self.draft(now, state))),
@@ -325,7 +360,7 @@ impl Machine for Validator {
         if self.is_alone(state) {
             return self.proposes_at(state);
         }
-        self.voice.deadline(state, &self.key())
+        self.voice.deadline(state, &self.key(), !self.checking.is_empty())
     }
 }
 

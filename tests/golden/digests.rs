@@ -90,7 +90,7 @@ fn specs() -> Vec<Spec> {
             early_stopping: Some(EarlyStopping { patience: 5, min_delta: 0.0 }),
             seed: 1,
             scaling: Scaling::Standard,
-            part: Part { index: 1, count: 3 },
+            part: Part::of(1, 3),
             parallel: Some(Parallel::Whole(Rounds {
                 shards: 4,
                 rounds: 8,
@@ -223,6 +223,7 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Skipped { run, job, why: Skip::Condition },
         Event::Skipped { run, job, why: Skip::Needs(job) },
         Event::Skipped { run, job, why: Skip::FailFast(job) },
+        Event::Skipped { run, job, why: Skip::Beaten },
         Event::Resumed { run, added: amount },
         Event::Delivered { lease, receipt: digest(4) },
         Event::Drawn { lease, audit },

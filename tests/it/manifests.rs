@@ -100,6 +100,38 @@ fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
 }
 
 #[test]
+fn a_sweep_whose_losers_are_stopped_costs_a_third_and_gives_the_same_model_to_all() {
+    let run = |workers: &str| {
+        let site = Site::of_all();
+        let result = site.json(&["apply", "halving.yaml", "--workers", workers, "-o", "json"]);
+        assert_eq!(result["status"], "settled");
+        let accuracy = metric(&result, "judge", "accuracy");
+        assert!(accuracy >= 0.94, "held-out accuracy {accuracy}");
+        (site, result)
+    };
+    let (site, result) = run("2");
+    assert_eq!(run("1").1["outputs"]["model"]["digest"], result["outputs"]["model"]["digest"]);
+    let jobs = site.json(&["get", "jobs", "-o", "json"]);
+    let trains = jobs["items"].as_array().unwrap().iter().filter(|job| job["stage"] == "train");
+    let settled = trains.clone().filter(|job| job["state"] == "settled").count();
+    assert_eq!((trains.count(), settled), (27, 13), "9, then 3 of them, then 1");
+    // Once it is known who goes on, a plan knows it too: there is nothing left to do.
+    let plan = site.json(&["plan", "halving.yaml", "-o", "json"]);
+    let why = |job: &&Value| job["why"] != "cached" && job["action"] != "skip";
+    assert_eq!(plan["jobs"].as_array().unwrap().iter().filter(why).count(), 0, "{plan}");
+    // The same cells trained to their end, planned where nothing is known.
+    let site = Site::of_all();
+    let text = fs::read_to_string(site.path("halving.yaml")).unwrap();
+    site.write("grid.yaml", &text.replace("kind: asha, first: 2, factor: 3", "kind: grid"));
+    let high = |name: &str| {
+        let plan = site.json(&["plan", name, "-o", "json"]);
+        plan["price"]["high"].as_str().unwrap().parse::<f64>().unwrap()
+    };
+    let (halved, grid) = (high("halving.yaml"), high("grid.yaml"));
+    assert!(halved < 0.4 * grid, "{halved} of {grid}");
+}
+
+#[test]
 fn houses_are_priced_nearly_as_well_as_their_noise_allows() {
     let site = Site::of_all();
     let result = apply(&site, &["houses.yaml"]);
@@ -190,6 +222,30 @@ fn a_small_model_writes_in_the_manner_of_those_whom_it_has_read() {
     assert_eq!(ran.out().trim_end_matches('\n'), texts[0], "{}", ran.err());
     let none = site.run(&["generate", "out/writer"]);
     assert_eq!(none.code(), Some(1), "{}", none.out());
+}
+
+#[test]
+fn sums_are_made_learned_asked_and_counted() {
+    let site = Site::of_all();
+    // What it learns of three digits takes a release build: see docs/benchmarks.md.
+    let args = ["sums.yaml", "-p", "digits=1", "-p", "rows=100", "-p", "epochs=2"];
+    assert_eq!(apply(&site, &args)["status"], "settled");
+    let table = fs::read_to_string(site.path("out/sums/answers/table.csv")).unwrap();
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    let is_right = |row: &&&str| {
+        let (question, said) = row.split_once(',').unwrap();
+        let (a, b) = question.trim_end_matches('=').split_once('+').unwrap();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        said == format!("{:02}", number(a) + number(b))
+    };
+    let right = rows.iter().filter(is_right).count();
+    let score = fs::read_to_string(site.path("out/sums/score/table.csv")).unwrap();
+    let exact = score.lines().nth(1).and_then(|row| row.strip_prefix("2,")).unwrap();
+    assert_eq!((rows.len(), exact.parse::<f64>()), (2, Ok(right as f64 / 2.0)), "{score}");
+    // The same rows are made again.
+    let plan = site.json(&[&["plan"], &args[..], &["-o", "json"]].concat());
+    let jobs = plan["jobs"].as_array().unwrap();
+    assert!(jobs.iter().all(|job| job["action"] == "cached"), "{plan}");
 }
 
 #[test]

@@ -85,8 +85,11 @@ pub fn staked(stakes: &[u64], purse: Ohc) -> Genesis {
     all.extend((0..WORKERS).map(|n| account(Who::Worker(n), purse, Ohc::ZERO)));
     let held = Ohc::sum(all.iter().flat_map(|a| [a.balance, a.stake])).unwrap();
     all.push(account(Who::Bank, SUPPLY.checked_sub(held).unwrap(), Ohc::ZERO));
-    let name = "sim".to_owned();
-    let genesis = Genesis { name, salt: [9; 32], params: params(), allocations: all };
+    let (name, mut params) = ("sim".to_owned(), params());
+    if stakes.len() > 1 {
+        params.beacon_ticks = 0; // as networks have it
+    }
+    let genesis = Genesis { name, salt: [9; 32], params, allocations: all };
     genesis.check().unwrap();
     genesis
 }

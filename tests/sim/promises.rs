@@ -77,6 +77,7 @@ impl Promise {
         let of = |id: JobId| &self.plan.dag.jobs[id.index()];
         let holds = match why {
             Skip::Condition => of(job).terms.when.is_some(),
+            Skip::Beaten => of(job).contest.is_some(),
             Skip::Needs(other) => {
                 let block = |job: JobId| self.plan.block_of[job.index()];
                 let is_told = self.gone.contains(&other) || block(job) == block(other);

@@ -70,7 +70,9 @@ fn who_re_executes_says_nothing_before_all_have_sealed_what_they_will_say() {
 
 #[test]
 fn r9_nothing_is_drawn_before_every_validator_has_revealed_and_the_chain_has_run_on() {
-    let mut fold = Fold::new(4);
+    let mut ground = genesis(4, ohc(100));
+    ground.params.beacon_ticks = 4;
+    let mut fold = Fold::of(&ground);
     fold.bid(WORKER, 500_000);
     fold.submit(&one(), ohc(5));
     fold.deliver(WORKER);
@@ -80,6 +82,21 @@ fn r9_nothing_is_drawn_before_every_validator_has_revealed_and_the_chain_has_run
     let is_drawn = |event: &Event| matches!(event, Event::Drawn { .. });
     let drawn = fold.draw();
     assert_eq!(drawn.iter().filter(|event| is_drawn(event)).count(), 1, "{drawn:?}");
+}
+
+#[test]
+fn r9_without_a_delay_the_last_value_draws_in_its_own_slot_and_none_before() {
+    let mut fold = Fold::new(4);
+    assert_eq!(fold.state.params().beacon_ticks, 0);
+    fold.bid(WORKER, 500_000);
+    fold.submit(&one(), ohc(5));
+    fold.reveal();
+    fold.deliver(WORKER);
+    fold.mute.insert(3);
+    assert_eq!(fold.reveal(), [], "one of four has not revealed");
+    fold.mute.clear();
+    let drawn = fold.reveal();
+    assert!(matches!(drawn[..], [Event::Drawn { .. }]), "{drawn:?}");
 }
 
 #[test]

@@ -261,13 +261,14 @@ pub(crate) const fn skip(why: Skip) -> &'static str {
         Skip::Condition => "condition",
         Skip::Needs(_) => "needs",
         Skip::FailFast(_) => "fail-fast",
+        Skip::Beaten => "beaten",
     }
 }
 
 /// The job because of which another one is not run.
 pub(crate) const fn cause_job(why: Skip) -> Option<JobId> {
     match why {
-        Skip::Condition => None,
+        Skip::Condition | Skip::Beaten => None,
         Skip::Needs(job) | Skip::FailFast(job) => Some(job),
     }
 }
@@ -450,7 +451,7 @@ const fn action(fate: &Fate) -> &'static str {
     match fate {
         Fate::Cached(_) => "cached",
         Fate::Fails(_) => "fail",
-        Fate::Skipped(_) => "skip",
+        Fate::Skipped(_) | Fate::Contested => "skip",
         _ => "run",
     }
 }

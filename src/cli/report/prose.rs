@@ -41,6 +41,8 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::Unused(Unused::Foreign) => "its result belongs to another client".into(),
         Fate::Unused(Unused::Aged) => "its result is too old".into(),
         Fate::Skipped(Skip::Condition) => "skipped: its condition does not hold".into(),
+        Fate::Skipped(Skip::Beaten) => "skipped: others of its stage do better".into(),
+        Fate::Contested => "skipped, or another: only the best of its stage go on".into(),
         Fate::Skipped(_) => "skipped: what it needs has no result".into(),
         Fate::Fails(failure) => format!("fails: {}", failure.message),
     }
@@ -50,6 +52,7 @@ pub(crate) fn why(fate: &Fate) -> String {
 pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: Paint) -> String {
     let all = plan.dag.jobs.len();
     let cached = forecast.fates.iter().filter(|fate| matches!(fate, Fate::Cached(_))).count();
+    let beaten = forecast.fates.iter().filter(|fate| matches!(fate, Fate::Contested)).count();
     let blocks: Vec<_> = forecast.blocks.iter().flatten().collect();
     let name = paint.bold(name);
     if forecast.is_unchanged() {
@@ -58,10 +61,14 @@ pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: 
     let work: u64 = blocks.iter().map(|block| block.work.units()).sum();
     let gas = Ohc::sum(blocks.iter().map(|block| block.ceiling.gas)).unwrap_or_default();
     let quote = forecast.quote;
+    let halved = match beaten {
+        0 => String::new(),
+        some => format!(", {some} only for the best of a stage"),
+    };
     format!(
-        "{name}: {} to run in {}, {cached} cached, {work} units of work, gas {gas} OhC\n\
+        "{name}: {} to run in {}, {cached} cached{halved}, {work} units of work, gas {gas} OhC\n\
          price: low {}, likely {}, high {} OhC\n",
-        count(all - cached, "job"),
+        count(all - cached - beaten, "job"),
         count(blocks.len(), "block"),
         quote.low,
         quote.likely,
@@ -369,6 +376,7 @@ pub(crate) fn skip(why: Skip, job: &dyn Fn(JobId) -> String) -> String {
         Skip::Condition => "its condition does not hold".to_owned(),
         Skip::Needs(other) => format!("{} has no result", job(other)),
         Skip::FailFast(other) => format!("{} failed", job(other)),
+        Skip::Beaten => "others of its stage do better".to_owned(),
     }
 }
 

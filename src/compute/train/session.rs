@@ -49,12 +49,12 @@ impl<'a> Session<'a> {
             };
             return Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from));
         }
-        match (state, spec.part.index) {
+        match (state, spec.part.from) {
             (Some(bytes), 1..) => {
                 Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from))
             }
             (None, 1..) => Err(fault(
-                format!("part {} of the training has no state to go on from", spec.part.index),
+                format!("part {} of the training has no state to go on from", spec.part.from),
                 "give the `state` of the part before as its input",
             )),
             (Some(_), 0) => Err(fault(

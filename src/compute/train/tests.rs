@@ -213,7 +213,7 @@ fn three_parts_end_where_the_whole_ends() {
     let whole = trained(&spec(7, Part::WHOLE), None);
     let mut state: Option<Vec<u8>> = None;
     for index in 0..3 {
-        let spec = spec(7, Part { index, count: 3 });
+        let spec = spec(7, Part::of(index, 3));
         let done = trained(&spec, state.as_deref());
         let replayed = replay(&spec, &lesson(&spec), state.as_deref(), 0, None, 0).unwrap();
         assert_eq!(replayed.checkpoint, done.checkpoints[1]);
@@ -231,7 +231,7 @@ fn three_parts_end_where_the_whole_ends() {
 
 #[test]
 fn a_part_without_steps_hands_its_state_on() {
-    let mut spec = spec(1, Part { index: 0, count: 3 });
+    let mut spec = spec(1, Part::of(0, 3));
     spec.batch = 75;
     let first = trained(&spec, None);
     assert!(first.checkpoints.iter().all(|state| *state == first.checkpoints[0]));
@@ -243,7 +243,7 @@ fn parts_and_segments_may_end_in_the_middle_of_an_epoch() {
     let whole = trained(&spec(1, Part::WHOLE), None);
     let mut state: Option<Vec<u8>> = None;
     for index in 0..2 {
-        let done = trained(&spec(1, Part { index, count: 2 }), state.as_deref());
+        let done = trained(&spec(1, Part::of(index, 2)), state.as_deref());
         let distinct: std::collections::BTreeSet<_> = done.checkpoints.iter().collect();
         assert_eq!(distinct.len(), 3 + index as usize, "5 steps in two parts of 8 segments");
         state = Some(done.outputs[0].bytes.clone());
@@ -273,8 +273,8 @@ fn what_cannot_be_trained_is_refused() {
         check_refused(run(&spec, &lesson, None, &mut |_| ()), expect);
     };
     refused(&|spec, _| spec.batch = 0, "`batch` is 0");
-    refused(&|spec, _| spec.part = Part { index: 1, count: 1 }, "no such part");
-    refused(&|spec, _| spec.part = Part { index: 1, count: 2 }, "no state");
+    refused(&|spec, _| spec.part = Part::of(1, 1), "no such part");
+    refused(&|spec, _| spec.part = Part::of(1, 2), "no state");
     refused(&|_, data| data.values[7] = f32::NAN, "the feature `c` of row 1");
     let one = Truth::Classes { classes: vec!["x".to_owned()], of: vec![0; 75] };
     refused(&|_, data| data.truth = one.clone(), "1 different values");
@@ -283,12 +283,12 @@ fn what_cannot_be_trained_is_refused() {
         &|_, data| (data.truth, data.values) = (Truth::Real(Vec::new()), Vec::new()),
         "there are 0 rows",
     );
-    let state = trained(&spec(2, Part { index: 0, count: 2 }), None).outputs[0].bytes.clone();
+    let state = trained(&spec(2, Part::of(0, 2)), None).outputs[0].bytes.clone();
     check_refused(
         run(&spec(2, Part::WHOLE), &lesson(&spec(2, Part::WHOLE)), Some(&state), &mut |_| ()),
         "without a state",
     );
-    let late = spec(4, Part { index: 1, count: 2 });
+    let late = spec(4, Part::of(1, 2));
     check_refused(
         run(&late, &lesson(&late), Some(&state), &mut |_| ()),
         "the state is at step 5, not at 10",

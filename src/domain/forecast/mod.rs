@@ -47,6 +47,9 @@ pub enum Fate {
     Unused(Unused),
     /// It would not be run.
     Skipped(Skip),
+    /// It may be run: too many are compared with it for all to go on, and nobody knows yet who
+    /// does. So many of them as do not, the cheaper ones, are of this fate.
+    Contested,
     /// It is settled that it fails.
     Fails(Failure),
 }
@@ -98,7 +101,7 @@ impl Fate {
     /// Whether the job would be computed.
     #[must_use]
     pub const fn runs(&self) -> bool {
-        !matches!(self, Self::Cached(_) | Self::Skipped(_) | Self::Fails(_))
+        !matches!(self, Self::Cached(_) | Self::Skipped(_) | Self::Fails(_) | Self::Contested)
     }
 
     /// Whether the job has no result and gets none.

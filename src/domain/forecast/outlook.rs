@@ -52,7 +52,7 @@ pub struct StageForecast {
     pub runs: u32,
     /// Those whose results are used again.
     pub cached: u32,
-    /// Those that have no result and get none.
+    /// Those that have no result and get none; of some in a contest nobody knows yet which.
     pub gone: u32,
     /// The work of those that would be computed.
     pub work: Work,
@@ -90,7 +90,7 @@ pub(super) fn stages(
         stage.jobs += 1;
         match fate {
             Fate::Cached(_) => stage.cached += 1,
-            fate if fate.is_gone() => stage.gone += 1,
+            fate if !fate.runs() => stage.gone += 1,
             _ => {
                 stage.runs += 1;
                 stage.work = stage.work.saturating_add(job.size.work());

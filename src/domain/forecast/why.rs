@@ -10,7 +10,7 @@ use crate::domain::graph::{Edge, From, Job};
 use crate::domain::job::{Input, job_key};
 use crate::domain::plan::Plan;
 use crate::domain::state::State;
-use crate::domain::state::run::{Known, Origin, Run, holds, needs_what_is_gone};
+use crate::domain::state::run::{Known, Origin, Run, goes_on, holds, needs_what_is_gone};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that the fate of a job depends on, besides those of the jobs before it.
@@ -48,6 +48,9 @@ impl<'a> Asked<'a> {
         if !job.watches.iter().any(runs) && !holds(self.plan, job, &|id| cached(fates, id)) {
             return Fate::Skipped(Skip::Condition);
         }
+        if let Some(fate) = self.contested(fates, job) {
+            return fate;
+        }
         let left = job.inputs.iter().filter(|edge| !edge.each || !is_gone_edge(edge, &is_gone));
         let inputs: Vec<(&str, Option<Digest>)> =
             left.map(|edge| (edge.name.as_str(), self.origin(fates, &edge.from))).collect();
@@ -59,6 +62,30 @@ impl<'a> Asked<'a> {
             return fate;
         }
         self.changed(job, &inputs)
+    }
+
+    /// What a contest makes of a job: nothing where it goes on. Before all that are compared have
+    /// run, the dearest of them are taken for the best: it will not cost more.
+    fn contested(&self, fates: &[Fate], job: &Job) -> Option<Fate> {
+        let state = job.state()?;
+        let Some(places) = job.contest else {
+            let before = fates.get(state.index());
+            return (before == Some(&Fate::Contested)).then_some(Fate::Contested);
+        };
+        let fate = |id: JobId| fates.get(id.index());
+        let is_open =
+            |id: &JobId| fate(*id).is_none_or(|fate| fate.runs() || *fate == Fate::Contested);
+        if !job.watches.iter().any(is_open) {
+            let is_best = goes_on(job, &|id| cached(fates, id));
+            return (!is_best).then_some(Fate::Skipped(Skip::Beaten));
+        }
+        let work = |id: JobId| self.plan.job(id).map(|job| job.size.work());
+        let is_dearer = |id: &&JobId| {
+            fate(**id).is_some_and(|fate| !fate.is_gone())
+                && work(state).cmp(&work(**id)).then(id.cmp(&&state)).is_lt()
+        };
+        let dearer = job.watches.iter().filter(is_dearer).count();
+        (dearer >= places as usize).then_some(Fate::Contested)
     }
 
     /// What follows from what is settled under the key of a job.

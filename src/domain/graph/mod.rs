@@ -5,13 +5,14 @@ mod chunks;
 mod inputs;
 mod parts;
 mod rounds;
+mod rungs;
 #[cfg(test)]
 mod tests;
 
 use super::cost::{Shape, Size};
 use super::job::{Column, Parallel, Pin, Spec, Task, Train};
 use super::manifest::{
-    Diagnostic, FAULTS_MAX, InputRef, Manifest, Place, Stage, TableFormat, suggest,
+    Diagnostic, FAULTS_MAX, InputRef, Instance, Manifest, Place, Stage, TableFormat, suggest,
 };
 use super::terms::Terms;
 use super::verdict::Verification;
@@ -66,9 +67,11 @@ pub struct Job {
     pub inputs: Vec<Edge>,
     /// Jobs that must be done first, though nothing flows from them.
     pub after: Vec<JobId>,
-    /// Jobs whose metrics the condition of its stage reads: they are done first, whatever comes of
-    /// them.
+    /// Jobs whose metrics decide whether it is run, by the condition of its stage or in a contest:
+    /// they are done first, whatever comes of them.
     pub watches: Vec<JobId>,
+    /// So many of the instances that it watches go on: it is run if its own is one of them.
+    pub contest: Option<u32>,
     /// What it takes, estimated.
     pub size: Size,
     /// On what conditions it is run.
@@ -124,12 +127,21 @@ impl Job {
         data.chain(self.after.iter().copied()).chain(self.watches.iter().copied())
     }
 
+    /// The job from whose state it goes on.
+    #[must_use]
+    pub fn state(&self) -> Option<JobId> {
+        self.inputs.iter().find(|edge| edge.name == "state").and_then(|edge| match edge.from {
+            From::Job { id, .. } => Some(id),
+            From::Source { .. } => None,
+        })
+    }
+
     /// Whether it goes on from the state of an earlier part of its instance.
     #[must_use]
     pub fn is_later_part(&self) -> bool {
         match &self.spec {
             Spec::Train(Train { parallel: Some(parallel), .. }) => *parallel != Parallel::Start,
-            Spec::Train(train) => train.part.index > 0,
+            Spec::Train(train) => !train.part.is_first(),
             Spec::Merge(_) => true,
             _ => false,
         }
@@ -250,6 +262,7 @@ impl<'a> Build<'a> {
         let terms = terms(stage);
         let mut checked = BTreeSet::new();
         let mut instances = Vec::with_capacity(stage.instances.len());
+        let mut cells = Vec::new();
         for instance in &stage.instances {
             let (inputs, shapes) = self.inputs(stage, &instance.label)?;
             self.count(stage, inputs.len() + after.len() + watches.len())?;
@@ -265,9 +278,14 @@ impl<'a> Build<'a> {
                 inputs,
                 after: after.clone(),
                 watches: watches.clone(),
+                contest: None,
                 size: Size::default(),
                 terms: Arc::clone(&terms),
             };
+            if stage.halving.is_some() {
+                cells.push((whole, shapes));
+                continue;
+            }
             let jobs = match &instance.spec {
                 Spec::Ingest(ingest) => self.chunks(stage, ingest, whole)?,
                 Spec::Train(train @ Train { parallel: Some(Parallel::Whole(rounds)), .. }) => {
@@ -276,6 +294,15 @@ impl<'a> Build<'a> {
                 _ => vec![self.parts(stage, whole, &shapes)?],
             };
             instances.push(MadeInstance { label: &instance.label, jobs });
+        }
+        if let Some(halving) = stage.halving {
+            let made = self.rungs(stage, halving, &cells)?;
+            let named = made.into_iter().zip(&stage.instances);
+            let of = |(job, instance): (MadeJob, &'a Instance)| MadeInstance {
+                label: &instance.label,
+                jobs: vec![job],
+            };
+            instances.extend(named.map(of));
         }
         let by_label = match instances.len() {
             0 | 1 => BTreeMap::new(),

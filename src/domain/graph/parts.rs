@@ -24,26 +24,48 @@ impl Build<'_> {
         let count = count.max(1);
         let mut last: Option<MadeJob> = None;
         for index in 0..count {
-            let mut job = whole.clone();
-            let mut job_shapes = shapes.to_vec();
-            if let Some(MadeJob { id, shapes: state }) = &last {
-                let from = From::Job { id: *id, output: "state".to_owned() };
-                job.inputs.push(Edge { name: "state".to_owned(), from, each: false });
-                job_shapes.extend_from_slice(state);
-                // Later parts follow the first by its state.
-                (job.after, job.watches) = Default::default();
-            }
-            if let Spec::Train(train) = &mut job.spec {
-                train.part = Part { index, count };
-            }
-            let (size, outputs) = cost::estimate(&job.spec, &job_shapes);
-            job.size = size;
-            if count > 1 {
-                job.label.push_str(&format!("#{}/{count}", index + 1));
-            }
-            last = Some(MadeJob { id: self.push(stage, job)?, shapes: outputs });
+            let label = if count > 1 { format!("#{}/{count}", index + 1) } else { String::new() };
+            let job = self.part(&whole, Part::of(index, count), &label, last.as_ref());
+            last = Some(self.sized(stage, job, shapes, last.as_ref())?);
         }
         last.ok_or_else(|| fault(stage.place, "stage has no jobs", None))
+    }
+
+    /// A part of an instance, which goes on from the state that the one before it left.
+    pub(super) fn part(
+        &self,
+        whole: &Job,
+        part: Part,
+        label: &str,
+        before: Option<&MadeJob>,
+    ) -> Job {
+        let mut job = whole.clone();
+        if let Some(MadeJob { id, .. }) = before {
+            let from = From::Job { id: *id, output: "state".to_owned() };
+            job.inputs.push(Edge { name: "state".to_owned(), from, each: false });
+            // Later parts follow the first by its state.
+            (job.after, job.watches) = Default::default();
+        }
+        if let Spec::Train(train) = &mut job.spec {
+            train.part = part;
+        }
+        job.label.push_str(label);
+        job
+    }
+
+    /// One more job, whose size follows from the shapes of what flows into it.
+    pub(super) fn sized(
+        &mut self,
+        stage: &Stage,
+        mut job: Job,
+        shapes: &[Shape],
+        before: Option<&MadeJob>,
+    ) -> Result<MadeJob, Diagnostic> {
+        let state = before.map(|made| made.shapes.as_slice()).unwrap_or_default();
+        let shapes: Vec<Shape> = shapes.iter().chain(state).copied().collect();
+        let (size, outputs) = cost::estimate(&job.spec, &shapes);
+        job.size = size;
+        Ok(MadeJob { id: self.push(stage, job)?, shapes: outputs })
     }
 
     /// One more job.

@@ -291,6 +291,93 @@ fn a_training_of_too_many_jobs_is_refused_with_what_to_do() {
     assert!(text.contains("more `localSteps`"), "{text}");
 }
 
+/// A stage `t` of trainings with these values of `n` and this `matrix`, and one that takes all.
+fn halved(values: &str, strategy: &str) -> Dag {
+    let pin = chunked(&[("a", 10_000)]);
+    let text = format!(
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  sources: {{ \
+         s: {{ url: s.csv, format: csv }} }}\n  stages:\n    a: {{ uses: ingest, inputs: {{ rows: \
+         sources.s }} }}\n    b: {{ uses: noop }}\n    t:\n      uses: train\n      needs: [b]\n\
+         \x20     inputs: {{ data: a.table }}\n      matrix: {{ axes: {{ n: [{values}] }}, \
+         strategy: {{ {strategy} }} }}\n      with: {{ model: {{ kind: mlp, \
+         hidden: [\"${{{{ matrix.n }}}}\"] }}, \
+         target: x, epochs: 9, validation: 0.2 }}\n    e: {{ uses: evaluate, inputs: {{ models: \
+         \"t.*.model\", data: a.table }} }}\n"
+    );
+    let (manifest, faults) = compile(&text, &BTreeMap::new());
+    assert!(manifest.is_some(), "{faults:?}");
+    expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)])).unwrap()
+}
+
+#[test]
+fn a_sweep_that_is_halved_has_all_rungs_of_every_cell_and_watches_the_rung_before() {
+    let dag = halved("1, 2, 3, 4", "kind: asha, first: 2, factor: 2");
+    check(&dag);
+    let names: Vec<_> = dag.jobs[2..].iter().map(ToString::to_string).collect();
+    let rung = |rung: usize| (1..5).map(move |n| format!("t@n={n}#{rung}/3"));
+    let expect: Vec<String> = (1..4).flat_map(rung).chain(["e".to_owned()]).collect();
+    assert_eq!(names, expect);
+    let part = |job: usize| match &dag.jobs[job].spec {
+        Spec::Train(train) => (train.part.from, train.part.to, train.part.count),
+        _ => panic!("no training"),
+    };
+    assert_eq!([part(2), part(6), part(10)], [(0, 2, 9), (2, 4, 9), (4, 9, 9)]);
+    let ids = |from: u32| (from..from + 4).map(JobId).collect::<Vec<_>>();
+    let watched = |job: usize| (dag.jobs[job].contest, dag.jobs[job].watches.clone());
+    assert_eq!(watched(2), (None, Vec::new()));
+    assert_eq!([watched(6), watched(9)], [(Some(2), ids(2)), (Some(2), ids(2))]);
+    assert_eq!([watched(10), watched(13)], [(Some(1), ids(6)), (Some(1), ids(6))]);
+    assert_eq!((dag.jobs[2].after.clone(), dag.jobs[6].after.len()), (vec![JobId(1)], 0));
+    assert_eq!(dag.jobs[7].state(), Some(JobId(3)));
+    assert!(dag.jobs[14].inputs.iter().filter(|edge| edge.each).count() == 4);
+    // The parts of a rung that is long are cut so that the rung ends where it did.
+    let long = halved("1, 65536", "kind: asha, first: 2, factor: 2");
+    let parts = |cell: &str| -> Vec<(u64, u64)> {
+        let of = |job: &Job| match &job.spec {
+            Spec::Train(train) if job.label.starts_with(cell) => Some(train.part.share(900)),
+            _ => None,
+        };
+        long.jobs.iter().filter_map(of).collect()
+    };
+    let (short, long) = (parts("n=1#"), parts("n=65536#"));
+    assert_eq!(short, [(0, 200), (200, 900)]);
+    assert!(long.len() > 2 && long.iter().any(|part| part.1 == 200), "{long:?}");
+    assert!(long.windows(2).all(|pair| pair[0].1 == pair[1].0) && long[long.len() - 1].1 == 900);
+}
+
+#[test]
+fn of_those_that_are_compared_the_best_go_on_and_of_equal_ones_the_earlier() {
+    use crate::domain::state::run::goes_on;
+    let dag = halved("1, 2, 3, 4", "kind: asha, first: 2, factor: 2");
+    let on = |losses: [Option<f64>; 4]| -> Vec<bool> {
+        let known = losses.map(|loss| loss.map(known));
+        let result = |id: JobId| known.get(id.index() - 2).and_then(Option::as_ref);
+        (6..10).map(|job| goes_on(&dag.jobs[job], &result)).collect()
+    };
+    assert_eq!(on([Some(0.4), Some(0.1), Some(0.3), Some(0.2)]), [false, true, false, true]);
+    assert_eq!(on([Some(0.5); 4]), [true, true, false, false]);
+    assert_eq!(on([None, Some(9.0), None, Some(8.0)]), [false, true, false, true]);
+    assert_eq!(on([None, None, None, Some(f64::INFINITY)]), [false, false, false, true]);
+    assert_eq!(on([None; 4]), [false; 4]);
+}
+
+/// A result with that loss on the rows that validate.
+fn known(loss: f64) -> crate::domain::state::run::Known {
+    use crate::base::{ids, keys, time};
+    let key = keys::SecretKey::from_bytes(&[7; 32]).public();
+    let block = ids::BlockId { run: ids::RunId(1), index: 0 };
+    crate::domain::state::run::Known {
+        key: Digest::default(),
+        outputs: Vec::new(),
+        metrics: vec![("loss".to_owned(), 0.0), ("validationLoss".to_owned(), loss)],
+        worker: key,
+        lease: ids::LeaseId { block, attempt: 1 },
+        checked: Verification::Full,
+        client: key,
+        at: time::Tick::default(),
+    }
+}
+
 /// No-op stages, each with cells and with references to earlier stages in some of three ways.
 fn stages() -> impl Strategy<Value = String> {
     let stage = (1usize..4, prop::collection::vec((0usize..8, 0usize..3), 0..4));

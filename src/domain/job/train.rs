@@ -101,28 +101,48 @@ impl Task {
     }
 }
 
-/// One of `count` consecutive parts of a training.
+/// Some consecutive parts of a training that is cut into `count` equal ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part {
-    /// From 0.
-    pub index: u32,
+    /// The first of them, from 0.
+    pub from: u32,
+    /// The first behind them.
+    pub to: u32,
     /// At least 1.
     pub count: u32,
 }
-canonical_struct!(Part { index, count });
+canonical_struct!(Part { from, to, count });
 
 impl Part {
     /// The whole of a training.
-    pub const WHOLE: Self = Self { index: 0, count: 1 };
+    pub const WHOLE: Self = Self { from: 0, to: 1, count: 1 };
+
+    /// One of so many equal parts, from 0.
+    #[must_use]
+    pub const fn of(index: u32, count: u32) -> Self {
+        Self { from: index, to: index.saturating_add(1), count }
+    }
+
+    /// Whether a training has such a part.
+    #[must_use]
+    pub const fn is_sound(self) -> bool {
+        self.from < self.to && self.to <= self.count
+    }
+
+    /// Whether no other part comes before it.
+    #[must_use]
+    pub const fn is_first(self) -> bool {
+        self.from == 0
+    }
 
     /// Whether no other part follows.
     #[must_use]
     pub const fn is_last(self) -> bool {
-        self.index + 1 == self.count
+        self.to == self.count
     }
 
-    /// Its share of so many things in a row: where it begins and where the next part does, which is
-    /// at `floor(whole · i / count)` for part i. Parts differ by at most one.
+    /// Its share of so many things in a row: where it begins and where the next part does. Equal
+    /// part i begins at `floor(whole · i / count)`: they differ by at most one.
     #[must_use]
     pub fn share(self, whole: u64) -> (u64, u64) {
         let begin = |index: u32| {
@@ -130,7 +150,7 @@ impl Part {
             // At most `whole`, as the index is at most the count.
             (product / u128::from(self.count.max(1))) as u64
         };
-        (begin(self.index), begin(self.index.saturating_add(1)))
+        (begin(self.from), begin(self.to))
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod diagnostic;
 mod expression;
 mod form;
 mod grammar;
+mod halving;
 mod kind;
 #[cfg(test)]
 mod laws;
@@ -40,7 +41,7 @@ pub use params::params_file;
 pub use quantity::duration_ms;
 pub use schema::json_schema;
 
-use super::job::{ChunkTarget, Reading, Spec};
+use super::job::{ChunkTarget, Made, Reading, Spec};
 use super::terms::{Auction, Backoff, OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
@@ -75,11 +76,13 @@ pub struct Manifest {
     pub limits: Limits,
 }
 
-/// Data from outside.
+/// Data from outside, or data that is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Source {
-    /// A path beside the manifest, or an address.
+    /// A path beside the manifest, or an address; of rows that are made, what they are.
     pub url: String,
+    /// What is made, where nothing is read.
+    pub made: Option<Made>,
     /// How the bytes are to be read.
     pub reading: Reading,
     /// The name of the secret that opens it.
@@ -107,6 +110,8 @@ pub struct Stage {
     pub needs: Vec<(String, Place)>,
     /// Whether it has a job for each chunk of its source.
     pub is_split: bool,
+    /// Whether its instances are compared on the way, and only the best go on.
+    pub halving: Option<Halving>,
     /// On what conditions its jobs are run.
     pub terms: Arc<Terms>,
 }
@@ -118,6 +123,16 @@ pub struct Instance {
     pub label: String,
     /// What its job computes; the rows of an ingest are 0 until a pin tells them.
     pub spec: Spec,
+}
+
+/// How the trainings of a matrix are compared on the way (successive halving: Jamieson and
+/// Talwalkar 2016, arXiv 1502.07943).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Halving {
+    /// Epochs after which they are compared first.
+    pub first: u32,
+    /// One in so many goes on, for so many times as many epochs.
+    pub factor: u32,
 }
 
 /// Where an input comes from.
@@ -328,6 +343,7 @@ fn stages(
         let Edges { inputs, needs } = edges.remove(name.as_str())?;
         let mut terms = read::terms(draft.node, defaults)?;
         terms_that_cannot_bind(&draft, defaults, &terms, faults);
+        let halving = halving::read(&draft, faults);
         terms.when = draft.when.map(|(condition, _)| condition);
         let stage = Stage {
             name: name.clone(),
@@ -337,6 +353,7 @@ fn stages(
             inputs,
             needs,
             is_split: targets.contains_key(name.as_str()),
+            halving,
             terms: Arc::new(terms),
         };
         Some((name, stage))

@@ -36,14 +36,16 @@ impl State {
     /// Draws audits for the receipts of earlier slots: their seed did not exist when they were
     /// committed. `chain` is the hash that the beacon waited for.
     pub(super) fn draw_audits(&mut self, chain: Option<Digest>, events: &mut Vec<Event>) {
-        let (seed, until) = if self.is_alone() {
-            (Seed::of_chain(self.place.hash), self.height)
-        } else {
-            match chain.and_then(|chain| self.beacon.draw(chain)) {
-                Some(drawn) => drawn,
-                None => return,
-            }
+        let drawn = match self.is_alone() {
+            true => Some((Seed::of_chain(self.place.hash), self.height)),
+            false => chain.and_then(|chain| self.beacon.draw(Some(chain))),
         };
+        self.draw_with(drawn, events);
+    }
+
+    /// Draws audits for the receipts up to a slot.
+    fn draw_with(&mut self, drawn: Option<(Seed, Height)>, events: &mut Vec<Event>) {
+        let Some((seed, until)) = drawn else { return };
         for lease in self.undrawn.clone() {
             let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
             if delivery.at <= until {
@@ -120,14 +122,17 @@ impl State {
         for validator in self.beacon.close(now, more) {
             self.miss(validator, events);
         }
+        if self.params.beacon_ticks == 0 {
+            let drawn = self.beacon.draw(None);
+            self.draw_with(drawn, events);
+        }
         let pledged: BTreeSet<PublicKey> = self.beacon.pledged().copied().collect();
         let waits = !self.beacon.is_busy() && !self.undrawn.is_empty();
         if waits && is_quorum(&pledged, &self.validators) {
             let there = pledged.iter().filter(|key| !self.absent.contains(key));
             let there: BTreeSet<PublicKey> = there.copied().collect();
             let awaited = if there.is_empty() { pledged } else { there };
-            let since: Height = self.height;
-            self.beacon.open(since, now.after(more), awaited);
+            self.beacon.open((self.height, self.place.hash), now.after(more), awaited);
         }
     }
 

@@ -278,6 +278,15 @@ impl Judging {
     pub fn is_sealed(&self) -> bool {
         self.unsealed().next().is_none()
     }
+
+    /// Whether a validator can say something about it now: it has not, and if it re-executes it
+    /// has not sealed it, or all have.
+    #[must_use]
+    pub fn awaits(&self, validator: &PublicKey) -> bool {
+        let is_drawn = self.audit.committee.contains(validator);
+        let is_heard = self.verdicts.contains_key(validator) || self.lazy.contains(validator);
+        !is_heard && (!is_drawn || !self.seals.contains_key(validator) || self.is_sealed())
+    }
 }
 
 /// An objection, and what the validators find when they all replay its segment; or one step of it,
@@ -392,6 +401,7 @@ impl Run {
         needs_what_is_gone(job, &is_gone)
             .map(Skip::Needs)
             .or_else(|| (!holds(&self.plan, job, &|id| self.result(id))).then_some(Skip::Condition))
+            .or_else(|| (!goes_on(job, &|id| self.result(id))).then_some(Skip::Beaten))
     }
 
     /// What the first job of a block is: if a block is of a stage, all its jobs are.
@@ -530,4 +540,20 @@ pub fn holds<'a>(plan: &Plan, job: &Job, result: &dyn Fn(JobId) -> Option<&'a Kn
         let known = result(*job.watches.iter().find(of)?)?;
         known.metrics.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
     })
+}
+
+/// Whether the instance of a job is among the best of those that it is compared with: by their loss
+/// on the rows that validate, and of equal ones the earlier. One without a result is behind all.
+pub fn goes_on<'a>(job: &Job, result: &dyn Fn(JobId) -> Option<&'a Known>) -> bool {
+    let Some(places) = job.contest else { return true };
+    let loss = |id: JobId| {
+        let metrics = &result(id)?.metrics;
+        metrics.iter().find(|(name, _)| name == "validationLoss").map(|(_, loss)| *loss)
+    };
+    let Some(own) = job.state().filter(|id| job.watches.contains(id)) else { return false };
+    let Some(bound) = loss(own) else { return false };
+    let is_ahead = |id: &&JobId| {
+        loss(**id).is_some_and(|loss| loss.total_cmp(&bound).then(id.cmp(&&own)).is_lt())
+    };
+    job.watches.iter().filter(is_ahead).count() < places as usize
 }

@@ -17,7 +17,7 @@ use crate::domain::poh::Place;
 use crate::domain::receipt::Receipt;
 use crate::domain::terms::{Cache, CacheMode, Terms};
 use crate::domain::verdict::{Finding, Found, Segment, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why a settled result is not used again.
@@ -362,6 +362,32 @@ impl State {
                 .is_some_and(|d| d.is_voted() && !d.ballots.contains_key(validator)),
             Question::Challenge => false,
         }
+    }
+
+    /// The validators that are there and have something to say now: a value of the beacon, a seal
+    /// or a verdict about one of the first so many receipts that are in front of them.
+    #[must_use]
+    pub fn speakers(&self, receipts: usize) -> BTreeSet<PublicKey> {
+        let mut speakers = BTreeSet::new();
+        if self.is_alone() {
+            return speakers;
+        }
+        let there = || self.validators.keys().filter(|key| !self.absent.contains(key));
+        speakers.extend(there().filter(|key| self.turn(key).is_some()));
+        for lease in self.judging.iter().take(receipts) {
+            let Some(Phase::Judged(judging)) = self.phase(lease.block) else { continue };
+            if judging.dispute.is_none() {
+                speakers.extend(there().filter(|key| judging.awaits(key)));
+            }
+        }
+        speakers
+    }
+
+    /// Whether a receipt was judged, and nobody is asked about it any more.
+    #[must_use]
+    pub fn is_judged(&self, lease: LeaseId) -> bool {
+        let is_challenged = self.past.get(&lease).is_some_and(|past| past.challenge.is_some());
+        matches!(self.phase(lease.block), Some(Phase::Settled(_))) && !is_challenged
     }
 
     /// What it takes to answer a question; none if it is not asked.

@@ -55,6 +55,16 @@ impl Mempool {
         self.orders.is_empty()
     }
 
+    /// Who waits for a slot.
+    pub(super) fn authors(&self) -> impl Iterator<Item = &PublicKey> {
+        self.of.keys()
+    }
+
+    /// Whether something of this author waits.
+    pub(super) fn has_spoken(&self, author: &PublicKey) -> bool {
+        self.of.contains_key(author)
+    }
+
     /// The commands in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &SignedOrder> {
         self.orders.iter()

@@ -22,12 +22,27 @@ const RESEND_MS: u64 = 2_000;
 /// Accusations that wait to be heard.
 const CHARGES_MAX: usize = 64;
 
-/// What a validator found, and when it said so last.
+/// While it looks into more, what it found waits so long: one command says it all.
+const GATHER_MS: u64 = 3;
+
+/// What a validator found and when, and when it said so last.
 #[derive(Debug)]
 struct Found {
     verdict: Verdict,
+    since: Millis,
     sealed: Option<Millis>,
     said: Option<Millis>,
+}
+
+impl Found {
+    /// When it is to be said, if it was said last then.
+    fn due(&self, last: Option<Millis>, is_looking: bool) -> Millis {
+        match last {
+            Some(at) => at.after(RESEND_MS),
+            None if is_looking => self.since.after(GATHER_MS),
+            None => Millis(0),
+        }
+    }
 }
 
 /// Who is accused, of what was signed about which slot.
@@ -48,9 +63,9 @@ pub(super) struct Voice {
 
 impl Voice {
     /// Takes in what was found.
-    pub(super) fn found(&mut self, question: Question, verdict: Verdict) {
+    pub(super) fn found(&mut self, now: Millis, question: Question, verdict: Verdict) {
         let key = (verdict.lease, question);
-        self.found.insert(key, Found { verdict, sealed: None, said: None });
+        self.found.insert(key, Found { verdict, since: now, sealed: None, said: None });
     }
 
     /// What was found and is to be said by other means.
@@ -95,12 +110,13 @@ impl Voice {
         self.witness.follow(signer, state, state.judging())
     }
 
-    /// Says what is due.
+    /// Says what is due. `is_looking` says whether it looks into more.
     pub(super) fn speak(
         &mut self,
         now: Millis,
         signer: &mut Signer,
         state: &State,
+        is_looking: bool,
     ) -> Vec<SignedOrder> {
         let me = signer.public();
         let reveal = self.reveal(now, signer, state);
@@ -111,11 +127,11 @@ impl Voice {
         let mut again = Vec::new();
         for (key, found) in &mut self.found {
             match state.stance(key.1, &found.verdict, &me) {
-                Stance::Seal if due(found.sealed) => {
+                Stance::Seal if now >= found.due(found.sealed, is_looking) => {
                     found.sealed = Some(now);
                     seals.push(found.verdict.seal(me));
                 }
-                Stance::Say if due(found.said) => {
+                Stance::Say if now >= found.due(found.said, is_looking) => {
                     found.said = Some(now);
                     verdicts.push(found.verdict.clone());
                 }
@@ -155,12 +171,17 @@ impl Voice {
     }
 
     /// When it has something to say, or to look at again.
-    pub(super) fn deadline(&self, state: &State, me: &PublicKey) -> Option<Millis> {
+    pub(super) fn deadline(
+        &self,
+        state: &State,
+        me: &PublicKey,
+        is_looking: bool,
+    ) -> Option<Millis> {
         let due = |at: Option<Millis>| at.map_or(Millis(0), |at| at.after(RESEND_MS));
         let found = self.found.iter().filter_map(|((_, question), found)| {
             match state.stance(*question, &found.verdict, me) {
-                Stance::Seal => Some(due(found.sealed)),
-                Stance::Say => Some(due(found.said)),
+                Stance::Seal => Some(found.due(found.sealed, is_looking)),
+                Stance::Say => Some(found.due(found.said, is_looking)),
                 Stance::Look => Some(Millis(0)),
                 Stance::Wait => None,
             }

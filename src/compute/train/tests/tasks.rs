@@ -164,7 +164,7 @@ fn parts_of_a_training_that_stops_early_end_where_the_whole_ends() {
     let whole = run(&spec, &teach(&spec, &table), None, &mut |_| ()).unwrap();
     let mut state: Option<Vec<u8>> = None;
     for index in 0..4 {
-        let spec = Train { part: Part { index, count: 4 }, ..spec.clone() };
+        let spec = Train { part: Part::of(index, 4), ..spec.clone() };
         let done = run(&spec, &teach(&spec, &table), state.as_deref(), &mut |_| ()).unwrap();
         if index == 3 {
             assert_eq!((&done.outputs, &done.metrics), (&whole.outputs, &whole.metrics));
@@ -284,10 +284,10 @@ fn a_model_takes_raw_rows_through_the_steps_that_its_training_rows_went_through(
 
 #[test]
 fn a_state_of_another_optimiser_is_refused() {
-    let spec = Train { part: Part { index: 0, count: 2 }, ..regression() };
+    let spec = Train { part: Part::of(0, 2), ..regression() };
     let lesson = teach(&spec, &table(0.0));
     let state = run(&spec, &lesson, None, &mut |_| ()).unwrap().outputs[0].bytes.clone();
-    let next = Train { part: Part { index: 1, count: 2 }, ..spec };
+    let next = Train { part: Part::of(1, 2), ..spec };
     assert!(run(&next, &lesson, Some(&state), &mut |_| ()).is_ok());
     let other = Train { optimizer: sgd(0.9, false), ..next };
     let refused = run(&other, &lesson, Some(&state), &mut |_| ());

@@ -5,7 +5,7 @@
 mod source;
 mod terms;
 
-use super::form::{Object, Type, default, integer, optional, required};
+use super::form::{Object, Tagged, Type, default, integer, optional, required};
 use super::kind::KIND_NAMES;
 use crate::base::limits::{
     INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX, SOURCES_MAX,
@@ -323,8 +323,49 @@ static MATRIX: Object = Object {
              combinations of their own; after `exclude`.",
             "[{ width: 64, seed: 1 }, { width: 16, lr: 0.1 }]",
         ),
+        default(
+            "strategy",
+            Type::Tagged(&STRATEGY),
+            "{ kind: grid }",
+            "Which combinations are computed to their end.",
+            "{ kind: asha, first: 2 }",
+        ),
         terms::parallel_max(),
         terms::fail_fast(),
+    ],
+};
+
+static STRATEGY: Tagged = Tagged {
+    name: "strategy",
+    doc: "Which combinations of a matrix are computed to their end.",
+    tag: "kind",
+    default: Some("grid"),
+    variants: &[
+        Object { name: "grid", doc: "All of them.", fields: &[] },
+        Object {
+            name: "asha",
+            doc: "The best of them (successive halving), for `uses: train` with rows to validate \
+                  on. All are trained for the first epochs; one in `factor` of them, those with \
+                  the least loss on these rows, goes on until `factor` times as many epochs are \
+                  done, and so on. The others cost no more, and give no model. A comparison waits \
+                  for all that are left: what comes out depends on no clock.",
+            fields: &[
+                default(
+                    "first",
+                    integer(1, u32::MAX as u64),
+                    "1",
+                    "Epochs after which they are compared first.",
+                    "2",
+                ),
+                default(
+                    "factor",
+                    integer(2, 64),
+                    "3",
+                    "One in so many goes on, for so many times as many epochs.",
+                    "3",
+                ),
+            ],
+        },
     ],
 };
 

@@ -42,9 +42,9 @@ pub(super) static PARALLEL: Object = Object {
         default(
             "outer",
             Type::Object(&OUTER),
-            "{ lr: 0.7, momentum: 0.9 }",
-            "How the shared parameters follow the way that the shards went.",
-            "{ lr: 0.7, momentum: 0.9 }",
+            "{ lr: 1, momentum: 0 }",
+            "How the shared parameters follow the way that the shards went: all of it by default.",
+            "{ lr: 0.7, momentum: 0.5 }",
         ),
     ],
 };
@@ -88,10 +88,11 @@ const QUORUM: Field = optional(
 
 static OUTER: Object = Object {
     name: "outer",
-    doc: "Nesterov's momentum over the way from the shared parameters to the merged ones.",
+    doc: "Nesterov's momentum over the way from the shared parameters to the merged ones. With 0.9 \
+          (DiLoCo) it takes some hundred rounds and a lower learning rate of the `optimizer`.",
     fields: &[
-        default("lr", Type::Real(WAY), "0.7", "The share of the way that is gone.", "0.7"),
-        default("momentum", Type::Real(BELOW_ONE), "0.9", "Share of the last way kept.", "0.9"),
+        default("lr", Type::Real(WAY), "1", "The share of the way that is gone.", "0.7"),
+        default("momentum", Type::Real(BELOW_ONE), "0", "Share of the last way kept.", "0.5"),
     ],
 };
 
@@ -117,8 +118,8 @@ fn rounds(node: &Node) -> Option<Rounds> {
         merge: Merge {
             rule,
             quorum: merge.map_or(Some(shards), |merge| narrow(merge, "quorum", shards))?,
-            lr: real(outer, "lr", 0.7)?,
-            momentum: real(outer, "momentum", 0.9)?,
+            lr: real(outer, "lr", 1.0)?,
+            momentum: real(outer, "momentum", 0.0)?,
         },
     })
 }
