@@ -16,7 +16,7 @@
 
 use super::isa::{Isa, Kind};
 use super::pack::padded;
-use super::tile::{Extent, TILE_MAX};
+use super::tile::{Extent, TILE_MAX, holds, reaches};
 
 /// The largest gathering tile of `isa`: every row needs a register for its address.
 pub(super) const fn extent(isa: Isa) -> Extent {
@@ -48,9 +48,12 @@ impl Walk {
         self.turns * self.length
     }
 
-    /// The furthest element from the start of a row.
-    const fn reach(self) -> usize {
-        self.turns.saturating_sub(1) * self.jump + self.length.saturating_sub(1) * self.step
+    /// Behind the furthest element of the rows that begin at these places, if that is a number.
+    fn reach(self, starts: &[usize]) -> Option<usize> {
+        let turns = self.turns.saturating_sub(1).checked_mul(self.jump)?;
+        let terms = self.length.saturating_sub(1).checked_mul(self.step)?;
+        let furthest = starts.iter().max().copied().unwrap_or_default();
+        furthest.checked_add(turns)?.checked_add(terms)?.checked_add(1)
     }
 }
 
@@ -85,8 +88,8 @@ impl Product<'_> {
             }
             return;
         }
-        let furthest = starts.iter().max().map_or(0, |start| start + self.walk.reach());
-        assert!(furthest < self.a.len(), "every row lies in what it is read from");
+        let is_inside = holds(self.a.len(), self.walk.reach(starts));
+        assert!(is_inside, "every row lies in what it is read from");
         // All tiles about equally high: a low one is slower for each of its rows.
         let tiles = starts.len().div_ceil(most.rows);
         let mut b = self.b;
@@ -154,10 +157,12 @@ impl Tile<'_> {
         let wide = self.columns == most.columns;
         assert!(wide || self.columns == most.columns / 2, "a tile is wide or half as wide");
         assert!((1..=most.rows).contains(&rows), "a tile has at most the rows of its extent");
-        assert!(self.b.len() >= self.walk.depth() * self.columns, "panel of b is too short");
-        assert!(out.len() >= (rows - 1) * stride + self.columns, "output is too short");
-        let furthest = self.starts.iter().max().map_or(0, |start| start + self.walk.reach());
-        assert!(furthest < self.a.len(), "a row is not in what it is read from");
+        let terms = self.walk.turns.checked_mul(self.walk.length);
+        let panel = terms.and_then(|terms| terms.checked_mul(self.columns));
+        assert!(holds(self.b.len(), panel), "panel of b is too short");
+        assert!(reaches(out, rows, stride, self.columns), "output is too short");
+        let is_inside = holds(self.a.len(), self.walk.reach(self.starts));
+        assert!(is_inside, "a row is not in what it is read from");
         match isa.kind() {
             Kind::Portable => by_rows!(rows, wide, portable, (self, out, stride), 16: 1 2 3 4),
             #[cfg(target_arch = "x86_64")]

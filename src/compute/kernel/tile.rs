@@ -68,9 +68,10 @@ impl Tile<'_> {
         let wide = self.columns == most.columns;
         assert!(wide || self.columns == most.columns / 2, "a tile is wide or half as wide");
         assert!((1..=most.rows).contains(&self.rows), "a tile has at most the rows of its extent");
-        assert!(self.a.len() >= self.depth * self.rows, "panel of a is too short");
-        assert!(self.b.len() >= self.depth * self.columns, "panel of b is too short");
-        assert!(out.len() >= (self.rows - 1) * stride + self.columns, "output is too short");
+        let has = |slice: &[f32], each| holds(slice.len(), self.depth.checked_mul(each));
+        assert!(has(self.a, self.rows), "panel of a is too short");
+        assert!(has(self.b, self.columns), "panel of b is too short");
+        assert!(reaches(out, self.rows, stride, self.columns), "output is too short");
         match isa.kind() {
             Kind::Portable => by_rows!(self.rows, wide, portable, (self, out, stride), 16: 1 2 3 4),
             #[cfg(target_arch = "x86_64")]
@@ -99,6 +100,17 @@ impl Tile<'_> {
             }
         }
     }
+}
+
+/// Whether there are so many elements; none has as many as do not fit a number.
+pub(super) fn holds(elements: usize, wanted: Option<usize>) -> bool {
+    wanted.is_some_and(|wanted| wanted <= elements)
+}
+
+/// Whether rows of a tile, the first of which begins with the output, lie in it.
+pub(super) fn reaches(out: &[f32], rows: usize, stride: usize, columns: usize) -> bool {
+    let last = (rows - 1).checked_mul(stride);
+    holds(out.len(), last.and_then(|last| last.checked_add(columns)))
 }
 
 /// Plain Rust: vectorised by the compiler where FMA is part of the architecture (aarch64).
