@@ -3,6 +3,7 @@
 
 use super::lanes::{Marks, Seen, UNKNOWN};
 use super::row::{Flaw, Row, Span, Step, behind_line_end, line, mark};
+use crate::base::limits::COLUMNS_MAX;
 use crate::domain::job::Dialect;
 
 /// Finds rows one after another. It keeps the line that it is on; cells are those of the last row.
@@ -15,6 +16,7 @@ pub(super) struct Csv {
     inside: Marks,
     /// The line that the next row begins on.
     pub(super) line: u64,
+    /// At most one more than a table has columns; those behind them are counted alone.
     cells: Vec<Span>,
     /// The marks of all of them.
     marks: u8,
@@ -107,7 +109,7 @@ impl Csv {
         from: usize,
         is_end: bool,
     ) -> Result<usize, Step> {
-        let (mut at, mut marks) = (from, 0u8);
+        let (mut at, mut marks, mut surplus) = (from, 0u8, 0);
         let Dialect { quote, delimiter, .. } = self.dialect;
         loop {
             let start = if TRIM { self.behind_blanks(bytes, at) } else { at };
@@ -121,7 +123,11 @@ impl Csv {
                 let marks = if run.is_high { mark::HIGH } else { 0 };
                 (Span { start, end: run.end - blanks, others, marks }, run.end)
             };
-            self.cells.push(span);
+            if self.cells.len() <= COLUMNS_MAX {
+                self.cells.push(span);
+            } else {
+                surplus += 1;
+            }
             marks |= span.marks;
             match bytes.get(end) {
                 Some(byte) if *byte == delimiter => at = end + 1,
@@ -129,6 +135,9 @@ impl Csv {
                 None => break at = end,
                 Some(_) => break at = behind_line_end(bytes, end, is_end).ok_or(Step::More)?,
             }
+        }
+        if surplus > 0 {
+            self.flaw.get_or_insert(Flaw::Ragged(self.cells.len() + surplus));
         }
         self.marks = marks;
         Ok(at)

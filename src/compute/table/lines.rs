@@ -456,7 +456,7 @@ fn bounded(columns: usize, line: u64) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::new(
-        format!("line {line} names {columns} columns"),
+        format!("line {line} names more than {COLUMNS_MAX} columns"),
         format!("a table has at most {COLUMNS_MAX} columns: select some"),
     ))
 }

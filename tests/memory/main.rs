@@ -1,0 +1,171 @@
+//! Bounds before allocation (rule R-13): what lies about its size is refused without the memory that
+//! it asks for. Never runs two tests at a time: the allocator counts for all threads together.
+//!
+//! The bytes are those of a real run, in which every place is made to tell the greatest number.
+
+use ohc::base::canon::{Decode, Encode};
+use ohc::compute::predictor::Predictor;
+use ohc::compute::table::{ChunkTarget, Surveyor, Table};
+use ohc::domain::command::SignedOrder;
+use ohc::domain::job::{Format, Reading};
+use ohc::domain::slot::Slot;
+use ohc::domain::state::State;
+use ohc::effects::store::Store;
+use ohc::node::home::Home;
+use peak_alloc::PeakAlloc;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What a reader may take for each byte that it is given, and for what it always needs.
+const TIMES: usize = 64;
+const ALWAYS: usize = 1 << 20;
+
+/// The most bytes that were taken at a time while something ran.
+fn most(run: impl FnOnce()) -> usize {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    run();
+    ALLOCATOR.peak_usage().saturating_sub(before)
+}
+
+/// A reader takes no more for these bytes than is due to their number, whatever they say.
+#[track_caller]
+fn check(name: &str, bytes: &[u8], read: &dyn Fn(&[u8])) {
+    let bound = ALWAYS + TIMES * bytes.len();
+    // Of what is long, places in its beginning and some of all others.
+    let stride = (bytes.len() / 700).max(1);
+    for at in (0..bytes.len()).step_by(stride).chain(0..bytes.len().min(200)) {
+        // The last byte of a number is its highest: without the sign, it is another lie. Numbers in
+        // JSON are lies of nines.
+        for (size, fill, last) in [2, 4, 8]
+            .into_iter()
+            .flat_map(|size| [(size, 0xff, 0xff), (size, 0xff, 0x3f), (size, b'9', b'9')])
+        {
+            let mut lie = bytes.to_vec();
+            lie.iter_mut().skip(at).take(size).for_each(|byte| *byte = fill);
+            lie.iter_mut().skip(at + size - 1).take(1).for_each(|byte| *byte = last);
+            let taken = most(|| read(&lie));
+            assert!(taken <= bound, "{name}, {size} bytes at {at}: {taken} bytes were taken");
+        }
+    }
+}
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    // A test that failed has left nothing behind.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The home of a run of the quickstart.
+static HOME: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    for name in ["iris.yaml", "data/iris.csv"] {
+        std::fs::copy(manifests.join(name), dir.path().join(name)).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ohc"));
+    command.args(["apply", "iris.yaml", "-y"]).current_dir(dir.path());
+    command.env("OHC_HOME", dir.path().join("home")).env("OHC_CONFIG", dir.path().join("none"));
+    command.env_remove("OHC_NETWORK");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    dir
+});
+
+fn home() -> Home {
+    Home::find(Some(&HOME.path().join("home")), HOME.path())
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+#[test]
+fn r13_a_reader_that_believed_a_size_would_be_found() {
+    let _alone = alone();
+    let bytes = 64u64.to_le_bytes();
+    let believes = |bytes: &[u8]| {
+        let size = bytes.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
+        drop(Vec::<u8>::with_capacity(size.min(1 << 30) as usize));
+    };
+    let found = std::panic::catch_unwind(|| check("a believer", &bytes, &believes));
+    assert!(found.is_err());
+}
+
+#[test]
+fn r13_slots_and_orders_that_lie_of_sizes_take_no_memory() {
+    let _alone = alone();
+    let (store, _) = Store::open(&home().log()).unwrap();
+    let slots: Vec<Vec<u8>> = store.iter().map(|slot| slot.unwrap().1).collect();
+    assert!(slots.len() > 3);
+    for bytes in &slots {
+        check("a slot", bytes, &|bytes| drop(Slot::from_bytes(bytes)));
+        for order in Slot::from_bytes(bytes).unwrap().commands {
+            check("an order", &order.to_bytes(), &|bytes| drop(SignedOrder::from_bytes(bytes)));
+        }
+    }
+}
+
+#[test]
+fn r13_snapshots_that_lie_of_sizes_take_no_memory() {
+    let _alone = alone();
+    let site = ohc::node::apply::Site::open(home(), 2).unwrap();
+    let snapshot = site.view().state.snapshot();
+    assert!(State::restore(&snapshot).is_ok());
+    check("a snapshot", &snapshot, &|bytes| drop(State::restore(bytes)));
+}
+
+#[test]
+fn r13_tables_and_models_that_lie_of_sizes_take_no_memory() {
+    let _alone = alone();
+    let mut found = Vec::new();
+    files(&home().artifacts(), &mut found);
+    let (mut tables, mut models) = (0, 0);
+    for bytes in found.iter().map(|path| std::fs::read(path).unwrap()) {
+        if Table::from_bytes(&bytes).is_ok() {
+            tables += 1;
+            check("a table", &bytes, &|bytes| drop(Table::from_bytes(bytes)));
+        } else if Predictor::from_bytes(&bytes).is_ok() {
+            models += 1;
+            check("a model", &bytes, &|bytes| drop(Predictor::from_bytes(bytes)));
+        }
+    }
+    assert!(tables > 2 && models > 3, "{tables} tables, {models} models");
+}
+
+#[test]
+fn r13_a_survey_holds_two_chunks_and_a_row_and_no_more() {
+    let _alone = alone();
+    let json = Reading { format: Format::Json, ..Reading::csv() };
+    let rows = |row: &str| row.repeat((1 << 20) / row.len());
+    let texts = [
+        (Reading::csv(), "a,b\n".to_owned(), rows("1,x\n")),
+        (Reading::csv(), "a\n".to_owned(), rows("\"")),
+        (Reading::csv(), "a\n".to_owned(), rows(",")),
+        (json.clone(), String::new(), rows("{\"a\": 1}\n")),
+        (json, String::new(), rows("{\"a\": [")),
+    ];
+    for (reading, head, piece) in texts {
+        let taken = most(|| {
+            let mut surveyor = Surveyor::new(&reading, Some(ChunkTarget::Bytes(4 << 20)));
+            let mut feed = |bytes: &[u8]| surveyor.feed(bytes).map(drop).is_ok();
+            // What is refused is given up.
+            let _ = surveyor_takes(&mut feed, &head, &piece);
+        });
+        assert!(taken < 64 << 20, "{taken} bytes were taken for {:?}", piece.get(..8));
+    }
+}
+
+/// Feeds a head and many pieces, until one is refused.
+fn surveyor_takes(feed: &mut dyn FnMut(&[u8]) -> bool, head: &str, piece: &str) -> bool {
+    feed(head.as_bytes()) && (0..128).all(|_| feed(piece.as_bytes()))
+}
