@@ -4,7 +4,7 @@
 mod parallel;
 mod train;
 
-pub use parallel::{Accident, Trial, parallel, rehearse};
+pub use parallel::{Accident, Trial, parallel, parallel_text, rehearse};
 pub use train::{Learner, train};
 
 use super::Fault;
