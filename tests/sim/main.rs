@@ -33,6 +33,7 @@ mod replicas;
 mod roles;
 mod scenarios;
 mod seats;
+mod small_world;
 mod snapshots;
 mod stakes;
 mod swarm;

@@ -9,7 +9,7 @@ use crate::compute::table::Table;
 use crate::compute::train::{self, Lesson};
 use crate::compute::{Done, Fault, Named, merge};
 use crate::domain::job::{
-    Activation, ClassWeights, Decay, Gpt, Merge, Model, Optimizer, Parallel, Part, Positions,
+    Activation, ClassWeights, Decay, Gpt, Merge, Model, Norm, Optimizer, Parallel, Part, Positions,
     Rounds, Rule, Scaling, Schedule, Task, Train,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,6 +206,7 @@ fn decoder() -> Train {
         positions: Positions::Learned,
         tied: true,
         dropout: 0.0,
+        norm: Norm::Layer,
     };
     Train {
         task: Task::Language,
