@@ -5,7 +5,7 @@ mod parallel;
 mod train;
 
 pub use parallel::{Accident, Trial, parallel, rehearse};
-pub use train::{Learner, train};
+pub use train::{Learner, pace, train};
 
 use super::Fault;
 use super::kernel::Engine;
