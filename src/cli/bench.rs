@@ -72,5 +72,6 @@ const fn learner(learner: Learner) -> bench::Learner {
     match learner {
         Learner::Mlp => bench::Learner::Mlp,
         Learner::Cnn => bench::Learner::Cnn,
+        Learner::Gpt => bench::Learner::Gpt,
     }
 }

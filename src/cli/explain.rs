@@ -44,10 +44,8 @@ fn document(section: &Section, screen: &mut Screen) -> io::Result<()> {
 fn key(path: &str, key: Key, screen: &mut Screen) -> io::Result<()> {
     let path = screen.paint.bold(path);
     screen.line(format!("{path}: {}", key.ty()))?;
-    match key.default() {
-        Some(value) => screen.line(format!("default: {value}"))?,
-        None if key.is_required() => screen.line("required")?,
-        None => {}
+    if let Some(need) = key.need() {
+        screen.line(need)?;
     }
     screen.line("")?;
     paragraph(key.doc(), INDENT, screen)?;
@@ -113,11 +111,9 @@ fn keys(section: &Section, screen: &mut Screen) -> io::Result<()> {
     let title = if section.is_choice { "one of these keys" } else { "keys" };
     heading(&format!("{title} of {}", section.name), screen)?;
     for key in &section.keys {
-        let need = match key.default() {
-            Some(value) => format!("; default: {value}"),
-            None if key.is_required() && !section.is_choice => "; required".to_owned(),
-            None => String::new(),
-        };
+        // Of a choice one is written, and none has a default.
+        let need = key.need().filter(|_| !section.is_choice);
+        let need = need.map_or_else(String::new, |need| format!("; {need}"));
         paragraph(&format!("{}: {}{need}", key.name(), key.ty()), INDENT, screen)?;
         paragraph(key.doc(), &INDENT.repeat(2), screen)?;
     }

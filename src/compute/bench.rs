@@ -2,10 +2,11 @@
 //! Reads no clock: the caller passes one in. Nothing here decides a result of a job.
 
 mod parallel;
+mod stock;
 mod train;
 
 pub use parallel::{Accident, Trial, parallel, rehearse};
-pub use train::{Learner, pace, train};
+pub use train::{Learner, Training, pace};
 
 use super::Fault;
 use super::kernel::Engine;
@@ -40,7 +41,8 @@ impl Measured {
     }
 }
 
-/// The shapes that are measured: squares, and the products of the perceptron of [`train`](train()).
+/// The shapes that are measured: squares, and the products of the perceptron of
+/// [`Training`].
 pub const PRODUCTS: [(&str, Form, Product); 11] = [
     ("128³", Form::Nn, Product { m: 128, n: 128, k: 128 }),
     ("256³", Form::Nn, Product { m: 256, n: 256, k: 256 }),

@@ -215,8 +215,12 @@ fn network(model: &Predictor) -> String {
             format!("the mean of vectors of {width}; hidden layers of {widths} with {bend}")
         }
         Model::Gpt(gpt) => format!(
-            "a decoder of {} blocks with {} heads, {} wide, that sees {} tokens",
-            gpt.blocks, gpt.heads, gpt.width, gpt.context
+            "a decoder of {} blocks with {} heads and {} norm, {} wide, that sees {} tokens",
+            gpt.blocks,
+            gpt.heads,
+            gpt.norm.word(),
+            gpt.width,
+            gpt.context
         ),
         Model::Cnn(cnn) => {
             let Image { height, width, channels } = cnn.image;

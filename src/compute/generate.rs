@@ -4,6 +4,7 @@
 use super::evaluate::largest;
 use super::exact;
 use super::kernel::philox::{Philox, purpose};
+use super::model::Memory;
 use super::predictor::Predictor;
 use super::recipe::{table_of, texts};
 use super::table::Table;
@@ -82,6 +83,8 @@ pub struct Writer<'a> {
     model: &'a Predictor,
     /// The last tokens: as many as the model sees at once.
     seen: Vec<u32>,
+    /// What the model remembers of them, as long as it has seen all that there are.
+    memory: Memory,
     choice: Choice,
     dice: Philox,
     written: u64,
@@ -107,30 +110,37 @@ impl<'a> Writer<'a> {
         }
         let dice = Philox::new(seed, purpose::GENERATE, stream);
         let decoder = tokenizer.decoder();
-        Ok(Self { model, seen, choice, dice, written: 0, decoder })
+        Ok(Self { model, seen, memory: Memory::default(), choice, dice, written: 0, decoder })
     }
 
     /// Writes one more token.
     pub fn token(&mut self) -> Result<u32, Fault> {
-        let context = self.model.width();
-        self.seen.drain(..self.seen.len().saturating_sub(context));
-        let last = self.seen.len().saturating_sub(1);
-        // No token sees those behind it: what the row is filled up with does not matter.
-        let mut row: Vec<f32> = self.seen.iter().map(|token| *token as f32).collect();
-        row.resize(context, 0.0);
-        let outputs = self.model.raw_outputs(&row, 1)?;
-        let width = self.model.tokens();
-        let outputs = outputs.get(last * width..(last + 1) * width).unwrap_or_default();
+        let outputs = self.outputs()?;
         if outputs.is_empty() || outputs.iter().any(|x| !x.is_finite()) {
             return Err(Fault::new(
                 "the model does not give a finite number for every token",
                 "its training went astray: lower the learning rate, or clip the gradient",
             ));
         }
-        let token = self.choice.token(outputs, self.dice.uniform(self.written));
+        let token = self.choice.token(&outputs, self.dice.uniform(self.written));
         self.written += 1;
         self.seen.push(token);
         Ok(token)
+    }
+
+    /// What the model says of the next token.
+    fn outputs(&mut self) -> Result<Vec<f32>, Fault> {
+        let context = self.model.width();
+        if self.seen.len() <= context {
+            let fresh = self.seen.get(self.memory.tokens()..).unwrap_or_default();
+            return self.model.go_on(fresh, &mut self.memory);
+        }
+        // Every token has moved by one place: what was remembered of them holds no more.
+        self.seen.drain(..self.seen.len() - context);
+        let row: Vec<f32> = self.seen.iter().map(|token| *token as f32).collect();
+        let mut outputs = self.model.raw_outputs(&row, 1)?;
+        outputs.drain(..outputs.len().saturating_sub(self.model.tokens()));
+        Ok(outputs)
     }
 
     /// The bytes of a token: perhaps only a part of a character.

@@ -14,6 +14,7 @@ mod formula;
 pub mod generate;
 pub mod job;
 pub mod kernel;
+pub mod made;
 pub mod merge;
 pub mod model;
 mod op;

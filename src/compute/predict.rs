@@ -8,7 +8,7 @@
 use super::embed;
 use super::encoder::Encoder;
 use super::evaluate::{is_likely, largest};
-use super::predictor::{Predictions, Predictor};
+use super::predictor::{Predictions, Predictor, says_nothing};
 use super::recipe::table_of;
 use super::table::Table;
 use super::{Fault, quote};
@@ -66,7 +66,7 @@ fn said(spec: &Predict, model: &Predictor, raw: Vec<f32>) -> Result<Columns, Fau
     let width = names.len().max(1);
     let rows = || raw.chunks_exact(width);
     let mut columns = Columns::new();
-    match model.meaning(raw.clone()) {
+    match model.meaning(raw.clone()).ok_or_else(says_nothing)? {
         Predictions::Classes { classes, probabilities } => {
             let predicted: Vec<u32> = rows().map(largest).collect();
             columns.push((PREDICTION.to_owned(), of_classes(&classes, &predicted)));
@@ -74,8 +74,6 @@ fn said(spec: &Predict, model: &Predictor, raw: Vec<f32>) -> Result<Columns, Fau
                 columns.extend(likelihoods(&classes, &probabilities));
             }
         }
-        // Refused before: of a row they are nothing.
-        Predictions::Tokens { .. } => {}
         Predictions::Real(values) => {
             if values.iter().any(|x| !x.is_finite()) {
                 let message = "a predicted number is beyond the range of 64 bits";

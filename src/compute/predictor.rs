@@ -16,7 +16,7 @@ use super::examples::{Examples, matrix};
 use super::kernel::Engine;
 use super::kernel::elementary;
 use super::kernel::softmax::softmax;
-use super::model::{Network, ParameterShape, Reads, Shape, fault};
+use super::model::{Memory, Network, ParameterShape, Reads, Shape, fault};
 use super::recipe::Recipe;
 use super::table::Table;
 use super::tokenizer::Tokenizer;
@@ -105,6 +105,11 @@ impl Default for Unit {
     }
 }
 
+/// The fault of a language model that is asked about rows.
+pub(super) fn says_nothing() -> Fault {
+    fault("a language model says nothing of rows", "let it write: a stage `uses: generate`")
+}
+
 /// What a model says of rows, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictions {
@@ -117,11 +122,6 @@ pub enum Predictions {
     },
     /// A number in the units of the target.
     Real(Vec<f64>),
-    /// How likely each token follows each of a row's.
-    Tokens {
-        /// `rows·context × tokens`
-        probabilities: Vec<f32>,
-    },
     /// How likely the row has each label, each by itself.
     Labels {
         /// The labels, in the order of the targets.
@@ -198,7 +198,7 @@ impl Predictor {
         if !about.is_sound() {
             return Err(refused("its targets and classes do not fit its task"));
         }
-        let shape = Shape::of(model, about.reads(), about.outputs())?;
+        let shape = Shape::new(model, about.reads(), about.outputs())?;
         let shapes = shape.parameters();
         let fits = parameters.iter().zip(shapes).all(|(xs, shape)| xs.len() == shape.len());
         let scaled = scales.mean.len();
@@ -296,11 +296,11 @@ impl Predictor {
         self.network.outputs(&scaled)
     }
 
-    /// What [`Predictor::raw_outputs`] mean.
+    /// What [`Predictor::raw_outputs`] mean; nothing of a row where it tells tokens.
     #[must_use]
-    pub fn meaning(&self, mut raw: Vec<f32>) -> Predictions {
+    pub fn meaning(&self, mut raw: Vec<f32>) -> Option<Predictions> {
         let isa = Engine::default().isa;
-        match self.about.task {
+        Some(match self.about.task {
             Task::Classification => {
                 softmax(isa, &mut raw, self.about.classes.len());
                 Predictions::Classes { classes: self.about.classes.clone(), probabilities: raw }
@@ -309,25 +309,27 @@ impl Predictor {
                 let Unit { mean, deviation } = self.unit;
                 Predictions::Real(raw.iter().map(|&y| f64::from(y) * deviation + mean).collect())
             }
-            Task::Language => {
-                softmax(isa, &mut raw, self.about.tokens);
-                Predictions::Tokens { probabilities: raw }
-            }
+            Task::Language => return None,
             Task::MultiLabel => {
                 elementary::sigmoid_slice(isa, &mut raw);
                 Predictions::Labels { labels: self.about.targets.clone(), probabilities: raw }
             }
-        }
+        })
+    }
+
+    /// What [`Predictor::raw_outputs`] give for the last of some tokens that follow those of a
+    /// memory, to the bit; they are then in it. Only a language model goes on, and no further than
+    /// its width.
+    pub fn go_on(&self, tokens: &[u32], memory: &mut Memory) -> Result<Vec<f32>, Fault> {
+        let tokens: Vec<f32> = tokens.iter().map(|token| *token as f32).collect();
+        self.network.go_on(tokens, memory)
     }
 
     /// The raw outputs of the rows of a table: raw ones, or ones that have gone through the first
     /// steps of its recipe.
     pub fn answers(&self, table: &Table) -> Result<Vec<f32>, Fault> {
         if self.about.task == Task::Language {
-            return Err(fault(
-                "a language model says nothing of rows",
-                "let it write: a stage `uses: generate`",
-            ));
+            return Err(says_nothing());
         }
         let rows = self.recipe().bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
@@ -336,7 +338,7 @@ impl Predictor {
 
     /// What [`Predictor::answers`] mean.
     pub fn predict(&self, table: &Table) -> Result<Predictions, Fault> {
-        self.answers(table).map(|raw| self.meaning(raw))
+        self.meaning(self.answers(table)?).ok_or_else(says_nothing)
     }
 
     /// The rows of a table with what is true of them, to measure it on.
@@ -467,7 +469,7 @@ impl Predictor {
                 .and_then(|bytes| <Recipe as Decode>::from_bytes(&bytes).ok())
                 .ok_or_else(|| refused("its recipe is damaged"))?,
         };
-        let shape = Shape::of(&model, about.reads(), about.outputs())?;
+        let shape = Shape::new(&model, about.reads(), about.outputs())?;
         let parameters = shape.parameters().iter();
         let parameters = parameters.map(|shape| read(&tensors, &shape.name, &shape.dims));
         let parameters = parameters.collect::<Result<Vec<_>, _>>()?;

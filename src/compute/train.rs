@@ -178,7 +178,7 @@ impl Plan {
             return Err(fault("`batch` is 0", "a step needs at least one row"));
         }
         check(spec, lesson)?;
-        let shape = Shape::of(&spec.model, lesson.rows.reads(), lesson.outputs())?;
+        let shape = Shape::new(&spec.model, lesson.rows.reads(), lesson.outputs())?;
         for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
             shape.takes(&rows.values)?;
         }

@@ -33,9 +33,9 @@ const CHART_BYTES: u64 = 16 * 1024;
 pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
-const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024 };
+const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024, tokens: 0 };
 /// What a card takes.
-const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096 };
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096, tokens: 0 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -46,6 +46,9 @@ pub struct Shape {
     pub columns: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Different tokens of a table of tokens, at the most; 0 where nobody knows before the text is
+    /// read, as with characters, and for anything else.
+    pub tokens: u64,
 }
 
 impl Shape {
@@ -56,6 +59,7 @@ impl Shape {
             rows: self.rows.saturating_add(other.rows),
             columns: if self.columns > other.columns { self.columns } else { other.columns },
             bytes: self.bytes.saturating_add(other.bytes),
+            tokens: if self.tokens > other.tokens { self.tokens } else { other.tokens },
         }
     }
 }
@@ -96,11 +100,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
             let parts = split.ratios.len().max(1) as u64;
-            let part = Shape {
-                rows: first.rows / parts,
-                columns: first.columns,
-                bytes: first.bytes / parts,
-            };
+            let part = Shape { rows: first.rows / parts, bytes: first.bytes / parts, ..first };
             (cells(first), vec![part; split.ratios.len()])
         }
         Spec::Train(train) => {
@@ -128,7 +128,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let columns = kept.saturating_add(1 + probabilities);
             let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
             let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
-            (flop, vec![Shape { rows: data.rows, columns, bytes }])
+            (flop, vec![Shape { rows: data.rows, columns, bytes, tokens: 0 }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Embed(spec) => {
@@ -166,7 +166,7 @@ fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
     let tokens = rows.saturating_mul(u64::from(generate.tokens));
     let flop = forward_flop(model.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
     let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
-    (flop, vec![Shape { rows, columns: 2, bytes }, Shape { bytes, ..Shape::default() }])
+    (flop, vec![Shape { rows, columns: 2, bytes, tokens: 0 }, Shape { bytes, ..Shape::default() }])
 }
 
 /// How many parts a training, or a part of one, is cut into: so many that a lost worker costs at
@@ -198,7 +198,7 @@ fn table(ingest: &Ingest, source: Shape) -> Shape {
             ColumnKind::Text => share.saturating_add(4),
         })
     });
-    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row) }
+    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row), tokens: 0 }
 }
 
 fn cells(shape: Shape) -> u64 {

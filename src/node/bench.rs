@@ -36,6 +36,8 @@ use std::path::{Path, PathBuf};
 
 /// Workers of the embedded network that is measured.
 const WORKERS: usize = 2;
+/// Steps of a training after which it takes no more memory.
+const STEPS_ALONE: usize = 16;
 
 /// One measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -364,14 +366,23 @@ pub fn matmul(seconds: f64) -> Result<Measurement, BenchError> {
     Ok(Measurement { name: "matmul", value: best.value, unit: best.unit, baseline, detail })
 }
 
-/// Samples per second of exact training, beside stock candle in the same run; `detail` has the
-/// convolutions alone, where there are some.
+/// Samples or tokens per second of exact training, beside stock candle in the same run; `detail`
+/// has the memory that the training took before stock candle had any, its products beside the most
+/// that the cores do, and the convolutions alone, where there are some.
 pub fn train(learner: Learner, threads: usize, seconds: f64) -> Result<Measurement, BenchError> {
     let clock = Clock::start();
     let (repeats, steps, engine) = (repeats(seconds), learner.steps(), Engine::new(threads));
-    let all = kernels::train(engine, learner, repeats, steps, &mut || clock.seconds())?;
+    let before = peak();
+    let mut training = kernels::Training::new(engine, learner)?;
+    training.steps(STEPS_ALONE)?;
+    let after = peak();
+    let all = training.measure(repeats, steps, &mut || clock.seconds())?;
     let counts = [("repeats", repeats), ("steps", steps), ("threads", engine.threads())];
     let mut detail = detail(&counts.map(|(name, count)| (name, count as f64)));
+    if let Some(((_, before), (name, after))) = before.zip(after) {
+        detail.push(("trainingMib".to_owned(), after - before));
+        detail.push((name, after));
+    }
     let mut all = all.into_iter();
     let whole = all.next().ok_or_else(|| BenchError::Unsettled)?;
     for part in all {

@@ -8,8 +8,9 @@ use super::home::Home;
 use super::pins::{self, Question};
 use crate::base::canon::Digest;
 use crate::compute::Fault;
+use crate::compute::made::Maker;
 use crate::compute::table::{Cut, Surveyor};
-use crate::domain::job::{Chunk, Format, Pin};
+use crate::domain::job::{Chunk, Format, Made, Pin};
 use crate::domain::manifest::{self, Diagnostic, Manifest};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::disk;
@@ -105,6 +106,10 @@ struct Intake<'a> {
 
 impl Intake<'_> {
     async fn pin(&mut self, name: &str, source: &manifest::Source) -> Result<Pinned, Trouble> {
+        if let Some(made) = source.made {
+            let pin = self.make(name, source, made).await?;
+            return Ok(Pinned { pin, files: 0, mark: None });
+        }
         let address = Address::parse(&source.url, self.base)?;
         let is_local = address.is_local();
         let secret = source.secret.as_deref().map(Secret::find).transpose()?;
@@ -186,6 +191,28 @@ impl Intake<'_> {
         }
     }
 
+    /// Makes rows, and keeps them as if they had been read.
+    async fn make(
+        &mut self,
+        name: &str,
+        source: &manifest::Source,
+        made: Made,
+    ) -> Result<Pin, Trouble> {
+        let mut surveyor = surveyor(source);
+        let mut chunks = Vec::new();
+        let (mut digests, mut bytes) = (Vec::new(), 0u64);
+        surveyor.begin("")?;
+        for piece in Maker::new(made) {
+            let cuts = surveyor.feed(&piece)?;
+            self.put(cuts, &mut chunks).await?;
+            digests.push(Digest::of(&piece));
+            bytes = bytes.saturating_add(piece.len() as u64);
+        }
+        let cuts = surveyor.end()?;
+        self.put(cuts, &mut chunks).await?;
+        pinned(name, &digests, bytes, surveyor, chunks)
+    }
+
     async fn read(
         &mut self,
         name: &str,
@@ -193,9 +220,7 @@ impl Intake<'_> {
         from: &Source,
         objects: &[Object],
     ) -> Result<Pin, Trouble> {
-        let threads = usize::try_from(machine::equipment().cores).unwrap_or(1);
-        let surveyor = Surveyor::new(&source.reading, source.target);
-        let mut surveyor = surveyor.with_threads(threads.min(SURVEY_THREADS));
+        let mut surveyor = surveyor(source);
         let mut chunks = Vec::new();
         let (mut digests, mut bytes) = (Vec::new(), 0u64);
         for object in objects {
@@ -210,15 +235,7 @@ impl Intake<'_> {
             self.put(cuts, &mut chunks).await?;
             bytes = bytes.saturating_add(object.bytes);
         }
-        let survey = surveyor.finish()?;
-        Ok(Pin {
-            source: name.to_owned(),
-            digest: joined(&digests),
-            bytes,
-            rows: survey.rows.rows,
-            columns: survey.columns,
-            chunks,
-        })
+        pinned(name, &digests, bytes, surveyor, chunks)
     }
 
     async fn put(&mut self, cuts: Vec<Cut>, chunks: &mut Vec<Chunk>) -> Result<(), Trouble> {
@@ -231,6 +248,31 @@ impl Intake<'_> {
         }
         Ok(())
     }
+}
+
+fn surveyor(source: &manifest::Source) -> Surveyor {
+    let threads = usize::try_from(machine::equipment().cores).unwrap_or(1);
+    let surveyor = Surveyor::new(&source.reading, source.target);
+    surveyor.with_threads(threads.min(SURVEY_THREADS))
+}
+
+/// The pin of a source that was surveyed to its end.
+fn pinned(
+    name: &str,
+    digests: &[Digest],
+    bytes: u64,
+    surveyor: Surveyor,
+    chunks: Vec<Chunk>,
+) -> Result<Pin, Trouble> {
+    let survey = surveyor.finish()?;
+    Ok(Pin {
+        source: name.to_owned(),
+        digest: joined(digests),
+        bytes,
+        rows: survey.rows.rows,
+        columns: survey.columns,
+        chunks,
+    })
 }
 
 /// The digest of a source: that of its one file, or else of the digests of its files in order.

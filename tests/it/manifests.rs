@@ -225,6 +225,30 @@ fn a_small_model_writes_in_the_manner_of_those_whom_it_has_read() {
 }
 
 #[test]
+fn sums_are_made_learned_asked_and_counted() {
+    let site = Site::of_all();
+    // What it learns of three digits takes a release build: see docs/benchmarks.md.
+    let args = ["sums.yaml", "-p", "digits=1", "-p", "rows=100", "-p", "epochs=2"];
+    assert_eq!(apply(&site, &args)["status"], "settled");
+    let table = fs::read_to_string(site.path("out/sums/answers/table.csv")).unwrap();
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    let is_right = |row: &&&str| {
+        let (question, said) = row.split_once(',').unwrap();
+        let (a, b) = question.trim_end_matches('=').split_once('+').unwrap();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        said == format!("{:02}", number(a) + number(b))
+    };
+    let right = rows.iter().filter(is_right).count();
+    let score = fs::read_to_string(site.path("out/sums/score/table.csv")).unwrap();
+    let exact = score.lines().nth(1).and_then(|row| row.strip_prefix("2,")).unwrap();
+    assert_eq!((rows.len(), exact.parse::<f64>()), (2, Ok(right as f64 / 2.0)), "{score}");
+    // The same rows are made again.
+    let plan = site.json(&[&["plan"], &args[..], &["-o", "json"]].concat());
+    let jobs = plan["jobs"].as_array().unwrap();
+    assert!(jobs.iter().all(|job| job["action"] == "cached"), "{plan}");
+}
+
+#[test]
 fn what_is_broken_on_purpose_cannot_be_applied() {
     let site = Site::of_all();
     let ran = site.run(&["apply", "broken.yaml"]);

@@ -97,6 +97,8 @@ pub(crate) enum Learner {
     Mlp,
     /// Convolutions of 32 and 64 filters on 28 by 28 pixels, then 128 and 10, batches of 128
     Cnn,
+    /// A decoder of 4 blocks with 4 heads, 128 wide, on 64 of 65 characters, batches of 12
+    Gpt,
 }
 
 /// What can be measured.

@@ -199,11 +199,9 @@ impl Book {
     }
 
     fn key(&self, key: Key, is_choice: bool, out: &mut String) {
-        let need = match (key.is_required(), key.default()) {
-            (true, _) if !is_choice => "; required".to_owned(),
-            (_, Some(default)) => format!("; default: {default}"),
-            _ => String::new(),
-        };
+        // Of a choice one is written, and none has a default.
+        let need = key.need().filter(|_| !is_choice);
+        let need = need.map_or_else(String::new, |need| format!("; {need}"));
         let _ = writeln!(out, "- **`{}`**: {}{need}.", key.name(), key.ty());
         let _ = write!(out, "  {}", key.doc());
         let below = key.below();

@@ -1,19 +1,22 @@
 //! Training with the exact kernels and with stock candle, from the same parameters, in turns.
 //! Never decides a result of a job.
 
-use super::{Measured, in_turns, noise};
+use super::stock::Stock;
+use super::{Measured, in_turns, median, noise};
 use crate::compute::Fault;
-use crate::compute::kernel::Engine;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::model::{Network, Pass, Shape, misfit};
+use crate::compute::kernel::{Engine, peak};
+use crate::compute::model::{Network, Pass, Reads, Shape, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
-use crate::domain::job::{Activation, Cnn, Convolution, Image, Model, Optimizer, Padding};
-use candle_core::{Device, Result, Tensor, Var};
+use crate::domain::job::{Activation, Cnn, Convolution, Gpt, Image, Model, Optimizer};
+use crate::domain::job::{Norm, Padding, Positions};
+use candle_core::{Device, Tensor};
 use candle_nn::{AdamW as StockAdamW, Optimizer as _, ParamsAdamW};
 
-/// What is trained: on rows of 784 features, 28 × 28 pixels, that are one of 10 classes.
+/// What is trained: on rows of 784 features, 28 × 28 pixels, that are one of 10 classes, or on
+/// sequences of characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learner {
     /// A perceptron 784-512-256-10 with ReLU.
@@ -21,16 +24,27 @@ pub enum Learner {
     /// Convolutions of 32 and 64 filters of 3 × 3, each with ReLU and max-pooling by 2, then
     /// 3136-128-10.
     Cnn,
+    /// A decoder of 4 blocks with 4 heads, 128 wide, on 64 of 65 characters.
+    Gpt,
 }
 
 const FEATURES: usize = 784;
 const CLASSES: usize = 10;
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 const BATCHES: usize = 8;
 const PASS: Pass = Pass::Learn { seed: 1, step: 0 };
 const RATES: ParamsAdamW =
     ParamsAdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-const CONVOLUTIONS: [(usize, usize, usize); 2] = [(28, 1, 32), (14, 32, 64)];
+/// Side, channels and filters.
+pub(super) const CONVOLUTIONS: [(usize, usize, usize); 2] = [(28, 1, 32), (14, 32, 64)];
+pub(super) const SEQUENCES: usize = 12;
+pub(super) const CONTEXT: usize = 64;
+pub(super) const WIDTH: usize = 128;
+pub(super) const HEADS: usize = 4;
+const BLOCKS: usize = 4;
+const TOKENS: usize = 65;
+/// Innermost tiles of one turn that measures the most that a core does: some milliseconds.
+const TILES: usize = 10_000;
 
 impl Learner {
     fn model(self) -> Model {
@@ -51,7 +65,22 @@ impl Learner {
                 activation,
                 dropout: 0.0,
             }),
+            Self::Gpt => Model::Gpt(Gpt {
+                blocks: BLOCKS as u32,
+                heads: HEADS as u32,
+                width: WIDTH as u32,
+                context: CONTEXT as u32,
+                positions: Positions::Learned,
+                tied: false,
+                dropout: 0.0,
+                norm: Norm::Layer,
+            }),
         }
+    }
+
+    fn shape(self) -> Result<Shape, Fault> {
+        let outputs = if self == Self::Gpt { TOKENS } else { CLASSES };
+        Shape::new(&self.model(), Reads::numbers(FEATURES), outputs)
     }
 
     /// Steps of a turn: about as long a turn of stock candle for each.
@@ -60,69 +89,152 @@ impl Learner {
         match self {
             Self::Mlp => 20,
             Self::Cnn => 3,
+            Self::Gpt => 2,
         }
+    }
+
+    /// What is counted, and how many of them a step has.
+    const fn counted(self) -> (&'static str, usize) {
+        match self {
+            Self::Mlp | Self::Cnn => ("samples/s", BATCH),
+            Self::Gpt => ("tokens/s", SEQUENCES * CONTEXT),
+        }
+    }
+
+    /// Operations in products of one step: a multiply-add is two, and backward has twice those of
+    /// forward but for the gradient by the input data.
+    fn operations(self, shape: &Shape) -> f64 {
+        let mut places = CONVOLUTIONS.map(|(side, ..)| side * side).into_iter();
+        let each = shape.parameters().iter().map(|parameter| match parameter.dims.len() {
+            4 => places.next().unwrap_or(1) * parameter.len(),
+            2 if parameter.name.ends_with(".weight") => parameter.len(),
+            _ => 0,
+        });
+        let each: Vec<usize> = each.collect();
+        // A position looks at itself and those before it: two products with what it sees.
+        let (looks, first) = match self {
+            Self::Gpt => (BLOCKS * WIDTH * (CONTEXT + 1), 0),
+            Self::Mlp | Self::Cnn => (0, each.first().copied().unwrap_or(0)),
+        };
+        let forward = each.iter().sum::<usize>() + looks;
+        (2 * self.counted().1 * (3 * forward - first)) as f64
+    }
+
+    fn batch(self, number: u32) -> candle_core::Result<Batch> {
+        let dice = Philox::new(2, purpose::SYNTHETIC, number);
+        let (_, counted) = self.counted();
+        let die = |at: usize, sides: usize| dice.word(at as u64) % sides as u32;
+        let (x, classes) = match self {
+            Self::Mlp | Self::Cnn => {
+                (op::input(noise(number, BATCH * FEATURES), BATCH, FEATURES)?, CLASSES)
+            }
+            Self::Gpt => {
+                let token = |at| die(counted + at, TOKENS) as f32;
+                (op::input((0..counted).map(token).collect(), SEQUENCES, CONTEXT)?, TOKENS)
+            }
+        };
+        let labels: Vec<u32> = (0..counted).map(|at| die(at, classes)).collect();
+        let tensor = Tensor::from_vec(labels.clone(), counted, &Device::Cpu)?;
+        Ok(Batch { x, wanted: Wanted::Classes { labels, weights: [].into() }, labels: tensor })
     }
 }
 
-/// Trains with batches of 128 synthetic rows (cross-entropy, AdamW) with the exact kernels and with
-/// stock candle, from the same parameters on the same batches. Each of `repeats` turns is `steps`
-/// steps of each; the unit is samples per second. Then the convolutions of the network alone,
-/// forward, where there are some; the unit is GFLOP/s.
-pub fn train(
+/// Rows, and what is wanted of them in both ways to say it.
+#[derive(Clone)]
+struct Batch {
+    x: Tensor,
+    wanted: Wanted,
+    labels: Tensor,
+}
+
+/// A training on synthetic batches that are in memory: cross-entropy and AdamW.
+pub struct Training {
     engine: Engine,
     learner: Learner,
-    repeats: usize,
-    steps: usize,
-    now: &mut dyn FnMut() -> f64,
-) -> std::result::Result<Vec<Measured>, Fault> {
-    let shape = Shape::new(&learner.model(), FEATURES, CLASSES)?;
-    let mut batches = Vec::new();
-    for i in 0..BATCHES as u32 {
-        let x = op::input(noise(i, BATCH * FEATURES), BATCH, FEATURES).map_err(misfit)?;
-        let label = |row| Philox::new(2, purpose::SYNTHETIC, i).word(row) % CLASSES as u32;
-        let labels: Vec<u32> = (0..BATCH as u64).map(label).collect();
-        let tensor = Tensor::from_vec(labels.clone(), BATCH, &Device::Cpu).map_err(misfit)?;
-        let wanted = Wanted::Classes { labels, weights: [].into() };
-        batches.push((x, wanted, tensor));
+    shape: Shape,
+    batches: Vec<Batch>,
+    network: Network,
+    descent: Descent,
+}
+
+impl Training {
+    /// Before its first step.
+    pub fn new(engine: Engine, learner: Learner) -> Result<Self, Fault> {
+        let shape = learner.shape()?;
+        let batches = (0..BATCHES as u32).map(|number| learner.batch(number));
+        let batches = batches.collect::<Result<_, _>>().map_err(misfit)?;
+        let initial = shape.initial(1);
+        let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
+        let network = Network::learning(engine, &shape, initial)?;
+        let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
+        let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
+        let descent = Descent::new(engine, &adamw, None, &lengths);
+        Ok(Self { engine, learner, shape, batches, network, descent })
     }
-    let initial = shape.initial(1);
-    let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
-    let stock = Stock::new(learner, &shape, &initial).map_err(misfit)?;
-    let mut stock_optimizer = StockAdamW::new(stock.vars.clone(), RATES).map_err(misfit)?;
-    let network = Network::learning(engine, &shape, initial)?;
-    let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
-    let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
-    let mut descent = Descent::new(engine, &adamw, None, &lengths);
-    let mut ours = || {
-        for (x, wanted, _) in batches.iter().cycle().take(steps) {
-            let loss = network.loss(&network.forward(x, PASS)?, wanted.clone())?;
-            network.learn(&loss)?;
-            descent.step(&network, RATES.lr)?;
+
+    /// Takes so many steps with the exact kernels.
+    pub fn steps(&mut self, steps: usize) -> Result<(), Fault> {
+        for Batch { x, wanted, .. } in self.batches.iter().cycle().take(steps) {
+            let loss = self.network.loss(&self.network.forward(x, PASS)?, wanted.clone())?;
+            self.network.learn(&loss)?;
+            self.descent.step(&self.network, RATES.lr)?;
         }
         Ok(())
-    };
-    let mut theirs = || {
-        for (x, _, labels) in batches.iter().cycle().take(steps) {
-            let loss = stock.forward(x).and_then(|y| candle_nn::loss::cross_entropy(&y, labels));
-            loss.and_then(|loss| stock_optimizer.backward_step(&loss)).map_err(misfit)?;
-        }
-        Ok(())
-    };
-    let (ours, theirs) = in_turns(repeats, now, &mut ours, &mut theirs)?;
-    let samples = (steps * BATCH) as f64;
-    let mut all = vec![Measured {
-        name: "train".to_owned(),
-        value: samples / ours,
-        unit: "samples/s",
-        baseline_name: "stock candle",
-        baseline_value: samples / theirs,
-    }];
-    if learner == Learner::Cnn {
-        for extent in CONVOLUTIONS {
-            all.push(convolution(engine, extent, repeats, now)?);
-        }
     }
-    Ok(all)
+
+    /// Measures it beside stock candle, from the same parameters on the same batches. Each of
+    /// `repeats` turns is `steps` steps of each. Then its products beside the most that the cores
+    /// do, in GFLOP/s; and the convolutions of the network alone, forward, where there are some.
+    pub fn measure(
+        &mut self,
+        repeats: usize,
+        steps: usize,
+        now: &mut dyn FnMut() -> f64,
+    ) -> Result<Vec<Measured>, Fault> {
+        let learner = self.learner;
+        let stock = Stock::new(learner, &self.shape, &self.shape.initial(1)).map_err(misfit)?;
+        let mut optimizer = StockAdamW::new(stock.vars.clone(), RATES).map_err(misfit)?;
+        let batches = self.batches.clone();
+        let mut theirs = || {
+            for Batch { x, labels, .. } in batches.iter().cycle().take(steps) {
+                let loss = stock.forward(x);
+                let loss = loss.and_then(|y| candle_nn::loss::cross_entropy(&y, labels));
+                loss.and_then(|loss| optimizer.backward_step(&loss)).map_err(misfit)?;
+            }
+            Ok(())
+        };
+        let (ours, theirs) = in_turns(repeats, now, &mut || self.steps(steps), &mut theirs)?;
+        let (unit, counted) = learner.counted();
+        let count = (steps * counted) as f64;
+        let stock = "stock candle";
+        let name = "train".to_owned();
+        let (value, baseline_value) = (count / ours, count / theirs);
+        let mut all = vec![Measured { name, value, unit, baseline_name: stock, baseline_value }];
+        let done = learner.operations(&self.shape) * steps as f64 / ours / 1e9;
+        all.push(products(self.engine, done, repeats, now));
+        if learner == Learner::Cnn {
+            for extent in CONVOLUTIONS {
+                all.push(convolution(self.engine, extent, repeats, now)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Operations in products each second beside the most that the cores do.
+fn products(engine: Engine, value: f64, repeats: usize, now: &mut dyn FnMut() -> f64) -> Measured {
+    let rates = (0..repeats.max(1)).map(|_| {
+        let begin = now();
+        let operations = peak::multiply_adds(engine, TILES);
+        operations / (now() - begin) / 1e9
+    });
+    Measured {
+        name: "products".to_owned(),
+        value,
+        unit: "GFLOP/s",
+        baseline_name: "peak of multiply-adds",
+        baseline_value: median(rates.collect()),
+    }
 }
 
 /// Rows of a step of [`pace`].
@@ -131,12 +243,8 @@ const PACE_ROWS: usize = 32;
 /// Floating-point operations in a second, counted as the cost model counts them: two for each
 /// weight and row forward, four backward. Trains the perceptron for so many seconds, at least one
 /// step after one that does not count.
-pub fn pace(
-    engine: Engine,
-    seconds: f64,
-    now: &mut dyn FnMut() -> f64,
-) -> std::result::Result<u64, Fault> {
-    let shape = Shape::new(&Learner::Mlp.model(), FEATURES, CLASSES)?;
+pub fn pace(engine: Engine, seconds: f64, now: &mut dyn FnMut() -> f64) -> Result<u64, Fault> {
+    let shape = Learner::Mlp.shape()?;
     let x = op::input(noise(0, PACE_ROWS * FEATURES), PACE_ROWS, FEATURES).map_err(misfit)?;
     let labels: Vec<u32> = (0..PACE_ROWS as u32).map(|row| row % CLASSES as u32).collect();
     let wanted = Wanted::Classes { labels, weights: [].into() };
@@ -170,7 +278,7 @@ fn convolution(
     (side, channels, filters): (usize, usize, usize),
     repeats: usize,
     now: &mut dyn FnMut() -> f64,
-) -> std::result::Result<Measured, Fault> {
+) -> Result<Measured, Fault> {
     let conv = Conv {
         engine,
         height: side,
@@ -204,53 +312,6 @@ fn convolution(
     })
 }
 
-/// The same network as candle's users write it: images with their channels first.
-struct Stock {
-    learner: Learner,
-    vars: Vec<Var>,
-}
-
-impl Stock {
-    fn new(learner: Learner, shape: &Shape, initial: &[Vec<f32>]) -> Result<Self> {
-        let mut vars = Vec::new();
-        for (shape, values) in shape.parameters().iter().zip(initial) {
-            let values = Tensor::from_slice(values, shape.dims.as_slice(), &Device::Cpu)?;
-            let values = match *shape.dims.as_slice() {
-                [_, _, _, _] => values.permute((3, 2, 0, 1))?,
-                // What the convolutions give, channels first.
-                [3136, outputs] => {
-                    let values = values.reshape((7, 7, 64, outputs))?.permute((3, 2, 0, 1))?;
-                    values.reshape((outputs, 3136))?
-                }
-                [_, _] => values.t()?,
-                _ => values,
-            };
-            vars.push(Var::from_tensor(&values.contiguous()?)?);
-        }
-        Ok(Self { learner, vars })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut pairs = self.vars.chunks_exact(2).peekable();
-        let mut x = x.clone();
-        if self.learner == Learner::Cnn {
-            x = x.reshape((BATCH, 1, 28, 28))?;
-            for pair in pairs.by_ref().take(CONVOLUTIONS.len()) {
-                let [weights, bias] = pair else { continue };
-                x = x.conv2d(weights, 1, 1, 1, 1)?;
-                x = x.broadcast_add(&bias.reshape((1, (), 1, 1))?)?.relu()?.max_pool2d(2)?;
-            }
-            x = x.flatten_from(1)?;
-        }
-        while let Some(pair) = pairs.next() {
-            let [weights, bias] = pair else { continue };
-            x = x.matmul(&weights.t()?)?.broadcast_add(bias)?;
-            x = if pairs.peek().is_some() { x.relu()? } else { x };
-        }
-        Ok(x)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,21 +324,36 @@ mod tests {
             reading += 1.0;
             reading
         };
-        let measured = train(Engine::default(), Learner::Mlp, 1, 1, &mut now).unwrap();
+        let mut training = Training::new(Engine::default(), Learner::Mlp).unwrap();
+        let measured = training.measure(1, 1, &mut now).unwrap();
         assert_eq!((measured[0].value, measured[0].ratio()), (128.0, 1.0));
     }
 
     #[test]
+    fn operations_are_those_of_the_products() {
+        let of = |learner: Learner| learner.operations(&learner.shape().unwrap());
+        let (first, rest) = (784 * 512, 512 * 256 + 256 * 10);
+        assert_eq!(of(Learner::Mlp), (2 * 128 * (2 * first + 3 * rest)) as f64);
+        let (first, second) = (28_u64 * 28 * 9 * 32, 14 * 14 * 9 * 32 * 64);
+        let rest = second + 3136 * 128 + 128 * 10;
+        assert_eq!(of(Learner::Cnn), (2 * 128 * (2 * first + 3 * rest)) as f64);
+        let (layers, looks) = (4_u64 * 12 * 128 * 128 + 128 * 65, 4 * 128 * 65);
+        assert_eq!(of(Learner::Gpt), (2 * 12 * 64 * 3 * (layers + looks)) as f64);
+    }
+
+    #[test]
     fn stock_candle_is_measured_with_the_same_networks() {
-        for learner in [Learner::Mlp, Learner::Cnn] {
-            let shape = Shape::new(&learner.model(), FEATURES, CLASSES).unwrap();
+        for learner in [Learner::Mlp, Learner::Cnn, Learner::Gpt] {
+            let shape = learner.shape().unwrap();
             let initial = shape.initial(1);
             let stock = Stock::new(learner, &shape, &initial).unwrap();
             let network = Network::learning(Engine::default(), &shape, initial).unwrap();
-            let x = op::input(noise(0, BATCH * FEATURES), BATCH, FEATURES).unwrap();
+            let Batch { x, .. } = learner.batch(0).unwrap();
             let numbers = |y: Tensor| y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let ours = numbers(network.forward(&x, PASS).unwrap());
-            for (a, b) in ours.iter().zip(numbers(stock.forward(&x).unwrap())) {
+            let theirs = numbers(stock.forward(&x).unwrap());
+            assert_eq!(ours.len(), theirs.len());
+            for (a, b) in ours.iter().zip(theirs) {
                 assert!((a - b).abs() < 1e-4, "{learner:?}: {a} {b}");
             }
         }

@@ -32,7 +32,7 @@ impl Said {
         if raw.iter().any(|x| !x.is_finite()) {
             return None;
         }
-        match model.meaning(raw.to_vec()) {
+        match model.meaning(raw.to_vec())? {
             Predictions::Classes { classes, .. } => {
                 let rows = || raw.chunks_exact(classes.len().max(1));
                 let predicted = rows().map(largest).collect();
@@ -41,7 +41,6 @@ impl Said {
             Predictions::Real(values) => {
                 values.iter().all(|x| x.is_finite()).then_some(Self::Real(values))
             }
-            Predictions::Tokens { .. } => None,
             Predictions::Labels { .. } => {
                 let predicted = raw.iter().map(|x| is_likely(*x)).collect();
                 let probabilities = raw.iter().map(|x| sigmoid(f64::from(*x))).collect();

@@ -7,6 +7,10 @@
 //! fused multiply-adds over ascending positions or columns.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
+mod memory;
+
+pub use memory::Memory;
+
 use super::elementary::exp;
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
@@ -62,11 +66,12 @@ impl Rotation {
 
     /// Turns the rows of one head, of which column i and column i + pairs are a pair; backwards if
     /// `back`.
-    fn turn(&self, rows: &mut [f32], columns: usize, back: bool) {
+    fn turn(&self, from: usize, rows: &mut [f32], columns: usize, back: bool) {
         let angles = self
             .cosines
             .chunks_exact(self.pairs.max(1))
-            .zip(self.sines.chunks_exact(self.pairs.max(1)));
+            .zip(self.sines.chunks_exact(self.pairs.max(1)))
+            .skip(from);
         for (row, (cosines, sines)) in rows.chunks_exact_mut(columns).zip(angles) {
             let (low, high) = row.split_at_mut(self.pairs);
             for (((a, b), c), s) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
@@ -96,6 +101,8 @@ struct Scratch {
 struct CausalSoftmax<'a> {
     scores: &'a mut [f32],
     length: usize,
+    /// Positions before that of the first row.
+    before: usize,
     scale: f32,
 }
 
@@ -105,7 +112,7 @@ impl Body for CausalSoftmax<'_> {
     #[inline(always)]
     fn run(self) {
         for (i, row) in self.scores.chunks_exact_mut(self.length).enumerate() {
-            let (seen, later) = row.split_at_mut(i + 1);
+            let (seen, later) = row.split_at_mut(self.before + i + 1);
             for x in seen.iter_mut() {
                 *x *= self.scale;
             }
@@ -187,8 +194,8 @@ impl Attention<'_> {
             }
         }
         if let Some(rotation) = self.rotation {
-            rotation.turn(q, columns, false);
-            rotation.turn(k, columns, false);
+            rotation.turn(0, q, columns, false);
+            rotation.turn(0, k, columns, false);
         }
     }
 
@@ -221,7 +228,7 @@ impl Attention<'_> {
             let Scratch { q, k, v, out, .. } = scratch;
             let scores = Shape { m: length, n: length, k: columns };
             matmul(one, Form::Nt, scores, q, k, looks);
-            on(one.isa, CausalSoftmax { scores: looks, length, scale: self.scale() });
+            on(one.isa, CausalSoftmax { scores: looks, length, before: 0, scale: self.scale() });
             let values = Shape { m: length, n: columns, k: length };
             matmul(one, Form::Nn, values, looks, v, out);
             let at = head * columns;
@@ -283,8 +290,8 @@ impl Attention<'_> {
             matmul(one, Form::Nn, values, square, k, out);
             matmul(one, Form::Tn, values, square, q, k);
             if let Some(rotation) = self.rotation {
-                rotation.turn(out, columns, true);
-                rotation.turn(k, columns, true);
+                rotation.turn(0, out, columns, true);
+                rotation.turn(0, k, columns, true);
             }
             for (which, from) in [&*out, k, v].into_iter().enumerate() {
                 let at = which * self.width + at;

@@ -8,6 +8,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod bag;
+pub(super) mod bytes;
 pub mod conv;
 pub mod dense;
 pub mod dropout;
@@ -23,9 +24,11 @@ pub mod loss;
 pub mod matmul;
 pub mod merge;
 mod pack;
+pub mod peak;
 pub mod philox;
 pub mod pool;
 pub mod reduce;
+pub mod rms_norm;
 pub mod sgd;
 pub mod softmax;
 mod tile;
@@ -100,6 +103,7 @@ pub(crate) mod golden {
         ("attention", "126f7422876d"),
         ("gelu", "96490672d5d6"),
         ("layer norm", "45b8c76d6607"),
+        ("rms norm", "a94379eb8638"),
         ("bag", "e63ae56b0a9e"),
         ("losses", "67ef3c69f7f9"),
         ("sgd", "5478613754c1"),

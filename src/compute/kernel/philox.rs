@@ -25,6 +25,8 @@ pub mod purpose {
     pub const SHARD: u32 = 11;
     /// The tokens of a written text; the stream is its number.
     pub const GENERATE: u32 = 12;
+    /// Rows of a source that are made.
+    pub const MADE: u32 = 13;
 }
 
 /// Blocks that are made at once where many are needed: one AVX-512 or two AVX2 registers of each

@@ -1,12 +1,12 @@
-//! Decoders of tokens after GPT-2: layer norm before attention and before the perceptron of every
+//! Decoders of tokens after GPT-2: a norm before attention and before the perceptron of every
 //! block, GELU, a last norm and a head. Never sees a token after the one it speaks of.
 
 use super::mlp::dense;
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
-use crate::compute::kernel::attention::Rotation;
-use crate::compute::op::{AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp};
-use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Positions};
+use crate::compute::kernel::attention::{self, Attention, Rotation};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp};
+use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Norm, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
 
@@ -27,11 +27,12 @@ pub(super) struct Gpt {
     tied: bool,
     rotation: Option<Arc<Rotation>>,
     dropout: f64,
+    norm: Norm,
 }
 
 impl Gpt {
     pub(super) fn new(model: &job::Gpt, tokens: usize) -> std::result::Result<Self, Fault> {
-        let job::Gpt { blocks, heads, width, context, positions, tied, dropout } = *model;
+        let job::Gpt { blocks, heads, width, context, positions, tied, dropout, norm } = *model;
         if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
             return Err(fault(
                 format!("{heads} heads do not divide a width of {width}"),
@@ -56,7 +57,7 @@ impl Gpt {
             Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
         };
         let blocks = blocks as usize;
-        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout })
+        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout, norm })
     }
 
     /// Numbers of one row: a token of each place.
@@ -76,10 +77,11 @@ impl Gpt {
             all.push(ParameterShape::new("places.table", &[context, width], begins));
         }
         let norm = |name: &str| {
-            [
-                ParameterShape::new(format!("{name}.scale"), &[width], Initial::One),
-                ParameterShape::new(format!("{name}.shift"), &[width], Initial::Zero),
-            ]
+            let of = |part: &str, initial: Initial| {
+                ParameterShape::new(format!("{name}.{part}"), &[width], initial)
+            };
+            let shift = (self.norm == Norm::Layer).then(|| of("shift", Initial::Zero));
+            std::iter::once(of("scale", Initial::One)).chain(shift)
         };
         let layer = |name: String, inputs: usize, outputs: usize, initial: Initial| {
             [
@@ -113,32 +115,93 @@ impl Gpt {
     /// `rows·context × tokens`.
     pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let mut parameters = Parameters(network, network.parameters.iter());
+        let y = self.embed(&mut parameters, x, 0)?;
+        let y = self.blocks(&mut parameters, y, pass, |_, x| self.attend(network, x))?;
+        self.head(&mut parameters, &y)
+    }
+
+    /// The fit of every token after the last of some that follow those of a memory: `1 × tokens`.
+    pub(super) fn go_on(
+        &self,
+        network: &Network,
+        tokens: Vec<f32>,
+        memory: &mut Memory,
+    ) -> Result<Tensor> {
+        let (before, count) = (memory.tokens, tokens.len());
+        if count == 0 || before.saturating_add(count) > self.context {
+            return Err(Error::msg("a text goes on within its context"));
+        }
+        let mut parameters = Parameters(network, network.parameters.iter());
+        let x = op::input(tokens, 1, count)?;
+        let y = self.embed(&mut parameters, &x, before)?;
+        memory.blocks.resize_with(self.blocks, Default::default);
+        let attention = Attention {
+            engine: network.engine,
+            heads: self.heads,
+            width: self.width,
+            length: self.context,
+            rotation: self.rotation.as_deref(),
+        };
+        let y = self.blocks(&mut parameters, y, Pass::Predict, |block, x| {
+            let memory = memory.blocks.get_mut(block).ok_or_else(|| Error::msg("no block"))?;
+            let seen = op::lend(x, |x| Ok(attention.go_on(x, memory)))?;
+            op::input(seen, count, self.width)
+        })?;
+        memory.tokens += count;
+        self.head(&mut parameters, &y.narrow(0, count - 1, 1)?)
+    }
+
+    /// The vectors of tokens, of which the first stands at this place.
+    fn embed(&self, parameters: &mut Parameters<'_>, x: &Tensor, from: usize) -> Result<Tensor> {
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
         let op = EmbeddingOp {
-            engine: network.engine,
+            engine: parameters.0.engine,
             table: table.gradient.clone(),
             places: places.map(|places| places.gradient.clone()),
             shared: self.tied,
         };
-        let places = places.map_or(&table.tensor, |places| &places.tensor);
+        let rows = x.dim(1)?;
+        let places = match places {
+            Some(places) if rows < self.context => places.tensor.narrow(0, from, rows)?,
+            Some(places) => places.tensor.clone(),
+            None => table.tensor.clone(),
+        };
+        x.apply_op3(&table.tensor, &places, op)
+    }
+
+    /// What all blocks make of the vectors of tokens, each with its attention.
+    fn blocks(
+        &self,
+        parameters: &mut Parameters<'_>,
+        y: Tensor,
+        pass: Pass,
+        mut attend: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let network = parameters.0;
         let leave_out =
             |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
-        let mut y = leave_out(&x.apply_op3(&table.tensor, places, op)?, 0)?;
+        let mut y = leave_out(&y, 0)?;
         for block in 0..self.blocks {
-            let inner = parameters.norm(&y)?;
-            let inner = self.attend(network, &parameters.dense(&inner, None)?)?;
+            let inner = parameters.norm(self.norm, &y)?;
+            let inner = attend(block, &parameters.dense(&inner, None)?)?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
-            let inner = parameters.norm(&y)?;
+            let inner = parameters.norm(self.norm, &y)?;
             let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
             y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
         }
-        let y = parameters.norm(&y)?;
-        if self.tied {
-            let op = HeadOp { engine: network.engine, table: table.gradient.clone() };
-            y.apply_op2(&table.tensor, op)
-        } else {
-            parameters.dense(&y, None)
+        Ok(y)
+    }
+
+    /// How well each token fits after each row.
+    fn head(&self, parameters: &mut Parameters<'_>, y: &Tensor) -> Result<Tensor> {
+        let y = parameters.norm(self.norm, y)?;
+        match parameters.0.parameters.first().filter(|_| self.tied) {
+            Some(table) => {
+                let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
+                y.apply_op2(&table.tensor, op)
+            }
+            None => parameters.dense(&y, None),
         }
     }
 
@@ -153,6 +216,21 @@ impl Gpt {
     }
 }
 
+/// What a decoder remembers of the tokens so far: keys and values of every block.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    tokens: usize,
+    blocks: Vec<attention::Memory>,
+}
+
+impl Memory {
+    /// How many tokens it has seen.
+    #[must_use]
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
 /// The parameters of a network in their order, and what is done with the next ones.
 struct Parameters<'a>(&'a Network, std::slice::Iter<'a, Parameter>);
 
@@ -161,14 +239,17 @@ impl<'a> Parameters<'a> {
         self.1.next().ok_or_else(|| Error::msg("too few parameters"))
     }
 
-    fn norm(&mut self, x: &Tensor) -> Result<Tensor> {
-        let (scale, shift) = (self.next()?, self.next()?);
-        let op = NormOp {
-            engine: self.0.engine,
-            scale: scale.gradient.clone(),
-            shift: shift.gradient.clone(),
-        };
-        x.apply_op3(&scale.tensor, &shift.tensor, op)
+    fn norm(&mut self, norm: Norm, x: &Tensor) -> Result<Tensor> {
+        let (engine, scale) = (self.0.engine, self.next()?);
+        let by_scale = scale.gradient.clone();
+        match norm {
+            Norm::Layer => {
+                let shift = self.next()?;
+                let op = NormOp { engine, scale: by_scale, shift: shift.gradient.clone() };
+                x.apply_op3(&scale.tensor, &shift.tensor, op)
+            }
+            Norm::Rms => x.apply_op2(&scale.tensor, RmsNormOp { engine, scale: by_scale }),
+        }
     }
 
     fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {

@@ -17,6 +17,7 @@ use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
 use cnn::Cnn;
 use gpt::Gpt;
+pub use gpt::Memory;
 use mlp::Mlp;
 use text::Text;
 
@@ -131,6 +132,14 @@ pub struct Reads {
     pub vocabulary: usize,
 }
 
+impl Reads {
+    /// Rows of so many numbers.
+    #[must_use]
+    pub const fn numbers(features: usize) -> Self {
+        Self { features, vocabulary: 0 }
+    }
+}
+
 /// What follows from a model, its features and its outputs before anything is learned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
@@ -140,13 +149,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of `model` for so many features and outputs, if it can be computed at all.
-    pub fn new(model: &Model, features: usize, outputs: usize) -> Result<Self, Fault> {
-        Self::of(model, Reads { features, vocabulary: 0 }, outputs)
-    }
-
-    /// As [`Shape::new`], for features that may be tokens.
-    pub fn of(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
+    /// The shape of `model` for what its rows hold and so many outputs, if it can be computed at
+    /// all.
+    pub fn new(model: &Model, reads: Reads, outputs: usize) -> Result<Self, Fault> {
         let features = reads.features;
         let family = Family::new(model, reads, outputs)?;
         let parameters = family.parameters();
@@ -391,6 +396,16 @@ impl Network {
         Ok(all)
     }
 
+    /// What it gives for the token after the last of some, which follow those of a memory and are
+    /// then in it: the bytes of [`Network::outputs`].
+    pub fn go_on(&self, tokens: Vec<f32>, memory: &mut Memory) -> Result<Vec<f32>, Fault> {
+        let Family::Gpt(gpt) = &self.shape.family else {
+            return Err(fault("the model does not write", "train one with `task: language`"));
+        };
+        let y = gpt.go_on(self, tokens, memory).map_err(misfit)?;
+        op::lend(&y, |y| Ok(y.to_vec())).map_err(misfit)
+    }
+
     /// A copy of all parameters, in their order.
     pub fn values(&self) -> Result<Vec<Vec<f32>>, Fault> {
         let copies = self.parameters.iter().map(|p| op::lend(&p.tensor, |xs| Ok(xs.to_vec())));
@@ -418,7 +433,7 @@ mod tests {
 
     fn small() -> (Shape, Network) {
         let model = Model::Mlp { hidden: vec![5, 4], activation: Activation::Tanh };
-        let shape = Shape::new(&model, 3, 2).unwrap();
+        let shape = Shape::new(&model, Reads::numbers(3), 2).unwrap();
         let mlp = Network::learning(Engine::default(), &shape, shape.initial(1)).unwrap();
         (shape, mlp)
     }
@@ -478,7 +493,8 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be_are_refused() {
         let of = |hidden: Vec<u32>| {
-            Shape::new(&Model::Mlp { hidden, activation: Activation::Relu }, 4, 3).is_ok()
+            Shape::new(&Model::Mlp { hidden, activation: Activation::Relu }, Reads::numbers(4), 3)
+                .is_ok()
         };
         assert!(of(vec![]) && of(vec![8]));
         assert!(!of(vec![0]) && !of(vec![u32::MAX, u32::MAX]) && !of(vec![1; 65]));

@@ -15,6 +15,7 @@ mod group_norm;
 mod head;
 mod loss;
 mod norm;
+mod rms_norm;
 
 pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
@@ -27,6 +28,7 @@ pub(super) use head::HeadOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
 pub(super) use norm::NormOp;
+pub(super) use rms_norm::RmsNormOp;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

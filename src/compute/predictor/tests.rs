@@ -21,7 +21,7 @@ fn predictor(task: Task) -> Predictor {
     let about = About { task, targets, features: names(&["n1", "n0"]), classes, tokens: 0, recipe };
     let scales = Scales { mean: vec![1.0, 2.0], scale: vec![0.5, 0.1] };
     let outputs = about.outputs();
-    let parameters = Shape::new(&model, 2, outputs).unwrap().initial(5);
+    let parameters = Shape::new(&model, Reads::numbers(2), outputs).unwrap().initial(5);
     let unit = Unit { mean: 1000.25, deviation: 10.0 };
     let unit = if task == Task::Regression { unit } else { Unit::default() };
     Predictor::new(Engine::default(), &model, about, (scales, unit), parameters).unwrap()

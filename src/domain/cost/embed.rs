@@ -21,7 +21,7 @@ pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shap
     let flop = (encoder.bytes / 2).saturating_mul(tokens).saturating_mul(table.rows);
     let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
     let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
-    (flop, Shape { rows: table.rows, columns, bytes: table.bytes.saturating_add(made) })
+    (flop, Shape { rows: table.rows, columns, bytes: table.bytes.saturating_add(made), tokens: 0 })
 }
 
 #[cfg(test)]
@@ -31,11 +31,14 @@ mod tests {
     #[test]
     fn tokens_cost_and_columns_follow_from_the_encoder() {
         let spec = Embed { column: "text".into(), length: None, pooling: None, normalize: None };
-        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000 };
-        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000 };
+        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0 };
+        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0 };
         let (flop, made) = estimate(&spec, table, encoder);
         assert_eq!(flop, 45_000_000 * 22 * 1_000);
-        assert_eq!(made, Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000 });
+        assert_eq!(
+            made,
+            Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000, tokens: 0 }
+        );
         let short = Embed { length: Some(10), ..spec };
         assert_eq!(estimate(&short, table, encoder).0, 45_000_000 * 10 * 1_000);
     }

@@ -32,13 +32,14 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
     };
     let copies = if train.gives_model() { 1 } else { copies(train) };
     let bytes = parameters.saturating_mul(4).saturating_mul(copies);
-    (flop, Shape { rows: 0, columns: 0, bytes })
+    (flop, Shape { rows: 0, columns: 0, bytes, tokens: 0 })
 }
 
 /// Products that the model takes for a row, and its parameters.
 fn size(train: &Train, data: Shape) -> (u64, u64) {
+    let tokens = if data.tokens > 0 { data.tokens } else { TOKENS_ASSUMED };
     if let Model::Gpt(gpt) = &train.model {
-        let each = gpt_parameters(gpt);
+        let each = gpt_parameters(gpt, tokens);
         return (each, each);
     }
     let targets = train.targets.len() as u64;
@@ -48,7 +49,7 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         Task::Classification => CLASSES_ASSUMED,
         Task::Regression => 1,
         Task::MultiLabel => targets,
-        Task::Language => TOKENS_ASSUMED,
+        Task::Language => tokens,
     };
     if let Model::Cnn(cnn) = &train.model {
         // One that cannot be fails before its first step.
@@ -63,21 +64,22 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
     let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
-    (vectors(features), vectors(TOKENS_ASSUMED))
+    (vectors(features), vectors(tokens))
 }
 
-/// Tokens of a vocabulary that nobody knows yet.
+/// Tokens of a vocabulary that nobody knows yet: how many characters a text has is known when it
+/// has been read. Those of bytes and of pairs are what the tokenisation says.
 const TOKENS_ASSUMED: u64 = 1_024;
 
 /// 12 squares of the width in every block, and the table of the tokens. With the length of the
 /// context for the two products of attention this is also what there is to multiply.
-fn gpt_parameters(gpt: &Gpt) -> u64 {
+fn gpt_parameters(gpt: &Gpt, tokens: u64) -> u64 {
     let width = u64::from(gpt.width);
     let block = (12 * width + u64::from(gpt.context)).saturating_mul(width);
     let tables = if gpt.tied { 1 } else { 2 };
     u64::from(gpt.blocks)
         .saturating_mul(block)
-        .saturating_add(tables * TOKENS_ASSUMED.saturating_mul(width))
+        .saturating_add(tables * tokens.saturating_mul(width))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
@@ -94,7 +96,7 @@ mod tests {
         Scaling, Schedule,
     };
 
-    const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0 };
+    const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0 };
 
     fn linear(task: Task, targets: &[&str]) -> Train {
         Train {
@@ -135,6 +137,8 @@ mod tests {
         let text = Train { model, ..linear(Task::Classification, &["y"]) };
         let dense = 5 * 6 + 7 * 10;
         assert_eq!(size(&text, DATA), (dense + 10 * 4, dense + 1_024 * 4));
+        let known = Shape { tokens: 300, ..DATA };
+        assert_eq!(size(&text, known), (dense + 10 * 4, dense + 300 * 4));
     }
 
     #[test]
@@ -169,8 +173,8 @@ mod tests {
     #[test]
     fn rows_to_validate_on_cost_a_third_of_rows_to_learn_from() {
         let train = linear(Task::Regression, &["y"]);
-        let rows = Shape { rows: 300, columns: 11, bytes: 0 };
-        let state = Shape { rows: 0, columns: 0, bytes: 500 };
+        let rows = Shape { rows: 300, columns: 11, bytes: 0, tokens: 0 };
+        let state = Shape { rows: 0, columns: 0, bytes: 500, tokens: 0 };
         let with = estimate(&train, DATA, &[rows, state]).0;
         assert_eq!(with - estimate(&train, DATA, &[state]).0, 11 * 2 * 300 * 5);
     }

@@ -6,7 +6,7 @@
 //! each of its cells.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Layout, SampleSize, Step, Tokens, Transform};
+use crate::domain::job::{BYTES, Layout, SampleSize, Step, Tokens, Transform};
 
 const NUMBER: u64 = 4;
 const TEXT: u64 = 32;
@@ -73,7 +73,7 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
 fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     let cells = shape.rows.saturating_mul(shape.columns).max(1);
     let cell = shape.bytes.div_ceil(cells);
-    let Shape { rows, columns, .. } = shape;
+    let Shape { rows, columns, tokens: known, .. } = shape;
     let count = |names: usize| names as u64;
     let (rows, columns) = match step {
         Step::Select(names) => (rows, count(names.len())),
@@ -107,18 +107,21 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
             (rows, count(aggregate.by.len() + aggregate.measures.len()))
         }
         // All that the table holds may be text, and each byte of it a token.
-        Step::Tokenize(tokenize) => match (&tokenize.into, tokenize.by) {
-            (Layout::Stream { .. }, by) => {
-                let bytes = if let Tokens::Pairs { .. } = by { BYTES_PER_PAIR } else { 1 };
-                let tokens = shape.bytes / bytes;
-                return Shape { rows: tokens, columns: 1, bytes: tokens.saturating_mul(8) };
-            }
-            (Layout::Rows { length }, _) => {
-                let columns = columns.saturating_add(u64::from(*length)).saturating_sub(1);
-                let bytes = rows.saturating_mul(columns).saturating_mul(8);
-                return Shape { rows, columns, bytes };
-            }
-        },
+        Step::Tokenize(tokenize) => {
+            let (each, tokens) = match tokenize.by {
+                Tokens::Char => (1, 0),
+                Tokens::Byte => (1, u64::from(BYTES)),
+                Tokens::Pairs { vocabulary } => (BYTES_PER_PAIR, u64::from(vocabulary)),
+            };
+            let (rows, columns) = match &tokenize.into {
+                Layout::Stream { .. } => (shape.bytes / each, 1),
+                Layout::Rows { length } => {
+                    (rows, columns.saturating_add(u64::from(*length)).saturating_sub(1))
+                }
+            };
+            let bytes = rows.saturating_mul(columns).saturating_mul(8);
+            return Shape { rows, columns, bytes, tokens };
+        }
         Step::Rename(_)
         | Step::Cast(_)
         | Step::Fill(_)
@@ -129,22 +132,22 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
         | Step::Shuffle { .. } => (rows, columns),
     };
     let bytes = rows.saturating_mul(columns).saturating_mul(cell);
-    Shape { rows, columns, bytes }
+    Shape { rows, columns, bytes, tokens: known }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Formula, Join, JoinKind, Sample};
+    use crate::domain::job::{Formula, Join, JoinKind, Sample, Tokenize};
 
-    const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000 };
+    const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, tokens: 0 };
 
     #[track_caller]
     fn check(step: Step, flop: u64, rows: u64, columns: u64) {
-        let right = Shape { rows: 100, columns: 3, bytes: 2_400 };
+        let right = Shape { rows: 100, columns: 3, bytes: 2_400, tokens: 0 };
         let (got, shape) = estimate(&Transform { steps: vec![step] }, TABLE, right);
         let bytes = rows * columns * 8;
-        assert_eq!((got, shape), (flop, Shape { rows, columns, bytes }));
+        assert_eq!((got, shape), (flop, Shape { rows, columns, bytes, tokens: 0 }));
     }
 
     #[test]
@@ -156,5 +159,17 @@ mod tests {
         check(Step::Sample(Sample { size, seed: 1 }), 72_000_000, 100_000, 10);
         let join = Join { on: vec!["a".into()], kind: JoinKind::Left };
         check(Step::Join(join), 104_010_400, 1_000_000, 12);
+    }
+
+    #[test]
+    fn a_vocabulary_is_known_where_the_tokenisation_says_it() {
+        let tokens = |by| {
+            let into = Layout::Rows { length: 8 };
+            let step = Step::Tokenize(Tokenize { column: "a".into(), by, into });
+            let steps = vec![step, Step::Shuffle { seed: 1 }];
+            estimate(&Transform { steps }, TABLE, Shape::default()).1.tokens
+        };
+        let all = [Tokens::Char, Tokens::Byte, Tokens::Pairs { vocabulary: 700 }].map(tokens);
+        assert_eq!(all, [0, 256, 700]);
     }
 }

@@ -37,9 +37,12 @@ impl Build<'_> {
             let all = |of: fn(&crate::domain::job::Chunk) -> u64| {
                 spec.chunks.iter().map(of).fold(0, u64::saturating_add)
             };
-            let columns = spec.columns.len() as u64;
-            let shape =
-                Shape { rows: all(|chunk| chunk.rows), columns, bytes: all(|chunk| chunk.bytes) };
+            let shape = Shape {
+                rows: all(|chunk| chunk.rows),
+                columns: spec.columns.len() as u64,
+                bytes: all(|chunk| chunk.bytes),
+                tokens: 0,
+            };
             let spec = Spec::Ingest(spec);
             let (size, shapes) = cost::estimate(&spec, &[shape]);
             let table = shapes.first().copied().unwrap_or_default();

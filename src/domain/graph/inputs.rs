@@ -129,5 +129,6 @@ fn numbered(port: &str, index: usize, count: usize) -> String {
 }
 
 fn shape(pin: &Pin) -> Shape {
-    Shape { rows: pin.rows, columns: pin.columns.len() as u64, bytes: pin.bytes }
+    let columns = pin.columns.len() as u64;
+    Shape { rows: pin.rows, columns, bytes: pin.bytes, tokens: 0 }
 }

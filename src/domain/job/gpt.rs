@@ -10,7 +10,7 @@ pub const HEADS_MAX: u32 = 64;
 /// Tokens that a model sees at once.
 pub const CONTEXT_MAX: u32 = 4_096;
 
-/// A decoder after GPT-2 (Radford and others 2019): layer norm before attention and before the
+/// A decoder after GPT-2 (Radford and others 2019): a norm before attention and before the
 /// perceptron of every block, GELU, a last norm, and a head that gives the next token.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Gpt {
@@ -28,8 +28,37 @@ pub struct Gpt {
     pub tied: bool,
     /// The share of what each branch adds, and of the first sum, that a training step leaves out.
     pub dropout: f64,
+    /// How rows are normalised.
+    pub norm: Norm,
 }
-canonical_struct!(Gpt { blocks, heads, width, context, positions, tied, dropout });
+canonical_struct!(Gpt { blocks, heads, width, context, positions, tied, dropout, norm });
+
+/// How a model normalises rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Norm {
+    /// To mean 0 and deviation 1, then scaled and moved.
+    Layer,
+    /// To a mean square of 1, then scaled (Zhang and Sennrich 2019, arXiv 1910.07467).
+    Rms,
+}
+canonical_enum!(Norm { 1 => Layer, 2 => Rms });
+
+impl Norm {
+    /// The word of a manifest.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Rms => "rms",
+        }
+    }
+
+    /// The norm that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Layer, Self::Rms].into_iter().find(|norm| norm.word() == word)
+    }
+}
 
 /// How a model knows where a token stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,6 +10,7 @@ mod formula;
 mod generate;
 mod gpt;
 mod ingest;
+mod made;
 mod parallel;
 mod predict;
 mod split;
@@ -24,11 +25,12 @@ pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
 pub use generate::Generate;
-pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Positions};
+pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Norm, Positions};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
 };
+pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use predict::Predict;
 pub use split::{Dealing, Split};

@@ -9,6 +9,8 @@ use crate::domain::job::{Reading, Spec};
 pub(super) enum Type {
     /// Text of 1 to so many bytes.
     Text(usize),
+    /// The same, which may have several lines.
+    Lines(usize),
     /// A DNS label.
     DnsLabel,
     /// A name as those of stages: a letter, then letters, digits, `-` and `_`.
@@ -136,6 +138,8 @@ pub(super) struct Field {
 pub(super) enum Need {
     /// It must.
     Required,
+    /// It must, unless the field of this name is there.
+    Unless(&'static str),
     /// It need not: this holds instead, in words.
     Default(&'static str),
     /// It need not.
@@ -235,6 +239,17 @@ pub(super) const fn required(
     example: &'static str,
 ) -> Field {
     Field { name, ty, need: Need::Required, doc, example }
+}
+
+/// A field that must be there unless another one is.
+pub(super) const fn unless(
+    other: &'static str,
+    name: &'static str,
+    ty: Type,
+    doc: &'static str,
+    example: &'static str,
+) -> Field {
+    Field { name, ty, need: Need::Unless(other), doc, example }
 }
 
 /// A field that need not be there.

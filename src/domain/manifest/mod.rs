@@ -41,7 +41,7 @@ pub use params::params_file;
 pub use quantity::duration_ms;
 pub use schema::json_schema;
 
-use super::job::{ChunkTarget, Reading, Spec};
+use super::job::{ChunkTarget, Made, Reading, Spec};
 use super::terms::{Auction, Backoff, OnExhausted, Terms};
 use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
@@ -76,11 +76,13 @@ pub struct Manifest {
     pub limits: Limits,
 }
 
-/// Data from outside.
+/// Data from outside, or data that is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Source {
-    /// A path beside the manifest, or an address.
+    /// A path beside the manifest, or an address; of rows that are made, what they are.
     pub url: String,
+    /// What is made, where nothing is read.
+    pub made: Option<Made>,
     /// How the bytes are to be read.
     pub reading: Reading,
     /// The name of the secret that opens it.

@@ -113,6 +113,18 @@ impl Key {
         }
     }
 
+    /// Whether it must be there, or what holds where it is not written, in words.
+    #[must_use]
+    pub fn need(self) -> Option<String> {
+        match self.0 {
+            Entry::Field(Field { need: Need::Unless(other), .. }) => {
+                Some(format!("required without `{other}`"))
+            }
+            _ if self.is_required() => Some("required".to_owned()),
+            _ => self.default().map(|value| format!("default: {value}")),
+        }
+    }
+
     /// What holds where it is not written, in words.
     #[must_use]
     pub fn default(self) -> Option<&'static str> {
@@ -302,6 +314,7 @@ fn phrase(ty: &Type) -> String {
     };
     match ty {
         Type::Text(_) => "text".into(),
+        Type::Lines(_) => "text of one or more lines".into(),
         Type::DnsLabel => "name of lower-case letters, digits and `-`".into(),
         Type::Name => "name".into(),
         Type::Word(words) => of_words(words, None),

@@ -154,6 +154,15 @@ fn object(object: &'static Object, definitions: &mut Definitions) -> Fields {
     if !required.is_empty() {
         fields.push(("required", Json::words(&required)));
     }
+    let unless = object.fields.iter().filter_map(|field| match field.need {
+        Need::Unless(other) => Some((field.name, other)),
+        _ => None,
+    });
+    let (names, others): (Vec<&str>, Vec<&str>) = unless.unzip();
+    if let Some(other) = others.first() {
+        let required = |names: &[&str]| Json::object(vec![("required", Json::words(names))]);
+        fields.push(("anyOf", Json::List(vec![required(&names), required(&[other])])));
+    }
     fields.push(("properties", Json::Object(properties)));
     if std::ptr::eq(object, &STAGE) {
         fields.push(("allOf", Json::List(KINDS.iter().map(|kind| by_kind(kind)).collect())));
@@ -164,7 +173,7 @@ fn object(object: &'static Object, definitions: &mut Definitions) -> Fields {
 fn field(field: &'static Field, is_literal: bool, definitions: &mut Definitions) -> Json {
     let doc = match field.need {
         Need::Default(value) => format!("{} Default: {value}.", field.doc),
-        Need::Required | Need::Optional => field.doc.to_owned(),
+        Need::Required | Need::Unless(_) | Need::Optional => field.doc.to_owned(),
     };
     let mut fields = vec![("description", Json::text(&doc))];
     if !field.example.is_empty() {
@@ -247,7 +256,7 @@ fn ty(ty: &'static Type, definitions: &mut Definitions) -> Json {
         }
         Type::With => Json::object(typed("object")),
         Type::Word(words) => or_expression(word(words)),
-        Type::Text(max) => {
+        Type::Text(max) | Type::Lines(max) => {
             let mut fields = typed("string");
             fields.push(("minLength", Json::number(1)));
             fields.push(("maxLength", Json::number(max)));

@@ -7,7 +7,8 @@ use super::node::{Kind, Node};
 use super::quantity::bytes;
 use super::stage::Draft;
 use super::{Place, Source};
-use crate::domain::job::{ChunkTarget, ColumnKind, Declared, Dialect, Format, OnBadRow, Reading};
+use crate::domain::job::{ChunkTarget, ColumnKind, Declared, Dialect, Format, Made, OnBadRow};
+use crate::domain::job::{DIGITS_MAX, MADE_ROWS_MAX, Reading};
 use std::collections::BTreeMap;
 
 /// The sources that could be read.
@@ -16,14 +17,29 @@ pub(super) fn sources(spec: &Node, faults: &mut Faults) -> BTreeMap<String, Sour
     entries
         .filter_map(|(key, node)| {
             sound(node, faults);
-            let url = node.get("url")?.text()?.to_owned();
-            let reading = reading(node)?;
+            let (url, made, reading) = match node.get("generate") {
+                Some(made) => {
+                    let made = self::made(made)?;
+                    (made.to_string(), Some(made), made.reading())
+                }
+                None => (node.get("url")?.text()?.to_owned(), None, reading(node)?),
+            };
             let secret = node.get("auth").and_then(|auth| auth.get("secretRef"));
             let secret = secret.and_then(Node::text).map(str::to_owned);
-            let source = Source { url, reading, secret, target: None, place: key.place };
+            let source = Source { url, made, reading, secret, target: None, place: key.place };
             Some((key.text.clone(), source))
         })
         .collect()
+}
+
+/// What is made of settings that have been checked one by one.
+fn made(node: &Node) -> Option<Made> {
+    let made = Made {
+        digits: super::kind::narrow(node, "digits", 0)?,
+        rows: super::kind::wide(node, "rows", 0)?,
+        seed: super::kind::wide(node, "seed", 0)?,
+    };
+    (made.rows <= made.most()).then_some(made)
 }
 
 /// How a source is to be read.
@@ -95,6 +111,9 @@ fn dialect(node: Option<&Node>) -> Option<Dialect> {
 fn sound(source: &Node, faults: &mut Faults) {
     let format = source.get("format").and_then(Node::text);
     let entry = |name: &str| source.entries().iter().find(|(key, _)| key.text == name);
+    if let Some((_, node)) = entry("generate") {
+        return alone(source, node, faults);
+    }
     if let (Some((key, _)), Some(format)) = (entry("csv"), format.filter(|word| *word != "csv")) {
         let message = format!("`csv` says nothing about `format: {format}`");
         faults.advise(key.place, message, "leave it away, or say `format: csv`".to_owned());
@@ -130,6 +149,23 @@ fn sound(source: &Node, faults: &mut Faults) {
         }
     }
     marks(source.get("csv"), faults);
+}
+
+/// Rows that are made are neither read nor more than there are.
+fn alone(source: &Node, node: &Node, faults: &mut Faults) {
+    for (key, _) in source.entries().iter().filter(|(key, _)| key.text != "generate") {
+        let message = format!("`{}` says nothing about rows that are made", cut(&key.text));
+        faults.advise(key.place, message, "leave it away, or leave `generate` away".to_owned());
+    }
+    let digits = super::kind::narrow(node, "digits", 0).filter(|digits| *digits <= DIGITS_MAX);
+    let rows = super::kind::wide(node, "rows", 0);
+    let Some((digits, rows)) = digits.zip(rows) else { return };
+    let most = Made { digits, rows, seed: 0 }.most();
+    if rows > most && rows <= MADE_ROWS_MAX {
+        let place = node.get("rows").map_or(node.place, |rows| rows.place);
+        let message = format!("there are only {most} different sums of {digits}-digit numbers");
+        faults.advise(place, message, "ask for fewer rows, or for more digits".to_owned());
+    }
 }
 
 /// Marks that stand for two things at once.

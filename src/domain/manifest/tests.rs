@@ -253,6 +253,51 @@ fn one_instance_is_never_ambiguous() {
     sound(&text.replace("\"train.*.model\"", "train.model"), &[]);
 }
 
+/// A pipeline that reads one source.
+fn reading(source: &str) -> String {
+    let head = HEAD.replace("stages:\n", "");
+    let stage = "  stages: { rows: { uses: ingest, inputs: { rows: sources.s } } }\n";
+    format!("{head}sources: {{ s: {source} }}\n{stage}")
+}
+
+#[test]
+fn rows_that_are_made_are_neither_read_nor_more_than_there_are() {
+    let text = reading("{ generate: { task: addition, digits: 2, rows: 10000, seed: 7 } }");
+    let made = sound(&text, &[]).sources["s"].made;
+    assert_eq!(made, Some(crate::domain::job::Made { digits: 2, rows: 10_000, seed: 7 }));
+    for (source, expect) in [
+        ("{ generate: { task: addition, digits: 2, rows: 10001 } }", "only 10000 different sums"),
+        ("{ generate: { task: addition, digits: 2 } }", "needs `rows`"),
+        ("{ generate: { task: division, digits: 2, rows: 1 } }", "division"),
+        ("{ generate: { task: addition, digits: 0, rows: 1 } }", "digits"),
+        ("{ generate: { task: addition, digits: 1, rows: 1 }, url: a.csv }", "`url` says nothing"),
+        ("{ format: csv }", "source `s` needs `url`"),
+        ("{ url: a.csv }", "source `s` needs `format`"),
+    ] {
+        refused(&reading(source), &[], expect);
+    }
+}
+
+#[test]
+fn a_prompt_may_have_several_lines_and_no_other_unseen_character() {
+    let written = |prompt: &str| {
+        let train = "train: { uses: train, inputs: { data: rows.table }, with: { task: language, \
+                     model: { kind: gpt }, epochs: 1 } }";
+        let with = format!("with: {{ prompt: {prompt} }}");
+        let story =
+            format!("story: {{ uses: generate, inputs: {{ model: train.model }}, {with} }}");
+        let all = reading("{ url: a.txt, format: text }");
+        let stages = format!("inputs: {{ rows: sources.s }} }}, {train}, {story} }}");
+        all.replace("inputs: { rows: sources.s } } }", &stages)
+    };
+    let manifest = sound(&written(r#""ROMEO:\nBut""#), &[]);
+    match &manifest.stages["story"].instances[0].spec {
+        Spec::Generate(generate) => assert_eq!(generate.prompt, "ROMEO:\nBut"),
+        other => panic!("{other:?}"),
+    }
+    refused(&written(r#""a\tb""#), &[], "characters that cannot be seen");
+}
+
 #[test]
 fn a_text_beyond_the_bound_is_refused_before_it_is_read() {
     let text = format!("# {}\n{DESIGN}", "x".repeat(crate::base::limits::MANIFEST_BYTES_MAX));

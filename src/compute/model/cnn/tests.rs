@@ -4,7 +4,7 @@
 use super::*;
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::model::Shape;
+use crate::compute::model::{Reads, Shape};
 use crate::compute::op::{self, Wanted};
 use candle_core::{Device, Var};
 
@@ -19,7 +19,7 @@ fn network(convolutions: &[Convolution], dropout: f64) -> (job::Model, Network) 
         activation: Activation::Tanh,
         dropout,
     });
-    let shape = Shape::new(&model, 8 * 6 * 3, 2).unwrap();
+    let shape = Shape::new(&model, Reads::numbers(8 * 6 * 3), 2).unwrap();
     let initial = shape.initial(5);
     (model, Network::learning(Engine::default(), &shape, initial).unwrap())
 }
@@ -128,7 +128,9 @@ fn what_cannot_be_is_refused() {
         let (model, _) = network(&[PLAIN], 0.0);
         let job::Model::Cnn(mut cnn) = model else { panic!("a network for images") };
         change(&mut cnn);
-        Shape::new(&job::Model::Cnn(cnn), features, 2).map(drop).map_err(|fault| fault.message)
+        Shape::new(&job::Model::Cnn(cnn), Reads::numbers(features), 2)
+            .map(drop)
+            .map_err(|fault| fault.message)
     };
     #[track_caller]
     fn refused(result: std::result::Result<(), String>, words: &str) {

@@ -3,18 +3,19 @@
 
 use super::*;
 use crate::compute::kernel::{Engine, Isa};
-use crate::compute::model::Shape;
+use crate::compute::model::{Reads, Shape};
 use crate::compute::op::{self, Wanted};
 use crate::domain::job::Model;
 
 const TOKENS: usize = 7;
 
 fn model(positions: Positions, tied: bool) -> job::Gpt {
-    job::Gpt { blocks: 2, heads: 2, width: 8, context: 5, positions, tied, dropout: 0.0 }
+    let norm = if tied { Norm::Layer } else { Norm::Rms };
+    job::Gpt { blocks: 2, heads: 2, width: 8, context: 5, positions, tied, dropout: 0.0, norm }
 }
 
 fn network(engine: Engine, model: &job::Gpt) -> Network {
-    let shape = Shape::new(&Model::Gpt(model.clone()), 1, TOKENS).unwrap();
+    let shape = Shape::new(&Model::Gpt(model.clone()), Reads::numbers(1), TOKENS).unwrap();
     // Far from the beginning, where the gradients of most weights are next to nothing.
     let wide = |(shape, xs): (&ParameterShape, Vec<f32>)| {
         let by = if shape.dims.len() > 1 { 8.0 } else { 1.0 };
@@ -82,6 +83,29 @@ fn a_token_changes_nothing_before_it() {
 }
 
 #[test]
+fn going_on_from_what_is_remembered_gives_the_bytes_of_the_whole_row() {
+    let row = [1.0, 6.0, 0.0, 4.0, 2.0];
+    for (positions, tied) in [(Positions::Learned, true), (Positions::Rotary, false)] {
+        for isa in Isa::all() {
+            let network = network(Engine::with(isa, 1), &model(positions, tied));
+            let whole = network.outputs(&row).unwrap();
+            for pieces in [&[1; 5][..], &[5], &[2, 1, 2], &[4, 1]] {
+                let (mut memory, mut rest) = (Memory::default(), &row[..]);
+                for &count in pieces {
+                    let (next, after) = rest.split_at(count);
+                    let outputs = network.go_on(next.to_vec(), &mut memory).unwrap();
+                    let at = memory.tokens() * TOKENS;
+                    assert_eq!(outputs, whole[at - TOKENS..at], "{positions:?} {isa:?}");
+                    rest = after;
+                }
+                assert!(network.go_on(vec![1.0], &mut memory).is_err(), "the row is full");
+                assert!(network.go_on(Vec::new(), &mut memory).is_err(), "nothing follows");
+            }
+        }
+    }
+}
+
+#[test]
 fn r10_neither_threads_nor_the_instruction_set_change_a_bit() {
     let model = model(Positions::Rotary, true);
     let of = |engine| {
@@ -124,7 +148,7 @@ fn shapes_that_cannot_be_are_refused() {
     let refused = |change: &dyn Fn(&mut job::Gpt)| {
         let mut model = model(Positions::Learned, true);
         change(&mut model);
-        Shape::new(&Model::Gpt(model), 1, TOKENS).is_err()
+        Shape::new(&Model::Gpt(model), Reads::numbers(1), TOKENS).is_err()
     };
     assert!(!refused(&|_| ()));
     assert!(refused(&|model| model.heads = 3) && refused(&|model| model.heads = 0));

@@ -4,11 +4,12 @@
 use super::*;
 use crate::base::canon::Digest;
 use crate::compute::evaluate::{self, Candidate};
-use crate::compute::generate;
+use crate::compute::generate::{self, Choice, Writer};
+use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::predictor::Predictions;
 use crate::compute::transform;
 use crate::domain::job::{
-    Evaluate, Formula, Generate, Gpt, Layout, Positions, Step, Tokenize, Tokens, Transform,
+    Evaluate, Formula, Generate, Gpt, Layout, Norm, Positions, Step, Tokenize, Tokens, Transform,
 };
 
 /// Reviews that are told apart by one word each: no order, no length decides.
@@ -85,6 +86,7 @@ fn singer() -> (Predictor, Vec<u8>) {
         positions: Positions::Learned,
         tied: true,
         dropout: 0.0,
+        norm: Norm::Layer,
     });
     let spec = spec_of(Task::Language, &["token"]);
     let optimizer = adamw(0.02);
@@ -128,6 +130,26 @@ fn a_model_goes_on_with_what_it_has_read_and_the_same_seed_writes_the_same() {
     let written = generate::run(&WORDS, &model, Some(&prompts)).unwrap();
     let texts: Vec<&str> = written.text.split("\n---\n").collect();
     assert!(texts.len() == 2 && texts[0].starts_with("row the b") && texts[1].starts_with("go h"));
+}
+
+#[test]
+fn what_is_written_is_what_the_whole_row_says_within_the_context_and_beyond_it() {
+    let (model, _) = singer();
+    let mut seen = Vec::new();
+    model.recipe().tokenizer().unwrap().encoder().encode("\nrow", &mut seen);
+    let choice = Choice { temperature: 1.5, top_k: None };
+    let mut writer = Writer::new(&model, "\nrow", choice, (9, 4)).unwrap();
+    let dice = Philox::new(9, purpose::GENERATE, 4);
+    for at in 0..40 {
+        let sight = &seen[seen.len().saturating_sub(model.width())..];
+        let mut row: Vec<f32> = sight.iter().map(|token| *token as f32).collect();
+        row.resize(model.width(), 0.0);
+        let outputs = model.raw_outputs(&row, 1).unwrap();
+        let outputs = &outputs[(sight.len() - 1) * model.tokens()..sight.len() * model.tokens()];
+        let token = choice.token(outputs, dice.uniform(at));
+        assert_eq!(writer.token(), Ok(token), "token {at}");
+        seen.push(token);
+    }
 }
 
 #[test]

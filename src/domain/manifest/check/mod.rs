@@ -126,8 +126,13 @@ impl Walk<'_> {
                 self.faults.advise(key.place, message, hint);
             }
         }
-        for field in object.fields.iter().filter(|field| matches!(field.need, Need::Required)) {
-            if node.get(field.name).is_none() {
+        for field in object.fields {
+            let is_needed = match field.need {
+                Need::Required => true,
+                Need::Unless(other) => node.get(other).is_none(),
+                Need::Default(_) | Need::Optional => false,
+            };
+            if is_needed && node.get(field.name).is_none() {
                 let message = format!("{what} needs `{}`", field.name);
                 self.faults.advise(at, message, advice(field));
             }

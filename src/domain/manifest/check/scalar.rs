@@ -17,7 +17,8 @@ impl Walk<'_> {
     pub(super) fn scalar(&mut self, ty: &'static Type, site: Site<'_>) {
         let Site { node, what, .. } = site;
         match ty {
-            Type::Text(max) => self.text(*max, site),
+            Type::Text(max) => self.text(*max, is_steering, site),
+            Type::Lines(max) => self.text(*max, |c| c != '\n' && is_steering(c), site),
             Type::Word(words) => self.word(words, site),
             Type::WordOr(words, object) => self.word_or(words, object, site),
             Type::Bool => self.holds(matches!(node.kind, Kind::Bool(_)), site, || {
@@ -141,10 +142,10 @@ impl Walk<'_> {
         self.faults.advise(place_of(site), message, hint.to_owned());
     }
 
-    fn text(&mut self, max: usize, site: Site<'_>) {
+    fn text(&mut self, max: usize, is_unseen: fn(char) -> bool, site: Site<'_>) {
         let Site { node, what, .. } = site;
         match node.text() {
-            Some(text) if text.chars().any(is_steering) => {
+            Some(text) if text.chars().any(is_unseen) => {
                 self.faults
                     .add(place_of(site), format!("{what} has characters that cannot be seen"));
             }

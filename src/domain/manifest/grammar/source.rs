@@ -1,9 +1,9 @@
 //! The grammar of sources: where data comes from, and how its bytes are to be read.
 //! Never reads a manifest: `manifest/source.rs` does.
 
-use super::super::form::{Object, Type, default, integer, optional, required};
+use super::super::form::{Object, Tagged, Type, default, integer, optional, required, unless};
 use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, TEXT_BYTES_MAX};
-use crate::domain::job::ColumnKind;
+use crate::domain::job::{ColumnKind, DIGITS_MAX, MADE_ROWS_MAX};
 
 /// Words that stand for null, of one source.
 const NULLS_MAX: usize = 64;
@@ -12,16 +12,18 @@ const CHUNK_BYTES_MIN: u64 = 1024;
 
 pub(super) static SOURCE: Object = Object {
     name: "source",
-    doc: "Data from outside.",
+    doc: "Data from outside, or data that is made.",
     fields: &[
-        required(
+        unless(
+            "generate",
             "url",
             Type::Text(1024),
             "A path beside the manifest, or an address: file://, s3://, gs://, az://, https://. \
              One file, a pattern such as `data/*.csv`, or all files of a folder: `data/`.",
             "data/iris.csv",
         ),
-        required(
+        unless(
+            "generate",
             "format",
             Type::Word(&["csv", "json", "parquet", "arrow", "text", "huggingface"]),
             "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
@@ -71,7 +73,41 @@ pub(super) static SOURCE: Object = Object {
             "Who asks for it, if not the credentials of the environment.",
             "{ secretRef: lake }",
         ),
+        optional(
+            "generate",
+            Type::Tagged(&GENERATE),
+            "Rows that are made instead of read, and all that decides them: the same settings \
+             make the same rows everywhere. It stands alone, without `url` and `format`.",
+            "{ task: addition, digits: 3, rows: 20000, seed: 1 }",
+        ),
     ],
+};
+
+static GENERATE: Tagged = Tagged {
+    name: "made",
+    doc: "Rows that are made, to see what a model can learn.",
+    tag: "task",
+    default: None,
+    variants: &[Object {
+        name: "addition",
+        doc: "Sums of two numbers, each written with so many digits: the columns `question` \
+              (`012+345=`), `answer` (`0357`) and `text` (both). No question comes twice.",
+        fields: &[
+            required(
+                "digits",
+                integer(1, DIGITS_MAX as u64),
+                "Digits of each number; the sum has one more.",
+                "3",
+            ),
+            required(
+                "rows",
+                integer(1, MADE_ROWS_MAX),
+                "How many: of one digit there are no more than 100, of two no more than 10000.",
+                "20000",
+            ),
+            default("seed", integer(0, u64::MAX), "0", "Seed of the lots.", "1"),
+        ],
+    }],
 };
 
 static AUTH: Object = Object {

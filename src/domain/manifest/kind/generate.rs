@@ -30,8 +30,9 @@ pub(super) static GENERATE: StageKind = StageKind {
         fields: &[
             optional(
                 "prompt",
-                Type::Text(PROMPT_BYTES_MAX),
-                "What the text goes on from; the beginning of a line, if not given.",
+                Type::Lines(PROMPT_BYTES_MAX),
+                "What the text goes on from, of one or more lines; the beginning of a line, if not \
+                 given.",
                 "\"ROMEO:\"",
             ),
             default("samples", integer(1, SAMPLES_MAX), "1", "Texts of each prompt.", "3"),

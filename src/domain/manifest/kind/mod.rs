@@ -74,6 +74,6 @@ pub(super) fn narrow(node: &Node, key: &str, default: u32) -> Option<u32> {
     node.get(key).map_or(Some(default), |value| u32::try_from(value.integer()?).ok())
 }
 
-fn wide(node: &Node, key: &str, default: u64) -> Option<u64> {
+pub(super) fn wide(node: &Node, key: &str, default: u64) -> Option<u64> {
     node.get(key).map_or(Some(default), |value| u64::try_from(value.integer()?).ok())
 }

@@ -359,6 +359,13 @@ const GPT: Object = Object {
             "0",
             "The share of what each branch adds that a step of the training leaves out by lot.",
         ),
+        default(
+            "norm",
+            Type::Word(&["layer", "rms"]),
+            "layer",
+            "How rows are normalised: to mean 0 and deviation 1, or to a mean square of 1.",
+            "rms",
+        ),
     ],
 };
 

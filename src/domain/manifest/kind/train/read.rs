@@ -4,7 +4,7 @@
 use super::parallel;
 use crate::domain::job::{
     Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, Misfit, Model,
-    Optimizer, Padding, Part, Positions, Reading, Scaling, Schedule, Spec, Task, Train,
+    Norm, Optimizer, Padding, Part, Positions, Reading, Scaling, Schedule, Spec, Task, Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
@@ -105,6 +105,7 @@ fn model(node: &Node) -> Option<Model> {
             positions: Positions::from_word(word(node, "positions", "learned")?)?,
             tied: truth(node, "tied", true)?,
             dropout: real(Some(node), "dropout", 0.0)?,
+            norm: Norm::from_word(word(node, "norm", "layer")?)?,
         })),
         "cnn" => cnn(node).map(Model::Cnn),
         _ => None,

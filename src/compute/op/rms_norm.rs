@@ -1,0 +1,63 @@
+//! Root-mean-square norm as an operation of candle's graph.
+//! Never keeps anything of the forward pass: the root of a row is quick to find again.
+
+use super::{Gradient, floats, lend};
+use crate::compute::kernel::Engine;
+use crate::compute::kernel::rms_norm::Norm;
+use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
+
+/// What is added to the mean of the squares of a row.
+const EPSILON: f32 = 1e-5;
+
+/// Rows normalised, with arguments (x, scale).
+pub(in crate::compute) struct RmsNormOp {
+    /// How it runs.
+    pub engine: Engine,
+    /// Where the gradient by the scale goes.
+    pub scale: Gradient,
+}
+
+impl CustomOp2 for RmsNormOp {
+    fn name(&self) -> &'static str {
+        "exact-rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        scale: &CpuStorage,
+        scale_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, width) = x_layout.shape().dims2()?;
+        let scale = floats(scale, scale_layout)?;
+        if scale.len() != width {
+            return Err(Error::msg("the scale is as wide as a row"));
+        }
+        let mut y = floats(x, x_layout)?.to_vec();
+        Norm { scale, epsilon: EPSILON }.forward(self.engine.isa, &mut y);
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        _y: &Tensor,
+        by_output: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut by_scale = self.scale.fill()?;
+        let mut by_input = vec![0.0; x.elem_count()];
+        lend(scale, |scale| {
+            let norm = Norm { scale, epsilon: EPSILON };
+            lend(x, |x| {
+                lend(by_output, |by_output| {
+                    let into = (by_scale.values.as_mut_slice(), by_input.as_mut_slice());
+                    norm.backward(self.engine.isa, x, by_output, into);
+                    Ok(())
+                })
+            })
+        })?;
+        Ok((Some(Tensor::from_vec(by_input, x.shape(), x.device())?), None))
+    }
+}
