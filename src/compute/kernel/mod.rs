@@ -8,6 +8,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod bag;
+pub(super) mod bytes;
 pub mod conv;
 pub mod dense;
 pub mod dropout;

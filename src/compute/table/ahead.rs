@@ -5,6 +5,7 @@
 use super::BadRows;
 use super::column::{Guess, Judge};
 use super::csv::Csv;
+use super::lanes::Seen;
 use super::row::{Row, Step, mark};
 use crate::base::canon::Digest;
 use crate::base::limits::OFFENDERS_MAX;
@@ -45,8 +46,9 @@ impl Learned {
             return Ok(());
         }
         self.good += 1;
+        let is_plain = flaw.is_none() && judge.nulls.are_no_digits();
         for (guess, span) in self.guesses.iter_mut().zip(row.cells) {
-            if guess.is_decided() {
+            if guess.is_decided() || is_plain && guess.see_digits(*span) {
                 continue;
             }
             let text = row.text(*span);
@@ -182,10 +184,10 @@ impl Outlook<'_> {
     fn stretch(&self, from: usize, to: usize) -> Stretch {
         let learned = Learned { guesses: self.guesses.to_vec(), ..Learned::default() };
         let mut stretch = Stretch { from, end: from, lines: 0, learned };
-        let mut csv = Csv::new(self.dialect, 0);
+        let (mut csv, mut seen) = (Csv::new(self.dialect, 0), Seen::default());
         while stretch.end < to {
             let line = csv.line;
-            match csv.next(self.bytes, stretch.end, false) {
+            match csv.next(&mut seen, self.bytes, stretch.end, false) {
                 Step::More | Step::Unclosed(_) => break,
                 Step::Row(end) | Step::Pass(end) if end > to => break,
                 Step::Pass(end) => stretch.end = end,

@@ -7,8 +7,8 @@
 
 use super::ColumnKind;
 use super::lanes::Text;
-use super::number::{Shape, integer, real, shape, truth};
-use super::row::{Flaw, Row, mark};
+use super::number::{SURE_DIGITS, Shape, integer, real, shape, truth};
+use super::row::{Flaw, Row, Span, mark};
 use crate::compute::quote;
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
@@ -36,6 +36,18 @@ impl Guess {
         self.kinds == 0
     }
 
+    /// One more cell, if it is known to be a few digits; else nothing changes and it is false.
+    #[inline(always)]
+    pub(super) fn see_digits(&mut self, span: Span) -> bool {
+        let length = span.end.wrapping_sub(span.start);
+        let is_few = span.others == 0 && matches!(length, 1..=SURE_DIGITS);
+        if is_few {
+            self.is_seen = true;
+            self.kinds &= Self::INTEGER | Self::REAL;
+        }
+        is_few
+    }
+
     /// One more cell, which is not null.
     #[inline]
     pub(super) fn see(&mut self, text: Text<'_>, marks: u8) {
@@ -53,15 +65,12 @@ impl Guess {
 
     /// Those of the kinds so far that hold a cell of which a glance tells nothing.
     fn others(self, text: Text<'_>) -> u8 {
-        let is_held = |kind| match kind {
-            Self::INTEGER => integer(text).is_some(),
-            Self::REAL => real(text).is_some(),
-            _ => truth(text).is_some(),
+        let held = |kind, is_held: fn(Text<'_>) -> bool| {
+            if self.kinds & kind != 0 && is_held(text) { kind } else { 0 }
         };
-        [Self::INTEGER, Self::REAL, Self::TRUTH]
-            .into_iter()
-            .filter(|kind| self.kinds & kind != 0 && is_held(*kind))
-            .fold(0, |kinds, kind| kinds | kind)
+        held(Self::TRUTH, |text| truth(text).is_some())
+            | held(Self::REAL, |text| real(text).is_some())
+            | held(Self::INTEGER, |text| integer(text).is_some())
     }
 
     /// What holds these cells and those of another guess.
@@ -97,14 +106,19 @@ pub(super) const ENCODING: &str =
 #[derive(Clone, Debug)]
 pub(super) struct Nulls {
     has_empty: bool,
+    /// Whether one of the others is made of digits.
+    has_digits: bool,
     others: Vec<Vec<u8>>,
 }
 
 impl Nulls {
     pub(super) fn new(nulls: &[String]) -> Self {
         let others = nulls.iter().filter(|null| !null.is_empty());
+        let is_digits =
+            |null: &String| !null.is_empty() && null.bytes().all(|byte| byte.is_ascii_digit());
         Self {
             has_empty: nulls.iter().any(String::is_empty),
+            has_digits: nulls.iter().any(is_digits),
             others: others.map(|null| null.as_bytes().to_vec()).collect(),
         }
     }
@@ -112,6 +126,11 @@ impl Nulls {
     /// Whether nothing stands for null.
     pub(super) fn is_empty(&self) -> bool {
         !self.has_empty && self.others.is_empty()
+    }
+
+    /// Whether no cell of digits is null.
+    pub(super) const fn are_no_digits(&self) -> bool {
+        !self.has_digits
     }
 
     /// Whether a cell is null.

@@ -1,7 +1,7 @@
 //! Comma-separated values and their kin: finds the rows and cells, whatever the dialect.
 //! Never says what a cell means, and never guesses a mark: its dialect is all it goes by.
 
-use super::lanes::{Marks, Seen};
+use super::lanes::{Marks, Seen, UNKNOWN};
 use super::row::{Flaw, Row, Span, Step, behind_line_end, line, mark};
 use crate::domain::job::Dialect;
 
@@ -53,7 +53,14 @@ impl Csv {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
-    pub(super) fn next(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Step {
+    #[inline]
+    pub(super) fn next(
+        &mut self,
+        seen: &mut Seen,
+        bytes: &[u8],
+        from: usize,
+        is_end: bool,
+    ) -> Step {
         match bytes.get(from) {
             None => return Step::More,
             Some(b'\r' | b'\n') => return self.pass(behind_line_end(bytes, from, is_end)),
@@ -66,11 +73,13 @@ impl Csv {
         self.aside.clear();
         self.flaw = None;
         let begun = self.line;
+        let mut now = *seen;
         let found = if self.dialect.trim {
-            self.cells::<true>(bytes, from, is_end)
+            self.cells::<true>(&mut now, bytes, from, is_end)
         } else {
-            self.cells::<false>(bytes, from, is_end)
+            self.cells::<false>(&mut now, bytes, from, is_end)
         };
+        *seen = now;
         match found {
             Ok(end) => {
                 self.line += 1;
@@ -90,13 +99,15 @@ impl Csv {
     }
 
     /// The cells of a row, and where it ends: behind its line's end.
+    #[inline(always)]
     fn cells<const TRIM: bool>(
         &mut self,
+        seen: &mut Seen,
         bytes: &[u8],
         from: usize,
         is_end: bool,
     ) -> Result<usize, Step> {
-        let (mut at, mut seen, mut marks) = (from, Seen::default(), 0u8);
+        let (mut at, mut marks) = (from, 0u8);
         let Dialect { quote, delimiter, .. } = self.dialect;
         loop {
             let start = if TRIM { self.behind_blanks(bytes, at) } else { at };
@@ -104,17 +115,17 @@ impl Csv {
             let (span, end) = if is_quoted {
                 self.quoted(bytes, start, is_end)?
             } else {
-                let (end, marks) = run(&self.outside, &mut seen, bytes, start);
-                if end == bytes.len() && !is_end {
-                    return Err(Step::More);
-                }
-                let blanks = if TRIM { self.blanks(bytes.get(start..end)) } else { 0 };
-                (Span { start, end: end - blanks, marks }, end)
+                let run = self.outside.next(seen, bytes, start);
+                let blanks = if TRIM { self.blanks(bytes.get(start..run.end)) } else { 0 };
+                let others = if blanks == 0 { run.others } else { UNKNOWN };
+                let marks = if run.is_high { mark::HIGH } else { 0 };
+                (Span { start, end: run.end - blanks, others, marks }, run.end)
             };
             self.cells.push(span);
             marks |= span.marks;
             match bytes.get(end) {
                 Some(byte) if *byte == delimiter => at = end + 1,
+                None if !is_end => return Err(Step::More),
                 None => break at = end,
                 Some(_) => break at = behind_line_end(bytes, end, is_end).ok_or(Step::More)?,
             }
@@ -134,9 +145,9 @@ impl Csv {
         let (mut from, mut at, mut marks) = (start + 1, start + 1, 0);
         let mut beside = None;
         let closed = loop {
-            let (end, more) = run(&self.inside, &mut seen, bytes, at);
-            marks |= more;
-            at = end;
+            let run = self.inside.next(&mut seen, bytes, at);
+            marks |= if run.is_high { mark::HIGH } else { 0 };
+            at = run.end;
             let byte = *bytes.get(at).ok_or(open)?;
             if Some(byte) == self.dialect.escape {
                 // The byte behind it is meant literally, whatever it is.
@@ -163,10 +174,10 @@ impl Csv {
                 at += 1;
             }
         };
-        let mut span = Span { start: from, end: closed, marks };
+        let mut span = Span::new(from, closed, marks);
         if let Some(begun) = beside {
             self.set_aside(bytes.get(from..closed), &mut Some(begun));
-            span = Span { start: begun, end: self.aside.len(), marks: marks | mark::ASIDE };
+            span = Span::new(begun, self.aside.len(), marks | mark::ASIDE);
         }
         let mut end = closed + 1;
         if self.dialect.trim {
@@ -176,7 +187,7 @@ impl Csv {
         if !(next == self.dialect.delimiter || matches!(next, b'\r' | b'\n')) {
             self.flaw.get_or_insert(Flaw::BehindQuote);
             span = Span::NULL;
-            (end, _) = run(&self.outside, &mut Seen::default(), bytes, end);
+            end = self.outside.next(&mut Seen::default(), bytes, end).end;
         }
         if end == bytes.len() && !is_end { Err(Step::More) } else { Ok((span, end)) }
     }
@@ -199,11 +210,4 @@ impl Csv {
     const fn is_blank(&self, byte: u8) -> bool {
         matches!(byte, b' ' | b'\t') && byte != self.dialect.delimiter
     }
-}
-
-/// Where the next byte that matters stands, and the marks of what comes before it.
-#[inline(always)]
-fn run(marks: &Marks, seen: &mut Seen, bytes: &[u8], from: usize) -> (usize, u8) {
-    let (end, is_high) = marks.next(seen, bytes, from);
-    (end, if is_high { mark::HIGH } else { 0 })
 }

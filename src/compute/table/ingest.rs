@@ -3,6 +3,7 @@
 
 use super::column::{Building, Judge, Wrong};
 use super::columnar::ColumnarReader;
+use super::lanes::Seen;
 use super::row::{Row, Step, mark};
 use super::scan::Scanner;
 use super::{ColumnKind, Table, no_column, too_large};
@@ -159,10 +160,10 @@ impl<'a> LineReader<'a> {
     fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<bool, Fault> {
         let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
         let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
-        let (mut at, before) = (0, self.rows.rows);
+        let (mut at, before, mut seen) = (0, self.rows.rows, Seen::default());
         while !self.is_at_limit() {
             let line = scanner.line();
-            match scanner.next(bytes, at, true) {
+            match scanner.next(&mut seen, bytes, at, true) {
                 Step::More => break,
                 Step::Pass(end) => at = end,
                 Step::Unclosed(line) => {

@@ -22,7 +22,7 @@ pub(super) struct Json {
 }
 
 /// A member that has not occurred in a row: unlike one that is null.
-const UNSET: Span = Span { start: 1, end: 0, marks: mark::NULL };
+const UNSET: Span = Span::new(1, 0, mark::NULL);
 
 /// What is wrong, where something is.
 type Wrong = String;
@@ -169,8 +169,8 @@ impl Json {
                 let word = text.get(from..end).unwrap_or_default();
                 match word {
                     b"null" => Ok((Span::NULL, end)),
-                    b"true" | b"false" => Ok((Span { start: from, end, marks: 0 }, end)),
-                    word if is_number(word) => Ok((Span { start: from, end, marks: 0 }, end)),
+                    b"true" | b"false" => Ok((Span::new(from, end, 0), end)),
+                    word if is_number(word) => Ok((Span::new(from, end, 0), end)),
                     _ => Err(unexpected(text, from, "a value")),
                 }
             }
@@ -203,12 +203,12 @@ impl Json {
         let span = match beside {
             None => {
                 let marks = marks(text.get(begun..at).unwrap_or_default());
-                Span { start: begun, end: at, marks }
+                Span::new(begun, at, marks)
             }
             Some(start) => {
                 self.aside.extend_from_slice(text.get(begun..at).unwrap_or_default());
                 let marks = marks(self.aside.get(start..).unwrap_or_default());
-                Span { start, end: self.aside.len(), marks: marks | mark::ASIDE }
+                Span::new(start, self.aside.len(), marks | mark::ASIDE)
             }
         };
         Ok((span, at + 1))

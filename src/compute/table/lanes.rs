@@ -1,142 +1,159 @@
 //! Bytes side by side: marks are found in many of them at a time, digits are read by eight.
 //! Never says what a mark means, and never reads a byte beyond those that it is given.
 
-/// Bytes that are looked at together.
-const WIDTH: usize = 64;
+use crate::compute::kernel::bytes::{Glance, WIDTH, glance};
+
 const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
-/// Four bytes that are looked for; each of them side by side, as often as is wanted at a time.
+/// It was not looked at which bytes are no digits, or there are too many of them to say.
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
+/// Four bytes that are looked for, many bytes at a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks([[u8; 16]; 4]);
+pub(super) struct Marks([u8; 4]);
 
 /// What was seen of the last [`WIDTH`] bytes that were looked at, so that marks which are close to
-/// each other cost little. It is about marks and bytes that do not change.
+/// each other cost little. It is about bytes that do not change: others need a new one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     /// The first byte of those that are remembered.
     base: usize,
     /// How many are remembered; none at first.
     known: usize,
-    /// A bit for each mark among them.
-    found: u64,
-    /// A bit for each of them that is not ASCII.
-    high: u64,
+    glance: Glance,
+}
+
+/// What comes before a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Where the mark stands, or where the bytes end.
+    pub(super) end: usize,
+    /// Whether a byte before it is not ASCII.
+    pub(super) is_high: bool,
+    /// A bit for each byte before it that is no digit; [`UNKNOWN`] where not all were seen at once.
+    pub(super) others: u64,
 }
 
 impl Marks {
     /// Looks for these.
-    pub(super) fn new(marks: [u8; 4]) -> Self {
-        Self(marks.map(|mark| [mark; 16]))
+    pub(super) const fn new(marks: [u8; 4]) -> Self {
+        Self(marks)
     }
 
-    /// Where the first mark at or behind `from` stands, or where the bytes end; and whether one of
-    /// the bytes before it is not ASCII. `from` never goes back.
+    /// The bytes from `from` to the first mark there. `from` never goes back.
     #[inline(always)]
-    pub(super) fn next(&self, seen: &mut Seen, bytes: &[u8], from: usize) -> (usize, bool) {
-        let mut at = from;
-        let mut high = 0;
-        loop {
-            let place = at.wrapping_sub(seen.base);
-            if place < seen.known {
-                // Fewer than 64: it is less than what is known.
-                let place = place & (WIDTH - 1);
-                let found = seen.found >> place;
-                if seen.high != 0 {
-                    // The bits below the lowest that is set.
-                    high |= (seen.high >> place) & found.wrapping_sub(1) & !found;
-                }
-                if found != 0 {
-                    return (at + found.trailing_zeros() as usize, high != 0);
-                }
-                at = seen.base + seen.known;
+    pub(super) fn next(self, seen: &mut Seen, bytes: &[u8], from: usize) -> Run {
+        let place = from.wrapping_sub(seen.base);
+        if place < seen.known {
+            // Fewer than 64: it is less than what is known.
+            let place = place & (WIDTH - 1);
+            let marks = seen.glance.marks >> place;
+            if marks != 0 {
+                // The bits below the lowest that is set.
+                let before = marks.wrapping_sub(1) & !marks;
+                let others = (seen.glance.others >> place) & before;
+                let is_high = (seen.glance.high >> place) & before != 0;
+                return Run { end: from + marks.trailing_zeros() as usize, is_high, others };
             }
-            if at >= bytes.len() {
-                return (bytes.len(), high != 0);
-            }
-            *seen = self.look(bytes, at);
         }
+        let run;
+        (*seen, run) = self.search(*seen, bytes, from);
+        run
+    }
+
+    /// The same where what is remembered has no mark.
+    #[inline(never)]
+    fn search(self, mut seen: Seen, bytes: &[u8], from: usize) -> (Seen, Run) {
+        let (mut at, mut high, mut others) = (from, 0, 0);
+        let place = at.wrapping_sub(seen.base);
+        if place < seen.known {
+            high |= seen.glance.high >> place;
+            others = seen.glance.others >> place;
+            at = seen.base + seen.known;
+        }
+        while at < bytes.len() {
+            seen = self.look(bytes, at);
+            let glance = seen.glance;
+            let before = glance.marks.wrapping_sub(1) & !glance.marks;
+            high |= glance.high & before;
+            if glance.marks != 0 {
+                let end = at + glance.marks.trailing_zeros() as usize;
+                let is_told = end - from <= WIDTH && at - from < WIDTH;
+                let more = (glance.others & before) << ((at - from) % WIDTH);
+                let others = if is_told { others | more } else { UNKNOWN };
+                return (seen, Run { end, is_high: high != 0, others });
+            }
+            others = UNKNOWN;
+            at += seen.known;
+        }
+        (seen, Run { end: bytes.len(), is_high: high != 0, others: UNKNOWN })
     }
 
     #[inline]
-    fn look(&self, bytes: &[u8], base: usize) -> Seen {
+    fn look(self, bytes: &[u8], base: usize) -> Seen {
         let rest = bytes.get(base..).unwrap_or_default();
         if let Some(block) = rest.first_chunk() {
-            let (found, high) = self.see(block);
-            return Seen { base, known: WIDTH, found, high };
+            return Seen { base, known: WIDTH, glance: glance(block, self.0) };
         }
         let mut block = [0; WIDTH];
         block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        let (found, high) = self.see(&block);
+        let mut glance = glance(&block, self.0);
         // A byte that is not there is no mark.
-        let found = found & ((1 << rest.len()) - 1);
-        Seen { base, known: rest.len(), found, high }
+        glance.marks &= (1 << rest.len()) - 1;
+        Seen { base, known: rest.len(), glance }
     }
-
-    /// Which bytes are marks, and which are not ASCII. Written so that compilers do it with
-    /// wide registers.
-    #[inline]
-    fn see(&self, block: &[u8; WIDTH]) -> (u64, u64) {
-        let [a, b, c, d] = &self.0;
-        let (lanes, _) = block.as_chunks::<16>();
-        let (mut found, mut all) = (0, [0; 16]);
-        for (place, lane) in lanes.iter().enumerate() {
-            let mut hits = [0; 16];
-            let marks = a.iter().zip(b).zip(c.iter().zip(d));
-            for (((hit, all), byte), ((a, b), (c, d))) in
-                hits.iter_mut().zip(&mut all).zip(lane).zip(marks)
-            {
-                *all |= *byte;
-                *hit = u8::from((byte == a) | (byte == b) | (byte == c) | (byte == d));
-            }
-            found |= gathered(hits) << (16 * place);
-        }
-        (found, if all.is_ascii() { 0 } else { highs(block) })
-    }
-}
-
-/// Sixteen bytes that are 0 or 1 as bits.
-#[inline]
-fn gathered(bytes: [u8; 16]) -> u64 {
-    let (words, _) = bytes.as_chunks();
-    words.iter().enumerate().fold(0, |bits, (half, word)| {
-        // The product has each of them at its place in the highest byte.
-        let product = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080);
-        bits | product >> (56 - 8 * half) & 0xff << (8 * half)
-    })
-}
-
-/// A bit for each byte that is not ASCII.
-fn highs(block: &[u8; WIDTH]) -> u64 {
-    let (lanes, _) = block.as_chunks::<16>();
-    let bits = |lane: &[u8; 16]| gathered(lane.map(|byte| byte >> 7));
-    lanes.iter().enumerate().fold(0, |high, (place, lane)| high | bits(lane) << (16 * place))
 }
 
 /// A text in the bytes that it stands in: what is behind it can be read along.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a> {
-    /// From its first byte on.
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    start: usize,
     length: usize,
+    /// A bit for each of its bytes that is no digit, or [`UNKNOWN`].
+    others: u64,
 }
 
 impl<'a> Text<'a> {
     /// A text, and nothing behind it.
     pub(super) const fn new(text: &'a [u8]) -> Self {
-        Self { rest: text, length: text.len() }
+        Self { bytes: text, start: 0, length: text.len(), others: UNKNOWN }
     }
 
-    /// The text at this place; what is not there of it is missing.
+    /// The text at this place; what is not there of it is missing. Which of its bytes are no digits
+    /// was seen before, or is [`UNKNOWN`].
     #[inline(always)]
-    pub(super) fn within(bytes: &'a [u8], start: usize, end: usize) -> Self {
-        let rest = bytes.get(start..).unwrap_or_default();
-        Self { rest, length: end.saturating_sub(start) }
+    pub(super) fn within(bytes: &'a [u8], start: usize, end: usize, others: u64) -> Self {
+        Self { bytes, start, length: end.saturating_sub(start), others }
+    }
+
+    /// A bit for each of its bytes that is no digit; [`UNKNOWN`] if it has more than 64.
+    #[inline(always)]
+    pub(super) fn others(self) -> u64 {
+        if self.others == UNKNOWN { self.look() } else { self.others }
+    }
+
+    #[inline(never)]
+    fn look(self) -> u64 {
+        if self.length == 0 || self.length > WIDTH {
+            return if self.length == 0 { 0 } else { UNKNOWN };
+        }
+        let rest = self.bytes.get(self.start..).unwrap_or_default();
+        let others = match rest.first_chunk() {
+            Some(block) => glance(block, [0; 4]).others,
+            None => {
+                let mut block = [0; WIDTH];
+                block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                glance(&block, [0; 4]).others
+            }
+        };
+        others & (u64::MAX >> (WIDTH - self.length))
     }
 
     /// The text alone.
     #[inline(always)]
     pub(super) fn alone(self) -> &'a [u8] {
-        self.rest.get(..self.length).unwrap_or_default()
+        self.bytes.get(self.start..self.start + self.length).unwrap_or_default()
     }
 
     /// Bytes of it.
@@ -145,23 +162,26 @@ impl<'a> Text<'a> {
         self.length
     }
 
-    /// Its first byte; something else where it has none.
+    /// The byte at a place of it; something else where there is none.
     #[inline(always)]
-    pub(super) fn first(self) -> u8 {
-        self.rest.first().copied().unwrap_or_default()
+    pub(super) fn byte(self, at: usize) -> u8 {
+        self.bytes.get(self.start + at).copied().unwrap_or_default()
     }
 
-    /// It without its first bytes.
+    /// So many of its bytes from a place on.
     #[inline(always)]
-    pub(super) fn behind(self, bytes: usize) -> Self {
-        Self::within(self.rest, bytes, self.length)
+    pub(super) fn part(self, at: usize, length: usize) -> Self {
+        Self { start: self.start + at, length, others: UNKNOWN, ..self }
     }
 
     /// Eight bytes from a place on, or what is there of them, and zeros.
     #[inline(always)]
     fn eight(self, at: usize) -> u64 {
-        let rest = self.rest.get(at..).unwrap_or_default();
-        rest.first_chunk().map_or_else(|| few(rest), |eight| u64::from_le_bytes(*eight))
+        let from = self.start + at;
+        match self.bytes.get(from..from + 8).and_then(<[u8]>::first_chunk) {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => few(self.bytes.get(from..).unwrap_or_default()),
+        }
     }
 }
 
@@ -177,27 +197,23 @@ const fn raised(word: u64, bytes: usize) -> u64 {
     word << (64usize.wrapping_sub(8 * bytes) & 63)
 }
 
-/// Does something for each eight characters as the digits that they are, the last in the highest
-/// byte, and how many characters come behind them. Of the first ones there may be fewer, with
-/// zeros before them. A byte above 9 was no digit. The text is not empty.
+/// The number that its digits are; what does not fit 64 bits is lost.
 #[inline(always)]
-pub(super) fn each_eight(
-    text: Text<'_>,
-    mut each: impl FnMut(u64, usize) -> Option<()>,
-) -> Option<()> {
-    let length = text.length;
+pub(super) fn whole(digits: Text<'_>) -> u64 {
+    let length = digits.length;
     if length <= 8 {
-        return each(raised(text.eight(0) ^ ZEROS, length), 0);
+        let digits = raised(digits.eight(0) ^ ZEROS, length);
+        return if length == 0 { 0 } else { eight_digits(digits) };
     }
     let mut at = length % 8;
-    if at > 0 {
-        each(raised(text.eight(0) ^ ZEROS, at), length - at)?;
-    }
+    let first = raised(digits.eight(0) ^ ZEROS, at);
+    let mut number = if at == 0 { 0 } else { eight_digits(first) };
     while at < length {
-        each(text.eight(at) ^ ZEROS, length - at - 8)?;
+        number = number.wrapping_mul(100_000_000);
+        number = number.wrapping_add(eight_digits(digits.eight(at) ^ ZEROS));
         at += 8;
     }
-    Some(())
+    number
 }
 
 /// The letters of up to eight characters as small ones, the last in the highest byte. Nothing but
@@ -207,15 +223,9 @@ pub(super) fn small(text: Text<'_>) -> u64 {
     raised(text.eight(0) | u64::from_le_bytes([b' '; 8]), text.length)
 }
 
-/// The highest bit of each byte that is no digit; of a byte behind one beyond ASCII, perhaps, too.
-#[inline]
-pub(super) const fn others(digits: u64) -> u64 {
-    (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080
-}
-
 /// The number that eight digits are.
 #[inline]
-pub(super) const fn number(digits: u64) -> u64 {
+const fn eight_digits(digits: u64) -> u64 {
     // Pairs, then the four pairs by their weights: of each product only the upper half is wanted.
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let (even, odd) = (pairs & 0x0000_00ff_0000_00ff, (pairs >> 16) & 0x0000_00ff_0000_00ff);
@@ -239,53 +249,34 @@ mod tests {
             let marks = Marks::new(*b",\n\r\"");
             let mut from = 0;
             for skip in skips {
-                let (end, is_high) = marks.next(&mut seen, bytes, from);
+                let Run { end, is_high, others } = marks.next(&mut seen, bytes, from);
                 let rest = bytes.get(from..).unwrap_or_default();
                 let length = rest.iter().position(|byte| b",\n\r\"".contains(byte));
                 prop_assert_eq!(end, length.map_or(bytes.len(), |length| from + length));
-                prop_assert_eq!(is_high, !bytes[from..end].is_ascii());
+                let run = &bytes[from..end];
+                prop_assert_eq!(is_high, !run.is_ascii());
+                if others != UNKNOWN {
+                    let bit = |byte: &u8| u64::from(!byte.is_ascii_digit());
+                    prop_assert_eq!(others, run.iter().rev().fold(0, |bits, b| bits << 1 | bit(b)));
+                }
                 from = (end + skip).min(bytes.len());
             }
         }
 
         #[test]
-        fn a_block_is_seen_as_its_bytes_are(block: [[u8; 32]; 2], marks: [u8; 4]) {
-            let block = block.concat();
-            let block = block.first_chunk().unwrap();
-            let is_mark = |byte: &u8| u64::from(marks.contains(byte));
-            let is_high = |byte: &u8| u64::from(!byte.is_ascii());
-            let bits = |is: &dyn Fn(&u8) -> u64| {
-                block.iter().rev().fold(0, |bits, byte| bits << 1 | is(byte))
-            };
-            prop_assert_eq!(Marks::new(marks).see(block), (bits(&is_mark), bits(&is_high)));
+        fn digits_are_their_number(text in "[0-9]{0,19}", behind in "[0-9a-z]{0,9}") {
+            let both = text.clone() + &behind;
+            let digits = Text::within(both.as_bytes(), 0, text.len(), UNKNOWN);
+            prop_assert_eq!(whole(digits), text.parse().unwrap_or(0));
         }
 
         #[test]
-        fn eight_digits_are_their_number(text in "[0-9]{1,30}", behind in "[0-9a-z]{0,9}") {
-            let (mut value, mut passed) = (0u128, 0);
-            let whole = text.clone() + &behind;
-            let text = Text::within(whole.as_bytes(), 0, text.len());
-            each_eight(text, |digits, rest| {
-                assert_eq!(others(digits), 0);
-                let more = text.length() - rest - passed;
-                value = value * 10u128.pow(more as u32) + u128::from(number(digits));
-                passed += more;
-                Some(())
-            });
-            let plainly: u128 = whole[..text.length()].parse().unwrap();
-            prop_assert_eq!(value, plainly);
-        }
-
-        #[test]
-        fn what_is_no_digit_is_seen(text: [u8; 8], length in 1usize..=8) {
-            let first = text[..length].iter().position(|byte| !byte.is_ascii_digit());
-            each_eight(Text::within(&text, 0, length), |digits, _| {
-                assert_eq!(others(digits) == 0, first.is_none());
-                // The first of them is where it is said to be.
-                let place = first.map_or(8, |first| 8 - length + first);
-                assert_eq!(others(digits).trailing_zeros() as usize / 8, place);
-                Some(())
-            });
+        fn what_is_no_digit_is_seen(text: Vec<u8>, length in 0usize..80) {
+            let length = length.min(text.len());
+            let bit = |byte: &u8| u64::from(!byte.is_ascii_digit());
+            let plainly = text[..length].iter().rev().fold(0, |bits, byte| bits << 1 | bit(byte));
+            let others = Text::within(&text, 0, length, UNKNOWN).others();
+            prop_assert_eq!(others, if length > 64 { UNKNOWN } else { plainly });
         }
     }
 }

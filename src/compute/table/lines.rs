@@ -8,6 +8,7 @@
 use super::ahead::{Learned, Outlook, Stretch};
 use super::column::{ENCODING, Guess, Judge};
 use super::csv::Csv;
+use super::lanes::Seen;
 use super::row::Step;
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
@@ -173,14 +174,14 @@ impl Lines {
             self.wait = self.wait(self.pending.len());
             return Ok(());
         }
-        let mut ahead = self.ahead();
+        let (mut ahead, mut seen) = (self.ahead(), Seen::default());
         loop {
             // The first of them is the last.
             while let Some(stretch) = ahead.pop_if(|stretch| stretch.from <= self.done) {
                 self.take(stretch);
             }
             let line = self.scanner.line();
-            match self.scanner.next(&self.pending, self.done, is_end) {
+            match self.scanner.next(&mut seen, &self.pending, self.done, is_end) {
                 Step::More => break,
                 Step::Pass(end) => self.done = end,
                 Step::Unclosed(line) => return Err(unclosed(line)),
@@ -189,7 +190,7 @@ impl Lines {
                     self.done = end;
                     if self.is_full()? {
                         cuts.extend(self.close());
-                        ahead = self.ahead();
+                        (ahead, seen) = (self.ahead(), Seen::default());
                     }
                 }
             }
@@ -327,9 +328,9 @@ impl Lines {
                 return Ok(false);
             };
             from = behind;
-            let begun = (csv.line, from);
+            let (begun, mut seen) = ((csv.line, from), Seen::default());
             let end = loop {
-                match csv.next(&self.pending, from, is_end) {
+                match csv.next(&mut seen, &self.pending, from, is_end) {
                     Step::Pass(end) => from = end,
                     Step::Row(end) => break Some(end),
                     Step::Unclosed(line) => return Err(unclosed(line)),

@@ -9,12 +9,34 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
+/// The same as whole numbers, as far as 64 bits hold them.
+const WHOLE_POWERS: [u64; FEW_DIGITS + 1] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+    100_000_000_000,
+    1_000_000_000_000,
+    10_000_000_000_000,
+    100_000_000_000_000,
+    1_000_000_000_000_000,
+    10_000_000_000_000_000,
+    100_000_000_000_000_000,
+    1_000_000_000_000_000_000,
+    10_000_000_000_000_000_000,
+];
+
 /// Digits that always fit 63 bits.
-const SURE_DIGITS: usize = 18;
+pub(super) const SURE_DIGITS: usize = 18;
 /// Digits that always fit 64 bits.
 const FEW_DIGITS: usize = 19;
-/// Digits of a number that is surely in the range of 64-bit reals, whatever it is.
-const FINITE_DIGITS: usize = 300;
 
 const TRUE: u64 = u64::from_le_bytes(*b"\0\0\0\0true");
 const FALSE: u64 = u64::from_le_bytes(*b"\0\0\0false");
@@ -31,62 +53,51 @@ pub(super) enum Shape {
 }
 
 /// What a cell looks like; nothing is computed.
-#[inline]
+#[inline(always)]
 pub(super) fn shape(text: Text<'_>) -> Shape {
-    let (_, characters) = signed(text);
-    let mut points = 0;
-    let is_form = lanes::each_eight(characters, |digits, _| {
-        let others = lanes::others(digits);
-        points += usize::from(others != 0);
-        (others == 0 || point(digits, others).is_some()).then_some(())
-    });
-    match (is_form, points, characters.length()) {
-        (Some(()), 0, 1..=SURE_DIGITS) => Shape::Integer,
-        (Some(()), 1, 2..=FINITE_DIGITS) => Shape::Decimal,
+    if text.others() == 0 && matches!(text.length(), 1..=SURE_DIGITS) {
+        return Shape::Integer;
+    }
+    let Sight { digits, others, .. } = sight(text);
+    match digits.length() {
+        1..=SURE_DIGITS if others == 0 => Shape::Integer,
+        2.. if point(digits, others).is_some() => Shape::Decimal,
         _ => Shape::Other,
     }
 }
 
-/// Whether there is a minus, and what stands behind the sign.
-#[inline(always)]
-fn signed(text: Text<'_>) -> (bool, Text<'_>) {
-    let first = text.first();
-    let is_negative = first == b'-';
-    (is_negative, text.behind(usize::from(is_negative | (first == b'+'))))
+/// A cell behind its sign.
+struct Sight<'a> {
+    is_negative: bool,
+    digits: Text<'a>,
+    /// A bit for each byte that is no digit after all; all of them if there are many bytes.
+    others: u64,
 }
 
-/// Where the point is among digits, in bits, if it is all that is no digit.
 #[inline(always)]
-fn point(digits: u64, others: u64) -> Option<u32> {
-    const POINT: u64 = (b'.' ^ b'0') as u64;
-    let place = others.trailing_zeros() & 0x38;
+fn sight(text: Text<'_>) -> Sight<'_> {
+    let (first, others) = (text.byte(0), text.others());
+    let is_signed = (text.length() > 0) & matches!(first, b'-' | b'+');
+    let digits = text.part(usize::from(is_signed), text.length() - usize::from(is_signed));
+    Sight { is_negative: first == b'-', digits, others: others >> u32::from(is_signed) }
+}
+
+/// Where the point is, if it is all that is no digit.
+#[inline(always)]
+fn point(digits: Text<'_>, others: u64) -> Option<usize> {
+    let place = others.trailing_zeros() as usize;
     let is_alone = others & others.wrapping_sub(1) == 0;
-    (is_alone && (digits >> place) & 0xff == POINT).then_some(place)
-}
-
-/// The digits without what is at this place: what stands before it moves up.
-#[inline(always)]
-const fn without(digits: u64, place: u32) -> u64 {
-    let before = (1 << place) - 1;
-    (digits & before) << 8 | digits & !before & !(0xff << place)
+    (is_alone & (digits.byte(place) == b'.')).then_some(place)
 }
 
 /// A sign or none, then digits: a whole number of 64 bits.
 #[inline]
 pub(super) fn integer(text: Text<'_>) -> Option<i64> {
-    let (is_negative, characters) = signed(text);
-    if characters.length() == 0 {
-        return None;
-    }
-    if characters.length() > SURE_DIGITS {
+    let Sight { is_negative, digits, others } = sight(text);
+    if others != 0 || !matches!(digits.length(), 1..=SURE_DIGITS) {
         return std::str::from_utf8(text.alone()).ok()?.parse().ok();
     }
-    let mut value = 0;
-    lanes::each_eight(characters, |digits, _| {
-        value = behind(value, 100_000_000, digits);
-        (lanes::others(digits) == 0).then_some(())
-    })?;
-    let value = value.cast_signed();
+    let value = lanes::whole(digits).cast_signed();
     Some(if is_negative { -value } else { value })
 }
 
@@ -102,34 +113,23 @@ pub(super) fn real(text: Text<'_>) -> Option<f64> {
 /// A decimal of few digits without an exponent.
 #[inline]
 fn short(text: Text<'_>) -> Option<f64> {
-    let (is_negative, characters) = signed(text);
-    if characters.length() > FEW_DIGITS + 1 {
-        return None;
-    }
-    let (mut mantissa, mut points, mut places) = (0, 0, 0);
-    lanes::each_eight(characters, |digits, rest| {
-        let others = lanes::others(digits);
-        if others == 0 {
-            mantissa = behind(mantissa, 100_000_000, digits);
-        } else {
+    let Sight { is_negative, digits, others } = sight(text);
+    let length = digits.length();
+    let (before, behind) = match others {
+        0 => (length, 0),
+        _ => {
             let place = point(digits, others)?;
-            mantissa = behind(mantissa, 10_000_000, without(digits, place));
-            points += 1;
-            places = rest + 7 - (place / 8) as usize;
+            (place, length - place - 1)
         }
-        Some(())
-    })?;
-    let count = characters.length() - points.min(characters.length());
-    if points > 1 || count == 0 || count > FEW_DIGITS {
+    };
+    if !matches!(before + behind, 1..=FEW_DIGITS) {
         return None;
     }
-    let value = nearest(mantissa, places)?;
+    let fraction = lanes::whole(digits.part(before + 1, behind));
+    let whole = lanes::whole(digits.part(0, before));
+    let mantissa = whole.wrapping_mul(*WHOLE_POWERS.get(behind)?).wrapping_add(fraction);
+    let value = nearest(mantissa, behind)?;
     Some(if is_negative { -value } else { value })
-}
-
-/// More digits behind those of a number; what does not fit is lost.
-const fn behind(number: u64, power: u64, digits: u64) -> u64 {
-    number.wrapping_mul(power).wrapping_add(lanes::number(digits))
 }
 
 /// The real nearest to a whole number over a power of ten.
@@ -139,11 +139,12 @@ fn nearest(number: u64, places: usize) -> Option<f64> {
         // Both are exact, so that one division gives the nearest real (Clinger 1990).
         return Some(number as f64 / POWERS.get(places)?);
     }
-    let ten = 10u64.checked_pow(u32::try_from(places).ok()?)?;
+    let ten = *WHOLE_POWERS.get(places)?;
     let (up, down) = (number.leading_zeros(), ten.leading_zeros());
     let (number, ten) = (u128::from(number << up) << 63, u128::from(ten << down));
     // At least 62 bits of the quotient; the last stands for all that are behind it.
-    let quotient = (number / ten) as u64 | u64::from(number % ten != 0);
+    let quotient = number / ten;
+    let quotient = quotient as u64 | u64::from(quotient * ten != number);
     // A power of two: the product is exact.
     let scale = u64::from(1023 - 63 + down - up) << (f64::MANTISSA_DIGITS - 1);
     Some(quotient as f64 * f64::from_bits(scale))

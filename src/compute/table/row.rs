@@ -1,7 +1,7 @@
 //! Rows as they stand in the bytes of a source: where their cells are, and what a glance tells.
 //! Never says what a cell means: `column` does.
 
-use super::lanes::Text;
+use super::lanes::{Text, UNKNOWN};
 
 /// A cell of a row: where it lies and what a glance at its bytes told.
 #[derive(Clone, Copy, Debug)]
@@ -10,13 +10,27 @@ pub(super) struct Span {
     pub(super) start: usize,
     /// Behind the last byte.
     pub(super) end: usize,
+    /// A bit for each of its bytes that is no digit, or [`UNKNOWN`].
+    pub(super) others: u64,
     /// Its [`mark`]s.
     pub(super) marks: u8,
 }
 
 impl Span {
     /// A cell that is not there.
-    pub(super) const NULL: Self = Self { start: 0, end: 0, marks: mark::NULL };
+    pub(super) const NULL: Self = Self::new(0, 0, mark::NULL);
+
+    /// A cell of whose bytes no more than its marks is known.
+    pub(super) const fn new(start: usize, end: usize, marks: u8) -> Self {
+        Self { start, end, others: UNKNOWN, marks }
+    }
+
+    /// Its text, which lies in the bytes of the source or beside them.
+    #[inline(always)]
+    pub(super) fn text<'a>(self, bytes: &'a [u8], aside: &'a [u8]) -> Text<'a> {
+        let from = if self.marks & mark::ASIDE == 0 { bytes } else { aside };
+        Text::within(from, self.start, self.end, self.others)
+    }
 }
 
 /// What a glance at a cell tells.
@@ -68,8 +82,7 @@ impl<'a> Row<'a> {
     /// The text of one of its cells.
     #[inline(always)]
     pub(super) fn text(&self, span: Span) -> Text<'a> {
-        let from = if span.marks & mark::ASIDE == 0 { self.bytes } else { self.aside };
-        Text::within(from, span.start, span.end)
+        span.text(self.bytes, self.aside)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::csv::Csv;
 use super::json::Json;
+use super::lanes::Seen;
 use super::row::{Row, Span, Step, line, mark};
 use crate::domain::job::{Declared, Format, Reading};
 
@@ -82,9 +83,15 @@ impl Scanner {
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
     #[inline]
-    pub(super) fn next(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Step {
+    pub(super) fn next(
+        &mut self,
+        seen: &mut Seen,
+        bytes: &[u8],
+        from: usize,
+        is_end: bool,
+    ) -> Step {
         match self {
-            Self::Csv(csv) => csv.next(bytes, from, is_end),
+            Self::Csv(csv) => csv.next(seen, bytes, from, is_end),
             Self::Json(json) => json.next(bytes, from, is_end),
             Self::Text(text) => text.next(bytes, from, is_end),
         }
@@ -113,7 +120,7 @@ impl Text {
         let is_ascii = bytes.get(from..end).is_none_or(<[u8]>::is_ascii);
         let marks = if is_ascii { mark::TEXT } else { mark::TEXT | mark::HIGH };
         self.cells.clear();
-        self.cells.push(Span { start: from, end, marks });
+        self.cells.push(Span::new(from, end, marks));
         self.line += 1;
         Step::Row(behind)
     }

@@ -151,6 +151,8 @@ fn columns_are_called_and_typed_as_declared() {
 fn only_what_is_said_to_be_null_is_null() {
     let nulls = Reading { nulls: vec!["NA".into(), "-999".into()], ..Reading::csv() };
     check(&nulls, b"a,b\n1,x\nNA,\n-999,\"NA\"\n", &["a Integer 1|NULL|NULL", "b Text x||NULL"]);
+    let digits = Reading { nulls: vec!["999".into()], ..Reading::csv() };
+    check(&digits, b"a\n999\ntrue\n", &["a Truth NULL|true"]);
     check(
         &Reading { nulls: Vec::new(), ..Reading::csv() },
         b"a,b\n1,\n",
