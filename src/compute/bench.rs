@@ -6,7 +6,7 @@ mod stock;
 mod train;
 
 pub use parallel::{Accident, Trial, parallel, parallel_text, rehearse};
-pub use train::{Learner, Training};
+pub use train::{Learner, Training, pace};
 
 use super::Fault;
 use super::kernel::Engine;
