@@ -41,6 +41,8 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
         ask: args.price.map(Price::new).or(fleet.ask),
         capacity: args.capacity.or(fleet.capacity).map(Work::new),
         threads: args.threads.or(fleet.threads).unwrap_or_else(cores).max(1),
+        hours: args.hours.or(fleet.hours),
+        blocks_max: args.max_blocks.or(fleet.blocks_max),
     };
     let key = link::key(&config.key).map_err(|error| stop(&error))?;
     let me = key.public();
@@ -48,7 +50,8 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
     let signals = Signals::start(context.quit);
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
     let lines = Lines::new(&mut context.screen, args.output.format, "WorkerEvent");
-    let mut teller = Teller { lines, names: &names, me, held: BTreeSet::new() };
+    let mut teller =
+        Teller { lines, names: &names, me, held: BTreeSet::new(), tally: Tally::default() };
     let mut begun = |handle: Handle| signals.serve(Some(handle));
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
@@ -56,9 +59,18 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
     let worked = worker::work(&config.network, (&home, key), offer, &runtime, hooks);
     signals.serve(None);
     let earned = worked.map_err(|error| stop(&error))?;
+    let Tally { settled, paid, lapsed, slashed, lost } = teller.tally;
+    let mut line = format!(
+        "stopped  earned {earned} OhC in all; this time {settled} blocks settled for {paid} OhC"
+    );
+    if lapsed + slashed > 0 {
+        line += &format!(", {lapsed} lapsed and {slashed} found false, which cost {lost} OhC");
+    }
     teller.lines.say(
-        format!("stopped  earned {earned} OhC in all"),
-        json!({"event": "stopped", "earned": json::ohc(earned)}),
+        line,
+        json!({"event": "stopped", "earned": json::ohc(earned), "settled": settled,
+            "paid": json::ohc(paid), "lapsed": lapsed, "slashed": slashed,
+            "lost": json::ohc(lost)}),
     );
     teller.lines.end()
 }
@@ -68,6 +80,38 @@ pub(super) fn stop(error: &LinkError) -> Stop {
     Stop::because(Exit::Failed, error)
 }
 
+/// What became of the leases that ended while it ran.
+#[derive(Default)]
+struct Tally {
+    settled: u64,
+    paid: Ohc,
+    lapsed: u64,
+    slashed: u64,
+    /// Of its bonds.
+    lost: Ohc,
+}
+
+impl Tally {
+    fn count(&mut self, event: &Event) {
+        let add = |sum: &mut Ohc, more: Ohc| *sum = sum.checked_add(more).unwrap_or(*sum);
+        match event {
+            Event::Settled { reward, .. } => {
+                self.settled += 1;
+                add(&mut self.paid, *reward);
+            }
+            Event::Lapsed { fine, .. } => {
+                self.lapsed += 1;
+                add(&mut self.lost, *fine);
+            }
+            Event::Slashed { bond, .. } => {
+                self.slashed += 1;
+                add(&mut self.lost, *bond);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Says what a worker does, a line each.
 struct Teller<'a> {
     lines: Lines<'a>,
@@ -75,6 +119,7 @@ struct Teller<'a> {
     me: PublicKey,
     /// Leases that are its own.
     held: BTreeSet<LeaseId>,
+    tally: Tally,
 }
 
 impl Teller<'_> {
@@ -88,6 +133,16 @@ impl Teller<'_> {
                 let there = there.map(|there| there.0);
                 self.lines
                     .say(line, json!({"event": "waiting", "height": here.0, "network": there}));
+            }
+            Sight::Measured(pace, cards) => self.measured(*pace, *cards),
+            Sight::Resting(is_resting, hours) => {
+                let line = match is_resting {
+                    true => format!("resting  takes on work at {hours} UTC alone"),
+                    false => format!("awake    takes on work: it is {hours} UTC"),
+                };
+                let event = if *is_resting { "resting" } else { "awake" };
+                let fields = json!({"event": event, "hours": hours.to_string()});
+                self.lines.say(line, fields);
             }
             Sight::Ready(state, bid) => {
                 let held = state.workers().get(&self.me);
@@ -131,6 +186,18 @@ impl Teller<'_> {
         }
     }
 
+    fn measured(&mut self, pace: Option<u64>, cards: usize) {
+        let mut line = match pace {
+            Some(pace) => format!("measured {pace} units of work a second"),
+            None => "measured nothing: it cannot train".to_owned(),
+        };
+        if cards > 0 {
+            line += &format!("; {cards} graphics cards are there, and are not used");
+        }
+        let fields = json!({"event": "measured", "unitsPerSecond": pace, "cards": cards});
+        self.lines.say(line, fields);
+    }
+
     fn folded(&mut self, state: &State, events: &[Event]) {
         for event in events {
             if let Event::Leased { lease, worker, .. } = event
@@ -152,6 +219,7 @@ impl Teller<'_> {
                 fields.insert("event".into(), kind);
             }
             self.lines.say(line, fields);
+            self.tally.count(event);
             if let Event::Settled { lease, .. }
             | Event::Lapsed { lease, .. }
             | Event::Released { lease, .. }

@@ -5,8 +5,8 @@ mod parallel;
 mod stock;
 mod train;
 
-pub use parallel::{Accident, Trial, parallel, rehearse};
-pub use train::{Learner, Training};
+pub use parallel::{Accident, Trial, parallel, parallel_text, rehearse};
+pub use train::{Learner, Training, pace};
 
 use super::Fault;
 use super::kernel::Engine;

@@ -34,6 +34,8 @@ pub struct Terms {
     pub auction: Auction,
     /// The jobs are skipped unless this holds when all that they wait for is settled.
     pub when: Option<Condition>,
+    /// Of a merge: milliseconds for which the other shards are waited for, once there is a quorum.
+    pub grace_ms: Option<u64>,
 }
 
 /// How a block is sold.
@@ -143,6 +145,7 @@ impl Default for Terms {
             fail_fast: true,
             auction: Auction::Standing,
             when: None,
+            grace_ms: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What this machine has: cores and memory, as a worker declares them in its bid, what this
-//! program has had of it, which program it is, and what else a check-up asks for. Never finds
-//! graphics cards: no kernel here uses one.
+//! program has had of it, which program it is, and what else a check-up asks for. Never declares
+//! graphics cards that it finds: no kernel here uses one.
 
 use crate::base::canon::Digest;
 use crate::domain::terms::Equipment;
@@ -12,6 +12,12 @@ pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus: 0 }
+}
+
+/// How many graphics cards of NVIDIA this machine has, by what their driver says.
+#[must_use]
+pub fn graphics_cards() -> usize {
+    std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count)
 }
 
 /// What makes the kernels and the chain of ticks fast, and whether the processor has it.

@@ -425,19 +425,26 @@ pub fn ingest(file: Option<&Path>, seconds: f64) -> Result<Measurement, BenchErr
     })
 }
 
+/// Bytes of a text that are learned from.
+const TEXT_BYTES_MAX: usize = 1_000_000;
+
 /// Losses and accuracies on held-out rows of trainings in parallel, with lost and poisoned shards,
-/// against the same training in one piece: of a perceptron on a table whose last column is a
-/// class. The value is the loss of eight shards.
+/// against the same training synchronously: of a perceptron on a table whose last column is a
+/// class, or of a decoder on a text. The value is the loss of eight shards.
 pub fn parallel(file: Option<&Path>) -> Result<Measurement, BenchError> {
     let Some(path) = file else {
-        let hint = "a table is needed; hint: add --file manifests/data/digits.csv";
+        let hint = "a table or a text is needed; hint: add --file manifests/data/digits.csv";
         return Err(BenchError::Jobs(hint.to_owned()));
     };
     let bytes =
         std::fs::read(path).map_err(|error| BenchError::File { path: path.to_owned(), error })?;
-    let table = Table::from_csv(&bytes)?;
-    let target = table.columns().pop().unwrap_or_default();
-    let trials = kernels::parallel(&table, &target)?;
+    let trials = if path.extension().is_some_and(|ending| ending == "txt") {
+        let text = bytes.get(..TEXT_BYTES_MAX).unwrap_or(&bytes);
+        kernels::parallel_text(&String::from_utf8_lossy(text))?
+    } else {
+        let table = Table::from_csv(&bytes)?;
+        kernels::parallel(&table, &table.columns().pop().unwrap_or_default())?
+    };
     let loss = |name: &str| {
         trials.iter().find(|trial| trial.name == name).map_or(f64::NAN, |trial| trial.loss)
     };
@@ -450,7 +457,7 @@ pub fn parallel(file: Option<&Path>) -> Result<Measurement, BenchError> {
         name: "parallel",
         value: loss("8 shards"),
         unit: "nats",
-        baseline: Some(("in one piece", loss("in one piece"))),
+        baseline: Some(("synchronous", loss("synchronous"))),
         detail: trials.iter().flat_map(told).collect(),
     })
 }

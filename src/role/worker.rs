@@ -34,6 +34,8 @@ pub enum Input {
     Traced(Move),
     /// Take on nothing more.
     Drain,
+    /// Take on work at this bid, from now on.
+    Offer(Bid),
     /// The deadline has come.
     Wake,
 }
@@ -143,6 +145,14 @@ impl Worker {
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.signer.public()
+    }
+
+    /// Asks for this from now on, or for nothing.
+    fn offer(&mut self, now: Millis, state: &State, bid: Option<Bid>, out: &mut Vec<Output>) {
+        if self.bid != bid {
+            (self.bid, self.bid_sent) = (bid, None);
+        }
+        self.follow(now, state, out);
     }
 
     /// Begins what was leased, forgets what was taken away, and keeps its bid standing.
@@ -323,10 +333,8 @@ impl Machine for Worker {
                 }
             }
             Input::Traced(said) => self.witness.traced(said),
-            Input::Drain => {
-                self.bid = None;
-                self.follow(now, state, out);
-            }
+            Input::Drain => self.offer(now, state, None, out),
+            Input::Offer(bid) => self.offer(now, state, Some(bid), out),
             Input::Wake => {
                 self.deliver(now, state, out);
                 self.beat(now, state, out);

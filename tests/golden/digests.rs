@@ -96,6 +96,7 @@ fn specs() -> Vec<Spec> {
                 rounds: 8,
                 local_steps: 20,
                 merge: MERGE,
+                grace_ms: Some(30_000),
             })),
         }),
         Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),

@@ -23,6 +23,7 @@ mod ground;
 mod halving;
 mod hindsight;
 mod labour;
+mod late;
 mod lost;
 mod market;
 mod pipelines;

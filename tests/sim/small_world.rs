@@ -7,9 +7,9 @@
 //! another thing than the others hear; then its time-outs pass. What it missed of the first round's
 //! prevotes it may hear in the second. Two worlds whose validators are in the same situation are
 //! one. What is asserted is of the messages, and so of whoever hears them in any order later: no
-//! two slots can ever get precommits of more than 2/3 of the stake. As no validator precommits
-//! twice in a round, that takes two rounds: worlds in which the first can make nothing final are
-//! left.
+//! two slots can ever get precommits of more than 2/3 of the stake. As no validator
+//! precommits twice in a round, that takes two rounds: worlds in which the first can make nothing
+//! final are left.
 
 mod local;
 

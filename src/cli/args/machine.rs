@@ -124,7 +124,7 @@ pub(crate) enum Measured {
     Matmul,
     /// Exact training against stock candle.
     Train,
-    /// Loss of trainings in parallel against one in one piece; --file says on which table.
+    /// Loss of trainings in parallel against synchronous ones; --file is a table or a text (.txt).
     Parallel,
     /// Megabytes per second of comma-separated values, surveyed and read.
     Ingest,

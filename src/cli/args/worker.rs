@@ -2,6 +2,7 @@
 //! Never reads its configuration.
 
 use super::output::Output;
+use crate::node::worker::Hours;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -16,15 +17,27 @@ pub(crate) struct Worker {
     #[arg(long, value_name = "NANO")]
     pub(crate) price: Option<u64>,
     /// Take on so many units of work at a time [default: `capacity` of the configuration, else
-    /// 25000 for each thread]
+    /// what a short training shows that it does in a second]
     #[arg(long, value_name = "UNITS")]
     pub(crate) capacity: Option<u64>,
     /// Compute so many blocks at a time [default: `threads` of the configuration, else one per
     /// core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
+    /// Take on work at these times alone, in UTC, such as 22:00-06:00 [default: `hours` of the
+    /// configuration, else always]
+    #[arg(long, value_name = "FROM-UNTIL", value_parser = hours)]
+    pub(crate) hours: Option<Hours>,
+    /// End after so many blocks, once they are paid [default: `maxBlocks` of the configuration,
+    /// else never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_blocks: Option<u64>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+fn hours(text: &str) -> Result<Hours, String> {
+    Hours::read(text).ok_or_else(|| "write two times of a day in UTC: 22:00-06:00".to_owned())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

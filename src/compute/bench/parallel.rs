@@ -1,5 +1,5 @@
 //! What a training in parallel is worth: all of its jobs one after another, with accidents on the
-//! way, against the same training in one piece. Never measures time.
+//! way, against the same training in one piece, synchronously. Never measures time.
 
 use crate::compute::examples::{Examples, Truth};
 use crate::compute::kernel::philox::{Philox, purpose};
@@ -9,9 +9,11 @@ use crate::compute::table::Table;
 use crate::compute::train::{self, Lesson};
 use crate::compute::{Done, Fault, Named, merge};
 use crate::domain::job::{
-    Activation, ClassWeights, Decay, Merge, Model, Optimizer, Parallel, Part, Rounds, Rule,
-    Scaling, Schedule, Task, Train,
+    Activation, ClassWeights, Decay, Gpt, Merge, Model, Norm, Optimizer, Parallel, Part, Positions,
+    Rounds, Rule, Scaling, Schedule, Task, Train,
 };
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 /// What becomes of the state that a shard gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,77 +72,108 @@ pub struct Trial {
     pub name: &'static str,
     /// Loss on the rows that were held out; infinite where the training diverged.
     pub loss: f64,
-    /// The share of them that is read right; 0 where it diverged.
+    /// The share of them that is read right; 0 where it diverged, and of a text.
     pub accuracy: f64,
     /// The learning rate with which the loss is least.
     pub lr: f64,
 }
 
-/// Rows that are learned from at once, by all shards together.
-const AT_ONCE: u32 = 64;
-const ROUNDS: u32 = 18;
+/// What is trained: a perceptron on a table, or a small decoder on the letters of a text.
+#[derive(Debug, Clone, Copy)]
+struct Subject<'a> {
+    table: &'a Table,
+    spec: &'a Train,
+    /// Rounds of [`LOCAL_STEPS`] each.
+    rounds: u32,
+    /// Each trial is given the one that is best for it.
+    rates: &'a [f64],
+    seeds: u64,
+    cases: &'a [Case],
+}
+
 const LOCAL_STEPS: u32 = 20;
-const SEEDS: [u64; 3] = [1, 2, 3];
-const RATES: [f64; 5] = [0.0001, 0.0003, 0.001, 0.003, 0.01];
 
 /// Two of eight go five times as far in the wrong direction.
-const fn poisoned(_: u64, _: u32, shard: u32) -> Accident {
+const fn poisoned(_: u64, _: u32, shard: u32, _: u32) -> Accident {
     match shard {
         2 | 5 => Accident::Poisoned { times: -5.0 },
         _ => Accident::None,
     }
 }
 
-/// A quarter of all states, by lot.
-fn lost(seed: u64, round: u32, shard: u32) -> Accident {
-    let die = Philox::new(seed, purpose::SYNTHETIC, round).word(u64::from(shard));
-    if die.is_multiple_of(4) { Accident::Lost } else { Accident::None }
+/// A quarter of the states of every round, by lot.
+fn lost(seed: u64, round: u32, shard: u32, of: u32) -> Accident {
+    let lots = Philox::new(seed, purpose::SYNTHETIC, round).permutation(of);
+    let is_drawn = lots.iter().take(of as usize / 4).any(|lot| *lot == shard);
+    if is_drawn { Accident::Lost } else { Accident::None }
 }
 
-const fn safe(_: u64, _: u32, _: u32) -> Accident {
+const fn safe(_: u64, _: u32, _: u32, _: u32) -> Accident {
     Accident::None
 }
 
-/// A name, shards, a rule, and what happens to whom (by seed, round and shard).
-type Case = (&'static str, u32, Rule, fn(u64, u32, u32) -> Accident);
+/// A name, shards, how they are merged, and what happens to whom (by seed, round and shard, of so
+/// many).
+type Case = (&'static str, u32, Merge, fn(u64, u32, u32, u32) -> Accident);
 
-const CASES: [Case; 10] = [
-    ("1 shard", 1, Rule::Mean, safe),
-    ("4 shards", 4, Rule::Mean, safe),
-    ("8 shards", 8, Rule::Mean, safe),
-    ("8 shards, trimmed mean", 8, Rule::TrimmedMean { trim: 2 }, safe),
-    ("8 shards, median", 8, Rule::Median, safe),
-    ("4 shards, a quarter lost", 4, Rule::Mean, lost),
-    ("8 shards, a quarter lost", 8, Rule::Mean, lost),
-    ("8 shards, 2 poisoned", 8, Rule::Mean, poisoned),
-    ("8 shards, 2 poisoned, trimmed mean", 8, Rule::TrimmedMean { trim: 2 }, poisoned),
-    ("8 shards, 2 poisoned, median", 8, Rule::Median, poisoned),
+const MEAN: Merge = Merge { rule: Rule::Mean, quorum: 1, lr: 1.0, momentum: 0.0 };
+const TRIMMED: Merge = Merge { rule: Rule::TrimmedMean { trim: 2 }, ..MEAN };
+const MEDIAN: Merge = Merge { rule: Rule::Median, ..MEAN };
+const OUTER: Merge = Merge { lr: 0.7, momentum: 0.9, ..MEAN };
+
+/// One shard whose whole way is gone takes the steps of a training in one piece. So the first is
+/// synchronous data parallelism: as many gradients are merged at every step.
+const CASES: [Case; 11] = [
+    ("synchronous", 1, MEAN, safe),
+    ("4 shards", 4, MEAN, safe),
+    ("8 shards", 8, MEAN, safe),
+    ("4 shards, outer momentum", 4, OUTER, safe),
+    ("8 shards, outer momentum", 8, OUTER, safe),
+    ("8 shards, trimmed mean", 8, TRIMMED, safe),
+    ("4 shards, a quarter lost", 4, MEAN, lost),
+    ("8 shards, a quarter lost", 8, MEAN, lost),
+    ("8 shards, 2 poisoned", 8, MEAN, poisoned),
+    ("8 shards, 2 poisoned, trimmed mean", 8, TRIMMED, poisoned),
+    ("8 shards, 2 poisoned, median", 8, MEDIAN, poisoned),
 ];
 
-/// Trains a perceptron on a table whose column `target` is a class, in one piece and in parallel,
-/// from the same number of rows, a fifth of the table being held out. Each is given the learning
-/// rate of [`RATES`] that is best for it. The first trial is the one in one piece.
+/// Trains a perceptron on a table whose column `target` is a class, a fifth of it being held out:
+/// in parallel and synchronously, from the same number of rows. The first trial is synchronous.
 pub fn parallel(table: &Table, target: &str) -> Result<Vec<Trial>, Fault> {
+    let rates = [0.0003, 0.001, 0.003, 0.006, 0.01, 0.015, 0.02, 0.03];
     let spec = perceptron(target);
-    let rows = Lesson::new(&spec, table, None)?.rows.rows() as u64;
-    let in_all = u64::from(AT_ONCE) * u64::from(ROUNDS * LOCAL_STEPS);
-    let epochs = u32::try_from((in_all + rows / 2) / rows).unwrap_or(1).max(1);
-    let whole = Train { epochs, batch: AT_ONCE, ..spec.clone() };
-    let mut trials = vec![best("in one piece", table, &whole, &|train, lesson| {
-        train::run(train, lesson, None, &mut |_| ())
-    })?];
-    for (name, shards, rule, accident) in CASES {
-        let merge = Merge { rule, quorum: 1, lr: 0.7, momentum: 0.9 };
-        let rounds = Rounds { shards, rounds: ROUNDS, local_steps: LOCAL_STEPS, merge };
-        let shard = Train { batch: AT_ONCE / shards, epochs: 0, ..spec.clone() };
-        let trial = best(name, table, &shard, &|train, lesson| {
-            rehearse(train, &rounds, lesson, &|round, shard| accident(train.seed, round, shard))
-        })?;
-        trials.push(trial);
-    }
-    Ok(trials)
+    trials(Subject { table, spec: &spec, rounds: 18, rates: &rates, seeds: 10, cases: &CASES })
 }
 
+/// The same of a decoder on the letters of a text, of which a tenth is held out.
+pub fn parallel_text(text: &str) -> Result<Vec<Trial>, Fault> {
+    let known: BTreeSet<char> = text.chars().collect();
+    let known: BTreeMap<char, usize> = known.into_iter().zip(0..).collect();
+    let mut csv = "token\n".to_owned();
+    for letter in text.chars() {
+        // Writing to a string does not fail.
+        let _ = writeln!(csv, "{}", known.get(&letter).copied().unwrap_or_default());
+    }
+    let table = Table::from_csv(csv.as_bytes())?;
+    let (spec, rates) = (decoder(), [0.003, 0.006, 0.012]);
+    // Only those that a target is about: each takes minutes.
+    let all = CASES.into_iter().filter(|(name, ..)| !name.contains("momentum"));
+    let cases: Vec<Case> = all.filter(|(name, ..)| !name.contains("median")).collect();
+    trials(Subject {
+        table: &table,
+        spec: &spec,
+        rounds: 50,
+        rates: &rates,
+        seeds: 3,
+        cases: &cases,
+    })
+}
+
+fn trials(subject: Subject<'_>) -> Result<Vec<Trial>, Fault> {
+    subject.cases.iter().map(|case| best(subject, *case)).collect()
+}
+
+/// What learns from 64 rows at once, over all shards together.
 fn perceptron(target: &str) -> Train {
     Train {
         task: Task::Classification,
@@ -148,8 +181,8 @@ fn perceptron(target: &str) -> Train {
         targets: vec![target.to_owned()],
         features: None,
         class_weights: ClassWeights::Even,
-        epochs: 1,
-        batch: AT_ONCE,
+        epochs: 0,
+        batch: 64,
         accumulate: 1,
         optimizer: adamw(0.0),
         schedule: Schedule::CONSTANT,
@@ -163,30 +196,52 @@ fn perceptron(target: &str) -> Train {
     }
 }
 
+/// What learns from 32 rows of 32 tokens at once.
+fn decoder() -> Train {
+    let gpt = Gpt {
+        blocks: 2,
+        heads: 2,
+        width: 32,
+        context: 32,
+        positions: Positions::Learned,
+        tied: true,
+        dropout: 0.0,
+        norm: Norm::Layer,
+    };
+    Train {
+        task: Task::Language,
+        model: Model::Gpt(gpt),
+        batch: 32,
+        clip: Some(1.0),
+        validation: Some(0.1),
+        scaling: Scaling::None,
+        ..perceptron("token")
+    }
+}
+
 const fn adamw(lr: f64) -> Optimizer {
     Optimizer::AdamW { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
 }
 
 /// The trial with the learning rate that is best for it.
-fn best(
-    name: &'static str,
-    table: &Table,
-    spec: &Train,
-    run: &dyn Fn(&Train, &Lesson) -> Result<Done, Fault>,
-) -> Result<Trial, Fault> {
+fn best(subject: Subject<'_>, (name, shards, merge, accident): Case) -> Result<Trial, Fault> {
     let mut best = Trial { name, loss: f64::INFINITY, accuracy: 0.0, lr: 0.0 };
-    for lr in RATES {
+    let rounds =
+        Rounds { shards, rounds: subject.rounds, local_steps: LOCAL_STEPS, merge, grace_ms: None };
+    for &lr in subject.rates {
         let (mut loss, mut accuracy) = (0.0, 0.0);
-        for seed in SEEDS {
-            let spec = Train { seed, optimizer: adamw(lr), ..spec.clone() };
-            let lesson = Lesson::new(&spec, table, None)?;
+        for seed in 1..=subject.seeds {
+            let batch = subject.spec.batch / shards;
+            let spec = Train { seed, batch, optimizer: adamw(lr), ..subject.spec.clone() };
+            let lesson = Lesson::new(&spec, subject.table, None)?;
+            let befalls = |round, shard| accident(seed, round, shard, shards);
             // A training that diverges fails.
-            let (lost, right) = match run(&spec, &lesson) {
+            let (lost, right) = match rehearse(&spec, &rounds, &lesson, &befalls) {
                 Ok(done) => (validated(&done), accuracy_of(&done, &lesson)?),
                 Err(_) => (f64::INFINITY, 0.0),
             };
-            loss += lost / SEEDS.len() as f64;
-            accuracy += right / SEEDS.len() as f64;
+            loss += lost / subject.seeds as f64;
+            accuracy += right / subject.seeds as f64;
         }
         if loss < best.loss || best.lr == 0.0 {
             best = Trial { name, loss, accuracy, lr };

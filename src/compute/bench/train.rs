@@ -237,6 +237,41 @@ fn products(engine: Engine, value: f64, repeats: usize, now: &mut dyn FnMut() ->
     }
 }
 
+/// Rows of a step of [`pace`].
+const PACE_ROWS: usize = 32;
+
+/// Floating-point operations in a second, counted as the cost model counts them: two for each
+/// weight and row forward, four backward. Trains the perceptron for so many seconds, at least one
+/// step after one that does not count.
+pub fn pace(engine: Engine, seconds: f64, now: &mut dyn FnMut() -> f64) -> Result<u64, Fault> {
+    let shape = Learner::Mlp.shape()?;
+    let x = op::input(noise(0, PACE_ROWS * FEATURES), PACE_ROWS, FEATURES).map_err(misfit)?;
+    let labels: Vec<u32> = (0..PACE_ROWS as u32).map(|row| row % CLASSES as u32).collect();
+    let wanted = Wanted::Classes { labels, weights: [].into() };
+    let initial = shape.initial(1);
+    let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
+    let flop = 6.0 * PACE_ROWS as f64 * lengths.iter().sum::<usize>() as f64;
+    let network = Network::learning(engine, &shape, initial)?;
+    let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
+    let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
+    let mut descent = Descent::new(engine, &adamw, None, &lengths);
+    let mut step = || {
+        let loss = network.loss(&network.forward(&x, PASS)?, wanted.clone())?;
+        network.learn(&loss)?;
+        descent.step(&network, RATES.lr)
+    };
+    step()?;
+    let (begin, mut steps) = (now(), 0.0);
+    loop {
+        step()?;
+        steps += 1.0;
+        let passed = now() - begin;
+        if passed >= seconds {
+            return Ok((steps * flop / passed.max(1e-9)) as u64);
+        }
+    }
+}
+
 /// A convolution of a batch, without what follows it.
 fn convolution(
     engine: Engine,

@@ -97,10 +97,11 @@ impl Spread<'_, '_> {
         let label = format!("#round {}/{} merge", round + 1, rounds.rounds);
         let mut job = self.job(Parallel::Start, &label);
         job.spec = Spec::Merge(rounds.merge);
-        if !matches!(job.terms.verification, Verification::Replicate { .. }) {
-            let terms = Terms { verification: Verification::Full, ..Terms::clone(&job.terms) };
-            job.terms = Arc::new(terms);
+        let mut terms = Terms { grace_ms: rounds.grace_ms, ..Terms::clone(&job.terms) };
+        if !matches!(terms.verification, Verification::Replicate { .. }) {
+            terms.verification = Verification::Full;
         }
+        job.terms = Arc::new(terms);
         job.inputs = vec![edge("state".to_owned(), state)];
         let named = |(index, shard): (usize, &MadeJob)| Edge {
             each: rounds.merge.quorum < rounds.shards,

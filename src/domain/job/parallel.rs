@@ -33,8 +33,11 @@ pub struct Rounds {
     pub local_steps: u32,
     /// How.
     pub merge: Merge,
+    /// Milliseconds for which the other shards of a round are waited for, once there is a quorum;
+    /// it is no part of any job.
+    pub grace_ms: Option<u64>,
 }
-canonical_struct!(Rounds { shards, rounds, local_steps, merge });
+canonical_struct!(Rounds { shards, rounds, local_steps, merge, grace_ms });
 
 /// One shard in one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

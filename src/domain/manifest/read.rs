@@ -53,6 +53,7 @@ pub(super) fn terms(stage: &Node, defaults: Option<&Node>) -> Option<Terms> {
             None => on_failure == OnFailure::Fail,
         },
         when: None,
+        grace_ms: None,
     })
 }
 

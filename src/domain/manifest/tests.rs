@@ -75,7 +75,7 @@ fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
     let check = |parallel: &str, merge: Merge| {
         let (manifest, faults) = compile(&text(parallel), &BTreeMap::new());
         let manifest = manifest.unwrap_or_else(|| panic!("{faults:?}"));
-        let rounds = Rounds { shards: 9, rounds: 3, local_steps: 20, merge };
+        let rounds = Rounds { shards: 9, rounds: 3, local_steps: 20, merge, grace_ms: None };
         assert_eq!(trains(&manifest)[0].1.parallel, Some(Parallel::Whole(rounds)), "{parallel}");
     };
     let usual = Merge { rule: Rule::Mean, quorum: 9, lr: 1.0, momentum: 0.0 };

@@ -56,6 +56,25 @@ impl State {
         self.touched.insert(block.run);
     }
 
+    /// Where a merge has as many shards as it needs, the others are waited for so long and no
+    /// longer. What is delivered by then is in time.
+    pub(super) fn hurry(&mut self, block: BlockId) {
+        let (now, rate) = (self.now(), self.params.ticks_per_second);
+        let Some(run) = self.runs.get_mut(&block.run) else { return };
+        for (grace_ms, shards) in run.late_shards(block.index) {
+            let until = now.after(ticks_of(grace_ms, rate));
+            for shard in shards {
+                let Some(late) = run.blocks.get_mut(shard as usize) else { continue };
+                if late.due.is_none_or(|due| until < due) {
+                    if let Some(due) = late.due.replace(until) {
+                        self.dues.remove(&(due, block.run, Some(shard)));
+                    }
+                    self.dues.insert((until, block.run, Some(shard)));
+                }
+            }
+        }
+    }
+
     /// Offers what is ready, and ends the runs that have nothing left to do.
     pub(super) fn advance_runs(&mut self, events: &mut Vec<Event>) {
         while let Some(id) = self.touched.pop_first() {
@@ -83,7 +102,10 @@ impl State {
                 continue; // it has its turn when the others are judged
             }
             match self.left_of(block, events) {
-                Left::Known => self.finish_block(block, Phase::Cached),
+                Left::Known => {
+                    self.finish_block(block, Phase::Cached);
+                    self.hurry(block);
+                }
                 Left::Skipped => self.finish_block(block, Phase::Skipped),
                 Left::Ends => return,
                 Left::Jobs(todo) => {

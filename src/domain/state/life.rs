@@ -131,6 +131,7 @@ impl State {
             }
             Outcome::Done(claims) => self.learn(&lease, claims, checked),
         }
+        self.hurry(block);
     }
 
     /// What was pending for a block of a stage becomes what it cost.

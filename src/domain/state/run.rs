@@ -404,6 +404,35 @@ impl Run {
             .or_else(|| (!goes_on(job, &|id| self.result(id))).then_some(Skip::Beaten))
     }
 
+    /// Of the merges that wait for a block and have a quorum: how long they wait for the others, in
+    /// milliseconds, and the blocks of these.
+    pub(super) fn late_shards(&self, block: u32) -> Vec<(u64, Vec<u32>)> {
+        let feeds = self.plan.blocks.get(block as usize).map_or(&[][..], |block| &block.feeds);
+        let blocks = feeds.iter().filter_map(|feed| self.plan.blocks.get(*feed as usize));
+        let jobs = blocks.flat_map(|block| &block.jobs).filter_map(|id| self.plan.job(*id));
+        let late = |job: &Job| {
+            let (Some(grace_ms), Spec::Merge(merge)) = (job.terms.grace_ms, &job.spec) else {
+                return None;
+            };
+            let shards = job.inputs.iter().filter(|edge| edge.each);
+            let shards: Vec<JobId> = shards
+                .filter_map(|edge| match edge.from {
+                    From::Job { id, .. } => Some(id),
+                    From::Source { .. } => None,
+                })
+                .collect();
+            let (there, out): (Vec<JobId>, Vec<JobId>) =
+                shards.into_iter().partition(|id| self.result(*id).is_some());
+            let blocks = out.iter().filter_map(|id| {
+                let block = *self.plan.block_of.get(id.index())?;
+                (!self.gone.contains_key(id)).then(|| self.plan.blocks.get(block as usize))?
+            });
+            let blocks = blocks.flat_map(Block::siblings).collect();
+            (there.len() >= merge.quorum as usize).then_some((grace_ms, blocks))
+        };
+        jobs.filter_map(late).collect()
+    }
+
     /// What the first job of a block is: if a block is of a stage, all its jobs are.
     #[must_use]
     pub fn first_job(&self, block: u32) -> Option<&Job> {

@@ -4,6 +4,7 @@ use super::fields::{self, Fields};
 use super::reach::tls;
 use super::{CONFIG_FILE, Network, NetworkError, folder};
 use crate::base::amount::Price;
+use crate::node::worker::Hours;
 use std::path::{Path, PathBuf};
 
 /// What a node does.
@@ -24,6 +25,10 @@ pub struct Fleet {
     pub capacity: Option<u64>,
     /// Blocks that it computes at a time.
     pub threads: Option<usize>,
+    /// When in a day it takes on work, in UTC.
+    pub hours: Option<Hours>,
+    /// Blocks after which it ends.
+    pub blocks_max: Option<u64>,
 }
 
 /// The `config.yaml` of a node.
@@ -47,8 +52,19 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
         let file = if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
         let base = folder(&file).to_owned();
-        const KNOWN: &[&str] =
-            &["kind", "network", "key", "home", "credentials", "tls", "ask", "capacity", "threads"];
+        const KNOWN: &[&str] = &[
+            "kind",
+            "network",
+            "key",
+            "home",
+            "credentials",
+            "tls",
+            "ask",
+            "capacity",
+            "threads",
+            "hours",
+            "maxBlocks",
+        ];
         let (part, network, key, home, credentials, tls) = fields::read(&file, KNOWN, |fields| {
             let network = fields.needed_text("network").map(|text| base.join(text));
             let key = fields.needed_text("key").map(|text| base.join(text));
@@ -71,11 +87,14 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
         ask: fields.maybe("ask", "a whole number of nano-OhC per unit of work", price),
         capacity: fields.maybe("capacity", "a whole number of units of work", |t| t.parse().ok()),
         threads: fields.maybe("threads", "a whole number", |text| text.parse().ok()),
+        hours: fields.maybe("hours", "two times in UTC, such as 22:00-06:00", Hours::read),
+        blocks_max: fields.maybe("maxBlocks", "a whole number", |text| text.parse().ok()),
     };
     match node.text() {
         Some("validator") if fleet == Fleet::default() => Some(Part::Validator),
         Some("validator") => {
-            let hint = "take `ask`, `capacity` and `threads` away: they are a worker's";
+            let hint = "take `ask`, `capacity`, `threads`, `hours` and `maxBlocks` away: they are \
+                        a worker's";
             fields.wrong(node, "a validator sells no work", hint);
             None
         }

@@ -152,7 +152,7 @@ fn a_worker_says_what_it_offers() {
     fs::write(&path, text.replace("# ask", "ask").replace("# threads", "threads")).unwrap();
     let config = Config::read(&path).unwrap();
     let ask = Some(Price::new(1_000_000));
-    assert_eq!(config.part, Part::Worker(Fleet { ask, capacity: None, threads: Some(1) }));
+    assert_eq!(config.part, Part::Worker(Fleet { ask, threads: Some(1), ..Fleet::default() }));
 }
 
 #[test]

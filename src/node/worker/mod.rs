@@ -7,6 +7,10 @@
 //! takes nothing for leased that was settled long ago.
 
 mod crew;
+mod gauge;
+mod hours;
+
+pub use hours::Hours;
 
 use super::embedded::Failure;
 use super::follow::{Follower, Heard, Replica};
@@ -26,7 +30,8 @@ use crate::domain::event::Event;
 use crate::domain::state::State;
 use crate::effects::bus::Bus;
 pub use crate::effects::bus::News;
-use crate::effects::clock::Clock;
+use crate::effects::clock::{Clock, wall_ms};
+use crate::effects::machine;
 use crate::role::worker::{Input, Output, Worker};
 use crate::role::{Machine, Signer};
 use crew::Crew;
@@ -36,6 +41,10 @@ use tokio::runtime::Runtime;
 
 /// How long the bus is tried at a start.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often one looks whether its hours have come or are over: the time of day may be set.
+const HOURS_MS: u64 = 10_000;
+/// It takes on at a time what it does in a second, and at least a few small blocks.
+const CAPACITY_MIN: u64 = 1_000;
 /// How often it is told that the network is not there yet.
 const WAITING_MS: u64 = 5_000;
 /// So long what was sent last may take to leave the process.
@@ -46,10 +55,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub struct Offer {
     /// What it asks for; a share of the network's base price where nothing is said.
     pub ask: Option<Price>,
-    /// Work that it takes on at a time, in units; a share for each thread where nothing is said.
+    /// Work that it takes on at a time, in units; what it does in a second where nothing is said.
     pub capacity: Option<Work>,
     /// Blocks that it computes at a time.
     pub threads: usize,
+    /// When in a day it takes on work; always where nothing is said.
+    pub hours: Option<Hours>,
+    /// Once it was leased so many blocks it takes on no more, and ends when they are done.
+    pub blocks_max: Option<u64>,
 }
 
 /// What can be seen of a worker.
@@ -66,6 +79,11 @@ pub enum Sight<'a> {
     News(&'a News),
     /// Something that is not the worker's fault keeps it from this block; it is tried again.
     Trouble(LeaseId, &'a Failure),
+    /// So many units of work it does in a second, by a short training; and so many graphics cards
+    /// are there, which no kernel uses.
+    Measured(Option<u64>, usize),
+    /// Its hours are over, or have come.
+    Resting(bool, Hours),
     /// It takes on nothing more, and finishes what it holds: so many leases.
     Draining(usize),
 }
@@ -116,6 +134,12 @@ struct Shift<'a> {
     watch: &'a mut dyn FnMut(Sight<'_>),
     is_ready: bool,
     is_draining: bool,
+    is_resting: bool,
+    hours: Option<Hours>,
+    look_at: Millis,
+    /// Blocks that it was leased, and how many are enough.
+    leased: u64,
+    blocks_max: Option<u64>,
     tell_at: Millis,
 }
 
@@ -132,11 +156,15 @@ pub fn work(
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
+    let pace = if offer.capacity.is_none() { gauge::measure(offer.threads) } else { None };
+    if offer.capacity.is_none() {
+        (hooks.watch)(Sight::Measured(pace, machine::graphics_cards()));
+    }
     let news = outbox.clone();
     let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
     let name = format!("ohc worker {}", me.short());
     let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
-    let bid = bid(booted.state.params().base_price, offer);
+    let bid = bid(booted.state.params().base_price, offer, pace);
     let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
     let crew = Crew::start(offer.threads, (me, &bench, clock), &outbox);
     let mut shift = Shift {
@@ -151,6 +179,11 @@ pub fn work(
         watch: hooks.watch,
         is_ready: false,
         is_draining: false,
+        is_resting: false,
+        hours: offer.hours,
+        look_at: Millis(0),
+        leased: 0,
+        blocks_max: offer.blocks_max,
         tell_at: clock.now().after(WAITING_MS),
     };
     shift.run()?;
@@ -161,11 +194,10 @@ pub fn work(
     Ok(earned)
 }
 
-/// What a worker bids.
-fn bid(base: Price, offer: Offer) -> Bid {
+/// What a worker bids that does so much in a second.
+fn bid(base: Price, offer: Offer, pace: Option<u64>) -> Bid {
     let usual = super::embedded::usual_bid(base);
-    let threads = u64::try_from(offer.threads).unwrap_or(1);
-    let capacity = Work::new(usual.capacity.units().saturating_mul(threads));
+    let capacity = Work::new(pace.unwrap_or_default().max(CAPACITY_MIN));
     Bid {
         ask: offer.ask.unwrap_or(usual.ask),
         capacity: offer.capacity.unwrap_or(capacity),
@@ -210,7 +242,8 @@ impl Shift<'_> {
     fn receive(&self) -> Result<Inbox, RecvTimeoutError> {
         let machine = self.machine.deadline(self.follower.state()).filter(|_| self.is_ready);
         let waiting = (!self.is_ready).then_some(self.tell_at);
-        let all = [machine, waiting, self.follower.deadline(), self.crew.deadline()];
+        let looks = self.hours.filter(|_| self.is_ready).map(|_| self.look_at);
+        let all = [machine, waiting, looks, self.follower.deadline(), self.crew.deadline()];
         match all.into_iter().flatten().min() {
             Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -228,6 +261,7 @@ impl Shift<'_> {
             self.crew.wake(now);
         }
         if self.is_ready {
+            self.keep_hours(now);
             // Once each time: what it does at a wake it does not do at once again.
             if due(self.machine.deadline(self.follower.state())) {
                 self.tell(Input::Wake);
@@ -243,18 +277,35 @@ impl Shift<'_> {
         match message {
             Inbox::Heard(heard) => self.hear(heard)?,
             Inbox::Done(done) => self.done(done),
-            Inbox::Told(Told::Stop(_)) if !self.is_draining => {
-                self.is_draining = true;
-                let held = self.follower.state().workers().get(&self.machine.key());
-                (self.watch)(Sight::Draining(held.map_or(0, |me| me.leases.len())));
-                if self.is_ready {
-                    self.tell(Input::Drain);
-                }
-            }
+            Inbox::Told(Told::Stop(_)) if !self.is_draining => self.drain(),
             // Nobody asks a worker for anything else.
             Inbox::Told(Told::Stop(_) | Told::Asked(..)) => {}
         }
         Ok(())
+    }
+
+    /// Takes on nothing more.
+    fn drain(&mut self) {
+        self.is_draining = true;
+        let held = self.follower.state().workers().get(&self.machine.key());
+        (self.watch)(Sight::Draining(held.map_or(0, |me| me.leases.len())));
+        if self.is_ready {
+            self.tell(Input::Drain);
+        }
+    }
+
+    /// Takes on work in its hours alone. What it holds it finishes.
+    fn keep_hours(&mut self, now: Millis) {
+        let Some(hours) = self.hours.filter(|_| now >= self.look_at && !self.is_draining) else {
+            return;
+        };
+        self.look_at = now.after(HOURS_MS);
+        let is_resting = !hours.hold(wall_ms());
+        if is_resting != self.is_resting {
+            self.is_resting = is_resting;
+            (self.watch)(Sight::Resting(is_resting, hours));
+            self.tell(if is_resting { Input::Drain } else { Input::Offer(self.bid) });
+        }
     }
 
     fn hear(&mut self, heard: Heard) -> Result<(), LinkError> {
@@ -263,8 +314,14 @@ impl Shift<'_> {
         }
         let (now, is_ready, watch) = (self.clock.now(), self.is_ready, &mut self.watch);
         // What happened before it was there is history.
+        let (me, leased) = (self.machine.key(), &mut self.leased);
         let mut shown = |state: &State, events: &[Event]| {
             if is_ready {
+                let own = |event: &&Event| {
+                    matches!(event,
+                    Event::Leased { worker, .. } if *worker == me)
+                };
+                *leased += events.iter().filter(own).count() as u64;
                 watch(Sight::Folded(state, events));
             }
         };
@@ -272,8 +329,12 @@ impl Shift<'_> {
         if !self.is_ready && !self.is_draining && self.follower.is_current() {
             self.is_ready = true;
             (self.watch)(Sight::Ready(self.follower.state(), &self.bid));
+            self.keep_hours(now);
             self.tell(Input::Folded);
         } else if self.is_ready && folded > 0 {
+            if !self.is_draining && self.blocks_max.is_some_and(|max| self.leased >= max) {
+                self.drain();
+            }
             self.tell(Input::Folded);
         }
         Ok(())

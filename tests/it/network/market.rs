@@ -62,9 +62,14 @@ impl Market {
     }
 
     fn worker(&self, n: u8) -> Worker {
+        self.worker_with(n, &[])
+    }
+
+    fn worker_with(&self, n: u8, more: &[&str]) -> Worker {
         let (config, log) = (format!("lab/worker-{n}"), self.site.path(&format!("worker-{n}.log")));
         let args = ["worker", "--config", &config, "--threads", "1", "-o", "json"];
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let args = [&args[..], more].concat();
         Worker(self.command(&args).stdout(log).spawn().unwrap())
     }
 
@@ -151,6 +156,35 @@ fn r10_a_network_makes_the_same_model_as_the_embedded_one_and_workers_are_paid()
         assert_eq!(last["event"], "stopped", "{last}");
         assert_eq!(market.events(n, "draining"), 1);
     }
+}
+
+/// An hour of the day that begins in two hours.
+fn not_now() -> String {
+    let hour = ohc::node::wall_ms() / 3_600_000 % 24;
+    format!("{:02}:00-{:02}:00", (hour + 2) % 24, (hour + 3) % 24)
+}
+
+#[test]
+fn a_worker_measures_itself_keeps_its_hours_and_ends_after_its_blocks() {
+    let Some(market) = Market::new() else { return };
+    let resting = market.worker_with(2, &["--hours", &not_now()]);
+    market.until("it rests", || market.events(2, "resting") == 1);
+    let mut first = market.worker_with(1, &["--max-blocks", "1"]);
+    let mut client = market.command(&APPLY);
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_eq!(first.ends(), Some(0));
+    let last = market.said(1).pop().unwrap();
+    assert_eq!((&last["event"], &last["settled"]), (&"stopped".into(), &1.into()), "{last}");
+    assert_eq!((&last["paid"], &last["slashed"]), (&last["earned"], &0.into()), "{last}");
+    let measured = market.said(1).into_iter().find(|said| said["event"] == "measured").unwrap();
+    let ready = market.said(1).into_iter().find(|said| said["event"] == "ready").unwrap();
+    let pace = measured["unitsPerSecond"].as_u64().unwrap();
+    assert_eq!(ready["capacity"], pace.max(1_000), "it promises what it has shown");
+    // Whoever rests is leased nothing, though nobody else is there.
+    assert_eq!((market.events(2, "leased"), market.events(2, "bid")), (0, 0));
+    drop(resting);
+    let _again = market.worker(2);
+    assert_eq!(Ran::of(client).code(), Some(0));
 }
 
 #[test]

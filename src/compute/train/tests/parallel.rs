@@ -8,7 +8,7 @@ use crate::domain::job::{Decay, Merge, Rounds, Rule};
 
 fn rounds(shards: u32, rounds: u32, rule: Rule) -> Rounds {
     let merge = Merge { rule, quorum: 1, lr: 0.7, momentum: 0.9 };
-    Rounds { shards, rounds, local_steps: 5, merge }
+    Rounds { shards, rounds, local_steps: 5, merge, grace_ms: None }
 }
 
 fn parallel(parallel: Parallel) -> Train {
@@ -76,7 +76,7 @@ fn r10_every_segment_of_a_shard_is_replayed_from_its_checkpoint() {
 fn one_shard_all_of_whose_way_is_gone_trains_as_in_one_round() {
     let all = |rounds: u32, local_steps: u32| {
         let merge = Merge { rule: Rule::Mean, quorum: 1, lr: 1.0, momentum: 0.0 };
-        let rounds = Rounds { shards: 1, rounds, local_steps, merge };
+        let rounds = Rounds { shards: 1, rounds, local_steps, merge, grace_ms: None };
         run_all(&rounds, &none).unwrap().outputs
     };
     assert_eq!(all(3, 4), all(1, 12));

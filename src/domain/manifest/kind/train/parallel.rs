@@ -10,7 +10,9 @@ use crate::domain::manifest::form::{
 };
 use crate::domain::manifest::kind::{BELOW_ONE, narrow, word};
 use crate::domain::manifest::node::Node;
+use crate::domain::manifest::read::duration;
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Steps of all rounds together: far below what a count of them can hold.
 const STEPS_MAX: u64 = 1_000_000;
 const WAY: Range = Range { min: 0.0, min_allowed: false, max: 10.0, max_allowed: true };
@@ -55,7 +57,7 @@ static MERGE: Tagged = Tagged {
     tag: "rule",
     default: Some("mean"),
     variants: &[
-        Object { name: "mean", doc: "The mean: one liar decides all.", fields: &[QUORUM] },
+        Object { name: "mean", doc: "The mean: one liar decides all.", fields: &[QUORUM, GRACE] },
         Object {
             name: "trimmed-mean",
             doc: "The mean without the smallest and the largest.",
@@ -68,12 +70,13 @@ static MERGE: Tagged = Tagged {
                     "1",
                 ),
                 QUORUM,
+                GRACE,
             ],
         },
         Object {
             name: "median",
             doc: "The one in the middle, or the mean of the two there.",
-            fields: &[QUORUM],
+            fields: &[QUORUM, GRACE],
         },
     ],
 };
@@ -84,6 +87,14 @@ const QUORUM: Field = optional(
     "Shards that are enough for a merge where others come to nothing, with `onFailure: continue`. \
      All, unless said.",
     "3",
+);
+
+const GRACE: Field = optional(
+    "grace",
+    Type::Duration { min_ms: 1, max_ms: DAY_MS },
+    "How long the other shards of a round are waited for, once there are as many as the `quorum`: \
+     who is later is not merged, and not paid. As long as it takes, unless said.",
+    "30s",
 );
 
 static OUTER: Object = Object {
@@ -121,6 +132,7 @@ fn rounds(node: &Node) -> Option<Rounds> {
             lr: real(outer, "lr", 1.0)?,
             momentum: real(outer, "momentum", 0.0)?,
         },
+        grace_ms: duration(merge.and_then(|merge| merge.get("grace")))?,
     })
 }
 
@@ -147,6 +159,10 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
         let message = format!("`trim: {trim}` leaves nothing of {left} shards");
         let hint = "twice `trim` must be less than the shards, and than the `quorum`".to_owned();
         faults.advise(at("trim"), message, hint);
+    }
+    if node.get("merge").and_then(|merge| merge.get("grace")).is_some() && merge.quorum >= shards {
+        let message = "a `grace` is for shards that a merge can do without";
+        faults.advise(at("grace"), message, "add a `quorum` of fewer than all".to_owned());
     }
     let quorum = node.get("merge").and_then(|merge| merge.get("quorum"));
     if let Some(place) = quorum.map(|quorum| quorum.place) {
