@@ -2,6 +2,7 @@
 //! it asks for. Never runs two tests at a time: the allocator counts for all threads together.
 //!
 //! The bytes are those of a real run, in which every place is made to tell the greatest number.
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use ohc::base::canon::{Decode, Encode};
 use ohc::compute::predictor::Predictor;
