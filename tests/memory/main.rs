@@ -1,5 +1,5 @@
-//! Bounds before allocation (rule R-13): what lies about its size is refused without the memory that
-//! it asks for. Never runs two tests at a time: the allocator counts for all threads together.
+//! Bounds before allocation (rule R-13): what lies about its size is refused without the memory
+//! that it asks for. Never runs two tests at a time: the allocator counts for all threads together.
 //!
 //! The bytes are those of a real run, in which every place is made to tell the greatest number.
 #![expect(clippy::unwrap_used, reason = "a panic is the report")]
