@@ -29,7 +29,7 @@ pub(super) struct Learned {
 
 impl Learned {
     /// One more row, which begins on this line; nothing changes where it is refused.
-    #[inline]
+    #[inline(always)]
     pub(super) fn see(
         &mut self,
         judge: &Judge,

@@ -49,7 +49,7 @@ impl Guess {
     }
 
     /// One more cell, which is not null.
-    #[inline]
+    #[inline(always)]
     pub(super) fn see(&mut self, text: Text<'_>, marks: u8) {
         self.is_seen = true;
         if marks & mark::TEXT != 0 {
@@ -183,7 +183,7 @@ impl Judge {
     }
 
     /// What is wrong with a row; `None` if it is good.
-    #[inline]
+    #[inline(always)]
     pub(super) fn flaw(&self, row: Row<'_>) -> Option<Wrong> {
         if let Some(flaw) = row.flaw {
             return Some(self.describe(flaw));
@@ -274,7 +274,7 @@ impl Building {
     }
 
     /// One more cell. False, and nothing is appended, if the kind does not hold it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, text: Text<'_>, marks: u8) -> bool {
         match self {
             Self::Real(cells) => real(text).map(|value| cells.append_value(value)).is_some(),

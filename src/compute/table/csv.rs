@@ -55,7 +55,7 @@ impl Csv {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(
         &mut self,
         seen: &mut Seen,

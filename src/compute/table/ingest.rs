@@ -187,6 +187,7 @@ impl<'a> LineReader<'a> {
         Ok(!self.is_at_limit())
     }
 
+    #[inline(always)]
     fn row(&mut self, row: Row<'_>, line: u64) -> Result<(), Fault> {
         self.rows.rows += 1;
         let flaw = self.judge.flaw(row);

@@ -91,7 +91,7 @@ fn point(digits: Text<'_>, others: u64) -> Option<usize> {
 }
 
 /// A sign or none, then digits: a whole number of 64 bits.
-#[inline]
+#[inline(always)]
 pub(super) fn integer(text: Text<'_>) -> Option<i64> {
     let Sight { is_negative, digits, others } = sight(text);
     if others != 0 || !matches!(digits.length(), 1..=SURE_DIGITS) {
@@ -102,7 +102,7 @@ pub(super) fn integer(text: Text<'_>) -> Option<i64> {
 }
 
 /// The nearest 64-bit real. The words `inf` and `nan`, and numbers beyond the range, are none.
-#[inline]
+#[inline(always)]
 pub(super) fn real(text: Text<'_>) -> Option<f64> {
     short(text).or_else(|| {
         let value: f64 = std::str::from_utf8(text.alone()).ok()?.parse().ok()?;
@@ -111,7 +111,7 @@ pub(super) fn real(text: Text<'_>) -> Option<f64> {
 }
 
 /// A decimal of few digits without an exponent.
-#[inline]
+#[inline(always)]
 fn short(text: Text<'_>) -> Option<f64> {
     let Sight { is_negative, digits, others } = sight(text);
     let length = digits.length();

@@ -82,7 +82,7 @@ impl Scanner {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(
         &mut self,
         seen: &mut Seen,
