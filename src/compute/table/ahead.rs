@@ -46,9 +46,8 @@ impl Learned {
             return Ok(());
         }
         self.good += 1;
-        let is_plain = flaw.is_none() && judge.nulls.are_no_digits();
         for (guess, span) in self.guesses.iter_mut().zip(row.cells) {
-            if guess.is_decided() || is_plain && guess.see_digits(*span) {
+            if guess.is_decided() {
                 continue;
             }
             let text = row.text(*span);

@@ -7,8 +7,8 @@
 
 use super::ColumnKind;
 use super::lanes::Text;
-use super::number::{SURE_DIGITS, Shape, integer, real, shape, truth};
-use super::row::{Flaw, Row, Span, mark};
+use super::number::{Shape, integer, real, shape, truth};
+use super::row::{Flaw, Row, mark};
 use crate::compute::quote;
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
@@ -34,18 +34,6 @@ impl Guess {
     /// Whether nothing but text holds what was seen: no cell changes that.
     pub(super) const fn is_decided(self) -> bool {
         self.kinds == 0
-    }
-
-    /// One more cell, if it is known to be a few digits; else nothing changes and it is false.
-    #[inline(always)]
-    pub(super) fn see_digits(&mut self, span: Span) -> bool {
-        let length = span.end.wrapping_sub(span.start);
-        let is_few = span.others == 0 && matches!(length, 1..=SURE_DIGITS);
-        if is_few {
-            self.is_seen = true;
-            self.kinds &= Self::INTEGER | Self::REAL;
-        }
-        is_few
     }
 
     /// One more cell, which is not null.
@@ -106,19 +94,14 @@ pub(super) const ENCODING: &str =
 #[derive(Clone, Debug)]
 pub(super) struct Nulls {
     has_empty: bool,
-    /// Whether one of the others is made of digits.
-    has_digits: bool,
     others: Vec<Vec<u8>>,
 }
 
 impl Nulls {
     pub(super) fn new(nulls: &[String]) -> Self {
         let others = nulls.iter().filter(|null| !null.is_empty());
-        let is_digits =
-            |null: &String| !null.is_empty() && null.bytes().all(|byte| byte.is_ascii_digit());
         Self {
             has_empty: nulls.iter().any(String::is_empty),
-            has_digits: nulls.iter().any(is_digits),
             others: others.map(|null| null.as_bytes().to_vec()).collect(),
         }
     }
@@ -126,11 +109,6 @@ impl Nulls {
     /// Whether nothing stands for null.
     pub(super) fn is_empty(&self) -> bool {
         !self.has_empty && self.others.is_empty()
-    }
-
-    /// Whether no cell of digits is null.
-    pub(super) const fn are_no_digits(&self) -> bool {
-        !self.has_digits
     }
 
     /// Whether a cell is null.

@@ -5,7 +5,7 @@ use crate::compute::kernel::bytes::{Glance, WIDTH, glance};
 
 const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
-/// It was not looked at which bytes are no digits, or there are too many of them to say.
+/// Nobody looked which bytes are no digits, or there are more than 64.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
 /// Four bytes that are looked for, many bytes at a time.
@@ -30,7 +30,7 @@ pub(super) struct Run {
     pub(super) end: usize,
     /// Whether a byte before it is not ASCII.
     pub(super) is_high: bool,
-    /// A bit for each byte before it that is no digit; [`UNKNOWN`] where not all were seen at once.
+    /// A bit for each byte before it that is no digit, or [`UNKNOWN`].
     pub(super) others: u64,
 }
 
@@ -91,17 +91,29 @@ impl Marks {
 
     #[inline]
     fn look(self, bytes: &[u8], base: usize) -> Seen {
-        let rest = bytes.get(base..).unwrap_or_default();
-        if let Some(block) = rest.first_chunk() {
-            return Seen { base, known: WIDTH, glance: glance(block, self.0) };
-        }
-        let mut block = [0; WIDTH];
-        block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        let mut glance = glance(&block, self.0);
+        let known = (bytes.len() - base).min(WIDTH);
+        let mut glance = glance_from(bytes, base, self.0);
         // A byte that is not there is no mark.
-        glance.marks &= (1 << rest.len()) - 1;
-        Seen { base, known: rest.len(), glance }
+        glance.marks &= lowest(known);
+        Seen { base, known, glance }
     }
+}
+
+/// A glance at the bytes from a place on; zeros stand for those that are not there.
+#[inline]
+fn glance_from(bytes: &[u8], from: usize, marks: [u8; 4]) -> Glance {
+    let rest = bytes.get(from..).unwrap_or_default();
+    if let Some(block) = rest.first_chunk() {
+        return glance(block, marks);
+    }
+    let mut block = [0; WIDTH];
+    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    glance(&block, marks)
+}
+
+/// So many of the lowest bits: 1 to 64.
+const fn lowest(bits: usize) -> u64 {
+    u64::MAX >> (WIDTH - bits)
 }
 
 /// A text in the bytes that it stands in: what is behind it can be read along.
@@ -135,19 +147,11 @@ impl<'a> Text<'a> {
 
     #[inline(never)]
     fn look(self) -> u64 {
-        if self.length == 0 || self.length > WIDTH {
-            return if self.length == 0 { 0 } else { UNKNOWN };
+        match self.length {
+            0 => 0,
+            1..=WIDTH => glance_from(self.bytes, self.start, [0; 4]).others & lowest(self.length),
+            _ => UNKNOWN,
         }
-        let rest = self.bytes.get(self.start..).unwrap_or_default();
-        let others = match rest.first_chunk() {
-            Some(block) => glance(block, [0; 4]).others,
-            None => {
-                let mut block = [0; WIDTH];
-                block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                glance(&block, [0; 4]).others
-            }
-        };
-        others & (u64::MAX >> (WIDTH - self.length))
     }
 
     /// The text alone.

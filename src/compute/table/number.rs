@@ -34,7 +34,7 @@ const WHOLE_POWERS: [u64; FEW_DIGITS + 1] = [
 ];
 
 /// Digits that always fit 63 bits.
-pub(super) const SURE_DIGITS: usize = 18;
+const SURE_DIGITS: usize = 18;
 /// Digits that always fit 64 bits.
 const FEW_DIGITS: usize = 19;
 
