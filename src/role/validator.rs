@@ -28,14 +28,10 @@ use crate::domain::verdict::{self, Verdict};
 use crate::domain::vote::{Certificate, Evidence};
 use mempool::Mempool;
 use std::collections::BTreeSet;
-use voice::Voice;
+use voice::{GATHER_MS, Voice};
 
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
-
-/// While others have something to say about what one of them has spoken of, a slot waits so long:
-/// it takes in what all say, where each by itself would take one.
-const GATHER_MS: u64 = 3;
 
 /// Receipts that are looked at to know who has something to say.
 const GATHER_MAX: usize = 32;

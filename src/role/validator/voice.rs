@@ -22,8 +22,9 @@ const RESEND_MS: u64 = 2_000;
 /// Accusations that wait to be heard.
 const CHARGES_MAX: usize = 64;
 
-/// While it looks into more, what it found waits so long: one command says it all.
-const GATHER_MS: u64 = 3;
+/// While more is about to be said, what there is waits so long: what a validator found for what it
+/// still looks into, so that one command says it all, and a slot for the other validators.
+pub(super) const GATHER_MS: u64 = 3;
 
 /// What a validator found and when, and when it said so last.
 #[derive(Debug)]
