@@ -6,8 +6,8 @@ use crate::compute::kernel::Engine;
 use crate::compute::kernel::layer_norm::{Gradients, Norm};
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
-/// What is added to the variance of a row.
-const EPSILON: f32 = 1e-5;
+/// What is added to the variance of a row, or to the mean of its squares.
+pub(super) const EPSILON: f32 = 1e-5;
 
 /// Rows normalised, with arguments (x, scale, shift).
 pub(in crate::compute) struct NormOp {

@@ -1,13 +1,11 @@
 //! Root-mean-square norm as an operation of candle's graph.
 //! Never keeps anything of the forward pass: the root of a row is quick to find again.
 
+use super::norm::EPSILON;
 use super::{Gradient, floats, lend};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::rms_norm::Norm;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
-
-/// What is added to the mean of the squares of a row.
-const EPSILON: f32 = 1e-5;
 
 /// Rows normalised, with arguments (x, scale).
 pub(in crate::compute) struct RmsNormOp {
