@@ -153,8 +153,32 @@ pub struct Training {
     learner: Learner,
     shape: Shape,
     batches: Vec<Batch>,
+    pupil: Pupil,
+}
+
+/// What learns: a network and its optimiser.
+struct Pupil {
     network: Network,
     descent: Descent,
+}
+
+impl Pupil {
+    /// Before its first step.
+    fn new(engine: Engine, shape: &Shape) -> Result<Self, Fault> {
+        let initial = shape.initial(1);
+        let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
+        let network = Network::learning(engine, shape, initial)?;
+        let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
+        let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
+        let descent = Descent::new(engine, &adamw, None, &lengths);
+        Ok(Self { network, descent })
+    }
+
+    fn step(&mut self, x: &Tensor, wanted: &Wanted) -> Result<(), Fault> {
+        let loss = self.network.loss(&self.network.forward(x, PASS)?, wanted.clone())?;
+        self.network.learn(&loss)?;
+        self.descent.step(&self.network, RATES.lr)
+    }
 }
 
 impl Training {
@@ -163,23 +187,14 @@ impl Training {
         let shape = learner.shape()?;
         let batches = (0..BATCHES as u32).map(|number| learner.batch(number));
         let batches = batches.collect::<Result<_, _>>().map_err(misfit)?;
-        let initial = shape.initial(1);
-        let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
-        let network = Network::learning(engine, &shape, initial)?;
-        let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
-        let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
-        let descent = Descent::new(engine, &adamw, None, &lengths);
-        Ok(Self { engine, learner, shape, batches, network, descent })
+        let pupil = Pupil::new(engine, &shape)?;
+        Ok(Self { engine, learner, shape, batches, pupil })
     }
 
     /// Takes so many steps with the exact kernels.
     pub fn steps(&mut self, steps: usize) -> Result<(), Fault> {
-        for Batch { x, wanted, .. } in self.batches.iter().cycle().take(steps) {
-            let loss = self.network.loss(&self.network.forward(x, PASS)?, wanted.clone())?;
-            self.network.learn(&loss)?;
-            self.descent.step(&self.network, RATES.lr)?;
-        }
-        Ok(())
+        let mut batches = self.batches.iter().cycle().take(steps);
+        batches.try_for_each(|batch| self.pupil.step(&batch.x, &batch.wanted))
     }
 
     /// Measures it beside stock candle, from the same parameters on the same batches. Each of
@@ -248,18 +263,10 @@ pub fn pace(engine: Engine, seconds: f64, now: &mut dyn FnMut() -> f64) -> Resul
     let x = op::input(noise(0, PACE_ROWS * FEATURES), PACE_ROWS, FEATURES).map_err(misfit)?;
     let labels: Vec<u32> = (0..PACE_ROWS as u32).map(|row| row % CLASSES as u32).collect();
     let wanted = Wanted::Classes { labels, weights: [].into() };
-    let initial = shape.initial(1);
-    let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
-    let flop = 6.0 * PACE_ROWS as f64 * lengths.iter().sum::<usize>() as f64;
-    let network = Network::learning(engine, &shape, initial)?;
-    let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
-    let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
-    let mut descent = Descent::new(engine, &adamw, None, &lengths);
-    let mut step = || {
-        let loss = network.loss(&network.forward(&x, PASS)?, wanted.clone())?;
-        network.learn(&loss)?;
-        descent.step(&network, RATES.lr)
-    };
+    let weights: usize = shape.parameters().iter().map(|parameter| parameter.len()).sum();
+    let flop = 6.0 * PACE_ROWS as f64 * weights as f64;
+    let mut pupil = Pupil::new(engine, &shape)?;
+    let mut step = || pupil.step(&x, &wanted);
     step()?;
     let (begin, mut steps) = (now(), 0.0);
     loop {
