@@ -158,15 +158,12 @@ fn r13_a_survey_holds_two_chunks_and_a_row_and_no_more() {
     for (reading, head, piece) in texts {
         let taken = most(|| {
             let mut surveyor = Surveyor::new(&reading, Some(ChunkTarget::Bytes(4 << 20)));
-            let mut feed = |bytes: &[u8]| surveyor.feed(bytes).map(drop).is_ok();
-            // What is refused is given up.
-            let _ = surveyor_takes(&mut feed, &head, &piece);
+            let pieces = std::iter::repeat_n(piece.as_bytes(), 128);
+            // Until one is refused: then it is given up.
+            let _ = std::iter::once(head.as_bytes())
+                .chain(pieces)
+                .try_for_each(|bytes| surveyor.feed(bytes).map(drop));
         });
         assert!(taken < 64 << 20, "{taken} bytes were taken for {:?}", piece.get(..8));
     }
-}
-
-/// Feeds a head and many pieces, until one is refused.
-fn surveyor_takes(feed: &mut dyn FnMut(&[u8]) -> bool, head: &str, piece: &str) -> bool {
-    feed(head.as_bytes()) && (0..128).all(|_| feed(piece.as_bytes()))
 }
