@@ -18,6 +18,33 @@ impl Body for Sum<'_> {
     }
 }
 
+struct Sums<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Body for Sums<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((sum, a), b) in self.out.iter_mut().zip(self.a).zip(self.b) {
+            *sum = a + b;
+        }
+    }
+}
+
+/// The sum of each element of one slice and that of another, as many as both have.
+#[must_use]
+pub fn sums(engine: Engine, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; a.len().min(b.len())];
+    let each = engine.rows_each(out.len(), 1);
+    let parts = out.chunks_mut(each).zip(a.chunks(each)).zip(b.chunks(each));
+    engine.share(parts, |((out, a), b)| on(engine.isa, Sums { a, b, out }));
+    out
+}
+
 struct Max<'a>(&'a [f32]);
 
 impl Body for Max<'_> {
