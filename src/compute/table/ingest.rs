@@ -83,9 +83,9 @@ pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows
             each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
             reader.finish()
         }
-        Format::HuggingFace => Err(Fault::new(
-            "an encoder has no rows",
-            "connect it to the input `encoder` of `uses: embed`",
+        Format::HuggingFace | Format::Gguf => Err(Fault::new(
+            "a network has no rows",
+            "connect it to the input `encoder` of `uses: embed`, or `model` of `uses: perplexity`",
         )),
     }
 }
