@@ -164,8 +164,14 @@ impl Product<'_> {
                     let block = pack::columns_of_b(b, of, most.columns, range, block);
                     for (i, out) in out.chunks_mut(most.rows * columns).enumerate() {
                         let rows = out.len() / columns;
-                        let panel = pack::rows_of_a(a, (row + i * most.rows, rows), range, panel);
-                        let strip = Strip { isa, panel, block, depth, rows, carry: first > 0 };
+                        let at = (row + i * most.rows, rows);
+                        let (panel, apart) = if a.transposed {
+                            (pack::rows_of_a(a, at, range, panel), None)
+                        } else {
+                            (&a.values[at.0 * a.stride + first..], Some(a.stride))
+                        };
+                        let carry = first > 0;
+                        let strip = Strip { isa, panel, apart, block, depth, rows, carry };
                         strip.run(&mut out[column..], width, columns);
                     }
                 }
@@ -178,6 +184,7 @@ impl Product<'_> {
 struct Strip<'a> {
     isa: Isa,
     panel: &'a [f32],
+    apart: Option<usize>,
     block: &'a [f32],
     depth: usize,
     rows: usize,
@@ -194,7 +201,7 @@ impl Strip<'_> {
             let (b, rest) = block.split_at(self.depth * columns);
             block = rest;
             let (depth, rows, carry) = (self.depth, self.rows, self.carry);
-            let tile = Tile { a: self.panel, b, depth, rows, columns, carry };
+            let tile = Tile { a: self.panel, apart: self.apart, b, depth, rows, columns, carry };
             let out = &mut out[column..];
             if used == columns {
                 tile.run(self.isa, out, stride);

@@ -19,7 +19,8 @@ pub fn multiply_adds(engine: Engine, times: usize) -> f64 {
         let mut out = [0.0; TILE_MAX];
         for _ in 0..times {
             let (rows, columns) = (most.rows, most.columns);
-            let tile = Tile { a: &a, b: &b, depth: DEPTH, rows, columns, carry: false };
+            let tile =
+                Tile { a: &a, apart: None, b: &b, depth: DEPTH, rows, columns, carry: false };
             tile.run(engine.isa, &mut out, columns);
             black_box(&mut out);
         }

@@ -37,8 +37,10 @@ pub(super) const fn extent(isa: Isa) -> Extent {
 
 /// One tile of the product: `rows × columns`, from packed panels of depth `depth`.
 pub(super) struct Tile<'a> {
-    /// `depth × rows`, packed.
+    /// `depth × rows`, packed; or rows as they lie.
     pub a: &'a [f32],
+    /// Where the rows of `a` lie as they are: elements from one to the next.
+    pub apart: Option<usize>,
     /// `depth × columns`, packed.
     pub b: &'a [f32],
     /// Terms of every sum.
@@ -69,7 +71,11 @@ impl Tile<'_> {
         assert!(wide || self.columns == most.columns / 2, "a tile is wide or half as wide");
         assert!((1..=most.rows).contains(&self.rows), "a tile has at most the rows of its extent");
         let has = |slice: &[f32], each| holds(slice.len(), self.depth.checked_mul(each));
-        assert!(has(self.a, self.rows), "panel of a is too short");
+        let has_a = match self.apart {
+            None => has(self.a, self.rows),
+            Some(apart) => reaches(self.a, self.rows, apart, self.depth),
+        };
+        assert!(has_a, "panel of a is too short");
         assert!(has(self.b, self.columns), "panel of b is too short");
         assert!(reaches(out, self.rows, stride, self.columns), "output is too short");
         match isa.kind() {
@@ -79,23 +85,30 @@ impl Tile<'_> {
                 let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), out.as_mut_ptr());
                 let (depth, carry) = (self.depth, self.carry);
                 // SAFETY: the `Isa` proves AVX2 and FMA; the asserts above prove that `a` holds
-                // depth·rows, `b` depth·columns elements, and that every row of the tile lies in
-                // `out`; columns = 8·V with the V that is chosen here.
+                // depth·rows or whole rows, `b` depth·columns elements, and that every row of the
+                // tile lies in `out`; columns = 8·V with the V that is chosen here.
                 unsafe {
-                    by_rows!(self.rows, wide, avx2, (depth, a, b, c, stride, carry),
-                        2: 1 2 3 4 5 6);
+                    match self.apart {
+                        None => by_rows!(self.rows, wide, avx2_packed,
+                            (depth, a, b, c, stride, carry), 2: 1 2 3 4 5 6),
+                        Some(apart) => by_rows!(self.rows, wide, avx2_apart,
+                            (depth, (a, apart), b, c, stride, carry), 2: 1 2 3 4 5 6),
+                    }
                 }
             }
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => {
                 let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), out.as_mut_ptr());
                 let (depth, carry) = (self.depth, self.carry);
-                // SAFETY: the `Isa` proves AVX-512F; the asserts above prove that `a` holds
-                // depth·rows, `b` depth·columns elements, and that every row of the tile lies in
-                // `out`; columns = 16·V with the V that is chosen here.
+                // SAFETY: as above, with AVX-512F and columns = 16·V.
                 unsafe {
-                    by_rows!(self.rows, wide, avx512, (depth, a, b, c, stride, carry),
-                        2: 1 2 3 4 5 6 7 8 9 10 11 12);
+                    match self.apart {
+                        None => by_rows!(self.rows, wide, avx512_packed,
+                            (depth, a, b, c, stride, carry), 2: 1 2 3 4 5 6 7 8 9 10 11 12),
+                        Some(apart) => by_rows!(self.rows, wide, avx512_apart,
+                            (depth, (a, apart), b, c, stride, carry),
+                            2: 1 2 3 4 5 6 7 8 9 10 11 12),
+                    }
                 }
             }
         }
@@ -121,10 +134,11 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
             row.copy_from_slice(&out[r * stride..r * stride + W]);
         }
     }
-    let panels = tile.a.chunks_exact(R).zip(tile.b.chunks_exact(W)).take(tile.depth);
-    for (a, b) in panels {
-        for (row, &x) in sums.iter_mut().zip(a) {
-            for (sum, &y) in row.iter_mut().zip(b) {
+    let (row, term) = tile.apart.map_or((1, R), |apart| (apart, 1));
+    for (k, b) in tile.b.chunks_exact(W).take(tile.depth).enumerate() {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let x = tile.a[r * row + k * term];
+            for (sum, &y) in sums.iter_mut().zip(b) {
                 *sum = x.mul_add(y, *sum);
             }
         }
@@ -134,15 +148,56 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
     }
 }
 
+/// The body of a tile: `$x` is row `$r` of `a` at the term that `$a` stands at.
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector_body {
+    ($lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident,
+     ($depth:ident, $a:ident, $b:ident, $c:ident, $stride:ident, $carry:ident),
+     $r:ident => $x:expr, $step:expr) => {{
+        use std::arch::x86_64::{$fma, $load, $splat, $store, $zero};
+        let mut sums = [[$zero(); V]; R];
+        if $carry {
+            for r in 0..R {
+                for v in 0..V {
+                    // SAFETY: row r and vector v of the tile, valid by the contract.
+                    sums[r][v] = unsafe { $load($c.add(r * $stride + v * $lanes)) };
+                }
+            }
+        }
+        for _ in 0..$depth {
+            let mut columns = [$zero(); V];
+            for v in 0..V {
+                // SAFETY: `b` has advanced by fewer than depth panels' rows.
+                columns[v] = unsafe { $load($b.add(v * $lanes)) };
+            }
+            for $r in 0..R {
+                // SAFETY: `a` has advanced by fewer than depth terms.
+                let x = $splat(unsafe { *$x });
+                for v in 0..V {
+                    sums[$r][v] = $fma(x, columns[v], sums[$r][v]);
+                }
+            }
+            // SAFETY: at most one past the end of the panels after the last turn.
+            ($a, $b) = unsafe { ($a.add($step), $b.add(V * $lanes)) };
+        }
+        for r in 0..R {
+            for v in 0..V {
+                // SAFETY: row r and vector v of the tile, valid by the contract.
+                unsafe { $store($c.add(r * $stride + v * $lanes), sums[r][v]) };
+            }
+        }
+    }};
+}
+
 macro_rules! vector_tile {
-    ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident,
-     $splat:ident, $fma:ident) => {
+    ($packed:ident, $apart:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident,
+     $store:ident, $splat:ident, $fma:ident) => {
         /// # Safety
         /// The CPU has the features; `a` is valid for `depth·R` reads, `b` for `depth·V·lanes`,
         /// and `c + r·stride` for `V·lanes` reads and writes for every `r < R`.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
-        unsafe fn $name<const R: usize, const V: usize>(
+        unsafe fn $packed<const R: usize, const V: usize>(
             depth: usize,
             mut a: *const f32,
             mut b: *const f32,
@@ -150,43 +205,30 @@ macro_rules! vector_tile {
             stride: usize,
             carry: bool,
         ) {
-            use std::arch::x86_64::{$fma, $load, $splat, $store, $zero};
-            let mut sums = [[$zero(); V]; R];
-            if carry {
-                for r in 0..R {
-                    for v in 0..V {
-                        // SAFETY: row r and vector v of the tile, valid by the contract.
-                        sums[r][v] = unsafe { $load(c.add(r * stride + v * $lanes)) };
-                    }
-                }
-            }
-            for _ in 0..depth {
-                let mut columns = [$zero(); V];
-                for v in 0..V {
-                    // SAFETY: `b` has advanced by fewer than depth panels' rows.
-                    columns[v] = unsafe { $load(b.add(v * $lanes)) };
-                }
-                for r in 0..R {
-                    // SAFETY: `a` has advanced by fewer than depth panels' rows.
-                    let x = $splat(unsafe { *a.add(r) });
-                    for v in 0..V {
-                        sums[r][v] = $fma(x, columns[v], sums[r][v]);
-                    }
-                }
-                // SAFETY: at most one past the end of the panels after the last turn.
-                (a, b) = unsafe { (a.add(R), b.add(V * $lanes)) };
-            }
-            for r in 0..R {
-                for v in 0..V {
-                    // SAFETY: row r and vector v of the tile, valid by the contract.
-                    unsafe { $store(c.add(r * stride + v * $lanes), sums[r][v]) };
-                }
-            }
+            vector_body!($lanes, $zero, $load, $store, $splat, $fma,
+                (depth, a, b, c, stride, carry), r => a.add(r), R);
+        }
+
+        /// # Safety
+        /// The same, but that `a + r·apart` is valid for `depth` reads for every `r < R`.
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $features)]
+        unsafe fn $apart<const R: usize, const V: usize>(
+            depth: usize,
+            (mut a, apart): (*const f32, usize),
+            mut b: *const f32,
+            c: *mut f32,
+            stride: usize,
+            carry: bool,
+        ) {
+            vector_body!($lanes, $zero, $load, $store, $splat, $fma,
+                (depth, a, b, c, stride, carry), r => a.add(r * apart), 1);
         }
     };
 }
 vector_tile!(
-    avx2,
+    avx2_packed,
+    avx2_apart,
     "avx2,fma",
     8,
     _mm256_setzero_ps,
@@ -196,7 +238,8 @@ vector_tile!(
     _mm256_fmadd_ps
 );
 vector_tile!(
-    avx512,
+    avx512_packed,
+    avx512_apart,
     "avx512f",
     16,
     _mm512_setzero_ps,
