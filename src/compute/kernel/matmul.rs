@@ -151,7 +151,8 @@ impl Product<'_> {
         });
     }
 
-    /// The part of the product from `row` and column `from` on that `out` holds, of so many columns.
+    /// The part of the product from `row` and column `from` on that `out` holds, so many columns
+    /// wide.
     fn run(&self, (row, from): (usize, usize), columns: usize, out: &mut [f32]) {
         let Self { isa, a, b, k } = *self;
         let most = tile::extent(isa);
