@@ -59,7 +59,7 @@ def turn(ohc, folder, workers, steps):
 
 def main():
     ohc, turns = os.path.abspath(sys.argv[1]), int((sys.argv[2:] or ["3"])[0])
-    steps = int(os.environ.get("STEPS", "2000"))
+    steps = int(os.environ.get("STEPS", "2500"))
     with tempfile.TemporaryDirectory() as name:
         seconds, models = {1: [], 2: []}, []
         for n in range(turns):
