@@ -22,8 +22,8 @@ use crate::node::link;
 use crate::node::network::Network;
 use crate::node::wire::Wire;
 use crate::role::consensus::{Consensus, Input, Message, Output};
-use crate::role::{Machine, Signer};
-use std::collections::{BTreeMap, VecDeque};
+use crate::role::{Machine, Signer, Verifiers};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -85,8 +85,8 @@ pub fn agreement() -> Result<Measurement, BenchError> {
     let parent = genesis.network().0;
     // What a validator knows of the others' keys would be there twenty times: more than a cache
     // holds, where a process that is one validator has it once.
-    let keys = genesis.allocations.iter().map(|of| of.key);
-    let known: BTreeMap<_, _> = keys.filter_map(|key| Some((key, key.verifier()?))).collect();
+    let mut known = Verifiers::default();
+    known.follow(State::new(&genesis).validators());
     let seat = |n| {
         let state = State::new(&genesis);
         let key = SecretKey::from_bytes(&[n; 32]);
@@ -193,7 +193,8 @@ impl Watcher {
     }
 
     fn send(&self, order: &SignedOrder) -> Result<(), BenchError> {
-        let sent = self.bus.publish(&self.wire.command(), self.wire.frame(order));
+        let subject = self.wire.command(&self.signer.public());
+        let sent = self.bus.publish(&subject, self.wire.frame(order));
         sent.map_err(|error| BenchError::Network(error.to_string()))
     }
 
