@@ -8,11 +8,14 @@ tomorrow.parquet       deliveries of which nobody knows yet
 reviews.csv            what guests wrote of a hotel, and whether they were pleased
 small-bert/            an encoder with the files that Hugging Face's have. Its weights are chance: it
                        tells words apart and knows nothing of them
+small-llama/           a language model with the files that Hugging Face's have. It knows which piece
+                       of a word follows which in reviews.csv, and nothing else
 tickets.csv            what people write to a shop, and which team answers
 
 iris.csv and digits.csv are not made here: they are the UCI sets (CC BY 4.0).
 """
 
+import csv
 import json
 import math
 import struct
@@ -183,6 +186,22 @@ def reviews():
     (HERE / "reviews.csv").write_text("\n".join(lines) + "\n")
 
 
+def halves(tensors):
+    """A safetensors file of 16-bit floats: shape and values by name."""
+    header, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        size = len(values)
+        header[name] = {
+            "dtype": "F16",
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + 2 * size],
+        }
+        data += struct.pack(f"<{size}e", *values)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    return struct.pack("<Q", len(head)) + head + data
+
+
 def encoder():
     """One block of BERT, 32 wide, in halves."""
     words = MARKS + GOOD + BAD + THINGS + REST
@@ -206,7 +225,7 @@ def encoder():
     for name in ["embeddings.", at + "attention.output.", at + "output."]:
         shapes[name + "LayerNorm.weight"] = [width]
         shapes[name + "LayerNorm.bias"] = [width]
-    dice, header, data = Dice(5), {}, b""
+    dice, tensors = Dice(5), {}
     for name, shape in shapes.items():
         size = math.prod(shape)
         if "LayerNorm" in name:
@@ -214,17 +233,10 @@ def encoder():
         else:
             spread = 0.02 if "position" in name else 1 / math.sqrt(shape[-1])
             values = [dice.normal() * spread for _ in range(size)]
-        header[name] = {
-            "dtype": "F16",
-            "shape": shape,
-            "data_offsets": [len(data), len(data) + 2 * size],
-        }
-        data += struct.pack(f"<{size}e", *values)
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
+        tensors[name] = (shape, values)
     folder = HERE / "small-bert"
     (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + data)
+    (folder / "model.safetensors").write_bytes(halves(tensors))
 
     def write(name, value):
         (folder / name).write_text(json.dumps(value, indent=1) + "\n")
@@ -283,10 +295,126 @@ def encoder():
     )
 
 
+def pairs(texts, count):
+    """The most frequent pairs of pieces, joined one after the other."""
+    merges = []
+    for _ in range(count):
+        seen = {}
+        for text in texts:
+            for pair in zip(text, text[1:]):
+                seen[pair] = seen.get(pair, 0) + 1
+        best = min(seen, key=lambda pair: (-seen[pair], pair))
+        merges.append(best)
+        for text in texts:
+            at = 0
+            while at + 1 < len(text):
+                if (text[at], text[at + 1]) == best:
+                    text[at : at + 2] = ["".join(best)]
+                at += 1
+    return merges
+
+
+def decoder():
+    """One block of a Llama, 64 wide, in halves. Each piece has a column of its own, and the head
+    says of it how often each other follows; the block adds next to nothing."""
+    with open(HERE / "reviews.csv", newline="") as file:
+        texts = [list("▁" + row["text"].replace(" ", "▁")) for row in csv.DictReader(file)]
+    letters = sorted({letter for text in texts for letter in text})
+    merges = pairs(texts, 24)
+    words = ["<unk>", "<s>", "</s>", "<0x0A>", *letters, *("".join(pair) for pair in merges)]
+    number = {word: number for number, word in enumerate(words)}
+    width, inner, heads, keys = 64, 32, 4, 2
+    assert len(words) <= width
+    counts = [[0.1] * len(words) for _ in words]
+    for text in texts:
+        for before, after in zip(["<s>", *text], text):
+            counts[number[before]][number[after]] += 1
+    # A norm makes the one column of a piece as large as the root of the width.
+    chance = [[math.log(n / sum(row)) / math.sqrt(width) for n in row] for row in counts]
+    head = [[row[word] for row in chance] for word in range(len(words))]
+    empty = [0.0] * (width - len(words))
+    dice = Dice(11)
+
+    def noise(rows, columns):
+        return ([rows, columns], [dice.normal() * 0.05 for _ in range(rows * columns)])
+
+    at, wide = "model.layers.0.", width * keys // heads
+    tensors = {
+        "model.embed_tokens.weight": (
+            [len(words), width],
+            [float(column == word) for word in range(len(words)) for column in range(width)],
+        ),
+        at + "input_layernorm.weight": ([width], [1.0] * width),
+        at + "self_attn.q_proj.weight": noise(width, width),
+        at + "self_attn.k_proj.weight": noise(wide, width),
+        at + "self_attn.v_proj.weight": noise(wide, width),
+        at + "self_attn.o_proj.weight": noise(width, width),
+        at + "post_attention_layernorm.weight": ([width], [1.0] * width),
+        at + "mlp.gate_proj.weight": noise(inner, width),
+        at + "mlp.up_proj.weight": noise(inner, width),
+        at + "mlp.down_proj.weight": noise(width, inner),
+        "model.norm.weight": ([width], [1.0] * width),
+        "lm_head.weight": ([len(words), width], [x for row in head for x in [*row, *empty]]),
+    }
+    folder = HERE / "small-llama"
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(halves(tensors))
+    config = {
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": 1,
+        "num_attention_heads": heads,
+        "num_key_value_heads": keys,
+        "max_position_embeddings": 256,
+        "vocab_size": len(words),
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": False,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    begin = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    tokenizer = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": "▁"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            ],
+        },
+        "pre_tokenizer": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [begin, text],
+            "pair": [begin, text, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+        },
+        "decoder": None,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": "<unk>",
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": number,
+            "merges": [list(pair) for pair in merges],
+        },
+    }
+    tokenizer = json.dumps(tokenizer, indent=1, ensure_ascii=False)
+    (folder / "tokenizer.json").write_text(tokenizer + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     houses()
     reviews()
     encoder()
+    decoder()
     tickets()
     dice = Dice(2)
     for day in range(3):

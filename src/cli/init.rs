@@ -224,6 +224,7 @@ fn format(format: Format) -> String {
         Format::Parquet => "parquet".to_owned(),
         Format::Arrow => "arrow".to_owned(),
         Format::HuggingFace => "huggingface".to_owned(),
+        Format::Gguf => "gguf".to_owned(),
     }
 }
 

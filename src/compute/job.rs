@@ -9,7 +9,9 @@ use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
 use super::kernel::philox::{Philox, purpose};
+use super::llama::Llama;
 use super::merge;
+use super::perplexity;
 use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
@@ -62,6 +64,10 @@ pub fn run(
         }
         Spec::Embed(spec) => encode(spec, inputs)?,
         Spec::Generate(spec) => write(spec, inputs)?,
+        Spec::Perplexity(spec) => {
+            let model = Llama::from_bytes(required(inputs, "model")?)?;
+            perplexity::run(spec, &table(inputs, "table")?, &model)?
+        }
     };
     progress(Progress::WHOLE);
     Ok(done)
@@ -104,7 +110,8 @@ pub fn replay(
         | Spec::Export(_)
         | Spec::Merge(_)
         | Spec::Embed(_)
-        | Spec::Generate(_) => {
+        | Spec::Generate(_)
+        | Spec::Perplexity(_) => {
             let done = run(spec, inputs, &mut |_| {})?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);

@@ -23,6 +23,7 @@ mod number;
 mod row;
 mod scan;
 mod survey;
+mod tape;
 mod write;
 
 pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};

@@ -7,6 +7,7 @@
 //! that may stop early is taken for all its epochs: nobody knows before how many it will run.
 
 mod embed;
+mod perplexity;
 mod train;
 mod transform;
 
@@ -146,6 +147,10 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
         }
         Spec::Generate(generate) => written(generate, inputs),
+        Spec::Perplexity(spec) => {
+            let model = inputs.get(1).copied().unwrap_or_default();
+            (perplexity::estimate(spec, first, model), vec![REPORT])
+        }
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);

@@ -209,6 +209,7 @@ fn file_name(spec: &Spec, output: &str) -> &'static str {
             "model.safetensors"
         }
         (Spec::Evaluate(_) | Spec::Ingest(_), "report") => "report.json",
+        (Spec::Perplexity(_), "report") => "report.json",
         (Spec::Compare(_), "chart") => "chart.svg",
         (Spec::Export(_), "card") => "README.md",
         (Spec::Transform(_), "fitted") => "fitted.ohcr",

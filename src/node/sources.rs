@@ -1,7 +1,7 @@
 //! Sources: reads what a manifest names, and pins it: digest, size, rows, columns, chunks.
 //! Never parses a value (`compute::table` surveys) and never holds more of a source than a chunk.
 
-mod encoder;
+mod network;
 
 use super::boot::{self, BootError};
 use super::home::Home;
@@ -115,7 +115,9 @@ impl Intake<'_> {
         let secret = source.secret.as_deref().map(Secret::find).transpose()?;
         let from = Source::open(address, secret.as_ref(), Patience::default())?;
         let objects = match source.reading.format {
-            Format::HuggingFace => encoder::objects(&from).await?,
+            format @ (Format::HuggingFace | Format::Gguf) => {
+                network::objects(&from, format).await?
+            }
             _ => from.objects().await?,
         };
         let question = self.question(source);
@@ -128,7 +130,9 @@ impl Intake<'_> {
             _ => {
                 self.check_space(&objects)?;
                 let pin = match source.reading.format {
-                    Format::HuggingFace => self.read_encoder(&from, &objects).await?,
+                    format @ (Format::HuggingFace | Format::Gguf) => {
+                        self.read_network(format, &from, &objects).await?
+                    }
                     _ => self.read(name, source, &from, &objects).await?,
                 };
                 if let Some(home) = self.keep {

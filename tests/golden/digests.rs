@@ -14,8 +14,8 @@ use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
     Export, Fill, Filling, Formula, Groups, Ingest, Input, Merge, Metric, Model, ModelFormat, Noop,
-    Optimizer, Parallel, Part, Pin, Predict, Reading, Rounds, Rule, Scaling, Schedule, Spec, Split,
-    Step, Task, Train, Transform, job_key,
+    Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading, Rounds, Rule, Scaling, Schedule,
+    Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
@@ -111,6 +111,12 @@ fn specs() -> Vec<Spec> {
         Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
         Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
         Spec::Merge(MERGE),
+        Spec::Perplexity(Perplexity {
+            column: "text".into(),
+            joined: true,
+            length: 512,
+            stride: 256,
+        }),
     ]
 }
 

@@ -41,7 +41,8 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
 }
 
 /// The columns of a table below `manifests`, by its head and its first row; those of a parquet
-/// file, which is not text, as `data/make.py` writes them; of a folder those that an encoder gives.
+/// file, which is not text, as `data/make.py` writes them; of a folder those that an encoder
+/// gives, and a language model none.
 fn columns(url: &str) -> Vec<Column> {
     use ColumnKind::{Integer, Real, Text, Truth};
     if url.ends_with(".parquet") {
@@ -50,6 +51,9 @@ fn columns(url: &str) -> Vec<Column> {
         let count = if url.contains("tomorrow") { 6 } else { 7 };
         let column = |(name, kind): (&str, ColumnKind)| Column { name: name.to_owned(), kind };
         return all.into_iter().chain(more).take(count).map(column).collect();
+    }
+    if url.contains("llama") {
+        return Vec::new();
     }
     if url.ends_with('/') {
         let column = |place: u32| Column { name: place.to_string(), kind: Real };

@@ -21,6 +21,7 @@ mod manual;
 mod metrics;
 mod network;
 mod parallel;
+mod perplexity;
 mod pipeline;
 mod predict;
 mod recovery;

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use ohc::base::canon::{Decode, Encode};
+use ohc::compute::encoder::{Encoder, Folder};
+use ohc::compute::llama::Llama;
 use ohc::compute::predictor::Predictor;
 use ohc::compute::table::{ChunkTarget, Surveyor, Table};
 use ohc::domain::command::SignedOrder;
@@ -141,6 +143,37 @@ fn r13_tables_and_models_that_lie_of_sizes_take_no_memory() {
         }
     }
     assert!(tables > 2 && models > 3, "{tables} tables, {models} models");
+}
+
+#[test]
+fn r13_networks_that_lie_of_sizes_take_no_memory() {
+    let _alone = alone();
+    let packed = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/data").join(name);
+        let mut network = Folder::new();
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            network.add(name, std::fs::read(folder.join(name)).unwrap()).unwrap();
+        }
+        network.pack().unwrap()
+    };
+    let (encoder, llama) = (packed("small-bert"), packed("small-llama"));
+    assert!(Encoder::from_bytes(&encoder).is_ok() && Llama::from_bytes(&llama).is_ok());
+    check("an encoder", &encoder, &|bytes| drop(Encoder::from_bytes(bytes)));
+    check("a llama", &llama, &|bytes| drop(Llama::from_bytes(bytes)));
+    // A file of llama.cpp: a matrix and a list, whose sizes are what lies.
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let numbers = |all: &[u32]| all.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let list = [numbers(&[9, 8, 2, 0]), text("a"), text("b")].concat();
+    let gguf = [
+        b"GGUF".to_vec(),
+        numbers(&[3, 1, 0, 1, 0]),
+        text("tokenizer.ggml.tokens"),
+        list,
+        text("token_embd.weight"),
+        numbers(&[2, 4, 0, 2, 0, 0, 0, 0]),
+        vec![0; 64],
+    ];
+    check("a GGUF file", &gguf.concat(), &|bytes| drop(Llama::from_bytes(bytes)));
 }
 
 #[test]

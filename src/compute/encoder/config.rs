@@ -180,7 +180,7 @@ fn pooling(said: &Value) -> Result<Pooling, &'static str> {
 }
 
 /// A JSON file of the folder.
-pub(super) fn json<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Fault> {
+pub(in crate::compute) fn json<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(bytes).map_err(|error| {
         let why: String = error.to_string().chars().take(200).collect();
         Fault::new(format!("{name} cannot be read: {why}"), "fetch it again from where it came")

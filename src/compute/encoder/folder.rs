@@ -34,11 +34,11 @@ const ALL: [Part; 6] = [
 pub const PARTS: [&str; 6] = [CONFIG, TOKENIZER, MODULES, SENTENCES, POOLING, WEIGHTS];
 
 /// What the network is.
-pub(super) const CONFIG: &str = "config.json";
+pub(in crate::compute) const CONFIG: &str = "config.json";
 /// How text becomes tokens.
-pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(in crate::compute) const TOKENIZER: &str = "tokenizer.json";
 /// The weights.
-pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(in crate::compute) const WEIGHTS: &str = "model.safetensors";
 /// What follows the network, by the convention of sentence-transformers.
 pub(super) const MODULES: &str = "modules.json";
 /// How long a text may be, by the same convention.
@@ -85,13 +85,13 @@ impl<B: AsRef<[u8]>> Folder<B> {
     }
 
     /// The bytes of a file, if it is there.
-    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+    pub(in crate::compute) fn get(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.as_ref())
     }
 
     /// The bytes of a file that must be there.
-    pub(super) fn need(&self, name: &str) -> Result<&[u8], Fault> {
-        self.get(name).ok_or_else(|| Fault::new(format!("the encoder has no {name}"), FETCH))
+    pub(in crate::compute) fn need(&self, name: &str) -> Result<&[u8], Fault> {
+        self.get(name).ok_or_else(|| missing(name))
     }
 
     /// The bytes of the artifact: for each file its name, its length and its bytes.
@@ -116,6 +116,12 @@ impl<B: AsRef<[u8]>> Folder<B> {
 }
 
 impl<'a> Folder<&'a [u8]> {
+    /// The bytes of a file that must be there, which stay where the artifact is.
+    pub(in crate::compute) fn lent(&self, name: &str) -> Result<&'a [u8], Fault> {
+        let found = self.files.iter().find(|(known, _)| *known == name);
+        found.map(|(_, bytes)| *bytes).ok_or_else(|| missing(name))
+    }
+
     /// The files of an artifact.
     pub fn unpack(packed: &'a [u8]) -> Result<Self, Fault> {
         let Some(mut rest) = packed.strip_prefix(MAGIC) else {
@@ -141,6 +147,10 @@ impl<'a> Folder<&'a [u8]> {
         }
         if rest.is_empty() { Ok(folder) } else { Err(damaged()) }
     }
+}
+
+fn missing(name: &str) -> Fault {
+    Fault::new(format!("the encoder has no {name}"), FETCH)
 }
 
 #[cfg(test)]

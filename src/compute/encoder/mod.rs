@@ -11,7 +11,11 @@ mod tests;
 mod tokens;
 mod weights;
 
+pub(in crate::compute) use config::json;
+pub(in crate::compute) use folder::{CONFIG, TOKENIZER, WEIGHTS};
 pub use folder::{Folder, PARTS, is_part};
+pub(in crate::compute) use tokens::{guarded, wrong};
+pub(in crate::compute) use weights::half;
 
 use super::Fault;
 use super::kernel::{Engine, reduce};

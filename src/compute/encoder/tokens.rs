@@ -109,11 +109,12 @@ fn check(said: &Value) -> Result<(), Fault> {
 }
 
 /// Runs the crate on bytes from outside: whatever it does with them is no more than a fault.
-fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+pub(in crate::compute) fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(wrong(&"its parts do not fit")))
 }
 
-fn wrong(error: &dyn std::fmt::Display) -> Fault {
+/// A tokenizer.json that the crate does not take.
+pub(in crate::compute) fn wrong(error: &dyn std::fmt::Display) -> Fault {
     let why: String = error.to_string().chars().take(200).collect();
     Fault::new(format!("tokenizer.json cannot be used: {why}"), "fetch it again from where it came")
 }

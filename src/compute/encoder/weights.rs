@@ -59,7 +59,7 @@ impl<'a> Weights<'a> {
 }
 
 /// The value of an IEEE 754 half, which every f32 can hold.
-fn half(bits: u16) -> f32 {
+pub(in crate::compute) fn half(bits: u16) -> f32 {
     let bits = u32::from(bits);
     let (sign, exponent, fraction) = ((bits & 0x8000) << 16, (bits >> 10) & 0x1f, bits & 0x3ff);
     let size = match exponent {

@@ -61,7 +61,7 @@ pub(super) fn measure(
 }
 
 /// Minus the logarithm of how likely a token was said to be.
-fn surprise(outputs: &[f32], token: u32) -> f64 {
+pub(in crate::compute) fn surprise(outputs: &[f32], token: u32) -> f64 {
     let most = f64::from(outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let total: f64 = outputs.iter().map(|x| exact::exp_of_nonpositive(f64::from(*x) - most)).sum();
     let said = outputs.get(token as usize).copied().unwrap_or(f32::NAN);

@@ -15,6 +15,8 @@ mod real;
 mod report;
 mod said;
 
+pub(in crate::compute) use language::surprise;
+pub(in crate::compute) use report::{json, number, object};
 pub use said::Said;
 pub(in crate::compute) use said::{is_likely, largest};
 

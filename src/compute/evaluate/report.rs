@@ -117,12 +117,12 @@ fn each(noun: &str, names: &[String], counts: &[Counts], areas: &[Option<f64>]) 
 }
 
 /// A number with the fewest digits that read back to the same bits.
-fn number(value: f64) -> String {
+pub(in crate::compute) fn number(value: f64) -> String {
     if value.is_finite() { value.to_string() } else { "null".into() }
 }
 
 /// A JSON object: fields in the order given, values already JSON.
-fn object(fields: &[(&str, String)]) -> String {
+pub(in crate::compute) fn object(fields: &[(&str, String)]) -> String {
     let fields: Vec<_> =
         fields.iter().map(|(name, value)| format!("{}:{value}", json(name))).collect();
     format!("{{{}}}", fields.join(","))
@@ -133,7 +133,7 @@ fn array(items: impl Iterator<Item = String>) -> String {
 }
 
 /// A JSON string (RFC 8259): what must be escaped is, and nothing else.
-fn json(text: &str) -> String {
+pub(in crate::compute) fn json(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
         match c {

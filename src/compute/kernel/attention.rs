@@ -7,8 +7,10 @@
 //! fused multiply-adds over ascending positions or columns.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
+mod grouped;
 mod memory;
 
+pub use grouped::Grouped;
 pub use memory::Memory;
 
 use super::elementary::exp;
@@ -50,18 +52,31 @@ impl Rotation {
     /// t · 10000^(−2i / columns). Where their number is odd, the last column stays.
     #[must_use]
     pub fn new(length: usize, columns: usize) -> Self {
-        let pairs = columns / 2;
+        let speed = |pair: usize| {
+            let power = -(2.0 * pair as f64) / columns as f64;
+            exact::exp(power * exact::ln(BASE))
+        };
+        Self::at(length, &(0..columns / 2).map(speed).collect::<Vec<_>>())
+    }
+
+    /// For sequences of `length` rows: a pair of position t turns by t times its speed.
+    #[must_use]
+    pub fn at(length: usize, speeds: &[f64]) -> Self {
         let (mut cosines, mut sines) = (Vec::new(), Vec::new());
         for position in 0..length {
-            for pair in 0..pairs {
-                let power = -(2.0 * pair as f64) / columns as f64;
-                let angle = position as f64 * exact::exp(power * exact::ln(BASE));
+            for speed in speeds {
+                let angle = position as f64 * speed;
                 let turn = angle / std::f64::consts::PI;
                 cosines.push(cosine(turn) as f32);
                 sines.push(cosine(turn - 0.5) as f32);
             }
         }
-        Self { cosines, sines, pairs }
+        Self { cosines, sines, pairs: speeds.len() }
+    }
+
+    /// Rows of a sequence at the most.
+    fn length(&self) -> usize {
+        self.cosines.len() / self.pairs.max(1)
     }
 
     /// Turns the rows of one head, of which column i and column i + pairs are a pair; backwards if

@@ -31,6 +31,7 @@ pub mod reduce;
 pub mod rms_norm;
 pub mod sgd;
 pub mod softmax;
+pub mod swiglu;
 mod tile;
 
 pub use isa::Isa;
@@ -113,6 +114,8 @@ pub(crate) mod golden {
         ("group norm", "18577a1bfbce"),
         ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),
+        ("swiglu", "1eb7e60e56e0"),
+        ("llama", "ccf698624950"),
     ];
 
     #[track_caller]

@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
 /// The input of a stage that is an encoder: a source that has no rows.
 const ENCODER: &str = "encoder";
+/// The input of a stage that is a model, perhaps a source that has no rows either.
+const MODEL: &str = "model";
 
 /// The jobs of a run, and what of their results is published.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -271,6 +273,7 @@ impl<'a> Build<'a> {
                     self.check_column(stage, (what, column), columns.as_deref());
                 }
             }
+            self.check_network(stage, &instance.spec);
             let whole = Job {
                 stage: stage.name.clone(),
                 label: instance.label.clone(),
@@ -322,7 +325,7 @@ impl<'a> Build<'a> {
 
     /// The columns of the table that reaches a stage, if a pinned source is where it began.
     fn columns(&self, stage: &Stage) -> Option<Arc<[Column]>> {
-        let mut tables = stage.inputs.iter().filter(|(port, ..)| port != ENCODER);
+        let mut tables = stage.inputs.iter().filter(|(port, ..)| port != ENCODER && port != MODEL);
         tables.find_map(|(_, from, _)| match from {
             InputRef::Source(source) => self.pins.get(source).map(|pin| pin.columns.clone().into()),
             InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
@@ -333,11 +336,35 @@ impl<'a> Build<'a> {
 
     /// The columns that the encoder of a stage gives to each text.
     fn encoder(&self, stage: &Stage) -> Option<&[Column]> {
-        let found = stage.inputs.iter().find(|(port, ..)| port == ENCODER);
-        match found.map(|(_, from, _)| from) {
-            Some(InputRef::Source(source)) => Some(&self.pins.get(source)?.columns),
+        self.network(stage, ENCODER).map(|(_, pin)| pin.columns.as_slice())
+    }
+
+    /// The pinned source of a network that a stage takes.
+    fn network(&self, stage: &Stage, port: &str) -> Option<(Place, &Pin)> {
+        let (_, from, place) = stage.inputs.iter().find(|(each, ..)| each == port)?;
+        match from {
+            InputRef::Source(source) => Some((*place, self.pins.get(source)?)),
             _ => None,
         }
+    }
+
+    /// A folder of Hugging Face says only to who reads it whether it gives columns to texts.
+    fn check_network(&mut self, stage: &Stage, spec: &Spec) {
+        let (port, gives_columns) = match spec {
+            Spec::Embed(_) => (ENCODER, true),
+            Spec::Perplexity(_) => (MODEL, false),
+            _ => return,
+        };
+        let Some((place, pin)) = self.network(stage, port) else { return };
+        if pin.columns.is_empty() != gives_columns || self.faults.len() >= FAULTS_MAX {
+            return;
+        }
+        let (message, hint) = if gives_columns {
+            ("this is a language model: it gives no vectors", "take an encoder of the BERT family")
+        } else {
+            ("this is an encoder: it foretells no token", "take a model of the Llama family")
+        };
+        self.faults.insert(fault(place, message, Some(hint.to_owned())));
     }
 
     fn check_column(
@@ -405,6 +432,7 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
             targets.chain(features.map(|name| ("features", name.as_str()))).collect()
         }
         Spec::Embed(embed) => vec![("column", embed.column.as_str())],
+        Spec::Perplexity(spec) => vec![("column", spec.column.as_str())],
         Spec::Split(split) => split.dealing.column().into_iter().collect(),
         Spec::Ingest(ingest) => {
             ingest.keep.iter().flatten().map(|column| ("columns", column.as_str())).collect()

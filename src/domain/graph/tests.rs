@@ -108,6 +108,31 @@ fn ingest(with: &str, pin: Pin) -> Result<Dag, Vec<Diagnostic>> {
     expand(&manifest.unwrap(), &BTreeMap::from([("s".to_owned(), pin)]))
 }
 
+#[test]
+fn a_folder_is_of_the_family_that_its_stage_takes() {
+    let expanded = |stage: &str, columns: usize| {
+        let text = format!(
+            "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  \
+             sources:\n    s: {{ url: s.csv, format: csv }}\n    m: {{ url: m/, format: \
+             huggingface }}\n  stages:\n    t: {{ uses: ingest, inputs: {{ rows: sources.s }} \
+             }}\n    of: {{ uses: {stage}: sources.m, table: t.table }}, with: {{ column: x }} \
+             }}\n"
+        );
+        let (manifest, faults) = compile(&text, &BTreeMap::new());
+        assert!(manifest.is_some(), "{faults:?}");
+        let column = |i: usize| Column { name: i.to_string(), kind: ColumnKind::Real };
+        let columns: Vec<Column> = (0..columns).map(column).collect();
+        let network = Pin { source: "m".to_owned(), columns, ..chunked(&[("m", 0)]) };
+        let pins = [("s".to_owned(), chunked(&[("a", 9)])), ("m".to_owned(), network)];
+        expand(&manifest.unwrap(), &BTreeMap::from(pins))
+    };
+    let (embed, measure) = ("embed, inputs: { encoder", "perplexity, inputs: { model");
+    assert!(expanded(embed, 4).is_ok() && expanded(measure, 0).is_ok());
+    let fault = |stage: &str, columns: usize| expanded(stage, columns).unwrap_err()[0].clone();
+    assert!(fault(embed, 0).message.contains("is a language model"));
+    assert!(fault(measure, 4).message.contains("is an encoder"));
+}
+
 const SPLIT: &str = "split: { by: rows, target: 10 }";
 
 #[test]

@@ -49,8 +49,10 @@ pub enum Format {
     Parquet,
     /// Arrow IPC: a file or a stream of record batches.
     Arrow,
-    /// The folder of an encoder, as Hugging Face keeps it: it has no rows.
+    /// The folder of an encoder or a language model, as Hugging Face keeps it: it has no rows.
     HuggingFace,
+    /// The one file of a language model, as llama.cpp keeps it: it has no rows.
+    Gguf,
 }
 canonical_enum!(Format {
     1 => Csv(x),
@@ -59,6 +61,7 @@ canonical_enum!(Format {
     4 => Parquet,
     5 => Arrow,
     6 => HuggingFace,
+    7 => Gguf,
 });
 
 /// How comma-separated values are written. All marks are single ASCII characters.
@@ -173,7 +176,7 @@ pub struct Pin {
     pub digest: Digest,
     /// Their number.
     pub bytes: u64,
-    /// Rows, without a header; those that cannot be read are counted. An encoder has none.
+    /// Rows, without a header; those that cannot be read are counted. A network has none.
     pub rows: u64,
     /// The columns, in order; those that an encoder gives to each text.
     pub columns: Vec<Column>,

@@ -12,6 +12,7 @@ mod gpt;
 mod ingest;
 mod made;
 mod parallel;
+mod perplexity;
 mod predict;
 mod split;
 mod tokenize;
@@ -32,6 +33,7 @@ pub use ingest::{
 };
 pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
+pub use perplexity::Perplexity;
 pub use predict::Predict;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
@@ -80,6 +82,8 @@ pub enum Spec {
     Embed(Embed),
     /// Writes text with a language model.
     Generate(Generate),
+    /// Measures how well a frozen language model foretells texts.
+    Perplexity(Perplexity),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -94,6 +98,7 @@ canonical_enum!(Spec {
     10 => Merge(x),
     11 => Embed(x),
     12 => Generate(x),
+    13 => Perplexity(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -122,6 +127,7 @@ impl Spec {
             Self::Merge(_) => "train",
             Self::Embed(_) => "embed",
             Self::Generate(_) => "generate",
+            Self::Perplexity(_) => "perplexity",
         }
     }
 
@@ -141,6 +147,7 @@ impl Spec {
             Self::Predict(_) | Self::Embed(_) => vec!["table"],
             Self::Export(_) => vec!["model", "card"],
             Self::Generate(_) => vec!["table", "text"],
+            Self::Perplexity(_) => vec!["report"],
         }
     }
 
@@ -159,6 +166,7 @@ impl Spec {
             (Self::Merge(a), Self::Merge(b)) => a.differences(b),
             (Self::Embed(a), Self::Embed(b)) => a.differences(b),
             (Self::Generate(a), Self::Generate(b)) => a.differences(b),
+            (Self::Perplexity(a), Self::Perplexity(b)) => a.differences(b),
             (Self::Noop(a), Self::Noop(b)) => vec![("tag", a.tag != b.tag)],
             _ => vec![("uses", true)],
         };

@@ -192,6 +192,8 @@ pub(super) enum Good {
     Source,
     /// The folder of an encoder, which is a source.
     Encoder,
+    /// A frozen language model, which is a source.
+    Decoder,
     /// Rows and columns.
     Table,
     /// A trained model.
@@ -213,11 +215,18 @@ pub(super) enum Good {
 }
 
 impl Good {
+    /// Whether it may be connected where that is taken. A folder of Hugging Face may be of either
+    /// family: which of them is known when it is pinned.
+    pub(super) fn is_taken_for(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::Encoder, Self::Decoder)
+    }
+
     /// What a person calls it.
     pub(super) const fn noun(self) -> &'static str {
         match self {
             Self::Source => "a source of rows",
             Self::Encoder => "an encoder",
+            Self::Decoder => "a language model",
             Self::Table => "a table",
             Self::Model => "a model",
             Self::Recipe => "a recipe",

@@ -47,6 +47,7 @@ use crate::base::amount::Ohc;
 use crate::base::limits::{INSTANCES_PER_STAGE_DEFAULT, JOBS_PER_BLOCK_MAX, JOBS_PER_RUN_MAX};
 use diagnostic::Faults;
 use expression::{Matrix, Scope, substitute};
+use form::Good;
 use node::{Kind, Node};
 use reference::{Drafts, Edges, Known};
 use stage::{Common, Draft};
@@ -277,10 +278,14 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         }
     }
     let source_names: Vec<&str> = names("sources").map(|(key, _)| key.text.as_str()).collect();
-    let is_encoder = |node: &Node| node.get("format").and_then(Node::text) == Some("huggingface");
-    let encoders = names("sources").filter(|(_, node)| is_encoder(node));
-    let encoders: Vec<&str> = encoders.map(|(key, _)| key.text.as_str()).collect();
-    let known = Known { stages: &drafts, sources: &source_names, encoders: &encoders };
+    let good = |node: &Node| match node.get("format").and_then(Node::text) {
+        Some("huggingface") => Some(Good::Encoder),
+        Some("gguf") => Some(Good::Decoder),
+        _ => None,
+    };
+    let networks: BTreeMap<&str, Good> =
+        names("sources").filter_map(|(key, node)| Some((key.text.as_str(), good(node)?))).collect();
+    let known = Known { stages: &drafts, sources: &source_names, networks: &networks };
     let edges: BTreeMap<&str, Edges> = drafts
         .iter()
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))

@@ -248,7 +248,8 @@ impl Kind {
 pub fn example() -> String {
     let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: example }\nspec:\n  \
                 sources:\n    data: { url: data/iris.csv, format: csv }\n    encoder: { url: \
-                models/minilm/, format: huggingface }\n  stages:\n";
+                models/minilm/, format: huggingface }\n    llama: { url: models/llama.gguf, \
+                format: gguf }\n  stages:\n";
     let indent = |line: &str| format!("    {line}\n");
     let stages = kinds().map(|kind| kind.example().lines().map(indent).collect::<String>());
     head.to_owned() + &stages.collect::<String>()
@@ -264,7 +265,11 @@ fn origin(of: &StageKind, good: Good) -> String {
         given.map(move |(output, _)| format!("{}.{output}", kind.name))
     });
     let found = if good == Good::Table { outputs.next() } else { outputs.last() };
-    let source = if good == Good::Encoder { "sources.encoder" } else { "sources.data" };
+    let source = match good {
+        Good::Encoder => "sources.encoder",
+        Good::Decoder => "sources.llama",
+        _ => "sources.data",
+    };
     found.unwrap_or(source.to_owned())
 }
 

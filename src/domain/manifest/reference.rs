@@ -20,8 +20,8 @@ pub(super) struct Known<'a> {
     pub(super) stages: &'a Drafts<'a>,
     /// The names of the sources, whole or not.
     pub(super) sources: &'a [&'a str],
-    /// Those of them that are encoders.
-    pub(super) encoders: &'a [&'a str],
+    /// Those of them that are networks, and what they are taken for.
+    pub(super) networks: &'a BTreeMap<&'a str, Good>,
 }
 
 /// The edges of one stage.
@@ -153,8 +153,7 @@ fn input(
     let (edge, good) = match parse(text) {
         Some(Written::Source(name)) => {
             source(name, node.place, known, faults)?;
-            let is_encoder = known.encoders.contains(&name);
-            let good = if is_encoder { Good::Encoder } else { Good::Source };
+            let good = known.networks.get(name).copied().unwrap_or(Good::Source);
             (InputRef::Source(name.to_owned()), Some(good))
         }
         Some(Written::Output(stage, output)) => {
@@ -186,7 +185,7 @@ fn input(
         }
     };
     if let (Some(port), Some(good)) = (port, good)
-        && port.good != good
+        && !good.is_taken_for(port.good)
     {
         let (takes, is) = (port.good.noun(), good.noun());
         let message = format!("input `{}` takes {takes}, but `{text}` is {is}", key.text);

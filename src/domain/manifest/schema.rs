@@ -423,6 +423,7 @@ fn port(port: &Port) -> Json {
     let example = match (port.good, port.many) {
         (Good::Source, _) => "sources.flowers",
         (Good::Encoder, _) => "sources.encoder",
+        (Good::Decoder, _) => "sources.llama",
         (Good::Table, _) => "split.train",
         (Good::Model, true) => "train.*.model",
         (Good::Model, false) => "evaluate.best",

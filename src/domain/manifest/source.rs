@@ -51,6 +51,7 @@ fn reading(source: &Node) -> Option<Reading> {
         "arrow" => Format::Arrow,
         "text" => Format::Text,
         "huggingface" => Format::HuggingFace,
+        "gguf" => Format::Gguf,
         _ => return None,
     };
     let null = |node: &Node| node.kind.scalar_text().map(str::to_owned);
@@ -118,10 +119,10 @@ fn sound(source: &Node, faults: &mut Faults) {
         let message = format!("`csv` says nothing about `format: {format}`");
         faults.advise(key.place, message, "leave it away, or say `format: csv`".to_owned());
     }
-    if format == Some("huggingface") {
+    if matches!(format, Some("huggingface" | "gguf")) {
         for name in ["nulls", "columns", "onBadRow"] {
             if let Some((key, _)) = entry(name) {
-                let message = format!("`{name}` is of rows, and an encoder has none");
+                let message = format!("`{name}` is of rows, and a network has none");
                 faults.advise(key.place, message, "leave it away".to_owned());
             }
         }

@@ -299,6 +299,39 @@ fn a_prompt_may_have_several_lines_and_no_other_unseen_character() {
 }
 
 #[test]
+fn texts_are_foretold_by_a_network_and_by_no_rows() {
+    let measured = |format: &str, with: &str| {
+        let measure = format!(
+            "measure: {{ uses: perplexity, inputs: {{ table: rows.table, model: sources.m }}, \
+             with: {{ {with} }} }} }}"
+        );
+        let all = reading("{ url: a.txt, format: text }, m: { url: m, format: FORMAT }");
+        all.replace("FORMAT", format).replace(
+            "inputs: { rows: sources.s } } }",
+            &format!("inputs: {{ rows: sources.s }} }}, {measure}"),
+        )
+    };
+    for (format, with, expect) in [
+        ("gguf", "", (true, 512, 256)),
+        ("huggingface", "texts: apart, length: 9", (false, 9, 4)),
+        ("gguf", "length: 2, stride: 1", (true, 2, 1)),
+    ] {
+        let manifest = sound(&measured(format, with), &[]);
+        match &manifest.stages["measure"].instances[0].spec {
+            Spec::Perplexity(it) => assert_eq!((it.joined, it.length, it.stride), expect),
+            other => panic!("{other:?}"),
+        }
+    }
+    refused(&measured("text", ""), &[], "takes a language model, but `sources.m` is a source");
+    refused(&measured("gguf", "length: 8, stride: 8"), &[], "a stride of 8");
+    refused(&measured("gguf", "length: 1"), &[], "length");
+    refused(&measured("gguf", "texts: all"), &[], "all");
+    let rows = reading("{ url: a.txt, format: gguf, onBadRow: skip }");
+    refused(&rows, &[], "`onBadRow` is of rows, and a network has none");
+    refused(&reading("{ url: a, format: gguf }"), &[], "`sources.s` is a language model");
+}
+
+#[test]
 fn a_text_beyond_the_bound_is_refused_before_it_is_read() {
     let text = format!("# {}\n{DESIGN}", "x".repeat(crate::base::limits::MANIFEST_BYTES_MAX));
     refused(&text, &[], "a manifest has at most 262144 bytes");

@@ -25,10 +25,11 @@ pub(super) static SOURCE: Object = Object {
         unless(
             "generate",
             "format",
-            Type::Word(&["csv", "json", "parquet", "arrow", "text", "huggingface"]),
+            Type::Word(&["csv", "json", "parquet", "arrow", "text", "huggingface", "gguf"]),
             "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
              (IPC, a file or a stream), `text` (a row per line, in the one column `text`); or \
-             `huggingface`: the folder of an encoder, for `uses: embed`.",
+             `huggingface`: the folder of an encoder, for `uses: embed`, or of a language model, \
+             for `uses: perplexity`; or `gguf`: the one file of such a model.",
             "csv",
         ),
         optional(

@@ -8,6 +8,7 @@ mod export;
 mod generate;
 mod ingest;
 mod noop;
+mod perplexity;
 mod predict;
 mod split;
 mod tokenize;
@@ -31,6 +32,7 @@ pub(super) static KINDS: &[&StageKind] = &[
     &embed::EMBED,
     &tokenize::TOKENIZE,
     &generate::GENERATE,
+    &perplexity::PERPLEXITY,
 ];
 /// Their names, in the same order.
 pub(super) const KIND_NAMES: &[&str] = &[
@@ -46,6 +48,7 @@ pub(super) const KIND_NAMES: &[&str] = &[
     "embed",
     "tokenize",
     "generate",
+    "perplexity",
 ];
 
 /// The stage kind of that name.
