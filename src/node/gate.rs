@@ -1,5 +1,5 @@
-//! A gate: lets in what each sender may have looked at (`role::quota`), before it waits for anything
-//! with what others sent. Never looks into a message.
+//! A gate: lets in what each sender may have looked at (`role::quota`), before it waits for
+//! anything with what others sent. Never looks into a message.
 
 use crate::base::limits::{QUESTION_BYTES_MAX, WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
 use crate::effects::clock::Clock;

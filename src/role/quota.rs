@@ -1,5 +1,5 @@
 //! Quotas: how much each sender may have looked at. Whoever sends more than that is dropped, and
-//! nobody else is. Never asks who somebody is: the name of a sender is what the servers let through.
+//! nobody else is. Never asks who somebody is: the name of a sender is what servers let through.
 
 use crate::base::limits::SENDERS_MAX;
 use crate::base::time::Millis;

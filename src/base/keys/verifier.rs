@@ -96,8 +96,8 @@ mod tests {
         });
     }
 
-    /// A signature by who knows the secret number of a key, with points of small order mixed in: some
-    /// of them hold, because they cancel, and checks that are not the same differ here.
+    /// A signature by who knows the secret number of a key, with points of small order mixed in:
+    /// some of them hold, because they cancel, and checks that are not the same differ here.
     fn mixed(secret: u64, nonce: u64, at: (usize, usize), note: &[u8]) -> (VerifyingKey, [u8; 64]) {
         let (a, r) = (Scalar::from(secret), Scalar::from(nonce));
         let point = |n: &Scalar, twist| EdwardsPoint::mul_base(n) + EIGHT_TORSION[twist];
