@@ -9,11 +9,13 @@ mod export;
 mod formula;
 mod generate;
 mod gpt;
+mod images;
 mod ingest;
 mod made;
 mod parallel;
 mod perplexity;
 mod predict;
+mod reader;
 mod split;
 mod tokenize;
 mod train;
@@ -27,6 +29,7 @@ pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
 pub use generate::Generate;
 pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Norm, Positions};
+pub use images::{Images, Label};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,
@@ -35,6 +38,7 @@ pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use perplexity::Perplexity;
 pub use predict::Predict;
+pub use reader::Reader;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{
