@@ -25,6 +25,7 @@ mod png;
 mod row;
 mod scan;
 mod survey;
+mod tape;
 mod write;
 
 pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};

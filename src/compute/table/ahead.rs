@@ -5,8 +5,8 @@
 use super::BadRows;
 use super::column::{Guess, Judge};
 use super::csv::Csv;
-use super::lanes::Seen;
 use super::row::{Row, Step, mark};
+use super::tape::Tape;
 use crate::base::canon::Digest;
 use crate::base::limits::OFFENDERS_MAX;
 use crate::compute::Fault;
@@ -28,8 +28,26 @@ pub(super) struct Learned {
 }
 
 impl Learned {
+    /// Rows that a tape tells from `from` on, none of which ends beyond `to`, `most` of them at
+    /// the most: how many there are, and where they end. `None` if the first is to be looked at.
+    pub(super) fn see_plain(
+        &mut self,
+        judge: &Judge,
+        (tape, bytes): (&mut Tape, &[u8]),
+        (from, to): (usize, usize),
+        most: usize,
+    ) -> Option<(u64, usize)> {
+        let rows = judge.good(tape.rows(bytes, (from, to), most, judge.names().len())?)?;
+        for (column, guess) in self.guesses.iter_mut().enumerate() {
+            guess.see_all(rows.column(column), &judge.nulls);
+        }
+        let count = rows.count as u64;
+        self.rows.rows += count;
+        self.good += count;
+        Some((count, rows.end))
+    }
+
     /// One more row, which begins on this line; nothing changes where it is refused.
-    #[inline(always)]
     pub(super) fn see(
         &mut self,
         judge: &Judge,
@@ -183,10 +201,20 @@ impl Outlook<'_> {
     fn stretch(&self, from: usize, to: usize) -> Stretch {
         let learned = Learned { guesses: self.guesses.to_vec(), ..Learned::default() };
         let mut stretch = Stretch { from, end: from, lines: 0, learned };
-        let (mut csv, mut seen) = (Csv::new(self.dialect, 0), Seen::default());
+        let mut csv = Csv::new(self.dialect, 0);
+        let mut tape = csv.tape();
         while stretch.end < to {
+            let plain = tape.as_mut().and_then(|tape| {
+                let place = (stretch.end, to);
+                stretch.learned.see_plain(self.judge, (tape, self.bytes), place, usize::MAX)
+            });
+            if let Some((rows, end)) = plain {
+                csv.line += rows;
+                (stretch.lines, stretch.end) = (csv.line, end);
+                continue;
+            }
             let line = csv.line;
-            match csv.next(&mut seen, self.bytes, stretch.end, false) {
+            match csv.next(self.bytes, stretch.end, false) {
                 Step::More | Step::Unclosed(_) => break,
                 Step::Row(end) | Step::Pass(end) if end > to => break,
                 Step::Pass(end) => stretch.end = end,

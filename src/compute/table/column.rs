@@ -9,6 +9,7 @@ use super::ColumnKind;
 use super::lanes::Text;
 use super::number::{Shape, integer, real, shape, truth};
 use super::row::{Flaw, Row, mark};
+use super::tape::Rows;
 use crate::compute::quote;
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
@@ -36,6 +37,21 @@ impl Guess {
         self.kinds == 0
     }
 
+    /// More cells, which are UTF-8.
+    pub(super) fn see_all<'a>(&mut self, texts: impl Iterator<Item = Text<'a>>, nulls: &Nulls) {
+        // In a register while it changes.
+        let mut guess = *self;
+        for text in texts {
+            if guess.is_decided() {
+                break;
+            }
+            if !nulls.has(text, 0) {
+                guess.see(text, 0);
+            }
+        }
+        *self = guess;
+    }
+
     /// One more cell, which is not null.
     #[inline(always)]
     pub(super) fn see(&mut self, text: Text<'_>, marks: u8) {
@@ -47,12 +63,14 @@ impl Guess {
         self.kinds &= match shape(text) {
             Shape::Integer => Self::INTEGER | Self::REAL,
             Shape::Decimal => Self::REAL,
-            Shape::Other => self.others(text),
+            Shape::Other => self.others(text.alone()),
         };
     }
 
     /// Those of the kinds so far that hold a cell of which a glance tells nothing.
-    fn others(self, text: Text<'_>) -> u8 {
+    #[inline(never)]
+    fn others(self, text: &[u8]) -> u8 {
+        let text = Text::new(text);
         let held = |kind, is_held: fn(Text<'_>) -> bool| {
             if self.kinds & kind != 0 && is_held(text) { kind } else { 0 }
         };
@@ -111,6 +129,12 @@ impl Nulls {
         !self.has_empty && self.others.is_empty()
     }
 
+    /// A cell that is plain, or null.
+    #[inline]
+    pub(super) fn or_null<'a>(&self, text: Text<'a>) -> Option<Text<'a>> {
+        (!self.has(text, 0)).then_some(text)
+    }
+
     /// Whether a cell is null.
     #[inline]
     pub(super) fn has(&self, text: Text<'_>, marks: u8) -> bool {
@@ -161,7 +185,6 @@ impl Judge {
     }
 
     /// What is wrong with a row; `None` if it is good.
-    #[inline(always)]
     pub(super) fn flaw(&self, row: Row<'_>) -> Option<Wrong> {
         if let Some(flaw) = row.flaw {
             return Some(self.describe(flaw));
@@ -178,6 +201,22 @@ impl Judge {
         let cells = row.cells.iter().enumerate();
         let mut cells = cells.filter(|(_, cell)| cell.marks & mark::HIGH != 0);
         cells.find_map(|(column, _)| self.flaw_of_cell(row, column))
+    }
+
+    /// The first of plain rows, as far as they are good; `None` if the first is not.
+    pub(super) fn good<'a>(&self, rows: Rows<'a>) -> Option<Rows<'a>> {
+        if !self.has_declared {
+            return Some(rows);
+        }
+        let is_bad = |row| {
+            let mut declared = self.declared.iter().enumerate();
+            declared.any(|(column, kind)| {
+                let cell = (*kind).zip(rows.at(row, column));
+                cell.is_some_and(|(kind, text)| !self.nulls.has(text, 0) && !holds(kind, text))
+            })
+        };
+        let count = (0..rows.count).position(is_bad).unwrap_or(rows.count);
+        (count > 0).then(|| rows.first(count))
     }
 
     fn flaw_of_cell(&self, row: Row<'_>, column: usize) -> Option<Wrong> {
@@ -231,6 +270,28 @@ fn holds(kind: ColumnKind, text: Text<'_>) -> bool {
     }
 }
 
+/// Appends what cells say, or null, up to the first one that cannot be read: which it is.
+#[inline(always)]
+fn append<'a, T>(
+    mut texts: impl Iterator<Item = Option<Text<'a>>>,
+    read: impl Fn(Text<'a>) -> Option<T>,
+    mut append: impl FnMut(Option<T>),
+) -> Option<usize> {
+    texts.position(|text| match text {
+        None => {
+            append(None);
+            false
+        }
+        Some(text) => match read(text) {
+            None => true,
+            value => {
+                append(value);
+                false
+            }
+        },
+    })
+}
+
 /// A column that is being made.
 #[derive(Debug)]
 pub(super) enum Building {
@@ -251,21 +312,46 @@ impl Building {
         }
     }
 
-    /// One more cell. False, and nothing is appended, if the kind does not hold it.
-    #[inline(always)]
-    pub(super) fn push(&mut self, text: Text<'_>, marks: u8) -> bool {
+    /// More cells, which are UTF-8 or null, up to the first one that the kind does not hold: which
+    /// it is.
+    pub(super) fn push<'a>(
+        &mut self,
+        texts: impl Iterator<Item = Option<Text<'a>>>,
+    ) -> Option<usize> {
+        // One loop for each kind; a function that is given by its name would not be inlined.
         match self {
-            Self::Real(cells) => real(text).map(|value| cells.append_value(value)).is_some(),
-            Self::Integer(cells) => integer(text).map(|value| cells.append_value(value)).is_some(),
-            Self::Truth(cells) => truth(text).map(|value| cells.append_value(value)).is_some(),
-            Self::Text(cells) => {
-                let text = text.alone();
-                let is_text = marks & mark::HIGH == 0 || std::str::from_utf8(text).is_ok();
-                if is_text {
-                    cells.append_value(text);
-                }
-                is_text
-            }
+            Self::Real(cells) => append(
+                texts,
+                |text| real(text),
+                |value| match value {
+                    Some(value) => cells.append_value(value),
+                    None => cells.append_null(),
+                },
+            ),
+            Self::Integer(cells) => append(
+                texts,
+                |text| integer(text),
+                |value| match value {
+                    Some(value) => cells.append_value(value),
+                    None => cells.append_null(),
+                },
+            ),
+            Self::Truth(cells) => append(
+                texts,
+                |text| truth(text),
+                |value| match value {
+                    Some(value) => cells.append_value(value),
+                    None => cells.append_null(),
+                },
+            ),
+            Self::Text(cells) => append(
+                texts,
+                |text| Some(text.alone()),
+                |value| match value {
+                    Some(value) => cells.append_value(value),
+                    None => cells.append_null(),
+                },
+            ),
         }
     }
 

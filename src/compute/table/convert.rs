@@ -18,6 +18,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
+use std::iter;
 use std::sync::Arc;
 
 /// Digits of a decimal that fit an integer, however they are combined.
@@ -135,13 +136,9 @@ fn instants(array: &ArrayRef, unit: TimeUnit) -> Result<StringArray, Fault> {
 fn parsed(texts: &StringArray, kind: ColumnKind, nulls: &Nulls) -> Result<ArrayRef, Fault> {
     let mut building = Building::new(kind, texts.len());
     for text in texts {
-        match text {
-            Some(text) if !nulls.has(Text::new(text.as_bytes()), 0) => {
-                if !building.push(Text::new(text.as_bytes()), 0) {
-                    building.push_null();
-                }
-            }
-            _ => building.push_null(),
+        let text = text.and_then(|text| nulls.or_null(Text::new(text.as_bytes())));
+        if building.push(iter::once(text)).is_some() {
+            building.push_null();
         }
     }
     Ok(building.finish())

@@ -1,8 +1,8 @@
 //! Comma-separated values and their kin: finds the rows and cells, whatever the dialect.
 //! Never says what a cell means, and never guesses a mark: its dialect is all it goes by.
 
-use super::lanes::{Marks, Seen, UNKNOWN};
 use super::row::{Flaw, Row, Span, Step, behind_line_end, line, mark};
+use super::tape::Tape;
 use crate::base::limits::COLUMNS_MAX;
 use crate::domain::job::Dialect;
 
@@ -10,10 +10,6 @@ use crate::domain::job::Dialect;
 #[derive(Debug)]
 pub(super) struct Csv {
     dialect: Dialect,
-    /// Finds bytes that matter outside quotes: a delimiter or a line's end ends a cell.
-    outside: Marks,
-    /// Finds bytes that matter inside quotes: marks and lines' ends.
-    inside: Marks,
     /// The line that the next row begins on.
     pub(super) line: u64,
     /// At most one more than a table has columns; those behind them are counted alone.
@@ -27,12 +23,13 @@ pub(super) struct Csv {
 impl Csv {
     /// A scanner that begins on this line.
     pub(super) fn new(dialect: Dialect, line: u64) -> Self {
-        let Dialect { delimiter, quote, escape, .. } = dialect;
-        let outside = Marks::new([b'\r', b'\n', delimiter, delimiter]);
-        let [quote, escape] = [quote, escape].map(|mark| mark.unwrap_or(b'\n'));
-        let inside = Marks::new([b'\r', b'\n', quote, escape]);
         let (cells, aside) = (Vec::new(), Vec::new());
-        Self { dialect, outside, inside, line, cells, marks: 0, aside, flaw: None }
+        Self { dialect, line, cells, marks: 0, aside, flaw: None }
+    }
+
+    /// What finds many rows at a time.
+    pub(super) fn tape(&self) -> Option<Tape> {
+        Tape::new(self.dialect)
     }
 
     /// The row that was found last.
@@ -55,14 +52,7 @@ impl Csv {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
-    #[inline(always)]
-    pub(super) fn next(
-        &mut self,
-        seen: &mut Seen,
-        bytes: &[u8],
-        from: usize,
-        is_end: bool,
-    ) -> Step {
+    pub(super) fn next(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Step {
         match bytes.get(from) {
             None => return Step::More,
             Some(b'\r' | b'\n') => return self.pass(behind_line_end(bytes, from, is_end)),
@@ -75,14 +65,7 @@ impl Csv {
         self.aside.clear();
         self.flaw = None;
         let begun = self.line;
-        let mut now = *seen;
-        let found = if self.dialect.trim {
-            self.cells::<true>(&mut now, bytes, from, is_end)
-        } else {
-            self.cells::<false>(&mut now, bytes, from, is_end)
-        };
-        *seen = now;
-        match found {
+        match self.row_cells(bytes, from, is_end) {
             Ok(end) => {
                 self.line += 1;
                 Step::Row(end)
@@ -101,27 +84,19 @@ impl Csv {
     }
 
     /// The cells of a row, and where it ends: behind its line's end.
-    #[inline(always)]
-    fn cells<const TRIM: bool>(
-        &mut self,
-        seen: &mut Seen,
-        bytes: &[u8],
-        from: usize,
-        is_end: bool,
-    ) -> Result<usize, Step> {
-        let (mut at, mut marks, mut surplus) = (from, 0u8, 0);
-        let Dialect { quote, delimiter, .. } = self.dialect;
+    fn row_cells(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Result<usize, Step> {
+        let (mut at, mut marks, mut surplus) = (from, 0, 0);
+        let Dialect { quote, delimiter, trim, .. } = self.dialect;
         loop {
-            let start = if TRIM { self.behind_blanks(bytes, at) } else { at };
+            let start = if trim { self.behind_blanks(bytes, at) } else { at };
             let is_quoted = quote.is_some() && bytes.get(start).copied() == quote;
             let (span, end) = if is_quoted {
                 self.quoted(bytes, start, is_end)?
             } else {
-                let run = self.outside.next(seen, bytes, start);
-                let blanks = if TRIM { self.blanks(bytes.get(start..run.end)) } else { 0 };
-                let others = if blanks == 0 { run.others } else { UNKNOWN };
-                let marks = if run.is_high { mark::HIGH } else { 0 };
-                (Span { start, end: run.end - blanks, others, marks }, run.end)
+                let end = self.cell_end(bytes, start);
+                let cell = bytes.get(start..end).unwrap_or_default();
+                let blanks = if trim { self.blanks(cell) } else { 0 };
+                (Span::new(start, end - blanks, mark::of(cell)), end)
             };
             if self.cells.len() <= COLUMNS_MAX {
                 self.cells.push(span);
@@ -145,18 +120,17 @@ impl Csv {
 
     /// A cell in quotes, and where the mark behind it stands. What goes on behind them makes the
     /// row a bad one.
-    #[inline(never)]
     fn quoted(&mut self, bytes: &[u8], start: usize, is_end: bool) -> Result<(Span, usize), Step> {
-        let mut seen = Seen::default();
         let opened = self.line;
         // Where there is no end yet: whether one may come.
         let open = if is_end { Step::Unclosed(opened) } else { Step::More };
         let (mut from, mut at, mut marks) = (start + 1, start + 1, 0);
         let mut beside = None;
         let closed = loop {
-            let run = self.inside.next(&mut seen, bytes, at);
-            marks |= if run.is_high { mark::HIGH } else { 0 };
-            at = run.end;
+            let run = bytes.get(at..).unwrap_or_default();
+            let run = run.split(|byte| self.is_mark(*byte)).next().unwrap_or_default();
+            marks |= mark::of(run);
+            at += run.len();
             let byte = *bytes.get(at).ok_or(open)?;
             if Some(byte) == self.dialect.escape {
                 // The byte behind it is meant literally, whatever it is.
@@ -196,7 +170,7 @@ impl Csv {
         if !(next == self.dialect.delimiter || matches!(next, b'\r' | b'\n')) {
             self.flaw.get_or_insert(Flaw::BehindQuote);
             span = Span::NULL;
-            end = self.outside.next(&mut Seen::default(), bytes, end).end;
+            end = self.cell_end(bytes, end);
         }
         if end == bytes.len() && !is_end { Err(Step::More) } else { Ok((span, end)) }
     }
@@ -211,9 +185,23 @@ impl Csv {
         at + rest.iter().take_while(|byte| self.is_blank(**byte)).count()
     }
 
+    /// Where a cell without quotes ends: at the next delimiter or line's end.
+    fn cell_end(&self, bytes: &[u8], from: usize) -> usize {
+        let delimiter = self.dialect.delimiter;
+        let is_end = |byte: &u8| matches!(*byte, b'\r' | b'\n') || *byte == delimiter;
+        let rest = bytes.get(from..).unwrap_or_default();
+        rest.iter().position(is_end).map_or(bytes.len(), |length| from + length)
+    }
+
+    /// Whether a byte matters in quotes.
+    fn is_mark(&self, byte: u8) -> bool {
+        let Dialect { quote, escape, .. } = self.dialect;
+        matches!(byte, b'\r' | b'\n') || Some(byte) == quote || Some(byte) == escape
+    }
+
     /// How many blanks a cell ends with.
-    fn blanks(&self, cell: Option<&[u8]>) -> usize {
-        cell.unwrap_or_default().iter().rev().take_while(|byte| self.is_blank(**byte)).count()
+    fn blanks(&self, cell: &[u8]) -> usize {
+        cell.iter().rev().take_while(|byte| self.is_blank(**byte)).count()
     }
 
     const fn is_blank(&self, byte: u8) -> bool {

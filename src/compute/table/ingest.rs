@@ -4,15 +4,17 @@
 use super::column::{Building, Judge, Wrong};
 use super::columnar::ColumnarReader;
 use super::images::ImageReader;
-use super::lanes::Seen;
+use super::lanes::Text;
 use super::row::{Row, Step, mark};
 use super::scan::Scanner;
+use super::tape::Rows;
 use super::{ColumnKind, Table, no_column, too_large};
 use crate::base::canon::Digest;
 use crate::base::limits::{ARTIFACT_BYTES_MAX, OFFENDERS_MAX};
 use crate::compute::{Fault, quote};
 use crate::domain::job::{Chunk, Format, Ingest, OnBadRow};
 use std::fmt::Write as _;
+use std::iter;
 
 /// How many rows were read, and which of them could not be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -159,17 +161,46 @@ impl<'a> LineReader<'a> {
     }
 
     fn is_at_limit(&self) -> bool {
-        self.spec.limit.is_some_and(|limit| self.rows.rows >= limit)
+        self.room() == 0
+    }
+
+    /// How many rows are wanted still.
+    fn room(&self) -> usize {
+        let limit = self.spec.limit.unwrap_or(u64::MAX);
+        usize::try_from(limit.saturating_sub(self.rows.rows)).unwrap_or(usize::MAX)
+    }
+
+    /// Takes rows that are good, the first of which is on this line.
+    fn plain(&mut self, rows: Rows<'_>, line: u64) -> Result<(), Fault> {
+        for (column, cells) in &mut self.kept {
+            let unlike =
+                cells.push(rows.column(*column).map(|text| self.judge.nulls.or_null(text)));
+            if let Some((row, text)) = unlike.and_then(|row| Some((row, rows.at(row, *column)?))) {
+                return Err(misfit(&self.names, *column, line + row as u64, text));
+            }
+        }
+        self.rows.rows += rows.count as u64;
+        Ok(())
     }
 
     /// Reads a chunk. False if no row is wanted any more.
     fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<bool, Fault> {
         let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
         let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
-        let (mut at, before, mut seen) = (0, self.rows.rows, Seen::default());
+        let (mut at, before, mut tape) = (0, self.rows.rows, scanner.tape());
         while !self.is_at_limit() {
             let line = scanner.line();
-            match scanner.next(&mut seen, bytes, at, true) {
+            let plain = tape.as_mut().and_then(|tape| {
+                let rows = tape.rows(bytes, (at, bytes.len()), self.room(), self.names.len())?;
+                self.judge.good(rows)
+            });
+            if let Some(rows) = plain {
+                self.plain(rows, line)?;
+                scanner.pass(rows.count as u64);
+                at = rows.end;
+                continue;
+            }
+            match scanner.next(bytes, at, true) {
                 Step::More => break,
                 Step::Pass(end) => at = end,
                 Step::Unclosed(line) => {
@@ -193,7 +224,6 @@ impl<'a> LineReader<'a> {
         Ok(!self.is_at_limit())
     }
 
-    #[inline(always)]
     fn row(&mut self, row: Row<'_>, line: u64) -> Result<(), Fault> {
         self.rows.rows += 1;
         let flaw = self.judge.flaw(row);
@@ -206,15 +236,12 @@ impl<'a> LineReader<'a> {
         for (column, cells) in &mut self.kept {
             let (text, marks) = row.cell(*column);
             // A good row has been looked at.
-            let marks = if flaw.is_none() { marks & !mark::HIGH } else { marks };
-            if self.judge.nulls.has(text, marks) {
-                cells.push_null();
-            } else if !cells.push(text, marks) {
+            let may_be_damaged = flaw.is_some() && marks & mark::HIGH != 0;
+            let is_none = self.judge.nulls.has(text, marks)
+                || may_be_damaged && std::str::from_utf8(text.alone()).is_err();
+            if cells.push(iter::once((!is_none).then_some(text))).is_some() {
                 if flaw.is_none() {
-                    let name = self.names.get(*column).map(|name| quote(name)).unwrap_or_default();
-                    let text = quote(&String::from_utf8_lossy(text.alone()));
-                    let what = format!("line {line} has {text} in column {name}");
-                    return Err(mismatch(&what));
+                    return Err(misfit(&self.names, *column, line, text));
                 }
                 cells.push_null();
             }
@@ -231,6 +258,14 @@ impl<'a> LineReader<'a> {
         let table = Table::new(columns).ok_or_else(|| no_rows(&self.rows))?;
         Ok((table, self.rows))
     }
+}
+
+/// The fault of a good row with a cell that its column does not hold.
+#[cold]
+fn misfit(names: &[String], column: usize, line: u64, text: Text<'_>) -> Fault {
+    let name = names.get(column).map(|name| quote(name)).unwrap_or_default();
+    let text = quote(&String::from_utf8_lossy(text.alone()));
+    mismatch(&format!("line {line} has {text} in column {name}"))
 }
 
 pub(super) fn no_rows(rows: &BadRows) -> Fault {

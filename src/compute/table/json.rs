@@ -202,21 +202,17 @@ impl Json {
         }
         let span = match beside {
             None => {
-                let marks = marks(text.get(begun..at).unwrap_or_default());
+                let marks = mark::of(text.get(begun..at).unwrap_or_default());
                 Span::new(begun, at, marks)
             }
             Some(start) => {
                 self.aside.extend_from_slice(text.get(begun..at).unwrap_or_default());
-                let marks = marks(self.aside.get(start..).unwrap_or_default());
+                let marks = mark::of(self.aside.get(start..).unwrap_or_default());
                 Span::new(start, self.aside.len(), marks | mark::ASIDE)
             }
         };
         Ok((span, at + 1))
     }
-}
-
-const fn marks(bytes: &[u8]) -> u8 {
-    if bytes.is_ascii() { 0 } else { mark::HIGH }
 }
 
 fn blanks(text: &[u8], at: usize) -> usize {

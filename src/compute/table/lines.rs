@@ -8,10 +8,10 @@
 use super::ahead::{Learned, Outlook, Stretch};
 use super::column::{ENCODING, Guess, Judge};
 use super::csv::Csv;
-use super::lanes::Seen;
 use super::row::Step;
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
+use super::tape::Tape;
 use super::{Column, is_column_name, no_column};
 use crate::base::canon::Digest;
 use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, ROW_BYTES_MAX, TEXT_BYTES_MAX};
@@ -174,14 +174,17 @@ impl Lines {
             self.wait = self.wait(self.pending.len());
             return Ok(());
         }
-        let (mut ahead, mut seen) = (self.ahead(), Seen::default());
+        let (mut ahead, mut tape) = (self.ahead(), self.scanner.tape());
         loop {
             // The first of them is the last.
             while let Some(stretch) = ahead.pop_if(|stretch| stretch.from <= self.done) {
                 self.take(stretch);
             }
+            if tape.as_mut().is_some_and(|tape| self.plain(tape)) {
+                continue;
+            }
             let line = self.scanner.line();
-            match self.scanner.next(&mut seen, &self.pending, self.done, is_end) {
+            match self.scanner.next(&self.pending, self.done, is_end) {
                 Step::More => break,
                 Step::Pass(end) => self.done = end,
                 Step::Unclosed(line) => return Err(unclosed(line)),
@@ -190,7 +193,7 @@ impl Lines {
                     self.done = end;
                     if self.is_full()? {
                         cuts.extend(self.close());
-                        (ahead, seen) = (self.ahead(), Seen::default());
+                        (ahead, tape) = (self.ahead(), self.scanner.tape());
                     }
                 }
             }
@@ -226,15 +229,9 @@ impl Lines {
         let (Scanner::Csv(_), Format::Csv(dialect)) = (&self.scanner, self.reading.format) else {
             return Vec::new();
         };
-        let room = match self.target {
-            ChunkTarget::Bytes(bytes) => bytes,
-            // A row has a byte and the end of its line.
-            ChunkTarget::Rows(rows) => {
-                rows.saturating_sub(self.open.rows).saturating_add(self.done as u64)
-            }
-        };
-        let room = usize::try_from(room).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
-        let to = self.pending.len().min(room.saturating_sub(1));
+        let (to, rows) = self.room();
+        // A row has a byte and the end of its line.
+        let to = to.min(self.done.saturating_add(rows));
         if self.threads < 2 || to <= self.done {
             return Vec::new();
         }
@@ -252,6 +249,31 @@ impl Lines {
             *known = digest;
         }
         stretches
+    }
+
+    /// Up to where rows may end, and how many there may be, of which none can end the chunk.
+    fn room(&self) -> (usize, usize) {
+        let (bytes, rows) = match self.target {
+            ChunkTarget::Bytes(bytes) => (bytes, u64::MAX),
+            ChunkTarget::Rows(rows) => (u64::MAX, rows.saturating_sub(self.open.rows)),
+        };
+        let [bytes, rows] = [bytes, rows].map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        let bytes = bytes.min(CHUNK_BYTES_MAX).saturating_sub(1);
+        (bytes.min(self.pending.len()), rows.saturating_sub(1))
+    }
+
+    /// Takes plain rows, none of which can end the chunk. False if there is none.
+    fn plain(&mut self, tape: &mut Tape) -> bool {
+        let (to, most) = self.room();
+        let (tape, place) = ((tape, self.pending.as_slice()), (self.done, to));
+        let Some((rows, end)) = self.learned.see_plain(&self.judge, tape, place, most) else {
+            return false;
+        };
+        self.done = end;
+        self.scanner.pass(rows);
+        self.open.rows += rows;
+        self.open.good += rows;
+        true
     }
 
     /// Passes over rows that were looked at ahead, if the first of them begins here.
@@ -328,9 +350,9 @@ impl Lines {
                 return Ok(false);
             };
             from = behind;
-            let (begun, mut seen) = ((csv.line, from), Seen::default());
+            let begun = (csv.line, from);
             let end = loop {
-                match csv.next(&mut seen, &self.pending, from, is_end) {
+                match csv.next(&self.pending, from, is_end) {
                     Step::Pass(end) => from = end,
                     Step::Row(end) => break Some(end),
                     Step::Unclosed(line) => return Err(unclosed(line)),

@@ -151,6 +151,7 @@ fn nearest(number: u64, places: usize) -> Option<f64> {
 }
 
 /// `true` or `false`, in any case of letters.
+#[inline(always)]
 pub(super) fn truth(text: Text<'_>) -> Option<bool> {
     let (word, is_long) = (lanes::small(text), text.length() > 8);
     let (is_true, is_false) = (word == TRUE, word == FALSE);

@@ -10,8 +10,6 @@ pub(super) struct Span {
     pub(super) start: usize,
     /// Behind the last byte.
     pub(super) end: usize,
-    /// A bit for each of its bytes that is no digit, or [`UNKNOWN`].
-    pub(super) others: u64,
     /// Its [`mark`]s.
     pub(super) marks: u8,
 }
@@ -20,16 +18,16 @@ impl Span {
     /// A cell that is not there.
     pub(super) const NULL: Self = Self::new(0, 0, mark::NULL);
 
-    /// A cell of whose bytes no more than its marks is known.
+    /// A cell from a place up to another one.
     pub(super) const fn new(start: usize, end: usize, marks: u8) -> Self {
-        Self { start, end, others: UNKNOWN, marks }
+        Self { start, end, marks }
     }
 
     /// Its text, which lies in the bytes of the source or beside them.
-    #[inline(always)]
+    #[inline]
     pub(super) fn text<'a>(self, bytes: &'a [u8], aside: &'a [u8]) -> Text<'a> {
         let from = if self.marks & mark::ASIDE == 0 { bytes } else { aside };
-        Text::within(from, self.start, self.end, self.others)
+        Text::within(from, self.start, self.end.saturating_sub(self.start), UNKNOWN)
     }
 }
 
@@ -43,6 +41,11 @@ pub(super) mod mark {
     pub(in super::super) const NULL: u8 = 4;
     /// The cell does not lie in the source but beside it: it had marks that stand for others.
     pub(in super::super) const ASIDE: u8 = 8;
+
+    /// What a glance at the bytes of a cell tells.
+    pub(in super::super) const fn of(bytes: &[u8]) -> u8 {
+        if bytes.is_ascii() { 0 } else { HIGH }
+    }
 }
 
 /// What is wrong with a row.
@@ -80,7 +83,7 @@ impl<'a> Row<'a> {
     }
 
     /// The text of one of its cells.
-    #[inline(always)]
+    #[inline]
     pub(super) fn text(&self, span: Span) -> Text<'a> {
         span.text(self.bytes, self.aside)
     }

@@ -3,8 +3,8 @@
 
 use super::csv::Csv;
 use super::json::Json;
-use super::lanes::Seen;
 use super::row::{Row, Span, Step, line, mark};
+use super::tape::Tape;
 use crate::domain::job::{Declared, Format, Reading};
 
 /// The only column of plain text.
@@ -56,6 +56,21 @@ impl Scanner {
         *line = 1;
     }
 
+    /// What finds many rows at a time, if there is such a thing for the format.
+    pub(super) fn tape(&self) -> Option<Tape> {
+        match self {
+            Self::Csv(csv) => csv.tape(),
+            Self::Json(_) | Self::Text(_) => None,
+        }
+    }
+
+    /// So many plain rows were found otherwise: their lines are passed.
+    pub(super) fn pass(&mut self, rows: u64) {
+        if let Self::Csv(csv) = self {
+            csv.line += rows;
+        }
+    }
+
     /// The columns that are known by now; those of comma-separated values are known elsewhere.
     pub(super) fn names(&self) -> Vec<String> {
         match self {
@@ -86,16 +101,9 @@ impl Scanner {
     }
 
     /// Finds the row that begins at `from`. Nothing changes if it has not come as a whole.
-    #[inline(always)]
-    pub(super) fn next(
-        &mut self,
-        seen: &mut Seen,
-        bytes: &[u8],
-        from: usize,
-        is_end: bool,
-    ) -> Step {
+    pub(super) fn next(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Step {
         match self {
-            Self::Csv(csv) => csv.next(seen, bytes, from, is_end),
+            Self::Csv(csv) => csv.next(bytes, from, is_end),
             Self::Json(json) => json.next(bytes, from, is_end),
             Self::Text(text) => text.next(bytes, from, is_end),
         }
@@ -121,8 +129,7 @@ impl Text {
             return Step::More;
         }
         let Some((end, behind)) = line(bytes, from, is_end) else { return Step::More };
-        let is_ascii = bytes.get(from..end).is_none_or(<[u8]>::is_ascii);
-        let marks = if is_ascii { mark::TEXT } else { mark::TEXT | mark::HIGH };
+        let marks = mark::TEXT | mark::of(bytes.get(from..end).unwrap_or_default());
         self.cells.clear();
         self.cells.push(Span::new(from, end, marks));
         self.line += 1;
