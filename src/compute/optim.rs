@@ -2,7 +2,7 @@
 //! Never takes a power: β^t is carried in the state, one multiplication per step.
 
 use super::Fault;
-use super::kernel::{Engine, Isa, adamw, lion, reduce, sgd};
+use super::kernel::{Engine, adamw, lion, reduce, sgd};
 use super::model::{Network, misfit};
 use crate::domain::job::Optimizer;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 /// A descent along gradients with all that it remembers.
 #[derive(Debug, Clone)]
 pub struct Descent {
-    isa: Isa,
+    engine: Engine,
     optimizer: Optimizer,
     /// The longest that the gradient of all parameters together may be.
     clip: Option<f64>,
@@ -33,7 +33,7 @@ impl Descent {
     ) -> Self {
         let zeros = |&len: &usize| vec![vec![0.0; len]; optimizer.moments()];
         let moments = lengths.iter().map(zeros).collect();
-        Self { isa: engine.isa, optimizer: optimizer.clone(), clip, powers: (1.0, 1.0), moments }
+        Self { engine, optimizer: optimizer.clone(), clip, powers: (1.0, 1.0), moments }
     }
 
     /// One step of all parameters with this learning rate, along the gradients that
@@ -49,7 +49,7 @@ impl Descent {
             let rule = if parameter.decays { decaying } else { steady };
             let mut gradient = parameter.gradient.lock();
             let moments = RefCell::new(moments);
-            let update = Update { isa: self.isa, rule, moments, gradient: &gradient.values };
+            let update = Update { engine: self.engine, rule, moments, gradient: &gradient.values };
             parameter.tensor.inplace_op1(&update).map_err(misfit)?;
             gradient.filled = false;
         }
@@ -63,7 +63,7 @@ impl Descent {
         let squares = network
             .parameters()
             .iter()
-            .map(|parameter| reduce::squares(self.isa, &parameter.gradient.lock().values));
+            .map(|parameter| reduce::squares(self.engine.isa, &parameter.gradient.lock().values));
         let length = squares.sum::<f64>().sqrt();
         // One that is not a number is left to the check of the state, which finds it.
         if length > clip { (clip / length) as f32 } else { 1.0 }
@@ -112,7 +112,7 @@ enum Rule {
 }
 
 struct Update<'a> {
-    isa: Isa,
+    engine: Engine,
     rule: Rule,
     moments: RefCell<&'a mut Vec<Vec<f32>>>,
     gradient: &'a [f32],
@@ -131,17 +131,34 @@ impl InplaceOp1 for Update<'_> {
         let theta = theta
             .filter(|theta| theta.len() == self.gradient.len())
             .ok_or_else(|| candle_core::Error::msg("a parameter is f32 without gaps"))?;
+        let (isa, gradient) = (self.engine.isa, self.gradient);
+        // Every parameter is updated by itself.
+        let each = self.engine.rows_each(theta.len(), 1);
+        let parts = theta.chunks_mut(each).zip(gradient.chunks(each));
         match (self.rule, self.moments.borrow_mut().as_mut_slice()) {
             (Rule::AdamW(rates), [m, v]) => {
-                adamw::update(self.isa, rates, theta, (m, v), self.gradient);
+                let parts = parts.zip(m.chunks_mut(each).zip(v.chunks_mut(each)));
+                self.engine.share(parts, |((theta, gradient), moments)| {
+                    adamw::update(isa, rates, theta, moments, gradient);
+                });
             }
             (Rule::Lion(rates), [momentum]) => {
-                lion::update(self.isa, rates, theta, momentum, self.gradient);
+                let parts = parts.zip(momentum.chunks_mut(each));
+                self.engine.share(parts, |((theta, gradient), momentum)| {
+                    lion::update(isa, rates, theta, momentum, gradient);
+                });
             }
             (Rule::Sgd(rates), [velocity]) => {
-                sgd::update(self.isa, rates, theta, Some(velocity), self.gradient);
+                let parts = parts.zip(velocity.chunks_mut(each));
+                self.engine.share(parts, |((theta, gradient), velocity)| {
+                    sgd::update(isa, rates, theta, Some(velocity), gradient);
+                });
             }
-            (Rule::Sgd(rates), []) => sgd::update(self.isa, rates, theta, None, self.gradient),
+            (Rule::Sgd(rates), []) => {
+                self.engine.share(parts, |(theta, gradient)| {
+                    sgd::update(isa, rates, theta, None, gradient);
+                });
+            }
             _ => return Err(candle_core::Error::msg("the moments are those of the optimiser")),
         }
         Ok(())

@@ -179,7 +179,7 @@ fn pool(engine: Engine, settings: Settings, tokens: &[f32], vector: &mut [f32]) 
     match settings.pooling {
         Pooling::Cls => vector.iter_mut().zip(tokens).for_each(|(x, token)| *x = *token),
         Pooling::Mean => {
-            reduce::column_sums(engine.isa, tokens, vector);
+            reduce::column_sums(engine, tokens, vector);
             let count = (tokens.len() / width) as f32;
             vector.iter_mut().for_each(|x| *x /= count);
         }

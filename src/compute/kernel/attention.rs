@@ -13,11 +13,11 @@ mod memory;
 pub use grouped::Grouped;
 pub use memory::Memory;
 
+use super::Engine;
 use super::elementary::exp;
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
 use super::reduce::{dot_inline, max_inline, sum_inline};
-use super::{Engine, side_by_side};
 use crate::compute::exact;
 
 /// The base of the angles by which positions rotate.
@@ -337,7 +337,7 @@ impl Attention<'_> {
             let some: Vec<T> = all.by_ref().take(each).collect();
             (!some.is_empty()).then_some(some)
         });
-        side_by_side(parts, |some| {
+        self.engine.share(parts, |some| {
             let mut scratch = self.scratch();
             some.into_iter().for_each(|one| work(&mut scratch, one));
         });

@@ -11,11 +11,13 @@ use super::dense::{Gradients, bend, unbend};
 use super::gather::{self, Product, Walk};
 use super::pack::{self, View};
 use super::pool::Pool;
-use super::{Engine, reduce, side_by_side};
+use super::{Engine, reduce};
 use crate::domain::job::Activation;
 
 /// Images over which a gradient is one chain: what threads share out.
 const GROUP: usize = 8;
+/// Groups for each thread whose sums are held at once: so many that threads seldom wait.
+const ROUND: usize = 4;
 
 /// A layer's arithmetic: images of `height × width × channels` to `filters` channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +124,7 @@ impl Conv {
             (x, y, picks)
         });
         let run = |(x, y, picks)| self.forward_images(x, (&b, bias), y, picks);
-        side_by_side(work, run);
+        self.engine.share(work, run);
         Convolved { y, picks }
     }
 
@@ -183,9 +185,9 @@ impl Conv {
             return by_input.fill(0.0);
         }
         let turned = if by_input.is_empty() { Vec::new() } else { self.turned(weights) };
-        let threads = self.engine.threads();
-        for first in (0..images).step_by(GROUP * threads) {
-            let most = images.min(first + GROUP * threads);
+        let at_once = GROUP * self.engine.threads() * ROUND;
+        for first in (0..images).step_by(at_once) {
+            let most = images.min(first + at_once);
             let mut work = Vec::new();
             for from in (first..most).step_by(GROUP) {
                 let to = most.min(from + GROUP);
@@ -208,17 +210,13 @@ impl Conv {
         }
     }
 
-    /// Works on groups at once, one thread each; their sums come in order.
+    /// Works on groups side by side; their sums come in order.
     fn groups(&self, work: Vec<(Past<'_>, &mut [f32])>) -> Vec<(Vec<f32>, Vec<f32>)> {
-        if work.len() == 1 {
-            return work.into_iter().map(|(past, own)| self.backward_group(past, own)).collect();
-        }
-        std::thread::scope(|scope| {
-            let run = |(past, own)| scope.spawn(move || self.backward_group(past, own));
-            let running: Vec<_> = work.into_iter().map(run).collect();
-            let done = running.into_iter().map(std::thread::ScopedJoinHandle::join);
-            done.map(|sums| sums.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        })
+        let mut sums = Vec::new();
+        sums.resize_with(work.len(), Default::default);
+        let work = work.into_iter().zip(&mut sums);
+        self.engine.share(work, |((past, own), sums)| *sums = self.backward_group(past, own));
+        sums
     }
 
     /// The sums of one group by weights and bias; `past.weights` are turned and packed.

@@ -2,7 +2,7 @@
 //! Never computes a gradient that nobody asks for: that of the input data has no reader.
 
 use super::elementary::tanh;
-use super::gelu::{gelu, gelu_slice, gelu_slope};
+use super::gelu::{gelu, gelu_slope};
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
 use super::{Engine, Isa, reduce};
@@ -71,6 +71,28 @@ impl Body for Bend<'_> {
     }
 }
 
+/// GELU of what is kept with its bias.
+struct Kept<'a> {
+    sums: &'a mut [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Body for Kept<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let width = self.bias.len().max(1);
+        for (sums, y) in self.sums.chunks_exact_mut(width).zip(self.y.chunks_exact_mut(width)) {
+            for ((z, y), b) in sums.iter_mut().zip(y).zip(self.bias) {
+                *z += b;
+                *y = gelu(*z);
+            }
+        }
+    }
+}
+
 struct Unbend<'a> {
     gradient: &'a mut [f32],
     /// What came out; for GELU what went in.
@@ -130,11 +152,23 @@ impl Dense {
     #[must_use]
     pub fn forward(&self, rows: usize, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
         assert_eq!(bias.len(), self.outputs, "a bias per output");
+        let (mut y, isa) = (self.products(rows, x, weights), self.engine.isa);
+        let parts = y.chunks_mut(self.part(rows));
+        self.engine.share(parts, |values| bend(isa, values, bias, self.activation));
+        y
+    }
+
+    /// x·W.
+    fn products(&self, rows: usize, x: &[f32], weights: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; rows * self.outputs];
         let shape = Shape { m: rows, n: self.outputs, k: self.inputs };
         matmul(self.engine, Form::Nn, shape, x, weights, &mut y);
-        on(self.engine.isa, Bend { values: &mut y, bias, activation: self.activation });
         y
+    }
+
+    /// Numbers of an output that one thread looks at: whole rows.
+    fn part(&self, rows: usize) -> usize {
+        self.engine.rows_each(rows, self.outputs) * self.outputs.max(1)
     }
 
     /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow
@@ -153,9 +187,12 @@ impl Dense {
         if self.activation != Some(Activation::Gelu) {
             return (self.forward(rows, x, weights, bias), None);
         }
-        let sums = Self { activation: None, ..*self }.forward(rows, x, weights, bias);
-        let mut y = sums.clone();
-        gelu_slice(self.engine.isa, &mut y);
+        assert_eq!(bias.len(), self.outputs, "a bias per output");
+        let mut sums = self.products(rows, x, weights);
+        let (mut y, part) = (vec![0.0; sums.len()], self.part(rows));
+        self.engine.share(sums.chunks_mut(part).zip(y.chunks_mut(part)), |(sums, y)| {
+            on(self.engine.isa, Kept { sums, bias, y });
+        });
         (y, Some(sums))
     }
 
@@ -175,14 +212,19 @@ impl Dense {
         let mut bent = Vec::new();
         let inner = match self.activation {
             None => by_output,
-            Some(activation) => {
-                bent.extend_from_slice(by_output);
-                on(engine.isa, Unbend { gradient: &mut bent, outcome: y, activation });
+            Some(_) => {
+                bent.resize(by_output.len(), 0.0);
+                let part = self.part(rows);
+                let given = by_output.chunks(part).zip(y.chunks(part)).zip(bent.chunks_mut(part));
+                engine.share(given, |((by_output, y), bent)| {
+                    bent.copy_from_slice(by_output);
+                    unbend(engine.isa, bent, y, self.activation);
+                });
                 &bent
             }
         };
         assert_eq!(into.bias.len(), outputs, "a bias per output");
-        reduce::column_sums(engine.isa, inner, into.bias);
+        reduce::column_sums(engine, inner, into.bias);
         let shape = Shape { m: inputs, n: outputs, k: rows };
         matmul(engine, Form::Tn, shape, x, inner, into.weights);
         if let Some(input) = into.input {

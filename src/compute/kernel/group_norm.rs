@@ -5,10 +5,10 @@
 //! Sums over the pixels of a channel are chains of [`CHAIN`] pixels, added in order; those over the
 //! channels of a group are added in order; those over images likewise.
 
+use super::Engine;
 use super::dense::{bend, unbend};
 use super::isa::{Body, on};
 use super::pool::Pool;
-use super::{Engine, side_by_side};
 use crate::domain::job::Activation;
 
 /// Pixels over which a sum is one chain.
@@ -206,7 +206,7 @@ impl GroupNorm {
             });
         let run =
             |(x, y, picks, moments)| self.forward_images(x, (gamma, beta), (y, picks, moments));
-        side_by_side(work, run);
+        self.engine.share(work, run);
         Normed { y, picks, moments }
     }
 
@@ -302,7 +302,7 @@ impl GroupNorm {
         let inputs = into.input.chunks_mut(share * before);
         let work = inputs.zip(sums.chunks_mut(share * 2 * self.channels)).enumerate();
         let run = |(i, (by_input, sums))| self.backward_images(i * share, past, by_input, sums);
-        side_by_side(work, run);
+        self.engine.share(work, run);
         for sums in sums.chunks_exact(2 * self.channels) {
             let (beta, gamma) = sums.split_at(self.channels);
             add(into.beta, beta);

@@ -1,11 +1,12 @@
 //! Matrix products: A·B, Aᵀ·B and A·Bᵀ in f32, every element one chain of fused multiply-adds.
-//! Never splits a sum: k ascends from +0.0, blocks of k carry the sum on, threads share out rows.
+//! Never splits a sum: k ascends from +0.0, blocks of k carry the sum on; threads share out rows or
+//! columns.
 //!
 //! The same sums in the same order as the naive loop with `f32::mul_add`, bit for bit.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
 use super::pack::{self, View, padded};
-use super::tile::{self, TILE_MAX, Tile};
+use super::tile::{self, Extent, TILE_MAX, Tile};
 use super::{Engine, Isa};
 use std::cell::RefCell;
 
@@ -36,11 +37,13 @@ const DEPTH: usize = 256;
 /// Columns of a packed block: `DEPTH × WIDTH` floats stay in the second-level cache.
 const WIDTH: usize = 1024;
 /// Multiply-adds below which a thread costs more than it saves.
-const WORTH_A_THREAD: usize = 1 << 20;
+const WORTH_A_THREAD: usize = 1 << 17;
 
 thread_local! {
     /// The packed panel of A and the packed block of B, kept between calls.
     static PACKED: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    /// Columns of a product that are not together in the output, kept between calls.
+    static APART: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `out = A·B` in the given form; all matrices row-major and without gaps.
@@ -66,36 +69,109 @@ pub fn matmul(engine: Engine, form: Form, shape: Shape, a: &[f32], b: &[f32], ou
     };
     let worth = m.saturating_mul(n).saturating_mul(k) / WORTH_A_THREAD;
     let threads = engine.threads().min(worth).max(1);
-    let rows = m.div_ceil(threads).next_multiple_of(tile::extent(engine.isa).rows);
-    if rows >= m {
-        return rows_of_product(engine.isa, a, b, shape, 0, out);
-    }
-    std::thread::scope(|scope| {
-        for (i, out) in out.chunks_mut(rows * n).enumerate() {
-            scope.spawn(move || rows_of_product(engine.isa, a, b, shape, i * rows, out));
+    let product = Product { isa: engine.isa, a, b, k };
+    match Cut::new(tile::extent(engine.isa), shape, threads) {
+        Cut::Whole => product.run((0, 0), n, out),
+        Cut::Rows(rows) => {
+            let parts = out.chunks_mut(rows * n).enumerate();
+            engine.share(parts, |(i, out)| product.run((i * rows, 0), n, out));
         }
-    });
+        Cut::Columns(columns) => {
+            let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+            parts.resize_with(n.div_ceil(columns), || Vec::with_capacity(m));
+            for row in out.chunks_mut(n) {
+                parts
+                    .iter_mut()
+                    .zip(row.chunks_mut(columns))
+                    .for_each(|(part, row)| part.push(row));
+            }
+            engine.share(parts.into_iter().enumerate(), |(i, rows)| {
+                product.run_apart(i * columns, rows);
+            });
+        }
+    }
 }
 
-/// The rows of the product from `row` on, as many as `out` holds.
-fn rows_of_product(isa: Isa, a: View<'_>, b: View<'_>, shape: Shape, row: usize, out: &mut [f32]) {
-    PACKED.with_borrow_mut(|(panel, block)| {
+/// How threads share out a product.
+#[derive(Debug, PartialEq)]
+enum Cut {
+    Whole,
+    /// So many rows each: all pack all of B.
+    Rows(usize),
+    /// So many columns each: all pack all of A, and copy what they have.
+    Columns(usize),
+}
+
+/// Multiply-adds that are done while one element is packed.
+const PACK: usize = 12;
+/// The same while one is copied to the output.
+const COPY: usize = 8;
+
+impl Cut {
+    /// What takes the longest thread the least time.
+    fn new(most: Extent, Shape { m, n, k }: Shape, threads: usize) -> Self {
+        let each = |of: usize, unit: usize| of.div_ceil(threads).next_multiple_of(unit).min(of);
+        let (rows, columns) = (each(m, most.rows), each(n, most.columns));
+        if threads == 1 || (rows, columns) == (m, n) {
+            return Self::Whole;
+        }
+        let cost = |rows: usize, columns: usize| {
+            let packed = rows.saturating_add(columns).saturating_mul(k);
+            let products = rows.saturating_mul(columns).saturating_mul(k);
+            products.saturating_add(packed.saturating_mul(PACK))
+        };
+        let copied = m.saturating_mul(columns).saturating_mul(COPY);
+        if cost(rows, n) <= cost(m, columns).saturating_add(copied) {
+            Self::Rows(rows)
+        } else {
+            Self::Columns(columns)
+        }
+    }
+}
+
+/// Two factors, and the terms of every sum.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    isa: Isa,
+    a: View<'a>,
+    b: View<'a>,
+    k: usize,
+}
+
+impl Product<'_> {
+    /// The columns from `column` on, as wide as these pieces of the output's rows.
+    fn run_apart(&self, column: usize, rows: Vec<&mut [f32]>) {
+        let width = rows.first().map_or(0, |row| row.len());
+        APART.with_borrow_mut(|space| {
+            let out = pack::reserve(space, rows.len() * width);
+            self.run((0, column), width, out);
+            for (row, out) in rows.into_iter().zip(out.chunks_exact(width)) {
+                row.copy_from_slice(out);
+            }
+        });
+    }
+
+    /// The part of the product from `row` and column `from` on that `out` holds, of so many columns.
+    fn run(&self, (row, from): (usize, usize), columns: usize, out: &mut [f32]) {
+        let Self { isa, a, b, k } = *self;
         let most = tile::extent(isa);
-        for column in (0..shape.n).step_by(WIDTH) {
-            let width = WIDTH.min(shape.n - column);
-            for first in (0..shape.k).step_by(DEPTH) {
-                let depth = DEPTH.min(shape.k - first);
-                let range = (first, depth);
-                let block = pack::columns_of_b(b, (column, width), most.columns, range, block);
-                for (i, out) in out.chunks_mut(most.rows * shape.n).enumerate() {
-                    let rows = out.len() / shape.n;
-                    let panel = pack::rows_of_a(a, (row + i * most.rows, rows), range, panel);
-                    let strip = Strip { isa, panel, block, depth, rows, carry: first > 0 };
-                    strip.run(&mut out[column..], width, shape.n);
+        PACKED.with_borrow_mut(|(panel, block)| {
+            for column in (0..columns).step_by(WIDTH) {
+                let width = WIDTH.min(columns - column);
+                for first in (0..k).step_by(DEPTH) {
+                    let depth = DEPTH.min(k - first);
+                    let (range, of) = ((first, depth), (from + column, width));
+                    let block = pack::columns_of_b(b, of, most.columns, range, block);
+                    for (i, out) in out.chunks_mut(most.rows * columns).enumerate() {
+                        let rows = out.len() / columns;
+                        let panel = pack::rows_of_a(a, (row + i * most.rows, rows), range, panel);
+                        let strip = Strip { isa, panel, block, depth, rows, carry: first > 0 };
+                        strip.run(&mut out[column..], width, columns);
+                    }
                 }
             }
-        }
-    });
+        });
+    }
 }
 
 /// One panel of A against all panels of a block of B.
@@ -211,6 +287,18 @@ mod tests {
     #[test]
     fn the_bits_do_not_depend_on_the_number_of_threads() {
         check(130, 70, 513, &[1, 2, 3, 4, 5, 6, 7, 8]);
+        check(70, 230, 300, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn threads_share_out_what_costs_them_less() {
+        let most = Extent { rows: 12, columns: 32 };
+        let cut = |m, n, k| Cut::new(most, Shape { m, n, k }, 2);
+        assert_eq!(cut(768, 128, 512), Cut::Rows(384));
+        assert_eq!(cut(128, 512, 784), Cut::Columns(256));
+        // A dozen rows, or 32 columns, are not cut.
+        assert_eq!((cut(12, 32, 9_000), cut(1, 31, 1)), (Cut::Whole, Cut::Whole));
+        assert_eq!(Cut::new(most, Shape { m: 768, n: 128, k: 512 }, 1), Cut::Whole);
     }
 
     #[test]

@@ -32,12 +32,15 @@ pub mod rms_norm;
 pub mod sgd;
 pub mod softmax;
 pub mod swiglu;
+mod team;
 mod tile;
 
 pub use isa::Isa;
 
 /// The most threads that one kernel is divided over.
 const THREADS_MAX: usize = 64;
+/// Numbers, each looked at once, below which a thread costs more than it saves: some µs.
+const WORTH_A_THREAD: usize = 1 << 13;
 
 /// How kernels run on this machine. Changes how long a result takes, never a bit of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,25 @@ impl Engine {
     pub fn threads(self) -> usize {
         self.threads
     }
+
+    /// Does every part, side by side where there are several threads.
+    pub(super) fn share<T: Send>(self, parts: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
+        if self.threads == 1 {
+            return parts.for_each(run);
+        }
+        team::share(self.threads, parts.collect(), run);
+    }
+
+    /// Rows of a part, so that each thread has one; all of them where they are few.
+    pub(super) fn rows_each(self, rows: usize, width: usize) -> usize {
+        let worth = rows.saturating_mul(width) / WORTH_A_THREAD;
+        rows.div_ceil(self.threads.min(worth).max(1)).max(1)
+    }
+
+    /// The same for columns, in whole lines of the cache.
+    fn columns_each(self, rows: usize, width: usize) -> usize {
+        self.rows_each(width, rows).next_multiple_of(16)
+    }
 }
 
 impl Default for Engine {
@@ -72,20 +94,6 @@ impl Default for Engine {
     fn default() -> Self {
         Self::new(1)
     }
-}
-
-/// Does every part in a thread of its own; one alone in this one.
-fn side_by_side<T: Send>(parts: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
-    let parts: Vec<T> = parts.collect();
-    if parts.len() <= 1 {
-        return parts.into_iter().for_each(run);
-    }
-    std::thread::scope(|scope| {
-        for part in parts {
-            let run = &run;
-            scope.spawn(move || run(part));
-        }
-    });
 }
 
 #[cfg(test)]

@@ -22,14 +22,30 @@ pub(super) fn rows_of_a<'p>(
 ) -> &'p [f32] {
     let out = reserve(space, depth * rows);
     if a.transposed {
-        for (k, packed) in out.chunks_exact_mut(rows).enumerate() {
-            let from = (first + k) * a.stride + row;
-            packed.copy_from_slice(&a.values[from..from + rows]);
+        let from = first * a.stride + row;
+        // A call for each dozen numbers would take longer than the copies.
+        match rows {
+            12 => lines::<12>(&a.values[from..], a.stride, out),
+            6 => lines::<6>(&a.values[from..], a.stride, out),
+            _ => {
+                for (k, packed) in out.chunks_exact_mut(rows).enumerate() {
+                    let from = from + k * a.stride;
+                    packed.copy_from_slice(&a.values[from..from + rows]);
+                }
+            }
         }
     } else {
         interleave(a, (row, rows), first, rows, out);
     }
     out
+}
+
+/// The first `N` elements of lines that are `stride` apart.
+fn lines<const N: usize>(from: &[f32], stride: usize, out: &mut [f32]) {
+    let lines = from.chunks(stride.max(1)).filter_map(|line| line.first_chunk::<N>());
+    for (out, line) in out.as_chunks_mut::<N>().0.iter_mut().zip(lines) {
+        *out = *line;
+    }
 }
 
 /// Packs columns `column..column + width` of B in panels of `panel` columns (the last one of
@@ -56,7 +72,11 @@ pub(super) fn columns_of_b<'p>(
         } else {
             for (k, packed) in packed.chunks_exact_mut(stride).enumerate() {
                 let at = (first + k) * b.stride + from;
-                packed[..used].copy_from_slice(&b.values[at..at + used]);
+                match (packed.first_chunk_mut::<32>(), b.values[at..at + used].first_chunk::<32>())
+                {
+                    (Some(packed), Some(line)) => *packed = *line,
+                    _ => packed[..used].copy_from_slice(&b.values[at..at + used]),
+                }
             }
         }
     }
@@ -64,7 +84,7 @@ pub(super) fn columns_of_b<'p>(
 }
 
 /// The first `len` elements of a space that only ever grows; what they hold is of no use.
-fn reserve(space: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(super) fn reserve(space: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if space.len() < len {
         space.resize(len, 0.0);
     }

@@ -1,8 +1,8 @@
 //! The most multiply-adds that cores do: what the speed of a training is a share of.
 //! Never computes anything that is used.
 
+use super::Engine;
 use super::tile::{TILE_MAX, Tile, extent};
-use super::{Engine, side_by_side};
 use std::hint::black_box;
 
 /// Terms of every sum: so few that both panels stay in the first cache.
@@ -15,7 +15,7 @@ const DEPTH: usize = 64;
 pub fn multiply_adds(engine: Engine, times: usize) -> f64 {
     let most = extent(engine.isa);
     let (a, b) = (vec![0.5; DEPTH * most.rows], vec![0.5; DEPTH * most.columns]);
-    side_by_side(0..engine.threads(), |_| {
+    engine.share(0..engine.threads(), |_| {
         let mut out = [0.0; TILE_MAX];
         for _ in 0..times {
             let (rows, columns) = (most.rows, most.columns);

@@ -2,8 +2,8 @@
 //! Never a plain running sum: lane l of 16 takes the items i ≡ l (mod 16) in ascending order, and
 //! the lanes are folded 8-4-2-1. Sixteen lanes are one AVX-512, two AVX2 or four NEON registers.
 
-use super::Isa;
 use super::isa::{Body, on};
+use super::{Engine, Isa};
 
 const LANES: usize = 16;
 
@@ -16,6 +16,33 @@ impl Body for Sum<'_> {
     fn run(self) -> f32 {
         striped(self.0, 0.0, |sum, x| sum + x)
     }
+}
+
+struct Sums<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Body for Sums<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((sum, a), b) in self.out.iter_mut().zip(self.a).zip(self.b) {
+            *sum = a + b;
+        }
+    }
+}
+
+/// The sum of each element of one slice and that of another, as many as both have.
+#[must_use]
+pub fn sums(engine: Engine, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; a.len().min(b.len())];
+    let each = engine.rows_each(out.len(), 1);
+    let parts = out.chunks_mut(each).zip(a.chunks(each)).zip(b.chunks(each));
+    engine.share(parts, |((out, a), b)| on(engine.isa, Sums { a, b, out }));
+    out
 }
 
 struct Max<'a>(&'a [f32]);
@@ -152,6 +179,9 @@ pub(super) fn max_inline(xs: &[f32]) -> f32 {
 
 struct ColumnSums<'a> {
     xs: &'a [f32],
+    /// Columns of `xs`, and the first of those that are summed.
+    width: usize,
+    first: usize,
     out: &'a mut [f32],
 }
 
@@ -160,8 +190,9 @@ impl Body for ColumnSums<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for row in self.xs.chunks_exact(self.out.len().max(1)) {
-            for (sum, &x) in self.out.iter_mut().zip(row) {
+        let of = self.first..self.first + self.out.len();
+        for row in self.xs.chunks_exact(self.width.max(1)) {
+            for (sum, &x) in self.out.iter_mut().zip(row.get(of.clone()).unwrap_or_default()) {
                 *sum += x;
             }
         }
@@ -169,14 +200,18 @@ impl Body for ColumnSums<'_> {
 }
 
 /// The sum of every column of a row-major matrix of `out.len()` columns, in row order from +0.0.
-pub fn column_sums(isa: Isa, xs: &[f32], out: &mut [f32]) {
-    out.fill(0.0);
-    add_columns(isa, xs, out);
+pub fn column_sums(engine: Engine, xs: &[f32], out: &mut [f32]) {
+    let (width, isa) = (out.len(), engine.isa);
+    let each = engine.columns_each(xs.len() / width.max(1), width);
+    engine.share(out.chunks_mut(each).enumerate(), |(i, out)| {
+        out.fill(0.0);
+        on(isa, ColumnSums { xs, width, first: i * each, out });
+    });
 }
 
 /// The same, from what `out` holds.
 pub(super) fn add_columns(isa: Isa, xs: &[f32], out: &mut [f32]) {
-    on(isa, ColumnSums { xs, out });
+    on(isa, ColumnSums { xs, width: out.len(), first: 0, out });
 }
 
 #[cfg(test)]
@@ -237,7 +272,7 @@ mod tests {
                 prop_assert_eq!(product.to_bits(), naive_dot(&xs, &turned).to_bits());
                 prop_assert_eq!(squares(isa, &xs).to_bits(), naive_squares(&xs).to_bits());
                 let mut sums = vec![1.0; width];
-                column_sums(isa, &xs, &mut sums);
+                column_sums(Engine::with(isa, 1), &xs, &mut sums);
                 for (j, &column) in sums.iter().enumerate() {
                     let expect = xs.chunks_exact(width).fold(0.0, |sum: f32, row| sum + row[j]);
                     prop_assert_eq!(column.to_bits(), expect.to_bits());

@@ -2,7 +2,7 @@
 //! the root of the mean of its squares, then scaled. Never moves a row: there is no mean and no
 //! shift.
 
-use super::Isa;
+use super::Engine;
 use super::isa::{Body, on};
 use super::reduce::dot_inline;
 
@@ -23,7 +23,8 @@ fn inverse(row: &[f32], epsilon: f32) -> f32 {
 
 struct Forward<'a> {
     norm: Norm<'a>,
-    values: &'a mut [f32],
+    x: &'a [f32],
+    y: &'a mut [f32],
 }
 
 impl Body for Forward<'_> {
@@ -32,40 +33,41 @@ impl Body for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         let Norm { scale, epsilon } = self.norm;
-        for row in self.values.chunks_exact_mut(scale.len().max(1)) {
-            let inverse = inverse(row, epsilon);
-            for (y, g) in row.iter_mut().zip(scale) {
-                *y = (*y * inverse) * g;
+        let width = scale.len().max(1);
+        for (x, y) in self.x.chunks_exact(width).zip(self.y.chunks_exact_mut(width)) {
+            let inverse = inverse(x, epsilon);
+            for ((y, x), g) in y.iter_mut().zip(x).zip(scale) {
+                *y = (*x * inverse) * g;
             }
         }
     }
 }
 
-struct Backward<'a> {
+/// The gradient by the input, and what the sums over rows need of each row.
+struct ByInput<'a> {
     norm: Norm<'a>,
     x: &'a [f32],
     by_output: &'a [f32],
-    by_scale: &'a mut [f32],
+    /// What every row was multiplied by.
+    inverses: &'a mut [f32],
     by_input: &'a mut [f32],
 }
 
-impl Body for Backward<'_> {
+impl Body for ByInput<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run(self) {
         let Norm { scale, epsilon } = self.norm;
         let width = scale.len().max(1);
-        self.by_scale.fill(0.0);
         let mut row = vec![0.0; width];
         let rows = self.x.chunks_exact(width).zip(self.by_output.chunks_exact(width));
-        for ((x, dy), dx) in rows.zip(self.by_input.chunks_exact_mut(width)) {
+        let rows = rows.zip(self.by_input.chunks_exact_mut(width)).zip(self.inverses);
+        for (((x, dy), dx), kept) in rows {
             let inverse = inverse(x, epsilon);
+            *kept = inverse;
             for (y, x) in row.iter_mut().zip(x) {
                 *y = x * inverse;
-            }
-            for ((sum, y), dy) in self.by_scale.iter_mut().zip(&row).zip(dy) {
-                *sum = dy.mul_add(*y, *sum);
             }
             for ((dx, dy), g) in dx.iter_mut().zip(dy).zip(scale) {
                 *dx = dy * g;
@@ -78,24 +80,58 @@ impl Body for Backward<'_> {
     }
 }
 
+/// The gradient by some columns of the scale, from the first of these on.
+struct ByColumns<'a> {
+    width: usize,
+    first: usize,
+    x: &'a [f32],
+    by_output: &'a [f32],
+    inverses: &'a [f32],
+    scale: &'a mut [f32],
+}
+
+impl Body for ByColumns<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.scale.fill(0.0);
+        let of = self.first..self.first + self.scale.len();
+        let rows = self.x.chunks_exact(self.width).zip(self.by_output.chunks_exact(self.width));
+        for ((x, dy), inverse) in rows.zip(self.inverses) {
+            let columns = x.get(of.clone()).unwrap_or_default().iter();
+            let columns = columns.zip(dy.get(of.clone()).unwrap_or_default());
+            for (sum, (x, dy)) in self.scale.iter_mut().zip(columns) {
+                *sum = dy.mul_add(x * inverse, *sum);
+            }
+        }
+    }
+}
+
 impl Norm<'_> {
-    /// Normalises rows, in place.
+    /// The rows of `x`, normalised.
     ///
     /// # Panics
     /// If the values are not whole rows.
-    pub fn forward(&self, isa: Isa, values: &mut [f32]) {
-        self.check(values.len());
-        on(isa, Forward { norm: *self, values });
+    #[must_use]
+    pub fn of(&self, engine: Engine, x: &[f32]) -> Vec<f32> {
+        self.check(x.len());
+        let (width, mut y) = (self.scale.len().max(1), vec![0.0; x.len()]);
+        let each = engine.rows_each(x.len() / width, width) * width;
+        engine.share(x.chunks(each).zip(y.chunks_mut(each)), |(x, y)| {
+            on(engine.isa, Forward { norm: *self, x, y });
+        });
+        y
     }
 
-    /// The gradients by scale and input, from the input `x` of [`Norm::forward`] and the gradient
+    /// The gradients by scale and input, from the input `x` of [`Norm::of`] and the gradient
     /// by its result. Sums over rows are taken in their order.
     ///
     /// # Panics
     /// If a slice does not fit the others.
     pub fn backward(
         &self,
-        isa: Isa,
+        engine: Engine,
         x: &[f32],
         by_output: &[f32],
         (by_scale, by_input): (&mut [f32], &mut [f32]),
@@ -103,7 +139,20 @@ impl Norm<'_> {
         self.check(x.len());
         assert_eq!((by_output.len(), by_input.len()), (x.len(), x.len()), "like the input");
         assert_eq!(by_scale.len(), self.scale.len(), "as wide as a row");
-        on(isa, Backward { norm: *self, x, by_output, by_scale, by_input });
+        let (isa, width) = (engine.isa, self.scale.len().max(1));
+        let rows = x.len() / width;
+        let mut inverses = vec![0.0; rows];
+        let each = engine.rows_each(rows, width);
+        let given = x.chunks(each * width).zip(by_output.chunks(each * width));
+        let given = given.zip(by_input.chunks_mut(each * width)).zip(inverses.chunks_mut(each));
+        engine.share(given, |(((x, by_output), by_input), inverses)| {
+            on(isa, ByInput { norm: *self, x, by_output, inverses, by_input });
+        });
+        let each = engine.columns_each(rows, width);
+        engine.share(by_scale.chunks_mut(each).enumerate(), |(i, scale)| {
+            let (first, inverses) = (i * each, &*inverses);
+            on(isa, ByColumns { width, first, x, by_output, inverses, scale });
+        });
     }
 
     fn check(&self, len: usize) {
@@ -114,8 +163,8 @@ impl Norm<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::kernel::golden;
     use crate::compute::kernel::philox::Philox;
+    use crate::compute::kernel::{Isa, golden};
 
     const EPSILON: f32 = 1e-5;
 
@@ -140,9 +189,8 @@ mod tests {
     #[test]
     fn rows_have_squares_of_mean_one_before_they_are_scaled_and_are_not_moved() {
         let scale = vec![1.0; 37];
-        let mut values: Vec<f32> = noise(1, 37 * 3).iter().map(|x| x * 5.0 + 100.0).collect();
-        let before = values.clone();
-        Norm { scale: &scale, epsilon: 0.0 }.forward(Isa::best(), &mut values);
+        let before: Vec<f32> = noise(1, 37 * 3).iter().map(|x| x * 5.0 + 100.0).collect();
+        let values = Norm { scale: &scale, epsilon: 0.0 }.of(Engine::default(), &before);
         for (row, before) in values.chunks(37).zip(before.chunks(37)) {
             let square = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / 37.0;
             assert!((square - 1.0).abs() < 1e-5, "{square}");
@@ -157,15 +205,14 @@ mod tests {
         let (rows, width) = (4, 21);
         let (x, scale, weights) = (noise(1, rows * width), noise(2, width), noise(4, rows * width));
         let norm = Norm { scale: &scale, epsilon: EPSILON };
-        let mut y = x.clone();
-        norm.forward(Isa::best(), &mut y);
+        let y = norm.of(Engine::default(), &x);
         let f64s = |xs: &[f32]| xs.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let given = [f64s(&x), f64s(&scale)];
         let got: f64 = y.iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum();
         assert!((got - wide(&given[0], &given[1], &weights)).abs() < 1e-5);
 
         let (mut by_x, mut by_scale) = (vec![9.0; rows * width], vec![9.0; width]);
-        norm.backward(Isa::best(), &x, &weights, (&mut by_scale, &mut by_x));
+        norm.backward(Engine::default(), &x, &weights, (&mut by_scale, &mut by_x));
         for (which, gradient) in [by_x, by_scale].iter().enumerate() {
             for (at, &slope) in gradient.iter().enumerate() {
                 let moved = |by: f64| {
@@ -180,24 +227,30 @@ mod tests {
     }
 
     /// Forward and backward over rows of a width that fills no whole register.
-    fn all(isa: Isa) -> Vec<f32> {
+    fn all(engine: Engine, rows: usize) -> Vec<f32> {
         let width = 83;
-        let (x, scale) = (noise(1, 9 * width), noise(2, width));
+        let (x, scale) = (noise(1, rows * width), noise(2, width));
         let norm = Norm { scale: &scale, epsilon: EPSILON };
-        let mut y = x.clone();
-        norm.forward(isa, &mut y);
-        let (mut by_scale, mut by_x) = (vec![0.0; width], vec![0.0; 9 * width]);
-        norm.backward(isa, &x, &noise(4, 9 * width), (&mut by_scale, &mut by_x));
+        let y = norm.of(engine, &x);
+        let (mut by_scale, mut by_x) = (vec![0.0; width], vec![0.0; rows * width]);
+        norm.backward(engine, &x, &noise(4, rows * width), (&mut by_scale, &mut by_x));
         [y, by_x, by_scale].concat()
     }
 
     #[test]
     fn every_path_gives_the_same_bits_and_they_are_golden() {
-        let expect: Vec<u32> = all(Isa::PORTABLE).iter().map(|x| x.to_bits()).collect();
         for isa in Isa::all() {
-            let bits: Vec<u32> = all(isa).iter().map(|x| x.to_bits()).collect();
-            assert_eq!(bits, expect, "{isa:?}");
+            golden::check(&all(Engine::with(isa, 1), 9), "rms norm");
         }
-        golden::check(&all(Isa::best()), "rms norm");
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        let bits = |threads| {
+            let all = all(Engine::new(threads), 411);
+            all.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let expect = bits(1);
+        assert!((2..=4).all(|threads| bits(threads) == expect));
     }
 }

@@ -1,10 +1,10 @@
 //! Softmax and cross-entropy over rows of logits, forward and backward fused.
 //! Never takes the exponential of a positive number: the largest logit of a row is subtracted.
 
-use super::Isa;
 use super::elementary::{exp, ln};
 use super::isa::{Body, on};
 use super::reduce::{max_inline, sum_inline};
+use super::{Engine, Isa};
 
 struct Softmax<'a> {
     values: &'a mut [f32],
@@ -62,16 +62,21 @@ impl Body for Losses<'_> {
 /// none. A label beyond `width` gives NaN.
 #[must_use]
 pub fn cross_entropies(
-    isa: Isa,
+    engine: Engine,
     logits: &[f32],
     (labels, weights): (&[u32], &[f32]),
     width: usize,
 ) -> Vec<f32> {
-    let (mut scratch, mut losses) = (vec![0.0; width.max(1)], vec![0.0; labels.len()]);
-    on(isa, Losses { logits, labels, scratch: &mut scratch, losses: &mut losses });
-    for (loss, &label) in losses.iter_mut().zip(labels) {
-        *loss *= weight(weights, label);
-    }
+    let (width, mut losses) = (width.max(1), vec![0.0; labels.len()]);
+    let each = engine.rows_each(labels.len(), width);
+    let given = logits.chunks(each * width).zip(labels.chunks(each));
+    engine.share(given.zip(losses.chunks_mut(each)), |((logits, labels), losses)| {
+        let mut scratch = vec![0.0; width];
+        on(engine.isa, Losses { logits, labels, scratch: &mut scratch, losses });
+        for (loss, &label) in losses.iter_mut().zip(labels) {
+            *loss *= weight(weights, label);
+        }
+    });
     losses
 }
 
@@ -83,24 +88,28 @@ fn weight(weights: &[f32], label: u32) -> f32 {
 /// of its class, 1 where `weights` has none.
 #[must_use]
 pub fn cross_entropy_gradient(
-    isa: Isa,
+    engine: Engine,
     logits: &[f32],
     (labels, weights): (&[u32], &[f32]),
     width: usize,
     scale: f32,
 ) -> Vec<f32> {
-    let mut gradient = logits.to_vec();
-    softmax(isa, &mut gradient, width);
+    let (width, mut gradient) = (width.max(1), logits.to_vec());
     let scale = scale / labels.len() as f32;
-    for (row, &label) in gradient.chunks_exact_mut(width.max(1)).zip(labels) {
-        if let Some(chosen) = row.get_mut(label as usize) {
-            *chosen -= 1.0;
+    let each = engine.rows_each(labels.len(), width);
+    let parts = gradient.chunks_mut(each * width).zip(labels.chunks(each));
+    engine.share(parts, |(gradient, labels)| {
+        softmax(engine.isa, gradient, width);
+        for (row, &label) in gradient.chunks_exact_mut(width).zip(labels) {
+            if let Some(chosen) = row.get_mut(label as usize) {
+                *chosen -= 1.0;
+            }
+            let scale = scale * weight(weights, label);
+            for x in row {
+                *x *= scale;
+            }
         }
-        let scale = scale * weight(weights, label);
-        for x in row {
-            *x *= scale;
-        }
-    }
+    });
     gradient
 }
 
@@ -111,7 +120,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn cross_entropy(isa: Isa, logits: &[f32], labels: &[u32], width: usize) -> f32 {
-        reduce::mean(isa, &cross_entropies(isa, logits, (labels, &[]), width))
+        let losses = cross_entropies(Engine::with(isa, 1), logits, (labels, &[]), width);
+        reduce::mean(isa, &losses)
     }
 
     /// The weighted mean in f64.
@@ -139,11 +149,25 @@ mod tests {
     #[test]
     fn a_weight_of_one_changes_no_bit() {
         let (logits, labels) = ([0.3, -1.0, 2.0, 0.1, 0.2, 0.4], [2, 0]);
-        let even = cross_entropies(Isa::best(), &logits, (&labels, &[]), 3);
-        assert_eq!(cross_entropies(Isa::best(), &logits, (&labels, &[1.0; 3]), 3), even);
-        let even = cross_entropy_gradient(Isa::best(), &logits, (&labels, &[]), 3, 0.7);
-        let ones = cross_entropy_gradient(Isa::best(), &logits, (&labels, &[1.0; 3]), 3, 0.7);
+        let even = cross_entropies(Engine::default(), &logits, (&labels, &[]), 3);
+        assert_eq!(cross_entropies(Engine::default(), &logits, (&labels, &[1.0; 3]), 3), even);
+        let even = cross_entropy_gradient(Engine::default(), &logits, (&labels, &[]), 3, 0.7);
+        let ones = cross_entropy_gradient(Engine::default(), &logits, (&labels, &[1.0; 3]), 3, 0.7);
         assert_eq!(ones, even);
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        let (rows, width) = (701, 65);
+        let logits: Vec<f32> = (0..rows * width).map(|i| (i * 37 % 101) as f32 / 9.0).collect();
+        let labels: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 65).collect();
+        let all = |threads| {
+            let (engine, of) = (Engine::new(threads), (labels.as_slice(), [0.5, 2.0].as_slice()));
+            let losses = cross_entropies(engine, &logits, of, width);
+            [losses, cross_entropy_gradient(engine, &logits, of, width, 0.7)].concat()
+        };
+        let expect = all(1);
+        assert!((2..=4).all(|threads| all(threads) == expect));
     }
 
     proptest! {
@@ -153,8 +177,8 @@ mod tests {
             weights in proptest::collection::vec(0.1f32..9.0, 4),
         ) {
             let labels = [label, 1, 3];
-            let (isa, given) = (Isa::best(), (labels.as_slice(), weights.as_slice()));
-            let slope = cross_entropy_gradient(isa, &logits, given, 4, 1.0)[at];
+            let (engine, given) = (Engine::default(), (labels.as_slice(), weights.as_slice()));
+            let slope = cross_entropy_gradient(engine, &logits, given, 4, 1.0)[at];
             let shifted = |by: f64| {
                 let mut logits: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
                 logits[at] += by;
@@ -162,7 +186,7 @@ mod tests {
             };
             let measured = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
             prop_assert!((f64::from(slope) - measured).abs() < 1e-5, "{} {}", slope, measured);
-            let mean = reduce::mean(isa, &cross_entropies(isa, &logits, given, 4));
+            let mean = reduce::mean(engine.isa, &cross_entropies(engine, &logits, given, 4));
             prop_assert!((f64::from(mean) - shifted(0.0)).abs() < 1e-5, "{}", mean);
         }
 

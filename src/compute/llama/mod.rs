@@ -173,7 +173,7 @@ impl<'a> Llama<'a> {
         }
         let vocabulary = self.network.vocabulary();
         for (rows, came) in rows.chunks(ROWS_AT_ONCE * width).zip(came.chunks(ROWS_AT_ONCE)) {
-            let outputs = self.network.outputs(engine, head, rows.to_vec());
+            let outputs = self.network.outputs(engine, head, rows);
             for (outputs, token) in outputs.chunks_exact(vocabulary).zip(came) {
                 sum.nats += surprise(outputs, *token);
                 sum.tokens += 1;

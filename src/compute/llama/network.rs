@@ -88,8 +88,8 @@ impl<'a> Network<'a> {
     }
 
     /// How well each token fits after rows that the blocks gave.
-    pub(super) fn outputs(&self, engine: Engine, head: &[f32], mut rows: Vec<f32>) -> Vec<f32> {
-        self.norm(&self.norm).forward(engine.isa, &mut rows);
+    pub(super) fn outputs(&self, engine: Engine, head: &[f32], rows: &[f32]) -> Vec<f32> {
+        let rows = self.norm(&self.norm).of(engine, rows);
         product(engine, self.width(), self.vocabulary(), &rows, head)
     }
 
@@ -105,12 +105,10 @@ impl<'a> Network<'a> {
         let rotation = Rotation::at(longest, &self.config.speeds);
         let lengths: Vec<usize> = windows.iter().map(|window| window.len()).collect();
         for block in &self.blocks {
-            let mut seen = x.clone();
-            self.norm(&block.first).forward(engine.isa, &mut seen);
+            let seen = self.norm(&block.first).of(engine, &x);
             let mixed = self.attention(engine, block, &rotation, (&lengths, &seen));
             add(&mut x, &times(engine, &mixed, &block.said));
-            let mut seen = x.clone();
-            self.norm(&block.second).forward(engine.isa, &mut seen);
+            let seen = self.norm(&block.second).of(engine, &x);
             let mut gate = times(engine, &seen, &block.gate);
             swiglu(engine.isa, &mut gate, &times(engine, &seen, &block.up));
             add(&mut x, &times(engine, &gate, &block.down));

@@ -143,7 +143,7 @@ fn what_it_says_is_what_the_papers_say() {
         let tokens = llama.tokens.of(text).unwrap();
         let short = &tokens[..tokens.len().min(example::POSITIONS)];
         let rows = llama.network.forward(Engine::default(), &[short]);
-        let outputs = llama.network.outputs(Engine::default(), &llama.network.head(), rows);
+        let outputs = llama.network.outputs(Engine::default(), &llama.network.head(), &rows);
         let expect = wide.outputs(short);
         for (x, y) in outputs.iter().zip(expect.iter().flatten()) {
             assert!((f64::from(*x) - y).abs() < 1e-5, "{text:?}: {x} {y}");
@@ -179,7 +179,7 @@ fn a_text_is_as_hard_in_any_company_and_by_any_path() {
     let llama = Llama::from_bytes(&packed).unwrap();
     let bits = |engine, windows: &[&[u32]]| {
         let rows = llama.network.forward(engine, windows);
-        let outputs = llama.network.outputs(engine, &llama.network.head(), rows);
+        let outputs = llama.network.outputs(engine, &llama.network.head(), &rows);
         outputs.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
     };
     let texts: Vec<Vec<u32>> = TEXTS.iter().map(|text| llama.tokens.of(text).unwrap()).collect();

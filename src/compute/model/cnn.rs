@@ -6,7 +6,7 @@ use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::group_norm::GroupNorm;
-use crate::compute::op::{ConvOp, GroupNormOp, Kept};
+use crate::compute::op::{ConvOp, GroupNormOp, Kept, Tape};
 use crate::domain::job::{self, Activation, CONVOLUTIONS_MAX, Convolution, Image, Misfit, Padding};
 use candle_core::{Error, Result, Tensor};
 
@@ -119,30 +119,36 @@ impl Cnn {
         widths.max().unwrap_or(1).max(self.head.widest())
     }
 
-    pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        network: &Network,
+        x: &Tensor,
+        pass: Pass,
+        tape: &mut Tape,
+    ) -> Result<Tensor> {
         let mut parameters = network.parameters.iter();
         let mut next = || parameters.next().ok_or_else(|| Error::msg("too few parameters"));
         let mut y = x.clone();
         for layer in &self.layers {
             let pair = (next()?, next()?);
             y = match layer.by.groups {
-                None => self.convolve(network, layer, &y, pair)?,
+                None => self.convolve((network, tape), layer, &y, pair)?,
                 Some(groups) => {
-                    let z = self.convolve(network, layer, &y, pair)?;
-                    self.normalise(network, layer, groups, &z, (next()?, next()?))?
+                    let z = self.convolve((network, tape), layer, &y, pair)?;
+                    self.normalise((network, tape), layer, groups, &z, (next()?, next()?))?
                 }
             };
         }
         for (place, (_, _, activation)) in (0..).zip(self.head.layers()) {
-            y = network.leave_out(&y, pass, place, self.dropout)?;
-            y = dense(network, &y, (next()?, next()?), activation)?;
+            y = network.leave_out(&y, (pass, tape), place, self.dropout)?;
+            y = dense(network, tape, &y, (next()?, next()?), activation)?;
         }
         Ok(y)
     }
 
     fn convolve(
         &self,
-        network: &Network,
+        (network, tape): (&Network, &mut Tape),
         layer: &Layer,
         x: &Tensor,
         (weights, bias): (&Parameter, &Parameter),
@@ -168,14 +174,15 @@ impl Cnn {
             conv,
             weights: weights.gradient.clone(),
             bias: bias.gradient.clone(),
+            by_input: !tape.is_empty(),
             picks: Kept::default(),
         };
-        x.apply_op3(&weights.tensor, &bias.tensor, op)
+        tape.three(x, (&weights.tensor, &bias.tensor), op)
     }
 
     fn normalise(
         &self,
-        network: &Network,
+        (network, tape): (&Network, &mut Tape),
         layer: &Layer,
         groups: u32,
         x: &Tensor,
@@ -197,7 +204,7 @@ impl Cnn {
             beta: beta.gradient.clone(),
             past: Kept::default(),
         };
-        x.apply_op3(&gamma.tensor, &beta.tensor, op)
+        tape.three(x, (&gamma.tensor, &beta.tensor), op)
     }
 }
 

@@ -5,7 +5,7 @@ use super::mlp::dense;
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::attention::{self, Attention, Rotation};
-use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp, Tape};
 use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Norm, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
@@ -113,10 +113,17 @@ impl Gpt {
 
     /// The fit of every token after each token of rows (`rows × context`):
     /// `rows·context × tokens`.
-    pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let mut parameters = Parameters(network, network.parameters.iter());
+    pub(super) fn forward(
+        &self,
+        network: &Network,
+        x: &Tensor,
+        pass: Pass,
+        tape: &mut Tape,
+    ) -> Result<Tensor> {
+        let mut parameters = Parameters(network, network.parameters.iter(), tape);
         let y = self.embed(&mut parameters, x, 0)?;
-        let y = self.blocks(&mut parameters, y, pass, |_, x| self.attend(network, x))?;
+        let y =
+            self.blocks(&mut parameters, y, pass, |tape, _, x| self.attend(tape, network, x))?;
         self.head(&mut parameters, &y)
     }
 
@@ -131,7 +138,8 @@ impl Gpt {
         if count == 0 || before.saturating_add(count) > self.context {
             return Err(Error::msg("a text goes on within its context"));
         }
-        let mut parameters = Parameters(network, network.parameters.iter());
+        let mut tape = Tape::new(network.engine, false);
+        let mut parameters = Parameters(network, network.parameters.iter(), &mut tape);
         let x = op::input(tokens, 1, count)?;
         let y = self.embed(&mut parameters, &x, before)?;
         memory.blocks.resize_with(self.blocks, Default::default);
@@ -142,7 +150,7 @@ impl Gpt {
             length: self.context,
             rotation: self.rotation.as_deref(),
         };
-        let y = self.blocks(&mut parameters, y, Pass::Predict, |block, x| {
+        let y = self.blocks(&mut parameters, y, Pass::Predict, |_, block, x| {
             let memory = memory.blocks.get_mut(block).ok_or_else(|| Error::msg("no block"))?;
             let seen = op::lend(x, |x| Ok(attention.go_on(x, memory)))?;
             op::input(seen, count, self.width)
@@ -152,7 +160,12 @@ impl Gpt {
     }
 
     /// The vectors of tokens, of which the first stands at this place.
-    fn embed(&self, parameters: &mut Parameters<'_>, x: &Tensor, from: usize) -> Result<Tensor> {
+    fn embed(
+        &self,
+        parameters: &mut Parameters<'_, '_>,
+        x: &Tensor,
+        from: usize,
+    ) -> Result<Tensor> {
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
         let op = EmbeddingOp {
@@ -167,52 +180,60 @@ impl Gpt {
             Some(places) => places.tensor.clone(),
             None => table.tensor.clone(),
         };
-        x.apply_op3(&table.tensor, &places, op)
+        parameters.2.three(x, (&table.tensor, &places), op)
     }
 
     /// What all blocks make of the vectors of tokens, each with its attention.
     fn blocks(
         &self,
-        parameters: &mut Parameters<'_>,
+        parameters: &mut Parameters<'_, '_>,
         y: Tensor,
         pass: Pass,
-        mut attend: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+        mut attend: impl FnMut(&mut Tape, usize, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let network = parameters.0;
-        let leave_out =
-            |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
-        let mut y = leave_out(&y, 0)?;
+        let leave_out = |parameters: &mut Parameters<'_, '_>, y: &Tensor, layer: usize| {
+            parameters.0.leave_out(y, (pass, parameters.2), layer as u32, self.dropout)
+        };
+        let mut y = leave_out(parameters, &y, 0)?;
         for block in 0..self.blocks {
+            parameters.2.branch();
             let inner = parameters.norm(self.norm, &y)?;
-            let inner = attend(block, &parameters.dense(&inner, None)?)?;
-            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
+            let inner = parameters.dense(&inner, None)?;
+            let inner = attend(parameters.2, block, &inner)?;
+            let inner = parameters.dense(&inner, None)?;
+            let inner = leave_out(parameters, &inner, 2 * block + 1)?;
+            y = parameters.2.join(&y, &inner)?;
+            parameters.2.branch();
             let inner = parameters.norm(self.norm, &y)?;
             let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
-            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
+            let inner = parameters.dense(&inner, None)?;
+            let inner = leave_out(parameters, &inner, 2 * block + 2)?;
+            y = parameters.2.join(&y, &inner)?;
         }
         Ok(y)
     }
 
     /// How well each token fits after each row.
-    fn head(&self, parameters: &mut Parameters<'_>, y: &Tensor) -> Result<Tensor> {
+    fn head(&self, parameters: &mut Parameters<'_, '_>, y: &Tensor) -> Result<Tensor> {
         let y = parameters.norm(self.norm, y)?;
         match parameters.0.parameters.first().filter(|_| self.tied) {
             Some(table) => {
                 let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
-                y.apply_op2(&table.tensor, op)
+                parameters.2.two(&y, &table.tensor, op)
             }
             None => parameters.dense(&y, None),
         }
     }
 
-    fn attend(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
-        x.apply_op1(AttentionOp {
+    fn attend(&self, tape: &mut Tape, network: &Network, x: &Tensor) -> Result<Tensor> {
+        let op = AttentionOp {
             engine: network.engine,
             heads: self.heads,
             length: self.context,
             rotation: self.rotation.clone(),
             looks: Kept::default(),
-        })
+        };
+        tape.one(x, op)
     }
 }
 
@@ -232,9 +253,9 @@ impl Memory {
 }
 
 /// The parameters of a network in their order, and what is done with the next ones.
-struct Parameters<'a>(&'a Network, std::slice::Iter<'a, Parameter>);
+struct Parameters<'a, 't>(&'a Network, std::slice::Iter<'a, Parameter>, &'t mut Tape);
 
-impl<'a> Parameters<'a> {
+impl<'a> Parameters<'a, '_> {
     fn next(&mut self) -> Result<&'a Parameter> {
         self.1.next().ok_or_else(|| Error::msg("too few parameters"))
     }
@@ -246,14 +267,15 @@ impl<'a> Parameters<'a> {
             Norm::Layer => {
                 let shift = self.next()?;
                 let op = NormOp { engine, scale: by_scale, shift: shift.gradient.clone() };
-                x.apply_op3(&scale.tensor, &shift.tensor, op)
+                self.2.three(x, (&scale.tensor, &shift.tensor), op)
             }
-            Norm::Rms => x.apply_op2(&scale.tensor, RmsNormOp { engine, scale: by_scale }),
+            Norm::Rms => self.2.two(x, &scale.tensor, RmsNormOp { engine, scale: by_scale }),
         }
     }
 
     fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
-        dense(self.0, x, (self.next()?, self.next()?), activation)
+        let pair = (self.next()?, self.next()?);
+        dense(self.0, self.2, x, pair, activation)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Initial, Network, Parameter, ParameterShape, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::dense::Dense;
-use crate::compute::op::{DenseOp, Kept};
+use crate::compute::op::{DenseOp, Kept, Tape};
 use crate::domain::job::Activation;
 use candle_core::{Result, Tensor};
 
@@ -85,10 +85,11 @@ impl Mlp {
         network: &Network,
         parameters: &[Parameter],
         x: &Tensor,
+        tape: &mut Tape,
     ) -> Result<Tensor> {
         let mut layers = self.layers().zip(parameters.chunks_exact(2));
         layers.try_fold(x.clone(), |x, ((_, _, activation), pair)| match pair {
-            [weights, bias] => dense(network, &x, (weights, bias), activation),
+            [weights, bias] => dense(network, tape, &x, (weights, bias), activation),
             _ => Ok(x),
         })
     }
@@ -97,6 +98,7 @@ impl Mlp {
 /// act(x·W + b) of rows, as wide as the weights say.
 pub(super) fn dense(
     network: &Network,
+    tape: &mut Tape,
     x: &Tensor,
     (weights, bias): (&Parameter, &Parameter),
     activation: Option<Activation>,
@@ -106,7 +108,8 @@ pub(super) fn dense(
         dense: Dense { engine: network.engine, inputs, outputs, activation },
         weights: weights.gradient.clone(),
         bias: bias.gradient.clone(),
+        by_input: !tape.is_empty(),
         kept: Kept::default(),
     };
-    x.apply_op3(&weights.tensor, &bias.tensor, op)
+    tape.three(x, (&weights.tensor, &bias.tensor), op)
 }

@@ -11,7 +11,7 @@ use super::Fault;
 use super::kernel::Engine;
 use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
-use super::op::{self, DropoutOp, Gradient, MeanLoss, Wanted};
+use super::op::{self, DropoutOp, Gradient, MeanLoss, Tape, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
@@ -113,12 +113,18 @@ impl Family {
         }
     }
 
-    fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> candle_core::Result<Tensor> {
+    fn forward(
+        &self,
+        network: &Network,
+        x: &Tensor,
+        pass: Pass,
+        tape: &mut Tape,
+    ) -> candle_core::Result<Tensor> {
         match self {
-            Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x),
-            Self::Text(text) => text.forward(network, x),
-            Self::Gpt(gpt) => gpt.forward(network, x, pass),
-            Self::Cnn(cnn) => cnn.forward(network, x, pass),
+            Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x, tape),
+            Self::Text(text) => text.forward(network, x, tape),
+            Self::Gpt(gpt) => gpt.forward(network, x, pass, tape),
+            Self::Cnn(cnn) => cnn.forward(network, x, pass, tape),
         }
     }
 }
@@ -305,7 +311,10 @@ impl Network {
     /// What it gives for a batch of `rows × features`, tracked for [`Network::learn`] where it
     /// learns: `rows × outputs`.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor, Fault> {
-        self.shape.family.forward(self, x, pass).map_err(misfit)
+        let anchor = self.parameters.first().map(|parameter| &parameter.tensor);
+        let mut tape = Tape::new(self.engine, anchor.is_some_and(Tensor::is_variable));
+        let y = self.shape.family.forward(self, x, pass, &mut tape).map_err(misfit)?;
+        anchor.map_or(Ok(y.clone()), |anchor| tape.end(y, anchor)).map_err(misfit)
     }
 
     /// The mean loss of outputs.
@@ -365,14 +374,14 @@ impl Network {
     fn leave_out(
         &self,
         x: &Tensor,
-        pass: Pass,
+        (pass, tape): (Pass, &mut Tape),
         layer: u32,
         rate: f64,
     ) -> candle_core::Result<Tensor> {
         match pass {
             Pass::Learn { seed, step } if rate > 0.0 => {
                 let dropout = Dropout { seed, layer, step, rate };
-                x.apply_op1(DropoutOp { isa: self.engine.isa, dropout })
+                tape.one(x, DropoutOp { isa: self.engine.isa, dropout })
             }
             _ => Ok(x.clone()),
         }

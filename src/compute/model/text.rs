@@ -5,7 +5,7 @@ use super::mlp::Mlp;
 use super::{Initial, Network, ParameterShape, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::bag::Bag;
-use crate::compute::op::BagOp;
+use crate::compute::op::{BagOp, Tape};
 use crate::domain::job::Activation;
 use candle_core::{Result, Tensor};
 
@@ -56,13 +56,13 @@ impl Text {
         values.iter().position(|x| !(0.0..=most).contains(x) || x.fract() != 0.0)
     }
 
-    pub(super) fn forward(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, network: &Network, x: &Tensor, tape: &mut Tape) -> Result<Tensor> {
         let Some((vectors, layers)) = network.parameters.split_first() else {
             return Ok(x.clone());
         };
         let bag = Bag { isa: network.engine.isa, length: self.length, width: self.width };
         let op = BagOp { bag, table: vectors.gradient.clone() };
-        let mean = x.apply_op2(&vectors.tensor, op)?;
-        self.layers.forward(network, layers, &mean)
+        let mean = tape.two(x, &vectors.tensor, op)?;
+        self.layers.forward(network, layers, &mean, tape)
     }
 }

@@ -14,6 +14,8 @@ pub(in crate::compute) struct ConvOp {
     pub weights: Gradient,
     /// Where the gradient by b goes.
     pub bias: Gradient,
+    /// Whether somebody learns from the gradient by x.
+    pub by_input: bool,
     /// What forward leaves for backward: which value of each square was kept.
     pub picks: Kept<Vec<u8>>,
 }
@@ -56,7 +58,7 @@ impl CustomOp3 for ConvOp {
         by_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (images, values) = x.dims2()?;
-        let mut by_input = x.track_op().then(|| vec![0.0; images * values]);
+        let mut by_input = self.by_input.then(|| vec![0.0; images * values]);
         let (mut by_weights, mut by_bias) = (self.weights.fill()?, self.bias.fill()?);
         let picks = self.picks.take().ok_or_else(|| Error::msg("a convolution learns once"))?;
         let picks = picks.as_slice();

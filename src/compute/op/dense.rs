@@ -13,6 +13,8 @@ pub(in crate::compute) struct DenseOp {
     pub weights: Gradient,
     /// Where the gradient by b goes.
     pub bias: Gradient,
+    /// Whether somebody learns from the gradient by x.
+    pub by_input: bool,
     /// What was bent, where its slope needs it.
     pub kept: Kept<Vec<f32>>,
 }
@@ -52,7 +54,7 @@ impl CustomOp3 for DenseOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let rows = x.dim(0)?;
         let kept = self.kept.take();
-        let mut by_input = x.track_op().then(|| vec![0.0; rows * self.dense.inputs]);
+        let mut by_input = self.by_input.then(|| vec![0.0; rows * self.dense.inputs]);
         let (mut by_weights, mut by_bias) = (self.weights.fill()?, self.bias.fill()?);
         lend(x, |x| {
             lend(weights, |weights| {

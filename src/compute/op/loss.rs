@@ -2,7 +2,7 @@
 //! Never gives the loss of one row more weight than its class has.
 
 use super::{floats, lend};
-use crate::compute::kernel::{Engine, Isa, loss, reduce, softmax};
+use crate::compute::kernel::{Engine, loss, reduce, softmax};
 use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape, Tensor};
 use std::sync::Arc;
 
@@ -29,22 +29,24 @@ impl Wanted {
     /// # Panics
     /// If the outputs are not those of the rows.
     #[must_use]
-    pub fn losses(&self, isa: Isa, outputs: &[f32]) -> Vec<f32> {
+    pub fn losses(&self, engine: Engine, outputs: &[f32]) -> Vec<f32> {
+        let isa = engine.isa;
         match self {
             Self::Classes { labels, weights } => {
                 let width = outputs.len() / labels.len().max(1);
-                softmax::cross_entropies(isa, outputs, (labels, weights), width)
+                softmax::cross_entropies(engine, outputs, (labels, weights), width)
             }
             Self::Real(truth) => loss::squares(isa, outputs, truth),
             Self::Labels(truth) => loss::logistic(isa, outputs, truth),
         }
     }
 
-    fn gradient(&self, isa: Isa, outputs: &[f32], scale: f32) -> Vec<f32> {
+    fn gradient(&self, engine: Engine, outputs: &[f32], scale: f32) -> Vec<f32> {
+        let isa = engine.isa;
         match self {
             Self::Classes { labels, weights } => {
                 let width = outputs.len() / labels.len().max(1);
-                softmax::cross_entropy_gradient(isa, outputs, (labels, weights), width, scale)
+                softmax::cross_entropy_gradient(engine, outputs, (labels, weights), width, scale)
             }
             Self::Real(truth) => loss::squares_gradient(isa, outputs, truth, scale),
             Self::Labels(truth) => loss::logistic_gradient(isa, outputs, truth, scale),
@@ -80,8 +82,8 @@ impl CustomOp1 for MeanLoss {
         if !self.wanted.fits(rows, width) {
             return Err(Error::msg("what is wanted does not fit the outputs"));
         }
-        let isa = self.engine.isa;
-        let mean = reduce::mean(isa, &self.wanted.losses(isa, floats(outputs, layout)?));
+        let losses = self.wanted.losses(self.engine, floats(outputs, layout)?);
+        let mean = reduce::mean(self.engine.isa, &losses);
         let loss = mean * self.share;
         Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
     }
@@ -89,7 +91,7 @@ impl CustomOp1 for MeanLoss {
     fn bwd(&self, outputs: &Tensor, _loss: &Tensor, by_loss: &Tensor) -> Result<Option<Tensor>> {
         let scale = by_loss.to_scalar::<f32>()? * self.share;
         let gradient =
-            lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine.isa, outputs, scale)))?;
+            lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine, outputs, scale)))?;
         Tensor::from_vec(gradient, outputs.shape(), outputs.device()).map(Some)
     }
 }

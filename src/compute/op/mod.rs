@@ -1,9 +1,9 @@
-//! The kernels as operations of candle's graph: one file each.
+//! The kernels as operations on candle's tensors: one file each.
 //! Never computes with candle's own kernels, whose bits depend on the CPU.
 //!
 //! Gradients of parameters are written in place into the [`Gradient`] of the parameter and not
-//! handed to candle, which would first make zeros and then a sum of them; gradients that flow
-//! further back (those by the input of a layer) are candle's.
+//! handed to candle, which would first make zeros and then a sum of them; those by the input of a
+//! layer are handed from one operation to the other by the [`Tape`] of the network.
 
 mod attention;
 mod bag;
@@ -16,6 +16,7 @@ mod head;
 mod loss;
 mod norm;
 mod rms_norm;
+mod tape;
 
 pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
@@ -29,6 +30,7 @@ pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
 pub(super) use norm::NormOp;
 pub(super) use rms_norm::RmsNormOp;
+pub(super) use tape::Tape;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

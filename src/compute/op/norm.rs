@@ -38,8 +38,7 @@ impl CustomOp3 for NormOp {
         if (scale.len(), shift.len()) != (width, width) {
             return Err(Error::msg("scale and shift are as wide as a row"));
         }
-        let mut y = floats(x, x_layout)?.to_vec();
-        Norm { scale, shift, epsilon: EPSILON }.forward(self.engine.isa, &mut y);
+        let y = Norm { scale, shift, epsilon: EPSILON }.of(self.engine, floats(x, x_layout)?);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -53,7 +52,6 @@ impl CustomOp3 for NormOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (mut by_scale, mut by_shift) = (self.scale.fill()?, self.shift.fill()?);
         let mut by_input = vec![0.0; x.elem_count()];
-        let isa = self.engine.isa;
         lend(scale, |scale| {
             lend(shift, |shift| {
                 let norm = Norm { scale, shift, epsilon: EPSILON };
@@ -61,7 +59,7 @@ impl CustomOp3 for NormOp {
                     lend(by_output, |by_output| {
                         let (scale, shift) = (&mut by_scale.values, &mut by_shift.values);
                         let into = Gradients { scale, shift, input: &mut by_input };
-                        norm.backward(isa, x, by_output, into);
+                        norm.backward(self.engine, x, by_output, into);
                         Ok(())
                     })
                 })

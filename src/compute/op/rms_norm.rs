@@ -32,8 +32,7 @@ impl CustomOp2 for RmsNormOp {
         if scale.len() != width {
             return Err(Error::msg("the scale is as wide as a row"));
         }
-        let mut y = floats(x, x_layout)?.to_vec();
-        Norm { scale, epsilon: EPSILON }.forward(self.engine.isa, &mut y);
+        let y = Norm { scale, epsilon: EPSILON }.of(self.engine, floats(x, x_layout)?);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -51,7 +50,7 @@ impl CustomOp2 for RmsNormOp {
             lend(x, |x| {
                 lend(by_output, |by_output| {
                     let into = (by_scale.values.as_mut_slice(), by_input.as_mut_slice());
-                    norm.backward(self.engine.isa, x, by_output, into);
+                    norm.backward(self.engine, x, by_output, into);
                     Ok(())
                 })
             })

@@ -362,6 +362,6 @@ fn has_stopped(spec: &Train, epoch: u64, course: &Course) -> bool {
 
 /// The mean loss of rows in f64, in their order.
 fn mean(wanted: &Wanted, outputs: &[f32], engine: Engine) -> f64 {
-    let losses = wanted.losses(engine.isa, outputs);
+    let losses = wanted.losses(engine, outputs);
     losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64
 }
