@@ -92,6 +92,14 @@ bench-peers *peers:
     cargo build --locked --release
     python3 benches/peers/compare.py "${CARGO_TARGET_DIR:-target}/release/ohc" {{ peers }}
 
+# Iris on a network of this machine and in one process, in turns: milliseconds.
+bench-network turns="9":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release
+    export OHC_NATS_SERVER="${OHC_NATS_SERVER:-$(tests/peers/nats)}"
+    python3 benches/network.py "${CARGO_TARGET_DIR:-target}/release/ohc" {{ turns }}
+
 # Seconds that the program takes to say what it can do.
 bench-help:
     #!/usr/bin/env bash

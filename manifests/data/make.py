@@ -10,6 +10,7 @@ small-bert/            an encoder with the files that Hugging Face's have. Its w
                        tells words apart and knows nothing of them
 small-llama/           a language model with the files that Hugging Face's have. It knows which piece
                        of a word follows which in reviews.csv, and nothing else
+shapes/*/*.png         rings, boxes and crosses, a picture each, in a folder for each of the three
 tickets.csv            what people write to a shop, and which team answers
 
 iris.csv and digits.csv are not made here: they are the UCI sets (CC BY 4.0).
@@ -19,6 +20,7 @@ import csv
 import json
 import math
 import struct
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -410,11 +412,47 @@ def decoder():
     (folder / "tokenizer.json").write_text(tokenizer + "\n", encoding="utf-8")
 
 
+def picture(lines):
+    """A PNG of grey pixels. Not compressed: what compresses differs between systems."""
+
+    def part(name, data):
+        sum = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + sum
+
+    head = struct.pack(">IIBBBBB", len(lines[0]), len(lines), 8, 0, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + bytes(line) for line in lines), 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", data) + part(b"IEND", b"")
+
+
+def shapes():
+    """16 by 16 pixels: the shape is bright, of any size and at any place, and all is noisy."""
+    dice = Dice(17)
+    inside = {
+        "ring": lambda x, y, r: r - 1.3 < math.hypot(x, y) <= r,
+        "box": lambda x, y, r: r - 1.3 < max(abs(x), abs(y)) <= r,
+        "cross": lambda x, y, r: min(abs(x), abs(y)) < 0.8 and max(abs(x), abs(y)) <= r,
+    }
+    for name, is_inside in inside.items():
+        folder = HERE / "shapes" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(40):
+            size = dice.between(4, 6)
+            left, top = dice.between(size, 15 - size), dice.between(size, 15 - size)
+
+            def pixel(x, y):
+                light = 170 if is_inside(x - left, y - top, size) else 60
+                return max(0, min(255, int(light + dice.normal() * 10)))
+
+            lines = [[pixel(x, y) for x in range(16)] for y in range(16)]
+            (folder / f"{number:02}.png").write_bytes(picture(lines))
+
+
 if __name__ == "__main__":
     houses()
     reviews()
     encoder()
     decoder()
+    shapes()
     tickets()
     dice = Dice(2)
     for day in range(3):

@@ -2,7 +2,12 @@
 //! Never makes randomness: a secret key is built from 32 bytes that somebody else drew.
 //!
 //! A signature is Ed25519 (RFC 8032) over `BLAKE3(TAG ‖ 0x00 ‖ network id ‖ canonical bytes)`,
-//! checked by `verify_strict` alone: single, cofactored and batch checks may disagree.
+//! checked as `verify_strict` does it: single, cofactored and batch checks may disagree.
+
+mod multiples;
+mod verifier;
+
+pub use verifier::Verifier;
 
 use super::canon::{
     Canonical, Decode, DecodeError, Digest, Encode, Reader, Writer, canonical_newtype, decode_hex,
@@ -14,10 +19,6 @@ use std::str::FromStr;
 /// An Ed25519 public key: the name of a participant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
-
-/// A public key that somebody can sign for, as a point of the curve.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verifier(VerifyingKey);
 
 /// Names a network; mixed into every signature, so that none is valid on another network.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -90,40 +91,32 @@ impl PublicKey {
         body: &T,
         signature: &Signature,
     ) -> bool {
-        self.verifier().is_some_and(|key| key.verifies(network, body, signature))
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        let is_his = |key: VerifyingKey| key.verify_strict(&message(network, body).0, &signature);
+        self.point().is_some_and(|key| is_his(key).is_ok())
     }
 
-    /// The key as a point of the curve, for who checks many signatures of it; none if it is no
-    /// point, or a weak one.
+    /// The key as a point of the curve; none if it is no point, or a weak one.
+    fn point(&self) -> Option<VerifyingKey> {
+        VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak())
+    }
+
+    /// For who checks many signatures of this key; none if nobody can sign for it.
     #[must_use]
     pub fn verifier(&self) -> Option<Verifier> {
-        VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak()).map(Verifier)
+        self.point().map(|key| Verifier::new(&key))
     }
 
     /// Whether somebody can sign for it: it is a point of the curve, and not a weak one.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.verifier().is_some()
+        self.point().is_some()
     }
 
     /// The first 12 hex digits: enough for people, never for rules.
     #[must_use]
     pub fn short(&self) -> String {
         Digest(self.0).short()
-    }
-}
-
-impl Verifier {
-    /// Whether `signature` is this key's over `body`.
-    #[must_use]
-    pub fn verifies<T: Canonical>(
-        &self,
-        network: NetworkId,
-        body: &T,
-        signature: &Signature,
-    ) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0.verify_strict(&message(network, body).0, &signature).is_ok()
     }
 }
 

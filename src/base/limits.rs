@@ -36,6 +36,8 @@ pub const WIRE_BYTES_MAX: usize = 992 * 1024;
 pub const WIRE_ROOM_BYTES: usize = 16 * 1024 * 1024;
 /// A question on the bus, in bytes.
 pub const QUESTION_BYTES_MAX: usize = 256;
+/// Senders whose messages are counted one by one.
+pub const SENDERS_MAX: usize = 4_096;
 /// Commands in one slot.
 pub const COMMANDS_PER_SLOT_MAX: usize = 1_024;
 /// Canonical bytes of the commands of one slot.

@@ -225,6 +225,7 @@ fn format(format: Format) -> String {
         Format::Arrow => "arrow".to_owned(),
         Format::HuggingFace => "huggingface".to_owned(),
         Format::Gguf => "gguf".to_owned(),
+        Format::Png(_) => "png".to_owned(),
     }
 }
 

@@ -74,6 +74,10 @@ impl Teller<'_> {
                 let line = format!("trouble  a receipt could not be checked: {failure}");
                 self.lines.say(line, json!({"event": "trouble", "why": failure.to_string()}));
             }
+            Sight::Flooded(subject) => {
+                let line = format!("flooded  {subject}: what is too much is dropped");
+                self.lines.say(line, json!({"event": "flooded", "subject": subject}));
+            }
             Sight::Evidence(evidence) => {
                 let digest = evidence.digest().to_string();
                 let line = format!("evidence a validator has said two things at once: {digest}");

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Digests that are remembered as present: 4 MiB at most. Beyond it the memory begins again.
@@ -208,15 +209,38 @@ impl Artifacts {
         if self.is_known(digest) {
             return Ok(digest);
         }
-        let here = self.put_here(digest, bytes).await;
         match &self.depot {
-            // A copy that cannot be kept is fetched again.
-            Some(depot) => depot.put(digest, bytes).await?,
-            None => here?,
+            Some(depot) => {
+                depot.put(digest, bytes).await?;
+                self.keep(digest, bytes);
+            }
+            None => self.put_here(digest, bytes).await?,
         }
         pass(Peril::ArtifactWritten);
         self.remember(digest);
         Ok(digest)
+    }
+
+    /// Keeps a copy of what the store of all holds. It need not outlast a crash, for whoever reads
+    /// it checks it; and one that cannot be kept is fetched again.
+    fn keep(&self, digest: Digest, bytes: &[u8]) {
+        static DRAFTS: AtomicU64 = AtomicU64::new(0);
+        let Some(directory) = &self.directory else { return };
+        let path = inventory::path_of(directory, digest);
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let mut draft = path.clone().into_os_string();
+        draft.push(format!("#{}{number:09}", std::process::id()));
+        let write = || fs::write(&draft, bytes);
+        let written = write().or_else(|error| match path.parent() {
+            Some(shelf) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(shelf).and_then(|()| write())
+            }
+            _ => Err(error),
+        });
+        if written.and_then(|()| fs::rename(&draft, &path)).is_err() {
+            // What is left of it is swept away with other torn writes.
+            drop(fs::remove_file(&draft));
+        }
     }
 
     async fn put_here(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
@@ -242,13 +266,31 @@ impl Artifacts {
             Some(depot) => {
                 let bytes = depot.get(digest).await;
                 if let Ok(bytes) = &bytes {
-                    // A copy that cannot be kept is fetched again.
-                    drop(self.put_here(digest, bytes).await);
+                    self.keep(digest, bytes);
                 }
                 bytes
             }
             None => here,
         };
+        self.noted(digest, bytes)
+    }
+
+    /// Whether they are there and whole, for who needs no more than that: no copy is kept.
+    pub async fn look(&self, digest: Digest) -> Result<(), ArtifactError> {
+        let here = self.get_here(digest).await;
+        let bytes = match &self.depot {
+            Some(depot) if here.is_err() => depot.get(digest).await,
+            _ => here,
+        };
+        self.noted(digest, bytes).map(drop)
+    }
+
+    /// Remembers what was seen whole, and forgets what was not.
+    fn noted(
+        &self,
+        digest: Digest,
+        bytes: Result<Vec<u8>, ArtifactError>,
+    ) -> Result<Vec<u8>, ArtifactError> {
         match &bytes {
             Ok(_) => self.remember(digest),
             Err(_) => drop(self.present().remove(&digest)),

@@ -41,6 +41,8 @@ const STALL_MS: u64 = 30_000;
 /// A bus whose news go to whoever listens now.
 pub(super) struct Line {
     bus: Bus,
+    /// What the servers call us.
+    me: PublicKey,
     listener: Listener,
 }
 
@@ -82,7 +84,7 @@ impl Line {
         };
         let name = format!("ohc client {}", me.short());
         let bus = link::connect(network, me, &name, PATIENCE, runtime.handle(), tell)?;
-        Ok(Self { bus, listener })
+        Ok(Self { bus, me: *me, listener })
     }
 
     fn listen(&self, outbox: Option<Sender<Inbox>>) {
@@ -152,7 +154,7 @@ pub(super) fn order(
         }
         if now >= send_at {
             // The same number again: whichever copy comes first counts, and once.
-            drop(line.bus.publish(&wire.command(), wire.frame(&order)));
+            drop(line.bus.publish(&wire.command(&line.me), wire.frame(&order)));
             send_at = now.after(RESEND_MS);
         }
         let next = follower.deadline().into_iter().chain([send_at]).min().unwrap_or(send_at);
@@ -177,7 +179,7 @@ pub(super) fn order(
 /// One client at work.
 struct Session<'a> {
     clock: Clock,
-    bus: &'a Bus,
+    line: &'a Line,
     wire: Wire,
     follower: Follower,
     client: Client,
@@ -216,7 +218,7 @@ pub(super) fn serve(
     let follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
     let mut session = Session {
         clock: Clock::start(),
-        bus: &line.bus,
+        line,
         wire,
         follower,
         client,
@@ -334,7 +336,7 @@ impl Session<'_> {
 
     /// What does not get through is sent again by the role.
     fn send(&self, order: &SignedOrder) {
-        drop(self.bus.publish(&self.wire.command(), self.wire.frame(order)));
+        drop(self.line.bus.publish(&self.wire.command(&self.line.me), self.wire.frame(order)));
     }
 }
 

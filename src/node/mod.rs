@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod draft;
 pub mod embedded;
 pub mod follow;
+mod gate;
 pub mod gc;
 pub mod generate;
 pub mod history;

@@ -4,14 +4,15 @@
 //! Two threads: one answers questions, in the order in which they come; the other says how far the
 //! log goes, each second while it grows and every few seconds while it does not.
 
-use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire};
+use super::gate::{ASKED_BYTES, Gate, QUESTIONS};
+use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker};
 use crate::base::canon::{Decode, Encode, Reader};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::base::time::{Height, Millis};
 use crate::domain::genesis::Genesis;
 use crate::domain::slot::Head;
-use crate::domain::state::{Asked, Assignment, State, Task, TaskInput};
+use crate::domain::state::{Asked as Due, Assignment, State, Task, TaskInput};
 use crate::effects::bus::{Bus, BusError, Message, Subscription};
 use crate::effects::clock::Clock;
 use crate::effects::store::{Store, StoreError};
@@ -22,8 +23,8 @@ use std::time::Duration;
 
 /// Slots of one answer have so many bytes at the most; one slot of any size that may be sent fits.
 const BATCH_BYTES: usize = WIRE_BYTES_MAX - 16 * 1024;
-/// Questions that wait, in bytes.
-const ROOM_BYTES: usize = 256 * 1024;
+/// Questions that wait, in bytes: so many that a few who ask as much as they may leave room.
+const ROOM_BYTES: usize = 8 * ASKED_BYTES;
 /// How often what a worker holds is looked up, at the most.
 const DESK_EVERY_MS: u64 = 20;
 /// How often a log that grows is told of.
@@ -44,6 +45,15 @@ pub struct Log {
     pub key: Arc<SecretKey>,
 }
 
+/// What is left to the desk.
+#[derive(Debug)]
+pub enum Asked {
+    /// What does this worker hold, and where is that to be answered?
+    Work(PublicKey, String),
+    /// Somebody asks on this subject more than anybody is answered.
+    Flooded(String),
+}
+
 /// Serves until it is dropped.
 pub struct Server {
     subscriptions: Vec<Subscription>,
@@ -55,29 +65,38 @@ pub struct Server {
 impl Server {
     /// Answers questions about a log, and says how far it goes.
     pub fn start(bus: &Bus, log: Log) -> Result<Self, BusError> {
-        Self::start_with(bus, log, |_, _| {})
+        Self::start_with(bus, log, |_| {})
     }
 
-    /// The same, with a desk that is handed questions about what a worker holds, and where they
-    /// are to be answered: not more of them than are worth while.
+    /// The same, with a desk that is handed what only the validator can answer: not more of it than
+    /// is worth while.
     pub fn start_with(
         bus: &Bus,
         log: Log,
-        desk: impl Fn(PublicKey, String) + Send + 'static,
+        desk: impl Fn(Asked) + Clone + Send + 'static,
     ) -> Result<Self, BusError> {
         let network = log.genesis.network();
         let (wire, me, log) = (Wire::new(network), log.key.public(), Arc::new(log));
         let (sender, questions) = mpsc::channel::<Message>();
+        let gate = Gate::new(QUESTIONS);
         let listen = |subject: &str, group| {
-            let sender = sender.clone();
-            bus.subscribe(subject, group, ROOM_BYTES, move |message| sender.send(message).is_ok())
+            let (sender, gate, desk) = (sender.clone(), gate.clone(), desk.clone());
+            bus.subscribe(subject, group, ROOM_BYTES, move |question| {
+                let asker = question.reply.as_deref().and_then(asker);
+                match gate.admit(asker, question.bytes.len()) {
+                    Ok(()) => return sender.send(question).is_ok(),
+                    Err(flood) if flood.is_news => desk(Asked::Flooded(question.subject)),
+                    Err(_) => {}
+                }
+                true
+            })
         };
         let subscriptions =
             vec![listen(&wire.fetch(), Some(VALIDATORS))?, listen(&wire.fetch_of(&me), None)?];
         let (beat, over) = mpsc::channel();
         let (shared, own) = ((bus.clone(), wire.clone(), log.clone()), (bus.clone(), wire, log));
         let threads = vec![
-            std::thread::spawn(move || answer_all(&questions, &shared, &desk)),
+            std::thread::spawn(move || answer_all(&questions, &shared, &gate, &desk)),
             std::thread::spawn(move || tell(&over, &own)),
         ];
         Ok(Self { subscriptions, beat: Some(beat), threads })
@@ -99,7 +118,8 @@ type Shared = (Bus, Wire, Arc<Log>);
 fn answer_all(
     questions: &Receiver<Message>,
     (bus, wire, log): &Shared,
-    desk: &dyn Fn(PublicKey, String),
+    gate: &Gate,
+    desk: &dyn Fn(Asked),
 ) {
     let (clock, mut handed) = (Clock::start(), None);
     for question in questions {
@@ -111,13 +131,15 @@ fn answer_all(
             let now = clock.now();
             if handed.is_none_or(|at: Millis| now >= at.after(DESK_EVERY_MS)) {
                 handed = Some(now);
-                desk(worker, reply.clone());
+                desk(Asked::Work(worker, reply.clone()));
             }
             continue;
         }
         let answer = log.answer(ask).unwrap_or(Answer::Nothing);
+        let frame = wire.frame(&answer);
+        gate.charge(asker(reply), frame.len());
         // Who asked asks again, or somebody else.
-        drop(bus.publish(reply, wire.frame(&answer)));
+        drop(bus.publish(reply, frame));
     }
 }
 
@@ -176,7 +198,7 @@ impl Log {
 pub(super) fn work_of(state: &State, worker: &PublicKey) -> Answer {
     let leases = state.workers().get(worker).map(|worker| worker.leases.iter());
     let leases = leases.into_iter().flatten().copied();
-    let open = leases.filter(|lease| matches!(state.asked(*lease), Some(Asked::Answer)));
+    let open = leases.filter(|lease| matches!(state.asked(*lease), Some(Due::Answer)));
     let mut bytes = 0;
     let fitting = open.filter_map(|lease| state.assignment(lease)).map(held).take_while(|held| {
         bytes += held.to_bytes().len();

@@ -239,6 +239,8 @@ impl Intake<'_> {
             self.put(cuts, &mut chunks).await?;
             bytes = bytes.saturating_add(object.bytes);
         }
+        let cuts = surveyor.last()?;
+        self.put(cuts, &mut chunks).await?;
         pinned(name, &digests, bytes, surveyor, chunks)
     }
 

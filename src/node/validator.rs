@@ -7,13 +7,14 @@
 
 use super::embedded::Failure;
 use super::follow::{Follower, Heard, Refusal, Replica};
+use super::gate::{COMMANDS, Gate, SAYINGS};
 use super::home::Home;
 use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
-use super::serve::{Log, Server, work_of};
+use super::serve::{Asked, Log, Server, work_of};
 use super::threads::{Inquiry, spawn_auditor};
-use super::wire::Wire;
+use super::wire::{Wire, sender};
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
 use crate::base::keys::PublicKey;
@@ -55,6 +56,8 @@ pub enum Sight<'a> {
     Trouble(&'a Failure),
     /// Somebody has said two things at once.
     Evidence(&'a Evidence),
+    /// Somebody sends more than anybody may: what is too much is dropped. Told once while it lasts.
+    Flooded(&'a str),
 }
 
 /// How it is shown, and stopped.
@@ -74,6 +77,8 @@ enum Inbox {
     Consensus(Message),
     /// What does this worker hold, and where is that to be answered?
     Work(PublicKey, String),
+    /// More came on a subject than is looked at.
+    Flooded(String),
 }
 
 impl From<Done> for Inbox {
@@ -131,10 +136,15 @@ pub fn validate(
         Consensus::new(link::key(key)?, clock.now(), (&booted.state, booted.parent), POH_THREADS);
     let role = validator::Validator::new(Signer::new(link::key(key)?), clock.now());
     let wire = Wire::new(network.id());
-    let subscriptions = listen(&bus, &wire, &outbox)?;
+    let subscriptions = listen(&bus, &wire, &me, &outbox)?;
     let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
-    let desk = outbox.clone();
-    let desk = move |worker, reply| drop(desk.send(Inbox::Work(worker, reply)));
+    let tell = outbox.clone();
+    let desk = move |asked| {
+        drop(tell.send(match asked {
+            Asked::Work(worker, reply) => Inbox::Work(worker, reply),
+            Asked::Flooded(reply) => Inbox::Flooded(reply),
+        }));
+    };
     let server = Server::start_with(&bus, Log { store, genesis, key: server_key }, desk)?;
     let mut seat = Seat {
         clock,
@@ -157,14 +167,32 @@ pub fn validate(
     Ok(())
 }
 
-fn listen(bus: &Bus, wire: &Wire, outbox: &Sender<Inbox>) -> Result<[Subscription; 2], LinkError> {
-    let to = |what: fn(Message) -> Inbox| {
-        let outbox = outbox.clone();
-        move |message| outbox.send(what(message)).is_ok()
+/// Hears commands and what other validators say, of each sender as much as it may send.
+fn listen(
+    bus: &Bus,
+    wire: &Wire,
+    me: &PublicKey,
+    outbox: &Sender<Inbox>,
+) -> Result<[Subscription; 2], LinkError> {
+    let own = wire.consensus(me);
+    let to = |what: fn(Message) -> Inbox, limits| {
+        let (outbox, gate, own) = (outbox.clone(), Gate::new(limits), own.clone());
+        move |message: Message| {
+            // What this validator said it knows itself.
+            if message.subject == own {
+                return true;
+            }
+            match gate.admit(sender(&message.subject), message.bytes.len()) {
+                Ok(()) => outbox.send(what(message)).is_ok(),
+                Err(flood) if flood.is_news => outbox.send(Inbox::Flooded(message.subject)).is_ok(),
+                Err(_) => true,
+            }
+        }
     };
-    let orders = bus.subscribe(&wire.command(), None, WIRE_ROOM_BYTES, to(Inbox::Command))?;
-    let votes = wire.consensus_of_all();
-    let votes = bus.subscribe(&votes, None, WIRE_ROOM_BYTES, to(Inbox::Consensus))?;
+    let commands = to(Inbox::Command, COMMANDS);
+    let orders = bus.subscribe(&wire.command_of_all(), None, WIRE_ROOM_BYTES, commands)?;
+    let (votes, sayings) = (wire.consensus_of_all(), to(Inbox::Consensus, SAYINGS));
+    let votes = bus.subscribe(&votes, None, WIRE_ROOM_BYTES, sayings)?;
     Ok([orders, votes])
 }
 
@@ -252,7 +280,7 @@ impl Seat<'_> {
             Inbox::Command(message) => {
                 // What makes no sense concerns nobody.
                 match self.wire.unframe::<SignedOrder>(&message.bytes, MESSAGE_BYTES_MAX) {
-                    Ok(order) => self.tell_role(validator::Input::Command(order)),
+                    Ok(order) => self.admit(order),
                     Err(_) => Ok(()),
                 }
             }
@@ -283,6 +311,10 @@ impl Seat<'_> {
                 drop(self.bus.publish(&reply, self.wire.frame(&answer)));
                 Ok(())
             }
+            Inbox::Flooded(subject) => {
+                (self.watch)(Sight::Flooded(&subject));
+                Ok(())
+            }
             Inbox::Done(_) => Ok(()),
             Inbox::Heard(heard) => self.hear(heard),
             Inbox::Told(Told::Stop(_)) => {
@@ -291,6 +323,15 @@ impl Seat<'_> {
             }
             Inbox::Told(Told::Asked(..)) => Ok(()),
         }
+    }
+
+    /// A command: what the role takes in has been signed, and is not checked again in a proposal.
+    fn admit(&mut self, order: SignedOrder) -> Result<(), LinkError> {
+        self.tell_role(validator::Input::Command(order))?;
+        if let Some(order) = self.role.newest() {
+            self.consensus.vouch(order);
+        }
+        Ok(())
     }
 
     /// Something about the log of the others.
@@ -376,7 +417,8 @@ impl Seat<'_> {
                 }
                 // It comes back over the bus, as it does to the others; what is lost is said again.
                 validator::Output::Send(order) => {
-                    drop(self.bus.publish(&self.wire.command(), self.wire.frame(&order)));
+                    let subject = self.wire.command(&self.consensus.key());
+                    drop(self.bus.publish(&subject, self.wire.frame(&order)));
                 }
             }
         }

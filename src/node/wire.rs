@@ -5,7 +5,7 @@
 //!
 //! | subject | frame of | from | to |
 //! |---|---|---|---|
-//! | `ohc.N.command` | a signed order | anybody | all validators |
+//! | `ohc.N.command.K` | a signed order | anybody, as K | all validators |
 //! | `ohc.N.consensus.K` | a message of the agreement | validator K | all validators |
 //! | `ohc.N.slot` | a final slot | its proposer | everybody |
 //! | `ohc.N.head.K` | a signed [`Pulse`] | validator K | everybody |
@@ -21,6 +21,7 @@ use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::{NetworkId, PublicKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
+use crate::role::quota::Sender;
 
 /// The version of everything that is said here.
 pub const VERSION: u16 = 1;
@@ -177,10 +178,16 @@ impl Wire {
         Self { header, prefix: format!("ohc.{}", digits(&network.0)) }
     }
 
-    /// Where commands go.
+    /// Where commands go that this key sends, whoever signed them.
     #[must_use]
-    pub fn command(&self) -> String {
-        format!("{}.command", self.prefix)
+    pub fn command(&self, sender: &PublicKey) -> String {
+        format!("{}.command.{}", self.prefix, short(sender))
+    }
+
+    /// Where commands of all go.
+    #[must_use]
+    pub fn command_of_all(&self) -> String {
+        format!("{}.command.*", self.prefix)
     }
 
     /// Where a validator speaks to the others.
@@ -272,6 +279,23 @@ pub fn inbox(key: &PublicKey) -> String {
     format!("_INBOX_{}", short(key))
 }
 
+/// The key that a subject ends with, as far as subjects tell keys apart.
+#[must_use]
+pub fn sender(subject: &str) -> Sender {
+    named(subject.rsplit('.').next()?)
+}
+
+/// The key that waits for an answer on a subject, if it is one's inbox.
+#[must_use]
+pub fn asker(reply: &str) -> Sender {
+    named(reply.split('.').next()?.strip_prefix("_INBOX_")?)
+}
+
+fn named(digits: &str) -> Sender {
+    let is_name = digits.len() == 2 * NETWORK_BYTES && !digits.starts_with('+');
+    is_name.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
 fn digits(digest: &Digest) -> String {
     digest.to_string().chars().take(2 * NETWORK_BYTES).collect()
 }
@@ -311,10 +335,16 @@ mod tests {
         let k = short(&key);
         assert!(k.len() == 16 && key.to_string().starts_with(&k));
         let n = "07".repeat(8);
-        assert_eq!(wire(7).command(), format!("ohc.{n}.command"));
+        assert_eq!(wire(7).command(&key), format!("ohc.{n}.command.{k}"));
         assert_eq!(wire(7).consensus(&key), format!("ohc.{n}.consensus.{k}"));
         assert_eq!(wire(7).fetch_of(&key), format!("ohc.{n}.fetch.{k}"));
         assert_eq!(inbox(&key), format!("_INBOX_{k}"));
+        let name = u64::from_str_radix(&k, 16).ok();
+        assert_eq!(sender(&wire(7).command(&key)), name);
+        assert_eq!(asker(&format!("{}.a.b", inbox(&key))), name);
+        for nobody in ["", "a", "ohc.command", "ohc.command.+12345678901234", &k[1..]] {
+            assert_eq!((sender(nobody), asker(nobody)), (None, None), "{nobody}");
+        }
     }
 
     fn held() -> Held {

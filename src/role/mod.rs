@@ -4,9 +4,13 @@
 
 pub mod client;
 pub mod consensus;
+pub mod quota;
 pub mod validator;
+mod verifiers;
 mod witness;
 pub mod worker;
+
+pub use verifiers::Verifiers;
 
 use witness::Witness;
 

@@ -9,7 +9,7 @@
 mod mempool;
 mod voice;
 
-use super::{Machine, Signer};
+use super::{Machine, Signer, Verifiers};
 use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::LeaseId;
@@ -90,6 +90,7 @@ pub struct Validator {
     verdicts: Vec<Verdict>,
     /// Among several: what it has to say.
     voice: Voice,
+    verifiers: Verifiers,
     /// Up to when ticks have been counted.
     ticked: Millis,
     cut: Millis,
@@ -109,6 +110,7 @@ impl Validator {
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
             voice: Voice::default(),
+            verifiers: Verifiers::default(),
             ticked: now,
             cut: now,
             seen: (0, false),
@@ -119,6 +121,12 @@ impl Validator {
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.signer.public()
+    }
+
+    /// The command that came last of those that wait: its signature holds, as theirs do.
+    #[must_use]
+    pub fn newest(&self) -> Option<&SignedOrder> {
+        self.mempool.newest()
     }
 
     /// Signs what the fold made of a draft. In a network of one that is the certificate.
@@ -141,9 +149,8 @@ impl Validator {
     /// Takes a command in if it is signed, of bounded size, and there is room. Among several what
     /// could have no effect is not even looked at.
     fn admit(&mut self, now: Millis, state: &State, order: SignedOrder) {
-        let author = order.author;
         let fits = self.mempool.takes(&order) && (state.is_alone() || may_count(state, &order));
-        if fits && author.verifies(state.network(), &order.body, &order.signature) {
+        if fits && self.verifiers.holds(state.network(), &order) {
             if self.mempool.is_empty() {
                 self.waits_since = now;
             }
@@ -322,6 +329,7 @@ impl Machine for Validator {
             Input::Folded => {
                 self.follow_set(state);
                 if !self.is_alone(state) {
+                    self.verifiers.follow(state.validators());
                     self.observe(now, state);
                 }
                 self.follow(now, state, out);

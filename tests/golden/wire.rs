@@ -209,7 +209,7 @@ impl Vectors {
     }
 
     fn orders(&mut self) {
-        let subject = self.wire.command();
+        let subject = self.wire.command(&key(5).public());
         for (nonce, (name, command)) in (1u64..).zip(commands()) {
             let signed = key(5).seal(self.network, Order { nonce, command });
             assert!(signed.clone().verify(self.network).is_ok());

@@ -64,6 +64,27 @@ fn digits_are_read_better_by_a_network_for_images() {
 }
 
 #[test]
+fn shapes_in_files_are_told_apart() {
+    let site = Site::of_all();
+    let result = apply(&site, &["shapes.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.9, "held-out accuracy {accuracy}");
+    assert_eq!(metric(&result, "table", "rows"), 120.0);
+    assert_eq!(apply(&site, &["shapes.yaml"])["status"], "unchanged");
+    // What is no picture is named, or left out where the manifest says so.
+    site.write("data/shapes/ring/40.png", "no picture");
+    let ran = site.run(&["plan", "shapes.yaml"]);
+    let told = format!("{}{}", ran.out(), ran.err());
+    assert!(told.contains("ring/40.png: image 121 is no PNG"), "{told}");
+    let manifest = fs::read_to_string(site.path("shapes.yaml")).unwrap();
+    let skipping = manifest.replace("format: png,", "format: png, onBadRow: skip,");
+    site.write("shapes.yaml", &skipping);
+    let result = apply(&site, &["shapes.yaml", "-p", "epochs=1"]);
+    assert_eq!(metric(&result, "table", "badRows"), 1.0);
+}
+
+#[test]
 fn digits_are_learned_by_four_shards_at_once() {
     let site = Site::of_all();
     let result = apply(&site, &["digits-parallel.yaml"]);

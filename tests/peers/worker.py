@@ -109,7 +109,7 @@ class Worker:
         sealed = self.codec.seal("Order", self.secret, self.id, body)
         data = frame(self.id, self.codec.encode("SignedOrder", sealed))
         while self.nonce < body["nonce"]:
-            await self.bus.publish(self.subject("command"), data)
+            await self.bus.publish(self.subject(f"command.{self.key.hex()[:16]}"), data)
             for _ in range(int(RESEND / 0.05)):
                 await asyncio.sleep(0.05)
                 await self.follow()

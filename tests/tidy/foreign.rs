@@ -12,9 +12,10 @@ const PLACES: &[(&[&str], &[&str])] = &[
     (&["globset"], &["effects/sources"]),
     (&["rustls"], &["effects/mod", "effects/sources"]),
     (&["async_nats"], &["effects/bus"]),
-    (&["sha2"], &["domain/poh"]),
+    (&["sha2"], &["base/keys", "domain/poh"]),
     (&["blake3"], &["base/", "compute/", "effects/artifacts", "effects/sources", "effects/store"]),
     (&["ed25519_dalek"], &["base/keys", "effects/keyring"]),
+    (&["curve25519_dalek"], &["base/keys"]),
     (&["serde_yaml"], &["domain/manifest", "cli/report/yaml"]),
     (&["petgraph"], &["domain/graph", "domain/manifest"]),
     (

@@ -3,6 +3,7 @@
 
 use super::column::{Building, Judge, Wrong};
 use super::columnar::ColumnarReader;
+use super::images::ImageReader;
 use super::lanes::Text;
 use super::row::{Row, Step, mark};
 use super::scan::Scanner;
@@ -80,6 +81,11 @@ pub fn read_chunks(spec: &Ingest, artifacts: &[&[u8]]) -> Result<(Table, BadRows
         }
         Format::Parquet | Format::Arrow => {
             let mut reader = ColumnarReader::new(spec)?;
+            each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
+            reader.finish()
+        }
+        Format::Png(look) => {
+            let mut reader = ImageReader::new(spec, look)?;
             each_chunk(spec, artifacts, |bytes, chunk| reader.chunk(bytes, chunk))?;
             reader.finish()
         }

@@ -38,7 +38,11 @@ impl Scanner {
                 Self::Json(Box::new(Json::new(names, is_open, line)))
             }
             Format::Text => Self::Text(Text { line, cells: Vec::new() }),
-            Format::Parquet | Format::Arrow | Format::HuggingFace | Format::Gguf => return None,
+            Format::Parquet
+            | Format::Arrow
+            | Format::HuggingFace
+            | Format::Gguf
+            | Format::Png(_) => return None,
         })
     }
 

@@ -2,6 +2,7 @@
 //! Never opens anything, and never holds more of a source than its chunks in hand.
 
 use super::columnar::Columnar;
+use super::images::Images;
 use super::lines::Lines;
 use super::{BadRows, Column};
 use crate::base::limits::{CHUNK_BYTES_DEFAULT, CHUNKS_PER_SOURCE_MAX};
@@ -27,9 +28,9 @@ pub struct Cut {
 }
 
 /// Learns what a source is while its bytes pass by, and cuts them into chunks: `begin`, `feed` and
-/// `end` for each of its files, in their order, then `finish`. How the bytes are divided among the
-/// calls of `feed` decides nothing but when a cut is given. After a fault nothing more is to be
-/// asked.
+/// `end` for each of its files, in their order, then `last` and `finish`. How the bytes are divided
+/// among the calls of `feed` decides nothing but when a cut is given. After a fault nothing more is
+/// to be asked.
 #[derive(Debug)]
 pub struct Surveyor {
     file: String,
@@ -45,6 +46,7 @@ const THREADS_MAX: usize = 16;
 enum Form {
     Lines(Box<Lines>),
     Columnar(Columnar),
+    Images(Box<Images>),
 }
 
 impl Surveyor {
@@ -54,7 +56,10 @@ impl Surveyor {
         let target = target.unwrap_or(ChunkTarget::Bytes(CHUNK_BYTES_DEFAULT));
         let form = match Lines::new(reading, target) {
             Some(lines) => Form::Lines(Box::new(lines)),
-            None => Form::Columnar(Columnar::new(reading, target)),
+            None => match Images::new(reading, target) {
+                Some(images) => Form::Images(Box::new(images)),
+                None => Form::Columnar(Columnar::new(reading, target)),
+            },
         };
         Self { file: String::new(), chunks: 0, form }
     }
@@ -71,8 +76,10 @@ impl Surveyor {
     /// A file begins. The name is for messages; where it is empty they name none.
     pub fn begin(&mut self, file: &str) -> Result<(), Fault> {
         file.clone_into(&mut self.file);
-        if let Form::Lines(lines) = &mut self.form {
-            lines.begin();
+        match &mut self.form {
+            Form::Lines(lines) => lines.begin(),
+            Form::Images(images) => images.begin(file),
+            Form::Columnar(_) => {}
         }
         Ok(())
     }
@@ -82,6 +89,7 @@ impl Surveyor {
         let cuts = match &mut self.form {
             Form::Lines(lines) => lines.feed(bytes),
             Form::Columnar(columnar) => columnar.feed(bytes),
+            Form::Images(images) => images.feed(bytes).map(|()| Vec::new()),
         };
         self.counted(cuts)
     }
@@ -91,8 +99,18 @@ impl Surveyor {
         let cuts = match &mut self.form {
             Form::Lines(lines) => lines.end(),
             Form::Columnar(columnar) => columnar.end(),
+            Form::Images(images) => images.end(),
         };
         self.counted(cuts)
+    }
+
+    /// There is no other file. Gives the artifact of what is left where files are rows.
+    pub fn last(&mut self) -> Result<Vec<Cut>, Fault> {
+        let cut = match &mut self.form {
+            Form::Images(images) => images.cut(),
+            Form::Lines(_) | Form::Columnar(_) => None,
+        };
+        self.counted(Ok(cut.into_iter().collect()))
     }
 
     /// The source has ended.
@@ -100,6 +118,7 @@ impl Surveyor {
         match self.form {
             Form::Lines(lines) => lines.finish(),
             Form::Columnar(columnar) => columnar.finish(),
+            Form::Images(images) => images.finish(),
         }
     }
 
@@ -109,6 +128,7 @@ impl Surveyor {
         match &self.form {
             Form::Lines(lines) => lines.columns(),
             Form::Columnar(columnar) => columnar.columns(),
+            Form::Images(images) => images.columns(),
         }
     }
 
@@ -149,6 +169,7 @@ pub fn survey_by(
     surveyor.begin("")?;
     let mut cuts = surveyor.feed(bytes)?;
     cuts.extend(surveyor.end()?);
+    cuts.extend(surveyor.last()?);
     Ok((surveyor.finish()?, cuts))
 }
 

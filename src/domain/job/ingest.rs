@@ -1,6 +1,7 @@
 //! Ingests: how the bytes of a source become a table, and what the source was when it was pinned.
 //! Never says how bytes are read (`compute` does) nor where they lie (`node` does).
 
+use super::Images;
 use crate::base::canon::{Digest, canonical_enum, canonical_struct};
 
 /// `uses: ingest`: inputs `rows` (one for each run of chunks that lie in one artifact, in order),
@@ -53,6 +54,8 @@ pub enum Format {
     HuggingFace,
     /// The one file of a language model, as llama.cpp keeps it: it has no rows.
     Gguf,
+    /// PNG files, each an image.
+    Png(Images),
 }
 canonical_enum!(Format {
     1 => Csv(x),
@@ -62,6 +65,7 @@ canonical_enum!(Format {
     5 => Arrow,
     6 => HuggingFace,
     7 => Gguf,
+    8 => Png(x),
 });
 
 /// How comma-separated values are written. All marks are single ASCII characters.

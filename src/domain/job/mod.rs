@@ -9,6 +9,7 @@ mod export;
 mod formula;
 mod generate;
 mod gpt;
+mod images;
 mod ingest;
 mod made;
 mod parallel;
@@ -27,6 +28,7 @@ pub use export::{Export, ModelFormat};
 pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
 pub use generate::Generate;
 pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Norm, Positions};
+pub use images::{Images, Label};
 pub use ingest::{
     Chunk, ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Groups, Ingest, OnBadRow,
     Pin, Reading,

@@ -7,7 +7,9 @@ use super::node::{Kind, Node};
 use super::quantity::bytes;
 use super::stage::Draft;
 use super::{Place, Source};
-use crate::domain::job::{ChunkTarget, ColumnKind, Declared, Dialect, Format, Made, OnBadRow};
+use crate::domain::job::{
+    ChunkTarget, ColumnKind, Declared, Dialect, Format, Images, Label, Made, OnBadRow,
+};
 use crate::domain::job::{DIGITS_MAX, MADE_ROWS_MAX, Reading};
 use std::collections::BTreeMap;
 
@@ -52,6 +54,7 @@ fn reading(source: &Node) -> Option<Reading> {
         "text" => Format::Text,
         "huggingface" => Format::HuggingFace,
         "gguf" => Format::Gguf,
+        "png" => Format::Png(images(source.get("png"))?),
         _ => return None,
     };
     let null = |node: &Node| node.kind.scalar_text().map(str::to_owned);
@@ -79,6 +82,29 @@ fn reading(source: &Node) -> Option<Reading> {
         Some(_) => return None,
     };
     Some(Reading { format, nulls, columns, on_bad_row })
+}
+
+fn images(node: Option<&Node>) -> Option<Images> {
+    let word = |key: &str| node.and_then(|node| node.get(key)).map(Node::text);
+    let mark = match word("mark") {
+        None => b'_',
+        Some(Some("space")) => b' ',
+        Some(text) => text?.bytes().next()?,
+    };
+    let label = match word("label") {
+        None | Some(Some("folder")) => Label::Folder,
+        Some(Some("first")) => Label::First(mark),
+        Some(Some("last")) => Label::Last(mark),
+        Some(Some("none")) => Label::None,
+        Some(_) => return None,
+    };
+    let channels = match word("pixels") {
+        None => None,
+        Some(Some("grey")) => Some(1),
+        Some(Some("rgb")) => Some(3),
+        Some(_) => return None,
+    };
+    Some(Images { label, channels })
 }
 
 fn dialect(node: Option<&Node>) -> Option<Dialect> {
@@ -115,17 +141,29 @@ fn sound(source: &Node, faults: &mut Faults) {
     if let Some((_, node)) = entry("generate") {
         return alone(source, node, faults);
     }
-    if let (Some((key, _)), Some(format)) = (entry("csv"), format.filter(|word| *word != "csv")) {
-        let message = format!("`csv` says nothing about `format: {format}`");
-        faults.advise(key.place, message, "leave it away, or say `format: csv`".to_owned());
-    }
-    if matches!(format, Some("huggingface" | "gguf")) {
-        for name in ["nulls", "columns", "onBadRow"] {
-            if let Some((key, _)) = entry(name) {
-                let message = format!("`{name}` is of rows, and a network has none");
-                faults.advise(key.place, message, "leave it away".to_owned());
-            }
+    for own in ["csv", "png"] {
+        if let (Some((key, _)), Some(format)) = (entry(own), format.filter(|word| *word != own)) {
+            let message = format!("`{own}` says nothing about `format: {format}`");
+            let hint = format!("leave it away, or say `format: {own}`");
+            faults.advise(key.place, message, hint);
         }
+    }
+    let (foreign, why): (&[&str], &str) = match format {
+        Some("huggingface" | "gguf") => {
+            (&["nulls", "columns", "onBadRow"], "is of rows, and a network has none")
+        }
+        Some("png") => (&["nulls", "columns"], "is of cells with names, and pixels have none"),
+        _ => (&[], ""),
+    };
+    for (key, _) in foreign.iter().filter_map(|name| entry(name)) {
+        faults.advise(key.place, format!("`{}` {why}", key.text), "leave it away".to_owned());
+    }
+    if let Some((_, png)) = entry("png")
+        && let Some(mark) = png.get("mark")
+        && !matches!(png.get("label").and_then(Node::text), Some("first" | "last"))
+    {
+        let hint = "leave it away, or say `label: first` or `last`".to_owned();
+        faults.advise(mark.place, "`mark` says nothing about this label", hint);
     }
     if let Some((key, columns)) = entry("columns") {
         if format == Some("text") {

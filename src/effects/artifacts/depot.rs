@@ -2,7 +2,7 @@
 //! Never says that an artifact is missing where it cannot know: a folder that is not mounted and a
 //! bucket that is not there hold nothing either. So the store has a mark; what has none is away.
 
-use super::{ArtifactError, place, whole};
+use super::{ArtifactError, place, read, whole};
 use crate::base::canon::Digest;
 use crate::effects::buckets::{self, Patience, Provider, Unopened};
 use object_store::http::HttpBuilder;
@@ -10,6 +10,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,8 +42,8 @@ pub(super) struct Depot {
     is_read_only: bool,
     /// Whether it has not refused yet to write only where nothing is.
     is_exclusive: AtomicBool,
-    /// Whether it is a folder, which may come and go while the path to it stays.
-    is_folder: bool,
+    /// Where it lies, if it is a folder, which may come and go while the path to it stays.
+    folder: Option<PathBuf>,
     /// Whether its mark was seen.
     is_marked: AtomicBool,
 }
@@ -50,8 +52,16 @@ impl Depot {
     pub(super) fn open(url: &str, access: &Access) -> Result<Self, ArtifactError> {
         let wrong = |why: &str| ArtifactError::Address { url: url.into(), why: why.into() };
         let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
+        let mut folder = None;
         let (store, is_read_only): (Arc<dyn ObjectStore>, bool) = match scheme {
-            "file" => (folder(rest, wrong)?, false),
+            "file" => {
+                let path = absolute(rest).map_err(|error| wrong(&error.to_string()))?;
+                let prefix = Path::from_absolute_path(&path);
+                let prefix = prefix.map_err(|error| wrong(&error.to_string()))?;
+                folder = Some(path);
+                let files = LocalFileSystem::new().with_fsync(true);
+                (Arc::new(PrefixStore::new(files, prefix)), false)
+            }
             "http" | "https" => (server(url, access.patience, wrong)?, true),
             _ => match Provider::of(scheme) {
                 Some(provider) => (bucket(provider, rest, access, wrong)?, false),
@@ -59,8 +69,8 @@ impl Depot {
             },
         };
         let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
-        let (shown, is_folder) = (url.to_owned(), scheme == "file");
-        Ok(Self { store, shown, is_read_only, is_exclusive, is_folder, is_marked })
+        let shown = url.to_owned();
+        Ok(Self { store, shown, is_read_only, is_exclusive, folder, is_marked })
     }
 
     /// Sets the mark where there is none.
@@ -87,14 +97,24 @@ impl Depot {
 
     /// Whether something lies under a digest.
     pub(super) async fn has(&self, digest: Digest) -> Result<bool, ArtifactError> {
-        self.patiently(async || match self.store.head(&place(digest)).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => {
-                self.check_mark("look for", digest).await.map(|()| false)
-            }
+        self.patiently(async || match self.lies(&place(digest)).await {
+            Ok(true) => Ok(true),
+            Ok(false) => self.check_mark("look for", digest).await.map(|()| false),
             Err(error) => Err(self.away("look for", digest, &error)),
         })
         .await
+    }
+
+    /// Whether something lies there. In a folder no thread is woken up to look.
+    async fn lies(&self, place: &Path) -> object_store::Result<bool> {
+        if let Some(folder) = &self.folder {
+            return folder.join(place.as_ref()).try_exists().map_err(of_folder);
+        }
+        match self.store.head(place).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores the bytes of a digest unless they are there; damaged ones are replaced.
@@ -107,7 +127,7 @@ impl Depot {
 
     async fn put_once(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
         // Into a folder that is not mounted it would be written for nobody.
-        if self.is_folder || !self.is_marked.load(Ordering::Relaxed) {
+        if self.folder.is_some() || !self.is_marked.load(Ordering::Relaxed) {
             self.check_mark("write", digest).await?;
             self.is_marked.store(true, Ordering::Relaxed);
         }
@@ -142,6 +162,18 @@ impl Depot {
     }
 
     async fn fetch(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
+        if let Some(folder) = &self.folder {
+            return match read(&folder.join(place(digest).as_ref()), digest) {
+                Err(ArtifactError::Missing { .. }) => {
+                    self.check_mark("read", digest).await?;
+                    Err(ArtifactError::Missing { digest })
+                }
+                Err(ArtifactError::Io { source, .. }) => {
+                    Err(self.away("read", digest, &of_folder(source)))
+                }
+                found => found,
+            };
+        }
         match self.store.get(&place(digest)).await {
             Ok(found) => {
                 let bytes = whole(found, digest).await?;
@@ -157,9 +189,9 @@ impl Depot {
 
     /// Whether this is the store at all.
     async fn check_mark(&self, doing: &'static str, digest: Digest) -> Result<(), ArtifactError> {
-        match self.store.head(&MARK.into()).await {
-            Ok(_) => Ok(()),
-            Err(Error::NotFound { .. }) => {
+        match self.lies(&MARK.into()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 self.is_marked.store(false, Ordering::Relaxed);
                 Err(self.gone(doing, digest, format!("is not there: it has no {MARK}")))
             }
@@ -218,24 +250,28 @@ fn is_unable(error: &Error) -> bool {
     matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. }) || says(error)
 }
 
+/// What a file system says, as a store says it.
+fn of_folder(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Error::PermissionDenied { path: String::new(), source: Box::new(error) }
+        }
+        _ => Error::Generic { store: "folder", source: Box::new(error) },
+    }
+}
+
 /// A folder, which need not be there yet: it may be mounted later.
-fn folder(
-    path: &str,
-    wrong: impl Fn(&str) -> ArtifactError,
-) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+fn absolute(path: &str) -> io::Result<PathBuf> {
     let path = path.strip_prefix("localhost").unwrap_or(path);
     // It need not be there yet; where it leads back up (`..`) is for the system to say.
     let path = std::path::Path::new(path);
     let made = path.parent().zip(path.file_name());
-    let absolute = path
-        .canonicalize()
-        .or_else(|_| match made.map(|(parent, name)| (parent.canonicalize(), name)) {
+    path.canonicalize().or_else(|_| {
+        match made.map(|(parent, name)| (parent.canonicalize(), name)) {
             Some((Ok(parent), name)) => Ok(parent.join(name)),
             _ => std::path::absolute(path),
-        })
-        .map_err(|error| wrong(&error.to_string()))?;
-    let prefix = Path::from_absolute_path(absolute).map_err(|error| wrong(&error.to_string()))?;
-    Ok(Arc::new(PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix)))
+        }
+    })
 }
 
 fn bucket(

@@ -95,18 +95,18 @@ struct Permissions {
     answers: bool,
 }
 
-/// Everybody sends commands, asks, and hears what is final; a validator speaks under its own name
+/// Everybody sends commands under its own name, asks, and hears what is final; a validator speaks
 /// besides, hears the others, and answers. Nobody hears answers that others are given.
 fn permissions(network: NetworkId, guest: &Guest) -> Permissions {
     let wire = Wire::new(network);
     let all = |subject: String| format!("{subject}.*");
-    let mut publish = vec![wire.command(), wire.fetch(), all(wire.fetch())];
+    let mut publish = vec![wire.command(&guest.key), wire.fetch(), all(wire.fetch())];
     let own = format!("{}.>", inbox(&guest.key));
     let mut subscribe = vec![wire.slot(), wire.head_of_all(), own];
     let answers = guest.role == Role::Validator;
     if answers {
         publish.extend([wire.consensus(&guest.key), wire.head(&guest.key), wire.slot()]);
-        let heard = [wire.command(), wire.consensus_of_all(), wire.fetch()];
+        let heard = [wire.command_of_all(), wire.consensus_of_all(), wire.fetch()];
         subscribe.extend(heard);
         subscribe.push(wire.fetch_of(&guest.key));
     }

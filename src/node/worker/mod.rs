@@ -379,6 +379,7 @@ impl Shift<'_> {
 
     /// What does not get through is sent again by the role.
     fn send(&self, order: &SignedOrder) {
-        drop(self.bus.publish(&self.wire.command(), self.wire.frame(order)));
+        let subject = self.wire.command(&order.author);
+        drop(self.bus.publish(&subject, self.wire.frame(order)));
     }
 }

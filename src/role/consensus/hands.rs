@@ -5,10 +5,11 @@ use super::context::{Ballot, Offer, Slots, Voters};
 use super::message::{Entry, Message, proposal_out, vote_in};
 use super::{Output, message};
 use crate::base::canon::{Canonical, Digest};
-use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Signed, Verifier};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signature, Signed};
 use crate::base::time::{Height, Millis};
 use crate::domain::slot::Slot;
 use crate::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
+use crate::role::Verifiers;
 use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
 use malachite_types::{
     CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
@@ -61,7 +62,7 @@ impl Said {
 /// Everything that an effect may touch.
 pub(super) struct Hands<'a> {
     pub(super) key: &'a SecretKey,
-    pub(super) verifiers: &'a BTreeMap<PublicKey, Verifier>,
+    pub(super) verifiers: &'a Verifiers,
     pub(super) network: NetworkId,
     pub(super) now: Millis,
     pub(super) timeouts: LinearTimeouts,

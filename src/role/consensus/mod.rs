@@ -14,13 +14,14 @@ mod trial;
 pub use message::{Entry, Message, Passed, Polka};
 
 use crate::base::canon::{Canonical, Digest, Encode};
-use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed, Verifier};
+use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, VALIDATORS_MAX};
 use crate::base::time::{Height, Millis};
+use crate::domain::command::SignedOrder;
 use crate::domain::slot::{Draft, Slot};
 use crate::domain::state::State;
 use crate::domain::vote::{Evidence, Vote};
-use crate::role::Machine;
+use crate::role::{Machine, Verifiers};
 use context::{Candidate, Slots, Voters};
 use hands::{Hands, Said};
 use malachite::{LocallyProposedValue, Params, process};
@@ -94,7 +95,7 @@ pub struct Consensus {
     network: NetworkId,
     core: malachite::State<Slots>,
     /// The validators, ready to have their signatures checked.
-    verifiers: BTreeMap<PublicKey, Verifier>,
+    verifiers: Verifiers,
     /// The digest of the last slot's head.
     parent: Digest,
     trial: Trial,
@@ -141,7 +142,7 @@ impl Consensus {
             key,
             network: state.network(),
             core,
-            verifiers: BTreeMap::new(),
+            verifiers: Verifiers::default(),
             parent,
             trial: Trial::new(threads),
             folded: now,
@@ -151,6 +152,17 @@ impl Consensus {
             ahead: BTreeMap::new(),
             said: Said::default(),
         }
+    }
+
+    /// Tells it of validators whose keys are known already.
+    pub fn introduce(&mut self, verifiers: Verifiers) {
+        self.verifiers = verifiers;
+    }
+
+    /// A command whose signature this node has checked: it is not checked again where somebody
+    /// proposes it.
+    pub fn vouch(&mut self, order: &SignedOrder) {
+        self.trial.vouch(order);
     }
 
     /// Its name.
@@ -203,10 +215,7 @@ impl Consensus {
             return;
         }
         self.has_begun = true;
-        if !self.verifiers.keys().eq(state.validators().keys()) {
-            let verifier = |key: &PublicKey| Some((*key, key.verifier()?));
-            self.verifiers = state.validators().keys().filter_map(verifier).collect();
-        }
+        self.verifiers.follow(state.validators());
         let voters = Voters::new(state.validators());
         let (height, policy) = (state.height().next(), VoteExtensionPolicy::Disabled);
         let start = malachite::Input::StartHeight(height, voters, false, None, policy);
@@ -284,7 +293,7 @@ impl Consensus {
                 let is_fair = is_ours && *count <= PROPOSALS_PER_ROUND_MAX;
                 let is_sound = is_fair
                     && self.is_in_time(now, state, slot)
-                    && self.trial.accepts(state, self.parent, slot);
+                    && self.trial.accepts(state, self.parent, slot, &self.verifiers);
                 if !is_sound {
                     return;
                 }
@@ -343,7 +352,7 @@ impl Consensus {
     /// The log is one slot further: what was said at its height is over.
     fn advance(&mut self, now: Millis, state: &State, head: Digest, out: &mut Vec<Output>) {
         (self.parent, self.folded) = (head, now);
-        self.trial.settle(head);
+        self.trial.settle(state, head);
         self.has_begun = false;
         self.sound.clear();
         self.proposed.clear();

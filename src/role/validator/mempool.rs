@@ -50,6 +50,11 @@ impl Mempool {
         Some(order)
     }
 
+    /// The command that came last.
+    pub(super) fn newest(&self) -> Option<&SignedOrder> {
+        self.orders.back()
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.orders.is_empty()

@@ -210,7 +210,8 @@ fn r13_nonsense_on_every_subject_changes_nothing_and_stops_nobody() {
     let mut far = history.slot(vec![], &ALL).0;
     far.head.height = Height(1 << 60);
     let unsigned = history.slot(vec![], &[4]).0;
-    for subject in [wire.slot(), wire.head(&key(1).public()), wire.fetch(), wire.command()] {
+    let k = key(1).public();
+    for subject in [wire.slot(), wire.head(&k), wire.fetch(), wire.command(&k)] {
         for bytes in [&b""[..], b"\x01", &[0xff; 900], &wire.frame_bytes(&[0xff; 99])] {
             bus.publish(&subject, bytes.to_vec()).unwrap();
         }

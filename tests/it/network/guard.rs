@@ -110,7 +110,8 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
     let own_inbox = |key: &PublicKey| format!("{}.>", ohc::node::wire::inbox(key));
 
     for (subject, of_validator, of_worker) in [
-        (wire.command(), true, true),
+        (wire.command(&one), true, false),
+        (wire.command(&worker_key), false, true),
         (wire.fetch(), true, true),
         (wire.fetch_of(&other), true, true),
         (wire.slot(), true, false),
@@ -130,7 +131,7 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
         (wire.head_of_all(), true, true),
         (own_inbox(&one), true, false),
         (own_inbox(&worker_key), false, true),
-        (wire.command(), true, false),
+        (wire.command_of_all(), true, false),
         (wire.consensus_of_all(), true, false),
         (wire.fetch(), true, false),
         (wire.fetch_of(&one), true, false),

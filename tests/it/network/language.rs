@@ -34,7 +34,7 @@ fn what_the_schema_says_is_enough_to_read_write_and_sign_every_message() {
 }
 
 /// What the log comes to by now, as one of the validators has it.
-fn fold(bus: &Bus, wire: &Wire, state: &mut State) {
+pub(super) fn fold(bus: &Bus, wire: &Wire, state: &mut State) {
     let ask = wire.frame(&Ask::Slots { from: state.height().next() });
     let Ok(answer) = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, SOON) else { return };
     let answer = wire.unframe(&answer, WIRE_BYTES_MAX).unwrap();
@@ -71,7 +71,7 @@ fn a_worker_in_another_language_bids_runs_blocks_and_is_paid() {
     let order = Order { nonce: 1, command: Command::Submit(submission) };
     let wire = Wire::new(network.id());
     let order = wire.frame(&client.seal(network.id(), order));
-    bus.publish(&wire.command(), order).unwrap();
+    bus.publish(&wire.command(&client.public()), order).unwrap();
     let is_over = |state: &State| state.runs().values().any(|run| run.is_over());
     for _ in 0..1_200 {
         if is_over(&state) {

@@ -84,7 +84,7 @@ impl Seat {
         let wire = Wire::new(network.id());
         let (sender, commands) = mpsc::channel();
         let sink = move |message| sender.send(message).is_ok();
-        let held = bus.subscribe(&wire.command(), None, 1 << 24, sink).unwrap();
+        let held = bus.subscribe(&wire.command_of_all(), None, 1 << 24, sink).unwrap();
         let genesis = network.genesis.clone();
         let log = Log { store: booted.store.clone(), genesis, key: Arc::new(key) };
         let server = Server::start(&bus, log).unwrap();

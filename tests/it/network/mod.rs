@@ -4,6 +4,7 @@
 mod bus;
 mod depot;
 mod dev;
+mod flood;
 mod follow;
 mod guard;
 mod history;

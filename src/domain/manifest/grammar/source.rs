@@ -25,11 +25,12 @@ pub(super) static SOURCE: Object = Object {
         unless(
             "generate",
             "format",
-            Type::Word(&["csv", "json", "parquet", "arrow", "text", "huggingface", "gguf"]),
+            Type::Word(&["csv", "json", "parquet", "arrow", "text", "png", "huggingface", "gguf"]),
             "How the bytes are to be read: `csv`, `json` (an object per line), `parquet`, `arrow` \
-             (IPC, a file or a stream), `text` (a row per line, in the one column `text`); or \
-             `huggingface`: the folder of an encoder, for `uses: embed`, or of a language model, \
-             for `uses: perplexity`; or `gguf`: the one file of such a model.",
+             (IPC, a file or a stream), `text` (a row per line, in the one column `text`), `png` \
+             (a row per file, a column per pixel); or `huggingface`: the folder of an encoder, for \
+             `uses: embed`, or of a language model, for `uses: perplexity`; or `gguf`: the one \
+             file of such a model.",
             "csv",
         ),
         optional(
@@ -37,6 +38,12 @@ pub(super) static SOURCE: Object = Object {
             Type::Object(&CSV),
             "How comma-separated values are written, where it is not as RFC 4180 says.",
             "{ delimiter: \";\", header: false }",
+        ),
+        optional(
+            "png",
+            Type::Object(&PNG),
+            "What the names of images say, and how their pixels are taken.",
+            "{ label: first, mark: \"-\", pixels: grey }",
         ),
         default(
             "nulls",
@@ -121,6 +128,35 @@ static AUTH: Object = Object {
          `~/.config/ohc/secrets/NAME`. Only its name leaves this machine.",
         "lake",
     )],
+};
+
+static PNG: Object = Object {
+    name: "png",
+    doc: "What the names of images say, and how their pixels are taken.",
+    fields: &[
+        default(
+            "label",
+            Type::Word(&["folder", "first", "last", "none"]),
+            "folder",
+            "What the column `label` says: the folder of the file, what stands in its name before \
+             the first `mark`, or behind the last one; `none` makes no such column.",
+            "first",
+        ),
+        default(
+            "mark",
+            Type::Mark { or: "space" },
+            "\"_\"",
+            "What divides a name for `label: first` and `last`: one ASCII character, or `space`.",
+            "\"-\"",
+        ),
+        optional(
+            "pixels",
+            Type::Word(&["grey", "rgb"]),
+            "Brings all images to one value for each pixel (`grey`), or to three. Without it they \
+             are taken as they are, and all must be alike.",
+            "grey",
+        ),
+    ],
 };
 
 static CSV: Object = Object {

@@ -1,0 +1,113 @@
+//! Floods: nodes that are let in and send all that they can. They are dropped; a run of somebody
+//! else goes on beside them, and whoever sends much, but not too much, loses nothing.
+
+use super::lab::Lab;
+use super::language::fold;
+use super::outages::digests;
+use crate::site::Site;
+use ohc::base::amount::Ohc;
+use ohc::base::keys::{PublicKey, Signed};
+use ohc::domain::command::{Command, Order, SignedOrder};
+use ohc::domain::state::State;
+use ohc::effects::bus::{Bus, BusError};
+use ohc::node::network::Network;
+use ohc::node::wire::{Answer, Ask, Wire};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A connection with what opens it for a node.
+fn connect(lab: &Lab, name: &str, runtime: &Runtime) -> (PublicKey, Bus) {
+    let mut network: Network = lab.network();
+    network.credentials = Some(lab.folder.join(name).join("nats.seed"));
+    let key = lab.public(name);
+    let options = network.bus(&key, SOON).unwrap();
+    (key, Bus::connect(&options, runtime.handle(), |_| {}).unwrap())
+}
+
+/// A payment of a worker; nobody else may sign it.
+fn payment(lab: &Lab, wire: &Network, nonce: u64) -> SignedOrder {
+    let command = Command::Transfer { to: lab.public("client"), amount: Ohc::from_nano(1_000_000) };
+    lab.key("worker-2").seal(wire.id(), Order { nonce, command })
+}
+
+#[test]
+fn r13_who_floods_is_dropped_and_others_are_served() {
+    let site = Site::new();
+    site.vary("short.yaml", "default: 60", "default: 60");
+    let Some(mut lab) = Lab::start(site, 4, 2) else { return };
+    lab.run("worker-1");
+    let runtime = Runtime::new().unwrap();
+    let (network, mut state) = (lab.network(), State::new(&lab.network().genesis));
+    let wire = Wire::new(network.id());
+
+    // Much, and not too much: all of it is heard.
+    let (payer, bus) = connect(&lab, "worker-2", &runtime);
+    for nonce in 1..=500 {
+        bus.publish(&wire.command(&payer), wire.frame(&payment(&lab, &network, nonce))).unwrap();
+    }
+    for _ in 0..600 {
+        fold(&bus, &wire, &mut state);
+        if state.nonce(&payer) == 500 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(state.nonce(&payer), 500, "{}", lab.logs());
+    assert!(!lab.logs().contains("flooded"), "{}", lab.logs());
+
+    // One of four validators and a worker say all that they can.
+    lab.kill("validator-4");
+    let (speaker, loud) = connect(&lab, "validator-4", &runtime);
+    let (asked, is_over) = (lab.public("validator-1"), Arc::new(AtomicBool::new(false)));
+    let forged = Signed { author: lab.public("client"), ..payment(&lab, &network, 9_000) };
+    let talking = {
+        let (is_over, wire, bus) = (is_over.clone(), wire.clone(), bus.clone());
+        thread::spawn(move || {
+            let nonsense = wire.frame_bytes(&[0xff; 40_000]);
+            while !is_over.load(Ordering::SeqCst) {
+                drop(loud.publish(&wire.consensus(&speaker), nonsense.clone()));
+                drop(bus.publish(&wire.command(&payer), nonsense.clone()));
+                drop(bus.publish(&wire.command(&payer), wire.frame(&forged)));
+                thread::sleep(Duration::from_millis(1));
+            }
+        })
+    };
+    let asking = {
+        let (is_over, wire) = (is_over.clone(), wire.clone());
+        thread::spawn(move || {
+            let (mut answered, mut dropped, wait) = (0, 0, Duration::from_millis(300));
+            while !is_over.load(Ordering::SeqCst) {
+                match bus.request(&wire.fetch_of(&asked), wire.frame(&Ask::Pulse), 1_024, wait) {
+                    Err(BusError::Silent { .. }) => dropped += 1,
+                    _ => answered += 1,
+                }
+            }
+            (answered, dropped)
+        })
+    };
+    let afresh = ["apply", "short.yaml", "-y", "-o", "json"];
+    let result = lab.client(&afresh).end(&lab);
+    let (_, client) = connect(&lab, "client", &runtime);
+    for _ in 0..50 {
+        let pulse = wire.frame(&Ask::Pulse);
+        let answer = client.request(&wire.fetch_of(&asked), pulse, 1_024, SOON).unwrap();
+        assert!(matches!(wire.unframe(&answer, 1_024), Ok(Answer::Pulse(_))));
+    }
+    thread::sleep(Duration::from_secs(2));
+    is_over.store(true, Ordering::SeqCst);
+    talking.join().unwrap();
+    let (answered, dropped) = asking.join().unwrap();
+    assert!(answered > 200 && dropped > 0, "{answered} answered, {dropped} not");
+    let logs = lab.logs();
+    for subject in [wire.consensus(&speaker), wire.command(&payer), wire.fetch_of(&asked)] {
+        assert!(logs.contains(&format!("flooded  {subject}")), "{subject}\n{logs}");
+    }
+    assert_eq!(digests(&result), digests(&lab.site.json(&[&afresh[..], &EMBEDDED].concat())));
+}
+
+const EMBEDDED: [&str; 2] = ["--network", "embedded"];
