@@ -92,6 +92,18 @@ bench-peers *peers:
     cargo build --locked --release
     python3 benches/peers/compare.py "${CARGO_TARGET_DIR:-target}/release/ohc" {{ peers }}
 
+# What audits of the default policy cost, on a network of this machine: a minute or two.
+bench-audits trainings="48":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release
+    export OHC_NATS_SERVER="$(tests/peers/nats)"
+    python3 benches/audits.py "${CARGO_TARGET_DIR:-target}/release/ohc" {{ trainings }}
+
+# Elementary functions on all 2^32 inputs, compared with what they must give: a few minutes.
+exact:
+    cargo run --locked --release -- bench exact
+
 # Iris on a network of this machine and in one process, in turns: milliseconds.
 bench-network turns="9":
     #!/usr/bin/env bash

@@ -23,7 +23,8 @@ use crate::base::canon::Digest;
 use crate::compute::Fault;
 use crate::compute::bench as kernels;
 pub use crate::compute::bench::Learner;
-use crate::compute::kernel::Engine;
+use crate::compute::kernel::sweep::{self, Inputs};
+use crate::compute::kernel::{Engine, Isa};
 use crate::compute::table::Table;
 use crate::domain::event::Event;
 use crate::domain::manifest;
@@ -98,6 +99,16 @@ pub enum BenchError {
         name: &'static str,
         /// What is said about it.
         said: String,
+    },
+    /// A function gives other bits than it must.
+    #[error(
+        "{name} gives other bits than it must ({isa} instructions); hint: this machine cannot work"
+    )]
+    Inexact {
+        /// Which.
+        name: &'static str,
+        /// With which instructions.
+        isa: Isa,
     },
     /// A network of processes does not run.
     #[error("{0}")]
@@ -364,6 +375,27 @@ pub fn matmul(seconds: f64) -> Result<Measurement, BenchError> {
     let best = first.ok_or_else(|| BenchError::Unsettled)?;
     let baseline = Some((best.baseline_name, best.baseline_value));
     Ok(Measurement { name: "matmul", value: best.value, unit: best.unit, baseline, detail })
+}
+
+/// Elementary functions on all inputs, on every path of this machine but the one of software, which
+/// does a sample: how many a second, if all give what they must.
+pub fn exact(threads: usize) -> Result<Measurement, BenchError> {
+    let clock = Clock::start();
+    let (mut done, mut detail) = (0, detail(&[("threads", threads as f64)]));
+    let paths = Isa::all();
+    for isa in &paths {
+        let is_slow = *isa == Isa::PORTABLE && paths.len() > 1;
+        let inputs = if is_slow { Inputs::Some } else { Inputs::All };
+        for function in sweep::FUNCTIONS {
+            if !function.is_exact(*isa, inputs, threads) {
+                return Err(BenchError::Inexact { name: function.name, isa: *isa });
+            }
+            done += inputs.count();
+            detail.push((format!("{}, {isa}", function.name), inputs.count() as f64));
+        }
+    }
+    let value = done as f64 / 1e6 / clock.seconds();
+    Ok(Measurement { name: "exact", value, unit: "million inputs/s", baseline: None, detail })
 }
 
 /// Samples or tokens per second of exact training, beside stock candle in the same run; `detail`

@@ -122,6 +122,9 @@ pub(crate) enum Measured {
     Poh,
     /// Exact matrix products against stock ones.
     Matmul,
+    /// Millions of inputs per second: elementary functions on all 2^32 numbers of 32 bits, compared
+    /// with what they must give; minutes.
+    Exact,
     /// Exact training against stock candle.
     Train,
     /// Loss of trainings in parallel against synchronous ones; --file is a table or a text (.txt).

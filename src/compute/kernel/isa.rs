@@ -8,6 +8,8 @@
     )
 )]
 
+use std::fmt;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// What every CPU of the architecture has; `mul_add` in software where there is no FMA.
@@ -51,6 +53,18 @@ impl Isa {
 
     pub(super) const fn kind(self) -> Kind {
         self.0
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "AVX-512",
+        })
     }
 }
 

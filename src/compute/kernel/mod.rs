@@ -31,6 +31,7 @@ pub mod reduce;
 pub mod rms_norm;
 pub mod sgd;
 pub mod softmax;
+pub mod sweep;
 pub mod swiglu;
 mod team;
 mod tile;
