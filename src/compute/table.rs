@@ -16,6 +16,7 @@ mod convert;
 mod csv;
 mod groups;
 mod images;
+mod index;
 mod ingest;
 mod json;
 mod lanes;
@@ -25,7 +26,6 @@ mod png;
 mod row;
 mod scan;
 mod survey;
-mod tape;
 mod write;
 
 pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};

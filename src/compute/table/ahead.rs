@@ -5,8 +5,8 @@
 use super::BadRows;
 use super::column::{Guess, Judge};
 use super::csv::Csv;
+use super::index::StructuralIndex;
 use super::row::{Row, Step, mark};
-use super::tape::Tape;
 use crate::base::canon::Digest;
 use crate::base::limits::OFFENDERS_MAX;
 use crate::compute::Fault;
@@ -28,16 +28,16 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// Rows that a tape tells from `from` on, none of which ends beyond `to`, `most` of them at
+    /// Rows that an index tells from `from` on, none of which ends beyond `to`, `most` of them at
     /// the most: how many there are, and where they end. `None` if the first is to be looked at.
     pub(super) fn see_plain(
         &mut self,
         judge: &Judge,
-        (tape, bytes): (&mut Tape, &[u8]),
+        (index, bytes): (&mut StructuralIndex, &[u8]),
         (from, to): (usize, usize),
         most: usize,
     ) -> Option<(u64, usize)> {
-        let rows = judge.good(tape.rows(bytes, (from, to), most, judge.names().len())?)?;
+        let rows = judge.good(index.rows(bytes, (from, to), most, judge.names().len())?)?;
         for (column, guess) in self.guesses.iter_mut().enumerate() {
             guess.see_all(rows.column(column), &judge.nulls);
         }
@@ -202,11 +202,11 @@ impl Outlook<'_> {
         let learned = Learned { guesses: self.guesses.to_vec(), ..Learned::default() };
         let mut stretch = Stretch { from, end: from, lines: 0, learned };
         let mut csv = Csv::new(self.dialect, 0);
-        let mut tape = csv.tape();
+        let mut index = csv.index();
         while stretch.end < to {
-            let plain = tape.as_mut().and_then(|tape| {
+            let plain = index.as_mut().and_then(|index| {
                 let place = (stretch.end, to);
-                stretch.learned.see_plain(self.judge, (tape, self.bytes), place, usize::MAX)
+                stretch.learned.see_plain(self.judge, (index, self.bytes), place, usize::MAX)
             });
             if let Some((rows, end)) = plain {
                 csv.line += rows;

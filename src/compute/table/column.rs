@@ -6,10 +6,10 @@
 //! neither the order of rows nor how they are cut into chunks decides.
 
 use super::ColumnKind;
+use super::index::Rows;
 use super::lanes::Text;
 use super::number::{Shape, integer, real, shape, truth};
 use super::row::{Flaw, Row, mark};
-use super::tape::Rows;
 use crate::compute::quote;
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};

@@ -1,8 +1,8 @@
 //! Comma-separated values and their kin: finds the rows and cells, whatever the dialect.
 //! Never says what a cell means, and never guesses a mark: its dialect is all it goes by.
 
+use super::index::StructuralIndex;
 use super::row::{Flaw, Row, Span, Step, behind_line_end, line, mark};
-use super::tape::Tape;
 use crate::base::limits::COLUMNS_MAX;
 use crate::domain::job::Dialect;
 
@@ -28,8 +28,8 @@ impl Csv {
     }
 
     /// What finds many rows at a time.
-    pub(super) fn tape(&self) -> Option<Tape> {
-        Tape::new(self.dialect)
+    pub(super) fn index(&self) -> Option<StructuralIndex> {
+        StructuralIndex::new(self.dialect)
     }
 
     /// The row that was found last.

@@ -4,10 +4,10 @@
 use super::column::{Building, Judge, Wrong};
 use super::columnar::ColumnarReader;
 use super::images::ImageReader;
+use super::index::Rows;
 use super::lanes::Text;
 use super::row::{Row, Step, mark};
 use super::scan::Scanner;
-use super::tape::Rows;
 use super::{ColumnKind, Table, no_column, too_large};
 use crate::base::canon::Digest;
 use crate::base::limits::{ARTIFACT_BYTES_MAX, OFFENDERS_MAX};
@@ -187,11 +187,11 @@ impl<'a> LineReader<'a> {
     fn chunk(&mut self, bytes: &[u8], chunk: &Chunk) -> Result<bool, Fault> {
         let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
         let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
-        let (mut at, before, mut tape) = (0, self.rows.rows, scanner.tape());
+        let (mut at, before, mut index) = (0, self.rows.rows, scanner.index());
         while !self.is_at_limit() {
             let line = scanner.line();
-            let plain = tape.as_mut().and_then(|tape| {
-                let rows = tape.rows(bytes, (at, bytes.len()), self.room(), self.names.len())?;
+            let plain = index.as_mut().and_then(|index| {
+                let rows = index.rows(bytes, (at, bytes.len()), self.room(), self.names.len())?;
                 self.judge.good(rows)
             });
             if let Some(rows) = plain {

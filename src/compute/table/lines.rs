@@ -8,10 +8,10 @@
 use super::ahead::{Learned, Outlook, Stretch};
 use super::column::{ENCODING, Guess, Judge};
 use super::csv::Csv;
+use super::index::StructuralIndex;
 use super::row::Step;
 use super::scan::{Scanner, listed};
 use super::survey::{Cut, Survey};
-use super::tape::Tape;
 use super::{Column, is_column_name, no_column};
 use crate::base::canon::Digest;
 use crate::base::limits::{CHUNK_BYTES_MAX, COLUMNS_MAX, ROW_BYTES_MAX, TEXT_BYTES_MAX};
@@ -174,13 +174,13 @@ impl Lines {
             self.wait = self.wait(self.pending.len());
             return Ok(());
         }
-        let (mut ahead, mut tape) = (self.ahead(), self.scanner.tape());
+        let (mut ahead, mut index) = (self.ahead(), self.scanner.index());
         loop {
             // The first of them is the last.
             while let Some(stretch) = ahead.pop_if(|stretch| stretch.from <= self.done) {
                 self.take(stretch);
             }
-            if tape.as_mut().is_some_and(|tape| self.plain(tape)) {
+            if index.as_mut().is_some_and(|index| self.plain(index)) {
                 continue;
             }
             let line = self.scanner.line();
@@ -193,7 +193,7 @@ impl Lines {
                     self.done = end;
                     if self.is_full()? {
                         cuts.extend(self.close());
-                        (ahead, tape) = (self.ahead(), self.scanner.tape());
+                        (ahead, index) = (self.ahead(), self.scanner.index());
                     }
                 }
             }
@@ -263,10 +263,10 @@ impl Lines {
     }
 
     /// Takes plain rows, none of which can end the chunk. False if there is none.
-    fn plain(&mut self, tape: &mut Tape) -> bool {
+    fn plain(&mut self, index: &mut StructuralIndex) -> bool {
         let (to, most) = self.room();
-        let (tape, place) = ((tape, self.pending.as_slice()), (self.done, to));
-        let Some((rows, end)) = self.learned.see_plain(&self.judge, tape, place, most) else {
+        let (index, place) = ((index, self.pending.as_slice()), (self.done, to));
+        let Some((rows, end)) = self.learned.see_plain(&self.judge, index, place, most) else {
             return false;
         };
         self.done = end;

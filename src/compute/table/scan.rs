@@ -2,9 +2,9 @@
 //! Never says what a cell means.
 
 use super::csv::Csv;
+use super::index::StructuralIndex;
 use super::json::Json;
 use super::row::{Row, Span, Step, line, mark};
-use super::tape::Tape;
 use crate::domain::job::{Declared, Format, Reading};
 
 /// The only column of plain text.
@@ -57,9 +57,9 @@ impl Scanner {
     }
 
     /// What finds many rows at a time, if there is such a thing for the format.
-    pub(super) fn tape(&self) -> Option<Tape> {
+    pub(super) fn index(&self) -> Option<StructuralIndex> {
         match self {
-            Self::Csv(csv) => csv.tape(),
+            Self::Csv(csv) => csv.index(),
             Self::Json(_) | Self::Text(_) => None,
         }
     }

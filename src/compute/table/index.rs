@@ -1,9 +1,9 @@
-//! Tapes: where the cells of many plain rows end, found at a glance.
+//! Structural indexes: where the cells of many plain rows end, found at a glance.
 //! Never says what a cell means, and never holds a row that [`super::csv`] takes for another one.
 //!
 //! A row is plain if it has as many cells as there are columns, is UTF-8, and its quotes stand
 //! around whole cells with neither a quote nor a line's end between them. Whatever is not plain
-//! ends a tape: it is left to the scanner that takes row by row. What is in quotes follows from
+//! ends an index: it is left to the scanner that takes row by row. What is in quotes follows from
 //! all quotes before it at once (Langdale and Lemire, "Parsing gigabytes of JSON per second",
 //! VLDB Journal 28, 2019).
 
@@ -12,12 +12,12 @@ use crate::compute::kernel::Isa;
 use crate::compute::kernel::bytes::{Glance, WIDTH, glances};
 use crate::domain::job::Dialect;
 
-/// Glances that a tape is made of, at most.
+/// Glances that an index is made of, at most.
 const GLANCES_MAX: usize = 128;
 
-/// A tape: it is about bytes that do not change; others need a new one.
+/// A structural index: it is about bytes that do not change; others need a new one.
 #[derive(Debug)]
-pub(super) struct Tape {
+pub(super) struct StructuralIndex {
     isa: Isa,
     delimiter: u8,
     quote: Option<u8>,
@@ -67,7 +67,7 @@ pub(super) struct Rows<'a> {
     pub(super) count: usize,
     /// Behind the last of them.
     pub(super) end: usize,
-    /// The bytes from the base of the tape on.
+    /// The bytes from the base of the index on.
     bytes: &'a [u8],
     base: usize,
     /// Where the first of them begins, counted from the base.
@@ -79,8 +79,8 @@ pub(super) struct Rows<'a> {
     has_returns: bool,
 }
 
-impl Tape {
-    /// A tape for rows of this dialect; `None` if it has marks that a glance does not tell.
+impl StructuralIndex {
+    /// An index for rows of this dialect; `None` if it has marks that a glance does not tell.
     pub(super) fn new(dialect: Dialect) -> Option<Self> {
         let Dialect { delimiter, quote, escape, comment, trim, .. } = dialect;
         if trim || escape.is_some() {
@@ -150,7 +150,7 @@ impl Tape {
         (rows.count > 0).then_some(rows)
     }
 
-    /// Whether a row of the tape begins at `from`; if so, it is the next one.
+    /// Whether a row of the index begins at `from`; if so, it is the next one.
     fn seek(&mut self, bytes: &[u8], from: usize) -> bool {
         let Some(place) = from.checked_sub(self.base) else { return false };
         let bytes = bytes.get(self.base..).unwrap_or_default();
@@ -364,13 +364,13 @@ mod tests {
         is_plain.then(|| (cells.collect(), end))
     }
 
-    /// Goes through the bytes and compares each row of the tape with that of the scanner. Gives
-    /// how many rows were on the tape, and how many are plain.
+    /// Goes through the bytes and compares each row of the index with that of the scanner. Gives
+    /// how many rows were in the index, and how many are plain.
     fn compare(dialect: Dialect, bytes: &[u8], width: usize, most: usize) -> (usize, usize) {
-        let (mut tape, mut csv) = (Tape::new(dialect).unwrap(), Csv::new(dialect, 1));
+        let (mut index, mut csv) = (StructuralIndex::new(dialect).unwrap(), Csv::new(dialect, 1));
         let (mut at, mut found, mut plain) = (0, 0, 0);
         loop {
-            if let Some(rows) = tape.rows(bytes, (at, bytes.len()), most, width) {
+            if let Some(rows) = index.rows(bytes, (at, bytes.len()), most, width) {
                 assert!((1..=most).contains(&rows.count));
                 let columns: Vec<Vec<_>> =
                     (0..width).map(|column| rows.column(column).collect()).collect();
@@ -429,7 +429,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_of_a_tape_are_those_of_the_scanner(
+        fn rows_of_an_index_are_those_of_the_scanner(
             (width, bytes) in (1usize..4).prop_flat_map(|width| (Just(width), sources(width))),
             (has_quote, has_comment) in any::<(bool, bool)>(),
             most in 1usize..50,
@@ -440,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn all_rows_that_are_written_plainly_are_on_a_tape(
+        fn all_rows_that_are_written_plainly_are_in_an_index(
             rows in prop::collection::vec(
                 ("[a-z0-9\u{e9}]{1,9}", prop::option::of("[^\"\r\n]{0,70}")),
                 1..300,
