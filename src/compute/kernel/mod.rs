@@ -101,6 +101,7 @@ impl Default for Engine {
 pub(crate) mod golden {
     //! The digests of results that may never change without a new ops version.
 
+    use super::Engine;
     use crate::base::canon::Digest;
 
     /// First digits of the BLAKE3 digest of the little-endian bytes.
@@ -126,6 +127,14 @@ pub(crate) mod golden {
         ("swiglu", "1eb7e60e56e0"),
         ("llama", "ccf698624950"),
     ];
+
+    /// The bits are the same with one thread and with several.
+    #[track_caller]
+    pub(crate) fn same_with_threads(all: impl Fn(Engine) -> Vec<f32>) {
+        let bits = |threads| all(Engine::new(threads)).iter().map(|x| x.to_bits()).collect();
+        let expect: Vec<u32> = bits(1);
+        assert!((2..=4).all(|threads| bits(threads) == expect));
+    }
 
     #[track_caller]
     pub(crate) fn check(values: &[f32], name: &str) {

@@ -246,11 +246,6 @@ mod tests {
 
     #[test]
     fn the_bits_do_not_depend_on_the_number_of_threads() {
-        let bits = |threads| {
-            let all = all(Engine::new(threads), 411);
-            all.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
-        };
-        let expect = bits(1);
-        assert!((2..=4).all(|threads| bits(threads) == expect));
+        golden::same_with_threads(|engine| all(engine, 411));
     }
 }
