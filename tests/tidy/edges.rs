@@ -44,6 +44,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("event", &["bisection", "terms", "verdict"]),
     ("vote", &[]),
     ("slot", &["command", "poh", "vote"]),
+    ("milestone", &["event", "slot", "vote"]),
     (
         "state",
         &[
@@ -58,6 +59,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
             "lease",
             "ledger",
             "manifest",
+            "milestone",
             "plan",
             "poh",
             "price",

@@ -14,5 +14,6 @@ mod lone;
 mod market;
 mod nats;
 mod outages;
+mod snapshots;
 mod storm;
 mod token;
