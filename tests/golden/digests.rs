@@ -13,9 +13,9 @@ use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
-    Export, Fill, Filling, Formula, Groups, Ingest, Input, Merge, Metric, Model, ModelFormat, Noop,
-    Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading, Rounds, Rule, Scaling, Schedule,
-    Spec, Split, Step, Task, Train, Transform, job_key,
+    Export, Fill, Filling, Format, Formula, Groups, Images, Ingest, Input, Label, Merge, Metric,
+    Model, ModelFormat, Noop, Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading, Rounds,
+    Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
@@ -111,6 +111,10 @@ fn specs() -> Vec<Spec> {
         Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
         Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
         Spec::Merge(MERGE),
+        Spec::Ingest(Ingest::unpinned(Reading {
+            format: Format::Png(Images { label: Label::First(b'-'), channels: Some(3) }),
+            ..Reading::csv()
+        })),
         Spec::Perplexity(Perplexity {
             column: "text".into(),
             joined: true,

@@ -52,6 +52,11 @@ fn columns(url: &str) -> Vec<Column> {
         let column = |(name, kind): (&str, ColumnKind)| Column { name: name.to_owned(), kind };
         return all.into_iter().chain(more).take(count).map(column).collect();
     }
+    if url.ends_with(".png") {
+        let name = |at: u32| format!("y{}x{}", at / 16, at % 16);
+        let pixels = (0..256).map(|at| Column { name: name(at), kind: Integer });
+        return pixels.chain([Column { name: "label".to_owned(), kind: Text }]).collect();
+    }
     if url.contains("llama") {
         return Vec::new();
     }

@@ -64,6 +64,47 @@ fn digits_are_read_better_by_a_network_for_images() {
 }
 
 #[test]
+fn shapes_in_files_are_told_apart() {
+    let site = Site::of_all();
+    let result = apply(&site, &["shapes.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.9, "held-out accuracy {accuracy}");
+    assert_eq!(metric(&result, "table", "rows"), 120.0);
+    assert_eq!(apply(&site, &["shapes.yaml"])["status"], "unchanged");
+    // What is no picture is named, or left out where the manifest says so.
+    site.write("data/shapes/ring/40.png", "no picture");
+    let ran = site.run(&["plan", "shapes.yaml"]);
+    let told = format!("{}{}", ran.out(), ran.err());
+    assert!(told.contains("ring/40.png: image 121 is no PNG"), "{told}");
+    let manifest = fs::read_to_string(site.path("shapes.yaml")).unwrap();
+    let skipping = manifest.replace("format: png,", "format: png, onBadRow: skip,");
+    site.write("shapes.yaml", &skipping);
+    let result = apply(&site, &["shapes.yaml", "-p", "epochs=1"]);
+    assert_eq!(metric(&result, "table", "badRows"), 1.0);
+}
+
+#[test]
+fn who_paid_is_read_from_the_order_of_the_words() {
+    let site = Site::of_all();
+    let result = apply(&site, &["payments.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = |stage: &str| metric(&result, stage, "accuracy");
+    let (order, mean) = (accuracy("by-order"), accuracy("by-mean"));
+    assert!(order >= 0.95, "held-out accuracy {order}");
+    assert!(mean <= 0.7, "the mean of the words cannot know: {mean}");
+    let card = fs::read_to_string(site.path("out/payments/README.md")).unwrap();
+    assert!(card.contains("1 blocks with 4 heads, 32 wide, that look at all of a text"), "{card}");
+    // The code of the card, in numpy, says the same of the rows that it was trained on.
+    let model = site.path("out/payments/model.safetensors");
+    let mut peer = python("forward.py");
+    let card = site.path("out/payments/README.md");
+    let ran = peer.args([card, model, site.path("out/payments/said/table.csv")]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "480\n");
+}
+
+#[test]
 fn digits_are_learned_by_four_shards_at_once() {
     let site = Site::of_all();
     let result = apply(&site, &["digits-parallel.yaml"]);

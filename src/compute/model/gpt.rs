@@ -1,33 +1,24 @@
 //! Decoders of tokens after GPT-2: a norm before attention and before the perceptron of every
 //! block, GELU, a last norm and a head. Never sees a token after the one it speaks of.
 
-use super::mlp::dense;
-use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
+use super::blocks::{Blocks, Parameters, SPREAD, begins, layer};
+use super::{Network, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::attention::{self, Attention, Rotation};
-use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp};
-use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Norm, Positions};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept};
+use crate::domain::job::{self, BLOCKS_MAX, CONTEXT_MAX, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
-
-/// The deviation of initial weights; those that end a branch are smaller by the root of their
-/// number (Radford and others 2019).
-const DEVIATION: f32 = 0.02;
-/// The perceptron of a block is so many times as wide as a position.
-const SPREAD: usize = 4;
 
 /// The shape of a decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Gpt {
-    blocks: usize,
+    blocks: Blocks,
     heads: usize,
-    width: usize,
     context: usize,
     tokens: usize,
     tied: bool,
     rotation: Option<Arc<Rotation>>,
-    dropout: f64,
-    norm: Norm,
 }
 
 impl Gpt {
@@ -56,8 +47,8 @@ impl Gpt {
             Positions::Learned => None,
             Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
         };
-        let blocks = blocks as usize;
-        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout, norm })
+        let blocks = Blocks { count: blocks as usize, width, dropout, norm };
+        Ok(Self { blocks, heads, context, tokens, tied, rotation })
     }
 
     /// Numbers of one row: a token of each place.
@@ -66,57 +57,30 @@ impl Gpt {
     }
 
     pub(super) fn parameters(&self) -> Vec<ParameterShape> {
-        let Self { blocks, width, context, tokens, .. } = *self;
-        // A uniform number between ±√3 has the deviation 1.
-        let spread = |deviation: f32| Initial::Uniform(deviation * 3f32.sqrt());
-        let ending = spread(DEVIATION / (2.0 * blocks as f32).sqrt());
-        let begins = spread(DEVIATION);
-        let wide = width.saturating_mul(SPREAD);
-        let mut all = vec![ParameterShape::new("tokens.table", &[tokens, width], begins)];
+        let (width, tokens) = (self.blocks.width, self.tokens);
+        let mut all = vec![ParameterShape::new("tokens.table", &[tokens, width], begins())];
         if self.rotation.is_none() {
-            all.push(ParameterShape::new("places.table", &[context, width], begins));
+            all.push(ParameterShape::new("places.table", &[self.context, width], begins()));
         }
-        let norm = |name: &str| {
-            let of = |part: &str, initial: Initial| {
-                ParameterShape::new(format!("{name}.{part}"), &[width], initial)
-            };
-            let shift = (self.norm == Norm::Layer).then(|| of("shift", Initial::Zero));
-            std::iter::once(of("scale", Initial::One)).chain(shift)
-        };
-        let layer = |name: String, inputs: usize, outputs: usize, initial: Initial| {
-            [
-                ParameterShape::new(format!("{name}.weight"), &[inputs, outputs], initial),
-                ParameterShape::new(format!("{name}.bias"), &[outputs], Initial::Zero),
-            ]
-        };
-        for block in (0..blocks).map(|i| format!("blocks.{i:02}")) {
-            all.extend(norm(&format!("{block}.attention.norm")));
-            let of_attention = format!("{block}.attention.in");
-            all.extend(layer(of_attention, width, width.saturating_mul(3), begins));
-            all.extend(layer(format!("{block}.attention.out"), width, width, ending));
-            all.extend(norm(&format!("{block}.mlp.norm")));
-            all.extend(layer(format!("{block}.mlp.in"), width, wide, begins));
-            all.extend(layer(format!("{block}.mlp.out"), wide, width, ending));
-        }
-        all.extend(norm("norm"));
+        all.extend(self.blocks.parameters());
         if !self.tied {
-            all.extend(layer("head".to_owned(), width, tokens, begins));
+            all.extend(layer("head".to_owned(), width, tokens, begins()));
         }
         all
     }
 
     pub(super) fn widest(&self) -> usize {
         let looks = self.heads.saturating_mul(self.context);
-        let wide = self.width.saturating_mul(SPREAD).max(self.tokens).max(looks);
+        let wide = self.blocks.width.saturating_mul(SPREAD).max(self.tokens).max(looks);
         self.context.saturating_mul(wide)
     }
 
     /// The fit of every token after each token of rows (`rows × context`):
     /// `rows·context × tokens`.
     pub(super) fn forward(&self, network: &Network, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let mut parameters = Parameters(network, network.parameters.iter());
+        let mut parameters = Parameters::of(network);
         let y = self.embed(&mut parameters, x, 0)?;
-        let y = self.blocks(&mut parameters, y, pass, |_, x| self.attend(network, x))?;
+        let y = self.blocks.forward(&mut parameters, y, pass, |_, x| self.attend(network, x))?;
         self.head(&mut parameters, &y)
     }
 
@@ -131,21 +95,21 @@ impl Gpt {
         if count == 0 || before.saturating_add(count) > self.context {
             return Err(Error::msg("a text goes on within its context"));
         }
-        let mut parameters = Parameters(network, network.parameters.iter());
+        let mut parameters = Parameters::of(network);
         let x = op::input(tokens, 1, count)?;
         let y = self.embed(&mut parameters, &x, before)?;
-        memory.blocks.resize_with(self.blocks, Default::default);
+        memory.blocks.resize_with(self.blocks.count, Default::default);
         let attention = Attention {
             engine: network.engine,
             heads: self.heads,
-            width: self.width,
+            width: self.blocks.width,
             length: self.context,
             rotation: self.rotation.as_deref(),
         };
-        let y = self.blocks(&mut parameters, y, Pass::Predict, |block, x| {
+        let y = self.blocks.forward(&mut parameters, y, Pass::Predict, |block, x| {
             let memory = memory.blocks.get_mut(block).ok_or_else(|| Error::msg("no block"))?;
             let seen = op::lend(x, |x| Ok(attention.go_on(x, memory)))?;
-            op::input(seen, count, self.width)
+            op::input(seen, count, self.blocks.width)
         })?;
         memory.tokens += count;
         self.head(&mut parameters, &y.narrow(0, count - 1, 1)?)
@@ -156,7 +120,7 @@ impl Gpt {
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
         let op = EmbeddingOp {
-            engine: parameters.0.engine,
+            engine: parameters.network().engine,
             table: table.gradient.clone(),
             places: places.map(|places| places.gradient.clone()),
             shared: self.tied,
@@ -170,35 +134,13 @@ impl Gpt {
         x.apply_op3(&table.tensor, &places, op)
     }
 
-    /// What all blocks make of the vectors of tokens, each with its attention.
-    fn blocks(
-        &self,
-        parameters: &mut Parameters<'_>,
-        y: Tensor,
-        pass: Pass,
-        mut attend: impl FnMut(usize, &Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let network = parameters.0;
-        let leave_out =
-            |y: &Tensor, layer: usize| network.leave_out(y, pass, layer as u32, self.dropout);
-        let mut y = leave_out(&y, 0)?;
-        for block in 0..self.blocks {
-            let inner = parameters.norm(self.norm, &y)?;
-            let inner = attend(block, &parameters.dense(&inner, None)?)?;
-            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 1)?)?;
-            let inner = parameters.norm(self.norm, &y)?;
-            let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
-            y = (y + leave_out(&parameters.dense(&inner, None)?, 2 * block + 2)?)?;
-        }
-        Ok(y)
-    }
-
     /// How well each token fits after each row.
     fn head(&self, parameters: &mut Parameters<'_>, y: &Tensor) -> Result<Tensor> {
-        let y = parameters.norm(self.norm, y)?;
-        match parameters.0.parameters.first().filter(|_| self.tied) {
+        let y = parameters.norm(self.blocks.norm, y)?;
+        match parameters.network().parameters.first().filter(|_| self.tied) {
             Some(table) => {
-                let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
+                let op =
+                    HeadOp { engine: parameters.network().engine, table: table.gradient.clone() };
                 y.apply_op2(&table.tensor, op)
             }
             None => parameters.dense(&y, None),
@@ -211,6 +153,7 @@ impl Gpt {
             heads: self.heads,
             length: self.context,
             rotation: self.rotation.clone(),
+            seen: None,
             looks: Kept::default(),
         })
     }
@@ -228,32 +171,6 @@ impl Memory {
     #[must_use]
     pub const fn tokens(&self) -> usize {
         self.tokens
-    }
-}
-
-/// The parameters of a network in their order, and what is done with the next ones.
-struct Parameters<'a>(&'a Network, std::slice::Iter<'a, Parameter>);
-
-impl<'a> Parameters<'a> {
-    fn next(&mut self) -> Result<&'a Parameter> {
-        self.1.next().ok_or_else(|| Error::msg("too few parameters"))
-    }
-
-    fn norm(&mut self, norm: Norm, x: &Tensor) -> Result<Tensor> {
-        let (engine, scale) = (self.0.engine, self.next()?);
-        let by_scale = scale.gradient.clone();
-        match norm {
-            Norm::Layer => {
-                let shift = self.next()?;
-                let op = NormOp { engine, scale: by_scale, shift: shift.gradient.clone() };
-                x.apply_op3(&scale.tensor, &shift.tensor, op)
-            }
-            Norm::Rms => x.apply_op2(&scale.tensor, RmsNormOp { engine, scale: by_scale }),
-        }
-    }
-
-    fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
-        dense(self.0, x, (self.next()?, self.next()?), activation)
     }
 }
 

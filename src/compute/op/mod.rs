@@ -14,6 +14,7 @@ mod embedding;
 mod group_norm;
 mod head;
 mod loss;
+mod mean;
 mod norm;
 mod rms_norm;
 
@@ -27,6 +28,7 @@ pub(super) use group_norm::GroupNormOp;
 pub(super) use head::HeadOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
+pub(super) use mean::MeanOp;
 pub(super) use norm::NormOp;
 pub(super) use rms_norm::RmsNormOp;
 

@@ -299,6 +299,57 @@ fn a_prompt_may_have_several_lines_and_no_other_unseen_character() {
 }
 
 #[test]
+fn images_are_read_as_their_source_says() {
+    use crate::domain::job::{Format, Images, Label};
+    let format = |png: &str| {
+        let text = reading(&format!("{{ url: a/, format: png{png} }}"));
+        sound(&text, &[]).sources["s"].reading.format
+    };
+    let images = |label, channels| Format::Png(Images { label, channels });
+    assert_eq!(format(""), images(Label::Folder, None));
+    assert_eq!(format(", png: { pixels: grey }"), images(Label::Folder, Some(1)));
+    assert_eq!(format(", png: { label: first }"), images(Label::First(b'_'), None));
+    let last = ", png: { label: last, mark: \"-\", pixels: rgb }";
+    assert_eq!(format(last), images(Label::Last(b'-'), Some(3)));
+    assert_eq!(format(", png: { label: none }"), images(Label::None, None));
+    for (source, expect) in [
+        ("{ url: a/, format: png, png: { mark: \"-\" } }", "`mark` says nothing"),
+        ("{ url: a/, format: csv, png: { label: none } }", "`png` says nothing about"),
+        ("{ url: a/, format: png, nulls: [x] }", "pixels have none"),
+        ("{ url: a/, format: png, columns: { x: number } }", "pixels have none"),
+        ("{ url: a/, format: png, png: { pixels: blue } }", "blue"),
+    ] {
+        refused(&reading(source), &[], expect);
+    }
+}
+
+#[test]
+fn a_model_of_texts_with_an_encoder_reads_their_order() {
+    use crate::domain::job::Model;
+    let of = |model: &str| {
+        let train = format!(
+            "train: {{ uses: train, inputs: {{ data: rows.table }}, with: {{ target: y, epochs: \
+             1, model: {model} }} }} }}"
+        );
+        reading("{ url: a.csv, format: csv }").replace(
+            "inputs: { rows: sources.s } } }",
+            &format!("inputs: {{ rows: sources.s }} }}, {train}"),
+        )
+    };
+    let model = |text: &str| trains(&sound(&of(text), &[]))[0].1.model.clone();
+    assert!(matches!(model("{ kind: text }"), Model::Text { width: 32, .. }));
+    let Model::Reader(reader) = model("{ kind: text, encoder: { heads: 2 }, hidden: [7] }") else {
+        panic!("no reader");
+    };
+    assert_eq!((reader.width, reader.blocks, reader.heads), (32, 2, 2));
+    assert_eq!(reader.hidden, [7]);
+    let odd = "{ kind: text, width: 30, encoder: { heads: 4 } }";
+    refused(&of(odd), &[], "4 heads do not divide a width of 30");
+    refused(&of("{ kind: text, encoder: { blocks: 0 } }"), &[], "blocks");
+    refused(&of("{ kind: mlp, encoder: {} }"), &[], "encoder");
+}
+
+#[test]
 fn texts_are_foretold_by_a_network_and_by_no_rows() {
     let measured = |format: &str, with: &str| {
         let measure = format!(
