@@ -346,6 +346,13 @@ impl Predictor {
         self.meaning(self.answers(table)?).ok_or_else(says_nothing)
     }
 
+    /// The columns that it is measured by: its features, where it has any, and what is true.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<String> {
+        let of_rows = (self.about.task != Task::Language).then_some(&self.about.features);
+        of_rows.into_iter().flatten().chain(&self.about.targets).cloned().collect()
+    }
+
     /// The rows of a table with what is true of them, to measure it on.
     pub fn examples(&self, table: &Table) -> Result<Examples, Fault> {
         let About { task, targets, features, classes, recipe, tokens } = &self.about;
@@ -353,8 +360,7 @@ impl Predictor {
             let rows = recipe.bring_toward(table, targets)?;
             return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
         }
-        let wanted: Vec<String> = features.iter().chain(targets).cloned().collect();
-        let rows = recipe.bring_toward(table, &wanted)?;
+        let rows = recipe.bring_toward(table, &self.wanted())?;
         Examples::for_model(&rows, *task, targets, features, classes)
     }
 

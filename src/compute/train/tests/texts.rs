@@ -228,7 +228,7 @@ fn a_language_model_is_measured_on_raw_text() {
     let candidate = || [Candidate { name: "singer".into(), bytes: &bytes, model: model.clone() }];
     let measure = |text: &str| {
         let table = cells(&format!("text\n{text}"));
-        evaluate::run(&Evaluate { select: None }, &candidate(), &table)
+        evaluate::run(&Evaluate { select: None }, &candidate(), &table, None)
     };
     let song = "go home\nrow the boat\nrow it far\n".repeat(5);
     let known = measure(&song).unwrap();
