@@ -11,7 +11,7 @@ mod perplexity;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Generate, Ingest, Rule, Spec, Train};
+use super::job::{ColumnKind, Embed, Generate, Ingest, Rule, Spec, Train};
 use crate::base::amount::Work;
 
 /// Units that every job costs.
@@ -30,6 +30,10 @@ const BYTES_PER_TOKEN: u64 = 3;
 pub const PART_UNITS: u64 = 20_000;
 /// Bytes of a chart, about.
 const CHART_BYTES: u64 = 16 * 1024;
+/// Shares of one embedding at the most.
+const SHARES_MAX: u64 = 1_024;
+/// Rows of a share of an embedding at the least, as they are estimated.
+const ROWS_PER_SHARE: u64 = 16;
 /// Parts of one training at the most.
 pub const PARTS_MAX: u64 = 64;
 
@@ -188,6 +192,16 @@ pub fn parts(train: &Train, data: Shape) -> u32 {
     let steps = data.rows.div_ceil(u64::from(train.batch.max(1)));
     let (from, to) = train.part.share(steps.saturating_mul(u64::from(train.epochs)));
     u32::try_from(parts.min(to.saturating_sub(from).max(1))).unwrap_or(1)
+}
+
+/// How many shares an embedding is cut into, so that a lost worker costs at most one of them.
+#[must_use]
+pub fn shares(spec: &Embed, table: Shape, encoder: Shape) -> u32 {
+    let (flop, made) = embed::estimate(spec, table, encoder);
+    let work = Size { flop, bytes_in: table.bytes, bytes_out: made.bytes }.work();
+    // Nobody knows for sure how many rows there will be, and no share may be empty.
+    let most = (table.rows / ROWS_PER_SHARE).clamp(1, SHARES_MAX);
+    u32::try_from(work.units().div_ceil(PART_UNITS).clamp(1, most)).unwrap_or(1)
 }
 
 /// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.
