@@ -8,6 +8,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod bag;
+pub mod batch_norm;
 pub(super) mod bytes;
 pub mod conv;
 pub mod dense;
@@ -122,6 +123,7 @@ pub(crate) mod golden {
         ("lion", "e3141c258cf9"),
         ("conv", "1f80e2ad8c8f"),
         ("pool", "a30ea6feb097"),
+        ("batch norm", "d0f176c95694"),
         ("group norm", "18577a1bfbce"),
         ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),

@@ -170,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_convolution_costs_more_than_its_parameters() {
-        let by =
-            Convolution { filters: 2, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
+        let by = Convolution { filters: 2, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
         let cnn = Cnn {
             image: Image { height: 4, width: 4, channels: 1 },
             convolutions: vec![by],

@@ -21,7 +21,7 @@ mod tokenize;
 mod train;
 mod transform;
 
-pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, Misfit, Padding, SIDE_MAX};
+pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, ImageNorm, Misfit, Padding, SIDE_MAX};
 pub use compare::Compare;
 pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
