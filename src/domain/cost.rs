@@ -112,18 +112,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
             (flop, vec![output])
         }
-        Spec::Evaluate(_) => {
-            let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
-            // An encoder has columns to give, a model has none.
-            let models = || inputs.iter().filter(|shape| shape.rows == 0 && shape.columns == 0);
-            let encoder = inputs.iter().find(|shape| shape.rows == 0 && shape.columns > 0);
-            let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
-                sum.saturating_add(forward_flop(model.bytes, data.rows))
-            });
-            let best = models().map(|shape| shape.bytes).max();
-            let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
-            (flop, vec![best, REPORT])
-        }
+        Spec::Evaluate(_) => evaluated(inputs),
         Spec::Compare(_) => {
             let table = Shape { bytes: bytes_in, ..Shape::default() };
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
@@ -170,6 +159,19 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     (Size { flop, bytes_in, bytes_out }, outputs)
+}
+
+/// What is measured: every row by every model, and raw texts by the encoder once.
+fn evaluated(inputs: &[Shape]) -> (u64, Vec<Shape>) {
+    let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
+    // An encoder has columns to give, a model has none.
+    let models = || inputs.iter().filter(|shape| shape.rows == 0 && shape.columns == 0);
+    let encoder = inputs.iter().find(|shape| shape.rows == 0 && shape.columns > 0);
+    let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
+        sum.saturating_add(forward_flop(model.bytes, data.rows))
+    });
+    let best = models().map(|shape| shape.bytes).max();
+    (flop, vec![Shape { bytes: best.unwrap_or(0), ..Shape::default() }, REPORT])
 }
 
 /// What is written: each token asks the model for all that it sees again.

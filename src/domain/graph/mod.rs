@@ -60,9 +60,9 @@ pub struct Output {
 pub struct Job {
     /// The stage that it is an instance of.
     pub stage: String,
-    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts, a source into chunks or a table into shares,
-    /// `#round 2/8 shard 3/4` or `#round 2/8 merge` where a training is spread; empty where
-    /// none of these is.
+    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts, a source into chunks or a
+    /// table into shares, `#round 2/8 shard 3/4` or `#round 2/8 merge` where a training is spread;
+    /// empty where none of these is.
     pub label: String,
     /// What it computes.
     pub spec: Spec,

@@ -19,8 +19,8 @@ pub(super) static EMBED: StageKind = StageKind {
     name: "embed",
     doc: "Turns a column of texts into numbers by a frozen encoder: `text` becomes `text@0`, \
           `text@1` and so on, beside the other columns. A `train` of the result is a head on the \
-          encoder. Its model remembers by which encoder rows were embedded, not the encoder. A long \
-          table is embedded in shares, unless it is published.",
+          encoder. Its model remembers by which encoder rows were embedded, not the encoder. A \
+          long table is embedded in shares, unless it is published.",
     with: Object {
         name: "embed",
         doc: "Which texts are embedded, and how.",
