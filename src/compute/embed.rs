@@ -51,6 +51,32 @@ pub(super) fn bring(
     Ok(brought?.with_recipe(recipe.clone()))
 }
 
+/// Raw rows with texts, brought to where several recipes end.
+pub(super) struct Raw<'a> {
+    table: &'a Table,
+    encoder: &'a Encoder,
+    /// What was wanted last, and the rows of it.
+    brought: Option<(Recipe, Vec<String>, Table)>,
+}
+
+impl<'a> Raw<'a> {
+    pub(super) const fn new(table: &'a Table, encoder: &'a Encoder) -> Self {
+        Self { table, encoder, brought: None }
+    }
+
+    /// As [`bring`] does; texts that were just embedded for the same columns are not embedded
+    /// again.
+    pub(super) fn bring(&mut self, recipe: &Recipe, wanted: Vec<String>) -> Result<&Table, Fault> {
+        let is_here =
+            matches!(&self.brought, Some((to, columns, _)) if to == recipe && *columns == wanted);
+        let rows = match self.brought.take() {
+            Some((.., rows)) if is_here => rows,
+            _ => bring(recipe, self.table, &wanted, self.encoder)?,
+        };
+        Ok(&self.brought.insert((recipe.clone(), wanted, rows)).2)
+    }
+}
+
 /// The table that an embedding makes. Its recipe is that of a raw table.
 fn apply(embedding: &Embedding, table: &Table, encoder: &Encoder) -> Result<Table, Fault> {
     let name = &embedding.column;

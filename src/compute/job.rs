@@ -177,18 +177,24 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
             Ok(Candidate { name: name.to_owned(), bytes, model })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    evaluate::run(spec, &candidates, &table(inputs, "data")?)
+    let encoder = encoder(inputs)?;
+    evaluate::run(spec, &candidates, &table(inputs, "data")?, encoder.as_ref())
 }
 
 fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
     let model = Predictor::from_bytes(required(inputs, "model")?)?;
-    let encoder = optional(inputs, "encoder")?.map(Encoder::from_bytes).transpose()?;
+    let encoder = encoder(inputs)?;
     let table = predict::run(spec, &model, &table(inputs, "data")?, encoder.as_ref())?;
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes())],
         checkpoints: Vec::new(),
         metrics: vec![("rows".to_owned(), table.rows() as f64)],
     })
+}
+
+/// The encoder of texts that are raw, where it is given.
+fn encoder(inputs: &[Named]) -> Result<Option<Encoder>, Fault> {
+    optional(inputs, "encoder")?.map(Encoder::from_bytes).transpose()
 }
 
 fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {

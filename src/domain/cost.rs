@@ -118,10 +118,13 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         }
         Spec::Evaluate(_) => {
             let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
-            let models = inputs.iter().filter(|shape| shape.rows == 0);
-            let flop = models
-                .fold(0u64, |sum, model| sum.saturating_add(forward_flop(model.bytes, data.rows)));
-            let best = inputs.iter().filter(|shape| shape.rows == 0).map(|shape| shape.bytes).max();
+            // An encoder has columns to give, a model has none.
+            let models = || inputs.iter().filter(|shape| shape.rows == 0 && shape.columns == 0);
+            let encoder = inputs.iter().find(|shape| shape.rows == 0 && shape.columns > 0);
+            let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
+                sum.saturating_add(forward_flop(model.bytes, data.rows))
+            });
+            let best = models().map(|shape| shape.bytes).max();
             let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
             (flop, vec![best, REPORT])
         }
@@ -136,7 +139,9 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
             let columns = kept.saturating_add(1 + probabilities);
             let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
-            let flop = forward_flop(first.bytes, data.rows).saturating_add(cells(data));
+            let flop = forward_flop(first.bytes, data.rows)
+                .saturating_add(cells(data))
+                .saturating_add(embed::flop(None, data, inputs.get(2)));
             (flop, vec![Shape { rows: data.rows, columns, bytes, tokens: 0 }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),

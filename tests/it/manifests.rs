@@ -85,6 +85,26 @@ fn shapes_in_files_are_told_apart() {
 }
 
 #[test]
+fn who_paid_is_read_from_the_order_of_the_words() {
+    let site = Site::of_all();
+    let result = apply(&site, &["payments.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = |stage: &str| metric(&result, stage, "accuracy");
+    let (order, mean) = (accuracy("by-order"), accuracy("by-mean"));
+    assert!(order >= 0.95, "held-out accuracy {order}");
+    assert!(mean <= 0.7, "the mean of the words cannot know: {mean}");
+    let card = fs::read_to_string(site.path("out/payments/README.md")).unwrap();
+    assert!(card.contains("1 blocks with 4 heads, 32 wide, that look at all of a text"), "{card}");
+    // The code of the card, in numpy, says the same of the rows that it was trained on.
+    let model = site.path("out/payments/model.safetensors");
+    let mut peer = python("forward.py");
+    let card = site.path("out/payments/README.md");
+    let ran = peer.args([card, model, site.path("out/payments/said/table.csv")]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "480\n");
+}
+
+#[test]
 fn digits_are_learned_by_four_shards_at_once() {
     let site = Site::of_all();
     let result = apply(&site, &["digits-parallel.yaml"]);

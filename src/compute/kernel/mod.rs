@@ -23,6 +23,7 @@ pub mod layer_norm;
 pub mod lion;
 pub mod loss;
 pub mod matmul;
+pub mod mean;
 pub mod merge;
 mod pack;
 pub mod peak;
@@ -137,6 +138,7 @@ pub(crate) mod golden {
         ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),
         ("swiglu", "1eb7e60e56e0"),
+        ("mean", "53dc3e53a99c"),
         ("llama", "ccf698624950"),
     ];
 

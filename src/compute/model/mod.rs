@@ -2,9 +2,11 @@
 //! Never draws its own randomness: initial parameters and dropout are Philox streams of the job's
 //! seed.
 
+mod blocks;
 mod cnn;
 mod gpt;
 mod mlp;
+mod reader;
 mod text;
 
 use super::Fault;
@@ -19,6 +21,7 @@ use cnn::Cnn;
 use gpt::Gpt;
 pub use gpt::Memory;
 use mlp::Mlp;
+use reader::Reader;
 use text::Text;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
@@ -75,6 +78,7 @@ enum Family {
     Gpt(Gpt),
     Cnn(Cnn),
     Text(Text),
+    Reader(Reader),
 }
 
 impl Family {
@@ -91,6 +95,9 @@ impl Family {
                 let layers = (*width, hidden.as_slice(), *activation);
                 Text::new(layers, features, vocabulary, outputs).map(Self::Text)
             }
+            Model::Reader(reader) => {
+                Reader::new(reader, features, vocabulary, outputs).map(Self::Reader)
+            }
         }
     }
 
@@ -100,6 +107,7 @@ impl Family {
             Self::Gpt(gpt) => gpt.parameters(),
             Self::Cnn(cnn) => cnn.parameters(),
             Self::Text(text) => text.parameters(),
+            Self::Reader(reader) => reader.parameters(),
         }
     }
 
@@ -110,6 +118,7 @@ impl Family {
             Self::Gpt(gpt) => gpt.widest(),
             Self::Cnn(cnn) => cnn.widest(),
             Self::Text(text) => text.widest(),
+            Self::Reader(reader) => reader.widest(),
         }
     }
 
@@ -123,6 +132,7 @@ impl Family {
         match self {
             Self::Mlp(mlp) => mlp.forward(network, &network.parameters, x, tape),
             Self::Text(text) => text.forward(network, x, tape),
+            Self::Reader(reader) => reader.forward(network, x, pass, tape),
             Self::Gpt(gpt) => gpt.forward(network, x, pass, tape),
             Self::Cnn(cnn) => cnn.forward(network, x, pass, tape),
         }
@@ -183,6 +193,7 @@ impl Shape {
         let stranger = match &self.family {
             Family::Mlp(_) | Family::Cnn(_) | Family::Gpt(_) => None,
             Family::Text(text) => text.stranger(values),
+            Family::Reader(reader) => reader.stranger(values),
         };
         match stranger {
             None => Ok(()),

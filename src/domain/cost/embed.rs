@@ -14,14 +14,21 @@ const LENGTH_ASSUMED: u64 = 512;
 /// Operations of the encoder over all texts, and the shape of the result. The encoder's pin says
 /// how many bytes it has, four for each weight, and how many columns it gives.
 pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shape) {
-    let rows = table.rows.max(1);
-    let length = spec.length.map_or(LENGTH_ASSUMED, u64::from);
-    let tokens = (table.bytes / rows / BYTES_PER_TOKEN).saturating_add(TOKENS_ADDED).min(length);
-    // Two for each weight, as if each took part in each token: those of the vocabulary do not.
-    let flop = (encoder.bytes / 2).saturating_mul(tokens).saturating_mul(table.rows);
+    let flop = flop(spec.length, table, Some(&encoder));
     let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
     let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
     (flop, Shape { rows: table.rows, columns, bytes: table.bytes.saturating_add(made), tokens: 0 })
+}
+
+/// Operations of an encoder over all texts of a table, if there is one: of each so many tokens at
+/// the most.
+pub(super) fn flop(length: Option<u32>, table: Shape, encoder: Option<&Shape>) -> u64 {
+    let length = length.map_or(LENGTH_ASSUMED, u64::from);
+    let bytes = table.bytes / table.rows.max(1);
+    let tokens = (bytes / BYTES_PER_TOKEN).saturating_add(TOKENS_ADDED).min(length);
+    // Two for each weight, as if each took part in each token: those of the vocabulary do not.
+    let of_token = encoder.map_or(0, |encoder| encoder.bytes / 2);
+    of_token.saturating_mul(tokens).saturating_mul(table.rows)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
 use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{Gpt, Model, Parallel, Task, Train};
+use crate::domain::job::{Gpt, Model, Parallel, Reader, Task, Train};
 
 /// Floating-point operations of a part of a training, and its output: 6 per product and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per product and row of the input
@@ -75,13 +75,17 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
         return cnn.work(outputs).unwrap_or_default();
     }
     let widths = train.model.hidden().iter().map(|width| u64::from(*width)).chain([outputs]);
-    let width = match train.model {
-        Model::Text { width, .. } => Some(u64::from(width)),
+    let width = match &train.model {
+        Model::Text { width, .. } | Model::Reader(Reader { width, .. }) => Some(u64::from(*width)),
         _ => None,
     };
     let (dense, _) = widths.fold((0u64, width.unwrap_or(features)), |(sum, fan_in), fan_out| {
         (sum.saturating_add((fan_in + 1).saturating_mul(fan_out)), fan_out)
     });
+    if let Model::Reader(reader) = &train.model {
+        let (products, parameters) = reader_work(reader, features, tokens);
+        return (dense.saturating_add(products), dense.saturating_add(parameters));
+    }
     let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
     (vectors(features), vectors(tokens))
 }
@@ -99,6 +103,18 @@ fn gpt_parameters(gpt: &Gpt, tokens: u64) -> u64 {
     u64::from(gpt.blocks)
         .saturating_mul(block)
         .saturating_add(tables * tokens.saturating_mul(width))
+}
+
+/// What the blocks of a reader multiply for a text of so many tokens, and its parameters: 12
+/// squares of the width in every block, the two products of attention, and a vector for each token
+/// and each place.
+fn reader_work(reader: &Reader, length: u64, tokens: u64) -> (u64, u64) {
+    let (width, blocks) = (u64::from(reader.width), u64::from(reader.blocks));
+    let block = (12 * width).saturating_mul(width);
+    let looks = length.saturating_mul(2 * width);
+    let products = blocks.saturating_mul(length).saturating_mul(block.saturating_add(looks));
+    let vectors = tokens.saturating_add(length).saturating_mul(width);
+    (products, blocks.saturating_mul(block).saturating_add(vectors))
 }
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
@@ -157,6 +173,17 @@ mod tests {
         let text = Train { model, ..linear(Task::Classification, &["y"]) };
         let dense = 5 * 6 + 7 * 10;
         assert_eq!(size(&text, DATA), (dense + 10 * 4, dense + 1_024 * 4));
+        let reader = Reader {
+            width: 4,
+            blocks: 3,
+            heads: 2,
+            dropout: 0.0,
+            hidden: vec![6],
+            activation: Activation::Relu,
+        };
+        let order = Train { model: Model::Reader(reader), ..text.clone() };
+        let (products, parameters) = (3 * 10 * (12 * 16 + 10 * 8), 3 * 12 * 16 + 1_034 * 4);
+        assert_eq!(size(&order, DATA), (dense + products, dense + parameters));
         let known = Shape { tokens: 300, ..DATA };
         assert_eq!(size(&text, known), (dense + 10 * 4, dense + 300 * 4));
     }

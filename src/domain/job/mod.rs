@@ -15,6 +15,7 @@ mod made;
 mod parallel;
 mod perplexity;
 mod predict;
+mod reader;
 mod split;
 mod tokenize;
 mod train;
@@ -37,6 +38,7 @@ pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
 pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use perplexity::Perplexity;
 pub use predict::Predict;
+pub use reader::Reader;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{

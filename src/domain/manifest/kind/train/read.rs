@@ -4,7 +4,8 @@
 use super::parallel;
 use crate::domain::job::{
     Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, Misfit, Model,
-    Norm, Optimizer, Padding, Part, Positions, Reading, Scaling, Schedule, Spec, Task, Train,
+    Norm, Optimizer, Padding, Part, Positions, Reader, Reading, Scaling, Schedule, Spec, Task,
+    Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
@@ -94,8 +95,18 @@ fn model(node: &Node) -> Option<Model> {
             Some(Model::Mlp { hidden, activation })
         }
         "text" => {
-            let (hidden, activation) = layers(node)?;
-            Some(Model::Text { width: narrow(node, "width", 32)?, hidden, activation })
+            let ((hidden, activation), width) = (layers(node)?, narrow(node, "width", 32)?);
+            match node.get("encoder") {
+                None => Some(Model::Text { width, hidden, activation }),
+                Some(encoder) => Some(Model::Reader(Reader {
+                    width,
+                    blocks: narrow(encoder, "blocks", 2)?,
+                    heads: narrow(encoder, "heads", 4)?,
+                    dropout: real(Some(encoder), "dropout", 0.0)?,
+                    hidden,
+                    activation,
+                })),
+            }
         }
         "logistic" | "linear" => Some(Model::Linear),
         "gpt" => Some(Model::Gpt(Gpt {
@@ -298,8 +309,11 @@ fn sound_task(task: Task, with: &Node, faults: &mut Faults) {
         _ => None,
     };
     let gpt = with.get("model").filter(|_| kind.and_then(Node::text) == Some("gpt"));
-    if let Some(node) = gpt
-        && let (Some(heads), Some(width)) = (narrow(node, "heads", 4), narrow(node, "width", 128))
+    let reader = with.get("model").filter(|_| kind.and_then(Node::text) == Some("text"));
+    let of_reader = reader.and_then(|node| Some((node, node.get("encoder")?, 32)));
+    if let Some((node, blocks, usual)) = gpt.map(|node| (node, node, 128)).or(of_reader)
+        && let (Some(heads), Some(width)) =
+            (narrow(blocks, "heads", 4), narrow(node, "width", usual))
         && !width.is_multiple_of(heads.max(1))
     {
         let message = format!("{heads} heads do not divide a width of {width}");
