@@ -10,7 +10,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-use super::cost::{Shape, Size};
+use super::cost::{self, Shape, Size};
 use super::job::{Column, Parallel, Pin, Spec, Task, Train};
 use super::manifest::{
     Diagnostic, FAULTS_MAX, InputRef, Instance, Manifest, Place, Stage, TableFormat, suggest,
@@ -79,6 +79,19 @@ pub struct Job {
     pub size: Size,
     /// On what conditions it is run.
     pub terms: Arc<Terms>,
+}
+
+impl Job {
+    /// Takes its size, and the segments in which it is committed, from the shapes of what flows
+    /// into it. Gives those of its outputs.
+    fn measure(&mut self, inputs: &[Shape]) -> Vec<Shape> {
+        if let Spec::Train(train) = &mut self.spec {
+            train.segments = cost::segments(train, inputs);
+        }
+        let (size, outputs) = cost::estimate(&self.spec, inputs);
+        self.size = size;
+        outputs
+    }
 }
 
 /// An input of a job.

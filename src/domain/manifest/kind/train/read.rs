@@ -54,6 +54,7 @@ fn train(with: &Node) -> Option<Train> {
             _ => return None,
         },
         part: Part::WHOLE,
+        segments: 1,
         parallel: parallel::parallel(with)?,
     })
 }
