@@ -10,6 +10,7 @@ small-bert/            an encoder with the files that Hugging Face's have. Its w
                        tells words apart and knows nothing of them
 small-llama/           a language model with the files that Hugging Face's have. It knows which piece
                        of a word follows which in reviews.csv, and nothing else
+payments.csv           who paid for what; the words do not say who, but for their order
 shapes/*/*.png         rings, boxes and crosses, a picture each, in a folder for each of the three
 tickets.csv            what people write to a shop, and which team answers
 
@@ -412,6 +413,23 @@ def decoder():
     (folder / "tokenizer.json").write_text(tokenizer + "\n", encoding="utf-8")
 
 
+def payments():
+    """Two of four people are named in each, and only their places tell who of them paid."""
+    dice = Dice(23)
+    people = ["Anna", "Ben", "Carla", "David"]
+    things = ["the tea", "two tickets", "a book", "the taxi", "lunch", "a lamp"]
+    when = ["", "today ", "on Monday ", "as ever "]
+    lines = ["id,text,payer"]
+    for number in range(600):
+        first = dice.below(4)
+        second = (first + 1 + dice.below(3)) % 4
+        verb, payer = [("paid", first), ("was paid by", second)][dice.below(2)]
+        said = f"{people[first]} {verb} {people[second]}"
+        text = f"{when[dice.below(4)]}{said} for {things[dice.below(6)]}"
+        lines.append(f"{number},{text},{people[payer]}")
+    (HERE / "payments.csv").write_text("\n".join(lines) + "\n")
+
+
 def picture(lines):
     """A PNG of grey pixels. Not compressed: what compresses differs between systems."""
 
@@ -453,6 +471,7 @@ if __name__ == "__main__":
     encoder()
     decoder()
     shapes()
+    payments()
     tickets()
     dice = Dice(2)
     for day in range(3):

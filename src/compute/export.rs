@@ -11,8 +11,8 @@ use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Convolution, Export, Image, Layout, Model, ModelFormat, OPS_VERSION,
-    Pooling, ScaleTo, Task,
+    Activation, Cell, Column, Convolution, Export, Image, ImageNorm, Layout, Model, ModelFormat,
+    OPS_VERSION, Pooling, Reader, ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -214,6 +214,17 @@ fn network(model: &Predictor) -> String {
             let (widths, bend) = (widths(hidden), bend(*activation));
             format!("the mean of vectors of {width}; hidden layers of {widths} with {bend}")
         }
+        Model::Reader(reader) => {
+            let Reader { width, blocks, heads, hidden, activation, .. } = reader;
+            let head = match hidden.as_slice() {
+                [] => "linear".to_owned(),
+                hidden => format!("hidden layers of {} with {}", widths(hidden), bend(*activation)),
+            };
+            format!(
+                "{blocks} blocks with {heads} heads, {width} wide, that look at all of a text; the \
+                 mean of its tokens; {head}"
+            )
+        }
         Model::Gpt(gpt) => format!(
             "a decoder of {} blocks with {} heads and {} norm, {} wide, that sees {} tokens",
             gpt.blocks,
@@ -250,8 +261,12 @@ const fn bend(activation: Activation) -> &'static str {
 }
 
 fn convolution(by: &Convolution) -> String {
-    let Convolution { filters, kernel, padding, groups, pool } = by;
-    let norm = groups.map(|groups| format!(", norm of {groups} groups")).unwrap_or_default();
+    let Convolution { filters, kernel, padding, norm, pool } = by;
+    let norm = match norm {
+        Some(ImageNorm::Groups(groups)) => format!(", norm of {groups} groups"),
+        Some(ImageNorm::Batch) => ", norm of the batch".to_owned(),
+        None => String::new(),
+    };
     let pool = if *pool > 1 { format!(", largest of {pool} × {pool}") } else { String::new() };
     format!("{filters} filters of {kernel} × {kernel} ({}){norm}{pool}", padding.word())
 }
@@ -289,6 +304,7 @@ fn usage(model: &Predictor) -> [String; 2] {
         Model::Cnn(_) => include_str!("export/images.md"),
         Model::Mlp { .. } | Model::Linear => include_str!("export/layers.md"),
         Model::Text { .. } => include_str!("export/texts.md"),
+        Model::Reader(_) => include_str!("export/readers.md"),
         Model::Gpt(_) => "",
     };
     let meaning = match model.task() {

@@ -8,6 +8,7 @@ use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
+use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
 use super::merge;
@@ -37,6 +38,7 @@ pub fn run(
     inputs: &[Named],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Done, Fault> {
+    let _seat = Seat::take();
     let done = match spec {
         Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
         Spec::Split(spec) => {
@@ -90,6 +92,7 @@ pub fn replay(
             format!("it has {}, counted from 0", spec.segments()),
         ));
     }
+    let _seat = Seat::take();
     match spec {
         Spec::Train(spec) => {
             let lesson = lesson(spec, inputs)?;
@@ -132,6 +135,7 @@ pub fn trace(
     at: Option<u64>,
 ) -> Result<Traced, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
+    let _seat = Seat::take();
     let (lesson, state) = (lesson(spec, inputs)?, optional(inputs, "state")?);
     train::trace(spec, &lesson, state, segment, checkpoint, at)
 }
@@ -139,6 +143,7 @@ pub fn trace(
 /// The state one step after a state of a segment.
 pub fn step(spec: &Spec, inputs: &[Named], segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
+    let _seat = Seat::take();
     train::step(spec, &lesson(spec, inputs)?, segment, from)
 }
 
@@ -172,18 +177,24 @@ fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
             Ok(Candidate { name: name.to_owned(), bytes, model })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    evaluate::run(spec, &candidates, &table(inputs, "data")?)
+    let encoder = encoder(inputs)?;
+    evaluate::run(spec, &candidates, &table(inputs, "data")?, encoder.as_ref())
 }
 
 fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
     let model = Predictor::from_bytes(required(inputs, "model")?)?;
-    let encoder = optional(inputs, "encoder")?.map(Encoder::from_bytes).transpose()?;
+    let encoder = encoder(inputs)?;
     let table = predict::run(spec, &model, &table(inputs, "data")?, encoder.as_ref())?;
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes())],
         checkpoints: Vec::new(),
         metrics: vec![("rows".to_owned(), table.rows() as f64)],
     })
+}
+
+/// The encoder of texts that are raw, where it is given.
+fn encoder(inputs: &[Named]) -> Result<Option<Encoder>, Fault> {
+    optional(inputs, "encoder")?.map(Encoder::from_bytes).transpose()
 }
 
 fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {

@@ -9,6 +9,7 @@
 //! recipe by which raw rows become rows of features: a model takes raw rows.
 
 mod decoder;
+mod encoder;
 mod images;
 
 use super::Fault;
@@ -24,6 +25,7 @@ use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{Activation, Model, Task};
 use decoder::Decoder;
+use encoder::Encoder;
 use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -59,6 +61,9 @@ struct Header {
     /// Of a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decoder: Option<Decoder>,
+    /// Of a model that reads texts in their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoder: Option<Encoder>,
     /// Of a network for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     images: Option<Images>,
@@ -341,6 +346,13 @@ impl Predictor {
         self.meaning(self.answers(table)?).ok_or_else(says_nothing)
     }
 
+    /// The columns that it is measured by: its features, where it has any, and what is true.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<String> {
+        let of_rows = (self.about.task != Task::Language).then_some(&self.about.features);
+        of_rows.into_iter().flatten().chain(&self.about.targets).cloned().collect()
+    }
+
     /// The rows of a table with what is true of them, to measure it on.
     pub fn examples(&self, table: &Table) -> Result<Examples, Fault> {
         let About { task, targets, features, classes, recipe, tokens } = &self.about;
@@ -348,8 +360,7 @@ impl Predictor {
             let rows = recipe.bring_toward(table, targets)?;
             return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
         }
-        let wanted: Vec<String> = features.iter().chain(targets).cloned().collect();
-        let rows = recipe.bring_toward(table, &wanted)?;
+        let rows = recipe.bring_toward(table, &self.wanted())?;
         Examples::for_model(&rows, *task, targets, features, classes)
     }
 
@@ -377,6 +388,7 @@ impl Predictor {
             Model::Gpt(_) => (GPT, None, None),
             Model::Text { width, activation, .. } => (TEXT, Some(*width), Some(activation)),
             Model::Cnn(cnn) => (CNN, None, Some(&cnn.activation)),
+            Model::Reader(reader) => (TEXT, Some(reader.width), Some(&reader.activation)),
         };
         let activation = activation.map(|activation| activation.word().to_owned());
         let About { task, targets, features, classes, recipe, tokens } = self.about.clone();
@@ -389,6 +401,10 @@ impl Predictor {
             activation,
             decoder: match &self.model {
                 Model::Gpt(gpt) => Some(Decoder::of(gpt, tokens)),
+                _ => None,
+            },
+            encoder: match &self.model {
+                Model::Reader(reader) => Some(Encoder::of(reader)),
                 _ => None,
             },
             images: match &self.model {
@@ -443,17 +459,21 @@ impl Predictor {
         }
         let activation = header.activation.as_deref().map(Activation::from_word);
         let tokens = header.decoder.as_ref().map_or(0, |decoder| decoder.tokens as usize);
-        let (width, hidden, own) = (header.width, header.hidden, (header.decoder, header.images));
+        let (width, hidden) = (header.width, header.hidden);
+        let own = (header.decoder, header.images, header.encoder);
         let model = match (header.model.as_str(), width, activation, own) {
-            (MLP, None, Some(Some(activation)), (None, None)) => {
+            (MLP, None, Some(Some(activation)), (None, None, None)) => {
                 Some(Model::Mlp { hidden, activation })
             }
-            (LINEAR, None, None, (None, None)) if hidden.is_empty() => Some(Model::Linear),
-            (TEXT, Some(width), Some(Some(activation)), (None, None)) => {
+            (LINEAR, None, None, (None, None, None)) if hidden.is_empty() => Some(Model::Linear),
+            (TEXT, Some(width), Some(Some(activation)), (None, None, None)) => {
                 Some(Model::Text { width, hidden, activation })
             }
-            (GPT, None, None, (Some(decoder), None)) => decoder.network().map(Model::Gpt),
-            (CNN, None, Some(Some(activation)), (None, Some(images))) => {
+            (TEXT, Some(width), Some(Some(activation)), (None, None, Some(encoder))) => {
+                Some(Model::Reader(encoder.network(width, hidden, activation)))
+            }
+            (GPT, None, None, (Some(decoder), None, None)) => decoder.network().map(Model::Gpt),
+            (CNN, None, Some(Some(activation)), (None, Some(images), None)) => {
                 images.network(hidden, activation).map(Model::Cnn)
             }
             _ => None,

@@ -47,7 +47,8 @@ fn digits_are_read_better_by_a_network_for_images() {
     let accuracy = metric(&result, "evaluate", "accuracy");
     assert!(accuracy >= 0.98, "held-out accuracy {accuracy}");
     let card = fs::read_to_string(site.path("out/digits-cnn/README.md")).unwrap();
-    for part in ["images of 8 × 8 × 1 with ReLU", "norm of 4 groups", "sliding_window_view"] {
+    let norms = ["norm of the batch", "norm of 4 groups"];
+    for part in [&norms[..], &["images of 8 × 8 × 1 with ReLU", "sliding_window_view"]].concat() {
         assert!(card.contains(part), "{part:?} is not in the card:\n{card}");
     }
     // The code of the card, in numpy, says the same of every row.
@@ -82,6 +83,26 @@ fn shapes_in_files_are_told_apart() {
     site.write("shapes.yaml", &skipping);
     let result = apply(&site, &["shapes.yaml", "-p", "epochs=1"]);
     assert_eq!(metric(&result, "table", "badRows"), 1.0);
+}
+
+#[test]
+fn who_paid_is_read_from_the_order_of_the_words() {
+    let site = Site::of_all();
+    let result = apply(&site, &["payments.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = |stage: &str| metric(&result, stage, "accuracy");
+    let (order, mean) = (accuracy("by-order"), accuracy("by-mean"));
+    assert!(order >= 0.95, "held-out accuracy {order}");
+    assert!(mean <= 0.7, "the mean of the words cannot know: {mean}");
+    let card = fs::read_to_string(site.path("out/payments/README.md")).unwrap();
+    assert!(card.contains("1 blocks with 4 heads, 32 wide, that look at all of a text"), "{card}");
+    // The code of the card, in numpy, says the same of the rows that it was trained on.
+    let model = site.path("out/payments/model.safetensors");
+    let mut peer = python("forward.py");
+    let card = site.path("out/payments/README.md");
+    let ran = peer.args([card, model, site.path("out/payments/said/table.csv")]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "480\n");
 }
 
 #[test]

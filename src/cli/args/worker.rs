@@ -20,8 +20,8 @@ pub(crate) struct Worker {
     /// what a short training shows that it does in a second]
     #[arg(long, value_name = "UNITS")]
     pub(crate) capacity: Option<u64>,
-    /// Compute so many blocks at a time [default: `threads` of the configuration, else one per
-    /// core]
+    /// Compute so many blocks at a time, on as many cores [default: `threads` of the configuration,
+    /// else one per core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Take on work at these times alone, in UTC, such as 22:00-06:00 [default: `hours` of the

@@ -20,6 +20,8 @@ pub(in crate::compute) use report::{json, number, object};
 pub use said::Said;
 pub(in crate::compute) use said::{is_likely, largest};
 
+use super::embed;
+use super::encoder::Encoder;
 use super::examples::Truth;
 use super::predictor::Predictor;
 use super::table::Table;
@@ -75,7 +77,15 @@ const fn usual(task: Task) -> Metric {
 /// Measures every candidate on `data` and picks the best; of equals, the first.
 ///
 /// The rows may be raw: each model brings them to where it was trained.
-pub fn run(spec: &Evaluate, candidates: &[Candidate<'_>], data: &Table) -> Result<Done, Fault> {
+///
+/// Texts among them are embedded, where their encoder is given: once for all models that were
+/// trained on the same columns.
+pub fn run(
+    spec: &Evaluate,
+    candidates: &[Candidate<'_>],
+    data: &Table,
+    encoder: Option<&Encoder>,
+) -> Result<Done, Fault> {
     let first = candidates.first().ok_or_else(|| {
         Fault::new(
             "there is no model to evaluate",
@@ -87,7 +97,12 @@ pub fn run(spec: &Evaluate, candidates: &[Candidate<'_>], data: &Table) -> Resul
     let select = spec.select.unwrap_or_else(|| usual(task).best());
     let mut all = Vec::with_capacity(candidates.len());
     let mut best: Option<(&Candidate<'_>, Measured, Truth, f64)> = None;
+    let mut rows = encoder.map(|encoder| embed::Raw::new(data, encoder));
     for candidate in candidates {
+        let data = match &mut rows {
+            None => data,
+            Some(rows) => rows.bring(candidate.model.recipe(), candidate.model.wanted())?,
+        };
         let (truth, measured) = examine(candidate, data)?;
         let value = selected(select.metric, candidate, &measured)?;
         all.push((candidate.name.as_str(), measured.measures.clone()));

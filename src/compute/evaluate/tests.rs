@@ -6,7 +6,7 @@ use crate::compute::kernel::Engine;
 use crate::compute::predictor::{About, Scales, Unit};
 use crate::compute::recipe::Recipe;
 use crate::compute::table::{Column, ColumnKind};
-use crate::domain::job::{Activation, Model, Select};
+use crate::domain::job::{Activation, Embed, Model, Part, Select};
 
 const USUAL: Evaluate = Evaluate { select: None };
 
@@ -63,7 +63,7 @@ fn above(name: &str, threshold: f32, sure: f32) -> Candidate<'static> {
 
 #[track_caller]
 fn check(spec: &Evaluate, candidates: &[Candidate<'_>], best: &str) {
-    let done = run(spec, candidates, &data()).unwrap();
+    let done = run(spec, candidates, &data(), None).unwrap();
     let report = String::from_utf8(done.outputs[1].bytes.clone()).unwrap();
     assert!(report.contains(&format!(r#""best":"{best}""#)), "{report}");
     let winner = candidates.iter().find(|candidate| candidate.name == best).unwrap();
@@ -83,7 +83,7 @@ fn the_metric_and_the_goal_decide_and_the_first_of_equals_wins() {
 
 #[test]
 fn the_report_has_all_candidates_and_the_details_of_the_best() {
-    let done = run(&USUAL, &[above("m", 2.0, 2.0)], &data()).unwrap();
+    let done = run(&USUAL, &[above("m", 2.0, 2.0)], &data(), None).unwrap();
     let value = |name: &str| done.metrics.iter().find(|(each, _)| each == name).unwrap().1;
     assert_eq!((value("accuracy"), value("rocAuc"), value("rows")), (0.75, 1.0, 4.0));
     let report: serde_json::Value = serde_json::from_slice(&done.outputs[1].bytes).unwrap();
@@ -113,7 +113,7 @@ fn numbers_and_labels_are_measured_as_what_they_are() {
         model: linear(Task::Regression, &["y"], &[], &[2.0], &[1.0]),
     };
     let rows = Table::from_csv(b"x,y\n0,1\n1,3\n2,5.5\n").unwrap();
-    let done = run(&USUAL, &[regression], &rows).unwrap();
+    let done = run(&USUAL, &[regression], &rows, None).unwrap();
     let value = |name: &str| done.metrics.iter().find(|(each, _)| each == name).unwrap().1;
     assert_eq!((value("mae"), value("medianAbsoluteError")), (0.5 / 3.0, 0.0));
     let report: serde_json::Value = serde_json::from_slice(&done.outputs[1].bytes).unwrap();
@@ -126,7 +126,7 @@ fn numbers_and_labels_are_measured_as_what_they_are() {
         model: linear(Task::MultiLabel, &["y", "z"], &[], &[1.0, -1.0], &[-0.5, 0.5]),
     };
     let rows = Table::from_csv(b"x,y,z\n0,0,1\n1,1,0\n2,1,1\n").unwrap();
-    let done = run(&USUAL, &[labels()], &rows).unwrap();
+    let done = run(&USUAL, &[labels()], &rows, None).unwrap();
     let value = |name: &str| done.metrics.iter().find(|(each, _)| each == name).unwrap().1;
     assert_eq!((value("accuracy"), value("hammingLoss")), (2.0 / 3.0, 1.0 / 6.0));
     let report: serde_json::Value = serde_json::from_slice(&done.outputs[1].bytes).unwrap();
@@ -137,7 +137,7 @@ fn numbers_and_labels_are_measured_as_what_they_are() {
 fn what_cannot_be_measured_is_a_fault() {
     let fault = |spec: &Evaluate, candidates: &[Candidate<'_>], csv: &str| {
         let data = Table::from_csv(csv.as_bytes()).unwrap();
-        run(spec, candidates, &data).unwrap_err().message
+        run(spec, candidates, &data, None).unwrap_err().message
     };
     let model = || above("m", 1.0, 1.0);
     assert_eq!(fault(&USUAL, &[], "x,y\n1,a\n"), "there is no model to evaluate");
@@ -157,4 +157,43 @@ fn what_cannot_be_measured_is_a_fault() {
     assert!(message.contains("\"n\" is for regression"), "{message}");
     let sure = above("m", 1.0, 3e38);
     assert!(fault(&USUAL, &[sure], "x,y\n3,a\n").contains("a finite number for every row"));
+}
+
+#[test]
+fn raw_texts_are_measured_as_embedded_ones_where_their_encoder_is_given() {
+    use crate::compute::encoder::example;
+    let encoder = Encoder::from_bytes(&example::folder().pack().unwrap()).unwrap();
+    let raw = Table::from_csv(b"text,y\ngood films,a\nbad plot,b\nplot,a\n").unwrap();
+    let spec = Embed {
+        column: "text".into(),
+        length: Some(9),
+        pooling: None,
+        normalize: Some(true),
+        part: Part::WHOLE,
+    };
+    let embedded = embed::run(&spec, &raw, &encoder).unwrap();
+    let features: Vec<String> = (0..example::WIDTH).map(|at| format!("text@{at}")).collect();
+    let head = |name: &str, by: f32| {
+        let about = About {
+            task: Task::Classification,
+            targets: vec!["y".into()],
+            features: features.clone(),
+            classes: vec!["a".into(), "b".into()],
+            tokens: 0,
+            recipe: embedded.recipe().clone(),
+        };
+        let weights = (0..2 * example::WIDTH).map(|at| by * (at & 3) as f32).collect();
+        let scales = (Scales::default(), Unit::default());
+        let parameters = vec![weights, vec![0.0; 2]];
+        let engine = Engine::default();
+        let model = Predictor::new(engine, &Model::Linear, about, scales, parameters).unwrap();
+        Candidate { name: name.into(), bytes: b"head", model }
+    };
+    let heads = || [head("one", 1.0), head("two", -1.0)];
+    let done = run(&USUAL, &heads(), &raw, Some(&encoder)).unwrap();
+    assert_eq!(done, run(&USUAL, &heads(), &embedded, None).unwrap());
+    // Rows that are embedded already stay as they are.
+    assert_eq!(done, run(&USUAL, &heads(), &embedded, Some(&encoder)).unwrap());
+    let fault = run(&USUAL, &heads(), &raw, None).unwrap_err();
+    assert!(fault.message.contains("which is not here"), "{fault}");
 }

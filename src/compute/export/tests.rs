@@ -41,7 +41,7 @@ fn model(classes: &[&str]) -> Predictor {
 
 fn report(model: &Predictor, bytes: &[u8]) -> Vec<u8> {
     let candidate = Candidate { name: "models".into(), bytes, model: model.clone() };
-    let done = evaluate::run(&Evaluate { select: None }, &[candidate], &rows()).unwrap();
+    let done = evaluate::run(&Evaluate { select: None }, &[candidate], &rows(), None).unwrap();
     done.outputs[1].bytes.clone()
 }
 

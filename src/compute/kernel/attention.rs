@@ -1,6 +1,6 @@
-//! Causal self-attention of several heads (Vaswani and others 2017, arXiv 1706.03762), forward and
-//! backward, with positions by rotation where asked for (Su and others 2021, arXiv 2104.09864).
-//! Never lets a position look at one after it.
+//! Self-attention of several heads, causal or over all of a text (Vaswani and others 2017, arXiv
+//! 1706.03762), forward and backward, with positions by rotation where asked for (Su and others
+//! 2021, arXiv 2104.09864). Never lets a position look at one after it, or at one behind its text.
 //!
 //! A row of the input holds queries, keys and values of one position, each for all heads one after
 //! the other; rows of one sequence follow each other. Every product is one of `matmul`: a chain of
@@ -113,21 +113,39 @@ struct Scratch {
     square: Vec<f32>,
 }
 
-struct CausalSoftmax<'a> {
+/// Which positions a row of scores looks at: so many from the first on.
+#[derive(Debug, Clone, Copy)]
+enum Sight {
+    /// Itself and those before it; `before` stand before that of the first row.
+    Causal { before: usize },
+    /// The first so many, whichever row it is.
+    First(usize),
+}
+
+impl Sight {
+    #[inline(always)]
+    const fn of(self, row: usize) -> usize {
+        match self {
+            Self::Causal { before } => before + row + 1,
+            Self::First(count) => count,
+        }
+    }
+}
+
+struct SeenSoftmax<'a> {
     scores: &'a mut [f32],
     length: usize,
-    /// Positions before that of the first row.
-    before: usize,
+    sight: Sight,
     scale: f32,
 }
 
-impl Body for CausalSoftmax<'_> {
+impl Body for SeenSoftmax<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run(self) {
         for (i, row) in self.scores.chunks_exact_mut(self.length).enumerate() {
-            let (seen, later) = row.split_at_mut(self.before + i + 1);
+            let (seen, later) = row.split_at_mut(self.sight.of(i));
             for x in seen.iter_mut() {
                 *x *= self.scale;
             }
@@ -149,6 +167,7 @@ struct SoftmaxGradient<'a> {
     gradient: &'a mut [f32],
     probabilities: &'a [f32],
     length: usize,
+    sight: Sight,
     scale: f32,
 }
 
@@ -159,8 +178,8 @@ impl Body for SoftmaxGradient<'_> {
     fn run(self) {
         let rows = self.gradient.chunks_exact_mut(self.length);
         for (i, (dp, p)) in rows.zip(self.probabilities.chunks_exact(self.length)).enumerate() {
-            let (dp, later) = dp.split_at_mut(i + 1);
-            let p = &p[..=i];
+            let (dp, later) = dp.split_at_mut(self.sight.of(i));
+            let p = &p[..dp.len()];
             let along = dot_inline(dp, p);
             for (d, p) in dp.iter_mut().zip(p) {
                 *d = (*d - along) * p * self.scale;
@@ -221,6 +240,26 @@ impl Attention<'_> {
     /// If the input is not whole sequences of rows of three times the width.
     #[must_use]
     pub fn forward(&self, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        self.forward_by(x, |_| Sight::Causal { before: 0 })
+    }
+
+    /// The same where each position looks at all of the first `seen` of its sequence, and at none
+    /// behind them: no position is before another.
+    ///
+    /// # Panics
+    /// If the input is not as many sequences, or more is to be seen of one than it has.
+    #[must_use]
+    pub fn forward_seen(&self, x: &[f32], seen: &[usize]) -> (Vec<f32>, Vec<f32>) {
+        self.check_seen(x.len(), seen);
+        self.forward_by(x, |sequence| Sight::First(seen[sequence]))
+    }
+
+    fn check_seen(&self, len: usize, seen: &[usize]) {
+        assert_eq!(len, 3 * self.width * self.length * seen.len(), "a sight for each sequence");
+        assert!(seen.iter().all(|seen| *seen <= self.length), "no more than there is");
+    }
+
+    fn forward_by(&self, x: &[f32], sight: impl Fn(usize) -> Sight + Sync) -> (Vec<f32>, Vec<f32>) {
         self.check(x.len());
         let sequences = x.len() / (3 * self.width * self.length);
         let mut y = vec![0.0; sequences * self.length * self.width];
@@ -230,20 +269,27 @@ impl Attention<'_> {
         self.share(
             x.chunks_exact(of_x)
                 .zip(y.chunks_exact_mut(of_y))
-                .zip(looks.chunks_exact_mut(of_looks)),
-            |scratch, ((x, y), looks)| self.forward_one(x, y, looks, scratch),
+                .zip(looks.chunks_exact_mut(of_looks))
+                .enumerate(),
+            |scratch, (at, ((x, y), looks))| self.forward_one(x, (y, looks), sight(at), scratch),
         );
         (y, looks)
     }
 
-    fn forward_one(&self, x: &[f32], y: &mut [f32], looks: &mut [f32], scratch: &mut Scratch) {
+    fn forward_one(
+        &self,
+        x: &[f32],
+        (y, looks): (&mut [f32], &mut [f32]),
+        sight: Sight,
+        scratch: &mut Scratch,
+    ) {
         let (length, columns, one) = (self.length, self.columns(), self.one());
         for (head, looks) in looks.chunks_exact_mut(length * length).enumerate() {
             self.gather(x, head, scratch);
             let Scratch { q, k, v, out, .. } = scratch;
             let scores = Shape { m: length, n: length, k: columns };
             matmul(one, Form::Nt, scores, q, k, looks);
-            on(one.isa, CausalSoftmax { scores: looks, length, before: 0, scale: self.scale() });
+            on(one.isa, SeenSoftmax { scores: looks, length, sight, scale: self.scale() });
             let values = Shape { m: length, n: columns, k: length };
             matmul(one, Form::Nn, values, looks, v, out);
             let at = head * columns;
@@ -260,6 +306,30 @@ impl Attention<'_> {
     /// If a slice does not fit the others.
     #[must_use]
     pub fn backward(&self, x: &[f32], looks: &[f32], by_output: &[f32]) -> Vec<f32> {
+        self.backward_by((x, looks), by_output, |_| Sight::Causal { before: 0 })
+    }
+
+    /// The same of [`Attention::forward_seen`].
+    ///
+    /// # Panics
+    /// If a slice does not fit the others.
+    #[must_use]
+    pub fn backward_seen(
+        &self,
+        (x, looks): (&[f32], &[f32]),
+        seen: &[usize],
+        by_output: &[f32],
+    ) -> Vec<f32> {
+        self.check_seen(x.len(), seen);
+        self.backward_by((x, looks), by_output, |sequence| Sight::First(seen[sequence]))
+    }
+
+    fn backward_by(
+        &self,
+        (x, looks): (&[f32], &[f32]),
+        by_output: &[f32],
+        sight: impl Fn(usize) -> Sight + Sync,
+    ) -> Vec<f32> {
         self.check(x.len());
         let sequences = x.len() / (3 * self.width * self.length);
         let of_looks = self.heads * self.length * self.length;
@@ -273,9 +343,9 @@ impl Attention<'_> {
         let given = x.chunks_exact(of_x).zip(looks.chunks_exact(of_looks));
         let given = given.zip(by_output.chunks_exact(of_y));
         self.share(
-            given.zip(by_input.chunks_exact_mut(of_x)),
-            |scratch, (((x, looks), dy), dx)| {
-                self.backward_one((x, looks, dy), dx, scratch);
+            given.zip(by_input.chunks_exact_mut(of_x)).enumerate(),
+            |scratch, (at, (((x, looks), dy), dx))| {
+                self.backward_one((x, looks, dy), dx, sight(at), scratch);
             },
         );
         by_input
@@ -285,6 +355,7 @@ impl Attention<'_> {
         &self,
         (x, looks, dy): (&[f32], &[f32], &[f32]),
         dx: &mut [f32],
+        sight: Sight,
         scratch: &mut Scratch,
     ) {
         let (length, columns, one) = (self.length, self.columns(), self.one());
@@ -301,7 +372,7 @@ impl Attention<'_> {
             // By the values: they are not needed any more.
             matmul(one, Form::Tn, values, looks, out, v);
             let (probabilities, scale) = (looks, self.scale());
-            on(one.isa, SoftmaxGradient { gradient: square, probabilities, length, scale });
+            on(one.isa, SoftmaxGradient { gradient: square, probabilities, length, sight, scale });
             matmul(one, Form::Nn, values, square, k, out);
             matmul(one, Form::Tn, values, square, q, k);
             if let Some(rotation) = self.rotation {
@@ -429,6 +500,41 @@ mod tests {
     fn gradients_are_the_slopes_of_attention() {
         check(None);
         check(Some(&Rotation::new(LENGTH, WIDTH / HEADS)));
+    }
+
+    #[test]
+    fn whoever_looks_at_all_of_a_text_looks_at_nothing_behind_it() {
+        let seen = [LENGTH, 2, 0];
+        let (x, dy) = (noise(1, 3 * LENGTH * 3 * WIDTH), noise(2, 3 * LENGTH * WIDTH));
+        let attention = attention(Engine::default(), None);
+        let value = |x: &[f32]| -> f64 {
+            let (y, _) = attention.forward_seen(x, &seen);
+            y.iter().zip(&dy).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
+        };
+        let (y, looks) = attention.forward_seen(&x, &seen);
+        assert!(y[2 * LENGTH * WIDTH..].iter().all(|y| *y == 0.0), "nothing to look at");
+        // The last position of the causal kind looks at all of them too.
+        let (causal, _) = attention.forward(&x);
+        let last = (LENGTH - 1) * WIDTH..LENGTH * WIDTH;
+        assert_eq!(y[last.clone()], causal[last]);
+        let slopes = attention.backward_seen((&x, &looks), &seen, &dy);
+        for (at, slope) in slopes.iter().enumerate() {
+            let moved = |by: f32| {
+                let mut x = x.clone();
+                x[at] += by;
+                value(&x)
+            };
+            let measured = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+            assert!((f64::from(*slope) - measured).abs() < 2e-3, "{at}: {slope} {measured}");
+        }
+        // Keys and values behind a text are of no matter, and neither are threads.
+        let behind = 3 * WIDTH * (LENGTH + 2)..3 * WIDTH * (LENGTH + 3);
+        assert!(slopes[behind.clone()][WIDTH..].iter().all(|slope| *slope == 0.0));
+        for isa in Isa::all() {
+            let other = Attention { engine: Engine::with(isa, 2), ..attention };
+            assert_eq!(other.forward_seen(&x, &seen), (y.clone(), looks.clone()), "{isa:?}");
+            assert_eq!(other.backward_seen((&x, &looks), &seen, &dy), slopes, "{isa:?}");
+        }
     }
 
     #[test]

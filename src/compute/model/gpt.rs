@@ -1,33 +1,24 @@
 //! Decoders of tokens after GPT-2: a norm before attention and before the perceptron of every
 //! block, GELU, a last norm and a head. Never sees a token after the one it speaks of.
 
-use super::mlp::dense;
-use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
+use super::blocks::{Blocks, Parameters, SPREAD, begins, layer};
+use super::{Network, ParameterShape, Pass, fault};
 use crate::compute::Fault;
 use crate::compute::kernel::attention::{self, Attention, Rotation};
-use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, NormOp, RmsNormOp, Tape};
-use crate::domain::job::{self, Activation, BLOCKS_MAX, CONTEXT_MAX, Norm, Positions};
+use crate::compute::op::{self, AttentionOp, EmbeddingOp, HeadOp, Kept, Tape};
+use crate::domain::job::{self, BLOCKS_MAX, CONTEXT_MAX, Positions};
 use candle_core::{Error, Result, Tensor};
 use std::sync::Arc;
-
-/// The deviation of initial weights; those that end a branch are smaller by the root of their
-/// number (Radford and others 2019).
-const DEVIATION: f32 = 0.02;
-/// The perceptron of a block is so many times as wide as a position.
-const SPREAD: usize = 4;
 
 /// The shape of a decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Gpt {
-    blocks: usize,
+    blocks: Blocks,
     heads: usize,
-    width: usize,
     context: usize,
     tokens: usize,
     tied: bool,
     rotation: Option<Arc<Rotation>>,
-    dropout: f64,
-    norm: Norm,
 }
 
 impl Gpt {
@@ -56,8 +47,8 @@ impl Gpt {
             Positions::Learned => None,
             Positions::Rotary => Some(Arc::new(Rotation::new(context, width / heads))),
         };
-        let blocks = blocks as usize;
-        Ok(Self { blocks, heads, width, context, tokens, tied, rotation, dropout, norm })
+        let blocks = Blocks { count: blocks as usize, width, dropout, norm };
+        Ok(Self { blocks, heads, context, tokens, tied, rotation })
     }
 
     /// Numbers of one row: a token of each place.
@@ -66,48 +57,21 @@ impl Gpt {
     }
 
     pub(super) fn parameters(&self) -> Vec<ParameterShape> {
-        let Self { blocks, width, context, tokens, .. } = *self;
-        // A uniform number between ±√3 has the deviation 1.
-        let spread = |deviation: f32| Initial::Uniform(deviation * 3f32.sqrt());
-        let ending = spread(DEVIATION / (2.0 * blocks as f32).sqrt());
-        let begins = spread(DEVIATION);
-        let wide = width.saturating_mul(SPREAD);
-        let mut all = vec![ParameterShape::new("tokens.table", &[tokens, width], begins)];
+        let (width, tokens) = (self.blocks.width, self.tokens);
+        let mut all = vec![ParameterShape::new("tokens.table", &[tokens, width], begins())];
         if self.rotation.is_none() {
-            all.push(ParameterShape::new("places.table", &[context, width], begins));
+            all.push(ParameterShape::new("places.table", &[self.context, width], begins()));
         }
-        let norm = |name: &str| {
-            let of = |part: &str, initial: Initial| {
-                ParameterShape::new(format!("{name}.{part}"), &[width], initial)
-            };
-            let shift = (self.norm == Norm::Layer).then(|| of("shift", Initial::Zero));
-            std::iter::once(of("scale", Initial::One)).chain(shift)
-        };
-        let layer = |name: String, inputs: usize, outputs: usize, initial: Initial| {
-            [
-                ParameterShape::new(format!("{name}.weight"), &[inputs, outputs], initial),
-                ParameterShape::new(format!("{name}.bias"), &[outputs], Initial::Zero),
-            ]
-        };
-        for block in (0..blocks).map(|i| format!("blocks.{i:02}")) {
-            all.extend(norm(&format!("{block}.attention.norm")));
-            let of_attention = format!("{block}.attention.in");
-            all.extend(layer(of_attention, width, width.saturating_mul(3), begins));
-            all.extend(layer(format!("{block}.attention.out"), width, width, ending));
-            all.extend(norm(&format!("{block}.mlp.norm")));
-            all.extend(layer(format!("{block}.mlp.in"), width, wide, begins));
-            all.extend(layer(format!("{block}.mlp.out"), wide, width, ending));
-        }
-        all.extend(norm("norm"));
+        all.extend(self.blocks.parameters());
         if !self.tied {
-            all.extend(layer("head".to_owned(), width, tokens, begins));
+            all.extend(layer("head".to_owned(), width, tokens, begins()));
         }
         all
     }
 
     pub(super) fn widest(&self) -> usize {
         let looks = self.heads.saturating_mul(self.context);
-        let wide = self.width.saturating_mul(SPREAD).max(self.tokens).max(looks);
+        let wide = self.blocks.width.saturating_mul(SPREAD).max(self.tokens).max(looks);
         self.context.saturating_mul(wide)
     }
 
@@ -120,10 +84,10 @@ impl Gpt {
         pass: Pass,
         tape: &mut Tape,
     ) -> Result<Tensor> {
-        let mut parameters = Parameters(network, network.parameters.iter(), tape);
+        let mut parameters = Parameters::of(network, tape);
         let y = self.embed(&mut parameters, x, 0)?;
-        let y =
-            self.blocks(&mut parameters, y, pass, |tape, _, x| self.attend(tape, network, x))?;
+        let attend = |tape: &mut Tape, _, x: &Tensor| self.attend(tape, network, x);
+        let y = self.blocks.forward(&mut parameters, y, pass, attend)?;
         self.head(&mut parameters, &y)
     }
 
@@ -139,21 +103,21 @@ impl Gpt {
             return Err(Error::msg("a text goes on within its context"));
         }
         let mut tape = Tape::new(network.engine, false);
-        let mut parameters = Parameters(network, network.parameters.iter(), &mut tape);
+        let mut parameters = Parameters::of(network, &mut tape);
         let x = op::input(tokens, 1, count)?;
         let y = self.embed(&mut parameters, &x, before)?;
-        memory.blocks.resize_with(self.blocks, Default::default);
+        memory.blocks.resize_with(self.blocks.count, Default::default);
         let attention = Attention {
             engine: network.engine,
             heads: self.heads,
-            width: self.width,
+            width: self.blocks.width,
             length: self.context,
             rotation: self.rotation.as_deref(),
         };
-        let y = self.blocks(&mut parameters, y, Pass::Predict, |_, block, x| {
+        let y = self.blocks.forward(&mut parameters, y, Pass::Predict, |_, block, x| {
             let memory = memory.blocks.get_mut(block).ok_or_else(|| Error::msg("no block"))?;
             let seen = op::lend(x, |x| Ok(attention.go_on(x, memory)))?;
-            op::input(seen, count, self.width)
+            op::input(seen, count, self.blocks.width)
         })?;
         memory.tokens += count;
         self.head(&mut parameters, &y.narrow(0, count - 1, 1)?)
@@ -169,7 +133,7 @@ impl Gpt {
         let table = parameters.next()?;
         let places = if self.rotation.is_none() { Some(parameters.next()?) } else { None };
         let op = EmbeddingOp {
-            engine: parameters.0.engine,
+            engine: parameters.network.engine,
             table: table.gradient.clone(),
             places: places.map(|places| places.gradient.clone()),
             shared: self.tied,
@@ -180,46 +144,16 @@ impl Gpt {
             Some(places) => places.tensor.clone(),
             None => table.tensor.clone(),
         };
-        parameters.2.three(x, (&table.tensor, &places), op)
-    }
-
-    /// What all blocks make of the vectors of tokens, each with its attention.
-    fn blocks(
-        &self,
-        parameters: &mut Parameters<'_, '_>,
-        y: Tensor,
-        pass: Pass,
-        mut attend: impl FnMut(&mut Tape, usize, &Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let leave_out = |parameters: &mut Parameters<'_, '_>, y: &Tensor, layer: usize| {
-            parameters.0.leave_out(y, (pass, parameters.2), layer as u32, self.dropout)
-        };
-        let mut y = leave_out(parameters, &y, 0)?;
-        for block in 0..self.blocks {
-            parameters.2.branch();
-            let inner = parameters.norm(self.norm, &y)?;
-            let inner = parameters.dense(&inner, None)?;
-            let inner = attend(parameters.2, block, &inner)?;
-            let inner = parameters.dense(&inner, None)?;
-            let inner = leave_out(parameters, &inner, 2 * block + 1)?;
-            y = parameters.2.join(&y, &inner)?;
-            parameters.2.branch();
-            let inner = parameters.norm(self.norm, &y)?;
-            let inner = parameters.dense(&inner, Some(Activation::Gelu))?;
-            let inner = parameters.dense(&inner, None)?;
-            let inner = leave_out(parameters, &inner, 2 * block + 2)?;
-            y = parameters.2.join(&y, &inner)?;
-        }
-        Ok(y)
+        parameters.tape.three(x, (&table.tensor, &places), op)
     }
 
     /// How well each token fits after each row.
     fn head(&self, parameters: &mut Parameters<'_, '_>, y: &Tensor) -> Result<Tensor> {
-        let y = parameters.norm(self.norm, y)?;
-        match parameters.0.parameters.first().filter(|_| self.tied) {
+        let (y, network) = (parameters.norm(self.blocks.norm, y)?, parameters.network);
+        match network.parameters.first().filter(|_| self.tied) {
             Some(table) => {
-                let op = HeadOp { engine: parameters.0.engine, table: table.gradient.clone() };
-                parameters.2.two(&y, &table.tensor, op)
+                let op = HeadOp { engine: network.engine, table: table.gradient.clone() };
+                parameters.tape.two(&y, &table.tensor, op)
             }
             None => parameters.dense(&y, None),
         }
@@ -231,6 +165,7 @@ impl Gpt {
             heads: self.heads,
             length: self.context,
             rotation: self.rotation.clone(),
+            seen: None,
             looks: Kept::default(),
         };
         tape.one(x, op)
@@ -249,33 +184,6 @@ impl Memory {
     #[must_use]
     pub const fn tokens(&self) -> usize {
         self.tokens
-    }
-}
-
-/// The parameters of a network in their order, and what is done with the next ones.
-struct Parameters<'a, 't>(&'a Network, std::slice::Iter<'a, Parameter>, &'t mut Tape);
-
-impl<'a> Parameters<'a, '_> {
-    fn next(&mut self) -> Result<&'a Parameter> {
-        self.1.next().ok_or_else(|| Error::msg("too few parameters"))
-    }
-
-    fn norm(&mut self, norm: Norm, x: &Tensor) -> Result<Tensor> {
-        let (engine, scale) = (self.0.engine, self.next()?);
-        let by_scale = scale.gradient.clone();
-        match norm {
-            Norm::Layer => {
-                let shift = self.next()?;
-                let op = NormOp { engine, scale: by_scale, shift: shift.gradient.clone() };
-                self.2.three(x, (&scale.tensor, &shift.tensor), op)
-            }
-            Norm::Rms => self.2.two(x, &scale.tensor, RmsNormOp { engine, scale: by_scale }),
-        }
-    }
-
-    fn dense(&mut self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
-        let pair = (self.next()?, self.next()?);
-        dense(self.0, self.2, x, pair, activation)
     }
 }
 

@@ -22,6 +22,23 @@ pub(super) struct Text {
     layers: Mlp,
 }
 
+/// Refuses rows that hold no tokens.
+pub(super) fn has_tokens(vocabulary: usize) -> std::result::Result<(), Fault> {
+    if vocabulary > 0 {
+        return Ok(());
+    }
+    Err(fault(
+        "a model of texts reads tokens, and the rows have none",
+        "tokenise them first: `uses: tokenize`, with `into: { length: 64 }`",
+    ))
+}
+
+/// The first of these values that is no token of those counted from 1, and not none either.
+pub(super) fn stranger(values: &[f32], vocabulary: usize) -> Option<usize> {
+    let most = vocabulary as f32;
+    values.iter().position(|x| !(0.0..=most).contains(x) || x.fract() != 0.0)
+}
+
 impl Text {
     pub(super) fn new(
         (width, hidden, activation): (u32, &[u32], Activation),
@@ -29,12 +46,7 @@ impl Text {
         vocabulary: usize,
         outputs: usize,
     ) -> std::result::Result<Self, Fault> {
-        if vocabulary == 0 {
-            return Err(fault(
-                "a model of texts reads tokens, and the rows have none",
-                "tokenise them first: `uses: tokenize`, with `into: { length: 64 }`",
-            ));
-        }
+        has_tokens(vocabulary)?;
         let layers = Mlp::new(hidden, Some(activation), width as usize, outputs)?;
         Ok(Self { vocabulary, length, width: width as usize, layers })
     }
@@ -52,8 +64,7 @@ impl Text {
 
     /// The first of these values that is no token.
     pub(super) fn stranger(&self, values: &[f32]) -> Option<usize> {
-        let most = self.vocabulary as f32;
-        values.iter().position(|x| !(0.0..=most).contains(x) || x.fract() != 0.0)
+        stranger(values, self.vocabulary)
     }
 
     pub(super) fn forward(&self, network: &Network, x: &Tensor, tape: &mut Tape) -> Result<Tensor> {

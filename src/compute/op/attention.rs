@@ -1,4 +1,4 @@
-//! Causal self-attention as an operation of candle's graph.
+//! Self-attention as an operation of candle's graph.
 //! Never computes again how much positions look at each other: forward keeps it.
 
 use super::{Kept, floats, lend};
@@ -17,6 +17,9 @@ pub(in crate::compute) struct AttentionOp {
     pub length: usize,
     /// How positions are told, if by turning.
     pub rotation: Option<Arc<Rotation>>,
+    /// How many positions of each sequence are looked at, by all of them; without it each looks at
+    /// those before it.
+    pub seen: Option<Arc<[usize]>>,
     /// How much positions look at each other.
     pub looks: Kept<Vec<f32>>,
 }
@@ -41,7 +44,14 @@ impl CustomOp1 for AttentionOp {
         if !whole || !divides || columns != 3 * width {
             return Err(Error::msg("the rows are not whole sequences of heads"));
         }
-        let (y, looks) = self.attention(width).forward(floats(x, layout)?);
+        let (attention, x) = (self.attention(width), floats(x, layout)?);
+        let (y, looks) = match &self.seen {
+            Some(seen) if seen.len() * self.length != rows => {
+                return Err(Error::msg("not as many sequences as are told of"));
+            }
+            Some(seen) => attention.forward_seen(x, seen),
+            None => attention.forward(x),
+        };
         self.looks.set(Some(looks));
         Ok((CpuStorage::F32(y), Shape::from((rows, width))))
     }
@@ -49,8 +59,12 @@ impl CustomOp1 for AttentionOp {
     fn bwd(&self, x: &Tensor, _y: &Tensor, by_output: &Tensor) -> Result<Option<Tensor>> {
         let width = x.dim(1)? / 3;
         let looks = self.looks.take().ok_or_else(|| Error::msg("attention learns once"))?;
-        let by_input =
-            lend(x, |x| lend(by_output, |dy| Ok(self.attention(width).backward(x, &looks, dy))))?;
+        let attention = self.attention(width);
+        let backward = |x: &[f32], dy: &[f32]| match &self.seen {
+            Some(seen) => attention.backward_seen((x, &looks), seen, dy),
+            None => attention.backward(x, &looks, dy),
+        };
+        let by_input = lend(x, |x| lend(by_output, |dy| Ok(backward(x, dy))))?;
         Tensor::from_vec(by_input, x.shape(), x.device()).map(Some)
     }
 }

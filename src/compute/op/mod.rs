@@ -7,6 +7,7 @@
 
 mod attention;
 mod bag;
+mod batch_norm;
 mod conv;
 mod dense;
 mod dropout;
@@ -14,12 +15,14 @@ mod embedding;
 mod group_norm;
 mod head;
 mod loss;
+mod mean;
 mod norm;
 mod rms_norm;
 mod tape;
 
 pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
+pub(super) use batch_norm::{BatchNormOp, Moments};
 pub(super) use conv::ConvOp;
 pub(super) use dense::DenseOp;
 pub(super) use dropout::DropoutOp;
@@ -28,6 +31,7 @@ pub(super) use group_norm::GroupNormOp;
 pub(super) use head::HeadOp;
 pub(super) use loss::MeanLoss;
 pub(super) use loss::Wanted;
+pub(super) use mean::MeanOp;
 pub(super) use norm::NormOp;
 pub(super) use rms_norm::RmsNormOp;
 pub(super) use tape::Tape;

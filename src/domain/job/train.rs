@@ -1,7 +1,7 @@
 //! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
-use super::{Cnn, Gpt, Parallel};
+use super::{Cnn, Gpt, Parallel, Reader};
 use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeMap;
 
@@ -43,6 +43,8 @@ pub struct Train {
     pub part: Part,
     /// Which job of a training in parallel it is, if it is one: `epochs` means nothing then.
     pub parallel: Option<Parallel>,
+    /// In how many segments this job is committed: the plan decides.
+    pub segments: u32,
 }
 canonical_struct!(Train {
     task,
@@ -62,6 +64,7 @@ canonical_struct!(Train {
     scaling,
     part,
     parallel,
+    segments,
 });
 
 /// What a model learns to say of a row.
@@ -179,6 +182,8 @@ pub enum Model {
         /// The activation between layers.
         activation: Activation,
     },
+    /// Blocks of attention over the tokens of a text, their mean, then dense layers.
+    Reader(Reader),
 }
 canonical_enum!(Model {
     1 => Mlp { hidden, activation },
@@ -186,6 +191,7 @@ canonical_enum!(Model {
     3 => Cnn(x),
     4 => Gpt(x),
     5 => Text { width, hidden, activation },
+    6 => Reader(x),
 });
 
 impl Model {
@@ -195,7 +201,8 @@ impl Model {
         match self {
             Self::Mlp { hidden, .. }
             | Self::Text { hidden, .. }
-            | Self::Cnn(Cnn { hidden, .. }) => hidden,
+            | Self::Cnn(Cnn { hidden, .. })
+            | Self::Reader(Reader { hidden, .. }) => hidden,
             Self::Linear | Self::Gpt(_) => &[],
         }
     }
@@ -203,7 +210,7 @@ impl Model {
     /// Whether its features are tokens, which are never scaled.
     #[must_use]
     pub const fn reads_tokens(&self) -> bool {
-        matches!(self, Self::Text { .. } | Self::Gpt(_))
+        matches!(self, Self::Text { .. } | Self::Reader(_) | Self::Gpt(_))
     }
 }
 
@@ -400,6 +407,7 @@ impl Train {
             ("scaling", self.scaling != other.scaling),
             ("parts", self.part != other.part),
             ("parallel", self.parallel != other.parallel),
+            ("segments", self.segments != other.segments),
         ]
     }
 }

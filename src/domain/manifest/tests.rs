@@ -324,6 +324,32 @@ fn images_are_read_as_their_source_says() {
 }
 
 #[test]
+fn a_model_of_texts_with_an_encoder_reads_their_order() {
+    use crate::domain::job::Model;
+    let of = |model: &str| {
+        let train = format!(
+            "train: {{ uses: train, inputs: {{ data: rows.table }}, with: {{ target: y, epochs: \
+             1, model: {model} }} }} }}"
+        );
+        reading("{ url: a.csv, format: csv }").replace(
+            "inputs: { rows: sources.s } } }",
+            &format!("inputs: {{ rows: sources.s }} }}, {train}"),
+        )
+    };
+    let model = |text: &str| trains(&sound(&of(text), &[]))[0].1.model.clone();
+    assert!(matches!(model("{ kind: text }"), Model::Text { width: 32, .. }));
+    let Model::Reader(reader) = model("{ kind: text, encoder: { heads: 2 }, hidden: [7] }") else {
+        panic!("no reader");
+    };
+    assert_eq!((reader.width, reader.blocks, reader.heads), (32, 2, 2));
+    assert_eq!(reader.hidden, [7]);
+    let odd = "{ kind: text, width: 30, encoder: { heads: 4 } }";
+    refused(&of(odd), &[], "4 heads do not divide a width of 30");
+    refused(&of("{ kind: text, encoder: { blocks: 0 } }"), &[], "blocks");
+    refused(&of("{ kind: mlp, encoder: {} }"), &[], "encoder");
+}
+
+#[test]
 fn texts_are_foretold_by_a_network_and_by_no_rows() {
     let measured = |format: &str, with: &str| {
         let measure = format!(

@@ -25,6 +25,7 @@ use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::{Height, Millis};
+use crate::compute::kernel::cores;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
 use crate::domain::state::State;
@@ -57,7 +58,7 @@ pub struct Offer {
     pub ask: Option<Price>,
     /// Work that it takes on at a time, in units; what it does in a second where nothing is said.
     pub capacity: Option<Work>,
-    /// Blocks that it computes at a time.
+    /// Blocks that it computes at a time, and cores that they use together.
     pub threads: usize,
     /// When in a day it takes on work; always where nothing is said.
     pub hours: Option<Hours>,
@@ -156,6 +157,7 @@ pub fn work(
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
+    cores::limit(offer.threads);
     let pace = if offer.capacity.is_none() { gauge::measure(offer.threads) } else { None };
     if offer.capacity.is_none() {
         (hooks.watch)(Sight::Measured(pace, machine::graphics_cards()));

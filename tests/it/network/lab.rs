@@ -1,6 +1,7 @@
 //! A lab: a network of real processes with a nats-server that knows them, any of which can be
 //! killed and started again. Never leaves one behind.
 
+use super::halves::Halves;
 use super::nats::Nats;
 use crate::site::{Ran, SUPPLY_NANO, Site, nano};
 use ohc::base::keys::{PublicKey, SecretKey};
@@ -13,6 +14,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Where the server of messages is, as the files of a new network say.
+const URL: &str = "nats://127.0.0.1:4222";
+
 /// A network in a site, and its processes by name.
 pub(super) struct Lab {
     pub(super) site: Site,
@@ -21,6 +25,16 @@ pub(super) struct Lab {
     /// What opens the store.
     settings: Vec<(&'static str, String)>,
     nodes: BTreeMap<String, Child>,
+    /// Where it is in two halves.
+    apart: Option<Apart>,
+}
+
+/// A network in two halves: the client, and whoever else is not in the far one, is in the near one.
+struct Apart {
+    far: &'static [&'static str],
+    /// The server of messages in the far half.
+    _nats: Nats,
+    halves: Halves,
 }
 
 impl Lab {
@@ -49,15 +63,40 @@ impl Lab {
         (store, settings): (&str, Vec<(&'static str, String)>),
     ) -> Option<Self> {
         super::nats::program()?;
-        let folder = site.path("lab");
-        let url = "nats://127.0.0.1:4222".to_owned();
-        let (name, nats, store) = ("lab".into(), vec![url.clone()], store.into());
-        found(&Founding { out: folder.clone(), name, validators, workers, nats, store }).unwrap();
-        let nats = Nats::start(&fs::read_to_string(folder.join("nats-users.conf")).unwrap())?;
+        let (folder, users) = network(&site, validators, workers, store);
+        let nats = Nats::start(&users)?;
         let file = folder.join("network.yaml");
-        let text = fs::read_to_string(&file).unwrap().replace(&url, &nats.url());
+        let text = fs::read_to_string(&file).unwrap().replace(URL, &nats.url());
         fs::write(&file, text).unwrap();
-        Some(Self { site, nats, folder, settings, nodes: BTreeMap::new() })
+        Some(Self { site, nats, folder, settings, nodes: BTreeMap::new(), apart: None })
+    }
+
+    /// A network of which these nodes are in the far half. Either half has a server of messages;
+    /// they notice within so many seconds that they do not hear each other.
+    pub(super) fn start_apart(
+        site: Site,
+        (validators, workers): (usize, usize),
+        far: &'static [&'static str],
+        halves: Halves,
+        notice: u64,
+    ) -> Option<Self> {
+        let (folder, users) = network(&site, validators, workers, "store/");
+        let [nats, other] = [0, 1].map(|half| Nats::start_in(&halves, half, &users, notice));
+        let apart = Some(Apart { far, _nats: other?, halves });
+        let (settings, nodes) = (Vec::new(), BTreeMap::new());
+        let mut lab = Self { site, nats: nats?, folder, settings, nodes, apart };
+        (1..=validators).for_each(|n| lab.run(&format!("validator-{n}")));
+        Some(lab)
+    }
+
+    /// From now on the halves do not hear each other.
+    pub(super) fn cut(&self) {
+        self.apart.as_ref().unwrap().halves.cut();
+    }
+
+    /// They hear each other again.
+    pub(super) fn heal(&self) {
+        self.apart.as_ref().unwrap().halves.heal();
     }
 
     /// What the client knows of it.
@@ -81,11 +120,21 @@ impl Lab {
     pub(super) fn run(&mut self, name: &str) {
         let config = self.folder.join(name);
         let kind = name.split('-').next().unwrap();
-        let mut command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
+        let command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
+        let half = self.apart.as_ref().is_some_and(|apart| apart.far.contains(&name));
+        let mut command = self.place(command, usize::from(half));
         let log = File::options().create(true).append(true).open(config.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command.envs(self.settings.iter().cloned());
         self.nodes.insert(name.to_owned(), command.spawn().unwrap());
+    }
+
+    /// A command in one of the halves, if there are any.
+    fn place(&self, mut command: Command, half: usize) -> Command {
+        command.envs(self.settings.iter().cloned());
+        match &self.apart {
+            Some(apart) => apart.halves.within(half, &command),
+            None => command,
+        }
     }
 
     /// Kills a node: it gets no chance to say goodbye.
@@ -97,11 +146,20 @@ impl Lab {
 
     /// A command of the client.
     pub(super) fn command(&self, args: &[&str]) -> Command {
+        self.command_of("data-home", args, 0)
+    }
+
+    /// A command of a client that is in one of the halves, and has seen nothing of the other.
+    pub(super) fn command_in(&self, half: usize, args: &[&str]) -> Command {
+        self.command_of(&format!("data-home-{half}"), args, half)
+    }
+
+    fn command_of(&self, home: &str, args: &[&str], half: usize) -> Command {
         let mut command = self.site.command(args);
         command.env_remove("OHC_HOME").env("OHC_NETWORK", &self.folder);
-        command.env("XDG_DATA_HOME", self.site.path("data-home"));
+        command.env("XDG_DATA_HOME", self.site.path(home));
+        let mut command = self.place(command, half);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.envs(self.settings.iter().cloned());
         command
     }
 
@@ -131,6 +189,15 @@ impl Lab {
         names.sort();
         names.into_iter().map(|name| format!("{name}:\n{}", log(name).unwrap())).collect()
     }
+}
+
+/// Founds a network in a site. Gives its folder, and whom its servers let in.
+fn network(site: &Site, validators: usize, workers: usize, store: &str) -> (PathBuf, String) {
+    let out = site.path("lab");
+    let (name, nats, store) = ("lab".into(), vec![URL.to_owned()], store.into());
+    found(&Founding { out: out.clone(), name, validators, workers, nats, store }).unwrap();
+    let users = fs::read_to_string(out.join("nats-users.conf")).unwrap();
+    (out, users)
 }
 
 impl Drop for Lab {

@@ -1,7 +1,8 @@
 //! A nats-server of our own, on a free port, that can be killed and started again. Never one that
 //! was there before.
 
-use std::net::{TcpListener, TcpStream};
+use super::halves::{ENDS, Halves};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,24 +22,46 @@ pub(crate) fn program() -> Option<PathBuf> {
 
 /// A running nats-server.
 pub(crate) struct Nats {
-    program: PathBuf,
     dir: tempfile::TempDir,
     port: u16,
     child: Option<Child>,
+    command: Command,
 }
 
 impl Nats {
     /// Starts one; `config` is added to its configuration. None where there is no program.
     pub(crate) fn start(config: &str) -> Option<Self> {
-        let program = program()?;
-        let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        std::fs::write(
-            dir.path().join("nats.conf"),
-            format!("host: 127.0.0.1\nport: {port}\n{config}\n"),
-        )
-        .unwrap();
-        let mut this = Self { program, dir, port, child: None };
+        Self::start_on(port, config, |command| command)
+    }
+
+    /// Starts one in a half of the world, at its usual port. It speaks with the one in the other
+    /// half, and notices within so many seconds if it does not hear it any more.
+    pub(super) fn start_in(
+        halves: &Halves,
+        half: usize,
+        config: &str,
+        notice: u64,
+    ) -> Option<Self> {
+        let (own, other) = (ENDS[half], ENDS[1 - half]);
+        let cluster = format!(
+            "ping_interval: \"{notice}s\"\nping_max: 1\ncluster {{ name: lab, listen: \
+             \"{own}:6222\", routes: [\"nats-route://{other}:6222\"], no_advertise: true }}\n\
+             {config}"
+        );
+        Self::start_on(4222, &cluster, |command| halves.within(half, &command))
+    }
+
+    fn start_on(port: u16, config: &str, place: impl FnOnce(Command) -> Command) -> Option<Self> {
+        let mut command = Command::new(program()?);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nats.conf");
+        let text = format!("host: 127.0.0.1\nport: {port}\n{config}\n");
+        std::fs::write(&file, text).unwrap();
+        command.arg("-c").arg(file);
+        let mut command = place(command);
+        command.stdout(Stdio::null());
+        let mut this = Self { dir, port, child: None, command };
         this.restart();
         Some(this)
     }
@@ -54,22 +77,17 @@ impl Nats {
     /// Starts it again on the same port.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = Command::new(&self.program)
-            .arg("-c")
-            .arg(self.dir.path().join("nats.conf"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
+        let log = self.dir.path().join("log");
+        self.command.stderr(std::fs::File::create(&log).unwrap());
+        self.child = Some(self.command.spawn().unwrap());
+        let said = || std::fs::read_to_string(&log).unwrap();
         for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if said().contains("Server is ready") {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("{}", std::fs::read_to_string(self.dir.path().join("log")).unwrap());
+        panic!("{}", said());
     }
 
     pub(crate) fn kill(&mut self) {

@@ -19,7 +19,7 @@ fn lab() -> Option<Lab> {
     Some(lab)
 }
 
-const APPLY: [&str; 5] = ["apply", "long.yaml", "-y", "-o", "json"];
+pub(super) const APPLY: [&str; 5] = ["apply", "long.yaml", "-y", "-o", "json"];
 
 pub(super) fn digests(result: &Value) -> Vec<String> {
     assert_eq!(result["status"], "settled", "{result}");
@@ -28,11 +28,11 @@ pub(super) fn digests(result: &Value) -> Vec<String> {
 }
 
 /// The model that the embedded network makes.
-fn undisturbed(lab: &Lab) -> Vec<String> {
+pub(super) fn undisturbed(lab: &Lab) -> Vec<String> {
     digests(&lab.site.json(&["apply", "long.yaml", "-y", "-o", "json", "--network", "embedded"]))
 }
 
-fn wait(seconds: u64) {
+pub(super) fn wait(seconds: u64) {
     thread::sleep(Duration::from_secs(seconds));
 }
 

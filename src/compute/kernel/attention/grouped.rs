@@ -2,7 +2,7 @@
 //! arXiv 2305.13245). Never gives other bits than [`Attention`](super::Attention) does where each
 //! head has keys of its own.
 
-use super::{CausalSoftmax, Form, Rotation, Shape, matmul, on};
+use super::{Form, Rotation, SeenSoftmax, Shape, Sight, matmul, on};
 use crate::compute::kernel::Engine;
 
 /// The arithmetic of attention over one sequence.
@@ -47,9 +47,8 @@ impl Grouped<'_> {
                 self.rotation.turn(0, &mut query, columns, false);
                 let scores = Shape { m: rows, n: rows, k: columns };
                 matmul(self.engine, Form::Nt, scores, &query, &key, &mut looks);
-                let scale = 1.0 / (columns as f32).sqrt();
-                let softmax =
-                    CausalSoftmax { scores: &mut looks, length: rows.max(1), before: 0, scale };
+                let (sight, scale) = (Sight::Causal { before: 0 }, 1.0 / (columns as f32).sqrt());
+                let softmax = SeenSoftmax { scores: &mut looks, length: rows.max(1), sight, scale };
                 on(self.engine.isa, softmax);
                 let seen = Shape { m: rows, n: columns, k: rows };
                 matmul(self.engine, Form::Nn, seen, &looks, &value, &mut out);

@@ -1,7 +1,7 @@
 //! Attention that goes on: new positions look at those before, whose keys and values are kept.
 //! Never gives other bits than [`Attention::forward`] of the whole sequence does for these rows.
 
-use super::{Attention, CausalSoftmax, Form, Shape, matmul, on};
+use super::{Attention, Form, SeenSoftmax, Shape, Sight, matmul, on};
 
 /// Keys and values of the positions so far, by head: `positions × columns`, keys turned.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,8 +45,8 @@ impl Attention<'_> {
             }
             let scores = Shape { m: rows, n: all, k: columns };
             matmul(one, Form::Nt, scores, &queries, keys, &mut looks);
-            let scale = self.scale();
-            on(one.isa, CausalSoftmax { scores: &mut looks, length: all, before, scale });
+            let (sight, scale) = (Sight::Causal { before }, self.scale());
+            on(one.isa, SeenSoftmax { scores: &mut looks, length: all, sight, scale });
             let seen = Shape { m: rows, n: columns, k: all };
             matmul(one, Form::Nn, seen, &looks, values, &mut out);
             let at = head * columns;

@@ -5,7 +5,7 @@ use super::*;
 use crate::compute::kernel::{Engine, Isa};
 use crate::compute::model::{Reads, Shape};
 use crate::compute::op::{self, Wanted};
-use crate::domain::job::Model;
+use crate::domain::job::{Model, Norm};
 
 const TOKENS: usize = 7;
 

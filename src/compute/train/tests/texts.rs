@@ -9,7 +9,8 @@ use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::predictor::Predictions;
 use crate::compute::transform;
 use crate::domain::job::{
-    Evaluate, Formula, Generate, Gpt, Layout, Norm, Positions, Step, Tokenize, Tokens, Transform,
+    Evaluate, Formula, Generate, Gpt, Layout, Norm, Positions, Reader, Step, Tokenize, Tokens,
+    Transform,
 };
 
 /// Reviews that are told apart by one word each: no order, no length decides.
@@ -48,6 +49,61 @@ fn texts_are_told_apart_by_their_words_and_the_model_takes_raw_text() {
     };
     assert_eq!(classes, ["no", "yes"]);
     assert!(probabilities[0] > 0.9 && probabilities[3] > 0.9, "{probabilities:?}");
+}
+
+/// Who pays whom: the same two names, and only their order tells.
+fn payers() -> Table {
+    let rows = (0..48u32).map(|i| {
+        let (first, second) = if i % 2 == 0 { ("Ann", "Bob") } else { ("Bob", "Ann") };
+        let when = ["", "now ", "then "][(i / 2 % 3) as usize];
+        format!("{when}{first} pays {second},{first}\n")
+    });
+    cells(&format!("text,liked\n{}", rows.collect::<String>()))
+}
+
+#[test]
+fn order_is_read_by_attention_and_not_by_the_mean_and_a_part_goes_on_where_one_ended() {
+    let (steps, spec) = text_spec();
+    let steps = Transform { steps: steps.steps[1..].to_vec() };
+    let rows = transform::run(&steps, payers(), None, None).unwrap();
+    let reader = Model::Reader(Reader {
+        width: 8,
+        blocks: 1,
+        heads: 2,
+        dropout: 0.1,
+        hidden: vec![],
+        activation: Activation::Relu,
+    });
+    let spec = Train { epochs: 16, optimizer: adamw(0.02), batch: 6, ..spec };
+    let raw = cells("text\nnow Ann pays Bob\nnow Bob pays Ann\n");
+    let probabilities = |bytes: &[u8]| {
+        let model = Predictor::from_bytes(bytes).unwrap();
+        assert_eq!(model.to_bytes().unwrap(), bytes);
+        match model.predict(&raw).unwrap() {
+            Predictions::Classes { probabilities, .. } => probabilities,
+            _ => unreachable!(),
+        }
+    };
+    let order = Train { model: reader, ..spec.clone() };
+    let lesson = Lesson::new(&order, &rows, None).unwrap();
+    let done = run(&order, &lesson, None, &mut |_| ()).unwrap();
+    let said = probabilities(&done.outputs[0].bytes);
+    assert!(said[0] > 0.9 && said[3] > 0.9, "{said:?}");
+    for (k, pair) in (0..).zip(done.checkpoints.windows(2)) {
+        let replayed = replay(&order, &lesson, None, k, Some(&pair[0]), 1).unwrap();
+        assert_eq!(replayed.checkpoint, pair[1], "segment {k}");
+    }
+    let half = |from, to| Part { from, to, count: 2 };
+    let first = Train { part: half(0, 1), ..order.clone() };
+    let first = run(&first, &lesson, None, &mut |_| ()).unwrap();
+    let second = Train { part: half(1, 2), ..order };
+    let second = run(&second, &lesson, Some(&first.outputs[0].bytes), &mut |_| ()).unwrap();
+    assert_eq!(second.outputs, done.outputs, "two parts are the whole");
+    // The mean of the same vectors is the same.
+    let lesson = Lesson::new(&spec, &rows, None).unwrap();
+    let done = run(&spec, &lesson, None, &mut |_| ()).unwrap();
+    let said = probabilities(&done.outputs[0].bytes);
+    assert!((said[0] - said[2]).abs() < 1e-6, "{said:?}");
 }
 
 #[test]
@@ -172,7 +228,7 @@ fn a_language_model_is_measured_on_raw_text() {
     let candidate = || [Candidate { name: "singer".into(), bytes: &bytes, model: model.clone() }];
     let measure = |text: &str| {
         let table = cells(&format!("text\n{text}"));
-        evaluate::run(&Evaluate { select: None }, &candidate(), &table)
+        evaluate::run(&Evaluate { select: None }, &candidate(), &table, None)
     };
     let song = "go home\nrow the boat\nrow it far\n".repeat(5);
     let known = measure(&song).unwrap();

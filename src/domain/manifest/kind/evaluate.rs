@@ -38,6 +38,14 @@ pub(super) static EVALUATE: StageKind = StageKind {
             optional: false,
             doc: "The held-out rows with the target: raw, or as the models' own rows were made.",
         },
+        Port {
+            name: "encoder",
+            good: Good::Encoder,
+            many: false,
+            optional: true,
+            doc: "The encoder, where the models were trained on embedded texts and the rows are \
+                  raw.",
+        },
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),
     spec: read,

@@ -212,7 +212,8 @@ const LINEAR: Object = Object {
 const TEXT: Object = Object {
     name: "text",
     doc: "A model of texts that reads the columns of a `tokenize`: the mean of the vectors of a \
-          text's tokens, then dense layers. It does not read the order of the words.",
+          text's tokens, then dense layers. It reads the order of the words only with an \
+          `encoder`.",
     fields: &[
         default(
             "width",
@@ -220,6 +221,13 @@ const TEXT: Object = Object {
             "32",
             "Numbers of the vector of a token; the vectors are learned.",
             "32",
+        ),
+        optional(
+            "encoder",
+            Type::Object(&ENCODER),
+            "Blocks before the mean in which each token looks at all others of its text, and knows \
+             where it stands.",
+            "{ blocks: 2, heads: 4 }",
         ),
         default(
             "hidden",
@@ -234,6 +242,27 @@ const TEXT: Object = Object {
             "relu",
             "What bends between two layers.",
             "relu",
+        ),
+    ],
+};
+
+static ENCODER: Object = Object {
+    name: "encoder",
+    doc: "Blocks of attention and a perceptron (of four times the width), layer norm before each.",
+    fields: &[
+        default("blocks", integer(1, BLOCKS_MAX as u64), "2", "Blocks.", "2"),
+        default(
+            "heads",
+            integer(1, HEADS_MAX as u64),
+            "4",
+            "Heads of attention of each block; they divide the width.",
+            "4",
+        ),
+        real(
+            "dropout",
+            BELOW_ONE,
+            "0",
+            "The share of what each branch adds that a step of the training leaves out by lot.",
         ),
     ],
 };
@@ -306,6 +335,14 @@ static CONVOLUTION: Object = Object {
             integer(1, 65_536),
             "Normalises so many groups of channels of each image: divides the filters.",
             "8",
+        ),
+        optional(
+            "norm",
+            Type::Word(&["batch"]),
+            "`batch` normalises each channel over all images that are learned from at once. Mean \
+             and variance of the steps so far are kept with the parameters, and predictions go by \
+             them.",
+            "batch",
         ),
         default(
             "pool",
