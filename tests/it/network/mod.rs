@@ -18,3 +18,4 @@ mod outages;
 mod partition;
 mod storm;
 mod token;
+mod words;
