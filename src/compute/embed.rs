@@ -23,10 +23,24 @@ pub fn run(spec: &Embed, table: &Table, encoder: &Encoder) -> Result<Table, Faul
         pooling: settings.pooling,
         normalize: settings.normalize,
     };
-    let embedded = apply(&embedding, table, encoder)?;
+    let embedded = apply(&embedding, &share(spec, table)?, encoder)?;
     let mut recipe = table.recipe().clone();
     recipe.push(Applied::Embed(embedding))?;
     Ok(embedded.with_recipe(recipe))
+}
+
+/// The rows that a job is to embed.
+fn share(spec: &Embed, table: &Table) -> Result<Table, Fault> {
+    let (from, to) = spec.part.share(table.rows() as u64);
+    if !spec.part.is_sound() || from == to {
+        let message = format!(
+            "the table has {} rows, and was taken for so many that they are embedded in {} shares",
+            table.rows(),
+            spec.part.count
+        );
+        return Err(Fault::new(message, "embed the texts before rows are left out"));
+    }
+    Ok(table.slice(from as usize, (to - from) as usize))
 }
 
 /// Brings a table to where a recipe ends, for these columns alone: texts are embedded on the way.
@@ -118,7 +132,7 @@ fn columns(embedding: &Embedding, texts: &StringArray, vectors: &[f32]) -> Vec<(
 mod tests {
     use super::*;
     use crate::compute::encoder::example;
-    use crate::domain::job::Pooling;
+    use crate::domain::job::{Part, Pooling};
 
     const ROWS: &str = "id,text,label\n1,good films,a\n2,,b\n3,bad plot,a\n";
 
@@ -127,7 +141,13 @@ mod tests {
     }
 
     fn spec() -> Embed {
-        Embed { column: "text".into(), length: None, pooling: None, normalize: None }
+        Embed {
+            column: "text".into(),
+            length: None,
+            pooling: None,
+            normalize: None,
+            part: Part::WHOLE,
+        }
     }
 
     fn table(csv: &str) -> Table {
@@ -157,6 +177,22 @@ mod tests {
             let alone = run(&spec(), &whole.take(&[row]), &encoder).unwrap();
             assert_eq!(alone, embedded.take(&[row]));
         }
+    }
+
+    #[test]
+    fn shares_put_one_below_the_other_are_the_whole() {
+        let rows: String = (0..11).map(|at| format!("{at},film {at},a\n")).collect();
+        let (encoder, table) = (encoder(), table(&format!("id,text,label\n{rows}")));
+        let whole = run(&spec(), &table, &encoder).unwrap();
+        for count in [1, 2, 5, 11] {
+            let share_of =
+                |at| run(&Embed { part: Part::of(at, count), ..spec() }, &table, &encoder);
+            let shares: Vec<Table> = (0..count).map(|at| share_of(at).unwrap()).collect();
+            assert_eq!(Table::concat(&shares).unwrap().to_bytes(), whole.to_bytes(), "{count}");
+        }
+        // A share without rows is none.
+        assert!(run(&Embed { part: Part::of(0, 12), ..spec() }, &table, &encoder).is_err());
+        assert!(run(&Embed { part: Part::of(3, 3), ..spec() }, &table, &encoder).is_err());
     }
 
     #[test]

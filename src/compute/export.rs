@@ -11,8 +11,8 @@ use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::canon::Digest;
 use crate::domain::job::{
-    Activation, Cell, Column, Convolution, Export, Image, Layout, Model, ModelFormat, OPS_VERSION,
-    Pooling, Reader, ScaleTo, Task,
+    Activation, Cell, Column, Convolution, Export, Image, ImageNorm, Layout, Model, ModelFormat,
+    OPS_VERSION, Pooling, Reader, ScaleTo, Task,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -261,8 +261,12 @@ const fn bend(activation: Activation) -> &'static str {
 }
 
 fn convolution(by: &Convolution) -> String {
-    let Convolution { filters, kernel, padding, groups, pool } = by;
-    let norm = groups.map(|groups| format!(", norm of {groups} groups")).unwrap_or_default();
+    let Convolution { filters, kernel, padding, norm, pool } = by;
+    let norm = match norm {
+        Some(ImageNorm::Groups(groups)) => format!(", norm of {groups} groups"),
+        Some(ImageNorm::Batch) => ", norm of the batch".to_owned(),
+        None => String::new(),
+    };
     let pool = if *pool > 1 { format!(", largest of {pool} × {pool}") } else { String::new() };
     format!("{filters} filters of {kernel} × {kernel} ({}){norm}{pool}", padding.word())
 }

@@ -8,6 +8,7 @@ use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
+use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
 use super::merge;
@@ -37,6 +38,7 @@ pub fn run(
     inputs: &[Named],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Done, Fault> {
+    let _seat = Seat::take();
     let done = match spec {
         Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
         Spec::Split(spec) => {
@@ -90,6 +92,7 @@ pub fn replay(
             format!("it has {}, counted from 0", spec.segments()),
         ));
     }
+    let _seat = Seat::take();
     match spec {
         Spec::Train(spec) => {
             let lesson = lesson(spec, inputs)?;
@@ -132,6 +135,7 @@ pub fn trace(
     at: Option<u64>,
 ) -> Result<Traced, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
+    let _seat = Seat::take();
     let (lesson, state) = (lesson(spec, inputs)?, optional(inputs, "state")?);
     train::trace(spec, &lesson, state, segment, checkpoint, at)
 }
@@ -139,6 +143,7 @@ pub fn trace(
 /// The state one step after a state of a segment.
 pub fn step(spec: &Spec, inputs: &[Named], segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
+    let _seat = Seat::take();
     train::step(spec, &lesson(spec, inputs)?, segment, from)
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Parameters and moments are merged alike, number by number; the moments are those of the
 //! optimiser, never begun anew. Then the shared parameters follow the way to the merged ones, with
-//! Nesterov's momentum; the ways before are kept in front of the state, for merges alone.
+//! Nesterov's momentum; the ways before are kept in front of the state, for merges alone. What a
+//! network keeps of its batches (running means and variances) is merged as moments are: it never
+//! goes beyond what the shards have, so that no variance becomes negative.
 
 use super::kernel::{Isa, merge};
 use super::state::{Course, Floats, Moving, State, read_shared, shared};
@@ -82,6 +84,8 @@ fn merged(
         for (which, moment) in moving.moments.iter_mut().enumerate() {
             let moments = all.iter().filter_map(|shard| shard.moments.get(which));
             let moments: Vec<&[f32]> = moments.map(|moment| moment.0.as_slice()).collect();
+            // What is kept of batches has moments without a theta.
+            to.resize(moment.0.len(), 0.0);
             of(&moments, &mut to);
             for (x, to) in moment.0.iter_mut().zip(&to) {
                 *x = *to as f32;

@@ -3,10 +3,13 @@
 
 use super::Fault;
 use super::kernel::{Engine, adamw, lion, reduce, sgd};
-use super::model::{Network, misfit};
+use super::model::{Network, Parameter, misfit};
 use crate::domain::job::Optimizer;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 use std::cell::RefCell;
+
+/// How much of a step's batch goes into what is kept of batches, as everywhere.
+const NEWS: f32 = 0.1;
 
 /// A descent along gradients with all that it remembers.
 #[derive(Debug, Clone)]
@@ -45,8 +48,13 @@ impl Descent {
         }
         let rules = [self.rule(lr, shorten, true), self.rule(lr, shorten, false)];
         let [decaying, steady] = rules;
+        let rule_of = |parameter: &Parameter| match (parameter.learned, parameter.decays) {
+            (false, _) => Rule::Keep,
+            (true, true) => decaying,
+            (true, false) => steady,
+        };
         for (parameter, moments) in network.parameters().iter().zip(&mut self.moments) {
-            let rule = if parameter.decays { decaying } else { steady };
+            let rule = rule_of(parameter);
             let mut gradient = parameter.gradient.lock();
             let moments = RefCell::new(moments);
             let update = Update { engine: self.engine, rule, moments, gradient: &gradient.values };
@@ -60,9 +68,8 @@ impl Descent {
     /// The length is a sum over the parameters in their order.
     fn shorten(&self, network: &Network) -> f32 {
         let Some(clip) = self.clip else { return 1.0 };
-        let squares = network
-            .parameters()
-            .iter()
+        let learned = network.parameters().iter().filter(|parameter| parameter.learned);
+        let squares = learned
             .map(|parameter| reduce::squares(self.engine.isa, &parameter.gradient.lock().values));
         let length = squares.sum::<f64>().sqrt();
         // One that is not a number is left to the check of the state, which finds it.
@@ -109,6 +116,8 @@ enum Rule {
     AdamW(adamw::Rates),
     Sgd(sgd::Rates),
     Lion(lion::Rates),
+    /// Of what is kept of batches: a running mean.
+    Keep,
 }
 
 struct Update<'a> {
@@ -136,6 +145,11 @@ impl InplaceOp1 for Update<'_> {
         let each = self.engine.rows_each(theta.len(), 1);
         let parts = theta.chunks_mut(each).zip(gradient.chunks(each));
         match (self.rule, self.moments.borrow_mut().as_mut_slice()) {
+            (Rule::Keep, _) => {
+                for (kept, x) in theta.iter_mut().zip(gradient) {
+                    *kept = (x - *kept).mul_add(NEWS, *kept);
+                }
+            }
             (Rule::AdamW(rates), [m, v]) => {
                 let parts = parts.zip(m.chunks_mut(each).zip(v.chunks_mut(each)));
                 self.engine.share(parts, |((theta, gradient), moments)| {

@@ -35,7 +35,9 @@ impl Decode for Floats {
     }
 }
 
-/// One parameter, what the optimiser remembers of it, and what it was at the best epoch.
+/// One parameter, what the optimiser remembers of it, and what it was at the best epoch. What is
+/// kept of batches is not a place from which anything descends: it is the one moment of no theta,
+/// and so merged as moments are.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Moving {
     pub theta: Floats,
@@ -44,6 +46,22 @@ pub(super) struct Moving {
     pub best: Floats,
 }
 canonical_struct!(Moving { theta, moments, best });
+
+impl Moving {
+    /// A parameter of that shape with this value; the moments are those of one that is learned.
+    pub(super) fn new(
+        shape: &ParameterShape,
+        values: Floats,
+        moments: Vec<Floats>,
+        best: Floats,
+    ) -> Self {
+        if shape.learned {
+            Self { theta: values, moments, best }
+        } else {
+            Self { theta: Floats(Vec::new()), moments: vec![values], best }
+        }
+    }
+}
 
 /// How the losses went so far. All zero before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -161,10 +179,11 @@ impl State {
 
     /// Before the first step.
     pub(super) fn initial(shape: &Shape, spec: &Train) -> Self {
-        let parameters = shape.initial(spec.seed).into_iter().map(|theta| Moving {
-            moments: vec![Floats(vec![0.0; theta.len()]); spec.optimizer.moments()],
-            best: Floats(if spec.early_stopping.is_some() { theta.clone() } else { Vec::new() }),
-            theta: Floats(theta),
+        let shapes = shape.parameters().iter();
+        let parameters = shapes.zip(shape.initial(spec.seed)).map(|(shape, values)| {
+            let moments = vec![Floats(vec![0.0; values.len()]); spec.optimizer.moments()];
+            let best = if spec.early_stopping.is_some() { values.clone() } else { Vec::new() };
+            Moving::new(shape, Floats(values), moments, Floats(best))
         });
         Self {
             step: 0,
@@ -176,21 +195,28 @@ impl State {
 
     /// Reads a state that must be one of a training by `spec`, of a model of `shape`.
     pub(super) fn read(bytes: &[u8], shape: &Shape, spec: &Train) -> Result<Self, Fault> {
-        let lengths: Vec<usize> = shape.parameters().iter().map(ParameterShape::len).collect();
+        // Numbers of each, and how many moments there are beside a value, or without one.
         let moments = spec.optimizer.moments();
+        let of = |shape: &ParameterShape| match shape.learned {
+            true => (shape.len(), shape.len(), moments),
+            false => (shape.len(), 0, 1),
+        };
+        let lengths: Vec<_> = shape.parameters().iter().map(of).collect();
         let best = |len: usize| if spec.early_stopping.is_some() { len } else { 0 };
         let header = 4 + FORMAT.len() + 8 + 16 + 36 + 4;
         let numbers: usize = lengths
             .iter()
-            .map(|len| 4 + 4 * len + 4 + moments * (4 + 4 * len) + 4 + 4 * best(*len))
+            .map(|(len, theta, count)| {
+                4 + 4 * theta + 4 + count * (4 + 4 * len) + 4 + 4 * best(*len)
+            })
             .sum();
         if bytes.len() != header + numbers {
             return Err(refused("its size does not fit the model"));
         }
         let Body(state) = Body::from_bytes(bytes).map_err(|error| refused(&error.to_string()))?;
-        let fits = state.parameters.iter().zip(&lengths).all(|(p, len)| {
-            p.theta.0.len() == *len
-                && p.moments.len() == moments
+        let fits = state.parameters.iter().zip(&lengths).all(|(p, (len, theta, count))| {
+            p.theta.0.len() == *theta
+                && p.moments.len() == *count
                 && p.moments.iter().all(|moment| moment.0.len() == *len)
                 && p.best.0.len() == best(*len)
         });

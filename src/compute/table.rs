@@ -295,6 +295,15 @@ impl Table {
         Self { batch: batch.expect("the rows exist"), recipe: self.recipe.clone() }
     }
 
+    /// So many rows from one on.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        Self { batch: self.batch.slice(from, rows), recipe: self.recipe.clone() }
+    }
+
     /// The only door: arrays of the four types, equally long, under distinct names.
     /// The result is a raw table.
     pub(super) fn new(columns: impl Iterator<Item = (String, ArrayRef)>) -> Option<Self> {

@@ -42,7 +42,7 @@ pub struct Replayed {
     pub metrics: Vec<(String, f64)>,
 }
 
-/// Trains one part with one thread. `state` is the previous part's, absent for the first part.
+/// Trains one part. `state` is the previous part's, absent for the first part.
 pub fn run(
     spec: &Train,
     lesson: &Lesson,

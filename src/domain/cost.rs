@@ -11,8 +11,9 @@ mod perplexity;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Generate, Ingest, Rule, Spec, Train};
+use super::job::{ColumnKind, Embed, Generate, Ingest, Rule, Spec, Train};
 use crate::base::amount::Work;
+use std::ops::RangeInclusive;
 
 /// Units that every job costs.
 pub const JOB_UNITS: u64 = 100;
@@ -26,10 +27,21 @@ pub const CLASSES_ASSUMED: u64 = 10;
 const CONTEXT_ASSUMED: u64 = 64;
 /// Bytes of a token of text, about.
 const BYTES_PER_TOKEN: u64 = 3;
-/// A training of more work than this is cut into parts at checkpoints.
+/// A training of more work than this is cut into parts at checkpoints, where each part then has
+/// segments that are worth theirs.
 pub const PART_UNITS: u64 = 20_000;
+/// Operations of a segment for each byte of the state at its end. That state is made, hashed,
+/// stored and looked at in some 3 ns a byte, which is 3 % of the time that these take.
+const SEGMENT_FLOP_PER_BYTE: u64 = 8_000;
+/// Segments of a part of a training. The least keeps audits small, which compute one of them again;
+/// more than the most would have little to add.
+const SEGMENTS: RangeInclusive<u64> = 8..=20;
 /// Bytes of a chart, about.
 const CHART_BYTES: u64 = 16 * 1024;
+/// Shares of one embedding at the most.
+const SHARES_MAX: u64 = 1_024;
+/// Rows of a share of an embedding at the least, as they are estimated.
+const ROWS_PER_SHARE: u64 = 16;
 /// Parts of one training at the most.
 pub const PARTS_MAX: u64 = 64;
 
@@ -108,18 +120,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
             (flop, vec![output])
         }
-        Spec::Evaluate(_) => {
-            let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
-            // An encoder has columns to give, a model has none.
-            let models = || inputs.iter().filter(|shape| shape.rows == 0 && shape.columns == 0);
-            let encoder = inputs.iter().find(|shape| shape.rows == 0 && shape.columns > 0);
-            let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
-                sum.saturating_add(forward_flop(model.bytes, data.rows))
-            });
-            let best = models().map(|shape| shape.bytes).max();
-            let best = Shape { bytes: best.unwrap_or(0), ..Shape::default() };
-            (flop, vec![best, REPORT])
-        }
+        Spec::Evaluate(_) => evaluated(inputs),
         Spec::Compare(_) => {
             let table = Shape { bytes: bytes_in, ..Shape::default() };
             (bytes_in, vec![table, Shape { bytes: CHART_BYTES, ..Shape::default() }])
@@ -168,6 +169,19 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     (Size { flop, bytes_in, bytes_out }, outputs)
 }
 
+/// What is measured: every row by every model, and raw texts by the encoder once.
+fn evaluated(inputs: &[Shape]) -> (u64, Vec<Shape>) {
+    let data = inputs.iter().find(|shape| shape.rows > 0).copied().unwrap_or_default();
+    // An encoder has columns to give, a model has none.
+    let models = || inputs.iter().filter(|shape| shape.rows == 0 && shape.columns == 0);
+    let encoder = inputs.iter().find(|shape| shape.rows == 0 && shape.columns > 0);
+    let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
+        sum.saturating_add(forward_flop(model.bytes, data.rows))
+    });
+    let best = models().map(|shape| shape.bytes).max();
+    (flop, vec![Shape { bytes: best.unwrap_or(0), ..Shape::default() }, REPORT])
+}
+
 /// What is written: each token asks the model for all that it sees again.
 fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
     let model = inputs.first().copied().unwrap_or_default();
@@ -180,14 +194,40 @@ fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
 }
 
 /// How many parts a training, or a part of one, is cut into: so many that a lost worker costs at
-/// most one part.
+/// most one part, and no more than have their checkpoints for little.
 #[must_use]
 pub fn parts(train: &Train, data: Shape) -> u32 {
     let (size, _) = estimate(&Spec::Train(train.clone()), &[data]);
-    let parts = size.work().units().div_ceil(PART_UNITS).clamp(1, PARTS_MAX);
-    let steps = data.rows.div_ceil(u64::from(train.batch.max(1)));
-    let (from, to) = train.part.share(steps.saturating_mul(u64::from(train.epochs)));
-    u32::try_from(parts.min(to.saturating_sub(from).max(1))).unwrap_or(1)
+    let segment = segment_flop(train, data) / FLOP_PER_UNIT;
+    let part = PART_UNITS.max(segment.saturating_mul(*SEGMENTS.start()));
+    let parts = size.work().units().div_ceil(part).clamp(1, PARTS_MAX);
+    u32::try_from(parts.min(train::steps(train, data).max(1))).unwrap_or(1)
+}
+
+/// How many segments a job of a training is committed in: as many as are worth their checkpoints,
+/// and no more than it has steps.
+#[must_use]
+pub fn segments(train: &Train, inputs: &[Shape]) -> u32 {
+    let data = inputs.first().copied().unwrap_or_default();
+    let (flop, _) = train::estimate(train, data, inputs.get(1..).unwrap_or_default());
+    let worth = flop / segment_flop(train, data).max(1);
+    let segments = worth.clamp(*SEGMENTS.start(), *SEGMENTS.end());
+    u32::try_from(segments.min(train::steps(train, data)).max(1)).unwrap_or(1)
+}
+
+/// The least that a segment has to do to be worth its checkpoint.
+fn segment_flop(train: &Train, data: Shape) -> u64 {
+    train::state_bytes(train, data).saturating_mul(SEGMENT_FLOP_PER_BYTE)
+}
+
+/// How many shares an embedding is cut into, so that a lost worker costs at most one of them.
+#[must_use]
+pub fn shares(spec: &Embed, table: Shape, encoder: Shape) -> u32 {
+    let (flop, made) = embed::estimate(spec, table, encoder);
+    let work = Size { flop, bytes_in: table.bytes, bytes_out: made.bytes }.work();
+    // Nobody knows for sure how many rows there will be, and no share may be empty.
+    let most = (table.rows / ROWS_PER_SHARE).clamp(1, SHARES_MAX);
+    u32::try_from(work.units().div_ceil(PART_UNITS).clamp(1, most)).unwrap_or(1)
 }
 
 /// Operations of a model of so many bytes on so many rows: two for each parameter of four bytes.

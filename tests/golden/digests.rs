@@ -98,6 +98,7 @@ fn specs() -> Vec<Spec> {
                 merge: MERGE,
                 grace_ms: Some(30_000),
             })),
+            segments: 12,
         }),
         Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),
         Spec::Noop(Noop { tag: 9 }),

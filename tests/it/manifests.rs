@@ -47,7 +47,8 @@ fn digits_are_read_better_by_a_network_for_images() {
     let accuracy = metric(&result, "evaluate", "accuracy");
     assert!(accuracy >= 0.98, "held-out accuracy {accuracy}");
     let card = fs::read_to_string(site.path("out/digits-cnn/README.md")).unwrap();
-    for part in ["images of 8 × 8 × 1 with ReLU", "norm of 4 groups", "sliding_window_view"] {
+    let norms = ["norm of the batch", "norm of 4 groups"];
+    for part in [&norms[..], &["images of 8 × 8 × 1 with ReLU", "sliding_window_view"]].concat() {
         assert!(card.contains(part), "{part:?} is not in the card:\n{card}");
     }
     // The code of the card, in numpy, says the same of every row.

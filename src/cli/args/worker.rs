@@ -26,8 +26,8 @@ pub(crate) struct Worker {
     /// all]
     #[arg(long, value_name = "KIND,…", value_parser = classes)]
     pub(crate) classes: Option<Classes>,
-    /// Compute so many blocks at a time [default: `threads` of the configuration, else one per
-    /// core]
+    /// Compute so many blocks at a time, on as many cores [default: `threads` of the configuration,
+    /// else one per core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Take on work at these times alone, in UTC, such as 22:00-06:00 [default: `hours` of the

@@ -193,6 +193,7 @@ fn perceptron(target: &str) -> Train {
         scaling: Scaling::Standard,
         part: Part::WHOLE,
         parallel: None,
+        segments: 8,
     }
 }
 

@@ -53,7 +53,7 @@ impl Learner {
             filters: filters as u32,
             kernel: 3,
             padding: Padding::Same,
-            groups: None,
+            norm: None,
             pool: 2,
         };
         match self {

@@ -4,6 +4,7 @@
 use super::example::{self, HEADS, LAYERS, WIDTH};
 use super::*;
 use crate::compute::kernel::Isa;
+use crate::domain::job::Part;
 use std::collections::BTreeMap;
 
 const TEXTS: [Option<&str>; 6] = [
@@ -24,7 +25,7 @@ fn mean() -> Settings {
 }
 
 fn embed() -> Embed {
-    Embed { column: "text".into(), length: None, pooling: None, normalize: None }
+    Embed { column: "text".into(), length: None, pooling: None, normalize: None, part: Part::WHOLE }
 }
 
 /// BERT in f64, from its tensors, as the paper writes it.

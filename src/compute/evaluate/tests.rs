@@ -6,7 +6,7 @@ use crate::compute::kernel::Engine;
 use crate::compute::predictor::{About, Scales, Unit};
 use crate::compute::recipe::Recipe;
 use crate::compute::table::{Column, ColumnKind};
-use crate::domain::job::{Activation, Embed, Model, Select};
+use crate::domain::job::{Activation, Embed, Model, Part, Select};
 
 const USUAL: Evaluate = Evaluate { select: None };
 
@@ -164,8 +164,13 @@ fn raw_texts_are_measured_as_embedded_ones_where_their_encoder_is_given() {
     use crate::compute::encoder::example;
     let encoder = Encoder::from_bytes(&example::folder().pack().unwrap()).unwrap();
     let raw = Table::from_csv(b"text,y\ngood films,a\nbad plot,b\nplot,a\n").unwrap();
-    let spec =
-        Embed { column: "text".into(), length: Some(9), pooling: None, normalize: Some(true) };
+    let spec = Embed {
+        column: "text".into(),
+        length: Some(9),
+        pooling: None,
+        normalize: Some(true),
+        part: Part::WHOLE,
+    };
     let embedded = embed::run(&spec, &raw, &encoder).unwrap();
     let features: Vec<String> = (0..example::WIDTH).map(|at| format!("text@{at}")).collect();
     let head = |name: &str, by: f32| {

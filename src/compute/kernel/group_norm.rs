@@ -14,7 +14,7 @@ use crate::domain::job::Activation;
 /// Pixels over which a sum is one chain.
 const CHAIN: usize = 32;
 /// Added to the variance, as everywhere.
-const EPS: f32 = 1e-5;
+pub(super) const EPS: f32 = 1e-5;
 
 /// A layer's arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +70,10 @@ pub struct Gradients<'a> {
 }
 
 /// Adds (x − mean)² of every pixel to the sum of its channel.
-struct Squares<'a> {
-    x: &'a [f32],
-    mean: &'a [f32],
-    out: &'a mut [f32],
+pub(super) struct Squares<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) out: &'a mut [f32],
 }
 
 impl Body for Squares<'_> {
@@ -90,12 +90,12 @@ impl Body for Squares<'_> {
 }
 
 /// Adds g·x̂ of every pixel to the sum of its channel, x̂ = (x − mean)·scale.
-struct Slopes<'a> {
-    x: &'a [f32],
-    g: &'a [f32],
-    mean: &'a [f32],
-    scale: &'a [f32],
-    out: &'a mut [f32],
+pub(super) struct Slopes<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) g: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) out: &'a mut [f32],
 }
 
 impl Body for Slopes<'_> {
@@ -115,12 +115,12 @@ impl Body for Slopes<'_> {
 }
 
 /// z = x̂·γ
-struct Scaled<'a> {
-    x: &'a [f32],
-    mean: &'a [f32],
-    scale: &'a [f32],
-    gamma: &'a [f32],
-    z: &'a mut [f32],
+pub(super) struct Scaled<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) gamma: &'a [f32],
+    pub(super) z: &'a mut [f32],
 }
 
 impl Body for Scaled<'_> {
@@ -139,15 +139,15 @@ impl Body for Scaled<'_> {
 }
 
 /// scale·(g·γ − a − x̂·b), where a and b are the means of g·γ and g·γ·x̂ over the group.
-struct ByInput<'a> {
-    x: &'a [f32],
-    g: &'a [f32],
-    mean: &'a [f32],
-    scale: &'a [f32],
-    gamma: &'a [f32],
-    a: &'a [f32],
-    b: &'a [f32],
-    out: &'a mut [f32],
+pub(super) struct ByInput<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) g: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) gamma: &'a [f32],
+    pub(super) a: &'a [f32],
+    pub(super) b: &'a [f32],
+    pub(super) out: &'a mut [f32],
 }
 
 impl Body for ByInput<'_> {
@@ -171,7 +171,7 @@ impl Body for ByInput<'_> {
 }
 
 impl GroupNorm {
-    const fn pooling(&self) -> Pool {
+    pub(super) const fn pooling(&self) -> Pool {
         let Self { height, width, channels, pool: side, .. } = *self;
         Pool { height, width, channels, side }
     }
@@ -259,7 +259,7 @@ impl GroupNorm {
     }
 
     /// Sums per channel: `chain` adds the pixels of a range of values to what it is given.
-    fn chained(&self, mut chain: impl FnMut(usize, usize, &mut [f32])) -> Vec<f32> {
+    pub(super) fn chained(&self, mut chain: impl FnMut(usize, usize, &mut [f32])) -> Vec<f32> {
         let (len, step) = (self.lengths().0, CHAIN * self.channels);
         let (mut sums, mut part) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         for from in (0..len).step_by(step) {
@@ -356,11 +356,11 @@ impl GroupNorm {
     }
 }
 
-fn times(xs: &[f32], factors: &[f32]) -> Vec<f32> {
+pub(super) fn times(xs: &[f32], factors: &[f32]) -> Vec<f32> {
     xs.iter().zip(factors).map(|(x, factor)| x * factor).collect()
 }
 
-fn add(sum: &mut [f32], other: &[f32]) {
+pub(super) fn add(sum: &mut [f32], other: &[f32]) {
     for (sum, x) in sum.iter_mut().zip(other) {
         *sum += x;
     }

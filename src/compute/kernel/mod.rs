@@ -8,8 +8,10 @@
 pub mod adamw;
 pub mod attention;
 pub mod bag;
+pub mod batch_norm;
 pub(super) mod bytes;
 pub mod conv;
+pub mod cores;
 pub mod dense;
 pub mod dropout;
 pub mod elementary;
@@ -49,7 +51,14 @@ const WORTH_A_THREAD: usize = 1 << 13;
 pub struct Engine {
     /// The instruction set.
     pub isa: Isa,
-    threads: usize,
+    threads: Threads,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    Fixed(usize),
+    /// As many as the job has cores at the moment.
+    Shared,
 }
 
 impl Engine {
@@ -62,27 +71,31 @@ impl Engine {
     /// A given instruction set, with `threads` threads (1 to 64, clamped).
     #[must_use]
     pub fn with(isa: Isa, threads: usize) -> Self {
-        Self { isa, threads: threads.clamp(1, THREADS_MAX) }
+        Self { isa, threads: Threads::Fixed(threads.clamp(1, THREADS_MAX)) }
     }
 
-    /// The number of threads.
+    /// The number of threads, at this moment.
     #[must_use]
     pub fn threads(self) -> usize {
-        self.threads
+        match self.threads {
+            Threads::Fixed(threads) => threads,
+            Threads::Shared => cores::of_a_job().min(THREADS_MAX),
+        }
     }
 
     /// Does every part, side by side where there are several threads.
     pub(super) fn share<T: Send>(self, parts: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
-        if self.threads == 1 {
+        let threads = self.threads();
+        if threads == 1 {
             return parts.for_each(run);
         }
-        team::share(self.threads, parts.collect(), run);
+        team::share(threads, parts.collect(), run);
     }
 
     /// Rows of a part, so that each thread has one; all of them where they are few.
     pub(super) fn rows_each(self, rows: usize, width: usize) -> usize {
         let worth = rows.saturating_mul(width) / WORTH_A_THREAD;
-        rows.div_ceil(self.threads.min(worth).max(1)).max(1)
+        rows.div_ceil(self.threads().min(worth).max(1)).max(1)
     }
 
     /// The same for columns, in whole lines of the cache.
@@ -92,9 +105,9 @@ impl Engine {
 }
 
 impl Default for Engine {
-    /// One thread: a worker runs one job per core.
+    /// What a job has: its share of the cores ([`cores`]).
     fn default() -> Self {
-        Self::new(1)
+        Self { isa: Isa::best(), threads: Threads::Shared }
     }
 }
 
@@ -122,6 +135,7 @@ pub(crate) mod golden {
         ("lion", "e3141c258cf9"),
         ("conv", "1f80e2ad8c8f"),
         ("pool", "a30ea6feb097"),
+        ("batch norm", "d0f176c95694"),
         ("group norm", "18577a1bfbce"),
         ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),

@@ -7,6 +7,7 @@
 //! it. There are never more at work than the machine has cores.
 #![expect(unsafe_code, reason = "helpers borrow work for as long as its owner waits for them")]
 
+use super::cores;
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -45,6 +46,11 @@ pub(super) fn share<T: Send>(threads: usize, parts: Vec<T>, run: impl Fn(T) + Sy
     });
 }
 
+/// This thread needs its helpers no more.
+pub(super) fn dismiss() {
+    TEAM.with(|team| team.try_borrow_mut().map(|mut team| *team = Team::NONE).unwrap_or_default());
+}
+
 /// Calls `run` with every number below `count`, on up to `threads` threads.
 fn each(threads: usize, count: usize, run: &(dyn Fn(usize) + Sync)) {
     TEAM.with(|team| match team.try_borrow_mut() {
@@ -58,8 +64,6 @@ fn each(threads: usize, count: usize, run: &(dyn Fn(usize) + Sync)) {
 struct Team {
     desk: Option<Arc<Desk>>,
     helpers: Vec<Helper>,
-    /// The cores of the machine, once somebody asked: to ask takes as long as much of a step.
-    cores: Option<usize>,
 }
 
 struct Helper {
@@ -68,7 +72,7 @@ struct Helper {
 }
 
 impl Team {
-    const NONE: Self = Self { desk: None, helpers: Vec::new(), cores: None };
+    const NONE: Self = Self { desk: None, helpers: Vec::new() };
 
     fn each(&mut self, threads: usize, count: usize, run: &(dyn Fn(usize) + Sync)) {
         let desk = Arc::clone(self.desk.get_or_insert_default());
@@ -95,8 +99,7 @@ impl Team {
     /// So many helpers, fewer where the machine has not as many cores or gives no more threads.
     fn hire(&mut self, desk: &Arc<Desk>, wanted: usize) -> &[Helper] {
         if self.helpers.len() < wanted {
-            let count = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let wanted = wanted.min(self.cores.get_or_insert_with(count).saturating_sub(1));
+            let wanted = wanted.min(cores::count().saturating_sub(1));
             while self.helpers.len() < wanted {
                 let Some(helper) = Helper::new(Arc::clone(desk)) else { break };
                 self.helpers.push(helper);

@@ -4,14 +4,20 @@
 use super::mlp::{Mlp, dense};
 use super::{Initial, Network, Parameter, ParameterShape, Pass, fault};
 use crate::compute::Fault;
+use crate::compute::kernel::batch_norm::BatchNorm;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::group_norm::GroupNorm;
-use crate::compute::op::{ConvOp, GroupNormOp, Kept, Tape};
-use crate::domain::job::{self, Activation, CONVOLUTIONS_MAX, Convolution, Image, Misfit, Padding};
+use crate::compute::op::{BatchNormOp, ConvOp, GroupNormOp, Kept, Moments, Tape};
+use crate::domain::job::{
+    self, Activation, CONVOLUTIONS_MAX, Convolution, Image, ImageNorm, Misfit, Padding,
+};
 use candle_core::{Error, Result, Tensor};
 
 /// Values that a layer may give of one image: bounds memory.
 const VALUES_MAX: u64 = 1 << 24;
+
+/// Two parameters of one layer.
+type Pair<'a> = (&'a Parameter, &'a Parameter);
 
 /// The shape of a convolutional network.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +100,7 @@ impl Cnn {
     pub(super) fn parameters(&self) -> Vec<ParameterShape> {
         let mut parameters = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
-            let Convolution { filters, kernel, groups, .. } = layer.by;
+            let Convolution { filters, kernel, norm, .. } = layer.by;
             let (kernel, filters) = (kernel as usize, filters as usize);
             let fan = match self.activation {
                 Activation::Relu => layer.depth(),
@@ -105,9 +111,14 @@ impl Cnn {
             let dims = [kernel, kernel, layer.given.channels as usize, filters];
             parameters.push(ParameterShape::new(name("weight"), &dims, limit));
             parameters.push(ParameterShape::new(name("bias"), &[filters], Initial::Zero));
-            if groups.is_some() {
+            if norm.is_some() {
                 parameters.push(ParameterShape::new(name("gamma"), &[filters], Initial::One));
                 parameters.push(ParameterShape::new(name("beta"), &[filters], Initial::Zero));
+            }
+            if norm == Some(ImageNorm::Batch) {
+                let kept = |what, initial| ParameterShape::kept(name(what), &[filters], initial);
+                parameters.push(kept("mean", Initial::Zero));
+                parameters.push(kept("variance", Initial::One));
             }
         }
         parameters.extend(self.head.parameters());
@@ -131,11 +142,15 @@ impl Cnn {
         let mut y = x.clone();
         for layer in &self.layers {
             let pair = (next()?, next()?);
-            y = match layer.by.groups {
-                None => self.convolve((network, tape), layer, &y, pair)?,
-                Some(groups) => {
-                    let z = self.convolve((network, tape), layer, &y, pair)?;
+            let z = self.convolve((network, tape), layer, &y, pair)?;
+            y = match layer.by.norm {
+                None => z,
+                Some(ImageNorm::Groups(groups)) => {
                     self.normalise((network, tape), layer, groups, &z, (next()?, next()?))?
+                }
+                Some(ImageNorm::Batch) => {
+                    let (scales, kept) = ((next()?, next()?), (next()?, next()?));
+                    self.by_batch((network, tape), layer, pass, &z, (scales, kept))?
                 }
             };
         }
@@ -154,7 +169,7 @@ impl Cnn {
         (weights, bias): (&Parameter, &Parameter),
     ) -> Result<Tensor> {
         let Image { height, width, channels } = layer.given;
-        let Convolution { filters, kernel, padding, groups, pool } = layer.by;
+        let Convolution { filters, kernel, padding, norm, pool } = layer.by;
         let conv = Conv {
             engine: network.engine,
             height: height as usize,
@@ -167,8 +182,8 @@ impl Cnn {
             },
             filters: filters as usize,
             // Where a norm follows, it is what bends and pools.
-            activation: groups.is_none().then_some(self.activation),
-            pool: if groups.is_none() { pool as usize } else { 1 },
+            activation: norm.is_none().then_some(self.activation),
+            pool: if norm.is_none() { pool as usize } else { 1 },
         };
         let op = ConvOp {
             conv,
@@ -202,6 +217,38 @@ impl Cnn {
             norm,
             gamma: gamma.gradient.clone(),
             beta: beta.gradient.clone(),
+            past: Kept::default(),
+        };
+        tape.three(x, (&gamma.tensor, &beta.tensor), op)
+    }
+
+    fn by_batch(
+        &self,
+        (network, tape): (&Network, &mut Tape),
+        layer: &Layer,
+        pass: Pass,
+        x: &Tensor,
+        ((gamma, beta), (mean, variance)): (Pair<'_>, Pair<'_>),
+    ) -> Result<Tensor> {
+        let Image { height, width, channels } = layer.whole;
+        let norm = BatchNorm {
+            engine: network.engine,
+            height: height as usize,
+            width: width as usize,
+            channels: channels as usize,
+            activation: Some(self.activation),
+            pool: layer.by.pool as usize,
+        };
+        let op = BatchNormOp {
+            norm,
+            gamma: gamma.gradient.clone(),
+            beta: beta.gradient.clone(),
+            moments: match pass {
+                Pass::Learn { .. } => {
+                    Moments::Own(mean.gradient.clone(), variance.gradient.clone())
+                }
+                Pass::Predict => Moments::Kept(mean.tensor.clone(), variance.tensor.clone()),
+            },
             past: Kept::default(),
         };
         tape.three(x, (&gamma.tensor, &beta.tensor), op)

@@ -40,6 +40,9 @@ pub struct ParameterShape {
     pub dims: Vec<usize>,
     /// What it is in the beginning.
     pub initial: Initial,
+    /// Whether it follows gradients. What does not is kept of the batches that were learned from:
+    /// a running mean.
+    pub learned: bool,
 }
 
 /// What a parameter is before the first step.
@@ -55,7 +58,12 @@ pub enum Initial {
 
 impl ParameterShape {
     fn new(name: impl Into<String>, dims: &[usize], initial: Initial) -> Self {
-        Self { name: name.into(), dims: dims.to_vec(), initial }
+        Self { name: name.into(), dims: dims.to_vec(), initial, learned: true }
+    }
+
+    /// One that is kept of batches.
+    fn kept(name: impl Into<String>, dims: &[usize], initial: Initial) -> Self {
+        Self { learned: false, ..Self::new(name, dims, initial) }
     }
 
     /// How many numbers it has.
@@ -264,7 +272,10 @@ pub(super) struct Parameter {
     pub tensor: Tensor,
     /// Whether it is a weight: biases do not decay.
     pub decays: bool,
-    /// Where backward leaves its gradient.
+    /// Whether it follows gradients.
+    pub learned: bool,
+    /// Where backward leaves its gradient; of what is kept of batches, where forward leaves what
+    /// it is in this one.
     pub gradient: Gradient,
 }
 
@@ -302,7 +313,7 @@ impl Network {
             let tensor = if learns { Var::from_tensor(&tensor)?.into_inner() } else { tensor };
             let gradient = Gradient::new(if learns { shape.len() } else { 0 });
             let (name, decays) = (shape.name.clone(), shape.dims.len() > 1);
-            Ok(Parameter { name, tensor, decays, gradient })
+            Ok(Parameter { name, tensor, decays, learned: shape.learned, gradient })
         };
         let parameters = shape.parameters.iter().zip(values).map(parameter);
         let parameters = parameters.collect::<candle_core::Result<Vec<_>>>().map_err(misfit)?;
@@ -357,12 +368,15 @@ impl Network {
     }
 
     /// Adds the gradient of every parameter to a sum (an empty one is none yet), so that those of
-    /// another piece can be computed.
-    pub(super) fn add_gradients(&self, sums: &mut Vec<Vec<f32>>) {
+    /// another piece can be computed. What is kept of batches counts by the piece's share of rows.
+    pub(super) fn add_gradients(&self, sums: &mut Vec<Vec<f32>>, share: f32) {
         let first = sums.is_empty();
         for (i, parameter) in self.parameters.iter().enumerate() {
             let mut gradient = parameter.gradient.lock();
             gradient.filled = false;
+            if !parameter.learned {
+                gradient.values.iter_mut().for_each(|x| *x *= share);
+            }
             match sums.get_mut(i).filter(|_| !first) {
                 None => sums.push(gradient.values.clone()),
                 Some(sum) => {

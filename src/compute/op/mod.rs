@@ -7,6 +7,7 @@
 
 mod attention;
 mod bag;
+mod batch_norm;
 mod conv;
 mod dense;
 mod dropout;
@@ -21,6 +22,7 @@ mod tape;
 
 pub(super) use attention::AttentionOp;
 pub(super) use bag::BagOp;
+pub(super) use batch_norm::{BatchNormOp, Moments};
 pub(super) use conv::ConvOp;
 pub(super) use dense::DenseOp;
 pub(super) use dropout::DropoutOp;

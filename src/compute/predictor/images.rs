@@ -1,8 +1,11 @@
 //! The shape of a convolutional network in the metadata of a model file.
 //! Never says whether it can be: `Shape::new` does.
 
-use crate::domain::job::{Activation, Cnn, Convolution, Image, Padding};
+use crate::domain::job::{Activation, Cnn, Convolution, Image, ImageNorm, Padding};
 use serde::{Deserialize, Serialize};
+
+/// The norm of a layer over batches.
+const BATCH: &str = "batch";
 
 /// What a network for images has besides hidden layers and an activation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ struct Layer {
     kernel: u32,
     padding: String,
     group_norm: Option<u32>,
+    /// `batch`, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    norm: Option<String>,
     pool: u32,
 }
 
@@ -31,7 +37,11 @@ impl Images {
             filters: by.filters,
             kernel: by.kernel,
             padding: by.padding.word().to_owned(),
-            group_norm: by.groups,
+            group_norm: match by.norm {
+                Some(ImageNorm::Groups(groups)) => Some(groups),
+                Some(ImageNorm::Batch) | None => None,
+            },
+            norm: (by.norm == Some(ImageNorm::Batch)).then(|| BATCH.to_owned()),
             pool: by.pool,
         };
         Self {
@@ -45,9 +55,14 @@ impl Images {
     pub(super) fn network(self, hidden: Vec<u32>, activation: Activation) -> Option<Cnn> {
         let [height, width, channels] = self.image;
         let convolution = |layer: Layer| {
-            let Layer { filters, kernel, padding, group_norm: groups, pool } = layer;
+            let Layer { filters, kernel, padding, group_norm, norm, pool } = layer;
             let padding = Padding::from_word(&padding)?;
-            Some(Convolution { filters, kernel, padding, groups, pool })
+            let norm = match (group_norm, norm.as_deref()) {
+                (groups, None) => groups.map(ImageNorm::Groups),
+                (None, Some(BATCH)) => Some(ImageNorm::Batch),
+                _ => return None,
+            };
+            Some(Convolution { filters, kernel, padding, norm, pool })
         };
         Some(Cnn {
             image: Image { height, width, channels },

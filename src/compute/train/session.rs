@@ -110,8 +110,10 @@ impl<'a> Session<'a> {
         let mut descent = Descent::new(engine, &spec.optimizer, spec.clip, &[]);
         descent.powers = state.powers;
         let (mut values, mut best) = (Vec::new(), Vec::new());
-        for Moving { theta, moments, best: parameter } in state.parameters {
-            values.push(theta.0);
+        for (shape, moving) in plan.shape.parameters().iter().zip(state.parameters) {
+            let Moving { theta, mut moments, best: parameter } = moving;
+            let kept = if shape.learned { None } else { moments.pop() };
+            values.push(kept.unwrap_or(theta).0);
             descent.moments.push(moments.into_iter().map(|moment| moment.0).collect());
             best.extend(spec.early_stopping.is_some().then_some(parameter.0));
         }
@@ -220,7 +222,7 @@ impl<'a> Session<'a> {
             }
             self.network.learn(&loss)?;
             if piece.len() < batch.len() {
-                self.network.add_gradients(&mut sums);
+                self.network.add_gradients(&mut sums, share);
             }
         }
         if !sums.is_empty() {
@@ -280,12 +282,14 @@ impl<'a> Session<'a> {
         let floats = |xs: &Vec<f32>| Floats(xs.clone());
         let mut best = self.best.iter();
         let moments = self.descent.moments.iter();
-        let parameters =
-            self.network.values()?.into_iter().zip(moments).map(|(theta, moments)| Moving {
-                theta: Floats(theta),
-                moments: moments.iter().map(floats).collect(),
-                best: best.next().map_or_else(|| Floats(Vec::new()), floats),
-            });
+        let shapes = self.plan.shape.parameters().iter();
+        let parameters = self.network.values()?.into_iter().zip(moments).zip(shapes).map(
+            |((values, moments), shape)| {
+                let best = best.next().map_or_else(|| Floats(Vec::new()), floats);
+                let moments = moments.iter().map(floats).collect();
+                Moving::new(shape, Floats(values), moments, best)
+            },
+        );
         let state = State {
             step: self.step,
             powers: self.descent.powers,

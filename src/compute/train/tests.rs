@@ -56,6 +56,7 @@ pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
         scaling: Scaling::Standard,
         part: Part::WHOLE,
         parallel: None,
+        segments: 8,
     }
 }
 

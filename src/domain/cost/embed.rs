@@ -3,6 +3,8 @@
 
 use super::Shape;
 use crate::domain::job::Embed;
+#[cfg(test)]
+use crate::domain::job::Part;
 
 /// Bytes of text to a token: English words are a little longer, and each has a space.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -14,6 +16,10 @@ const LENGTH_ASSUMED: u64 = 512;
 /// Operations of the encoder over all texts, and the shape of the result. The encoder's pin says
 /// how many bytes it has, four for each weight, and how many columns it gives.
 pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shape) {
+    let (from, to) = spec.part.share(table.rows);
+    let rows = to.saturating_sub(from);
+    let bytes = (table.bytes / table.rows.max(1)).saturating_mul(rows);
+    let table = Shape { rows, bytes, ..table };
     let flop = flop(spec.length, table, Some(&encoder));
     let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
     let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
@@ -37,7 +43,13 @@ mod tests {
 
     #[test]
     fn tokens_cost_and_columns_follow_from_the_encoder() {
-        let spec = Embed { column: "text".into(), length: None, pooling: None, normalize: None };
+        let spec = Embed {
+            column: "text".into(),
+            length: None,
+            pooling: None,
+            normalize: None,
+            part: Part::WHOLE,
+        };
         let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0 };
         let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0 };
         let (flop, made) = estimate(&spec, table, encoder);

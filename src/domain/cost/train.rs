@@ -30,9 +30,28 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
         }
         Some(_) => validating,
     };
-    let copies = if train.gives_model() { 1 } else { copies(train) };
-    let bytes = parameters.saturating_mul(4).saturating_mul(copies);
+    let model = parameters.saturating_mul(4);
+    let bytes = if train.gives_model() { model } else { model.saturating_mul(copies(train)) };
     (flop, Shape { rows: 0, columns: 0, bytes, tokens: 0 })
+}
+
+/// Bytes of a state of a training, about.
+pub(super) fn state_bytes(train: &Train, data: Shape) -> u64 {
+    let (_, parameters) = size(train, data);
+    parameters.saturating_mul(4).saturating_mul(copies(train))
+}
+
+/// Steps of a part of a training, if it does not end early; of one in parallel, those of a shard.
+pub(super) fn steps(train: &Train, data: Shape) -> u64 {
+    match &train.parallel {
+        None | Some(Parallel::Whole(_)) => {
+            let steps = data.rows.div_ceil(u64::from(train.batch.max(1)));
+            let (from, to) = train.part.share(steps.saturating_mul(u64::from(train.epochs)));
+            to.saturating_sub(from)
+        }
+        Some(Parallel::Shard(shard)) => u64::from(shard.steps),
+        Some(Parallel::Start | Parallel::Finish(_)) => 0,
+    }
 }
 
 /// Products that the model takes for a row, and its parameters.
@@ -138,6 +157,7 @@ mod tests {
             scaling: Scaling::None,
             part: Part::WHOLE,
             parallel: None,
+            segments: 1,
         }
     }
 
@@ -170,8 +190,7 @@ mod tests {
 
     #[test]
     fn a_convolution_costs_more_than_its_parameters() {
-        let by =
-            Convolution { filters: 2, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
+        let by = Convolution { filters: 2, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
         let cnn = Cnn {
             image: Image { height: 4, width: 4, channels: 1 },
             convolutions: vec![by],
@@ -204,5 +223,30 @@ mod tests {
         let state = Shape { rows: 0, columns: 0, bytes: 500, tokens: 0 };
         let with = estimate(&train, DATA, &[rows, state]).0;
         assert_eq!(with - estimate(&train, DATA, &[state]).0, 11 * 2 * 300 * 5);
+    }
+
+    #[test]
+    fn a_segment_is_worth_the_checkpoint_at_its_end_and_a_part_has_eight() {
+        use super::super::{PART_UNITS, parts, segments};
+        // So many rows that their operations are 8,000 for each byte of a state.
+        let worth = |train: &Train| 8_000 * copies(train) * 4 / 6;
+        let of = |rows: u64, features: u64| {
+            let train = Train { epochs: 1, batch: 1, ..linear(Task::Regression, &["y"]) };
+            let data = Shape { rows: rows * worth(&train), columns: features, ..DATA };
+            (parts(&train, data), segments(&train, &[data]))
+        };
+        assert_eq!(
+            [of(1, 11), of(9, 11), of(15, 11), of(400, 11)],
+            [(1, 8), (1, 8), (1, 14), (1, 20)]
+        );
+        // 2 · 4 · 8,000 · 8 operations of a parameter are a part, or more where there are few.
+        assert_eq!([of(7, 1_000_000).0, of(15, 1_000_000).0, of(80, 1_000_000).0], [1, 2, 10]);
+        let few = Shape { rows: 2_000_000_000, columns: 2, ..DATA };
+        let train = Train { epochs: 1, ..linear(Task::Regression, &["y"]) };
+        let (flop, _) = estimate(&train, few, &[]);
+        assert_eq!(u64::from(parts(&train, few)), (flop / 1_000_000).div_ceil(PART_UNITS));
+        // One of three steps has no more than three segments.
+        let short = Shape { rows: 30, ..DATA };
+        assert_eq!(segments(&train, &[short]), 3);
     }
 }

@@ -6,10 +6,11 @@ mod inputs;
 mod parts;
 mod rounds;
 mod rungs;
+mod shares;
 #[cfg(test)]
 mod tests;
 
-use super::cost::{Shape, Size};
+use super::cost::{self, Shape, Size};
 use super::job::{Column, Parallel, Pin, Spec, Task, Train};
 use super::manifest::{
     Diagnostic, FAULTS_MAX, InputRef, Instance, Manifest, Place, Stage, TableFormat, suggest,
@@ -59,9 +60,9 @@ pub struct Output {
 pub struct Job {
     /// The stage that it is an instance of.
     pub stage: String,
-    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts or a source into chunks,
-    /// `#round 2/8 shard 3/4` or `#round 2/8 merge` where a training is spread; empty where
-    /// none of these is.
+    /// `width=16,seed=1`, and `#2/3` where a training is cut into parts, a source into chunks or a
+    /// table into shares, `#round 2/8 shard 3/4` or `#round 2/8 merge` where a training is spread;
+    /// empty where none of these is.
     pub label: String,
     /// What it computes.
     pub spec: Spec,
@@ -78,6 +79,19 @@ pub struct Job {
     pub size: Size,
     /// On what conditions it is run.
     pub terms: Arc<Terms>,
+}
+
+impl Job {
+    /// Takes its size, and the segments in which it is committed, from the shapes of what flows
+    /// into it. Gives those of its outputs.
+    fn measure(&mut self, inputs: &[Shape]) -> Vec<Shape> {
+        if let Spec::Train(train) = &mut self.spec {
+            train.segments = cost::segments(train, inputs);
+        }
+        let (size, outputs) = cost::estimate(&self.spec, inputs);
+        self.size = size;
+        outputs
+    }
 }
 
 /// An input of a job.
@@ -181,7 +195,14 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         return Err(faults.into_iter().collect());
     }
     let stages = order(manifest).map_err(|fault| vec![fault])?;
-    let mut build = Build { pins, jobs: Vec::new(), edges: 0, made: BTreeMap::new(), faults };
+    let mut build = Build {
+        pins,
+        jobs: Vec::new(),
+        edges: 0,
+        made: BTreeMap::new(),
+        undivided: undivided(manifest),
+        faults,
+    };
     for stage in stages {
         build.stage(stage).map_err(|fault| vec![fault])?;
     }
@@ -190,6 +211,14 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         return Err(build.faults.into_iter().collect());
     }
     Ok(Dag { jobs: build.jobs, outputs })
+}
+
+/// The stages that have one job each: what they give is published, or a condition reads what they
+/// report.
+fn undivided(manifest: &Manifest) -> BTreeSet<&str> {
+    let published = manifest.outputs.values().map(|publish| publish.from.0.as_str());
+    let conditions = manifest.stages.values().flat_map(|stage| stage.terms.when.iter());
+    published.chain(conditions.flat_map(|when| when.stages())).collect()
 }
 
 /// The stages, each after all that it waits for.
@@ -238,7 +267,7 @@ struct Made<'a> {
 
 struct MadeInstance<'a> {
     label: &'a str,
-    /// The last of its parts, or one job for each chunk.
+    /// The last of its parts, or one job for each chunk or share.
     jobs: Vec<MadeJob>,
 }
 
@@ -253,6 +282,7 @@ struct Build<'a> {
     jobs: Vec<Job>,
     edges: usize,
     made: BTreeMap<&'a str, Made<'a>>,
+    undivided: BTreeSet<&'a str>,
     faults: BTreeSet<Diagnostic>,
 }
 
@@ -291,6 +321,7 @@ impl<'a> Build<'a> {
             }
             let jobs = match &instance.spec {
                 Spec::Ingest(ingest) => self.chunks(stage, ingest, whole)?,
+                Spec::Embed(embed) => self.shares(stage, embed, whole, &shapes)?,
                 Spec::Train(train @ Train { parallel: Some(Parallel::Whole(rounds)), .. }) => {
                     vec![self.rounds(stage, whole, (train, rounds), &shapes)?]
                 }

@@ -63,8 +63,7 @@ impl Build<'_> {
     ) -> Result<MadeJob, Diagnostic> {
         let state = before.map(|made| made.shapes.as_slice()).unwrap_or_default();
         let shapes: Vec<Shape> = shapes.iter().chain(state).copied().collect();
-        let (size, outputs) = cost::estimate(&job.spec, &shapes);
-        job.size = size;
+        let outputs = job.measure(&shapes);
         Ok(MadeJob { id: self.push(stage, job)?, shapes: outputs })
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Build, EDGES_PER_RUN_MAX, Edge, From, Job, MadeJob, fault};
 use crate::base::limits::JOBS_PER_RUN_MAX;
-use crate::domain::cost::{self, Shape};
+use crate::domain::cost::Shape;
 use crate::domain::job::{Decay, Parallel, Rounds, Spec, Train};
 use crate::domain::manifest::{Diagnostic, Stage};
 use crate::domain::terms::Terms;
@@ -109,8 +109,7 @@ impl Spread<'_, '_> {
         };
         job.inputs.extend(shards.iter().enumerate().map(named));
         let states = [state].into_iter().chain(shards).flat_map(|made| made.shapes.iter().copied());
-        let (size, shapes) = cost::estimate(&job.spec, &states.collect::<Vec<_>>());
-        job.size = size;
+        let shapes = job.measure(&states.collect::<Vec<_>>());
         Ok(MadeJob { id: self.build.push(self.stage, job)?, shapes })
     }
 
@@ -136,8 +135,7 @@ impl Spread<'_, '_> {
     fn push(&mut self, mut job: Job, others: &[Shape]) -> Result<MadeJob, Diagnostic> {
         let data = self.shapes.first().copied().unwrap_or_default();
         let shapes: Vec<Shape> = [data].into_iter().chain(others.iter().copied()).collect();
-        let (size, shapes) = cost::estimate(&job.spec, &shapes);
-        job.size = size;
+        let shapes = job.measure(&shapes);
         Ok(MadeJob { id: self.build.push(self.stage, job)?, shapes })
     }
 }

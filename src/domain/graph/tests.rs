@@ -318,7 +318,7 @@ fn a_training_of_too_many_jobs_is_refused_with_what_to_do() {
 
 /// A stage `t` of trainings with these values of `n` and this `matrix`, and one that takes all.
 fn halved(values: &str, strategy: &str) -> Dag {
-    let pin = chunked(&[("a", 10_000)]);
+    let pin = chunked(&[("a", 100_000)]);
     let text = format!(
         "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  sources: {{ \
          s: {{ url: s.csv, format: csv }} }}\n  stages:\n    a: {{ uses: ingest, inputs: {{ rows: \

@@ -47,12 +47,32 @@ pub struct Convolution {
     pub kernel: u32,
     /// What is around the image.
     pub padding: Padding,
-    /// Groups of channels that are normalised; `None` normalises nothing.
-    pub groups: Option<u32>,
+    /// What is normalised; `None` normalises nothing.
+    pub norm: Option<ImageNorm>,
     /// The side of the squares of which the largest value is kept; 1 keeps all.
     pub pool: u32,
 }
-canonical_struct!(Convolution { filters, kernel, padding, groups, pool });
+canonical_struct!(Convolution { filters, kernel, padding, norm, pool });
+
+/// What of images is brought to mean 0 and variance 1, before a factor and a shift per channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ImageNorm {
+    /// So many groups of channels of each image by itself.
+    Groups(u32),
+    /// Each channel of all images of a batch; who predicts goes by what they were on the way.
+    Batch,
+}
+canonical_enum!(ImageNorm { 1 => Groups(x), 3 => Batch });
+
+impl ImageNorm {
+    /// Numbers of each channel: a factor and a shift, and for batches a mean and a variance.
+    const fn numbers(self) -> u64 {
+        match self {
+            Self::Groups(_) => 2,
+            Self::Batch => 4,
+        }
+    }
+}
 
 /// What is around an image that is convolved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +129,7 @@ impl Image {
 
     /// What a convolution makes of it before and after pooling; the key that is wrong if it cannot.
     fn convolved(self, by: &Convolution) -> Result<(Self, Self), &'static str> {
-        let Convolution { filters, kernel, padding, groups, pool } = *by;
+        let Convolution { filters, kernel, padding, norm, pool } = *by;
         if filters == 0 {
             return Err("filters");
         }
@@ -124,7 +144,9 @@ impl Image {
         if whole.is_empty() {
             return Err("kernel");
         }
-        if groups.is_some_and(|groups| groups == 0 || !filters.is_multiple_of(groups)) {
+        if let Some(ImageNorm::Groups(groups)) = norm
+            && (groups == 0 || !filters.is_multiple_of(groups))
+        {
             return Err("groupNorm");
         }
         if !(1..=SIDE_MAX).contains(&pool) || pool > whole.height || pool > whole.width {
@@ -159,7 +181,7 @@ impl Cnn {
             let side = u64::from(by.kernel);
             let depth = side.saturating_mul(side).saturating_mul(u64::from(given.channels));
             let filters = u64::from(by.filters);
-            let norms = if by.groups.is_some() { 2 } else { 0 };
+            let norms = by.norm.map_or(0, ImageNorm::numbers);
             let own = depth.saturating_add(1 + norms).saturating_mul(filters);
             parameters = parameters.saturating_add(own);
             products = products.saturating_add(depth.saturating_mul(whole.len()));
@@ -181,7 +203,7 @@ mod tests {
 
     const IMAGE: Image = Image { height: 28, width: 28, channels: 1 };
     const PLAIN: Convolution =
-        Convolution { filters: 32, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
+        Convolution { filters: 32, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
 
     fn cnn(convolutions: &[Convolution]) -> Cnn {
         Cnn {
@@ -214,8 +236,8 @@ mod tests {
         check(Convolution { kernel: 4, ..PLAIN }, "kernel");
         check(Convolution { kernel: 17, ..PLAIN }, "kernel");
         check(Convolution { kernel: 15, padding: Padding::Valid, ..PLAIN }, "kernel");
-        check(Convolution { groups: Some(0), ..PLAIN }, "groupNorm");
-        check(Convolution { groups: Some(5), ..PLAIN }, "groupNorm");
+        check(Convolution { norm: Some(ImageNorm::Groups(0)), ..PLAIN }, "groupNorm");
+        check(Convolution { norm: Some(ImageNorm::Groups(5)), ..PLAIN }, "groupNorm");
         check(Convolution { pool: 0, ..PLAIN }, "pool");
         check(Convolution { pool: 15, ..PLAIN }, "pool");
     }

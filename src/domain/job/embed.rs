@@ -1,7 +1,7 @@
 //! Embeddings: which text a frozen encoder turns into numbers, and how its tokens become one row.
 //! Never encodes.
 
-use super::Column;
+use super::{Column, Part};
 use crate::base::canon::{canonical_enum, canonical_struct};
 
 /// `uses: embed`: inputs `table` and `encoder`; output `table`, in which columns of an embedding
@@ -16,8 +16,10 @@ pub struct Embed {
     pub pooling: Option<Pooling>,
     /// Whether the vector is divided by its length; `None` as the encoder says.
     pub normalize: Option<bool>,
+    /// The share of the rows of its table.
+    pub part: Part,
 }
-canonical_struct!(Embed { column, length, pooling, normalize });
+canonical_struct!(Embed { column, length, pooling, normalize, part });
 
 /// How the vectors of all tokens of a text become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,7 +21,7 @@ mod tokenize;
 mod train;
 mod transform;
 
-pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, Misfit, Padding, SIDE_MAX};
+pub use cnn::{CONVOLUTIONS_MAX, Cnn, Convolution, Image, ImageNorm, Misfit, Padding, SIDE_MAX};
 pub use compare::Compare;
 pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
@@ -54,9 +54,6 @@ use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, cano
 
 /// The name of the exact arithmetic: any change of any bit of any result gets a new one.
 pub const OPS_VERSION: &str = "ohc-ops/2";
-
-/// Segments of one part of a training.
-const TRAIN_SEGMENTS: u32 = 8;
 
 /// What a job computes: one closed list. Stages of a manifest name these by `uses:`.
 #[derive(Clone, PartialEq, Debug)]
@@ -189,11 +186,7 @@ impl Spec {
     #[must_use]
     pub fn segments(&self) -> u32 {
         match self {
-            Self::Train(train) => match &train.parallel {
-                None | Some(Parallel::Whole(_)) => TRAIN_SEGMENTS,
-                Some(Parallel::Shard(shard)) => shard.steps.clamp(1, TRAIN_SEGMENTS),
-                Some(Parallel::Start | Parallel::Finish(_)) => 1,
-            },
+            Self::Train(train) => train.segments,
             _ => 1,
         }
     }

@@ -43,6 +43,8 @@ pub struct Train {
     pub part: Part,
     /// Which job of a training in parallel it is, if it is one: `epochs` means nothing then.
     pub parallel: Option<Parallel>,
+    /// In how many segments this job is committed: the plan decides.
+    pub segments: u32,
 }
 canonical_struct!(Train {
     task,
@@ -62,6 +64,7 @@ canonical_struct!(Train {
     scaling,
     part,
     parallel,
+    segments,
 });
 
 /// What a model learns to say of a row.
@@ -404,6 +407,7 @@ impl Train {
             ("scaling", self.scaling != other.scaling),
             ("parts", self.part != other.part),
             ("parallel", self.parallel != other.parallel),
+            ("segments", self.segments != other.segments),
         ]
     }
 }

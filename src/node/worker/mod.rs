@@ -26,6 +26,7 @@ use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::{Height, Millis};
+use crate::compute::kernel::cores;
 use crate::domain::classes::Classes;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
@@ -61,7 +62,7 @@ pub struct Offer {
     pub capacity: Option<Work>,
     /// The kinds of jobs that it takes on.
     pub classes: Classes,
-    /// Blocks that it computes at a time.
+    /// Blocks that it computes at a time, and cores that they use together.
     pub threads: usize,
     /// When in a day it takes on work; always where nothing is said.
     pub hours: Option<Hours>,
@@ -162,6 +163,7 @@ pub fn work(
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
+    cores::limit(offer.threads);
     let pace = if offer.capacity.is_none() { gauge::measure(offer.threads) } else { None };
     if offer.capacity.is_none() {
         (hooks.watch)(Sight::Measured(pace, machine::graphics_cards()));

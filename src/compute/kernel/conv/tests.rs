@@ -3,11 +3,11 @@
 
 use super::*;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::kernel::{Isa, golden};
+use crate::compute::kernel::{Isa, Threads, golden};
 use proptest::prelude::*;
 
 const SMALL: Conv = Conv {
-    engine: Engine { isa: Isa::PORTABLE, threads: 1 },
+    engine: Engine { isa: Isa::PORTABLE, threads: Threads::Fixed(1) },
     height: 6,
     width: 5,
     channels: 3,

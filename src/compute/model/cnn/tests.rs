@@ -9,7 +9,7 @@ use crate::compute::op::{self, Wanted};
 use candle_core::{Device, Var};
 
 const PLAIN: Convolution =
-    Convolution { filters: 4, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
+    Convolution { filters: 4, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
 
 fn network(convolutions: &[Convolution], dropout: f64) -> (job::Model, Network) {
     let model = job::Model::Cnn(job::Cnn {
@@ -46,7 +46,7 @@ fn stock(vars: &[Var], x: &Tensor, layers: &[Convolution]) -> Result<Tensor> {
         let margin = if layer.padding == Padding::Same { layer.kernel as usize / 2 } else { 0 };
         x = x.conv2d(&weights, margin, 1, 1, 1)?;
         x = x.broadcast_add(&next().reshape((1, (), 1, 1))?)?;
-        if let Some(groups) = layer.groups {
+        if let Some(ImageNorm::Groups(groups)) = layer.norm {
             let (n, c, h, w) = x.dims4()?;
             let flat = x.reshape((n, groups as usize, ()))?;
             let flat = flat.broadcast_sub(&flat.mean_keepdim(2)?)?;
@@ -69,7 +69,7 @@ fn stock(vars: &[Var], x: &Tensor, layers: &[Convolution]) -> Result<Tensor> {
 #[test]
 fn outputs_and_gradients_agree_with_stock_candle() {
     let valid = Convolution { filters: 6, padding: Padding::Valid, pool: 1, ..PLAIN };
-    let normed = Convolution { filters: 6, kernel: 5, groups: Some(3), ..PLAIN };
+    let normed = Convolution { filters: 6, kernel: 5, norm: Some(ImageNorm::Groups(3)), ..PLAIN };
     for layers in [vec![PLAIN], vec![PLAIN, valid], vec![normed, valid]] {
         let (_, network) = network(&layers, 0.0);
         let x = images(3);
@@ -115,7 +115,7 @@ fn a_prediction_leaves_nothing_out_and_a_step_its_own_values() {
 
 #[test]
 fn rows_have_no_influence_on_each_other() {
-    let normed = Convolution { groups: Some(2), ..PLAIN };
+    let normed = Convolution { norm: Some(ImageNorm::Groups(2)), ..PLAIN };
     let (_, network) = network(&[PLAIN, normed], 0.25);
     let values = images(300).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let alone = values.chunks(8 * 6 * 3).flat_map(|row| network.outputs(row).unwrap());
@@ -141,7 +141,7 @@ fn what_cannot_be_is_refused() {
     refused(fits(&|_| (), 143), "8 × 6 × 3 = 144 values, but there are 143 features");
     refused(fits(&|cnn| cnn.convolutions[0].kernel = 4, 144), "`kernel` of convolution 0");
     refused(fits(&|cnn| cnn.convolutions[0].pool = 7, 144), "`pool` of convolution 0");
-    refused(fits(&|cnn| cnn.convolutions[0].groups = Some(3), 144), "`groupNorm`");
+    refused(fits(&|cnn| cnn.convolutions[0].norm = Some(ImageNorm::Groups(3)), 144), "`groupNorm`");
     refused(fits(&|cnn| cnn.convolutions = vec![PLAIN; 33], 144), "33 convolutions");
     refused(fits(&|cnn| cnn.convolutions[0].filters = u32::MAX, 144), "16777216 values");
     refused(fits(&|cnn| cnn.activation = Activation::Gelu, 144), "GELU");

@@ -2,7 +2,7 @@
 //! Never measure time.
 
 use super::*;
-use crate::domain::job::{Cnn, Convolution, Image, Padding};
+use crate::domain::job::{Cnn, Convolution, Image, ImageNorm, Padding};
 
 /// Images of 6 × 6 with a bright square in one of four corners, in noise.
 fn corners() -> Examples {
@@ -27,9 +27,8 @@ fn corners() -> Examples {
 }
 
 fn images(epochs: u32, dropout: f64) -> Train {
-    let first =
-        Convolution { filters: 4, kernel: 3, padding: Padding::Same, groups: None, pool: 2 };
-    let second = Convolution { filters: 6, groups: Some(2), pool: 1, ..first };
+    let first = Convolution { filters: 4, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
+    let second = Convolution { filters: 6, norm: Some(ImageNorm::Groups(2)), pool: 1, ..first };
     let cnn = Cnn {
         image: Image { height: 6, width: 6, channels: 1 },
         convolutions: vec![first, second],
@@ -38,6 +37,15 @@ fn images(epochs: u32, dropout: f64) -> Train {
         dropout,
     };
     Train { model: Model::Cnn(cnn), ..spec(epochs, Part::WHOLE) }
+}
+
+/// The same with a norm over batches after the first convolution.
+fn by_batches(epochs: u32) -> Train {
+    let mut spec = images(epochs, 0.0);
+    if let Model::Cnn(cnn) = &mut spec.model {
+        cnn.convolutions[0].norm = Some(ImageNorm::Batch);
+    }
+    spec
 }
 
 fn learned(engine: Engine, spec: &Train) -> Done {
@@ -76,6 +84,73 @@ fn r10_a_training_of_images_is_its_segments_replayed_one_by_one() {
     for (k, pair) in (0..).zip(done.checkpoints.windows(2)) {
         let replayed = replay(&spec, &lesson, None, k, Some(&pair[0]), 1).unwrap();
         assert_eq!(replayed.checkpoint, pair[1], "segment {k}");
+    }
+}
+
+#[test]
+fn r10_what_is_kept_of_batches_is_part_of_the_state_and_golden() {
+    let spec = by_batches(3);
+    let lesson = Lesson::of(&spec, corners(), None).unwrap();
+    let done = learned(Engine::default(), &spec);
+    for isa in Isa::all() {
+        for threads in [1, 3] {
+            assert_eq!(learned(Engine::with(isa, threads), &spec), done, "{isa:?} {threads}");
+        }
+    }
+    for (k, pair) in (0..).zip(done.checkpoints.windows(2)) {
+        let replayed = replay(&spec, &lesson, None, k, Some(&pair[0]), 1).unwrap();
+        assert_eq!(replayed.checkpoint, pair[1], "segment {k}");
+    }
+    let end = done.checkpoints.last().unwrap();
+    let digests = [Digest::of(&done.outputs[0].bytes).short(), Digest::of(end).short()];
+    assert_eq!(digests, ["0589b68cd079", "fa75bce9ba79"]);
+    // A state of a network without it is none of this training.
+    let other = learned(Engine::default(), &images(3, 0.0));
+    let fault = replay(&spec, &lesson, None, 1, Some(&other.checkpoints[1]), 1).unwrap_err();
+    assert!(fault.message.contains("does not fit the model"), "{fault}");
+}
+
+#[test]
+fn by_batches_is_learned_and_a_prediction_goes_by_what_was_kept() {
+    for spec in [by_batches(12), Train { accumulate: 2, ..by_batches(12) }] {
+        let done = learned(Engine::default(), &spec);
+        let known = right(&done, &corners());
+        assert!(known >= 88, "{known} of 90");
+        let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
+        assert_eq!(model.to_bytes().unwrap(), done.outputs[0].bytes);
+        assert_eq!(*model.model(), spec.model);
+        let (values, width) = (corners().values, model.width());
+        let alone = values.chunks(width).flat_map(|row| model.raw_outputs(row, 1).unwrap());
+        assert_eq!(model.raw_outputs(&values, 90).unwrap(), alone.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_shards_keep_of_their_batches_is_merged_as_their_moments_are() {
+    use crate::compute::merge;
+    use crate::compute::state::State;
+    use crate::domain::job::{Merge, Rule};
+    let spec = by_batches(2);
+    let lesson = Lesson::of(&spec, corners(), None).unwrap();
+    let start = State::initial(&Plan::new(&spec, &lesson).unwrap().shape, &spec);
+    let states = [1, 2].map(|seed| {
+        let done = learned(Engine::default(), &Train { seed, ..spec.clone() });
+        done.checkpoints.last().unwrap().clone()
+    });
+    let rule = Merge { rule: Rule::Mean, quorum: 1, lr: 0.7, momentum: 0.9 };
+    let named: Vec<(&str, &[u8])> = states.iter().map(|state| ("s", state.as_slice())).collect();
+    let merged = merge::run(&rule, &start.into_bytes(), &named).unwrap().outputs.remove(0).bytes;
+    let read = |bytes: &[u8]| {
+        let bytes = crate::compute::state::read_shared(bytes).unwrap().1;
+        State::of_any("s", bytes).unwrap().parameters
+    };
+    let (a, b, merged) = (read(&states[0]), read(&states[1]), read(&merged));
+    // After weights, bias, γ and β come mean and variance.
+    for at in [4, 5] {
+        assert!(merged[at].theta.0.is_empty());
+        let pairs = a[at].moments[0].0.iter().zip(&b[at].moments[0].0);
+        let means = pairs.map(|(a, b)| ((f64::from(*a) + f64::from(*b)) / 2.0) as f32);
+        assert_eq!(merged[at].moments[0].0, means.collect::<Vec<_>>());
     }
 }
 

@@ -12,7 +12,7 @@ fn rounds(shards: u32, rounds: u32, rule: Rule) -> Rounds {
 }
 
 fn parallel(parallel: Parallel) -> Train {
-    Train { parallel: Some(parallel), batch: 8, epochs: 0, ..spec(1, Part::WHOLE) }
+    Train { parallel: Some(parallel), batch: 8, epochs: 0, segments: 5, ..spec(1, Part::WHOLE) }
 }
 
 fn none(_: u32, _: u32) -> Accident {

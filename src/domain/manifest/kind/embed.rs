@@ -1,7 +1,7 @@
 //! `uses: embed`: its settings, inputs and outputs, and its spec.
 //! Never reports a fault: what is read has been checked.
 
-use crate::domain::job::{Embed, Pooling, Reading, Spec};
+use crate::domain::job::{Embed, Part, Pooling, Reading, Spec};
 use crate::domain::manifest::form::{
     Good, Object, Port, StageKind, Type, always_sound, default, integer, optional,
 };
@@ -19,7 +19,8 @@ pub(super) static EMBED: StageKind = StageKind {
     name: "embed",
     doc: "Turns a column of texts into numbers by a frozen encoder: `text` becomes `text@0`, \
           `text@1` and so on, beside the other columns. A `train` of the result is a head on the \
-          encoder. Its model remembers by which encoder rows were embedded, not the encoder.",
+          encoder. Its model remembers by which encoder rows were embedded, not the encoder. A \
+          long table is embedded in shares, unless it is published.",
     with: Object {
         name: "embed",
         doc: "Which texts are embedded, and how.",
@@ -90,5 +91,5 @@ fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
         None => None,
     };
     let column = super::word(with, "column", COLUMN)?.to_owned();
-    Some(Spec::Embed(Embed { column, length, pooling, normalize }))
+    Some(Spec::Embed(Embed { column, length, pooling, normalize, part: Part::WHOLE }))
 }

@@ -43,7 +43,8 @@ pub(super) static EVALUATE: StageKind = StageKind {
             good: Good::Encoder,
             many: false,
             optional: true,
-            doc: "The encoder, where the models were trained on embedded texts and the rows are raw.",
+            doc: "The encoder, where the models were trained on embedded texts and the rows are \
+                  raw.",
         },
     ]),
     outputs: Some(&[("best", Good::Model), ("report", Good::Report)]),

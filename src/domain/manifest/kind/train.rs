@@ -336,6 +336,14 @@ static CONVOLUTION: Object = Object {
             "Normalises so many groups of channels of each image: divides the filters.",
             "8",
         ),
+        optional(
+            "norm",
+            Type::Word(&["batch"]),
+            "`batch` normalises each channel over all images that are learned from at once. Mean \
+             and variance of the steps so far are kept with the parameters, and predictions go by \
+             them.",
+            "batch",
+        ),
         default(
             "pool",
             integer(1, SIDE_MAX as u64),

@@ -3,9 +3,9 @@
 
 use super::parallel;
 use crate::domain::job::{
-    Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, Misfit, Model,
-    Norm, Optimizer, Padding, Part, Positions, Reader, Reading, Scaling, Schedule, Spec, Task,
-    Train,
+    Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, ImageNorm,
+    Misfit, Model, Norm, Optimizer, Padding, Part, Positions, Reader, Reading, Scaling, Schedule,
+    Spec, Task, Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
@@ -54,6 +54,7 @@ fn train(with: &Node) -> Option<Train> {
             _ => return None,
         },
         part: Part::WHOLE,
+        segments: 1,
         parallel: parallel::parallel(with)?,
     })
 }
@@ -151,9 +152,11 @@ fn convolution(node: &Node) -> Option<Convolution> {
         filters: narrow(node, "filters", 0)?,
         kernel: narrow(node, "kernel", 3)?,
         padding: Padding::from_word(word(node, "padding", "same")?)?,
-        groups: match node.get("groupNorm") {
-            Some(_) => Some(narrow(node, "groupNorm", 1)?),
-            None => None,
+        norm: match (node.get("norm").map(Node::text), node.get("groupNorm")) {
+            (None, None) => None,
+            (None, Some(_)) => Some(ImageNorm::Groups(narrow(node, "groupNorm", 1)?)),
+            (Some(Some("batch")), None) => Some(ImageNorm::Batch),
+            (Some(_), _) => return None,
         },
         pool: narrow(node, "pool", 1)?,
     })
@@ -337,6 +340,14 @@ fn sound_task(task: Task, with: &Node, faults: &mut Faults) {
 /// Convolutions that cannot be of the image that they are given, and features that are not one.
 fn sound_images(model: &Node, features: Option<&Node>, faults: &mut Faults) {
     let kind = model.get("kind").and_then(Node::text);
+    let convolutions = model.get("convolutions").map(Node::items).unwrap_or_default();
+    for twice in convolutions.iter().filter(|node| node.get("norm").is_some()) {
+        if let Some(groups) = twice.get("groupNorm") {
+            let message = "a convolution has one norm: over groups, or over the batch";
+            let hint = "leave `groupNorm` or `norm` out".to_owned();
+            faults.advise(groups.place, message, hint);
+        }
+    }
     let Some(cnn) = cnn(model).filter(|_| kind == Some("cnn")) else { return };
     let pixels = cnn.image.len();
     if let Some(features) = features.filter(|node| node.items().len() as u64 != pixels) {
