@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::compute::kernel::philox::{Philox, purpose};
-use crate::compute::kernel::{Isa, golden};
+use crate::compute::kernel::{Isa, Threads, golden};
 
 const SMALL: BatchNorm = BatchNorm {
-    engine: Engine { isa: Isa::PORTABLE, threads: 1 },
+    engine: Engine { isa: Isa::PORTABLE, threads: Threads::Fixed(1) },
     height: 5,
     width: 4,
     channels: 6,
