@@ -371,6 +371,7 @@ fn account_card(state: &State, key: &PublicKey, names: &Names) -> Card {
     fields.extend([
         ("ask", json!(worker.bid.map(|bid| bid.ask.nano_per_unit()))),
         ("capacity", json!(worker.bid.map(|bid| bid.capacity.units()))),
+        ("classes", json::classes(worker.takes)),
         ("queued", json!(worker.queued.units())),
         ("good", json!(worker.record.good)),
         ("bad", json!(worker.record.bad)),

@@ -193,6 +193,7 @@ const fn passed_word(passed: Passed) -> &'static str {
     match passed {
         Passed::Dear => "dear",
         Passed::Lacks => "lacks",
+        Passed::Class => "class",
         Passed::Barred => "barred",
         Passed::Lapsed => "lapsed",
         Passed::Busy => "busy",
@@ -204,6 +205,7 @@ const fn passed_text(passed: Passed) -> &'static str {
     match passed {
         Passed::Dear => "asks for more than the reserve",
         Passed::Lacks => "lacks what the block needs",
+        Passed::Class => "bids for other kinds of jobs",
         Passed::Barred => "was slashed for this block",
         Passed::Lapsed => "lapsed last, others go first",
         Passed::Busy => "has its hands full",

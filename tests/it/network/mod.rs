@@ -2,6 +2,7 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod credentials;
 mod depot;
 mod dev;
 mod flood;
@@ -19,3 +20,4 @@ mod partition;
 mod snapshots;
 mod storm;
 mod token;
+mod words;
