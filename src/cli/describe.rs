@@ -230,6 +230,9 @@ fn block_card(view: &View, block: BlockId, names: &Names) -> Result<Card, Stop> 
 fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
     let mut attempts: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
     for Turn { height, what, .. } in turns {
+        if let What::Stored { lease, bytes, .. } = what {
+            attempts.entry(lease.attempt).or_default().insert("stored".into(), json!(bytes));
+        }
         let What::Event(event) = what else { continue };
         let Some(lease) = event.lease() else { continue };
         let ended = |word: &str| vec![("ended", json!(word)), ("ended_slot", json!(height.0))];

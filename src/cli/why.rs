@@ -8,6 +8,7 @@ use super::home;
 use super::ledger::{self, Entries, Entry, Filter, hold_name, place_name};
 use super::names::Names;
 use super::report::sheet::{Sheet, numbers, words, wrapped};
+use super::report::size::size;
 use super::report::{json, prose};
 use super::subject::{self, Subject};
 use crate::base::amount::Ohc;
@@ -107,6 +108,10 @@ impl Teller<'_> {
         match what {
             What::Event(event) => prose::turn(event, self.names, &job),
             What::Awarded(tally) => ("considered", self.tally(tally)),
+            What::Stored { artifacts, bytes, .. } => {
+                let plural = if *artifacts == 1 { "" } else { "s" };
+                ("stored", format!("{} in {artifacts} artifact{plural}", size(*bytes)))
+            }
             What::Judged { validator, finding, .. } => {
                 let validator = self.names.of(validator);
                 let found = match finding {
@@ -170,6 +175,9 @@ impl Teller<'_> {
                 json!({"what": word, "winner": self.names.of(&tally.award.worker),
                     "price": json::ohc(tally.award.price), "bids": bids})
             }
+            What::Stored { lease, artifacts, bytes } => json!({
+                "what": word, "lease": lease.to_string(), "artifacts": artifacts, "bytes": bytes,
+            }),
             What::Judged { lease, validator, finding } => {
                 let (finding, segment) = match finding {
                     Finding::Agree => ("agree", None),
