@@ -70,6 +70,16 @@ bless:
 schemas:
     OHC_BLESS=1 cargo test --locked --no-default-features --test golden schema
 
+# What is `unsafe`, on every path of this machine, under AddressSanitizer: needs a nightly toolchain, since
+# stable compilers have none. Miri knows few of these instructions.
+sanitize:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    host="$(rustc -vV | sed -n 's/^host: //p')"
+    RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --locked --target "$host" \
+        --target-dir "${CARGO_TARGET_DIR:-target}/sanitize" --no-default-features --features train \
+        --lib -- kernel:: poh:: table::index
+
 # A number of docs/benchmarks.md on this machine, such as `just bench settle`.
 bench name *args:
     cargo run --locked --release -- bench {{ name }} {{ args }}

@@ -90,6 +90,13 @@ pub const STAKE_PER_ESCROW: u64 = 3;
 
 /// One line of a run's journal, in bytes.
 pub const JOURNAL_LINE_BYTES_MAX: usize = 64 * 1024;
+/// What a worker says of the jobs of a run at a time: words, and bytes of the message.
+pub const WORDS_MAX: usize = 512;
+/// See [`WORDS_MAX`].
+pub const WORDS_BYTES_MAX: usize = 40 * 1024;
+/// What of it waits for one who listens, in bytes.
+pub const WORDS_ROOM_BYTES: usize = 1024 * 1024;
+
 /// The journal of one run, in bytes: beyond half of it no more steps are written.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

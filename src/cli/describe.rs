@@ -227,6 +227,9 @@ fn block_card(view: &View, block: BlockId, names: &Names) -> Result<Card, Stop> 
 fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
     let mut attempts: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
     for Turn { height, what, .. } in turns {
+        if let What::Stored { lease, bytes, .. } = what {
+            attempts.entry(lease.attempt).or_default().insert("stored".into(), json!(bytes));
+        }
         let What::Event(event) = what else { continue };
         let Some(lease) = event.lease() else { continue };
         let ended = |word: &str| vec![("ended", json!(word)), ("ended_slot", json!(height.0))];
@@ -368,6 +371,7 @@ fn account_card(state: &State, key: &PublicKey, names: &Names) -> Card {
     fields.extend([
         ("ask", json!(worker.bid.map(|bid| bid.ask.nano_per_unit()))),
         ("capacity", json!(worker.bid.map(|bid| bid.capacity.units()))),
+        ("classes", json::classes(worker.takes)),
         ("queued", json!(worker.queued.units())),
         ("good", json!(worker.record.good)),
         ("bad", json!(worker.record.bad)),

@@ -13,6 +13,7 @@ use super::wallet::pending;
 use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::ids::{JobId, RunId};
 use crate::base::keys::PublicKey;
+use crate::domain::classes::Classes;
 use crate::domain::state::State;
 use crate::domain::state::run::{BlockRun, Gone, Phase, Run, Status};
 use serde_json::{Value, json};
@@ -370,7 +371,7 @@ fn workers(state: &State, names: &Names, page: &mut Page) -> Sheet {
         items.push(json!({
             "name": name, "key": key.to_string(), "ask": ask, "leases": worker.leases.len(),
             "queued": worker.queued.units(), "earned": json::ohc(worker.earned),
-            "good": record.good, "bad": record.bad,
+            "good": record.good, "bad": record.bad, "classes": json::classes(worker.takes),
         }));
         rows.push(vec![
             name,
@@ -382,6 +383,7 @@ fn workers(state: &State, names: &Names, page: &mut Page) -> Sheet {
             worker.earned.to_string(),
             worker.queued.units().to_string(),
             worker.bid.map(|bid| bid.capacity.units().to_string()).unwrap_or_default(),
+            if worker.takes == Classes::ALL { "all".into() } else { worker.takes.to_string() },
         ]);
     }
     let columns = vec![
@@ -394,6 +396,7 @@ fn workers(state: &State, names: &Names, page: &mut Page) -> Sheet {
         numbers("earned"),
         numbers("queued").wide(),
         numbers("capacity").wide(),
+        words("classes").wide(),
     ];
     Sheet {
         kind: "WorkerList",

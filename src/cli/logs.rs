@@ -1,21 +1,25 @@
 //! `ohc logs`: what the jobs of a run said and what became of them, also while another process
-//! runs it. Reads the run's journal, never the log.
+//! runs it. Shows the run's journal alone; on a network it has what the log and the workers say
+//! written into that first, by a thread of its own if nobody else does.
 
 use super::Context;
 use super::args::{Format, Logs, RunName};
 use super::curves::{self, Curves};
 use super::exit::{Exit, Stop};
-use super::home;
+use super::home::{self, Place};
 use super::names::Names;
-use super::report::Screen;
+use super::plan;
 use super::report::journal::{Teller, Told, is_about};
+use super::report::{Screen, prose};
 use crate::base::ids::RunId;
 use crate::domain::event::Event;
+use crate::node::apply::ApplyError;
 use crate::node::home::Home;
 use crate::node::journal::{self, Entry, JournalError, Line, Reader};
 use crate::node::wall_ms;
 use std::collections::VecDeque;
-use std::thread;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How often a journal is looked at that somebody writes.
@@ -25,7 +29,10 @@ const LAST_WORDS_POLLS: u32 = 50;
 
 pub(super) fn logs(args: &Logs, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::here(context)?;
-    let run = run_of(&home, args.run)?;
+    let (run, scribe) = match home.is_embedded() {
+        true => (run_of(&home, args.run)?, None),
+        false => reach(&home, args)?,
+    };
     let reader = Reader::open(&home.runs(), run).map_err(|error| unreadable(&error))?;
     let reader = reader.ok_or_else(|| no_journal(&run.to_string()))?;
     if args.csv.is_some() || args.tensorboard.is_some() {
@@ -38,6 +45,7 @@ pub(super) fn logs(args: &Logs, context: &mut Context) -> Result<Exit, Stop> {
         since: args.since.map(|ms| wall_ms().saturating_sub(ms)),
         end: None,
         args,
+        scribe,
         screen: &mut context.screen,
     };
     if args.output.format == Format::Name {
@@ -54,6 +62,64 @@ fn run_of(home: &Home, name: RunName) -> Result<RunId, Stop> {
         RunName::Run(run) => Ok(run),
         RunName::Latest => journal::last_run(&home.runs()).ok_or_else(|| no_journal("any run")),
     }
+}
+
+/// Follows a run of a network on a thread of its own, and writes its journal.
+type Scribe = JoinHandle<Result<(), ApplyError>>;
+
+/// The run of a network that is meant, with what the log says of it in its journal; and who writes
+/// on, where it goes on, is to be followed, and is not by another process.
+fn reach(home: &Place, args: &Logs) -> Result<(RunId, Option<Scribe>), Stop> {
+    if let RunName::Run(run) = args.run
+        && is_told(home, run)?
+    {
+        return Ok((run, None));
+    }
+    let site = home.look(1).map_err(|error| plan::stop(&error))?;
+    let (runs, me) = (site.view().state.runs(), site.client());
+    let run = match args.run {
+        RunName::Run(run) => run,
+        RunName::Latest => {
+            let own = runs.values().rev().find(|run| run.client == me).map(|run| run.id);
+            let last = own.or_else(|| journal::last_run(&home.runs()));
+            last.ok_or_else(|| no_journal("any run"))?
+        }
+    };
+    let goes_on = !runs.get(&run).ok_or_else(|| prose::no_run(run))?.is_over();
+    if is_told(home, run)? {
+        return Ok((run, None));
+    }
+    if !(goes_on && args.follow) {
+        site.record(home, run).map_err(|error| plan::stop(&error))?;
+        return Ok((run, None));
+    }
+    let (begun, ready) = mpsc::channel();
+    let scribe = thread::spawn(move || {
+        site.watch(run, &mut || {
+            // Whoever waits for it is there until it comes.
+            let _ = begun.send(());
+        })
+    });
+    match ready.recv() {
+        Ok(()) => Ok((run, Some(scribe))),
+        Err(_) => Err(failed(scribe).unwrap_or_else(|| no_journal(&run.to_string()))),
+    }
+}
+
+/// Why a scribe has ended, if that is not because the run did.
+fn failed(scribe: Scribe) -> Option<Stop> {
+    scribe.join().ok()?.err().map(|error| plan::stop(&error))
+}
+
+/// Whether the journal of a run is being written, or tells its end.
+fn is_told(home: &Place, run: RunId) -> Result<bool, Stop> {
+    let reader = Reader::open(&home.runs(), run).map_err(|error| unreadable(&error))?;
+    let Some(mut reader) = reader else { return Ok(false) };
+    let (mut end, is_written) = (None, reader.is_written());
+    while let Some(line) = reader.next_line().map_err(|error| unreadable(&error))? {
+        end = end_after(&line, end);
+    }
+    Ok(is_written || matches!(end, Some(End::Ended(_))))
 }
 
 fn no_journal(run: &str) -> Stop {
@@ -96,6 +162,17 @@ enum End {
     Ended(Exit),
 }
 
+/// How far a run is after a line of its journal.
+fn end_after(line: &Line, before: Option<End>) -> Option<End> {
+    let Entry::Folded { event, .. } = &line.entry else { return before };
+    match event {
+        Event::Ended { ending, .. } => Some(End::Ended(Exit::of_ending(ending))),
+        Event::Paused { reason, .. } => Some(End::Paused(Exit::of_pause(reason))),
+        Event::Resumed { .. } => None,
+        _ => before,
+    }
+}
+
 struct Follower<'a> {
     reader: Reader,
     teller: Teller<'a>,
@@ -103,6 +180,7 @@ struct Follower<'a> {
     since: Option<u64>,
     end: Option<End>,
     args: &'a Logs,
+    scribe: Option<Scribe>,
     screen: &'a mut Screen,
 }
 
@@ -111,22 +189,11 @@ impl Follower<'_> {
     fn next(&mut self) -> Result<Option<(Told, bool)>, Stop> {
         let line = self.reader.next_line().map_err(|error| unreadable(&error))?;
         let Some(line) = line else { return Ok(None) };
-        self.note(&line);
+        self.end = end_after(&line, self.end);
         let is_young = self.since.is_none_or(|since| line.at >= since);
         let stage = self.args.stage.as_ref();
         let is_shown = is_young && stage.is_none_or(|stage| is_about(&line.entry, stage));
         Ok(Some((self.teller.take(line), is_shown)))
-    }
-
-    fn note(&mut self, line: &Line) {
-        if let Entry::Folded { event, .. } = &line.entry {
-            self.end = match event {
-                Event::Ended { ending, .. } => Some(End::Ended(Exit::of_ending(ending))),
-                Event::Paused { reason, .. } => Some(End::Paused(Exit::of_pause(reason))),
-                Event::Resumed { .. } => None,
-                _ => self.end,
-            };
-        }
     }
 
     /// Shows what is written so far, or the last lines of it.
@@ -161,12 +228,17 @@ impl Follower<'_> {
         Ok(())
     }
 
+    /// Whether somebody may write on: another process, or a thread of this one.
+    fn is_written(&self) -> bool {
+        self.scribe.as_ref().is_some_and(|scribe| !scribe.is_finished()) || self.reader.is_written()
+    }
+
     /// Shows what is written from now on, until the run is over or nobody runs it any more.
     fn follow(&mut self, run: RunId) -> Result<Exit, Stop> {
         let mut quiet = 0;
         loop {
             // Asked first: what was written before the writer went away is read below.
-            let is_written = self.reader.is_written();
+            let is_written = self.is_written();
             let mut is_quiet = true;
             while let Some((told, is_shown)) = self.next()? {
                 is_quiet = false;
@@ -182,6 +254,9 @@ impl Follower<'_> {
                 }
                 Some(End::Paused(exit)) if !is_written => return Ok(exit),
                 None if !is_written => {
+                    if let Some(error) = self.scribe.take().and_then(failed) {
+                        return Err(error);
+                    }
                     let hint = "apply its manifest again: it goes on from what is settled";
                     let message = format!("{run} is not over, and nobody runs it any more");
                     return Err(Stop::failed(message, Some(hint.into())));

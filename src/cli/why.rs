@@ -8,6 +8,7 @@ use super::home;
 use super::ledger::{self, Entries, Entry, Filter, hold_name, place_name};
 use super::names::Names;
 use super::report::sheet::{Sheet, numbers, words, wrapped};
+use super::report::size::size;
 use super::report::{json, prose};
 use super::subject::{self, Subject};
 use crate::base::amount::Ohc;
@@ -106,6 +107,10 @@ impl Teller<'_> {
         match what {
             What::Event(event) => prose::turn(event, self.names, &job),
             What::Awarded(tally) => ("considered", self.tally(tally)),
+            What::Stored { artifacts, bytes, .. } => {
+                let plural = if *artifacts == 1 { "" } else { "s" };
+                ("stored", format!("{} in {artifacts} artifact{plural}", size(*bytes)))
+            }
             What::Judged { validator, finding, .. } => {
                 let validator = self.names.of(validator);
                 let found = match finding {
@@ -169,6 +174,9 @@ impl Teller<'_> {
                 json!({"what": word, "winner": self.names.of(&tally.award.worker),
                     "price": json::ohc(tally.award.price), "bids": bids})
             }
+            What::Stored { lease, artifacts, bytes } => json!({
+                "what": word, "lease": lease.to_string(), "artifacts": artifacts, "bytes": bytes,
+            }),
             What::Judged { lease, validator, finding } => {
                 let (finding, segment) = match finding {
                     Finding::Agree => ("agree", None),
@@ -192,6 +200,7 @@ const fn passed_word(passed: Passed) -> &'static str {
     match passed {
         Passed::Dear => "dear",
         Passed::Lacks => "lacks",
+        Passed::Class => "class",
         Passed::Barred => "barred",
         Passed::Lapsed => "lapsed",
         Passed::Busy => "busy",
@@ -203,6 +212,7 @@ const fn passed_text(passed: Passed) -> &'static str {
     match passed {
         Passed::Dear => "asks for more than the reserve",
         Passed::Lacks => "lacks what the block needs",
+        Passed::Class => "bids for other kinds of jobs",
         Passed::Barred => "was slashed for this block",
         Passed::Lapsed => "lapsed last, others go first",
         Passed::Busy => "has its hands full",

@@ -13,6 +13,7 @@ use super::signals::Signals;
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
+use crate::domain::classes::Classes;
 use crate::domain::event::Event;
 use crate::domain::state::State;
 use crate::node::apply::start_runtime;
@@ -40,6 +41,7 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
     let offer = Offer {
         ask: args.price.map(Price::new).or(fleet.ask),
         capacity: args.capacity.or(fleet.capacity).map(Work::new),
+        classes: args.classes.or(fleet.classes).unwrap_or_default(),
         threads: args.threads.or(fleet.threads).unwrap_or_else(cores).max(1),
         hours: args.hours.or(fleet.hours),
         blocks_max: args.max_blocks.or(fleet.blocks_max),
@@ -144,19 +146,24 @@ impl Teller<'_> {
                 let fields = json!({"event": event, "hours": hours.to_string()});
                 self.lines.say(line, fields);
             }
-            Sight::Ready(state, bid) => {
+            Sight::Ready(state, bid, classes) => {
                 let held = state.workers().get(&self.me);
                 self.held = held.map(|me| me.leases.clone()).unwrap_or_default();
                 let (height, ask) = (state.height(), bid.ask.nano_per_unit());
                 let balance = state.ledger().account(&self.me).balance;
                 let capacity = bid.capacity.units();
+                let kinds = match *classes {
+                    Classes::ALL => String::new(),
+                    some => format!(" of {some}"),
+                };
                 self.lines.say(
                     format!(
                         "ready    at slot {height}: asks {ask} nano-OhC a unit, takes {capacity} \
-                         units at a time, has {balance} OhC"
+                         units{kinds} at a time, has {balance} OhC"
                     ),
                     json!({"event": "ready", "height": height.0, "ask": ask,
-                        "capacity": capacity, "balance": json::ohc(balance)}),
+                        "capacity": capacity, "classes": json::classes(*classes),
+                        "balance": json::ohc(balance)}),
                 );
                 if balance == Ohc::ZERO {
                     let line = "warning: it has nothing to put up as a bond, and will be leased \

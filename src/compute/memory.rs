@@ -165,11 +165,12 @@ impl Own {
 
     /// Does some work on this thread, and tells the account what it took.
     pub(super) fn serve<T>(self, work: impl FnOnce() -> T) -> T {
+        // Also where a part before ended in a panic.
+        OWN.set(self.0);
         if self.0 == NONE {
             return work();
         }
         UNTOLD.set(0);
-        OWN.set(self.0);
         let done = work();
         tell();
         OWN.set(NONE);

@@ -12,6 +12,7 @@
 //! next one after the K (so an offer by itself is a lot of one). Where fewer bid, the reserve is
 //! paid, and what is left over waits.
 
+use super::classes::Classes;
 use super::terms::Equipment;
 use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::ids::BlockId;
@@ -31,6 +32,8 @@ pub struct Offer {
     pub reserve: Ohc,
     /// What its worker must have.
     pub needs: Equipment,
+    /// The kinds of its jobs.
+    pub classes: Classes,
     /// Workers that were slashed for it: they do not get it again.
     pub barred: Vec<PublicKey>,
     /// The worker whose attempt lapsed last: it gets it again only if nobody else bids for it.
@@ -49,6 +52,8 @@ pub struct Standing {
     pub capacity: Work,
     /// What it has.
     pub has: Equipment,
+    /// The kinds of jobs that it takes on.
+    pub takes: Classes,
     /// Units that it has taken on.
     pub queued: Work,
     /// Leases that it holds.
@@ -119,6 +124,8 @@ pub enum Passed {
     Dear,
     /// Its worker lacks what the block needs.
     Lacks,
+    /// It is for other kinds of jobs.
+    Class,
     /// Its worker was slashed for this block.
     Barred,
     /// Its worker's attempt lapsed last, and others bid.
@@ -191,7 +198,8 @@ impl Lot {
 
     /// Whether an offer is of this lot, and like those in it.
     fn takes(&self, next: &Offer) -> bool {
-        let terms = |offer: &Offer| (offer.lot, offer.work, offer.reserve, offer.needs);
+        let terms =
+            |offer: &Offer| (offer.lot, offer.work, offer.reserve, offer.needs, offer.classes);
         terms(next) == terms(&self.offer)
     }
 
@@ -231,6 +239,7 @@ fn consider(lot: &Lot, bids: &[Standing], bond_factor: u64) -> Vec<Considered> {
         let why = [
             (is_dear, Passed::Dear),
             (offer.barred.contains(&bid.worker), Passed::Barred),
+            (!bid.takes.has(offer.classes), Passed::Class),
             (!bid.has.meets(&offer.needs), Passed::Lacks),
             (lot.has_lapsed(bid) && others, Passed::Lapsed),
             (!bid.has_room(offer.work), Passed::Busy),
@@ -304,10 +313,11 @@ fn sell(lot: &Lot, bids: &mut [Standing], bond_factor: u64) -> Vec<Award> {
 }
 
 /// Score and ask of one bid for one offer; none if it is above the reserve, if its worker lacks
-/// what is needed, or if it is barred.
+/// what is needed, does not take on such jobs, or is barred.
 fn score(offer: &Offer, bid: &Standing) -> Option<(Ohc, Ohc)> {
     let ask = bid.ask.of(offer.work).filter(|ask| *ask <= offer.reserve)?;
-    if offer.barred.contains(&bid.worker) || !bid.has.meets(&offer.needs) {
+    let fits = bid.has.meets(&offer.needs) && bid.takes.has(offer.classes);
+    if offer.barred.contains(&bid.worker) || !fits {
         return None;
     }
     Some((ask.checked_add(bid.record.risk(offer.reserve)?)?, ask))

@@ -3,6 +3,7 @@
 
 use super::beacon::Reveal;
 use super::bisection::Move;
+use super::classes::Classes;
 use super::job::Pin;
 use super::receipt::{Opening, Receipt, Seal};
 use super::terms::Equipment;
@@ -45,6 +46,13 @@ pub enum Command {
     },
     /// Offers to work; replaces this worker's earlier bid.
     Bid(Bid),
+    /// The same for blocks of these kinds of jobs alone.
+    BidFor {
+        /// The bid.
+        bid: Bid,
+        /// The kinds.
+        classes: Classes,
+    },
     /// Takes the worker's bid back.
     Withdraw,
     /// Keeps leases while there is progress.
@@ -109,6 +117,7 @@ canonical_enum!(Command {
     21 => Open(x),
     22 => Tender(x),
     23 => Tell(x),
+    24 => BidFor { bid, classes },
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.
@@ -149,7 +158,7 @@ impl Submission {
     }
 }
 
-/// A worker's standing ask: for every block, until withdrawn.
+/// A worker's standing ask: for every block that it may have, until withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bid {
     /// Nano-OhC per unit of work.

@@ -1,6 +1,7 @@
 //! Leases: a block on offer, and one attempt of one worker at it.
 //! Never says how an attempt ends: the fold does, and `settle` pays for it.
 
+use super::classes::Classes;
 use super::terms::Equipment;
 use crate::base::amount::{Ohc, Rounding, Work};
 use crate::base::ids::{JobId, LeaseId};
@@ -16,6 +17,8 @@ pub struct Offered {
     pub work: Work,
     /// What their worker must have.
     pub needs: Equipment,
+    /// The kinds of the jobs.
+    pub classes: Classes,
     /// The most that is paid for it.
     pub reserve: Ohc,
     /// What the validators get.
@@ -87,6 +90,7 @@ mod tests {
             todo: Vec::new(),
             work: Work::new(1),
             needs: Equipment::default(),
+            classes: Classes::ALL,
             reserve: Ohc::from_nano(price),
             gas: Ohc::ZERO,
             since: Tick(0),

@@ -4,6 +4,7 @@
 pub mod auction;
 pub mod beacon;
 pub mod bisection;
+pub mod classes;
 pub mod command;
 pub mod cost;
 pub mod event;

@@ -3,6 +3,7 @@
 //! anything to do at all. Writes no prose.
 
 mod error;
+mod watch;
 
 pub use error::ApplyError;
 
@@ -68,6 +69,13 @@ struct Party {
     key: Option<(PathBuf, PublicKey)>,
     /// None where another process has the log.
     line: Option<Line>,
+}
+
+impl Party {
+    /// Whose key pays; nobody's where there is none.
+    fn name(&self) -> PublicKey {
+        self.key.as_ref().map_or(PublicKey([0; 32]), |(_, me)| *me)
+    }
 }
 
 /// How a run ended or was left, and everything that is known then.
@@ -220,7 +228,7 @@ impl Site {
     pub fn client(&self) -> PublicKey {
         match &self.who {
             Who::Home(keys) => keys.client.public(),
-            Who::Client(party) => party.key.as_ref().map_or(PublicKey([0; 32]), |(_, me)| *me),
+            Who::Client(party) => party.name(),
         }
     }
 
@@ -435,7 +443,8 @@ impl Site {
         let Self { home, runtime, view, who, host } = self;
         let booted = view.into_booted()?;
         let (artifacts, store) = (booted.artifacts.clone(), booted.store.clone());
-        let (mut following, mut recorder) = (None, Recorder::new(&home));
+        let scope = who.scope(booted.state.height());
+        let (mut following, mut recorder) = (None, Recorder::new(&home, scope));
         let mut watch = |happening: Happening<'_>| {
             recorder.see(&happening);
             if let Happening::Following(run) = &happening {

@@ -11,6 +11,7 @@ use super::inbox::{Handle, Stopped, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::wire::Wire;
+use super::words::{Listener as Ear, Spoken};
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Millis};
@@ -52,6 +53,13 @@ type Listener = Arc<Mutex<Option<Sender<Inbox>>>>;
 pub(super) enum Inbox {
     Heard(Heard),
     Told(Told),
+    Spoken(Spoken),
+}
+
+impl From<Spoken> for Inbox {
+    fn from(spoken: Spoken) -> Self {
+        Self::Spoken(spoken)
+    }
 }
 
 impl From<Heard> for Inbox {
@@ -121,7 +129,7 @@ pub(super) fn arrive(
                     told(follower.state().height(), follower.target());
                 }
             }
-            Ok(Inbox::Told(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Inbox::Told(_) | Inbox::Spoken(_)) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Stopped),
         }
     }
@@ -160,7 +168,7 @@ pub(super) fn order(
         let next = follower.deadline().into_iter().chain([send_at]).min().unwrap_or(send_at);
         let heard = match inbox.recv_timeout(Duration::from_millis(next.since(now))) {
             Ok(Inbox::Heard(heard)) => heard,
-            Ok(Inbox::Told(_)) | Err(RecvTimeoutError::Timeout) => continue,
+            Ok(Inbox::Told(_) | Inbox::Spoken(_)) | Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Stopped),
         };
         follower.hear(now, heard, &mut |state, events| {
@@ -184,6 +192,9 @@ struct Session<'a> {
     follower: Follower,
     client: Client,
     inbox: Receiver<Inbox>,
+    outbox: Sender<Inbox>,
+    /// Hears what workers say of the run.
+    ear: Option<Ear>,
     following: Option<RunId>,
     finished: Option<RunId>,
     refused: Option<Reject>,
@@ -223,6 +234,8 @@ pub(super) fn serve(
         follower,
         client,
         inbox,
+        outbox,
+        ear: None,
         following: None,
         finished: None,
         refused: None,
@@ -282,6 +295,14 @@ impl Session<'_> {
     fn take(&mut self, message: Inbox) -> Result<(), Refusal> {
         match message {
             Inbox::Heard(heard) => self.hear(heard),
+            Inbox::Spoken(spoken) => {
+                let (now, state, watch) =
+                    (self.clock.now(), self.follower.state(), &mut self.watch);
+                if let Some(ear) = &mut self.ear {
+                    ear.hear(now, &spoken, state, &mut |notice| watch(Happening::Notice(notice)));
+                }
+                Ok(())
+            }
             Inbox::Told(Told::Stop(why)) => {
                 self.stopped = Some(why);
                 Ok(())
@@ -314,8 +335,17 @@ impl Session<'_> {
         };
         if self.follower.hear(self.clock.now(), heard, &mut shown)? > 0 {
             self.tell(Input::Folded(reject));
+            self.listen();
         }
         Ok(())
+    }
+
+    /// Listens to the workers of its run. Where that fails it is tried again with the next slot.
+    fn listen(&mut self) {
+        if let (Some(run), None) = (self.following, &self.ear) {
+            let network = self.follower.state().network();
+            self.ear = Ear::start(&self.line.bus, network, run, &self.outbox).ok();
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -327,6 +357,7 @@ impl Session<'_> {
                 Output::Following(run) => {
                     self.following = Some(run);
                     (self.watch)(Happening::Following(run));
+                    self.listen();
                 }
                 Output::Finished(run) => self.finished = Some(run),
                 Output::Refused(reject) => self.refused = Some(reject),

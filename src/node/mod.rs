@@ -38,6 +38,7 @@ pub mod verify;
 pub mod view;
 pub mod wallet;
 pub mod wire;
+pub mod words;
 pub mod work;
 pub mod worker;
 

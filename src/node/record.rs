@@ -2,26 +2,45 @@
 //! what jobs say of themselves, thinned out. Never stops a run: what cannot be written is not.
 
 use super::embedded::Happening;
+use super::history;
 use super::home::Home;
 use super::notice::Notice;
 use super::publish::Published;
+use super::view::View;
+use crate::base::canon::Encode as _;
 use crate::base::ids::{JobId, LeaseId, RunId};
+use crate::base::keys::PublicKey;
 use crate::base::limits::JOURNAL_BYTES_MAX;
+use crate::base::time::Height;
 use crate::compute::Progress;
 use crate::domain::event::{Event, Skip};
 use crate::domain::state::State;
 use crate::domain::state::run::Run;
 use crate::effects::clock;
-use crate::effects::journal::{self, Entry, Journal, JournalError, Line};
+use crate::effects::journal::{self, Entry, Journal, JournalError, Line, Reader};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Between two of the points that a job always tells, it has a line at most this often.
 const STEP_LINE_MS: u64 = 1_000;
+/// So much is told of what happened while nobody followed a run.
+const CAUGHT_UP_MAX: usize = 100_000;
+
+/// Which runs are written about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scope {
+    /// All that there are: those of an embedded network.
+    All,
+    /// Those of one client that began after this slot.
+    Client(PublicKey, Height),
+    /// One of them.
+    Run(RunId),
+}
 
 /// What writes the journals of the runs that go on.
 pub struct Recorder {
     folder: PathBuf,
+    scope: Scope,
     books: BTreeMap<RunId, Book>,
     /// Why nothing more is written.
     broken: Option<JournalError>,
@@ -41,10 +60,9 @@ struct Doing {
 }
 
 impl Recorder {
-    /// A recorder for the runs of a home.
-    #[must_use]
-    pub fn new(home: &Home) -> Self {
-        Self { folder: home.runs(), books: BTreeMap::new(), broken: None }
+    /// A recorder for these runs of a home.
+    pub(super) fn new(home: &Home, scope: Scope) -> Self {
+        Self { folder: home.runs(), scope, books: BTreeMap::new(), broken: None }
     }
 
     /// Writes down what happened.
@@ -55,9 +73,46 @@ impl Recorder {
         let seen = match happening {
             Happening::Folded(state, events) => self.folded(state, events),
             Happening::Notice(notice) => self.notice(notice),
-            Happening::Following(_) | Happening::Stopping(_) | Happening::News(_) => Ok(()),
+            Happening::Following(run) => {
+                self.follow(*run);
+                Ok(())
+            }
+            Happening::Stopping(_) | Happening::News(_) => Ok(()),
         };
         self.broken = seen.err();
+    }
+
+    /// A run of before is followed after all.
+    fn follow(&mut self, run: RunId) {
+        if !matches!(self.scope, Scope::All) && !self.books.contains_key(&run) {
+            self.scope = Scope::Run(run);
+        }
+    }
+
+    /// Writes down what the log says of a run and its journal does not: what happened while nobody
+    /// here followed it. When that was is reckoned from the ticks since then.
+    pub(super) fn catch_up(&mut self, view: &View, id: RunId) -> Result<(), JournalError> {
+        let mut known = told(&self.folder, id)?;
+        let (last, now) = (view.state.tick(), clock::wall_ms());
+        let per_second = view.state.params().ticks_per_second.max(1);
+        let (mut lines, mut name) = (Vec::new(), None);
+        let folded = history::fold(view, &mut |page| {
+            let Some(run) = page.state.runs().get(&id) else { return };
+            name.get_or_insert_with(|| run.name.clone());
+            let ticks = last.0.saturating_sub(page.state.tick().0);
+            let at = now.saturating_sub(ticks.saturating_mul(1_000) / per_second);
+            for event in page.events.iter().filter(|event| event.run() == Some(id)) {
+                match known.get_mut(&event.to_bytes()).filter(|count| **count > 0) {
+                    Some(count) => *count -= 1,
+                    None => lines.extend(entries(run, event).map(|entry| Line { at, entry })),
+                }
+            }
+        });
+        // Of a log whose beginning is not here the rest is told as it comes.
+        let (Some(name), Ok(_)) = (name, folded) else { return Ok(()) };
+        lines.truncate(CAUGHT_UP_MAX);
+        let book = open_book(&mut self.books, &self.folder, id, &name)?;
+        if lines.is_empty() { Ok(()) } else { book.journal.write(&lines) }
     }
 
     /// Writes down where the outputs of a run lie.
@@ -87,7 +142,10 @@ impl Recorder {
         }
         for (id, events) in by_run {
             let Some(run) = state.runs().get(&id) else { continue };
-            let book = book(&mut self.books, &self.folder, run)?;
+            if !self.scope.has(run) {
+                continue;
+            }
+            let book = open_book(&mut self.books, &self.folder, id, &run.name)?;
             let entries = events.iter().flat_map(|event| entries(run, event));
             let is_kept = |entry: &Entry| !book.is_full || is_turn(entry);
             let entries: Vec<Entry> = entries.filter(is_kept).collect();
@@ -123,6 +181,16 @@ impl Recorder {
     }
 }
 
+impl Scope {
+    fn has(self, run: &Run) -> bool {
+        match self {
+            Self::All => true,
+            Self::Client(client, after) => run.client == client && run.since > after,
+            Self::Run(id) => run.id == id,
+        }
+    }
+}
+
 impl Book {
     fn write(&mut self, entries: Vec<Entry>) -> Result<(), JournalError> {
         if entries.is_empty() {
@@ -150,27 +218,40 @@ impl Book {
 }
 
 /// The journal of a run; opened when it is first needed.
-fn book<'a>(
+fn open_book<'a>(
     books: &'a mut BTreeMap<RunId, Book>,
-    folder: &std::path::Path,
-    run: &Run,
+    folder: &Path,
+    run: RunId,
+    name: &str,
 ) -> Result<&'a mut Book, JournalError> {
     use std::collections::btree_map::Entry as Slot;
-    match books.entry(run.id) {
+    match books.entry(run) {
         Slot::Occupied(known) => Ok(known.into_mut()),
         Slot::Vacant(free) => {
-            let journal = Journal::open(folder, run.id)?;
+            let journal = Journal::open(folder, run)?;
             let is_full = journal.bytes() >= JOURNAL_BYTES_MAX;
             let mut book = Book { journal, doing: BTreeMap::new(), is_full };
-            let (id, pipeline) = (run.id.to_string(), run.name.clone());
+            let (id, pipeline) = (run.to_string(), name.to_owned());
             book.write(vec![Entry::Opened { version: journal::VERSION, run: id, pipeline }])?;
             Ok(free.insert(book))
         }
     }
 }
 
+/// The events that the journal of a run tells already, and how often.
+fn told(folder: &Path, run: RunId) -> Result<BTreeMap<Vec<u8>, usize>, JournalError> {
+    let mut told: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let Some(mut reader) = Reader::open(folder, run)? else { return Ok(told) };
+    while let Some(line) = reader.next_line()? {
+        if let Entry::Folded { event, .. } = line.entry {
+            *told.entry(event.to_bytes()).or_default() += 1;
+        }
+    }
+    Ok(told)
+}
+
 /// An event with the names that stand in it, and what was measured if it settles a block.
-fn entries(run: &Run, event: &Event) -> Vec<Entry> {
+fn entries(run: &Run, event: &Event) -> impl Iterator<Item = Entry> + use<> {
     let address = |id: JobId| run.plan.job(id).map(ToString::to_string).unwrap_or_default();
     let block = event.block().map(|block| run.plan.name_of(block.index));
     let jobs = jobs_of(event).into_iter().map(|id| (id.0, address(id))).collect();
@@ -185,7 +266,7 @@ fn entries(run: &Run, event: &Event) -> Vec<Entry> {
             entries.push(Entry::Measured { stage: address(*id), metrics });
         }
     }
-    entries
+    entries.into_iter()
 }
 
 /// The jobs that an event names.
@@ -222,8 +303,7 @@ fn is_turn(entry: &Entry) -> bool {
 mod tests {
     use super::*;
     use crate::base::ids::BlockId;
-    use crate::base::keys::PublicKey;
-    use crate::effects::journal::{Reader, file_of};
+    use crate::effects::journal::file_of;
 
     const LEASE: LeaseId = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
 
@@ -239,7 +319,7 @@ mod tests {
         let journal = Journal::open(folder, RunId(1)).unwrap();
         let book = Book { journal, doing: BTreeMap::new(), is_full: false };
         let books = BTreeMap::from([(RunId(1), book)]);
-        Recorder { folder: folder.to_path_buf(), books, broken: None }
+        Recorder { folder: folder.to_path_buf(), scope: Scope::All, books, broken: None }
     }
 
     fn began() -> Notice {

@@ -9,6 +9,7 @@ use crate::domain::auction::Tally;
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ledger::Posting;
+use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::verdict::Finding;
 
 /// One thing that happened to a block.
@@ -29,6 +30,15 @@ pub enum What {
     Event(Event),
     /// An auction gave it to a worker.
     Awarded(Tally),
+    /// A worker claims to have stored what its answer names: outputs, and checkpoints for audits.
+    Stored {
+        /// About which attempt.
+        lease: LeaseId,
+        /// How many artifacts.
+        artifacts: usize,
+        /// How many bytes they have together.
+        bytes: u64,
+    },
     /// A validator said what it found.
     Judged {
         /// About which attempt.
@@ -67,7 +77,12 @@ impl Story {
         let is_early = |event: &Event| {
             matches!(event, Event::Drawn { .. } | Event::Delivered { .. } | Event::Disputed { .. })
         };
-        ours().filter(|event| is_early(event)).for_each(|event| tell(What::Event(event.clone())));
+        for event in ours().filter(|event| is_early(event)) {
+            tell(What::Event(event.clone()));
+            if let Event::Delivered { lease, .. } = event {
+                stored(page, *lease).into_iter().for_each(&mut tell);
+            }
+        }
         for order in page.accepted() {
             let Command::Judge(verdicts) = &order.body.command else { continue };
             for verdict in verdicts.iter().filter(|verdict| verdict.lease.block == block) {
@@ -86,4 +101,19 @@ impl Story {
         let ours = postings.filter(|p| p.hold().and_then(|hold| hold.block()) == Some(block));
         ours.for_each(|posting| tell(What::Paid(*posting)));
     }
+}
+
+/// What the worker of a lease claims to have stored, by its answer in this slot; nothing where it
+/// failed.
+fn stored(page: &Page<'_>, lease: LeaseId) -> Option<What> {
+    let is_its = |receipt: &&Receipt| receipt.lease == lease;
+    let receipt = page.accepted().find_map(|order| match &order.body.command {
+        Command::Deliver(receipts) => receipts.iter().find(is_its),
+        Command::Open(all) => all.iter().map(|opening| &opening.receipt).find(is_its),
+        _ => None,
+    })?;
+    let Outcome::Done(claims) = &receipt.outcome else { return None };
+    let artifacts = claims.iter().map(|claim| claim.outputs.len() + claim.segments.len()).sum();
+    let bytes = claims.iter().fold(0, |sum: u64, claim| sum.saturating_add(claim.bytes));
+    Some(What::Stored { lease, artifacts, bytes })
 }

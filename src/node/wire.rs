@@ -11,13 +11,14 @@
 //! | `ohc.N.head.K` | a signed [`Pulse`] | validator K | everybody |
 //! | `ohc.N.fetch` | an [`Ask`], answered by an [`Answer`] | anybody | one validator |
 //! | `ohc.N.fetch.K` | the same | anybody | validator K |
+//! | `ohc.N.journal.R.K` | signed [`super::words::Words`] | worker K | who follows run R |
 //!
 //! A frame is a version (`u16`, little-endian), the first 8 bytes of the network id, and canonical
 //! bytes. It has [`WIRE_BYTES_MAX`] bytes at the most. A message that is doubled or old does no
 //! harm: orders have numbers, slots have heights, and the rest is only a hint.
 
 use crate::base::canon::{Decode, DecodeError, Digest, Encode, canonical_enum, canonical_struct};
-use crate::base::ids::{JobId, LeaseId};
+use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
@@ -232,6 +233,25 @@ impl Wire {
         format!("{}.fetch.{}", self.prefix, short(validator))
     }
 
+    /// Where a worker says what it does for a run.
+    #[must_use]
+    pub fn journal(&self, run: RunId, worker: &PublicKey) -> String {
+        format!("{}.journal.{}.{}", self.prefix, run.0, short(worker))
+    }
+
+    /// Where all workers say what they do for a run.
+    #[must_use]
+    pub fn journal_of(&self, run: RunId) -> String {
+        format!("{}.journal.{}.*", self.prefix, run.0)
+    }
+
+    /// Where a worker says what it does for any run; where all do.
+    #[must_use]
+    pub fn journals(&self, worker: Option<&PublicKey>) -> String {
+        let who = worker.map_or_else(|| "*".to_owned(), short);
+        format!("{}.journal.*.{who}", self.prefix)
+    }
+
     /// A value as a message.
     #[must_use]
     pub fn frame(&self, what: &impl Encode) -> Vec<u8> {
@@ -303,7 +323,7 @@ fn digits(digest: &Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{BlockId, RunId};
+    use crate::base::ids::BlockId;
     use crate::base::keys::SecretKey;
     use crate::domain::command::{Command, Order, SignedOrder};
     use crate::domain::slot::Slot;
@@ -338,6 +358,9 @@ mod tests {
         assert_eq!(wire(7).command(&key), format!("ohc.{n}.command.{k}"));
         assert_eq!(wire(7).consensus(&key), format!("ohc.{n}.consensus.{k}"));
         assert_eq!(wire(7).fetch_of(&key), format!("ohc.{n}.fetch.{k}"));
+        assert_eq!(wire(7).journal(RunId(3), &key), format!("ohc.{n}.journal.3.{k}"));
+        assert_eq!(wire(7).journal_of(RunId(3)), format!("ohc.{n}.journal.3.*"));
+        assert_eq!(wire(7).journals(Some(&key)), format!("ohc.{n}.journal.*.{k}"));
         assert_eq!(inbox(&key), format!("_INBOX_{k}"));
         let name = u64::from_str_radix(&k, 16).ok();
         assert_eq!(sender(&wire(7).command(&key)), name);

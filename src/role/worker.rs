@@ -6,10 +6,11 @@ use super::{Machine, Signer, Witness};
 use crate::base::amount::Price;
 use crate::base::canon::Encode;
 use crate::base::ids::{BlockId, LeaseId};
-use crate::base::keys::PublicKey;
+use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use crate::base::time::Millis;
 use crate::domain::bisection::Move;
+use crate::domain::classes::Classes;
 use crate::domain::command::{Beat, Bid, Command, Revealed, SignedOrder, Tender};
 use crate::domain::receipt::{Opening, Outcome, Receipt, Seal};
 use crate::domain::state::{Asked, Assignment, Query, State, TenderAsked};
@@ -112,6 +113,8 @@ fn is_due(asked: Asked, sent: &Option<Sent>, now: Millis) -> bool {
 pub struct Worker {
     signer: Signer,
     bid: Option<Bid>,
+    /// The kinds of jobs that it bids for.
+    takes: Classes,
     /// What it asks for everywhere: a bid that it sealed is told though it takes on nothing more.
     ask: Price,
     bid_sent: Option<Millis>,
@@ -132,6 +135,7 @@ impl Worker {
             signer,
             ask: bid.ask,
             bid: Some(bid),
+            takes: Classes::ALL,
             bid_sent: None,
             doing: BTreeMap::new(),
             tendered: BTreeMap::new(),
@@ -141,10 +145,22 @@ impl Worker {
         }
     }
 
+    /// The same for these kinds of jobs alone.
+    #[must_use]
+    pub fn taking(self, takes: Classes) -> Self {
+        Self { takes, ..self }
+    }
+
     /// Its name.
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.signer.public()
+    }
+
+    /// The key, for what is not a command.
+    #[must_use]
+    pub fn secret(&self) -> &SecretKey {
+        self.signer.key()
     }
 
     /// Asks for this from now on, or for nothing.
@@ -180,12 +196,17 @@ impl Worker {
         }
         let queries = self.witness.follow(&self.signer, state, leases.iter().copied());
         out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
-        let standing = known.and_then(|worker| worker.bid);
-        if standing != self.bid && self.bid_sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
+        let standing = known.and_then(|worker| Some((worker.bid?, worker.takes)));
+        let wanted = self.bid.map(|bid| (bid, self.takes));
+        if standing != wanted && self.bid_sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
             self.bid_sent = Some(now);
-            let command = self.bid.map_or(Command::Withdraw, Command::Bid);
+            let command = match wanted {
+                None => Command::Withdraw,
+                Some((bid, Classes::ALL)) => Command::Bid(bid),
+                Some((bid, classes)) => Command::BidFor { bid, classes },
+            };
             out.push(Output::Send(self.signer.order(state, command)));
-        } else if standing == self.bid {
+        } else if standing == wanted {
             self.bid_sent = None;
         }
     }
@@ -193,7 +214,8 @@ impl Worker {
     /// Takes part in sealed auctions at the price of its standing bid, and tells what it sealed.
     fn tender(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let me = self.key();
-        let standing = state.workers().get(&me).and_then(|worker| worker.bid);
+        let known = state.workers().get(&me);
+        let standing = known.and_then(|worker| Some((worker.bid?, worker.takes)));
         let (mut bids, mut told, mut open) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (block, asked, offer) in state.tenders(me) {
             let is_due = |at: &Millis| now >= at.after(RESEND_MS);
@@ -207,7 +229,10 @@ impl Worker {
             match asked {
                 TenderAsked::Seal { round } => {
                     let is_dear = self.ask.of(offer.work).is_none_or(|ask| ask > offer.reserve);
-                    if is_dear || !standing.is_some_and(|bid| bid.has.meets(&offer.needs)) {
+                    let takes = standing.is_some_and(|(bid, takes)| {
+                        bid.has.meets(&offer.needs) && takes.has(offer.classes)
+                    });
+                    if is_dear || !takes {
                         continue;
                     }
                     bids.push(Tender { block, seal: revealed.seal(round, me) });

@@ -9,6 +9,7 @@ use ohc::base::keys::{NetworkId, SecretKey, Signed};
 use ohc::base::time::Height;
 use ohc::domain::beacon::Reveal;
 use ohc::domain::bisection::Move;
+use ohc::domain::classes::Classes;
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, SignedOrder, Submission, Tender};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Noop, Pin, Spec};
@@ -19,6 +20,7 @@ use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use ohc::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
 use ohc::node::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, Wire};
+use ohc::node::words::{What, Word, Words};
 use ohc::role::consensus::{Message, Passed, Polka};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -91,6 +93,10 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("pause", Command::Pause { run: RunId(7) }),
         ("resume", Command::Resume { run: RunId(7), added: amount }),
         ("bid", Command::Bid(bid)),
+        (
+            "bid for some",
+            Command::BidFor { bid, classes: Classes::read("train,evaluate").unwrap() },
+        ),
         ("withdraw", Command::Withdraw),
         ("heartbeat", Command::Heartbeat(vec![Beat { lease: LEASE, step: 12 }])),
         ("deliver", Command::Deliver(vec![done.clone(), failed])),
@@ -228,6 +234,11 @@ impl Vectors {
         let pulse = key(1).seal(self.network, pulse);
         let head = self.wire.head(&key(1).public());
         self.message("pulse", "SignedPulse", &head, &pulse);
+        let step = What::Step { step: 20, steps: 600, loss: Some(0.25), rate: None, rows: 1_500 };
+        let word = |what| Word { lease: LEASE, job: JobId(4), what };
+        let words = Words { number: 1_000, words: vec![word(What::Began), word(step)] };
+        let journal = self.wire.journal(LEASE.block.run, &key(5).public());
+        self.message("words", "SignedWords", &journal, &key(5).seal(self.network, words));
         let slots = vec![slot().to_bytes()];
         for (name, answer) in [
             ("the genesis", Answer::Genesis(genesis().to_bytes())),

@@ -71,8 +71,17 @@ fn a_block_is_explained_from_its_offer_to_its_payment() {
     let site = applied();
     let why = site.json(&["why", "run-1/0", "-o", "json"]);
     let turns = strings(&why["items"], "what");
-    let chain =
-        ["offered", "considered", "leased", "delivered", "drawn", "judged", "settled", "paid"];
+    let chain = [
+        "offered",
+        "considered",
+        "leased",
+        "delivered",
+        "stored",
+        "drawn",
+        "judged",
+        "settled",
+        "paid",
+    ];
     let mut at = 0;
     for word in chain {
         let found = turns[at..].iter().position(|turn| *turn == word);
@@ -81,6 +90,8 @@ fn a_block_is_explained_from_its_offer_to_its_payment() {
     let items = why["items"].as_array().unwrap();
     let heights: Vec<u64> = items.iter().map(|item| item["height"].as_u64().unwrap()).collect();
     assert!(heights.is_sorted(), "{heights:?}");
+    let stored = items.iter().find(|item| item["what"] == "stored").unwrap();
+    assert!(stored["bytes"].as_u64() > stored["artifacts"].as_u64(), "{stored}");
     // The award follows from what is shown: the least sum of score and queue wins.
     let considered = items.iter().find(|item| item["what"] == "considered").unwrap();
     let leased = items.iter().find(|item| item["what"] == "leased").unwrap();

@@ -174,7 +174,9 @@ impl Checker {
             }
             self.nonces.insert(author, nonce);
             let placed = events.contains(&Event::BidPlaced { worker: author });
-            if let (Command::Bid(bid), true) = (&order.body.command, placed) {
+            if let (Command::Bid(bid) | Command::BidFor { bid, .. }, true) =
+                (&order.body.command, placed)
+            {
                 self.bids.insert(author, *bid);
             }
         }

@@ -4,8 +4,9 @@
 use crate::fold::{CLIENT, Fold, OBJECTION, WORKER, refused};
 use crate::ground::{Who, noops, ohc, submission};
 use crate::labour::FAILING_TAG;
-use ohc::base::amount::Ohc;
+use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
+use ohc::domain::classes::Classes;
 use ohc::domain::command::{Bid, Command};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip};
 use ohc::domain::ledger::Hold;
@@ -359,6 +360,32 @@ fn a_block_is_never_given_to_a_worker_that_has_too_little() {
     let capacity = ohc::base::amount::Work::new(1_000);
     fold.send(Who::Worker(1), Command::Bid(Bid { ask, capacity, has }));
     assert_eq!(fold.held(Who::Worker(1)).len(), 1, "dearer, but it can");
+}
+
+#[test]
+fn a_block_is_never_given_to_a_worker_that_bids_for_other_kinds_of_jobs() {
+    let mut fold = Fold::new(1);
+    let bid =
+        |ask| Bid { ask: Price::new(ask), capacity: Work::new(1_000), has: Equipment::default() };
+    let bid_for = |ask, kinds| {
+        let classes = Classes::read(kinds).unwrap();
+        Command::BidFor { bid: bid(ask), classes }
+    };
+    fold.send(WORKER, bid_for(1, "train,evaluate"));
+    fold.submit(&noops("terms", SOLO, &["a: { uses: noop }"]), ohc(5));
+    assert!(fold.held(WORKER).is_empty());
+    assert_eq!(fold.state.workers()[&WORKER.key()].takes.to_string(), "train,evaluate");
+    let events = fold.slot(200, &[]);
+    let raised = events.iter().any(|event| matches!(event, Event::Repriced { .. }));
+    assert!(raised, "nobody wants it at this price: {events:?}");
+    let other = Who::Worker(1);
+    fold.send(other, bid_for(900_000, "train,noop"));
+    assert_eq!(fold.held(other).len(), 1, "dearer, but it takes on such jobs");
+    fold.submit(&noops("more", SOLO, &["b: { uses: noop }"]), ohc(5));
+    assert!(fold.held(WORKER).is_empty());
+    fold.send(WORKER, Command::Bid(bid(1)));
+    fold.submit(&noops("most", SOLO, &["c: { uses: noop, with: { tag: 9 } }"]), ohc(5));
+    assert!(!fold.held(WORKER).is_empty(), "a bid that names none is for all");
 }
 
 #[test]

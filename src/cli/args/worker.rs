@@ -2,6 +2,7 @@
 //! Never reads its configuration.
 
 use super::output::Output;
+use crate::domain::classes::Classes;
 use crate::node::worker::Hours;
 use clap::Args;
 use std::path::PathBuf;
@@ -20,6 +21,11 @@ pub(crate) struct Worker {
     /// what a short training shows that it does in a second]
     #[arg(long, value_name = "UNITS")]
     pub(crate) capacity: Option<u64>,
+    /// Take on these kinds of jobs alone, as `uses:` names them, such as train,evaluate: a block
+    /// that has others too goes to somebody else [default: `classes` of the configuration, else
+    /// all]
+    #[arg(long, value_name = "KIND,…", value_parser = classes)]
+    pub(crate) classes: Option<Classes>,
     /// Compute so many blocks at a time, on as many cores [default: `threads` of the configuration,
     /// else one per core]
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -38,6 +44,10 @@ pub(crate) struct Worker {
 
 fn hours(text: &str) -> Result<Hours, String> {
     Hours::read(text).ok_or_else(|| "write two times of a day in UTC: 22:00-06:00".to_owned())
+}
+
+fn classes(text: &str) -> Result<Classes, String> {
+    Classes::read(text).ok_or_else(|| format!("write some of {}", Classes::known()))
 }
 
 fn threads(text: &str) -> Result<usize, String> {

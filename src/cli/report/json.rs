@@ -6,6 +6,7 @@ use crate::base::amount::Ohc;
 use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::cli::names::Names;
+use crate::domain::classes::Classes;
 use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
 use crate::domain::forecast::{Fate, Forecast, StageForecast, Time};
@@ -312,6 +313,11 @@ pub(crate) const fn phase(phase: &Phase) -> &'static str {
 }
 
 /// A command in one word.
+/// Kinds of jobs, by their names.
+pub(crate) fn classes(classes: Classes) -> Value {
+    classes.names().collect()
+}
+
 pub(crate) const fn command(command: &Command) -> &'static str {
     match command {
         Command::Transfer { .. } => "transfer",
@@ -319,7 +325,7 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Cancel { .. } => "cancel",
         Command::Pause { .. } => "pause",
         Command::Resume { .. } => "resume",
-        Command::Bid(_) => "bid",
+        Command::Bid(_) | Command::BidFor { .. } => "bid",
         Command::Withdraw => "withdraw",
         Command::Heartbeat(_) => "heartbeat",
         Command::Deliver(_) => "deliver",

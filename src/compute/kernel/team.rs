@@ -10,10 +10,10 @@
 use super::cores;
 use crate::compute::memory::Own;
 use std::any::Any;
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
 /// How often a helper looks for work before it sleeps: some 100 µs.
@@ -40,7 +40,7 @@ pub(super) fn share<T: Send>(threads: usize, parts: Vec<T>, run: impl Fn(T) + Sy
     }
     let parts: Vec<_> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
     each(threads, parts.len(), &|i| {
-        let part = parts.get(i).map(|part| part.lock().unwrap_or_else(PoisonError::into_inner));
+        let part = parts.get(i).map(|part| locked(part));
         if let Some(part) = part.and_then(|mut part| part.take()) {
             run(part);
         }
@@ -93,7 +93,7 @@ impl Team {
             desk.work(Task { run, count, own: Own::NOBODY });
         }));
         desk.close();
-        let theirs = desk.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let theirs = locked(&desk.panic).take();
         if let Some(panic) = own.err().or(theirs) {
             resume_unwind(panic);
         }
@@ -136,6 +136,11 @@ impl Helper {
     }
 }
 
+/// Nothing panics while it is held.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a helper does all its life.
 fn help(desk: &Desk, asleep: &AtomicBool) {
     // The task that it did last: it is not done twice.
@@ -148,7 +153,7 @@ fn help(desk: &Desk, asleep: &AtomicBool) {
                 if let Err(panic) =
                     catch_unwind(AssertUnwindSafe(|| task.own.serve(|| desk.work(task))))
                 {
-                    *desk.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                    *locked(&desk.panic) = Some(panic);
                 }
                 desk.leave();
             }
@@ -188,24 +193,16 @@ struct Desk {
     number: AtomicUsize,
     /// The next part that nobody has begun.
     next: AtomicUsize,
-    task: UnsafeCell<Option<Task>>,
+    task: Mutex<Option<Task>>,
     /// What a helper's part panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
-
-// SAFETY: `task` is the one field that is not `Sync`. The owner alone writes it, and only where the
-// desk is closed and no helper is at work; a helper reads it only after it has entered an open
-// desk, which the owner closes before it writes again. `Task` itself is `Send` and `Sync`.
-unsafe impl Sync for Desk {}
-// SAFETY: all fields are `Send`; see above.
-unsafe impl Send for Desk {}
 
 impl Desk {
     /// Puts a task on the desk; by the owner, where it is closed.
     fn open(&self, task: Task) {
         debug_assert_eq!(self.state.load(Ordering::SeqCst), 0, "it is closed");
-        // SAFETY: the desk is closed and no helper is at work, so that nobody reads it.
-        unsafe { *self.task.get() = Some(task) };
+        *locked(&self.task) = Some(task);
         self.next.store(0, Ordering::Relaxed);
         self.number.fetch_add(1, Ordering::Relaxed);
         self.state.store(OPEN, Ordering::SeqCst);
@@ -235,11 +232,10 @@ impl Desk {
             if state & OPEN != 0 && self.number.load(Ordering::Relaxed) != done {
                 let (order, fails) = (Ordering::AcqRel, Ordering::Relaxed);
                 if self.state.compare_exchange(state, state + ONE, order, fails).is_ok() {
-                    // SAFETY: the desk was open when this helper entered, so that the owner wrote
-                    // the task before and writes no other until this helper has left.
-                    let task = unsafe { *self.task.get() };
+                    // The desk was open when this helper entered, so that the owner wrote the task
+                    // before, and writes no other until this helper has left.
                     let number = self.number.load(Ordering::Relaxed);
-                    if let Some(task) = task {
+                    if let Some(task) = *locked(&self.task) {
                         return Entry::Work(task, number);
                     }
                     self.leave();

@@ -25,6 +25,7 @@ fn offer(index: u32, reserve: u64) -> Offer {
         work: Work::new(10),
         reserve,
         needs: Equipment::default(),
+        classes: Classes::of("train").unwrap(),
         barred: Vec::new(),
         lapsed: None,
     }
@@ -36,6 +37,7 @@ fn bid(worker: u8, ask: u64) -> Standing {
         ask: Price::new(ask),
         capacity: Work::new(100),
         has: Equipment::default(),
+        takes: Classes::ALL,
         queued: Work::ZERO,
         leases: 0,
         purse: Ohc::from_nano(1_000_000),
@@ -294,4 +296,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_block_goes_to_who_takes_on_all_kinds_of_its_jobs() {
+    let named = |kinds: &str| Classes::read(kinds).unwrap();
+    let mixed = Offer { classes: named("train,evaluate"), ..offer(0, 100) };
+    let some = |worker, kinds| Standing { takes: named(kinds), ..bid(worker, 1) };
+    let mut bids = [some(1, "train"), some(2, "evaluate,export"), bid(3, 9)];
+    let mut tallies = Vec::new();
+    let awards = super::clear([mixed.clone()], &mut bids, 1, Some(&mut tallies));
+    assert_eq!(awards.iter().map(|award| award.worker).collect::<Vec<_>>(), [key(3)]);
+    assert_eq!(awards[0].price, mixed.reserve, "who does not take it on is no rival");
+    let passed: Vec<_> = tallies[0].bids.iter().map(|bid| bid.score.err()).collect();
+    assert_eq!(passed, [Some(Passed::Class), Some(Passed::Class), None]);
+    let mut bids = [some(1, "train"), some(2, "train,evaluate,export")];
+    assert_eq!(clear([mixed], &mut bids, 1)[0].worker, key(2));
 }

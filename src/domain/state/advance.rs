@@ -8,7 +8,9 @@ use crate::base::amount::{Ohc, Rounding, Work, mul_div};
 use crate::base::ids::{BlockId, JobId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
+use crate::domain::classes::Classes;
 use crate::domain::event::{Ending, Event, GaveUp, Pause};
+use crate::domain::graph::Job;
 use crate::domain::lease::Offered;
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::price;
@@ -184,6 +186,8 @@ impl State {
             jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
         let needs =
             jobs().fold(Equipment::default(), |needs, job| needs.max(job.terms.resources.least()));
+        let class = |job: &Job| Classes::of(job.spec.kind()).unwrap_or(Classes::ALL);
+        let classes = jobs().fold(Classes::NONE, |all, job| all.with(class(job)));
         let deadline_ms = run.terms(block.index).and_then(|terms| terms.deadline_ms);
         let Some(total) = ceiling.total() else { return false };
         let Some(state) = run.blocks.get(block.index as usize) else { return false };
@@ -215,7 +219,7 @@ impl State {
             stage.live += 1;
             stage.recommit(Ohc::ZERO, total);
         }
-        let offer = Offered { todo, work, needs, reserve, gas, since: now, reprices: 0 };
+        let offer = Offered { todo, work, needs, classes, reserve, gas, since: now, reprices: 0 };
         if let Some(state) = run.blocks.get_mut(block.index as usize) {
             state.phase = Phase::Offered(offer);
             if let (None, Some(ms)) = (state.due, deadline_ms) {

@@ -132,10 +132,11 @@ impl State {
         let state = self.runs.get(&block.run).and_then(|run| run.block(block.index));
         let barred = state.map_or(&[][..], |block| &block.barred);
         let others: Vec<PublicKey> = self.other_hands(block).collect();
-        let needs = offer.needs;
+        let (needs, classes) = (offer.needs, offer.classes);
         self.workers.iter().filter(move |(key, worker)| {
             !barred.contains(key)
                 && !others.contains(key)
+                && worker.takes.has(classes)
                 && worker.bid.is_some_and(|bid| bid.has.meets(&needs))
         })
     }
@@ -219,6 +220,7 @@ impl State {
             ask: bid.ask,
             capacity: bid.capacity,
             has: bid.has,
+            takes: worker.takes,
             queued: worker.queued,
             leases: worker.leases.len().saturating_sub(worker.sealed),
             purse: self.ledger.account(key).balance,
@@ -232,11 +234,11 @@ impl State {
         if offer.since > self.now() {
             return None; // it waits after a failed attempt
         }
-        let Offered { work, reserve, needs, .. } = *offer;
+        let Offered { work, reserve, needs, classes, .. } = *offer;
         let (mut barred, lapsed) = (state.barred.clone(), state.lapsed);
         barred.extend(self.other_hands(block));
         let lot = self.lot_of(block);
-        Some(Offer { block, lot, work, reserve, needs, barred, lapsed })
+        Some(Offer { block, lot, work, reserve, needs, classes, barred, lapsed })
     }
 
     fn lease(&mut self, award: Award, events: &mut Vec<Event>) {

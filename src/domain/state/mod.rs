@@ -43,6 +43,7 @@ pub use view::{Asked, Assignment, Duty, Query, Question, Stance, Task, TaskInput
 
 use super::auction::{Record, Tally};
 use super::beacon::Beacon;
+use super::classes::Classes;
 use super::command::{Bid, SignedOrder};
 use super::event::Event;
 use super::genesis::{Genesis, Params};
@@ -126,6 +127,8 @@ pub struct State {
 pub struct Worker {
     /// Its standing bid.
     pub bid: Option<Bid>,
+    /// The kinds of jobs that the bid is for.
+    pub takes: Classes,
     /// How its leases ended.
     pub record: Record,
     /// The work that it has taken on and not answered under a seal.

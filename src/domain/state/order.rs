@@ -9,6 +9,7 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::{
     BATCH_MAX, JOBS_PER_RUN_MAX, MANIFEST_BYTES_MAX, PARAMS_MAX, SOURCES_MAX,
 };
+use crate::domain::classes::Classes;
 use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
@@ -40,7 +41,8 @@ impl State {
             Command::Cancel { run } => self.cancel(author, *run, events),
             Command::Pause { run } => self.pause_for(author, *run, events),
             Command::Resume { run, added } => self.resume(author, *run, *added, events),
-            Command::Bid(bid) => self.bid(author, *bid, events),
+            Command::Bid(bid) => self.bid(author, *bid, Classes::ALL, events),
+            Command::BidFor { bid, classes } => self.bid(author, *bid, *classes, events),
             Command::Withdraw => self.withdraw(author, events),
             Command::Heartbeat(beats) => {
                 each(author, nonce, beats, events, |beat, _| self.beat(author, *beat))
@@ -211,9 +213,16 @@ impl State {
         Ok(())
     }
 
-    fn bid(&mut self, author: PublicKey, bid: Bid, events: &mut Vec<Event>) -> Result<(), Reject> {
+    fn bid(
+        &mut self,
+        author: PublicKey,
+        bid: Bid,
+        takes: Classes,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
         self.may_bid(author)?;
-        self.workers.entry(author).or_default().bid = Some(bid);
+        let worker = self.workers.entry(author).or_default();
+        (worker.bid, worker.takes) = (Some(bid), takes);
         events.push(Event::BidPlaced { worker: author });
         Ok(())
     }

@@ -31,7 +31,7 @@ canonical_struct!(State {
     own, failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon,
     absent, past, past_dues, sealed, touched, ended, tariff,
 } without { tallies });
-canonical_struct!(Worker { bid, record, queued, sealed, leases, busy_until, earned });
+canonical_struct!(Worker { bid, takes, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
 canonical_struct!(Run {
@@ -54,7 +54,7 @@ canonical_enum!(Phase {
     1 => Waiting, 2 => Offered(x), 3 => Leased(x), 4 => Delivered(x), 5 => Judged(x),
     6 => Settled(x), 7 => Cached, 8 => Skipped, 9 => GivenUp(x), 10 => Void, 11 => Sealed(x),
 });
-canonical_struct!(Offered { todo, work, needs, reserve, gas, since, reprices });
+canonical_struct!(Offered { todo, work, needs, classes, reserve, gas, since, reprices });
 canonical_struct!(Lease { id, offer, worker, price, bond, since, silent_until, deadline, grace });
 canonical_struct!(Sealed { lease, seal, until, receipt });
 canonical_struct!(Delivery { lease, receipt, id, at });

@@ -196,9 +196,11 @@ fn prepare(options: &Options, tell: &Tell) -> Result<ConnectOptions, BusError> {
     Ok(nats)
 }
 
-/// How long it waits before this attempt to connect again.
+/// How long it waits before this attempt to connect, of which the first is number 1: not at all,
+/// then longer and longer.
 fn pause(attempt: usize) -> Duration {
-    let exponent = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    let Some(again) = attempt.checked_sub(2) else { return Duration::ZERO };
+    let exponent = u32::try_from(again).unwrap_or(u32::MAX);
     Duration::from_millis(10_u64.saturating_mul(2_u64.saturating_pow(exponent))).min(PAUSE_MAX)
 }
 
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn pauses_grow_and_have_a_bound() {
         let ms = |attempt| pause(attempt).as_millis();
-        assert_eq!([ms(0), ms(1), ms(2), ms(5), ms(99)], [10, 10, 20, 160, 2_000]);
+        assert_eq!([ms(0), ms(1), ms(2), ms(3), ms(6), ms(99)], [0, 0, 10, 20, 160, 2_000]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::base::amount::Ohc;
 use crate::effects::artifacts::ArtifactError;
+use crate::effects::journal::JournalError;
 use crate::effects::store::StoreError;
 use crate::node::boot::BootError;
 use crate::node::embedded::Failure;
@@ -85,6 +86,9 @@ pub enum ApplyError {
          of one"
     )]
     NoKey,
+    /// What happens to a run cannot be written down.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The outputs cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),

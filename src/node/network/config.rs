@@ -4,8 +4,12 @@ use super::fields::{self, Fields};
 use super::reach::tls;
 use super::{CONFIG_FILE, Network, NetworkError, folder};
 use crate::base::amount::Price;
+use crate::domain::classes::Classes;
 use crate::node::worker::Hours;
 use std::path::{Path, PathBuf};
+
+/// What stands at `classes`.
+const CLASSES: &str = "kinds of jobs as `uses:` names them, with commas: train,evaluate";
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Fleet {
     pub ask: Option<Price>,
     /// Units of work that it takes on at a time.
     pub capacity: Option<u64>,
+    /// The kinds of jobs that it takes on; all where it does not say.
+    pub classes: Option<Classes>,
     /// Blocks that it computes at a time.
     pub threads: Option<usize>,
     /// When in a day it takes on work, in UTC.
@@ -61,6 +67,7 @@ impl Config {
             "tls",
             "ask",
             "capacity",
+            "classes",
             "threads",
             "hours",
             "maxBlocks",
@@ -86,6 +93,7 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
     let fleet = Fleet {
         ask: fields.maybe("ask", "a whole number of nano-OhC per unit of work", price),
         capacity: fields.maybe("capacity", "a whole number of units of work", |t| t.parse().ok()),
+        classes: fields.maybe("classes", CLASSES, Classes::read),
         threads: fields.maybe("threads", "a whole number", |text| text.parse().ok()),
         hours: fields.maybe("hours", "two times in UTC, such as 22:00-06:00", Hours::read),
         blocks_max: fields.maybe("maxBlocks", "a whole number", |text| text.parse().ok()),
@@ -93,8 +101,8 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
     match node.text() {
         Some("validator") if fleet == Fleet::default() => Some(Part::Validator),
         Some("validator") => {
-            let hint = "take `ask`, `capacity`, `threads`, `hours` and `maxBlocks` away: they are \
-                        a worker's";
+            let hint = "take `ask`, `capacity`, `classes`, `threads`, `hours` and `maxBlocks` \
+                        away: they are a worker's";
             fields.wrong(node, "a validator sells no work", hint);
             None
         }

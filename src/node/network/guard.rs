@@ -95,8 +95,9 @@ struct Permissions {
     answers: bool,
 }
 
-/// Everybody sends commands under its own name, asks, and hears what is final; a validator speaks
-/// besides, hears the others, and answers. Nobody hears answers that others are given.
+/// Everybody sends commands under its own name, asks, and hears what is final. Who computes says
+/// what it does, for who follows runs. A validator speaks besides, hears the others, and answers.
+/// Nobody hears answers that others are given.
 fn permissions(network: NetworkId, guest: &Guest) -> Permissions {
     let wire = Wire::new(network);
     let all = |subject: String| format!("{subject}.*");
@@ -104,6 +105,10 @@ fn permissions(network: NetworkId, guest: &Guest) -> Permissions {
     let own = format!("{}.>", inbox(&guest.key));
     let mut subscribe = vec![wire.slot(), wire.head_of_all(), own];
     let answers = guest.role == Role::Validator;
+    if guest.role == Role::Follower {
+        publish.push(wire.journals(Some(&guest.key)));
+        subscribe.push(wire.journals(None));
+    }
     if answers {
         publish.extend([wire.consensus(&guest.key), wire.head(&guest.key), wire.slot()]);
         let heard = [wire.command_of_all(), wire.consensus_of_all(), wire.fetch()];

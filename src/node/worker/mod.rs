@@ -20,12 +20,14 @@ use super::link::{self, LinkError};
 use super::network::Network;
 use super::notice::Notice;
 use super::wire::Wire;
+use super::words::Speaker;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::{Height, Millis};
 use crate::compute::kernel::cores;
+use crate::domain::classes::Classes;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
 use crate::domain::state::State;
@@ -58,6 +60,8 @@ pub struct Offer {
     pub ask: Option<Price>,
     /// Work that it takes on at a time, in units; what it does in a second where nothing is said.
     pub capacity: Option<Work>,
+    /// The kinds of jobs that it takes on.
+    pub classes: Classes,
     /// Blocks that it computes at a time, and cores that they use together.
     pub threads: usize,
     /// When in a day it takes on work; always where nothing is said.
@@ -71,7 +75,7 @@ pub enum Sight<'a> {
     /// It waits for the network: so far it is, and so far the network is, if somebody said.
     Waiting(Height, Option<Height>),
     /// It has all of the log, and begins.
-    Ready(&'a State, &'a Bid),
+    Ready(&'a State, &'a Bid, Classes),
     /// A slot is final; this is what it did.
     Folded(&'a State, &'a [Event]),
     /// What a thread is at.
@@ -130,9 +134,11 @@ struct Shift<'a> {
     follower: Follower,
     machine: Worker,
     bid: Bid,
+    classes: Classes,
     crew: Crew,
     inbox: Receiver<Inbox>,
     watch: &'a mut dyn FnMut(Sight<'_>),
+    speaker: Speaker,
     is_ready: bool,
     is_draining: bool,
     is_resting: bool,
@@ -174,11 +180,13 @@ pub fn work(
         wire: Wire::new(network.id()),
         bus,
         follower,
-        machine: Worker::new(Signer::new(key), bid),
+        machine: Worker::new(Signer::new(key), bid).taking(offer.classes),
         bid,
+        classes: offer.classes,
         crew,
         inbox,
         watch: hooks.watch,
+        speaker: Speaker::new(),
         is_ready: false,
         is_draining: false,
         is_resting: false,
@@ -245,7 +253,8 @@ impl Shift<'_> {
         let machine = self.machine.deadline(self.follower.state()).filter(|_| self.is_ready);
         let waiting = (!self.is_ready).then_some(self.tell_at);
         let looks = self.hours.filter(|_| self.is_ready).map(|_| self.look_at);
-        let all = [machine, waiting, looks, self.follower.deadline(), self.crew.deadline()];
+        let (follower, crew) = (self.follower.deadline(), self.crew.deadline());
+        let all = [machine, waiting, looks, follower, crew, self.speaker.deadline()];
         match all.into_iter().flatten().min() {
             Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -261,6 +270,9 @@ impl Shift<'_> {
         }
         if due(self.crew.deadline()) {
             self.crew.wake(now);
+        }
+        if due(self.speaker.deadline()) {
+            self.speak();
         }
         if self.is_ready {
             self.keep_hours(now);
@@ -313,6 +325,9 @@ impl Shift<'_> {
     fn hear(&mut self, heard: Heard) -> Result<(), LinkError> {
         if let Heard::News(news) = &heard {
             (self.watch)(Sight::News(news));
+            if matches!(news, News::Refused(what) if what.contains(".journal.")) {
+                self.speaker.hush();
+            }
         }
         let (now, is_ready, watch) = (self.clock.now(), self.is_ready, &mut self.watch);
         // What happened before it was there is history.
@@ -330,7 +345,7 @@ impl Shift<'_> {
         let folded = self.follower.hear(now, heard, &mut shown)?;
         if !self.is_ready && !self.is_draining && self.follower.is_current() {
             self.is_ready = true;
-            (self.watch)(Sight::Ready(self.follower.state(), &self.bid));
+            (self.watch)(Sight::Ready(self.follower.state(), &self.bid, self.classes));
             self.keep_hours(now);
             self.tell(Input::Folded);
         } else if self.is_ready && folded > 0 {
@@ -349,8 +364,12 @@ impl Shift<'_> {
                     self.tell(Input::Progress(*lease, progress.step));
                 }
                 (self.watch)(Sight::Notice(&notice));
+                self.speaker.note(&notice);
             }
             Done::Computed(thread, lease, outcome) => {
+                // Before the answer, with which nobody listens any more.
+                self.speak();
+                self.speaker.end(lease);
                 let Some(assignment) = self.crew.done(thread, lease) else { return };
                 match outcome {
                     Ok(outcome) => self.tell(Input::Computed(lease, outcome)),
@@ -376,6 +395,15 @@ impl Shift<'_> {
                 Output::Stop(lease) => self.crew.stop(lease),
                 Output::Trace(query) => self.crew.trace(query),
             }
+        }
+    }
+
+    /// Says what the threads are at. What does not get through is lost.
+    fn speak(&mut self) {
+        let (me, network) = (self.machine.key(), self.follower.state().network());
+        for (run, words) in self.speaker.say(self.clock.now(), wall_ms()) {
+            let said = self.machine.secret().seal(network, words);
+            drop(self.bus.publish(&self.wire.journal(run, &me), self.wire.frame(&said)));
         }
     }
 

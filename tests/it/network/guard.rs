@@ -3,6 +3,7 @@
 
 use super::nats::Nats;
 use crate::site::python;
+use ohc::base::ids::RunId;
 use ohc::base::keys::PublicKey;
 use ohc::effects::bus::{Bus, BusError, Message, News, Options};
 use ohc::effects::keyring;
@@ -117,6 +118,8 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
         (wire.slot(), true, false),
         (wire.consensus(&one), true, false),
         (wire.head(&one), true, false),
+        (wire.journal(RunId(5), &worker_key), false, true),
+        (wire.journal(RunId(5), &one), false, false),
         (wire.consensus(&other), false, false),
         (wire.head(&other), false, false),
         ("ohc.0000000000000000.command".into(), false, false),
@@ -129,6 +132,7 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
     for (subject, of_validator, of_worker) in [
         (wire.slot(), true, true),
         (wire.head_of_all(), true, true),
+        (wire.journal_of(RunId(5)), false, true),
         (own_inbox(&one), true, false),
         (own_inbox(&worker_key), false, true),
         (wire.command_of_all(), true, false),

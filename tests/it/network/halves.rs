@@ -53,7 +53,7 @@ impl Halves {
         Ok(())
     }
 
-    /// From now on nothing gets from one half to the other; who waits for an answer is told nothing.
+    /// From now on nothing gets from one half to the other, and nobody is told so.
     pub(super) fn cut(&self) {
         self.set("down");
     }

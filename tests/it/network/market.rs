@@ -188,6 +188,33 @@ fn a_worker_measures_itself_keeps_its_hours_and_ends_after_its_blocks() {
 }
 
 #[test]
+fn a_worker_is_leased_blocks_of_the_kinds_of_jobs_that_it_bids_for_alone() {
+    let Some(market) = Market::new() else { return };
+    let config = market.site.path("lab/worker-2/config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "classes: ingest, split, evaluate\n").unwrap();
+    let _trainer = market.worker_with(1, &["--classes", "train"]);
+    let _other = market.worker(2);
+    market.until("both are there", || market.events(1, "ready") + market.events(2, "ready") == 2);
+    assert!(is_over(&market.json(&APPLY, 0)));
+    let jobs = |n| -> Vec<String> {
+        let began = market.said(n).into_iter().filter(|said| said["event"] == "began");
+        began.map(|said| said["job"].as_str().unwrap().to_owned()).collect()
+    };
+    let is_training = |job: &String| job.starts_with("train@");
+    assert!(jobs(1).len() >= 4 && jobs(1).iter().all(is_training), "{:?}", jobs(1));
+    assert!(jobs(2).len() >= 3 && !jobs(2).iter().any(is_training), "{:?}", jobs(2));
+    let why = market.json(&["why", "run-1/0"], 0).to_string();
+    assert!(why.contains("\"class\""), "{why}");
+    let workers = market.json(&["get", "workers"], 0);
+    let items = workers["items"].as_array().unwrap();
+    assert!(items.iter().any(|item| item["classes"] == serde_json::json!(["train"])), "{workers}");
+    let wrong = market.run(&["worker", "--config", "lab/worker-1", "--classes", "trian"]);
+    assert_eq!(wrong.code(), Some(64));
+    assert!(wrong.err().contains("ingest,split,train"), "{}", wrong.err());
+}
+
+#[test]
 fn r14_workers_that_are_killed_and_a_bus_that_is_restarted_cost_time_alone() {
     let Some(mut market) = Market::new() else { return };
     let mut worker = market.worker(1);

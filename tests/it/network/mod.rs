@@ -2,6 +2,7 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod credentials;
 mod depot;
 mod dev;
 mod flood;
@@ -18,3 +19,4 @@ mod outages;
 mod partition;
 mod storm;
 mod token;
+mod words;

@@ -10,7 +10,7 @@ mod web;
 use crate::site::Site;
 
 /// Rows of iris in three files with the names `a-1.csv` to `a-3.csv`, and other files between them.
-fn thirds(site: &Site, folder: &str) -> Vec<String> {
+pub(crate) fn thirds(site: &Site, folder: &str) -> Vec<String> {
     let table = std::fs::read_to_string(site.path("data/iris.csv")).unwrap();
     let (header, rows) = table.split_once('\n').unwrap();
     let rows: Vec<&str> = rows.lines().collect();
@@ -26,7 +26,7 @@ fn thirds(site: &Site, folder: &str) -> Vec<String> {
 }
 
 /// The iris manifest with another source, as `name`.
-fn from(site: &Site, name: &str, url: &str) {
+pub(crate) fn from(site: &Site, name: &str, url: &str) {
     site.vary(name, "url: data/iris.csv", &format!("url: \"{url}\""));
 }
 
