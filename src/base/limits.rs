@@ -121,6 +121,10 @@ pub const ATTACHED_MAX: usize = 32;
 
 /// The snapshot of a home, in bytes: of some millions of settled blocks.
 pub const SNAPSHOT_BYTES_MAX: u64 = 2 << 30;
+/// One part of a snapshot, in bytes: each but the last has as many.
+pub const SNAPSHOT_PART_BYTES: usize = 512 * 1024;
+/// The canonical bytes of the events of a slot that commits to a state.
+pub const MILESTONE_BYTES_MAX: usize = 256 * 1024;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
@@ -133,5 +137,11 @@ const _: () = assert!(WIRE_BYTES_MAX < 1024 * 1024 && PROPOSAL_BYTES_MAX <= SLOT
 const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::SUPPLY.nano());
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
 const _: () = assert!(SLOT_BYTES_MAX <= MEMPOOL_BYTES_MAX);
+const _: () = assert!(SNAPSHOT_PART_BYTES + 64 * 1024 <= WIRE_BYTES_MAX);
+// The digests of all parts of a snapshot go with its milestone.
+const _: () = assert!(
+    MILESTONE_BYTES_MAX + 32 * (SNAPSHOT_BYTES_MAX as usize / SNAPSHOT_PART_BYTES) + 64 * 1024
+        <= WIRE_BYTES_MAX
+);
 const _: () = assert!(CHUNK_BYTES_MAX + ROW_BYTES_MAX < ARTIFACT_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_DEFAULT < CHUNK_BYTES_MAX as u64);

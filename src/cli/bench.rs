@@ -14,7 +14,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
     let jobs = args.jobs.unwrap_or(match args.kind {
         Kind::Plan => 100_000,
         Kind::Chain => 200,
-        Kind::Start | Kind::Verify => 10_000,
+        Kind::Start | Kind::Verify | Kind::Late => 10_000,
         _ => 1_000,
     });
     let measured = match args.kind {
@@ -35,6 +35,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Hostile => bench::hostile(),
         Kind::Agreement => bench::agreement(),
         Kind::Finality => bench::finality(jobs),
+        Kind::Late => bench::late(jobs),
     };
     let measured = measured.map_err(|error| Stop::because(Exit::Failed, &error))?;
     let detail: Map<String, Value> =

@@ -101,6 +101,9 @@ fn because(run: &Run) -> Value {
 
 /// What was asked for when a run began: the state keeps the plan alone.
 fn submission(view: &View, run: &Run) -> Result<Option<Submission>, Stop> {
+    if run.since <= view.base() {
+        return Ok(Some(run.plan.submission().clone()));
+    }
     let mut found = None;
     let folded = history::fold(view, &mut |page| {
         let began =

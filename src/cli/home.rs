@@ -2,6 +2,7 @@
 //! Never begins one: only `apply` does.
 
 use super::Context;
+use super::args::Format;
 use super::exit::{Exit, Stop};
 use super::names::Names;
 use super::report::prose;
@@ -25,6 +26,14 @@ use std::thread::available_parallelism;
 pub(super) struct Place {
     home: Home,
     network: Option<Box<Chosen>>,
+}
+
+/// Says where the log begins, if not with its first slot.
+pub(super) fn tell_base(view: &View, format: Format, context: &mut Context) -> Result<(), Stop> {
+    if view.base() > Height(0) && matches!(format, Format::Table | Format::Wide) {
+        context.screen.line(prose::begins_after(view.base()))?;
+    }
+    Ok(())
 }
 
 impl Deref for Place {

@@ -14,10 +14,10 @@ use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
 use crate::base::time::Height;
 use crate::domain::event::Event;
-use crate::domain::genesis::Genesis;
 use crate::domain::ledger::{Hold, Movement, Place, Posting};
 use crate::domain::state::State;
 use crate::node::history::{self, Page};
+use crate::node::view::View;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -259,7 +259,10 @@ pub(super) fn ledger(args: &Ledger, context: &mut Context) -> Result<Exit, Stop>
         Some(run) => Some(subject::run(run, &view.state)?.id),
         None => None,
     };
-    let began = account.map_or(Ohc::ZERO, |account| balance_of(&view.genesis, account));
+    let began = match account {
+        Some(account) => balance_of(&view, account)?,
+        None => Ohc::ZERO,
+    };
     let limit = args.limit.unwrap_or(match args.output {
         LedgerFormat::Shown(_) => SHOWN,
         LedgerFormat::Csv => ALL,
@@ -281,13 +284,14 @@ pub(super) fn ledger(args: &Ledger, context: &mut Context) -> Result<Exit, Stop>
         }
         context.screen.line(totals_text(&Totals::of(&state)))?;
     }
+    home::tell_base(&view, format, context)?;
     Ok(Exit::Done)
 }
 
-/// What an account began with.
-pub(super) fn balance_of(genesis: &Genesis, account: PublicKey) -> Ohc {
-    let own = genesis.allocations.iter().find(|allocation| allocation.key == account);
-    own.map(|allocation| allocation.balance).unwrap_or_default()
+/// What an account began with, where the log begins.
+pub(super) fn balance_of(view: &View, account: PublicKey) -> Result<Ohc, Stop> {
+    let first = view.first().map_err(|error| home::stop(&error))?;
+    Ok(first.ledger().account(&account).balance)
 }
 
 fn sheet(entries: &Entries, state: &State, names: &Names) -> Sheet {

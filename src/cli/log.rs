@@ -30,9 +30,9 @@ fn show(
     let (view, names) = home::open(home)?;
     let from = last.map_or(0, |last| view.recovery.slots.saturating_sub(last));
     // Events are not stored: the log is folded again to see them.
-    let mut state = State::new(&view.genesis);
     let wrong = |error| Stop::because(Exit::Unverified, &error);
-    for slot in view.slots().map_err(wrong)? {
+    let mut state = view.first().map_err(wrong)?;
+    for slot in view.slots(state.height()).map_err(wrong)? {
         let slot = slot.map_err(wrong)?;
         let height = slot.head.height;
         let events = state.apply(height, &slot.poh, &slot.commands);
@@ -49,6 +49,7 @@ fn show(
             }
         }
     }
+    home::tell_base(&view, output, context)?;
     Ok(Exit::Done)
 }
 
@@ -106,7 +107,10 @@ fn verify(home: &Place, output: Format, context: &mut Context) -> Result<Exit, S
     match output {
         Format::Json | Format::Yaml => screen.data(&verdict_json(&verdict), output)?,
         Format::Table | Format::Wide | Format::Name => {
-            let LogVerdict { slots, commands, hashes, first_fault } = &verdict;
+            let LogVerdict { base, slots, commands, hashes, first_fault } = &verdict;
+            if base.0 > 0 {
+                screen.line(prose::begins_after(*base))?;
+            }
             // A store that cannot be opened says nothing about the slots before its fault.
             if *slots > 0 || first_fault.is_none() {
                 let good = format!("{slots} slots, {commands} commands, {hashes} hashes are good");
@@ -127,7 +131,7 @@ fn verdict_json(verdict: &LogVerdict) -> Value {
     json::object(
         "LogVerdict",
         json!({
-            "ok": verdict.first_fault.is_none(), "slots": verdict.slots,
+            "ok": verdict.first_fault.is_none(), "base": verdict.base.0, "slots": verdict.slots,
             "commands": verdict.commands, "hashes": verdict.hashes,
             "first_fault": verdict.first_fault.as_ref().map(fault),
         }),

@@ -26,14 +26,14 @@ const EVERY_MS: u64 = 10_000;
 /// Runs a validator until it is stopped.
 pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result<Exit, Stop> {
     let config = Config::read(&args.config).map_err(network::stop)?;
-    if config.part != Part::Validator {
+    let Part::Validator { retained } = config.part else {
         let path = config.file.display();
         return Err(Stop::Error {
             exit: Exit::Usage,
             message: format!("{path} is the configuration of a worker"),
             hint: Some("`ohc worker --config` runs it".into()),
         });
-    }
+    };
     let signals = Signals::start(context.quit);
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
     let lines = Lines::new(&mut context.screen, args.output.format, "ValidatorEvent");
@@ -42,7 +42,8 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
     let home = Home::at(&config.home);
-    let done = validator::validate(&config.network, (&home, &config.key), &runtime, hooks);
+    let node = (&home, config.key.as_path(), retained);
+    let done = validator::validate(&config.network, node, &runtime, hooks);
     signals.serve(None);
     done.map_err(|error| stop(&error))?;
     teller.lines.say("stopped".to_owned(), json!({"event": "stopped"}));

@@ -44,6 +44,7 @@ pub(super) fn why(args: &Why, context: &mut Context) -> Result<Exit, Stop> {
         context.screen.line(head)?;
     }
     context.screen.sheet(sheet, format)?;
+    home::tell_base(&view, format, context)?;
     Ok(Exit::Done)
 }
 
@@ -324,7 +325,7 @@ fn of_account(
     limit: usize,
     names: &Names,
 ) -> Result<(String, Sheet), Stop> {
-    let began = ledger::balance_of(&view.genesis, key);
+    let began = ledger::balance_of(view, key)?;
     let filter = Filter { account: Some(key), run: None, limit };
     let mut entries = Entries::new(filter, began);
     let state = history::fold(view, &mut |page| entries.take(page));

@@ -14,6 +14,7 @@ use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Tick};
+use std::collections::BTreeMap;
 
 /// Something that happened because the rules say so.
 #[derive(Clone, PartialEq, Debug)]
@@ -418,6 +419,20 @@ pub enum Event {
         /// What it lost: nearly all of it is burned.
         fine: Ohc,
     },
+    /// The log commits to the state after this slot: whoever comes late may go on from it.
+    Snapshot {
+        /// The digest of the digests of its parts.
+        parts: Digest,
+        /// Its canonical bytes.
+        bytes: u64,
+    },
+    /// Validators have come, gone, or count for more or less: from the next slot on these sign.
+    SetChanged {
+        /// Who signed so far, this slot too.
+        was: BTreeMap<PublicKey, Ohc>,
+        /// Who signs from here on.
+        now: BTreeMap<PublicKey, Ohc>,
+    },
 }
 canonical_enum!(Event {
     1 => Rejected { author, nonce, reason },
@@ -467,6 +482,8 @@ canonical_enum!(Event {
     54 => Locked { validator, amount, until },
     55 => Unlocked { validator, amount },
     56 => Equivocated { validator, height, by, fine },
+    57 => Snapshot { parts, bytes },
+    58 => SetChanged { was, now },
 } tag "ohc/event/1");
 
 /// Why a block is not tried again.
@@ -551,6 +568,15 @@ canonical_enum!(Ending {
     5 => Overdue,
     6 => Unpaid,
 });
+
+impl Event {
+    /// Whether it shows something to whoever has no log: who the validators are, or what the state
+    /// was.
+    #[must_use]
+    pub const fn is_milestone(&self) -> bool {
+        matches!(self, Self::Snapshot { .. } | Self::SetChanged { .. })
+    }
+}
 
 struct Events<'a>(&'a [Event]);
 

@@ -67,6 +67,9 @@ pub struct Params {
     pub unbonding_ticks: u64,
     /// The share of its stake that a validator loses at least that signed two things at once.
     pub equivocation_ppm: u64,
+    /// What is folded between two snapshots that the log commits to, in events, where a slot counts
+    /// for 20 more; it commits to none if 0.
+    pub snapshot_events: u64,
 }
 /// A number as it stands in the file of a genesis.
 trait Written: Sized {
@@ -174,6 +177,7 @@ params!(
     evidence_ticks,
     unbonding_ticks,
     equivocation_ppm,
+    snapshot_events,
 );
 
 impl Params {
@@ -211,6 +215,7 @@ impl Params {
             evidence_ticks: 0,
             unbonding_ticks: 0,
             equivocation_ppm: 50_000,
+            snapshot_events: 0,
         }
     }
 
@@ -242,6 +247,8 @@ impl Params {
     ///   is for people. While coins are locked the chain counts time, about a slot a second: a
     ///   network that mostly idles pays for a longer lock in bytes of its log, one whose clients
     ///   stay away for longer than a day should have it all the same.
+    /// - *Snapshots.* So much is folded in about 50 ms, which is what is left to do for whoever
+    ///   comes late and takes a snapshot.
     #[must_use]
     pub const fn network() -> Self {
         Self {
@@ -255,6 +262,7 @@ impl Params {
             set_ticks: 60_000,
             evidence_ticks: 8_640_000,
             unbonding_ticks: 9_000_000,
+            snapshot_events: 60_000,
             ..Self::embedded()
         }
     }

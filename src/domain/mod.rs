@@ -15,6 +15,7 @@ pub mod job;
 pub mod lease;
 pub mod ledger;
 pub mod manifest;
+pub mod milestone;
 pub mod plan;
 pub mod poh;
 pub mod price;

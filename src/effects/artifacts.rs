@@ -7,6 +7,7 @@
 //! On a network there are two: a store that all nodes reach, which is what counts, and before it a
 //! directory of this machine, which saves the way there.
 
+mod cache;
 mod depot;
 pub mod inventory;
 mod outputs;
@@ -14,6 +15,8 @@ mod outputs;
 use super::{Peril, pass};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
+use cache::Cache;
+pub use cache::Held;
 pub use depot::Access;
 use depot::Depot;
 use object_store::local::LocalFileSystem;
@@ -138,6 +141,8 @@ pub struct Artifacts {
     directory: Option<PathBuf>,
     /// The store that all nodes reach, if there is one: then what lies here is but a copy.
     depot: Option<Depot>,
+    /// How much of that is kept here, if there is a bound.
+    cache: Option<Cache>,
     /// Artifacts that were seen whole where it counts: putting one again costs its hash and
     /// nothing else.
     present: Mutex<BTreeSet<Digest>>,
@@ -164,7 +169,7 @@ impl Artifacts {
     /// The artifacts in any object store.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, directory: None, depot: None, present: Mutex::default() }
+        Self { store, directory: None, depot: None, cache: None, present: Mutex::default() }
     }
 
     /// The store of that address, which all nodes reach, with a directory of this machine before
@@ -176,6 +181,23 @@ impl Artifacts {
     ) -> Result<Self, ArtifactError> {
         let depot = Some(Depot::open(url, access)?);
         Ok(Self { depot, ..Self::open(directory)? })
+    }
+
+    /// Keeps copies of so many bytes at the most: those that were used last. For a directory in
+    /// which nothing lies that is not in the store that all nodes reach.
+    pub fn bounded(self, bytes: u64) -> Result<Self, ArtifactError> {
+        let Some(directory) = self.directory.as_deref().filter(|_| self.depot.is_some()) else {
+            return Ok(self);
+        };
+        let there = inventory::inventory(directory)?.artifacts;
+        let cache = Some(Cache::new(directory, bytes, there));
+        Ok(Self { cache, ..self })
+    }
+
+    /// Has the copies of these stay here until that is dropped.
+    #[must_use]
+    pub fn hold(&self, digests: Vec<Digest>) -> Held {
+        self.cache.as_ref().map(|cache| cache.hold(digests)).unwrap_or_default()
     }
 
     /// Begins the store that all nodes reach where nobody has yet; it may lie in a folder that is
@@ -226,6 +248,9 @@ impl Artifacts {
     fn keep(&self, digest: Digest, bytes: &[u8]) {
         static DRAFTS: AtomicU64 = AtomicU64::new(0);
         let Some(directory) = &self.directory else { return };
+        if self.cache.as_ref().is_some_and(|cache| !cache.takes(bytes.len())) {
+            return;
+        }
         let path = inventory::path_of(directory, digest);
         let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
         let mut draft = path.clone().into_os_string();
@@ -237,9 +262,11 @@ impl Artifacts {
             }
             _ => Err(error),
         });
-        if written.and_then(|()| fs::rename(&draft, &path)).is_err() {
+        match (written.and_then(|()| fs::rename(&draft, &path)), &self.cache) {
+            (Ok(()), Some(cache)) => cache.used(digest, bytes.len()),
+            (Ok(()), None) => {}
             // What is left of it is swept away with other torn writes.
-            drop(fs::remove_file(&draft));
+            (Err(_), _) => drop(fs::remove_file(&draft)),
         }
     }
 
@@ -261,6 +288,9 @@ impl Artifacts {
     /// and where they lay the right ones can be put again.
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
         let here = self.get_here(digest).await;
+        if let (Some(cache), Ok(bytes)) = (&self.cache, &here) {
+            cache.used(digest, bytes.len());
+        }
         let bytes = match &self.depot {
             Some(_) if here.is_ok() => return here,
             Some(depot) => {

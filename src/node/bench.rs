@@ -6,6 +6,7 @@ mod embed;
 mod fold;
 mod history;
 mod hostile;
+mod late;
 mod scribe;
 
 pub use agreement::{agreement, finality};
@@ -13,6 +14,7 @@ pub use embed::embed;
 pub use fold::{replay, start};
 pub use history::{proof_of_history, verification};
 pub use hostile::hostile;
+pub use late::late;
 
 use super::apply::{ApplyError, Hooks, Site};
 use super::boot::BootError;

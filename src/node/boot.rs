@@ -131,6 +131,15 @@ pub enum BootError {
         /// What is wrong with it.
         what: String,
     },
+    /// The log does not begin with the first slot, and there is no state to begin with.
+    #[error(
+        "the log of this home begins after slot {base}, and no state of it can be read; hint: move \
+         the folder `log` of the home away, and it is fetched again"
+    )]
+    NoBeginning {
+        /// The slot before those that are here.
+        base: Height,
+    },
     /// The bytes of the genesis do not decode.
     #[error("the genesis in the log is damaged: {0}; hint: restore the home from a copy")]
     Decode(#[from] DecodeError),
@@ -260,7 +269,8 @@ fn replay(
 ) -> Result<Booted, BootError> {
     // A slot that cannot be read is told by the fold of the whole log.
     let mut slot = |height| store.read(height).ok().flatten();
-    let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);
+    let begun = snapshot::begin(home, &genesis, store.base(), &mut slot)?;
+    let Beginning { mut state, parent, found } = begun;
     let mut keeper = Keeper::new(home, genesis.network());
     let mut fold = Fold::new(&mut state, parent);
     for stored in store.iter_from(fold.next()) {

@@ -264,7 +264,7 @@ fn nats_server() -> Option<PathBuf> {
 }
 
 /// The network in the folder, founded if there is none.
-fn begin(wish: &Wish) -> Result<Network, DevError> {
+pub(super) fn begin(wish: &Wish) -> Result<Network, DevError> {
     let Wish { folder, validators, workers, .. } = wish;
     if folder.join(NETWORK_FILE).exists() {
         let network = Network::read(folder)?;

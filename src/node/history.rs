@@ -39,9 +39,10 @@ impl Page<'_> {
 }
 
 /// Shows every slot that a view has folded, in their order, and returns the state after the last.
+/// Where the log begins later than with the first slot, so does what is shown: [`View::base`].
 pub fn fold(view: &View, watch: &mut dyn FnMut(&Page<'_>)) -> Result<State, BootError> {
-    let mut state = State::traced(&view.genesis);
-    for slot in view.slots()? {
+    let mut state = view.first()?.traced();
+    for slot in view.slots(state.height())? {
         let slot = slot?;
         let height = slot.head.height;
         let damaged = |what: &str| Err(BootError::Slot { height, what: what.to_owned() });

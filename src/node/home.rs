@@ -52,6 +52,12 @@ impl Home {
         self.dir.join("snapshot")
     }
 
+    /// The states that the log commits to, by the heights of their slots.
+    #[must_use]
+    pub fn handouts(&self) -> PathBuf {
+        self.dir.join("handouts")
+    }
+
     /// The artifacts, by digest.
     #[must_use]
     pub fn artifacts(&self) -> PathBuf {

@@ -85,5 +85,8 @@ pub fn open(network: &Network, home: &Home) -> Result<Booted, LinkError> {
 /// The artifacts of a network, behind the folder of a home.
 pub fn artifacts(network: &Network, home: &Home) -> Result<Arc<Artifacts>, LinkError> {
     let shared = Artifacts::open_shared(&home.artifacts(), &network.store, &Access::default())?;
-    Ok(Arc::new(shared))
+    Ok(Arc::new(match network.cache {
+        Some(bytes) => shared.bounded(bytes)?,
+        None => shared,
+    }))
 }

@@ -14,6 +14,7 @@ pub mod follow;
 mod gate;
 pub mod gc;
 pub mod generate;
+pub mod handouts;
 pub mod history;
 pub mod home;
 pub mod inbox;

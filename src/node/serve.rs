@@ -5,19 +5,21 @@
 //! log goes, each second while it grows and every few seconds while it does not.
 
 use super::gate::{ASKED_BYTES, Gate, QUESTIONS};
+use super::handouts::{Handout, Handouts};
 use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker};
 use crate::base::canon::{Decode, Encode, Reader};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::{PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX};
 use crate::base::time::{Height, Millis};
 use crate::domain::genesis::Genesis;
+use crate::domain::milestone::Milestone;
 use crate::domain::slot::Head;
 use crate::domain::state::{Asked as Due, Assignment, State, Task, TaskInput};
 use crate::effects::bus::{Bus, BusError, Message, Subscription};
 use crate::effects::clock::Clock;
 use crate::effects::store::{Store, StoreError};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,6 +45,10 @@ pub struct Log {
     pub genesis: Genesis,
     /// Who says so.
     pub key: Arc<SecretKey>,
+    /// The states to go on from.
+    pub handouts: Handouts,
+    /// The one that was asked for last.
+    open: Mutex<Option<Handout>>,
 }
 
 /// What is left to the desk.
@@ -162,6 +168,17 @@ fn tell(over: &Receiver<()>, (bus, wire, log): &Shared) {
 }
 
 impl Log {
+    /// The log of a store that began with this genesis, and the states to go on from.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        genesis: Genesis,
+        key: Arc<SecretKey>,
+        handouts: Handouts,
+    ) -> Self {
+        Self { store, genesis, key, handouts, open: Mutex::new(None) }
+    }
+
     fn network(&self) -> NetworkId {
         self.genesis.network()
     }
@@ -171,6 +188,13 @@ impl Log {
             Ask::Work { .. } => Answer::Nothing,
             Ask::Genesis => Answer::Genesis(self.genesis.to_bytes()),
             Ask::Pulse => Answer::Pulse(self.pulse()?),
+            Ask::Snapshot => self.snapshot(),
+            Ask::Milestones { after } => Answer::Milestones(self.milestones(after)?),
+            Ask::Part { height, part } => self.part(height, part),
+            Ask::Slots { from } if from.0.max(1) <= self.store.base().0 => Answer::Pruned {
+                first: self.store.base().next(),
+                snapshot: self.handouts.heights().last().copied().unwrap_or_default(),
+            },
             Ask::Slots { from } => {
                 let slots = batch(&self.store, from, BATCH_BYTES)?;
                 if slots.iter().any(|slot| slot.len() > BATCH_BYTES) {
@@ -181,12 +205,61 @@ impl Log {
         })
     }
 
+    /// Looks into the handout of a slot, which stays open: it will be asked for again.
+    fn look<T>(&self, height: Height, look: impl FnOnce(&Handout) -> Option<T>) -> Option<T> {
+        // Nothing is half done where somebody panics.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_none_or(|handout| handout.height() != height) {
+            *open = Some(self.handouts.open(height).ok()?);
+        }
+        look(open.as_ref()?)
+    }
+
+    fn snapshot(&self) -> Answer {
+        let last = self.handouts.heights().last().copied();
+        let found = last.and_then(|height| {
+            self.look(height, |handout| {
+                let milestone = Box::new(handout.milestone.clone());
+                Some(Answer::Snapshot { milestone, parts: handout.parts.clone() })
+            })
+        });
+        found.unwrap_or(Answer::Nothing)
+    }
+
+    fn part(&self, height: Height, part: u32) -> Answer {
+        let found = self.look(height, |handout| handout.part(part).ok());
+        found.filter(|bytes| !bytes.is_empty()).map_or(Answer::Nothing, Answer::Part)
+    }
+
+    /// The changes of the set after a slot, as many as fit into one frame.
+    fn milestones(&self, after: Height) -> Result<Vec<Milestone>, StoreError> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for milestone in self.store.milestones(after) {
+            let (height, record) = milestone?;
+            let milestone = Milestone::from_bytes(&record)
+                .map_err(|_| self.store.damaged(height, "a milestone that makes no sense"))?;
+            if milestone.committed().is_some() {
+                continue;
+            }
+            bytes += record.len();
+            if bytes > BATCH_BYTES {
+                break;
+            }
+            found.push(milestone);
+        }
+        Ok(found)
+    }
+
     fn pulse(&self) -> Result<Signed<Pulse>, StoreError> {
         use crate::base::canon::Canonical;
         let height = self.store.last().unwrap_or_default();
         let head = match self.store.read(height)? {
-            // A slot begins with its head; one that is durable decodes.
+            // A slot begins with its head, and so does a milestone; one that is durable decodes.
             Some(slot) => Head::decode(&mut Reader::new(&slot)).map(|head| head.digest()),
+            None if height > Height(0) => {
+                let milestone = self.store.milestone(height)?.unwrap_or_default();
+                Head::decode(&mut Reader::new(&milestone)).map(|head| head.digest())
+            }
             None => Ok(self.genesis.digest()),
         };
         let head = head.unwrap_or_default();
@@ -249,12 +322,14 @@ pub(super) fn batch(
 mod tests {
     use super::*;
     use crate::node::boot::embedded_genesis;
+    use crate::node::home::Home;
 
     fn log(dir: &std::path::Path) -> Log {
         let key = SecretKey::from_bytes(&[2; 32]);
         let client = SecretKey::from_bytes(&[1; 32]).public();
         let genesis = embedded_genesis(client, key.public(), [0; 32]);
-        Log { store: Arc::new(Store::open(dir).unwrap().0), genesis, key: Arc::new(key) }
+        let store = Arc::new(Store::open(dir).unwrap().0);
+        Log::new(store, genesis, Arc::new(key), Handouts::of(&Home::at(dir)))
     }
 
     #[test]

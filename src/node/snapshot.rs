@@ -4,6 +4,8 @@
 //! It is believed if its bytes are whole, this program wrote it, and the log has the slot that it
 //! is of, signed by the validators. Everything else is ignored, and said.
 
+use super::boot::BootError;
+use super::handouts::Handouts;
 use super::home::Home;
 use crate::base::canon::{Canonical, Decode, Digest, Encode, Reader, canonical_struct};
 use crate::base::keys::NetworkId;
@@ -66,13 +68,15 @@ pub(super) struct Beginning {
     pub(super) found: Found,
 }
 
-/// The state to fold on from: that of the snapshot if it can be believed, else that before the
-/// first slot. `slot` gives the bytes of a slot of the log.
+/// The state to fold on from: that of the snapshot if it can be believed, else one that the log
+/// commits to, else that before the first slot. `slot` gives the bytes of a slot of the log, which
+/// begins here after `base`.
 pub(super) fn begin(
     home: &Home,
     genesis: &Genesis,
+    base: Height,
     slot: &mut dyn FnMut(Height) -> Option<Vec<u8>>,
-) -> Beginning {
+) -> Result<Beginning, BootError> {
     let path = home.snapshot();
     let found = match read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
@@ -80,12 +84,48 @@ pub(super) fn begin(
         Ok(bytes) => match believe(&bytes, genesis, slot) {
             Ok((state, parent)) => {
                 let found = Found::Used(state.height());
-                return Beginning { state, parent, found };
+                return Ok(Beginning { state, parent, found });
             }
             Err(why) => Found::Ignored { path, why },
         },
     };
-    Beginning { state: State::new(genesis), parent: genesis.digest(), found }
+    let heights = Handouts::of(home).heights();
+    let heights = heights.into_iter().rev().filter(|height| *height >= base);
+    match heights.into_iter().find_map(|height| handout(home, genesis, (height, base), slot)) {
+        Some((state, parent)) => Ok(Beginning { state, parent, found }),
+        None if base > Height(0) => Err(BootError::NoBeginning { base }),
+        None => Ok(Beginning { state: State::new(genesis), parent: genesis.digest(), found }),
+    }
+}
+
+/// The first state from which the log of a home can be folded here.
+pub(super) fn first(
+    handouts: &Handouts,
+    genesis: &Genesis,
+    base: Height,
+) -> Result<State, BootError> {
+    if base == Height(0) {
+        return Ok(State::new(genesis));
+    }
+    let mut heights = handouts.heights().into_iter().filter(|height| *height >= base);
+    let read = |height| Some(handouts.open(height).ok()?.state(genesis.network()).ok()?.0);
+    heights.find_map(read).ok_or(BootError::NoBeginning { base })
+}
+
+/// The state of a handout whose slot the log has, or begins after.
+fn handout(
+    home: &Home,
+    genesis: &Genesis,
+    (height, base): (Height, Height),
+    slot: &mut dyn FnMut(Height) -> Option<Vec<u8>>,
+) -> Option<(State, Digest)> {
+    let handout = Handouts::of(home).open(height).ok()?;
+    let head = handout.milestone.head.digest();
+    let is_ours = match slot(height) {
+        Some(bytes) => Slot::from_bytes(&bytes).is_ok_and(|slot| slot.head.digest() == head),
+        None => height == base,
+    };
+    is_ours.then(|| handout.state(genesis.network()).ok()).flatten()
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -137,6 +177,7 @@ fn believe(
 #[derive(Debug)]
 pub struct Keeper {
     path: PathBuf,
+    handouts: Handouts,
     network: NetworkId,
     /// What was folded since the last one.
     weight: u64,
@@ -148,7 +189,20 @@ pub struct Keeper {
 
 impl Keeper {
     pub(super) fn new(home: &Home, network: NetworkId) -> Self {
-        Self { path: home.snapshot(), network, weight: 0, bytes: 0, is_broken: false }
+        let (path, handouts) = (home.snapshot(), Handouts::of(home));
+        Self { path, handouts, network, weight: 0, bytes: 0, is_broken: false }
+    }
+
+    /// The states that the log commits to, in the same home.
+    pub(super) const fn handouts(&self) -> &Handouts {
+        &self.handouts
+    }
+
+    /// The log goes on from elsewhere: what was kept is of no use.
+    pub(super) fn forget(&mut self) {
+        // One that stays is ignored: the log does not have its slot.
+        drop(fs::remove_file(&self.path));
+        self.weight = 0;
     }
 
     /// Counts a slot that was folded.

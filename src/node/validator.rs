@@ -8,6 +8,7 @@
 use super::embedded::Failure;
 use super::follow::{Follower, Heard, Refusal, Replica};
 use super::gate::{COMMANDS, Gate, SAYINGS};
+use super::handouts::Handouts;
 use super::home::Home;
 use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
@@ -114,10 +115,11 @@ struct Seat<'a> {
     _subscriptions: [Subscription; 2],
 }
 
-/// Validates until it is stopped.
+/// Validates until it is stopped. Of its log at least so many slots are kept, all if nothing is
+/// said.
 pub fn validate(
     network: &Network,
-    (home, key): (&Home, &Path),
+    (home, key, retained): (&Home, &Path, Option<u64>),
     runtime: &Runtime,
     hooks: Hooks<'_>,
 ) -> Result<(), LinkError> {
@@ -137,7 +139,10 @@ pub fn validate(
     let role = validator::Validator::new(Signer::new(link::key(key)?), clock.now());
     let wire = Wire::new(network.id());
     let subscriptions = listen(&bus, &wire, &me, &outbox)?;
-    let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
+    let mut replica = Replica::new(booted);
+    replica.hand_out(retained);
+    let follower = Follower::start(&bus, replica, &outbox)?;
+    let log = Log::new(store, genesis, server_key, Handouts::of(home));
     let tell = outbox.clone();
     let desk = move |asked| {
         drop(tell.send(match asked {
@@ -145,7 +150,7 @@ pub fn validate(
             Asked::Flooded(reply) => Inbox::Flooded(reply),
         }));
     };
-    let server = Server::start_with(&bus, Log { store, genesis, key: server_key }, desk)?;
+    let server = Server::start_with(&bus, log, desk)?;
     let mut seat = Seat {
         clock,
         bus,

@@ -1,7 +1,11 @@
 //! Verifies a stored log from nothing but its genesis: every page, every signature, every hash of
 //! the Proof-of-History, and the fold itself. Believes nothing that the node did before.
+//!
+//! A log that begins later than with the first slot begins with a state: the validators must have
+//! signed it, and those of the genesis, or who came after them, must have signed who they are.
 
 use super::boot;
+use super::handouts::Handouts;
 use super::home::Home;
 use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Decode, Digest};
@@ -11,6 +15,7 @@ use crate::base::time::Height;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::events_root;
 use crate::domain::genesis::Genesis;
+use crate::domain::milestone::{Milestone, Trust};
 use crate::domain::poh::{self, Segment};
 use crate::domain::slot::{Slot, SlotError};
 use crate::domain::state::State;
@@ -29,6 +34,8 @@ const PIECE: usize = 32;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogVerdict {
+    /// The slot whose state the log was checked from; 0 where that was the genesis.
+    pub base: Height,
     /// Slots that are good.
     pub slots: u64,
     /// Commands in them.
@@ -70,10 +77,49 @@ pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
         None if store.last().is_none() => return Ok(LogVerdict::default()),
         None => return Ok(damaged(Height(0), "there is no genesis".into())),
     };
-    match genesis.check() {
-        Ok(()) => Ok(verify(&genesis, store.iter(), threads)),
-        Err(error) => Ok(damaged(Height(0), format!("the genesis: {error}"))),
+    if let Err(error) = genesis.check() {
+        return Ok(damaged(Height(0), format!("the genesis: {error}")));
     }
+    let base = store.base();
+    if base == Height(0) {
+        return Ok(verify(&genesis, store.iter(), threads));
+    }
+    Ok(match beginning(&genesis, &store, &Handouts::of(home)) {
+        Ok((state, parent)) => {
+            let slots = store.iter_from(state.height().next());
+            verify_from((state, parent), slots, threads)
+        }
+        Err(what) => damaged(base, what),
+    })
+}
+
+/// The state that the log of a store begins with, if those of the genesis vouch for it.
+fn beginning(
+    genesis: &Genesis,
+    store: &Store,
+    handouts: &Handouts,
+) -> Result<(State, Digest), String> {
+    let base = store.base();
+    let mut heights = handouts.heights().into_iter().filter(|height| *height >= base);
+    let height = heights.next().ok_or("there is no state to begin with")?;
+    let what = |error: &dyn fmt::Display| format!("the state to begin with: {error}");
+    let handout = handouts.open(height).map_err(|error| what(&error))?;
+    let network = genesis.network();
+    let validators = State::new(genesis).validators().clone();
+    let mut trust = Trust::new(network, Height(0), validators);
+    for stored in store.milestones(Height(0)) {
+        let (_, bytes) = stored.map_err(|error| error.to_string())?;
+        let stone = Milestone::from_bytes(&bytes).map_err(|error| what(&error))?;
+        if trust.see(&handout.milestone).is_ok() || stone.head.height >= height {
+            break;
+        }
+        if stone.committed().is_none() {
+            trust.follow(&stone).map_err(|doubt| what(&doubt))?;
+        }
+    }
+    let committed = trust.see(&handout.milestone).map_err(|doubt| what(&doubt))?;
+    handout.parts.check(&committed).map_err(|doubt| what(&doubt))?;
+    handout.state(network).map_err(|error| what(&error))
 }
 
 fn damaged(height: Height, what: String) -> LogVerdict {
@@ -87,8 +133,18 @@ pub fn verify(
     slots: impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>> + Send,
     threads: usize,
 ) -> LogVerdict {
-    let mut fold = Fold { state: State::new(genesis), verdict: LogVerdict::default() };
-    let mut checks = Checks::new(genesis, &fold.state, threads.max(1));
+    verify_from((State::new(genesis), genesis.digest()), slots, threads)
+}
+
+/// Verifies the slots that follow a state, whose last head has this digest.
+fn verify_from(
+    (state, parent): (State, Digest),
+    slots: impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>> + Send,
+    threads: usize,
+) -> LogVerdict {
+    let verdict = LogVerdict { base: state.height(), ..LogVerdict::default() };
+    let mut fold = Fold { state, verdict };
+    let mut checks = Checks::new(parent, &fold.state, threads.max(1));
     let (mut slots, validators) = (slots, checks.validators.clone());
     let mut ready = checks.window(&mut slots);
     while !ready.is_last {
@@ -153,14 +209,14 @@ enum Wrong {
 }
 
 impl Checks {
-    fn new(genesis: &Genesis, state: &State, threads: usize) -> Self {
+    fn new(parent: Digest, state: &State, threads: usize) -> Self {
         Self {
-            network: genesis.network(),
+            network: state.network(),
             validators: state.validators().clone(),
-            params: poh::Params { hashes_per_tick: genesis.params.hashes_per_tick },
+            params: poh::Params { hashes_per_tick: state.params().hashes_per_tick },
             threads,
-            next: Height(1),
-            parent: genesis.digest(),
+            next: state.height().next(),
+            parent,
             place: state.place(),
         }
     }

@@ -3,9 +3,10 @@
 
 use super::attach::{AttachError, Peer};
 use super::boot::{self, BootError, Booted, Fold};
+use super::handouts::Handouts;
 use super::home::Home;
 use super::snapshot::{self, Beginning, Found, Keeper};
-use crate::base::canon::Decode;
+use crate::base::canon::{Decode, Digest};
 use crate::base::keys::PublicKey;
 use crate::base::time::Height;
 use crate::domain::command::{Command, Submission};
@@ -38,7 +39,8 @@ pub struct View {
     pub recovery: Recovery,
     /// What became of the snapshot, if there was one.
     pub snapshot: Found,
-    parent: crate::base::canon::Digest,
+    parent: Digest,
+    base: Height,
     log: Log,
 }
 
@@ -99,13 +101,13 @@ impl View {
     pub fn of(booted: Booted) -> Self {
         let Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper } =
             booted;
-        let log = Log::Own(store, keeper);
-        Self { genesis, state, parent, artifacts, recovery, snapshot, log }
+        let (base, log) = (store.base(), Log::Own(store, keeper));
+        Self { genesis, state, parent, base, artifacts, recovery, snapshot, log }
     }
 
     /// What may be written to, if this process has the home open.
     pub fn into_booted(self) -> Result<Booted, BootError> {
-        let Self { genesis, state, parent, artifacts, recovery, snapshot, log } = self;
+        let Self { genesis, state, parent, artifacts, recovery, snapshot, log, .. } = self;
         match log {
             Log::Own(store, keeper) => {
                 Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
@@ -136,11 +138,29 @@ impl View {
         }
     }
 
-    /// All slots that the view has folded, oldest first.
-    pub fn slots(&self) -> Result<impl Iterator<Item = Result<Slot, BootError>>, BootError> {
+    /// The slot after which the log begins here; 0 where all of it is here.
+    #[must_use]
+    pub const fn base(&self) -> Height {
+        self.base
+    }
+
+    /// The state that the slots follow which are here: that before the first slot of all, or one
+    /// that the log commits to.
+    pub fn first(&self) -> Result<State, BootError> {
+        let handouts = match &self.log {
+            Log::Own(_, keeper) => keeper.handouts().clone(),
+            Log::Attached(home, _) => Handouts::of(home),
+        };
+        snapshot::first(&handouts, &self.genesis, self.base)
+    }
+
+    /// All slots after this one that the view has folded, oldest first.
+    pub fn slots(
+        &self,
+        mut height: Height,
+    ) -> Result<impl Iterator<Item = Result<Slot, BootError>>, BootError> {
         let last = self.state.height();
         let mut source = self.source()?;
-        let mut height = Height(0);
         Ok(std::iter::from_fn(move || {
             if height == last {
                 return None;
@@ -166,6 +186,10 @@ impl View {
     /// The submission that a run began with.
     pub fn submission(&self, run: &Run) -> Result<Submission, BootError> {
         let height = run.since;
+        if height <= self.base {
+            // It was signed with the state that the log here begins with.
+            return Ok(run.plan.submission().clone());
+        }
         let gone = |what: &str| BootError::Slot { height, what: what.to_owned() };
         let bytes = self.source()?(height)?;
         let found = decode(height, &bytes)?.commands.into_iter().find_map(|order| {
@@ -229,8 +253,14 @@ fn attach(home: &Home, artifacts: Option<Arc<Artifacts>>) -> Result<Option<View>
     let Some(mut peer) = Peer::connect(home)? else { return Ok(None) };
     let genesis = Genesis::from_bytes(&peer.genesis()?)?;
     genesis.check()?;
-    let mut slot = |height| peer.slots(height, Duration::ZERO).ok()?.into_iter().next();
-    let Beginning { mut state, parent, found } = snapshot::begin(home, &genesis, &mut slot);
+    let base = base(home, &mut peer)?;
+    // What is asked for before that is answered with what comes after it.
+    let mut slot = |height| {
+        let is_here = height > base;
+        is_here.then(|| peer.slots(height, Duration::ZERO).ok()?.into_iter().next()).flatten()
+    };
+    let begun = snapshot::begin(home, &genesis, base, &mut slot)?;
+    let Beginning { mut state, parent, found } = begun;
     let mut fold = Fold::new(&mut state, parent);
     loop {
         let next = fold.next();
@@ -247,7 +277,17 @@ fn attach(home: &Home, artifacts: Option<Arc<Artifacts>>) -> Result<Option<View>
     let artifacts = artifacts.map_or_else(open, Ok)?;
     let recovery = Recovery { slots: state.height().0, cut: None };
     let log = Log::Attached(home.clone(), peer);
-    Ok(Some(View { genesis, state, parent, artifacts, recovery, snapshot: found, log }))
+    let snapshot = found;
+    Ok(Some(View { genesis, state, parent, base, artifacts, recovery, snapshot, log }))
+}
+
+/// The slot after which the log of another process begins.
+fn base(home: &Home, peer: &mut Peer) -> Result<Height, BootError> {
+    let first = peer.slots(Height(1), Duration::ZERO)?.into_iter().next();
+    Ok(match first {
+        Some(bytes) => Height(decode(Height(1), &bytes)?.head.height.0.saturating_sub(1)),
+        None => Handouts::of(home).heights().last().copied().unwrap_or_default(),
+    })
 }
 
 fn busy(path: PathBuf) -> BootError {

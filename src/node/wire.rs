@@ -22,6 +22,7 @@ use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
+use crate::domain::milestone::{Milestone, Parts};
 use crate::role::quota::Sender;
 
 /// The version of everything that is said here.
@@ -60,8 +61,30 @@ pub enum Ask {
         /// Who.
         worker: PublicKey,
     },
+    /// Which is the last state that the log commits to and you have?
+    Snapshot,
+    /// Which slots after this one have changed who validates?
+    Milestones {
+        /// The last that is known.
+        after: Height,
+    },
+    /// What is this part of the state after that slot?
+    Part {
+        /// The slot that commits to the state.
+        height: Height,
+        /// Which part, from 0.
+        part: u32,
+    },
 }
-canonical_enum!(Ask { 1 => Genesis, 2 => Pulse, 3 => Slots { from }, 4 => Work { worker } });
+canonical_enum!(Ask {
+    1 => Genesis,
+    2 => Pulse,
+    3 => Slots { from },
+    4 => Work { worker },
+    5 => Snapshot,
+    6 => Milestones { after },
+    7 => Part { height, part },
+});
 
 /// A lease that somebody holds, and what is to be computed for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +126,7 @@ pub enum HeldInput {
 canonical_enum!(HeldInput { 1 => Artifact(x), 2 => Earlier { task, output } });
 
 /// What a validator answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The genesis.
     Genesis(Vec<u8>),
@@ -121,6 +144,24 @@ pub enum Answer {
     /// What a worker holds, as many as fit. It is one validator's word: whoever is misled by it
     /// loses the work and the fee of a refusal.
     Work(Vec<Held>),
+    /// The last state that it has of those that the log commits to.
+    Snapshot {
+        /// What commits to it.
+        milestone: Box<Milestone>,
+        /// The digests of its parts.
+        parts: Parts,
+    },
+    /// Slots that changed who validates, in their order, as many as fit; none if there are none.
+    Milestones(Vec<Milestone>),
+    /// One part of a state.
+    Part(Vec<u8>),
+    /// Those slots have been taken away here.
+    Pruned {
+        /// The first slot that is left.
+        first: Height,
+        /// The slot after which there is a state to go on from.
+        snapshot: Height,
+    },
 }
 canonical_enum!(Answer {
     1 => Genesis(x),
@@ -128,6 +169,10 @@ canonical_enum!(Answer {
     3 => Slots { slots, last },
     4 => Nothing,
     5 => Work(x),
+    6 => Snapshot { milestone, parts },
+    7 => Milestones(x),
+    8 => Part(x),
+    9 => Pruned { first, snapshot },
 });
 
 /// Why a message is not one.

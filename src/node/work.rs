@@ -44,6 +44,16 @@ fn state_at(claim: &Claim, index: u32) -> Option<Digest> {
     claim.segments.get(index as usize).copied()
 }
 
+/// The artifacts that an assignment reads.
+fn read_by(assignment: &Assignment) -> Vec<Digest> {
+    let inputs = assignment.tasks.iter().flat_map(|task| &task.inputs);
+    let artifact = |(_, from): &(String, TaskInput)| match from {
+        TaskInput::Artifact(digest) => Some(*digest),
+        TaskInput::Earlier { .. } => None,
+    };
+    inputs.filter_map(artifact).collect()
+}
+
 fn consent(duty: &Duty) -> Finding {
     match duty.segments.first() {
         Some(segment) if duty.question.is_vote() => Finding::Deny { segment: *segment },
@@ -72,6 +82,7 @@ impl Bench {
         begin: &mut dyn FnMut(&Task),
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, ArtifactError> {
+        let _held = self.artifacts.hold(read_by(assignment));
         let mut claims = Vec::new();
         let mut earlier: Vec<Vec<Named>> = Vec::new();
         for task in &assignment.tasks {
@@ -143,6 +154,7 @@ impl Bench {
     /// Looks into a question about a receipt: whether its artifacts are there and whole, and
     /// whether what is to be re-executed gives the digests that it claims. `salt` hides it.
     pub fn check(&self, duty: &Duty, salt: Digest) -> Result<Verdict, ArtifactError> {
+        let _held = self.artifacts.hold(read_by(&duty.assignment));
         let looked = match (&duty.receipt.outcome, duty.step) {
             // Nobody asked this validator to run it: a failure has no artifacts to look at.
             (Outcome::Failed { .. }, _) if duty.segments.is_empty() => Ok(Digest::default()),

@@ -277,6 +277,8 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Locked { validator, amount, until: Tick(9) },
         Event::Unlocked { validator, amount },
         Event::Equivocated { validator, height: Height(3), by: worker, fine: amount },
+        Event::Snapshot { parts: digest(4), bytes: 700_000 },
+        Event::SetChanged { was: [(worker, amount)].into(), now: [(validator, amount)].into() },
     ]
 }
 

@@ -11,11 +11,13 @@ use ohc::domain::beacon::Reveal;
 use ohc::domain::bisection::Move;
 use ohc::domain::classes::Classes;
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, SignedOrder, Submission, Tender};
+use ohc::domain::event::{Event, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Noop, Pin, Spec};
+use ohc::domain::milestone::{Milestone, Parts};
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
-use ohc::domain::slot::{Draft, Slot, commands_root};
+use ohc::domain::slot::{Draft, Head, Slot, commands_root};
 use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use ohc::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
@@ -197,6 +199,13 @@ struct Vectors {
     all: Vec<Value>,
 }
 
+/// A slot that did this, as whoever has no log sees it.
+fn milestone(event: Event) -> Milestone {
+    let (head, events) = (slot().head, vec![event]);
+    let head = Head { events: events_root(&events), ..head };
+    Milestone { head, certificate: slot().certificate, events }
+}
+
 impl Vectors {
     /// A value; its digest if it is hashed.
     fn value(&mut self, name: &str, kind: &str, value: &impl Encode, more: Value) {
@@ -230,6 +239,11 @@ impl Vectors {
         self.message("ask for slots", "Ask", &any, &Ask::Slots { from: Height(3) });
         let ask = Ask::Work { worker: key(5).public() };
         self.message("ask for work", "Ask", &any, &ask);
+        self.message("ask for a state", "Ask", &one, &Ask::Snapshot);
+        let ask = Ask::Milestones { after: Height(3) };
+        self.message("ask who validates", "Ask", &one, &ask);
+        let ask = Ask::Part { height: Height(9), part: 2 };
+        self.message("ask for a part", "Ask", &one, &ask);
         let pulse = Pulse { height: Height(1), head: slot().head.digest() };
         let pulse = key(1).seal(self.network, pulse);
         let head = self.wire.head(&key(1).public());
@@ -240,12 +254,21 @@ impl Vectors {
         let journal = self.wire.journal(LEASE.block.run, &key(5).public());
         self.message("words", "SignedWords", &journal, &key(5).seal(self.network, words));
         let slots = vec![slot().to_bytes()];
+        let parts = Parts::of(b"a state");
+        let committed = Event::Snapshot { parts: parts.digest(), bytes: parts.bytes };
+        let ohc = Ohc::from_nano(40);
+        let set = |n: u8| [(key(n).public(), ohc)].into();
+        let changed = Event::SetChanged { was: set(1), now: set(2) };
         for (name, answer) in [
             ("the genesis", Answer::Genesis(genesis().to_bytes())),
             ("so far", Answer::Pulse(pulse)),
             ("slots", Answer::Slots { slots, last: Height(1) }),
             ("nothing", Answer::Nothing),
             ("work", Answer::Work(vec![held()])),
+            ("a state", Answer::Snapshot { milestone: Box::new(milestone(committed)), parts }),
+            ("who validates", Answer::Milestones(vec![milestone(changed)])),
+            ("a part", Answer::Part(vec![1, 2, 3])),
+            ("pruned", Answer::Pruned { first: Height(8), snapshot: Height(9) }),
         ] {
             self.message(name, "Answer", "a reply", &answer);
         }

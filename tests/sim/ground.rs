@@ -62,6 +62,7 @@ pub fn params() -> Params {
         heartbeat_ticks: 200,
         reprice_ticks: 50,
         committee: 2,
+        snapshot_events: 300,
         ..Params::embedded()
     }
 }

@@ -2,8 +2,9 @@
 //! Never looks into the bytes: whatever they are, what follows must be the same.
 
 use crate::swarm;
-use ohc::base::canon::DecodeError;
-use ohc::domain::event::events_root;
+use ohc::base::canon::{Canonical as _, DecodeError};
+use ohc::domain::event::{Event, events_root};
+use ohc::domain::milestone::Parts;
 use ohc::domain::state::State;
 use proptest::prelude::*;
 
@@ -55,6 +56,34 @@ fn r8_a_fold_from_a_snapshot_ends_where_the_fold_from_genesis_ends() {
             assert!(state.snapshot() == from_genesis.snapshot(), "seed {seed}");
         }
     }
+}
+
+#[test]
+fn r8_the_log_commits_to_the_state_that_any_fold_gives() {
+    let (mut seen, mut slots) = (0, 0);
+    for seed in 0..20 {
+        let world = swarm::world(9_700 + seed);
+        let mut state = State::new(world.genesis());
+        let mut restored = state.clone();
+        for slot in world.slots() {
+            let events = state.apply(slot.head.height, &slot.poh, &slot.commands);
+            let again = restored.apply(slot.head.height, &slot.poh, &slot.commands);
+            assert_eq!(events_root(&again), slot.head.events, "seed {seed}: {}", slot.head.height);
+            slots += 1;
+            for event in &events {
+                let Event::Snapshot { parts, bytes } = event else { continue };
+                let snapshot = state.snapshot();
+                assert_eq!(
+                    (Parts::of(&snapshot).digest(), snapshot.len() as u64),
+                    (*parts, *bytes)
+                );
+                // From here on a copy of a copy of a copy, which commits to the same.
+                restored = State::restore(&restored.snapshot()).unwrap();
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40 && seen * 5 < slots, "{seen} states in {slots} slots");
 }
 
 #[test]

@@ -102,8 +102,11 @@ fn a_stake_counts_from_the_next_boundary_on_and_no_earlier() {
     assert_eq!(fold.slot(EPOCH - 1, &[]), []);
     assert!(!is_validator(&fold, RICH));
     assert_eq!(fold.state.ledger().pending(Hold::Stake(key)), Some(ohc(39_901)));
+    let was = fold.state.validators().clone();
     let events = fold.slot(1, &[]);
-    assert_eq!(events, [Event::Joined { validator: key, stake: ohc(39_901) }]);
+    let now = fold.state.validators().clone();
+    let joined = Event::Joined { validator: key, stake: ohc(39_901) };
+    assert_eq!(events, [joined, Event::SetChanged { was, now }]);
     assert_eq!(fold.state.validators()[&key], ohc(39_901));
     assert_eq!(fold.held_money(), 0);
     assert!(!fold.state.is_waiting());
@@ -157,10 +160,13 @@ fn what_leaves_a_stake_is_locked_from_the_boundary_on_and_free_once() {
     assert!(is_validator(&fold, who));
     let room = fold.state.escrow_room();
     assert_eq!(room.nano(), ohc(3 * STAKE).nano() / 3, "what leaves covers no new escrow");
+    let was = fold.state.validators().clone();
     let events = pass(&mut fold);
+    let now = fold.state.validators().clone();
     let until = Tick(EPOCH + UNBONDING);
     let locked = Event::Locked { validator: key, amount: ohc(STAKE), until };
-    assert_eq!(events, [locked, Event::Left { validator: key }]);
+    let changed = Event::SetChanged { was, now };
+    assert_eq!(events, [locked, Event::Left { validator: key }, changed]);
     assert!(!is_validator(&fold, who));
     assert_eq!(status(&fold, who).unbonding, [(until, ohc(STAKE))]);
     assert_eq!(fold.slot(UNBONDING - 1, &[]), []);

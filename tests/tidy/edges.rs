@@ -45,6 +45,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
     ("event", &["bisection", "terms", "verdict"]),
     ("vote", &[]),
     ("slot", &["command", "poh", "vote"]),
+    ("milestone", &["event", "slot", "vote"]),
     (
         "state",
         &[
@@ -60,6 +61,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
             "lease",
             "ledger",
             "manifest",
+            "milestone",
             "plan",
             "poh",
             "price",

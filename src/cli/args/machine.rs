@@ -140,4 +140,6 @@ pub(crate) enum Measured {
     /// Milliseconds from a command to its finality with four validators as processes over NATS;
     /// --jobs says how many are measured.
     Finality,
+    /// Milliseconds until a new worker bids on a network with so many slots (--jobs) of history.
+    Late,
 }

@@ -16,6 +16,7 @@ use crate::domain::state::run::{Phase, Status};
 use crate::node::Progress;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The version of every object that is described here.
 pub(crate) const VERSION: u32 = 1;
@@ -102,6 +103,11 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
     }
 }
 
+fn set(validators: &BTreeMap<PublicKey, Ohc>, names: &Names) -> Value {
+    let each = validators.iter();
+    each.map(|(key, stake)| json!({ "validator": names.of(key), "stake": ohc(*stake) })).collect()
+}
+
 /// What happened to a stake.
 fn stake_event(event: &Event, names: &Names) -> Option<Value> {
     Some(match event {
@@ -125,6 +131,12 @@ fn stake_event(event: &Event, names: &Names) -> Option<Value> {
         Event::Equivocated { validator, height, by, fine } => json!({
             "kind": "equivocated", "validator": names.of(validator), "height": height.0,
             "by": names.of(by), "fine": ohc(*fine),
+        }),
+        Event::Snapshot { parts, bytes } => json!({
+            "kind": "snapshot", "parts": parts.to_string(), "bytes": bytes,
+        }),
+        Event::SetChanged { was, now } => json!({
+            "kind": "set-changed", "was": set(was, names), "now": set(now, names),
         }),
         _ => return None,
     })

@@ -1,9 +1,11 @@
 //! Plans, bills and events in words; `refusals` says why something is not done. The only place
 //! with sentences about a run.
 
+mod logs;
 mod refusals;
 mod stakes;
 
+pub(crate) use logs::{begins_after, catching_up};
 pub(crate) use refusals::*;
 
 use super::Paint;
@@ -12,7 +14,6 @@ use super::json::{ending, pause};
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
-use crate::base::time::Height;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
@@ -174,6 +175,8 @@ pub(crate) fn event(
             | Event::Locked { .. }
             | Event::Unlocked { .. }
             | Event::Equivocated { .. }
+            | Event::Snapshot { .. }
+            | Event::SetChanged { .. }
     );
     (!is_market).then(|| told(event, names, job, stage))
 }
@@ -185,14 +188,6 @@ pub(crate) fn detached(run: &Run) -> String {
          outputs, `ohc cancel {}` ends it",
         run.id, run.name, run.id
     )
-}
-
-/// How far the log of a network is here.
-pub(crate) fn catching_up(here: Height, there: Option<Height>) -> String {
-    match there {
-        Some(there) => format!("the log of the network is here up to slot {here} of {there}"),
-        None => format!("the log of the network is here up to slot {here}"),
-    }
 }
 
 /// What happens to the connection to a network, if anybody has to know.

@@ -38,7 +38,7 @@ mod tests;
 pub(crate) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
 pub use params::params_file;
-pub use quantity::duration_ms;
+pub use quantity::{bytes, duration_ms};
 pub use schema::json_schema;
 
 use super::job::{ChunkTarget, Made, Reading, Spec};

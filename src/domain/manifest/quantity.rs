@@ -93,7 +93,8 @@ pub(super) fn range(text: &str, unit: Unit) -> Result<Amounts, Misfit> {
 }
 
 /// A number of bytes with its unit, such as `64MiB` or `1.5GB`: whole bytes, no float on the way.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),

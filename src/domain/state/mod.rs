@@ -11,7 +11,9 @@
 //!    epoch of the set is over, validators come and go (`state::stake`); what is
 //!    ready is offered, runs that are done end (`state::advance`, `state::halt`); the market
 //!    clears (`state::market`); where an epoch is over the base price moves (`state::tariff`);
-//! 5. all money is counted.
+//! 5. all money is counted;
+//! 6. where much was folded since the last time, the log commits to the state
+//!    (`state::commitment`).
 //!
 //! Nobody but this fold closes an auction, a lease, an audit or a run: there is no coordinator.
 
@@ -20,6 +22,7 @@ mod advance;
 mod audit;
 mod caps;
 mod challenge;
+mod commitment;
 mod halt;
 mod judge;
 mod life;
@@ -56,6 +59,7 @@ use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::{Height, Tick};
 use challenge::Past;
+use commitment::Commitment;
 use run::{Failure, Known, Phase, Run};
 use stake::Membership;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,6 +124,8 @@ pub struct State {
     tallies: Option<Vec<Tally>>,
     /// The price at which blocks are offered at first.
     tariff: Tariff,
+    /// What was folded since the log committed to a state.
+    commitment: Commitment,
 }
 
 /// What the market knows of a worker.
@@ -191,6 +197,7 @@ impl State {
             ended: BTreeSet::new(),
             tallies: None,
             tariff: Tariff::new(&genesis.params),
+            commitment: Commitment::default(),
         }
     }
 
@@ -230,6 +237,7 @@ impl State {
             !is_due || self.ledger.total() == Some(SUPPLY),
             "R-1: the sum is that of all places"
         );
+        self.commit(&mut events);
         events
     }
 

@@ -9,6 +9,7 @@
 //! A new field of a type below is one word in its line. Forgotten, it does not compile.
 
 use super::challenge::{Challenge, Past};
+use super::commitment::Commitment;
 use super::run::{
     BlockRun, Delivery, Dispute, Failure, Gone, Judging, Known, Paid, Phase, Run, Sealed, StageRun,
     Status,
@@ -30,7 +31,7 @@ canonical_struct!(State {
     network, params, validators, membership, height, place, ledger, nonces, workers, runs, cache,
     own, failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon,
     absent, past, past_dues, sealed, touched, ended, tariff,
-} without { tallies });
+} without { tallies, commitment });
 canonical_struct!(Worker { bid, takes, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
@@ -108,6 +109,11 @@ impl State {
     /// The canonical bytes of everything that follows from the log so far.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
+        [self.commitment.to_bytes(), self.body()].concat()
+    }
+
+    /// All of it but the commitment, which depends on how long this is.
+    pub(super) fn body(&self) -> Vec<u8> {
         let mut w = Writer::default();
         self.encode(&mut w);
         for run in self.runs.values() {
@@ -123,7 +129,8 @@ impl State {
     /// not of one piece is refused.
     pub fn restore(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        let mut state = Self::decode(&mut r)?;
+        let commitment = Commitment::decode(&mut r)?;
+        let mut state = Self { commitment, ..Self::decode(&mut r)? };
         let mut runs = std::mem::take(&mut state.runs);
         for run in runs.values_mut() {
             let places = Vec::<Place>::decode(&mut r)?;
@@ -138,7 +145,10 @@ impl State {
 
     fn place_of(&self, run: &Run, result: Option<&Arc<Known>>) -> Place {
         let Some(known) = result else { return Place::Nowhere };
-        let is = |other: &Arc<Known>| Arc::ptr_eq(other, known) || other == known;
+        // By their bytes: numbers that are equal may still differ (0 and -0).
+        let is = |other: &Arc<Known>| {
+            Arc::ptr_eq(other, known) || (other == known && other.to_bytes() == known.to_bytes())
+        };
         if self.cache.get(&known.key).is_some_and(is) {
             Place::Cache(known.key)
         } else if self.own.get(&(known.key, run.client)).is_some_and(|own| own.iter().any(is)) {

@@ -201,6 +201,7 @@ impl State {
         }
         if before != self.validators {
             self.follow_set(before.len() == 1);
+            events.push(Event::SetChanged { was: before, now: self.validators.clone() });
         }
     }
 

@@ -3,7 +3,6 @@
 
 use super::State;
 use crate::domain::auction::Tally;
-use crate::domain::genesis::Genesis;
 use crate::domain::ledger::Posting;
 
 /// What one slot did.
@@ -16,13 +15,12 @@ pub struct Trace {
 }
 
 impl State {
-    /// The state before the first slot, whose slots leave traces.
+    /// This state, whose next slots leave traces.
     #[must_use]
-    pub fn traced(genesis: &Genesis) -> Self {
-        let mut state = Self::new(genesis);
-        state.ledger.keep_trail();
-        state.tallies = Some(Vec::new());
-        state
+    pub fn traced(mut self) -> Self {
+        self.ledger.keep_trail();
+        self.tallies = Some(Vec::new());
+        self
     }
 
     /// What was done since this was last asked; nothing unless the state was made to leave traces.

@@ -3,8 +3,8 @@
 //!
 //! fjall's format V3 (`fjall/src/journal/entry.rs`): a batch is a start (tag 1, `u32` items, `u64`
 //! sequence number), its items (tag 2, kind, compression, `u64` keyspace, `u16` key length, twice
-//! the `u32` value length, key, value) and an end (tag 3, `u64` checksum, `FJL` 3); the file is
-//! made longer in advance, so zeros follow.
+//! the `u32` value length, key, value; kind 1 takes the key away) and an end (tag 3, `u64`
+//! checksum, `FJL` 3); the file is made longer in advance, so zeros follow.
 
 use super::{Cut, NAME_BYTES_MAX, RECORD_BYTES_MAX, StoreError, height_of, io_error, unframe};
 use crate::base::time::Height;
@@ -163,10 +163,13 @@ impl Walk {
 
     fn item(&mut self) -> io::Result<Result<Option<Height>, Fault>> {
         let wrong = |what, height| Ok(Err(Fault { what, height }));
-        // Item, a value, not compressed: nothing else is ever written here.
-        if self.array()? != [2, 0, 0] {
-            return wrong("a record of unknown kind", None);
-        }
+        // Item, a value or that there is none any more, not compressed: nothing else is ever
+        // written here.
+        let is_gone = match self.array()? {
+            [2, 0, 0] => false,
+            [2, 1, 0] => true,
+            _ => return wrong("a record of unknown kind", None),
+        };
         let keyspace = self.array()?;
         if *self.keyspace.get_or_insert(keyspace) != keyspace {
             return wrong("a record of another keyspace", None);
@@ -181,6 +184,13 @@ impl Walk {
         let (mut key, mut value) = (vec![0; key], vec![0; value]);
         self.file.read_exact(&mut key)?;
         self.file.read_exact(&mut value)?;
+        if is_gone {
+            return if value.is_empty() {
+                Ok(Ok(None))
+            } else {
+                wrong("a record that is none", None)
+            };
+        }
         let height = height_of(&key);
         match unframe(&key, &value) {
             Some(_) => Ok(Ok(height)),

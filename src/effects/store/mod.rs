@@ -2,12 +2,13 @@
 //! Never looks inside a slot or a record, and never repairs what was durable once.
 //!
 //! One fjall database with one keyspace (each further one costs several syncs at creation). A key
-//! is `l ‖ height` (big-endian), `v ‖ number` or `o ‖ name`; a value is
+//! is `l ‖ height` (big-endian), `m ‖ height`, `v ‖ number`, `o ‖ name` or `b`; a value is
 //! `BLAKE3(length of key ‖ key ‖ bytes) ‖ bytes`, so damage is found and located whatever fjall
 //! itself notices. `journal` looks at the journal before fjall does: fjall cuts it silently at the
 //! first byte that it cannot read, and durable slots behind that byte would be gone.
 
 mod journal;
+mod prune;
 
 use super::{Peril, disk, pass};
 use crate::base::limits::SLOT_BYTES_MAX;
@@ -40,6 +41,9 @@ const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 const LOG: u8 = b'l';
+const MILESTONES: u8 = b'm';
+/// The last slot before those that are here.
+const BASE: &[u8] = b"b";
 const OWN: u8 = b'o';
 const VOTES: u8 = b'v';
 const CHECKSUM: usize = 32;
@@ -137,6 +141,8 @@ pub struct Store {
 }
 
 struct Writer {
+    /// The slot after which the log begins here; 0 for all of it.
+    base: Height,
     next: Height,
     /// How often a validator took something down before it voted about the next slot.
     votes: u64,
@@ -161,15 +167,21 @@ impl Store {
             sync_directory(directory)?;
             pass(Peril::StoreCreated);
         }
-        let writer = Mutex::new(Writer { next: Height(1), votes: 0, poisoned: false });
+        let writer =
+            Mutex::new(Writer { base: Height(0), next: Height(1), votes: 0, poisoned: false });
         let (bell, directory) = (Condvar::new(), path.clone());
         let store = Self { keyspace, database, writer, bell, directory, _lock: lock };
-        let last = guarded(&path, || store.find_last())?;
+        let base = store.find_base()?;
+        let last = guarded(&path, || store.find_last())?.max(base);
         if last < found.last {
             let damage = format!("slots up to {} of the journal are not in the store", found.last);
             return Err(StoreError::Corrupt { path, height: Some(last.next()), damage });
         }
-        store.writer()?.next = last.next();
+        {
+            let mut writer = store.writer()?;
+            (writer.base, writer.next) = (base, last.next());
+        }
+        store.sweep()?;
         let votes = store.votes()?.len() as u64;
         store.writer()?.votes = votes;
         pass(Peril::StoreOpened);
@@ -206,13 +218,24 @@ impl Store {
 
     /// Appends consecutive slots, the first at `height`: all or none, with one sync.
     pub fn append_many(&self, height: Height, slots: &[&[u8]]) -> Result<(), StoreError> {
+        self.append_all(height, slots, &[])
+    }
+
+    /// The same, with the milestones that are among them, by their heights.
+    pub fn append_all(
+        &self,
+        height: Height,
+        slots: &[&[u8]],
+        milestones: &[(Height, Vec<u8>)],
+    ) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
         if height != writer.next {
             return Err(StoreError::OutOfOrder { next: writer.next, got: height });
         }
         let heights = std::iter::successors(Some(height), |height| Some(height.next()));
-        let records: Vec<_> =
-            heights.zip(slots).map(|(height, slot)| (log_key(height), *slot)).collect();
+        let slots_of = heights.zip(slots).map(|(height, slot)| (log_key(height), *slot));
+        let more = milestones.iter().map(|(height, bytes)| (milestone_key(*height), &**bytes));
+        let records: Vec<_> = slots_of.chain(more).collect();
         self.write(&mut writer, &records)?;
         (writer.next, writer.votes) = (Height(height.0 + slots.len() as u64), 0);
         self.bell.notify_all();
@@ -266,6 +289,9 @@ impl Store {
 
     /// The slot at `height`, if the log has it.
     pub fn read(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        if height <= self.base() {
+            return Ok(None);
+        }
         match self.get(&log_key(height), Some(height))? {
             None if self.last().is_some_and(|last| height.0 != 0 && height <= last) => {
                 Err(self.damaged(height, "a missing slot"))
@@ -274,9 +300,9 @@ impl Store {
         }
     }
 
-    /// All slots in order.
+    /// All slots that are here, in order.
     pub fn iter(&self) -> impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>> {
-        self.iter_from(Height(1))
+        self.iter_from(self.base().next())
     }
 
     /// The slots from `height` on, in order, as many as there are now. Ends after an error.
@@ -285,8 +311,9 @@ impl Store {
         height: Height,
     ) -> impl Iterator<Item = Result<(Height, Vec<u8>), StoreError>> {
         let last = self.last().unwrap_or_default();
-        let mut guards = self.keyspace.range(log_key(height)..=log_key(last));
-        let mut next = height.0.max(1);
+        let first = height.max(self.base().next());
+        let mut guards = self.keyspace.range(log_key(first)..=log_key(last.max(first)));
+        let mut next = first.0;
         let mut ended = false;
         std::iter::from_fn(move || {
             if ended || next > last.0 {
@@ -312,6 +339,12 @@ impl Store {
     pub fn last(&self) -> Option<Height> {
         let next = self.writer.lock().map_or(Height(1), |writer| writer.next);
         next.0.checked_sub(1).filter(|last| *last > 0).map(Height)
+    }
+
+    /// The slot after which the log begins here; 0 where all of it is here.
+    #[must_use]
+    pub fn base(&self) -> Height {
+        self.writer.lock().map_or(Height(0), |writer| writer.base)
     }
 
     /// Keeps one of the node's own records under `name`, in place of an earlier one; durable when
@@ -489,6 +522,10 @@ fn fjall_error(path: &Path, error: fjall::Error, height: Option<Height>) -> Stor
 
 fn log_key(height: Height) -> Vec<u8> {
     [&[LOG], height.0.to_be_bytes().as_slice()].concat()
+}
+
+fn milestone_key(height: Height) -> Vec<u8> {
+    [&[MILESTONES], height.0.to_be_bytes().as_slice()].concat()
 }
 
 fn votes_key(number: u64) -> Vec<u8> {

@@ -270,3 +270,82 @@ fn r6_votes_are_there_until_their_slot_is() {
     assert_eq!(open().votes().unwrap(), Vec::<Vec<u8>>::new());
     check(dir.path(), 3);
 }
+
+/// What is in a log that begins after a slot and ends with another.
+#[track_caller]
+fn holds(store: &Store, base: u64, last: u64) {
+    assert_eq!((store.base(), store.last()), (Height(base), Some(Height(last))));
+    let heights: Vec<u64> = store.iter().map(|slot| slot.unwrap().0.0).collect();
+    assert_eq!(heights, (base + 1..=last).collect::<Vec<_>>());
+    assert_eq!(store.read(Height(base)).unwrap(), None);
+    let first = store.iter_from(Height(1)).next().map(|first| first.unwrap().0);
+    assert_eq!(first, (last > base).then_some(Height(base + 1)));
+    // Nothing is left of the others.
+    let keys = store.keyspace.range([LOG].to_vec()..=log_key(Height(base))).count();
+    assert_eq!(keys, 0);
+}
+
+#[test]
+fn a_pruned_log_begins_later_and_goes_on_as_before() {
+    let (dir, ..) = closed(1_500);
+    let (store, _) = Store::open(dir.path()).unwrap();
+    store.prune(Height(1_400)).unwrap();
+    store.prune(Height(1_000)).unwrap();
+    store.prune(Height(9_000)).unwrap();
+    fill(&store, 1_501..=1_510);
+    holds(&store, 1_400, 1_510);
+    drop(store);
+    holds(&Store::open(dir.path()).unwrap().0, 1_400, 1_510);
+}
+
+#[test]
+fn what_a_crash_leaves_of_pruned_slots_goes_at_the_next_start() {
+    let (dir, ..) = closed(30);
+    let (store, _) = Store::open(dir.path()).unwrap();
+    let mut writer = store.writer().unwrap();
+    store.write(&mut writer, &[(BASE.to_vec(), &20u64.to_be_bytes())]).unwrap();
+    drop(writer);
+    drop(store);
+    holds(&Store::open(dir.path()).unwrap().0, 20, 30);
+}
+
+#[test]
+fn a_log_can_begin_again_where_nobody_has_what_lies_between() {
+    let (dir, ..) = closed(30);
+    let (store, _) = Store::open(dir.path()).unwrap();
+    store.append_votes(Height(31), b"votes").unwrap();
+    assert!(matches!(store.begin_at(Height(30), &[]), Err(StoreError::OutOfOrder { .. })));
+    let stones = [(Height(40), b"change".to_vec()), (Height(500), b"state".to_vec())];
+    store.begin_at(Height(500), &stones).unwrap();
+    holds(&store, 500, 500);
+    assert_eq!(store.votes().unwrap(), Vec::<Vec<u8>>::new(), "they were about another slot");
+    fill(&store, 501..=503);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap().0;
+    holds(&store, 500, 503);
+    let after = |height| store.milestones(Height(height)).map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(after(0), stones);
+    assert_eq!(after(40), stones[1..]);
+    assert_eq!(store.milestone(Height(40)).unwrap(), Some(b"change".to_vec()));
+}
+
+#[test]
+fn a_torn_write_after_a_pruning_is_cut_and_a_damaged_one_is_refused() {
+    let (dir, ..) = closed(30);
+    let (store, _) = Store::open(dir.path()).unwrap();
+    store.prune(Height(20)).unwrap();
+    fill(&store, 31..=32);
+    drop(store);
+    let journal = dir.path().join("db/0.jnl");
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    let torn = copy(dir.path(), &bytes[..bytes.len() - 3]);
+    let (store, recovery) = Store::open(torn.path()).unwrap();
+    assert!(recovery.cut.is_some());
+    holds(&store, 20, 31);
+    // A byte in a slot before the pruning: what follows was finished.
+    let at = bytes.windows(slot(25).len()).position(|window| window == slot(25)).unwrap();
+    bytes[at] ^= 1;
+    let damaged = copy(dir.path(), &bytes);
+    assert!(matches!(Store::open(damaged.path()), Err(StoreError::Corrupt { .. })));
+}

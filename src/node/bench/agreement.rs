@@ -158,7 +158,7 @@ fn agree(seats: &mut [Seat]) -> u32 {
 }
 
 /// A client of a network of processes.
-struct Watcher {
+pub(super) struct Watcher {
     follower: Follower,
     inbox: Receiver<Heard>,
     bus: Bus,
@@ -167,11 +167,14 @@ struct Watcher {
     signer: Signer,
 }
 
-type At<'a> = (&'a Network, &'a Path, &'a Handle);
+pub(super) type At<'a> = (&'a Network, &'a Path, &'a Handle);
 
 impl Watcher {
     /// Connects with the client's key, and follows the log into a home of this name.
-    fn start((network, scratch, runtime): At<'_>, home: &str) -> Result<Self, BenchError> {
+    pub(super) fn start(
+        (network, scratch, runtime): At<'_>,
+        home: &str,
+    ) -> Result<Self, BenchError> {
         let failed = |error: &dyn std::error::Error| BenchError::Network(error.to_string());
         let key = scratch.join("network/client/key.pem");
         let key = link::key(&key).map_err(|error| failed(&error))?;
@@ -184,6 +187,10 @@ impl Watcher {
         let follower = follower.map_err(|error| failed(&error))?;
         let (wire, clock, signer) = (Wire::new(network.id()), Clock::start(), Signer::new(key));
         Ok(Self { follower, inbox, bus, wire, clock, signer })
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.follower.state()
     }
 
     fn order(&mut self) -> SignedOrder {
@@ -199,7 +206,7 @@ impl Watcher {
     }
 
     /// Waits a while for what comes next.
-    fn hear(&mut self) -> Result<(), BenchError> {
+    pub(super) fn hear(&mut self) -> Result<(), BenchError> {
         let now = self.clock.now();
         self.follower.wake(now);
         let Ok(heard) = self.inbox.recv_timeout(Duration::from_millis(20)) else { return Ok(()) };
@@ -213,7 +220,7 @@ impl Watcher {
     }
 
     /// Milliseconds from sending one command to its being final here.
-    fn one(&mut self) -> Result<f64, BenchError> {
+    pub(super) fn one(&mut self) -> Result<f64, BenchError> {
         let order = self.order();
         let begun = self.clock.seconds();
         self.send(&order)?;

@@ -2,9 +2,11 @@
 //! Never looks into a slot: what comes back is said by whom, and judged by who asked.
 
 use super::Heard;
+use super::sync::{self, Synced};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
+use crate::domain::milestone::Trust;
 use crate::effects::bus::Bus;
 use crate::node::wire::{Answer, Ask, Pulse, Wire};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -20,6 +22,8 @@ const PULSE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) enum Errand {
     /// Slots from this one on, from the first of these who has any, or else from any validator.
     Slots { from: Height, peers: Vec<PublicKey>, ticket: u64 },
+    /// A state of at least this height, for who believes these.
+    State { trust: Trust, peers: Vec<PublicKey>, least: Height, ticket: u64 },
     /// How far these are.
     Pulses { peers: Vec<PublicKey> },
 }
@@ -43,6 +47,10 @@ pub(super) enum What {
     },
     /// Nobody had any.
     None { silent: Vec<PublicKey>, ticket: u64 },
+    /// Nobody has these any more, and some have a state to go on from.
+    Pruned { silent: Vec<PublicKey>, ticket: u64 },
+    /// What came of looking for a state.
+    State { synced: Box<Synced>, ticket: u64 },
     /// How far a validator is.
     Pulse(PublicKey, Pulse),
     /// All have been asked how far they are.
@@ -80,6 +88,11 @@ fn run<T: From<Heard>>(
     for errand in errands {
         let told = match errand {
             Errand::Slots { from, peers, ticket } => tell(slots(bus, &wire, from, &peers, ticket)),
+            Errand::State { trust, peers, least, ticket } => {
+                let asker = |peer: Option<&PublicKey>, what| ask(bus, &wire, peer, what, PATIENCE);
+                let synced = Box::new(sync::sync(&asker, &trust, &peers, least));
+                tell(What::State { synced, ticket })
+            }
             Errand::Pulses { peers } => {
                 let pulses = peers.iter().filter_map(|peer| pulse(bus, &wire, network, peer));
                 let mut told =
@@ -95,9 +108,9 @@ fn run<T: From<Heard>>(
 
 fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64) -> What {
     let mut silent = Vec::new();
-    let mut empty = None;
+    let (mut empty, mut is_pruned) = (None, false);
     for peer in peers.iter().copied().map(Some).chain([None]) {
-        if peer.is_none() && empty.is_some() {
+        if peer.is_none() && (empty.is_some() || is_pruned) {
             break;
         }
         match ask(bus, wire, peer.as_ref(), Ask::Slots { from }, PATIENCE) {
@@ -105,10 +118,12 @@ fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64)
                 return What::Slots { by: peer, slots, last, silent, ticket };
             }
             Some(Answer::Slots { last, .. }) => empty = Some((peer, last)),
+            Some(Answer::Pruned { .. }) => is_pruned = true,
             Some(_) | None => silent.extend(peer),
         }
     }
     match empty {
+        _ if is_pruned => What::Pruned { silent, ticket },
         Some((by, last)) => What::Slots { by, slots: Vec::new(), last, silent, ticket },
         None => What::None { silent, ticket },
     }

@@ -6,11 +6,15 @@
 //! any validator, as many slots at a time as one message holds. The next are asked for while the
 //! last are folded. What comes too early waits, as far as there is room.
 //!
+//! Who begins far behind takes a state that the log commits to and goes on from there (`sync`), and
+//! so does who misses slots that nobody has any more.
+//!
 //! A loop owns the follower and hands it what it hears ([`Heard`]).
 
 mod fetch;
 mod peers;
 mod replica;
+mod sync;
 
 pub use fetch::Fetched;
 pub use replica::{Refusal, Replica, Watch};
@@ -19,12 +23,14 @@ use super::wire::{Pulse, Wire};
 use crate::base::keys::{PublicKey, Signed};
 use crate::base::limits::{WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
 use crate::base::time::{Height, Millis};
+use crate::domain::milestone::Trust;
 use crate::domain::state::State;
 use crate::effects::bus::{Bus, BusError, Message, News, Subscription};
 use fetch::{Errand, Fetcher, What};
 use peers::Peers;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
+use sync::Synced;
 
 /// Slots that came too early and wait: so many, of so many bytes in all.
 const EARLY_MAX: u64 = 256;
@@ -33,6 +39,8 @@ const EARLY_BYTES_MAX: usize = 8 << 20;
 const PAUSE_MS: (u64, u64) = (100, 2_000);
 /// How long a slot may come as it is told before it is asked for.
 const GRACE_MS: u64 = 50;
+/// So many slots behind, who has none takes a state; fewer are folded as soon.
+const SKIP_MIN: u64 = 1_000;
 /// Pulses, in bytes that wait.
 const PULSES_BYTES: usize = 64 * 1024;
 
@@ -63,6 +71,11 @@ pub struct Follower {
     /// When to ask for the next slot, if it has not come by then.
     ask_at: Option<Millis>,
     pause_ms: u64,
+    /// Whether the slots that come next are nowhere any more; whether a state was looked for.
+    is_pruned: bool,
+    has_looked: bool,
+    /// The highest slot that anybody spoke of.
+    spoken_of: Height,
     /// Slots that came too early.
     early: BTreeMap<Height, Vec<u8>>,
     /// All have been asked how far they are, once.
@@ -100,6 +113,9 @@ impl Follower {
             from: Height(0),
             ask_at: None,
             pause_ms: 0,
+            is_pruned: false,
+            has_looked: false,
+            spoken_of: Height(0),
             early: BTreeMap::new(),
             has_asked: false,
             _subscriptions: subscriptions,
@@ -209,9 +225,26 @@ impl Follower {
         self.ask_at = Some(self.ask_at.map_or(at, |before| before.min(at)));
     }
 
-    /// Asks for the next slot.
+    /// Asks for the next slot, or for a state to go on from.
     fn fetch(&mut self, now: Millis) {
+        let here = self.state().height();
+        let is_new = here == Height(0) && !self.has_looked;
+        let there = self.peers.highest().max(self.spoken_of);
+        if self.is_pruned || (is_new && there.0 > SKIP_MIN) {
+            return self.look(now, here.next());
+        }
         self.fetch_from(now, self.replica.next());
+    }
+
+    /// Asks for a state of at least this height.
+    fn look(&mut self, now: Millis, least: Height) {
+        let validators = self.replica.state().validators().clone();
+        let peers = self.peers.order(now, least, &validators);
+        let (network, here) = (self.state().network(), self.state().height());
+        let trust = Trust::new(network, here, validators);
+        self.ticket += 1;
+        (self.is_fetching, self.has_looked, self.ask_at) = (true, true, None);
+        self.fetcher.send(Errand::State { trust, peers, least, ticket: self.ticket });
     }
 
     fn fetch_from(&mut self, now: Millis, from: Height) {
@@ -229,6 +262,7 @@ impl Follower {
             Ok(0) | Err(Refusal::Lie { .. }) => Ok(0),
             Ok(count) => Ok(count + self.catch_up(now, watch)?),
             Err(Refusal::Gap { height, .. }) => {
+                self.spoken_of = self.spoken_of.max(height);
                 self.keep(height, bytes);
                 self.ask_by(now.after(GRACE_MS.max(self.pause_ms)));
                 Ok(0)
@@ -295,9 +329,21 @@ impl Follower {
                 }
                 Ok(0)
             }
-            What::Slots { ticket, .. } | What::None { ticket, .. } if ticket != self.ticket => {
+            What::Slots { ticket, .. }
+            | What::None { ticket, .. }
+            | What::Pruned { ticket, .. }
+            | What::State { ticket, .. }
+                if ticket != self.ticket =>
+            {
                 Ok(0) // asked for before something turned out to be a lie
             }
+            What::Pruned { silent, .. } => {
+                (self.is_fetching, self.is_pruned) = (false, true);
+                self.peers.fail(now, &silent);
+                self.fetch(now);
+                Ok(0)
+            }
+            What::State { synced, .. } => self.synced(now, *synced, watch),
             What::None { silent, .. } => {
                 self.is_fetching = false;
                 self.peers.fail(now, &silent);
@@ -309,6 +355,40 @@ impl Follower {
                 self.peers.fail(now, &silent);
                 self.given(now, by, (slots, last), watch)
             }
+        }
+    }
+
+    /// Goes on from a state that was found, or slot by slot if there is none.
+    fn synced(&mut self, now: Millis, synced: Synced, watch: Watch<'_>) -> Result<usize, Refusal> {
+        self.is_fetching = false;
+        let Synced { found, liars, silent } = synced;
+        self.peers.fail(now, &silent.into_iter().collect::<Vec<_>>());
+        for liar in liars {
+            self.peers.lies(now, liar);
+        }
+        let Some(found) = found else {
+            match self.is_pruned {
+                true => self.wait(now),
+                false => self.fetch(now),
+            }
+            return Ok(0);
+        };
+        match self.replica.adopt(&found.milestone, &found.state, &found.way) {
+            Ok(()) => {
+                (self.is_pruned, self.pause_ms) = (false, 0);
+                // Whoever looks on sees where it is now.
+                watch(self.replica.state(), &[]);
+                self.survey();
+                let count = self.catch_up(now, watch)?;
+                self.fetch(now);
+                Ok(count + 1)
+            }
+            Err(Refusal::Lie { .. }) => {
+                // Who signed it is not who has to: then the log is the better way.
+                self.wait(now);
+                Ok(0)
+            }
+            Err(refusal) => Err(refusal),
         }
     }
 

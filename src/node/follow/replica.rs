@@ -9,15 +9,16 @@
 //! Commands and the Proof-of-History chain are not checked again: more than 2/3 of the stake have
 //! signed that they did.
 
-use crate::base::canon::Canonical;
-use crate::base::canon::{Decode, Digest};
+use crate::base::canon::{Canonical, Decode, Digest, Encode};
 use crate::base::keys::NetworkId;
 use crate::base::time::Height;
 use crate::domain::event::{Event, events_root};
+use crate::domain::milestone::Milestone;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
 use crate::node::boot::Booted;
+use crate::node::handouts::{self, Maker};
 use crate::node::snapshot::Keeper;
 use std::sync::Arc;
 
@@ -49,6 +50,9 @@ pub enum Refusal {
         /// Which slot.
         height: Height,
     },
+    /// The state cannot be kept.
+    #[error("cannot keep the state to go on from: {0}; hint: check the home's folder and its disk")]
+    Handout(String),
     /// The log cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,6 +68,8 @@ pub struct Replica {
     parent: Digest,
     store: Arc<Store>,
     keeper: Keeper,
+    /// What makes states for others, if anything does.
+    maker: Option<Maker>,
 }
 
 /// A slot and the bytes that it was read from.
@@ -78,7 +84,13 @@ impl Replica {
     #[must_use]
     pub fn new(booted: Booted) -> Self {
         let Booted { genesis, state, parent, store, keeper, .. } = booted;
-        Self { network: genesis.network(), state, parent, store, keeper }
+        Self { network: genesis.network(), state, parent, store, keeper, maker: None }
+    }
+
+    /// Has states made for others, of which at least so many slots are kept.
+    pub fn hand_out(&mut self, retained: Option<u64>) {
+        let handouts = self.keeper.handouts().clone();
+        self.maker = Some(Maker::start(handouts, self.store.clone(), retained));
     }
 
     /// What follows from it.
@@ -135,6 +147,30 @@ impl Replica {
         Ok(read.len())
     }
 
+    /// Goes on from a state that the log commits to: these are its bytes, the milestone and the way
+    /// to it have been seen to hold. What the log here had before is given up.
+    pub fn adopt(
+        &mut self,
+        milestone: &Milestone,
+        bytes: &[u8],
+        way: &[Milestone],
+    ) -> Result<(), Refusal> {
+        let height = milestone.head.height;
+        if State::restore(bytes).is_err() {
+            return Err(Refusal::Diverged { height });
+        }
+        let (state, parent) = handouts::restore(self.network, milestone, bytes)
+            .map_err(|what| Refusal::Lie { height, what })?;
+        let kept = self.keeper.handouts().save(milestone, bytes);
+        kept.map_err(|error| Refusal::Handout(error.to_string()))?;
+        let stones = way.iter().chain([milestone]);
+        let stones: Vec<_> = stones.map(|each| (each.head.height, each.to_bytes())).collect();
+        self.store.begin_at(height, &stones)?;
+        self.keeper.forget();
+        (self.state, self.parent) = (state, parent);
+        Ok(())
+    }
+
     /// The slots that are new, each of which follows the one before.
     fn read<'a, B: AsRef<[u8]>>(&self, slots: &'a [B]) -> Result<Vec<Read<'a>>, Refusal> {
         let (mut next, mut parent) = (self.next(), self.parent);
@@ -182,6 +218,7 @@ impl Replica {
         let first = self.next();
         let validators = self.state.validators().clone();
         let (mut kept, mut last) = (Vec::new(), Vec::new());
+        let (mut milestones, mut given) = (Vec::new(), None);
         for Read { slot, bytes, head } in slots {
             self.keeper.count(&last);
             let height = slot.head.height;
@@ -192,13 +229,29 @@ impl Replica {
             watch(&self.state, &events);
             self.parent = *head;
             kept.push(*bytes);
+            if events.iter().any(Event::is_milestone) {
+                let milestone = milestone(slot, &events);
+                milestones.push((height, milestone.to_bytes()));
+                if self.maker.is_some() && milestone.committed().is_some() {
+                    given = Some((milestone, self.state.snapshot()));
+                }
+            }
             last = events;
             if self.state.validators() != &validators {
                 break;
             }
         }
-        self.store.append_many(first, &kept)?;
+        self.store.append_all(first, &kept, &milestones)?;
+        if let (Some(maker), Some((milestone, state))) = (&self.maker, given) {
+            maker.give(milestone, state);
+        }
         self.keeper.folded(&last, &self.state, self.parent);
         Ok(kept.len())
     }
+}
+
+/// What a slot shows to whoever has no log.
+fn milestone(slot: &Slot, events: &[Event]) -> Milestone {
+    let (head, certificate) = (slot.head.clone(), slot.certificate.clone());
+    Milestone { head, certificate, events: events.to_vec() }
 }

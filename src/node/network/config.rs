@@ -5,17 +5,23 @@ use super::reach::tls;
 use super::{CONFIG_FILE, Network, NetworkError, folder};
 use crate::base::amount::Price;
 use crate::domain::classes::Classes;
+use crate::domain::manifest::bytes;
 use crate::node::worker::Hours;
 use std::path::{Path, PathBuf};
 
+/// Copies of artifacts that a node keeps where it does not say how much.
+const CACHE_BYTES: u64 = 10 << 30;
 /// What stands at `classes`.
 const CLASSES: &str = "kinds of jobs as `uses:` names them, with commas: train,evaluate";
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// It agrees on the log.
-    Validator,
+    /// It agrees on the log, of which it keeps at least so many slots; all where it does not say.
+    Validator {
+        /// Slots.
+        retained: Option<u64>,
+    },
     /// It computes.
     Worker(Fleet),
 }
@@ -71,18 +77,24 @@ impl Config {
             "threads",
             "hours",
             "maxBlocks",
+            "retainSlots",
+            "cache",
         ];
-        let (part, network, key, home, credentials, tls) = fields::read(&file, KNOWN, |fields| {
-            let network = fields.needed_text("network").map(|text| base.join(text));
-            let key = fields.needed_text("key").map(|text| base.join(text));
-            let home = fields.needed_text("home").map(|text| base.join(text));
-            let credentials = fields.path("credentials", &base);
-            let (tls, part) = (tls(fields, &base), part(fields));
-            Some((part?, network?, key?, home?, credentials, tls))
-        })?;
+        let (part, network, key, home, credentials, tls, cache) =
+            fields::read(&file, KNOWN, |fields| {
+                let network = fields.needed_text("network").map(|text| base.join(text));
+                let key = fields.needed_text("key").map(|text| base.join(text));
+                let home = fields.needed_text("home").map(|text| base.join(text));
+                let credentials = fields.path("credentials", &base);
+                let (tls, part) = (tls(fields, &base), part(fields));
+                let size = "a number of bytes with its unit, such as 10GiB";
+                let cache = fields.maybe("cache", size, bytes);
+                Some((part?, network?, key?, home?, credentials, tls, cache))
+            })?;
         let mut network = Network::read(&network)?;
         network.credentials = credentials.or(network.credentials);
         network.tls = tls.or(network.tls);
+        network.cache = Some(cache.unwrap_or(CACHE_BYTES));
         Ok(Self { file, part, network, key, home })
     }
 }
@@ -98,12 +110,18 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
         hours: fields.maybe("hours", "two times in UTC, such as 22:00-06:00", Hours::read),
         blocks_max: fields.maybe("maxBlocks", "a whole number", |text| text.parse().ok()),
     };
+    let retained = fields.maybe("retainSlots", "a whole number of slots", |t| t.parse().ok());
     match node.text() {
-        Some("validator") if fleet == Fleet::default() => Some(Part::Validator),
+        Some("validator") if fleet == Fleet::default() => Some(Part::Validator { retained }),
         Some("validator") => {
             let hint = "take `ask`, `capacity`, `classes`, `threads`, `hours` and `maxBlocks` \
                         away: they are a worker's";
             fields.wrong(node, "a validator sells no work", hint);
+            None
+        }
+        Some("worker") if retained.is_some() => {
+            let hint = "take `retainSlots` away: it is a validator's";
+            fields.wrong(node, "a worker hands on no log", hint);
             None
         }
         Some("worker") => Some(Part::Worker(fleet)),

@@ -229,6 +229,11 @@ fn config(kind: &str) -> String {
              # capacity: 100000\n\
              # threads: 1\n"
         }
+        "validator" => {
+            "# How many slots of the log it keeps at least, behind a state to go on from; all of\n\
+             # them where nothing is said.\n\
+             # retainSlots: 100000\n"
+        }
         _ => "",
     };
     format!(
@@ -239,7 +244,9 @@ fn config(kind: &str) -> String {
          key: key.pem\n\
          home: home/\n\
          # By which the servers of NATS know it; they may ask for nothing as well.\n\
-         credentials: {SEED_FILE}\n{own}"
+         credentials: {SEED_FILE}\n\
+         # How much of the store it keeps copies of: what was used last.\n\
+         # cache: 10GiB\n{own}"
     )
 }
 

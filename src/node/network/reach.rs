@@ -44,6 +44,8 @@ pub struct Network {
     pub tls: Option<Tls>,
     /// What people call some of its keys.
     pub names: BTreeMap<PublicKey, String>,
+    /// Bytes of artifacts that this node keeps copies of, at the most; no bound for who only asks.
+    pub cache: Option<u64>,
 }
 
 /// What the file says; nothing in it is missing where no fault was reported.
@@ -86,7 +88,8 @@ impl Network {
             return Err(NetworkError::Other { path, by: file, asked, found });
         }
         let (name, nats) = (name.unwrap_or(genesis.name.clone()), nats.unwrap_or_default());
-        Ok(Self { name, file, genesis, nats, store, credentials, tls, names })
+        let cache = None;
+        Ok(Self { name, file, genesis, nats, store, credentials, tls, names, cache })
     }
 
     /// How the node with that key connects, and how long it tries at first.

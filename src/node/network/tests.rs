@@ -53,7 +53,7 @@ fn r1_a_founded_network_has_the_whole_supply_and_every_node_finds_its_key() {
         let key = keyring::load(&config.key).unwrap().unwrap().public();
         assert_eq!(key, allocation.key);
         let is_validator = allocation.stake > Ohc::ZERO;
-        assert_eq!(config.part == Part::Validator, is_validator);
+        assert_eq!(matches!(config.part, Part::Validator { .. }), is_validator);
         assert_eq!(config.network.id(), lab.network.id());
         assert_eq!(fs::metadata(&config.key).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(folder.ends_with(&lab.network.names[&key]));
@@ -153,6 +153,27 @@ fn a_worker_says_what_it_offers() {
     let config = Config::read(&path).unwrap();
     let ask = Some(Price::new(1_000_000));
     assert_eq!(config.part, Part::Worker(Fleet { ask, threads: Some(1), ..Fleet::default() }));
+}
+
+#[test]
+fn a_node_says_how_much_it_keeps() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let path = lab.nodes[0].join(CONFIG_FILE);
+    let text = fs::read_to_string(&path).unwrap();
+    let all = Config::read(&path).unwrap();
+    assert_eq!(all.part, Part::Validator { retained: None });
+    assert_eq!(all.network.cache, Some(10 << 30));
+    fs::write(&path, text.clone() + "retainSlots: 5000\ncache: 64MiB\n").unwrap();
+    let some = Config::read(&path).unwrap();
+    assert_eq!(some.part, Part::Validator { retained: Some(5_000) });
+    assert_eq!(some.network.cache, Some(64 << 20));
+    fs::write(&path, text + "cache: much\n").unwrap();
+    assert!(Config::read(&path).is_err());
+    let worker = lab.nodes.last().unwrap().join(CONFIG_FILE);
+    let text = fs::read_to_string(&worker).unwrap();
+    fs::write(&worker, text + "retainSlots: 5000\n").unwrap();
+    assert!(Config::read(&worker).is_err(), "it hands on no log");
 }
 
 #[test]

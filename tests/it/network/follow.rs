@@ -13,6 +13,7 @@ use ohc::effects::store::Store;
 use ohc::node::Clock;
 use ohc::node::boot;
 use ohc::node::follow::{Follower, Heard, Refusal, Replica};
+use ohc::node::handouts::Handouts;
 use ohc::node::home::Home;
 use ohc::node::serve::{Log, Server};
 use ohc::node::wire::{Answer, Ask, Pulse, Wire};
@@ -26,29 +27,29 @@ const SOON: Duration = Duration::from_secs(20);
 const ALL: [u8; 4] = [1, 2, 3, 4];
 const QUORUM: [u8; 3] = [1, 2, 3];
 
-struct Scene {
+pub(super) struct Scene {
     nats: Nats,
     runtime: Runtime,
-    dir: tempfile::TempDir,
-    clock: Clock,
+    pub(super) dir: tempfile::TempDir,
+    pub(super) clock: Clock,
 }
 
 /// A follower, and what it hears.
-struct Reader {
-    follower: Follower,
+pub(super) struct Reader {
+    pub(super) follower: Follower,
     inbox: Receiver<Heard>,
     clock: Clock,
     _bus: Bus,
 }
 
 impl Scene {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let nats = Nats::start("")?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Some(Self { nats, runtime, dir: tempfile::tempdir().unwrap(), clock: Clock::start() })
     }
 
-    fn bus(&self, news: Option<mpsc::Sender<Heard>>) -> Bus {
+    pub(super) fn bus(&self, news: Option<mpsc::Sender<Heard>>) -> Bus {
         let options = Options {
             urls: vec![self.nats.url()],
             name: "test".into(),
@@ -65,12 +66,13 @@ impl Scene {
     }
 
     /// A validator that serves these slots.
-    fn serve(&self, history: &History, n: u8) -> (Server, Arc<Store>) {
+    pub(super) fn serve(&self, history: &History, n: u8) -> (Server, Arc<Store>) {
         let store = Arc::new(Store::open(&self.dir.path().join(format!("v{n}"))).unwrap().0);
         let slots: Vec<&[u8]> = history.slots.iter().map(Vec::as_slice).collect();
         store.append_many(Height(1), &slots).unwrap();
         let (genesis, key) = (history.genesis.clone(), Arc::new(key(n)));
-        let log = Log { store: store.clone(), genesis, key };
+        let home = Home::at(&self.dir.path().join(format!("v{n}")));
+        let log = Log::new(store.clone(), genesis, key, Handouts::of(&home));
         (Server::start(&self.bus(None), log).unwrap(), store)
     }
 
@@ -82,6 +84,20 @@ impl Scene {
         height: u64,
         answer: impl Fn(Height) -> Vec<Vec<u8>> + Send + 'static,
     ) -> Subscription {
+        self.lie_to_all(genesis, n, height, move |ask| match ask {
+            Ask::Slots { from } => Answer::Slots { slots: answer(from), last: Height(height) },
+            _ => Answer::Nothing,
+        })
+    }
+
+    /// The same, whatever it is asked.
+    pub(super) fn lie_to_all(
+        &self,
+        genesis: &Genesis,
+        n: u8,
+        height: u64,
+        answer: impl Fn(Ask) -> Answer + Send + 'static,
+    ) -> Subscription {
         let (bus, network) = (self.bus(None), genesis.network());
         let (wire, liar) = (Wire::new(network), key(n));
         let (sender, questions) = mpsc::channel::<ohc::effects::bus::Message>();
@@ -91,10 +107,7 @@ impl Scene {
             for question in questions {
                 let answer = match wire.unframe(&question.bytes, 99).unwrap() {
                     Ask::Pulse => pulse(&liar, network, height),
-                    Ask::Slots { from } => {
-                        Answer::Slots { slots: answer(from), last: Height(height) }
-                    }
-                    Ask::Genesis | Ask::Work { .. } => Answer::Nothing,
+                    ask => answer(ask),
                 };
                 bus.publish(&question.reply.unwrap(), wire.frame(&answer)).unwrap();
             }
@@ -102,7 +115,7 @@ impl Scene {
         held.unwrap()
     }
 
-    fn follow(&self, genesis: &Genesis, name: &str) -> Reader {
+    pub(super) fn follow(&self, genesis: &Genesis, name: &str) -> Reader {
         let (sender, inbox) = mpsc::channel();
         let bus = self.bus(Some(sender.clone()));
         let replica = replica(&self.dir.path().join(name), genesis);
@@ -115,7 +128,7 @@ fn pulse(key: &SecretKey, network: ohc::base::keys::NetworkId, height: u64) -> A
     Answer::Pulse(key.seal(network, Pulse { height: Height(height), head: Default::default() }))
 }
 
-fn replica(dir: &Path, genesis: &Genesis) -> Replica {
+pub(super) fn replica(dir: &Path, genesis: &Genesis) -> Replica {
     let home = Home::find(Some(dir), dir);
     let artifacts = Arc::new(Artifacts::open(&home.artifacts()).unwrap());
     Replica::new(boot::join(&home, genesis, artifacts).unwrap())
@@ -123,7 +136,7 @@ fn replica(dir: &Path, genesis: &Genesis) -> Replica {
 
 impl Reader {
     /// Follows until something holds.
-    fn until(&mut self, holds: impl Fn(&Follower) -> bool) {
+    pub(super) fn until(&mut self, holds: impl Fn(&Follower) -> bool) {
         let begin = self.clock.now();
         while !holds(&self.follower) {
             let now = self.clock.now();

@@ -11,6 +11,8 @@ use ohc::domain::poh::{self, Chain};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::state::State;
 use ohc::domain::vote::Certificate;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A log that grows, and who signs it.
 pub(crate) struct History {
@@ -18,6 +20,8 @@ pub(crate) struct History {
     pub(crate) state: State,
     pub(crate) parent: Digest,
     pub(crate) slots: Vec<Vec<u8>>,
+    /// Whose keys are not those of their numbers.
+    keys: BTreeMap<u8, Arc<SecretKey>>,
 }
 
 /// The key of one of those who take part.
@@ -45,14 +49,23 @@ impl History {
             params: Params::embedded(),
             allocations: held.into_iter().map(allocation).collect(),
         };
+        Self::of(genesis, BTreeMap::new())
+    }
+
+    /// A network that was founded otherwise, with the keys of some who take part.
+    pub(crate) fn of(genesis: Genesis, keys: BTreeMap<u8, Arc<SecretKey>>) -> Self {
         genesis.check().unwrap();
         let (state, parent) = (State::new(&genesis), genesis.digest());
-        Self { genesis, state, parent, slots: Vec::new() }
+        Self { genesis, state, parent, slots: Vec::new(), keys }
+    }
+
+    fn key(&self, n: u8) -> Arc<SecretKey> {
+        self.keys.get(&n).map_or_else(|| Arc::new(key(n)), Arc::clone)
     }
 
     /// The client pays somebody a little: what most slots of these histories are about.
     pub(crate) fn payment(&self, to: PublicKey) -> SignedOrder {
-        let client = key(CLIENT);
+        let client = self.key(CLIENT);
         let nonce = self.state.nonce(&client.public()) + 1;
         let amount = Ohc::from_nano(1_000_000);
         client
@@ -65,14 +78,15 @@ impl History {
         let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
         let mut chain = Chain::resume(state.place(), params);
         let poh = chain.record(commands_root(&commands));
-        let proposer = key(signers.first().copied().unwrap_or(1)).public();
+        let proposer = self.key(signers.first().copied().unwrap_or(1)).public();
         let draft = Draft { height: state.height().next(), proposer, poh, commands };
         let events = state.apply(draft.height, &draft.poh, &draft.commands);
         let head = draft.head(self.parent, events_root(&events));
         let mut certificate = Certificate::default();
         let vote = certificate.vote(head.height, head.digest());
         for n in signers {
-            certificate.signatures.insert(key(*n).public(), key(*n).sign(state.network(), &vote));
+            let key = self.key(*n);
+            certificate.signatures.insert(key.public(), key.sign(state.network(), &vote));
         }
         (Slot { head, poh: draft.poh, commands: draft.commands, certificate }, state)
     }

@@ -48,6 +48,18 @@ impl Lab {
         site: Site,
         validators: usize,
         workers: usize,
+        store: (&str, Vec<(&'static str, String)>),
+    ) -> Option<Self> {
+        let mut lab = Self::found(site, validators, workers, store)?;
+        (1..=validators).for_each(|n| lab.run(&format!("validator-{n}")));
+        Some(lab)
+    }
+
+    /// The same, of which nobody runs.
+    pub(super) fn found(
+        site: Site,
+        validators: usize,
+        workers: usize,
         (store, settings): (&str, Vec<(&'static str, String)>),
     ) -> Option<Self> {
         super::nats::program()?;
@@ -56,9 +68,7 @@ impl Lab {
         let file = folder.join("network.yaml");
         let text = fs::read_to_string(&file).unwrap().replace(URL, &nats.url());
         fs::write(&file, text).unwrap();
-        let mut lab = Self { site, nats, folder, settings, nodes: BTreeMap::new(), apart: None };
-        (1..=validators).for_each(|n| lab.run(&format!("validator-{n}")));
-        Some(lab)
+        Some(Self { site, nats, folder, settings, nodes: BTreeMap::new(), apart: None })
     }
 
     /// A network of which these nodes are in the far half. Either half has a server of messages;

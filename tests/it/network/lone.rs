@@ -9,6 +9,7 @@ use ohc::domain::state::State;
 use ohc::effects::bus::{Bus, Message, Subscription};
 use ohc::effects::store::Store;
 use ohc::node::Clock;
+use ohc::node::handouts::Handouts;
 use ohc::node::home::Home;
 use ohc::node::link;
 use ohc::node::network::Network;
@@ -86,7 +87,8 @@ impl Seat {
         let sink = move |message| sender.send(message).is_ok();
         let held = bus.subscribe(&wire.command_of_all(), None, 1 << 24, sink).unwrap();
         let genesis = network.genesis.clone();
-        let log = Log { store: booted.store.clone(), genesis, key: Arc::new(key) };
+        let handouts = Handouts::of(&home);
+        let log = Log::new(booted.store.clone(), genesis, Arc::new(key), handouts);
         let server = Server::start(&bus, log).unwrap();
         let clock = Clock::start();
         let signer = Signer::new(link::key(&key_file(dir)).unwrap());

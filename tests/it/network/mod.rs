@@ -17,6 +17,7 @@ mod market;
 mod nats;
 mod outages;
 mod partition;
+mod snapshots;
 mod storm;
 mod token;
 mod words;

@@ -28,6 +28,13 @@ pub(super) fn told(event: &Event, names: &Names) -> String {
                 "slashed  {who}  loses {fine} OhC: it signed two slots {height}, {by} showed it"
             )
         }
+        Event::SetChanged { now, .. } => {
+            let names: Vec<String> = now.keys().map(|key| names.of(key)).collect();
+            format!("set      {} sign from here on", names.join(", "))
+        }
+        Event::Snapshot { parts, bytes } => {
+            format!("snapshot {}  the log commits to the state: {bytes} bytes", parts.short())
+        }
         Event::Absent { validator, fine } => {
             format!("absent   {}  loses {fine} OhC", names.of(validator))
         }
