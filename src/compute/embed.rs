@@ -4,6 +4,7 @@
 
 use super::encoder::Encoder;
 use super::kernel::Engine;
+use super::memory;
 use super::recipe::{Applied, Embedding, Recipe, table_of};
 use super::table::{Cells, Table};
 use super::{Fault, quote};
@@ -108,6 +109,8 @@ fn apply(embedding: &Embedding, table: &Table, encoder: &Encoder) -> Result<Tabl
             "embed fewer rows in one stage, or with a narrower encoder",
         ));
     }
+    // The vectors, and the cells that they become.
+    memory::room(bytes + bytes / 2)?;
     let settings = embedding.settings();
     let vectors = encoder.encode(Engine::default(), settings, texts.iter())?;
     let mut made = Some(columns(embedding, texts, &vectors));

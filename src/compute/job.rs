@@ -11,6 +11,7 @@ use super::generate;
 use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
+use super::memory;
 use super::merge;
 use super::perplexity;
 use super::predict;
@@ -297,6 +298,7 @@ fn optional_table(inputs: &[Named], name: &str) -> Result<Option<Table>, Fault> 
             ),
         )),
         chunks => {
+            memory::room(bytes)?;
             let tables = chunks.iter().map(|bytes| Table::from_bytes(bytes));
             Table::concat(&tables.collect::<Result<Vec<_>, _>>()?).map(Some)
         }

@@ -16,6 +16,7 @@ pub mod job;
 pub mod kernel;
 pub mod llama;
 pub mod made;
+pub mod memory;
 pub mod merge;
 pub mod model;
 mod op;

@@ -18,6 +18,7 @@ mod session;
 pub use lesson::Lesson;
 
 use super::kernel::Engine;
+use super::memory;
 use super::model::{Shape, fault};
 use super::{Done, Fault, Named, Progress};
 use crate::base::canon::Digest;
@@ -179,6 +180,10 @@ impl Plan {
         }
         check(spec, lesson)?;
         let shape = Shape::new(&spec.model, lesson.rows.reads(), lesson.outputs())?;
+        // Values, gradients and what is remembered; and one layer of what goes through it.
+        let rows = spec.batch.div_ceil(spec.accumulate.max(1)) as usize;
+        let rows = rows.min(lesson.rows.rows());
+        memory::room(shape.bytes(spec.optimizer.moments() + 2, rows))?;
         for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
             shape.takes(&rows.values)?;
         }

@@ -4,6 +4,7 @@
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
+use crate::compute::memory::Bound;
 use crate::compute::{self, Fault, Named, Progress};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
@@ -88,7 +89,12 @@ impl Bench {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
             pass(Peril::WorkFetched);
-            match compute::job::run(&task.spec, &inputs, progress) {
+            let mut run = || compute::job::run(&task.spec, &inputs, progress);
+            let done = match task.memory.map(Bound::new) {
+                Some(bound) => bound.hold(bytes(&inputs), run),
+                None => run(),
+            };
+            match done {
                 Ok(mut done) => {
                     pass(Peril::WorkComputed);
                     if let Some(tamper) = &self.tamper {
@@ -298,6 +304,10 @@ impl Bench {
     fn check_failure(&self, duty: &Duty, job: JobId) -> Result<Digest, Doubt> {
         let other = Doubt::About(Segment { job, index: 0 }, Found::Other);
         let mut earlier = Vec::new();
+        let is_of_memory = match &duty.receipt.outcome {
+            Outcome::Failed { message, .. } => Bound::is_why(message),
+            Outcome::Done(_) => false,
+        };
         for task in &duty.assignment.tasks {
             for (_, from) in &task.inputs {
                 if let TaskInput::Artifact(digest) = from {
@@ -305,7 +315,14 @@ impl Bench {
                 }
             }
             let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
-            match compute::job::run(&task.spec, &inputs, &mut |_| {}) {
+            let run = || compute::job::run(&task.spec, &inputs, &mut |_| {});
+            // Only of who says so it matters how much it took.
+            let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
+            {
+                Some(bound) => bound.hold_tighter(bytes(&inputs), run),
+                None => run(),
+            };
+            match done {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
                 Err(fault) if failed(task.job, &fault) == duty.receipt.outcome => {
                     return Ok(Digest::of(fault.message.as_bytes()));
@@ -335,6 +352,10 @@ fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
         | ArtifactError::TooLarge { .. } => Doubt::About(segment, found),
         host => Doubt::Host(host),
     }
+}
+
+fn bytes(inputs: &[Named]) -> u64 {
+    inputs.iter().map(|input| input.bytes.len() as u64).sum()
 }
 
 fn failed(job: JobId, fault: &Fault) -> Outcome {

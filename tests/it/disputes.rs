@@ -24,7 +24,7 @@ fn training(state: &State) -> Assignment {
     let inputs = inputs.map(|input| (input.name, TaskInput::Artifact(input.digest))).collect();
     let (spec, address) = (run.plan.job(job).unwrap().spec.clone(), "train".to_owned());
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
-    Assignment { lease, tasks: vec![Task { job, address, spec, inputs }] }
+    Assignment { lease, tasks: vec![Task { job, address, spec, inputs, memory: None }] }
 }
 
 struct Court {

@@ -5,6 +5,7 @@
 mod agree;
 mod applying;
 mod attach;
+mod bounds;
 mod cli;
 mod crash;
 mod damage;

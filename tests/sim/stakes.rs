@@ -499,7 +499,8 @@ proptest! {
         prop_assert!(restored.snapshot() == bytes);
         let after = restored.apply(fold.state.height().next(), &[], &[]);
         // It may be the turn of a slot that commits to the state.
-        prop_assert!(after.iter().all(|event| matches!(event, Event::Snapshot { .. })));
+        let commits = |event: &Event| matches!(event, Event::Snapshot { .. });
+        prop_assert!(after.iter().all(commits));
         // In the end all that waits has had its time.
         (0..4).for_each(|_| drop(pass(&mut fold)));
         fold.slot(UNBONDING, &[]);

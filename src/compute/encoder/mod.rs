@@ -19,6 +19,7 @@ pub(in crate::compute) use weights::half;
 
 use super::Fault;
 use super::kernel::{Engine, reduce};
+use super::memory;
 use crate::base::canon::Digest;
 use crate::domain::job::{Embed, Pooling};
 use config::{Config, Habits};
@@ -138,6 +139,7 @@ impl Encoder {
         waiting: Waiting,
         vectors: &mut [f32],
     ) -> Result<(), Fault> {
+        memory::check()?;
         let width = self.width();
         let tokens = self.network.forward(engine, &waiting.texts);
         let mut rest = tokens.as_slice();

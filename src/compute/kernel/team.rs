@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "helpers borrow work for as long as its owner waits for them")]
 
 use super::cores;
+use crate::compute::memory::Own;
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -84,11 +85,13 @@ impl Team {
         // its entry in `state`, which it can only make while the desk is open, and its leaving;
         // `close` waits below until all have left, also where this thread's own part panics.
         let run: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(run) };
-        desk.open(Task { run, count });
+        desk.open(Task { run, count, own: Own::of_this_thread() });
         for helper in helpers {
             helper.wake();
         }
-        let own = catch_unwind(AssertUnwindSafe(|| desk.work(Task { run, count })));
+        let own = catch_unwind(AssertUnwindSafe(|| {
+            desk.work(Task { run, count, own: Own::NOBODY });
+        }));
         desk.close();
         let theirs = locked(&desk.panic).take();
         if let Some(panic) = own.err().or(theirs) {
@@ -147,7 +150,9 @@ fn help(desk: &Desk, asleep: &AtomicBool) {
             Entry::Over => return,
             Entry::Work(task, number) => {
                 done = number;
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| desk.work(task))) {
+                if let Err(panic) =
+                    catch_unwind(AssertUnwindSafe(|| task.own.serve(|| desk.work(task))))
+                {
                     *locked(&desk.panic) = Some(panic);
                 }
                 desk.leave();
@@ -169,6 +174,8 @@ fn help(desk: &Desk, asleep: &AtomicBool) {
 struct Task {
     run: &'static (dyn Fn(usize) + Sync),
     count: usize,
+    /// Of whose memory a helper takes.
+    own: Own,
 }
 
 enum Entry {

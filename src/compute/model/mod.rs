@@ -13,6 +13,7 @@ use super::Fault;
 use super::kernel::Engine;
 use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
+use super::memory;
 use super::op::{self, DropoutOp, Gradient, MeanLoss, Tape, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
@@ -215,6 +216,15 @@ impl Shape {
                  them as `features`, or drop the others",
             )),
         }
+    }
+
+    /// Bytes that so many numbers for each parameter take, and the widest layer of so many rows.
+    #[must_use]
+    pub fn bytes(&self, times: usize, rows: usize) -> usize {
+        let numbers = self.parameters.iter().map(ParameterShape::len);
+        let numbers = numbers.fold(0, usize::saturating_add).saturating_mul(times);
+        let wide = self.family.widest().saturating_mul(rows);
+        numbers.saturating_add(wide).saturating_mul(size_of::<f32>())
     }
 
     /// Numbers of one row that goes in.
@@ -421,6 +431,7 @@ impl Network {
         for values in values.chunks(rows * width) {
             let x = op::input(values.to_vec(), values.len() / width, width).map_err(misfit)?;
             let y = self.forward(&x, Pass::Predict)?;
+            memory::check()?;
             op::lend(&y, |y| {
                 all.extend_from_slice(y);
                 Ok(())

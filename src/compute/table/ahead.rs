@@ -10,6 +10,7 @@ use super::row::{Row, Step, mark};
 use crate::base::canon::Digest;
 use crate::base::limits::OFFENDERS_MAX;
 use crate::compute::Fault;
+use crate::compute::memory::Own;
 use crate::domain::job::{Dialect, OnBadRow};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -159,9 +160,10 @@ impl Outlook<'_> {
                 }
             }
         };
-        let mut all = Vec::new();
+        let (mut all, own) = (Vec::new(), Own::of_this_thread());
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let others = (1..threads).map(|_| scope.spawn(|| own.serve(work)));
+            let others: Vec<_> = others.collect();
             all.push(work());
             all.extend(others.into_iter().map(|other| {
                 // A thread of ours does not panic; where one did, so do we.

@@ -11,7 +11,7 @@ use super::scan::Scanner;
 use super::{ColumnKind, Table, no_column, too_large};
 use crate::base::canon::Digest;
 use crate::base::limits::{ARTIFACT_BYTES_MAX, OFFENDERS_MAX};
-use crate::compute::{Fault, quote};
+use crate::compute::{Fault, memory, quote};
 use crate::domain::job::{Chunk, Format, Ingest, OnBadRow};
 use std::fmt::Write as _;
 use std::iter;
@@ -110,6 +110,7 @@ fn each_chunk(
             _ => artifacts.next().copied().ok_or_else(nothing_to_read)?,
         };
         current = Some((chunk.digest, bytes));
+        memory::check()?;
         if !read(bytes, chunk)? {
             break;
         }

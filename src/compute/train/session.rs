@@ -7,6 +7,7 @@ use super::schedule::Rates;
 use super::{Plan, Span};
 use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
+use crate::compute::memory;
 use crate::compute::model::{Network, Pass, fault, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
@@ -214,6 +215,7 @@ impl<'a> Session<'a> {
             let x = op::input(values, piece.len(), self.lesson.rows.width()).map_err(misfit)?;
             let outputs =
                 self.network.forward(&x, Pass::Learn { seed: self.deal.seed(), step: lot })?;
+            memory::check()?;
             let share = piece.len() as f32 / batch.len() as f32;
             let loss = self.network.share_of_loss(&outputs, wanted, share)?;
             value += loss.to_scalar::<f32>().map_err(misfit)?;
@@ -229,6 +231,7 @@ impl<'a> Session<'a> {
             self.network.set_gradients(sums);
         }
         self.descent.step(&self.network, rate)?;
+        memory::check()?;
         Ok(value)
     }
 

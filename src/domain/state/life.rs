@@ -8,6 +8,7 @@ use crate::base::amount::Ohc;
 use crate::base::ids::{BlockId, RunId};
 use crate::base::keys::PublicKey;
 use crate::domain::event::{Event, GaveUp};
+use crate::domain::graph;
 use crate::domain::lease::{Lease, Offered};
 use crate::domain::receipt::Outcome;
 use crate::domain::settle;
@@ -123,7 +124,12 @@ impl State {
             Outcome::Failed { job, .. } if self.is_gone(block.run, job) => {}
             Outcome::Failed { job, message, hint } => {
                 let failure = Failure { message, hint };
-                if let Some(key) = self.runs.get(&block.run).and_then(|run| run.key(job)) {
+                // What fails under a bound may not under another, and that is no part of the key.
+                let run = self.runs.get(&block.run).filter(|run| {
+                    let bound = |job: &graph::Job| job.terms.resources.memory.max.is_some();
+                    !run.plan.job(job).is_some_and(bound)
+                });
+                if let Some(key) = run.and_then(|run| run.key(job)) {
                     self.failures.insert(key, failure.clone());
                 }
                 self.skip_sold_with(block.run, &lease.offer.todo, job, events);

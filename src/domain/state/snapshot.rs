@@ -88,7 +88,7 @@ canonical_struct!(Past {
 });
 canonical_struct!(Challenge { by, segment, ballots });
 canonical_struct!(Assignment { lease, tasks });
-canonical_struct!(Task { job, address, spec, inputs });
+canonical_struct!(Task { job, address, spec, inputs, memory });
 canonical_enum!(TaskInput { 1 => Artifact(x), 2 => Earlier { task, output } });
 canonical_struct!(Paid { lease, worker, reward, gas });
 

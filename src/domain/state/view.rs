@@ -64,6 +64,8 @@ pub struct Task {
     pub spec: Spec,
     /// From what.
     pub inputs: Vec<(String, TaskInput)>,
+    /// Bytes of memory that it takes at the most, if its stage says so.
+    pub memory: Option<u64>,
 }
 
 /// Where an input of a task comes from.
@@ -479,7 +481,9 @@ impl State {
         let task = |id: &JobId| {
             let job = run.plan.job(*id)?;
             let inputs = run.inputs(*id).into_iter().map(input).collect::<Option<_>>()?;
-            Some(Task { job: *id, address: job.to_string(), spec: job.spec.clone(), inputs })
+            let memory = job.terms.resources.memory.max;
+            let (address, spec) = (job.to_string(), job.spec.clone());
+            Some(Task { job: *id, address, spec, inputs, memory })
         };
         let tasks = jobs.iter().map(task).collect::<Option<_>>()?;
         Some(Assignment { lease, tasks })

@@ -171,7 +171,8 @@ static RESOURCES: Object = Object {
         optional(
             "memory",
             Type::Range(Unit::Bytes),
-            "Memory, with a unit: KiB, MiB, GiB, TiB, or kB, MB, GB, TB.",
+            "Memory, with a unit: KiB, MiB, GiB, TiB, or kB, MB, GB, TB. A job that takes more \
+             than the upper end fails.",
             "8GiB..32GiB",
         ),
         optional("gpu", Type::Range(Unit::Any), "Graphics cards.", "\"1\""),
