@@ -54,9 +54,9 @@ fuzz seconds="60":
         [ "$SECONDS" -lt "$end" ] || break
     done
 
-# Licences, duplicates, origins and advisories of the dependencies; `cargo install cargo-deny` first.
+# Licences, duplicates, origins and advisories of the dependencies.
 deny:
-    cargo deny --locked check
+    "$(tests/peers/deny)" --locked check
 
 # Compares what the system says with what was agreed.
 golden:
