@@ -55,7 +55,9 @@ fn messages_reach_all_that_listen_and_one_of_each_group() {
         let sender = sender.clone();
         let subject = "ohc.test.*";
         let held = bus.subscribe(subject, group, 1 << 20, move |m| sender.send(m).is_ok());
-        bus.flush(SOON).unwrap();
+        // The server answers this one after it knows of the subscription.
+        let nobody = bus.request("ohc.nobody", b"x".to_vec(), 99, SOON);
+        assert!(matches!(nobody, Err(BusError::Nobody { .. })), "{nobody:?}");
         held.unwrap()
     };
     let _alone = [listen(&one, None, &sender), listen(&other, None, &sender)];
