@@ -145,23 +145,24 @@ impl Handout {
         if Parts::of(&bytes) != self.parts {
             return Err("its bytes do not match their digests".to_owned());
         }
-        restore(network, &self.milestone, &bytes)
+        let state = State::restore(&bytes).map_err(|error| format!("its state: {error}"))?;
+        let head = signed_head(network, &self.milestone, &state)?;
+        Ok((state, head))
     }
 }
 
-/// The state of these bytes, which are those that the milestone commits to, and the digest of the
-/// head of its slot. Its own validators must have signed that slot.
-pub(super) fn restore(
+/// The digest of the head of the slot whose milestone commits to this state. The validators of the
+/// state must have signed that slot.
+pub(super) fn signed_head(
     network: NetworkId,
     milestone: &Milestone,
-    bytes: &[u8],
-) -> Result<(State, Digest), String> {
-    let state = State::restore(bytes).map_err(|error| format!("its state: {error}"))?;
+    state: &State,
+) -> Result<Digest, String> {
     let is_it = state.network() == network && state.height() == milestone.head.height;
     if !is_it || !milestone.is_final(network, state.validators()) {
         return Err("the validators of its state have not signed it".to_owned());
     }
-    Ok((state, milestone.head.digest()))
+    Ok(milestone.head.digest())
 }
 
 /// Makes handouts beside a loop that does not wait for them, and has the slots before them taken

@@ -367,4 +367,4 @@ pub(super) fn add(sum: &mut [f32], other: &[f32]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,6 +2,7 @@
 //! Never moves what is kept of the batches before: it leaves the moments of this one where the
 //! gradient of a parameter would be.
 
+use super::group_norm::gradients;
 use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::batch_norm::BatchNorm;
 use crate::compute::kernel::group_norm::{Gradients, Past};
@@ -80,27 +81,9 @@ impl CustomOp3 for BatchNormOp {
         if let Moments::Kept(..) = self.moments {
             return Err(Error::msg("who predicts does not learn from a batch"));
         }
-        let (images, values) = x.dims2()?;
-        let mut by_input = vec![0.0; images * values];
-        let (mut by_gamma, mut by_beta) = (self.gamma.fill()?, self.beta.fill()?);
-        let past = self.past.take().ok_or_else(|| Error::msg("a norm learns once"))?;
-        let (picks, moments) = (past.0.as_slice(), past.1.as_slice());
-        lend(x, |x| {
-            lend(gamma, |gamma| {
-                lend(y, |y| {
-                    lend(by_output, |by_output| {
-                        let past = Past { x, gamma, normed: (y, picks, moments), by_output };
-                        let into = Gradients {
-                            gamma: &mut by_gamma.values,
-                            beta: &mut by_beta.values,
-                            input: &mut by_input,
-                        };
-                        self.norm.backward(images, past, into);
-                        Ok(())
-                    })
-                })
-            })
-        })?;
-        Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
+        let backward = |images, past: Past<'_>, into: Gradients<'_>| {
+            self.norm.backward(images, past, into);
+        };
+        gradients((x, gamma, y, by_output), (&self.gamma, &self.beta), &self.past, backward)
     }
 }

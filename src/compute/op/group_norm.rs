@@ -53,27 +53,41 @@ impl CustomOp3 for GroupNormOp {
         y: &Tensor,
         by_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (images, values) = x.dims2()?;
-        let mut by_input = vec![0.0; images * values];
-        let (mut by_gamma, mut by_beta) = (self.gamma.fill()?, self.beta.fill()?);
-        let past = self.past.take().ok_or_else(|| Error::msg("a norm learns once"))?;
-        let (picks, moments) = (past.0.as_slice(), past.1.as_slice());
-        lend(x, |x| {
-            lend(gamma, |gamma| {
-                lend(y, |y| {
-                    lend(by_output, |by_output| {
-                        let past = Past { x, gamma, normed: (y, picks, moments), by_output };
-                        let into = Gradients {
-                            gamma: &mut by_gamma.values,
-                            beta: &mut by_beta.values,
-                            input: &mut by_input,
-                        };
-                        self.norm.backward(images, past, into);
-                        Ok(())
-                    })
+        let backward = |images, past: Past<'_>, into: Gradients<'_>| {
+            self.norm.backward(images, past, into);
+        };
+        gradients((x, gamma, y, by_output), (&self.gamma, &self.beta), &self.past, backward)
+    }
+}
+
+/// The gradients of a norm of images, with arguments (x, γ, y, by the output): those by γ and β go
+/// to their places, the one by x comes back.
+pub(super) fn gradients(
+    (x, gamma, y, by_output): (&Tensor, &Tensor, &Tensor, &Tensor),
+    (by_gamma, by_beta): (&Gradient, &Gradient),
+    past: &Kept<(Vec<u8>, Vec<f32>)>,
+    backward: impl FnOnce(usize, Past<'_>, Gradients<'_>),
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    let (images, values) = x.dims2()?;
+    let mut by_input = vec![0.0; images * values];
+    let (mut by_gamma, mut by_beta) = (by_gamma.fill()?, by_beta.fill()?);
+    let past = past.take().ok_or_else(|| Error::msg("a norm learns once"))?;
+    let (picks, moments) = (past.0.as_slice(), past.1.as_slice());
+    lend(x, |x| {
+        lend(gamma, |gamma| {
+            lend(y, |y| {
+                lend(by_output, |by_output| {
+                    let past = Past { x, gamma, normed: (y, picks, moments), by_output };
+                    let into = Gradients {
+                        gamma: &mut by_gamma.values,
+                        beta: &mut by_beta.values,
+                        input: &mut by_input,
+                    };
+                    backward(images, past, into);
+                    Ok(())
                 })
             })
-        })?;
-        Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
-    }
+        })
+    })?;
+    Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
 }

@@ -156,10 +156,8 @@ impl Replica {
         way: &[Milestone],
     ) -> Result<(), Refusal> {
         let height = milestone.head.height;
-        if State::restore(bytes).is_err() {
-            return Err(Refusal::Diverged { height });
-        }
-        let (state, parent) = handouts::restore(self.network, milestone, bytes)
+        let state = State::restore(bytes).map_err(|_| Refusal::Diverged { height })?;
+        let parent = handouts::signed_head(self.network, milestone, &state)
             .map_err(|what| Refusal::Lie { height, what })?;
         let kept = self.keeper.handouts().save(milestone, bytes);
         kept.map_err(|error| Refusal::Handout(error.to_string()))?;

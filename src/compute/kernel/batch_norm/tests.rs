@@ -2,6 +2,7 @@
 //! Never measures time.
 
 use super::*;
+use crate::compute::kernel::group_norm::tests::{Places, Setting, follows};
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::kernel::{Isa, Threads, golden};
 
@@ -20,9 +21,6 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
     Philox::new(9, purpose::SYNTHETIC, stream).fill(-1.0, 1.0, &mut out);
     out
 }
-
-/// Images, γ, β and a gradient by the output.
-type Setting = [Vec<f32>; 4];
 
 fn setting(norm: &BatchNorm, images: usize) -> Setting {
     let (before, after) = norm.lengths();
@@ -78,34 +76,9 @@ fn check(norm: &BatchNorm) {
         assert!((f64::from(measured[c]) - mean).abs() < 1e-6);
         assert!((f64::from(measured[norm.channels + c]) - variance).abs() < 1e-6);
     }
-    // What was kept, as places before pooling.
-    let (before, after) = norm.lengths();
-    let columns = norm.width / norm.pool;
-    let place = |out: usize| {
-        let (pixel, c) = (out % after / norm.channels, out % norm.channels);
-        let pick = picks.get(out).map_or(0, |pick| *pick as usize);
-        let row = pixel / columns * norm.pool + pick / norm.pool;
-        let column = pixel % columns * norm.pool + pick % norm.pool;
-        out / after * before + (row * norm.width + column) * norm.channels + c
-    };
-    let kept = |s: &Setting| {
-        let all = exact(norm, s);
-        (0..y.len()).map(|out| all[place(out)]).collect::<Vec<f64>>()
-    };
-    for (out, (y, exact)) in y.iter().zip(kept(&s)).enumerate() {
-        assert!((f64::from(*y) - exact).abs() < 1e-5, "{out}: {y} {exact}");
-    }
-    for (which, gradient) in [by_input, by_gamma, by_beta].iter().enumerate() {
-        for (at, &g) in gradient.iter().enumerate() {
-            let loss = |by: f32| {
-                let mut s = s.clone();
-                s[which][at] += by;
-                kept(&s).iter().zip(&s[3]).map(|(y, g)| y * f64::from(*g)).sum::<f64>()
-            };
-            let slope = (loss(1.0 / 1024.0) - loss(-1.0 / 1024.0)) * 512.0;
-            assert!((slope - f64::from(g)).abs() < 1e-3, "{which} {at}: {slope} {g}");
-        }
-    }
+    let BatchNorm { width, pool, channels, .. } = *norm;
+    let places = Places { width, pool, channels, lengths: norm.lengths() };
+    follows(&places, &s, [&y, &picks, &by_input, &by_gamma, &by_beta], |s| exact(norm, s));
 }
 
 #[test]

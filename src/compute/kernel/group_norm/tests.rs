@@ -22,7 +22,7 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
 }
 
 /// Images, γ, β and a gradient by the output.
-type Setting = [Vec<f32>; 4];
+pub(in crate::compute::kernel) type Setting = [Vec<f32>; 4];
 
 fn setting(norm: &GroupNorm, images: usize) -> Setting {
     let (before, after) = norm.lengths();
@@ -68,29 +68,42 @@ fn exact(norm: &GroupNorm, [x, gamma, beta, _]: &Setting) -> Vec<f64> {
     out
 }
 
+/// How images lie before a norm and after its pooling.
+pub(in crate::compute::kernel) struct Places {
+    pub width: usize,
+    pub pool: usize,
+    pub channels: usize,
+    /// Values of an image before and after.
+    pub lengths: (usize, usize),
+}
+
+/// Values are those of `exact`, which gives them before pooling, and gradients are its slopes:
+/// outputs, picks, and gradients by the images, γ and β.
 #[track_caller]
-fn check(norm: &GroupNorm) {
-    let images = 3;
-    let s = setting(norm, images);
-    let [y, picks, by_input, by_gamma, by_beta] = run(norm, images, &s);
+pub(in crate::compute::kernel) fn follows(
+    at: &Places,
+    s: &Setting,
+    [y, picks, gradients @ ..]: [&[f32]; 5],
+    exact: impl Fn(&Setting) -> Vec<f64>,
+) {
     // What was kept, as places before pooling.
-    let (before, after) = norm.lengths();
-    let columns = norm.width / norm.pool;
+    let (before, after) = at.lengths;
+    let columns = at.width / at.pool;
     let place = |out: usize| {
-        let (pixel, c) = (out % after / norm.channels, out % norm.channels);
+        let (pixel, c) = (out % after / at.channels, out % at.channels);
         let pick = picks.get(out).map_or(0, |pick| *pick as usize);
-        let row = pixel / columns * norm.pool + pick / norm.pool;
-        let column = pixel % columns * norm.pool + pick % norm.pool;
-        out / after * before + (row * norm.width + column) * norm.channels + c
+        let row = pixel / columns * at.pool + pick / at.pool;
+        let column = pixel % columns * at.pool + pick % at.pool;
+        out / after * before + (row * at.width + column) * at.channels + c
     };
     let kept = |s: &Setting| {
-        let all = exact(norm, s);
+        let all = exact(s);
         (0..y.len()).map(|out| all[place(out)]).collect::<Vec<f64>>()
     };
-    for (out, (y, exact)) in y.iter().zip(kept(&s)).enumerate() {
+    for (out, (y, exact)) in y.iter().zip(kept(s)).enumerate() {
         assert!((f64::from(*y) - exact).abs() < 1e-5, "{out}: {y} {exact}");
     }
-    for (which, gradient) in [by_input, by_gamma, by_beta].iter().enumerate() {
+    for (which, gradient) in gradients.iter().enumerate() {
         for (at, &g) in gradient.iter().enumerate() {
             let loss = |by: f32| {
                 let mut s = s.clone();
@@ -101,6 +114,14 @@ fn check(norm: &GroupNorm) {
             assert!((slope - f64::from(g)).abs() < 1e-3, "{which} {at}: {slope} {g}");
         }
     }
+}
+
+#[track_caller]
+fn check(norm: &GroupNorm) {
+    let s = setting(norm, 3);
+    let GroupNorm { width, pool, channels, .. } = *norm;
+    let places = Places { width, pool, channels, lengths: norm.lengths() };
+    follows(&places, &s, run(norm, 3, &s).each_ref().map(Vec::as_slice), |s| exact(norm, s));
 }
 
 #[test]
