@@ -288,6 +288,13 @@ fn genesis() -> Genesis {
 }
 
 #[test]
+fn every_kind_of_job_is_a_class_that_workers_can_name() {
+    for spec in specs() {
+        assert!(ohc::domain::classes::Classes::of(spec.kind()).is_some(), "{}", spec.kind());
+    }
+}
+
+#[test]
 fn the_digest_of_every_type_is_golden() {
     let mut lines = Lines::default();
     let network = genesis().network();
