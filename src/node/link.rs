@@ -73,7 +73,9 @@ pub fn connect(
     runtime: &Handle,
     tell: impl Fn(News) + Send + Sync + 'static,
 ) -> Result<Bus, LinkError> {
-    let options = Options { name: name.to_owned(), ..network.bus(me, patience)? };
+    // What a node says itself it knows.
+    let name = name.to_owned();
+    let options = Options { name, no_echo: true, ..network.bus(me, patience)? };
     Ok(Bus::connect(&options, runtime, tell)?)
 }
 

@@ -380,7 +380,7 @@ impl Seat<'_> {
                     drop(self.bus.publish(&subject, self.wire.frame(&message)));
                 }
                 consensus::Output::Propose => self.tell_role(validator::Input::Propose)?,
-                consensus::Output::Decided(slot) => self.decide(&slot)?,
+                consensus::Output::Decided(slot) => self.decide(*slot)?,
                 consensus::Output::Evidence(evidence) => {
                     (self.watch)(Sight::Evidence(&evidence));
                     self.tell_role(validator::Input::Evidence(evidence))?;
@@ -392,13 +392,14 @@ impl Seat<'_> {
     }
 
     /// A slot is final. Who proposed it tells everybody else, or all do if that took long.
-    fn decide(&mut self, slot: &Slot) -> Result<(), LinkError> {
+    fn decide(&mut self, slot: Slot) -> Result<(), LinkError> {
+        let is_told = slot.head.proposer == self.consensus.key() || slot.certificate.round > 0;
         let (now, bytes, watch) = (self.clock.now(), slot.to_bytes(), &mut self.watch);
         let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
-        if self.follower.take(now, &bytes, &mut show)? == 0 {
+        if self.follower.decided(now, (slot, &bytes), &mut show)? == 0 {
             return Ok(());
         }
-        if slot.head.proposer == self.consensus.key() || slot.certificate.round > 0 {
+        if is_told {
             drop(self.bus.publish(&self.wire.slot(), self.wire.frame_bytes(&bytes)));
         }
         self.folded()
@@ -420,8 +421,9 @@ impl Seat<'_> {
                 validator::Output::Cut(draft) => {
                     self.tell_consensus(consensus::Input::Drafted(draft))?;
                 }
-                // It comes back over the bus, as it does to the others; what is lost is said again.
+                // It has heard this itself; what is lost on the way to others is said again.
                 validator::Output::Send(order) => {
+                    self.consensus.vouch(&order);
                     let subject = self.wire.command(&self.consensus.key());
                     drop(self.bus.publish(&subject, self.wire.frame(&order)));
                 }

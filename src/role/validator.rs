@@ -6,6 +6,7 @@
 //! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
 //! all, for whoever proposes next; what does not show in the log is said again.
 
+mod crowd;
 mod mempool;
 mod voice;
 
@@ -26,6 +27,7 @@ use crate::domain::slot::{Draft, Slot, commands_root};
 use crate::domain::state::{Duty, Query, Question, State};
 use crate::domain::verdict::{self, Verdict};
 use crate::domain::vote::{Certificate, Evidence};
+use crowd::Crowd;
 use mempool::Mempool;
 use std::collections::BTreeSet;
 use voice::{GATHER_MS, Voice};
@@ -85,6 +87,7 @@ pub struct Validator {
     /// Since when a command waits, and who had something to say at the last slot.
     waits_since: Millis,
     speakers: BTreeSet<PublicKey>,
+    crowd: Crowd,
     checking: BTreeSet<(LeaseId, Question)>,
     /// Alone: what goes into the next draft.
     verdicts: Vec<Verdict>,
@@ -107,6 +110,7 @@ impl Validator {
             mempool: Mempool::default(),
             waits_since: now,
             speakers: BTreeSet::new(),
+            crowd: Crowd::default(),
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
             voice: Voice::default(),
@@ -149,13 +153,29 @@ impl Validator {
     /// Takes a command in if it is signed, of bounded size, and there is room. Among several what
     /// could have no effect is not even looked at.
     fn admit(&mut self, now: Millis, state: &State, order: SignedOrder) {
-        let fits = self.mempool.takes(&order) && (state.is_alone() || may_count(state, &order));
-        if fits && self.verifiers.holds(state.network(), &order) {
-            if self.mempool.is_empty() {
-                self.waits_since = now;
-            }
-            self.mempool.push(order);
+        if self.fits(state, &order) && self.verifiers.holds(state.network(), &order) {
+            self.push(now, order);
         }
+    }
+
+    fn fits(&self, state: &State, order: &SignedOrder) -> bool {
+        self.mempool.takes(order) && (state.is_alone() || may_count(state, order))
+    }
+
+    fn push(&mut self, now: Millis, order: SignedOrder) {
+        if self.mempool.is_empty() {
+            self.waits_since = now;
+        }
+        self.crowd.hear(&order);
+        self.mempool.push(order);
+    }
+
+    /// Says something: to all others, and to itself, who need not check it.
+    fn say(&mut self, now: Millis, state: &State, order: SignedOrder, out: &mut Vec<Output>) {
+        if self.fits(state, &order) {
+            self.push(now, order.clone());
+        }
+        out.push(Output::Send(order));
     }
 
     /// Whether it is the one validator there is.
@@ -231,6 +251,8 @@ impl Validator {
     fn observe(&mut self, now: Millis, state: &State) {
         self.mempool.retain(|order| may_count(state, order) && !is_too_late(state, order));
         self.speakers = state.speakers(GATHER_MAX);
+        self.crowd = Crowd::of(state, GATHER_MAX);
+        self.mempool.iter().for_each(|order| self.crowd.hear(order));
         let rate = state.params().ticks_per_second;
         let (before, was_waiting) = self.seen;
         self.seen = (state.place().ticks, state.is_waiting());
@@ -257,10 +279,14 @@ impl Validator {
         waiting.into_iter().chain(self.seeds_at(state)).min()
     }
 
-    /// Where all that waits is what validators say, until when more of them are waited for.
+    /// Where all that waits is what validators say and workers answer, until when more of them are
+    /// waited for.
     fn gathers_until(&self, state: &State) -> Millis {
-        let are_theirs = self.mempool.authors().all(|key| state.validators().contains_key(key));
-        let is_complete = self.speakers.iter().all(|key| self.mempool.has_spoken(key));
+        let is_theirs =
+            |key: &PublicKey| state.validators().contains_key(key) || self.crowd.works(key);
+        let are_theirs = self.mempool.authors().all(is_theirs);
+        let have_spoken = self.speakers.iter().all(|key| self.mempool.has_spoken(key));
+        let is_complete = have_spoken && self.crowd.is_complete();
         match are_theirs && !is_complete {
             true => self.waits_since.after(GATHER_MS),
             false => Millis(0),
@@ -348,7 +374,7 @@ impl Machine for Validator {
             Input::Wake if !self.is_alone(state) => {
                 let is_looking = !self.checking.is_empty();
                 let said = self.voice.speak(now, &mut self.signer, state, is_looking);
-                out.extend(said.into_iter().map(Output::Send));
+                said.into_iter().for_each(|order| self.say(now, state, order, out));
                 self.follow(now, state, out);
             }
             Input::Propose => out.push(Output::Cut(self.draft(now, state))),

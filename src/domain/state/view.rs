@@ -2,7 +2,7 @@
 
 use super::order::ticks_of;
 use super::run::{Failure, Judging, Known, Origin, Phase, Run};
-use super::{State, Worker};
+use super::{Lease, State, Worker};
 use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::ids::{JobId, LeaseId, RunId};
@@ -285,6 +285,15 @@ impl State {
             _ if self.is_alone() || !self.validators.contains_key(validator) => None,
             None => Some((None, self.beacon.first_turn(validator))),
             Some(turn) => self.beacon.awaits(validator).then_some((Some(turn), turn + 1)),
+        }
+    }
+
+    /// A lease whose block is being computed.
+    #[must_use]
+    pub fn held(&self, id: LeaseId) -> Option<&Lease> {
+        match self.phase(id.block)? {
+            Phase::Leased(lease) if lease.id == id => Some(lease),
+            _ => None,
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Options {
     pub inbox: String,
     /// How long the first connection is tried for.
     pub patience: Duration,
+    /// Whether what this connection sends does not come back to it.
+    pub no_echo: bool,
 }
 
 /// The first connection. A server that does not let us in, or that will never do, ends it at once.
@@ -181,6 +183,9 @@ fn prepare(options: &Options, tell: &Tell) -> Result<ConnectOptions, BusError> {
             }
             std::future::ready(())
         });
+    if options.no_echo {
+        nats = nats.no_echo();
+    }
     if options.tls.is_first {
         nats = nats.tls_first();
     }

@@ -24,6 +24,7 @@ use crate::base::keys::{PublicKey, Signed};
 use crate::base::limits::{WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
 use crate::base::time::{Height, Millis};
 use crate::domain::milestone::Trust;
+use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::bus::{Bus, BusError, Message, News, Subscription};
 use fetch::{Errand, Fetcher, What};
@@ -199,11 +200,17 @@ impl Follower {
         }
     }
 
-    /// Takes a slot that this node has seen become final. Gives how many slots were folded.
-    pub fn take(&mut self, now: Millis, slot: &[u8], watch: Watch<'_>) -> Result<usize, Refusal> {
-        match self.replica.take(&[slot], watch)? {
-            0 => Ok(0),
-            count => Ok(count + self.catch_up(now, watch)?),
+    /// Takes a slot that this node has taken part in making final, and its bytes. Gives how many
+    /// slots were folded.
+    pub fn decided(
+        &mut self,
+        now: Millis,
+        (slot, bytes): (Slot, &[u8]),
+        watch: Watch<'_>,
+    ) -> Result<usize, Refusal> {
+        match self.replica.take_decided(slot, bytes, watch)? {
+            false => Ok(0),
+            true => Ok(1 + self.catch_up(now, watch)?),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::base::keys::NetworkId;
 use crate::base::time::Height;
 use crate::domain::event::{Event, events_root};
 use crate::domain::milestone::Milestone;
-use crate::domain::slot::Slot;
+use crate::domain::slot::{Head, Slot};
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
 use crate::node::boot::Booted;
@@ -147,6 +147,22 @@ impl Replica {
         Ok(read.len())
     }
 
+    /// Takes a slot that this node has taken part in making final: its part of the agreement has
+    /// tried it on this log, and has checked each signature in its certificate. Gives whether it is
+    /// the next one.
+    pub fn take_decided(
+        &mut self,
+        slot: Slot,
+        bytes: &[u8],
+        watch: Watch<'_>,
+    ) -> Result<bool, Refusal> {
+        if slot.head.height != self.next() || slot.head.parent != self.parent {
+            return Ok(false);
+        }
+        let head = slot.head.digest();
+        Ok(self.fold(&[Read { slot, bytes, head }], watch)? == 1)
+    }
+
     /// Goes on from a state that the log commits to: these are its bytes, the milestone and the way
     /// to it have been seen to hold. What the log here had before is given up.
     pub fn adopt(
@@ -174,12 +190,13 @@ impl Replica {
         let (mut next, mut parent) = (self.next(), self.parent);
         let mut read = Vec::new();
         for bytes in slots.iter().map(AsRef::as_ref) {
+            // What is there already need not be read.
+            if read.is_empty() && Head::of_bytes(bytes).is_some_and(|head| head.height < next) {
+                continue;
+            }
             let lie = |height, what: String| Refusal::Lie { height, what };
             let slot = Slot::from_bytes(bytes).map_err(|error| lie(next, error.to_string()))?;
             let height = slot.head.height;
-            if height < next && read.is_empty() {
-                continue;
-            }
             if height > next && read.is_empty() {
                 return Err(Refusal::Gap { height, after: self.state.height() });
             }

@@ -109,7 +109,7 @@ impl Network {
         };
         let name = self.names.get(key).cloned().unwrap_or_else(|| key.short());
         let (urls, inbox) = (self.nats.clone(), inbox(key));
-        Ok(Options { urls, login, tls, name, inbox, patience })
+        Ok(Options { urls, login, tls, name, inbox, patience, no_echo: false })
     }
 
     /// Under which everything on it is signed.
