@@ -6,7 +6,9 @@ use super::command::SignedOrder;
 use super::poh::Entry;
 use super::vote::Certificate;
 use crate::base::amount::Ohc;
-use crate::base::canon::{Canonical, Digest, Decode as _, Encode, Reader, Writer, canonical_struct};
+use crate::base::canon::{
+    Canonical, Decode as _, Digest, Encode, Reader, Writer, canonical_struct,
+};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::time::Height;
 use std::collections::BTreeMap;
@@ -57,7 +59,7 @@ pub struct Slot {
 canonical_struct!(Slot { head, poh, commands, certificate } tag "ohc/slot/2");
 
 impl Head {
-    /// The head with which the bytes of a slot begin: the rest of them may be no slot.
+    /// The head that the bytes of a slot begin with: the rest of them may be no slot.
     #[must_use]
     pub fn of_bytes(slot: &[u8]) -> Option<Self> {
         Self::decode(&mut Reader::new(slot)).ok()

@@ -30,12 +30,16 @@ use crate::domain::vote::{Certificate, Evidence};
 use crowd::Crowd;
 use mempool::Mempool;
 use std::collections::BTreeSet;
-use voice::{GATHER_MS, Voice};
+use voice::Voice;
 
 /// How long a slot is put off while only the passing of time can change something.
 const WAITING_SLOT_MS: u64 = 900;
 
-/// Receipts that are looked at to know who has something to say.
+/// So long whoever has something to say is waited for: a slot that all share saves a slot, which
+/// takes about as long.
+const GATHER_MS: u64 = 6;
+
+/// Receipts, and leases, that are looked at to know who has something to say.
 const GATHER_MAX: usize = 32;
 
 /// Bytes of the commands of a slot that goes over a bus whole, with room for all else in it.

@@ -81,6 +81,19 @@ fn a_validator_of_several_sends_its_verdict_again_until_it_is_folded() {
     assert_eq!(validator.deadline(&fold.state), None);
 }
 
+/// Nobody tells it what it says itself: it knows.
+#[test]
+fn what_a_validator_of_several_says_is_in_its_own_drafts() {
+    let (fold, mut validator, _) = one_of_four();
+    let out = hears(&mut validator, &fold, 0, validator::Input::Wake);
+    let [validator::Output::Send(order)] = &out[..] else { panic!("{out:?}") };
+    // And hearing it after all makes it no second one.
+    hears(&mut validator, &fold, 0, validator::Input::Command(order.clone()));
+    let out = hears(&mut validator, &fold, 1, validator::Input::Propose);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(draft.commands, std::slice::from_ref(order));
+}
+
 #[test]
 fn what_could_not_be_looked_into_is_looked_into_again_a_while_later() {
     let (fold, receipt) = drawn(4);

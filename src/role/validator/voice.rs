@@ -24,7 +24,7 @@ const CHARGES_MAX: usize = 64;
 
 /// While more is about to be said, what there is waits so long: what a validator found for what it
 /// still looks into, so that one command says it all, and a slot for the other validators.
-pub(super) const GATHER_MS: u64 = 3;
+const GATHER_MS: u64 = 3;
 
 /// What a validator found and when, and when it said so last.
 #[derive(Debug)]

@@ -138,6 +138,28 @@ fn what_finds_no_room_is_lost_and_that_is_told_once() {
 }
 
 #[test]
+fn what_a_connection_sends_comes_back_to_it_unless_it_wants_none_of_that() {
+    let Some(nats) = Nats::start("") else { return };
+    let runtime = runtime();
+    let with = |no_echo| {
+        let bus = connect(&Options { no_echo, ..options(&nats.url()) }, &runtime).unwrap().0;
+        let (sender, messages) = mpsc::channel();
+        let sink = move |message| sender.send(message).is_ok();
+        let subscription = bus.subscribe("ohc.a", None, 10_000, sink).unwrap();
+        // The server answers this one after it knows of the subscription.
+        let nobody = bus.request("ohc.nobody", b"x".to_vec(), 99, SOON);
+        assert!(matches!(nobody, Err(BusError::Nobody { .. })), "{nobody:?}");
+        (bus, messages, subscription)
+    };
+    let ((hears, heard, _one), (quiet, unheard, _other)) = (with(false), with(true));
+    quiet.publish("ohc.a", b"from the quiet one".to_vec()).unwrap();
+    assert_eq!(texts(&heard, 1), ["from the quiet one"]);
+    hears.publish("ohc.a", b"from the other".to_vec()).unwrap();
+    assert_eq!(texts(&heard, 1), ["from the other"]);
+    assert_eq!(texts(&unheard, 1), ["from the other"], "and nothing before");
+}
+
+#[test]
 fn who_is_not_known_is_let_in_nowhere_and_who_may_not_speak_is_told() {
     let config = r#"authorization { users: [
         { user: ada, password: secret, permissions: { publish: ["ohc.a", "_INBOX_test.>"] } }

@@ -3,10 +3,11 @@
 
 use super::history::{History, key};
 use super::nats::Nats;
-use ohc::base::canon::Encode;
+use ohc::base::canon::{Decode, Digest, Encode};
 use ohc::base::keys::SecretKey;
 use ohc::base::time::Height;
 use ohc::domain::genesis::Genesis;
+use ohc::domain::slot::Slot;
 use ohc::effects::artifacts::Artifacts;
 use ohc::effects::bus::{Bus, Options, Subscription};
 use ohc::effects::store::Store;
@@ -287,4 +288,34 @@ fn r8_a_copy_takes_only_what_the_validators_have_made_final() {
     assert!(copy.take(&[other.to_bytes()], &mut |_, _| {}).is_err());
     assert_eq!(copy.take(&history.slots, &mut |_, _| {}).unwrap(), 3);
     assert_eq!(copy.parent(), history.parent);
+}
+
+/// What this node itself had part in making final it need not check again; nothing else is taken
+/// that way.
+#[test]
+fn a_slot_that_was_decided_here_is_taken_if_it_is_the_next() {
+    let mut history = History::new(4, 0);
+    history.grow(1, &[1]); // its certificate is not what it is taken for
+    let (next, later) = (history.slots[0].clone(), history.slot(vec![], &QUORUM).0);
+    let dir = tempfile::tempdir().unwrap();
+    let mut copy = replica(dir.path(), &history.genesis);
+    let slot = |bytes: &[u8]| Slot::from_bytes(bytes).unwrap();
+    let bytes = later.to_bytes();
+    assert!(!copy.take_decided(later.clone(), &bytes, &mut |_, _| {}).unwrap(), "too early");
+    let mut stray = slot(&next);
+    stray.head.parent = Digest([9; 32]);
+    assert!(!copy.take_decided(stray, &next, &mut |_, _| {}).unwrap(), "after another one");
+    let mut wrong = slot(&next);
+    wrong.head.events = Digest([9; 32]);
+    let wrong = replica(&dir.path().join("other"), &history.genesis).take_decided(
+        wrong,
+        &next,
+        &mut |_, _| {},
+    );
+    assert!(matches!(wrong, Err(Refusal::Diverged { height: Height(1) })), "{wrong:?}");
+    assert!(copy.take_decided(slot(&next), &next, &mut |_, _| {}).unwrap());
+    assert!(!copy.take_decided(slot(&next), &next, &mut |_, _| {}).unwrap(), "it is there");
+    assert!(copy.take_decided(later, &bytes, &mut |_, _| {}).unwrap());
+    assert_eq!(copy.store().read(Height(1)).unwrap(), Some(next));
+    assert_eq!(copy.state().height(), Height(2));
 }
