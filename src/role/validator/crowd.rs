@@ -1,5 +1,5 @@
-//! The crowd: workers that were given blocks in the same slot, and should be done with them at about
-//! the same time. Says whether more of them is to be expected; decides nothing else.
+//! The crowd: workers that were given blocks in the same slot, and should be done with them at
+//! about the same time. Says whether more of them is to be expected; decides nothing else.
 
 use crate::base::amount::Work;
 use crate::base::ids::LeaseId;
