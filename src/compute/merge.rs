@@ -59,7 +59,7 @@ pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, 
     let state = state.into_bytes();
     let bytes = if spec.momentum > 0.0 { shared(&ways, &state) } else { state };
     let outputs = vec![Named { name: "state".to_owned(), bytes }];
-    Ok(Done { outputs, checkpoints: Vec::new(), metrics })
+    Ok(Done { outputs, metrics })
 }
 
 /// Puts what is merged into the state, parameter by parameter, and gives the ways that it went.
