@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod compare;
+mod delta;
 pub mod embed;
 pub mod encoder;
 pub mod evaluate;

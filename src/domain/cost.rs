@@ -116,10 +116,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let part = Shape { rows: first.rows / parts, bytes: first.bytes / parts, ..first };
             (cells(first), vec![part; split.ratios.len()])
         }
-        Spec::Train(train) => {
-            let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
-            (flop, vec![output])
-        }
+        Spec::Train(train) => train::estimate(train, first, inputs.get(1..).unwrap_or_default()),
         Spec::Evaluate(_) => evaluated(inputs),
         Spec::Compare(_) => {
             let table = Shape { bytes: bytes_in, ..Shape::default() };
@@ -151,6 +148,16 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
             let bytes = largest.saturating_add(largest / 3);
             ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
+        }
+        // As if all were of AdamW: a delta has three bytes of a parameter, the state seven, and the
+        // way that is remembered four.
+        Spec::MergeDeltas(merge) => {
+            let shards = inputs.get(1..).unwrap_or_default();
+            let largest = shards.iter().map(|shape| shape.bytes).min().unwrap_or(0);
+            let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
+            let of = |bytes: u64| Shape { bytes: largest / 3 * bytes, ..Shape::default() };
+            let outputs = [7, 4].map(of).into_iter().take(spec.outputs().len());
+            ((bytes_in / 3).saturating_mul(times), outputs.collect())
         }
         Spec::Generate(generate) => written(generate, inputs),
         Spec::Perplexity(spec) => {

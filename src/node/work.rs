@@ -91,7 +91,7 @@ impl Bench {
             pass(Peril::WorkFetched);
             let mut run = || compute::job::run(&task.spec, &inputs, progress);
             let done = match task.memory.map(Bound::new) {
-                Some(bound) => bound.hold(bytes(&inputs), run),
+                Some(bound) => bound.hold(bytes_of(&inputs), run),
                 None => run(),
             };
             match done {
@@ -100,7 +100,10 @@ impl Bench {
                     if let Some(tamper) = &self.tamper {
                         tamper(task, &mut done);
                     }
-                    claims.push(self.claim(task.job, &done)?);
+                    claims.push(Claim {
+                        read: fetched(task, &inputs),
+                        ..self.claim(task.job, &done)?
+                    });
                     earlier.push(done.outputs);
                 }
                 Err(fault) => return Ok(failed(task.job, &fault)),
@@ -113,12 +116,14 @@ impl Bench {
         let outputs = || done.outputs.iter().map(|output| &output.bytes);
         let all = done.checkpoints.iter().chain(outputs());
         let bytes = all.fold(0u64, |sum, content| sum.saturating_add(content.len() as u64));
+        let given = bytes_of(&done.outputs);
         // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
         let segments = self.put_all(done.checkpoints.iter())?;
         pass(Peril::WorkHalfStored);
         let outputs = self.put_all(outputs())?;
         pass(Peril::WorkStored);
-        Ok(Claim { job, outputs, bytes, segments, metrics: done.metrics.clone() })
+        let metrics = done.metrics.clone();
+        Ok(Claim { job, outputs, bytes, read: 0, given, segments, metrics })
     }
 
     /// Stores several, small ones some at a time; gives their digests in the same order.
@@ -319,7 +324,7 @@ impl Bench {
             // Only of who says so it matters how much it took.
             let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
             {
-                Some(bound) => bound.hold_tighter(bytes(&inputs), run),
+                Some(bound) => bound.hold_tighter(bytes_of(&inputs), run),
                 None => run(),
             };
             match done {
@@ -354,8 +359,17 @@ fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
     }
 }
 
-fn bytes(inputs: &[Named]) -> u64 {
-    inputs.iter().map(|input| input.bytes.len() as u64).sum()
+fn bytes_of(all: &[Named]) -> u64 {
+    all.iter().map(|named| named.bytes.len() as u64).sum()
+}
+
+/// Bytes of the inputs of a task that no job of the same block gave.
+fn fetched(task: &Task, inputs: &[Named]) -> u64 {
+    let sizes = task.inputs.iter().zip(inputs).map(|((_, from), input)| match from {
+        TaskInput::Artifact(_) => input.bytes.len() as u64,
+        TaskInput::Earlier { .. } => 0,
+    });
+    sizes.sum()
 }
 
 fn failed(job: JobId, fault: &Fault) -> Outcome {
