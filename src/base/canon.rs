@@ -107,6 +107,12 @@ pub enum DecodeError {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// Nothing yet, and room for so many bytes.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// Appends raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);

@@ -9,6 +9,7 @@ use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
+use super::kernel::Engine;
 use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
@@ -21,7 +22,7 @@ use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
 use super::train::{Lesson, Traced};
-use super::{Done, Fault, Named, Progress, Replayed, quote, train, transform};
+use super::{Done, Ended, Fault, Keep, Named, Progress, Replayed, forget, quote, train, transform};
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{
@@ -35,12 +36,14 @@ const NOOP: &[u8] = b"ohc noop\n";
 /// Runs the whole of a job.
 ///
 /// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
-/// every input called `models` or `models[…]`, in their order.
-pub fn run(
+/// every input called `models` or `models[…]`, in their order. States are given to `keep` while the
+/// job goes on.
+pub fn run<E>(
     spec: &Spec,
     inputs: &[Named],
     progress: &mut dyn FnMut(Progress),
-) -> Result<Done, Fault> {
+    keep: Keep<'_, E>,
+) -> Result<Done, Ended<E>> {
     let _seat = Seat::take();
     let done = match spec {
         Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
@@ -49,7 +52,8 @@ pub fn run(
         }
         Spec::Train(spec) => {
             let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
-            let mut done = train::run(&task.spec, &lesson, task.state.as_deref(), progress)?;
+            let (engine, state) = (Engine::default(), task.state.as_deref());
+            let mut done = train::run(engine, &task.spec, &lesson, state, progress, keep)?;
             done.outputs = said(spec, inputs, done.outputs)?;
             return Ok(done);
         }
@@ -123,7 +127,7 @@ pub fn replay(
         | Spec::Embed(_)
         | Spec::Generate(_)
         | Spec::Perplexity(_) => {
-            let done = run(spec, inputs, &mut |_| {})?;
+            let done = run(spec, inputs, &mut |_| {}, &mut forget).map_err(Ended::fault)?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);
                 all
@@ -164,7 +168,6 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
     let report = rows.report();
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes()), named("report", report.as_bytes())],
-        checkpoints: Vec::new(),
         metrics: vec![("rows".into(), rows.rows as f64), ("badRows".into(), rows.bad as f64)],
     })
 }
@@ -232,7 +235,6 @@ fn say(spec: &Predict, inputs: &[Named]) -> Result<Done, Fault> {
     let table = predict::run(spec, &model, &table(inputs, "data")?, encoder.as_ref())?;
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes())],
-        checkpoints: Vec::new(),
         metrics: vec![("rows".to_owned(), table.rows() as f64)],
     })
 }
@@ -248,7 +250,6 @@ fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
     let (file, card) = export::run(spec, bytes, &model, optional(inputs, "report")?)?;
     Ok(Done {
         outputs: vec![named("model", &file), named("card", card.as_bytes())],
-        checkpoints: Vec::new(),
         metrics: vec![("parameters".to_owned(), model.parameters() as f64)],
     })
 }
@@ -259,7 +260,6 @@ fn encode(spec: &Embed, inputs: &[Named]) -> Result<Done, Fault> {
     let metrics = [("rows", table.rows()), ("columns", encoder.width())];
     Ok(Done {
         outputs: vec![named("table", &table.to_bytes())],
-        checkpoints: Vec::new(),
         metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
     })
 }
@@ -274,7 +274,6 @@ fn write(spec: &Generate, inputs: &[Named]) -> Result<Done, Fault> {
             named("table", &written.table.to_bytes()),
             named("text", written.text.as_bytes()),
         ],
-        checkpoints: Vec::new(),
         metrics: metrics.map(|(name, count)| (name.to_owned(), count)).to_vec(),
     })
 }
@@ -291,7 +290,7 @@ fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
         outputs.push(named("tokenizer", tokenizer.to_json().as_bytes()));
     }
     let metrics = metrics.into_iter().map(|(name, count)| (name.to_owned(), count as f64));
-    Ok(Done { outputs, checkpoints: Vec::new(), metrics: metrics.collect() })
+    Ok(Done { outputs, metrics: metrics.collect() })
 }
 
 /// What an input of a port with many is called: `width=16` for `models[width=16]`, `models` for
@@ -311,7 +310,7 @@ fn permutation(seed: u64, stratum: u64, rows: usize) -> Vec<u32> {
 }
 
 fn outputs_alone(outputs: Vec<Named>) -> Done {
-    Done { outputs, checkpoints: Vec::new(), metrics: Vec::new() }
+    Done { outputs, metrics: Vec::new() }
 }
 
 fn named(name: &str, bytes: &[u8]) -> Named {
@@ -385,6 +384,7 @@ mod tests {
     use crate::domain::job::{
         Chunk, Dealing, Finish, Merge, Noop, Reading, Rule, Shard, Split, Task,
     };
+    use std::convert::Infallible;
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
 
@@ -409,14 +409,29 @@ mod tests {
         Spec::Evaluate(Evaluate { select: None })
     }
 
+    /// What a job gives, and the states that it has on its way.
+    fn kept(
+        spec: &Spec,
+        inputs: &[Named],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Done, Vec<Vec<u8>>), Fault> {
+        let mut states = Vec::new();
+        let mut keep = |state| {
+            states.push(state);
+            Ok::<_, Infallible>(())
+        };
+        let done = run(spec, inputs, progress, &mut keep).map_err(Ended::fault)?;
+        Ok((done, states))
+    }
+
     /// Runs a job twice and replays it: three times the same bytes.
     #[track_caller]
     fn outputs(spec: &Spec, inputs: &[Named]) -> Vec<Named> {
         let mut steps = Vec::new();
-        let done = run(spec, inputs, &mut |progress| steps.push(progress)).unwrap();
+        let (done, states) = kept(spec, inputs, &mut |progress| steps.push(progress)).unwrap();
         assert_eq!(steps, [Progress::WHOLE]);
-        assert_eq!(run(spec, inputs, &mut |_| {}).unwrap(), done);
-        assert!(done.checkpoints.is_empty());
+        assert!(states.is_empty());
+        assert_eq!(kept(spec, inputs, &mut |_| {}).unwrap().0, done);
         let again = replay(spec, inputs, 0, None, 0).unwrap();
         assert_eq!(
             again,
@@ -438,7 +453,7 @@ mod tests {
 
     #[track_caller]
     fn check(spec: &Spec, inputs: &[Named], message: &str) {
-        let fault = run(spec, inputs, &mut |_| {}).unwrap_err();
+        let fault = kept(spec, inputs, &mut |_| {}).unwrap_err();
         assert_eq!(fault.message, message);
         assert!(!fault.hint.is_empty());
         assert_eq!(replay(spec, inputs, 0, None, 0).unwrap_err(), fault);
@@ -496,14 +511,14 @@ mod tests {
         let parts = outputs(&split(7), &[iris_table()]);
         let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
         let inputs = [named("data", &parts[0].bytes), named("validation", &parts[1].bytes)];
-        let done = run(&spec, &inputs, &mut |_| {}).unwrap();
+        let (done, states) = kept(&spec, &inputs, &mut |_| {}).unwrap();
         let names: Vec<_> = done.metrics.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["loss", "epochs", "validationLoss"]);
-        let last = done.checkpoints.len() - 2;
-        let begin = Some(done.checkpoints[last].as_slice());
+        let last = states.len() - 2;
+        let begin = Some(states[last].as_slice());
         let again = replay(&spec, &inputs, last as u32, begin, 0).unwrap();
         assert_eq!(again.outputs, Some((done.outputs, done.metrics.clone())));
-        let blind = run(&spec, &inputs[..1], &mut |_| {}).unwrap();
+        let (blind, _) = kept(&spec, &inputs[..1], &mut |_| {}).unwrap();
         assert_eq!(blind.metrics, done.metrics[..2]);
         let wrong = [named("data", &parts[0].bytes), named("validation", IRIS)];
         check(&spec, &wrong, "these bytes are not a table");
@@ -518,10 +533,10 @@ mod tests {
             let train = spec_of(Task::Classification, &["species"]);
             let spec = Spec::Train(Train { parallel: Some(parallel), segments, ..train });
             let all = [std::slice::from_ref(&data), inputs].concat();
-            let done = run(&spec, &all, &mut |_| {}).unwrap();
+            let (done, states) = kept(&spec, &all, &mut |_| {}).unwrap();
             let names: Vec<&str> = done.outputs.iter().map(|output| output.name.as_str()).collect();
             assert_eq!(names, spec.outputs());
-            let begin = Some(done.checkpoints[segments as usize - 1].as_slice());
+            let begin = Some(states[segments as usize - 1].as_slice());
             let again = replay(&spec, &all, segments - 1, begin, 0).unwrap();
             assert_eq!(again.outputs, Some((done.outputs.clone(), done.metrics)));
             done.outputs

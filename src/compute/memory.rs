@@ -88,25 +88,29 @@ impl Bound {
     }
 
     /// Runs a job on this thread, which begins with inputs of so many bytes.
-    pub fn hold<T>(self, inputs: u64, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    pub fn hold<T, E: From<Fault>>(
+        self,
+        inputs: u64,
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         self.hold_at(self.0, inputs, run)
     }
 
     /// The same where an eighth less is too much already: for whoever looks into a failure.
-    pub fn hold_tighter<T>(
+    pub fn hold_tighter<T, E: From<Fault>>(
         self,
         inputs: u64,
-        run: impl FnOnce() -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         self.hold_at(self.0 - self.0 / 8, inputs, run)
     }
 
-    fn hold_at<T>(
+    fn hold_at<T, E: From<Fault>>(
         self,
         bound: u64,
         inputs: u64,
-        run: impl FnOnce() -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let _open = Open::new(signed(bound), signed(self.0), signed(inputs));
         room(0)?;
         let done = run()?;
@@ -234,7 +238,7 @@ mod tests {
         assert!(!fails(bound, 6 << 20));
         assert!(fails(bound, 8 << 20));
         // Not the sum of all that was taken.
-        let again = bound.hold(MIB, || {
+        let again: Result<(), Fault> = bound.hold(MIB, || {
             for _ in 0..100 {
                 count(1 << 20);
                 count(-(1 << 20));
@@ -244,7 +248,7 @@ mod tests {
         });
         assert_eq!(again, Ok(()));
         // Inputs alone may be too many.
-        assert!(bound.hold(9 * MIB, || Ok(())).is_err());
+        assert!(bound.hold(9 * MIB, || Ok::<_, Fault>(())).is_err());
     }
 
     #[test]

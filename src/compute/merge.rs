@@ -26,7 +26,7 @@ pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, 
     let state = state.into_bytes();
     let bytes = if spec.momentum > 0.0 { shared(&ways, &state) } else { state };
     let outputs = vec![Named { name: "state".to_owned(), bytes }];
-    Ok(Done { outputs, checkpoints: Vec::new(), metrics })
+    Ok(Done { outputs, metrics })
 }
 
 /// The same of what shards say of their states. The ways before are an input and an output of their
@@ -52,7 +52,7 @@ pub fn run_deltas(
     if spec.momentum > 0.0 {
         outputs.push(Named { name: "ways".to_owned(), bytes: shared(&ways, &[]) });
     }
-    Ok(Done { outputs, checkpoints: Vec::new(), metrics })
+    Ok(Done { outputs, metrics })
 }
 
 /// What a merge comes to.

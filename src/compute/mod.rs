@@ -35,6 +35,7 @@ pub mod train;
 pub mod transform;
 
 use crate::base::canon::Digest;
+use std::convert::Infallible;
 pub use train::Traced;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
@@ -110,20 +111,51 @@ pub struct Named {
 /// Measures that a job reports, by name.
 pub type Metrics = Vec<(String, f64)>;
 
-/// What a job gives.
-///
-/// `checkpoints[k]` is the state at the beginning of segment k; its BLAKE3 digest is what the
-/// receipt commits to and also the artifact that an auditor fetches. The last one is the state at
-/// the end of the last segment, from which the outputs follow. A job of one segment that is not a
-/// training has none: its outputs are all there is to check.
+/// What a job gives at its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     /// The outputs, in the order of `Spec::outputs`.
     pub outputs: Vec<Named>,
-    /// Segment boundaries: empty, or one more than there are segments.
-    pub checkpoints: Vec<Vec<u8>>,
     /// Measures that the job reports, by name.
     pub metrics: Metrics,
+}
+
+/// Takes the states of a job, the checkpoints of its receipt, as they come: there is room for all of
+/// them nowhere but in a store.
+///
+/// The k-th is the state at the beginning of segment k; its BLAKE3 digest is what the receipt
+/// commits to and also the artifact that an auditor fetches. The last one is the state at the end
+/// of the last segment, from which the outputs follow. A job of one segment that is not a training
+/// has none: its outputs are all there is to check.
+pub type Keep<'a, E> = &'a mut dyn FnMut(Vec<u8>) -> Result<(), E>;
+
+/// Keeps no state: for whoever wants the outputs alone.
+pub fn forget(_: Vec<u8>) -> Result<(), Infallible> {
+    Ok(())
+}
+
+/// Why a job gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended<E> {
+    /// It fails, whoever runs it.
+    Failed(Fault),
+    /// A state was not kept, which says nothing about the job.
+    Unkept(E),
+}
+
+impl<E> From<Fault> for Ended<E> {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+impl Ended<Infallible> {
+    /// Of a job whose states nobody wants to keep, so that it can only fail.
+    #[must_use]
+    pub fn fault(self) -> Fault {
+        let Self::Failed(fault) = self;
+        fault
+    }
 }
 
 /// What an auditor gets from computing one segment again.

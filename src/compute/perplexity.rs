@@ -66,7 +66,6 @@ pub fn run(spec: &Perplexity, table: &Table, model: &Llama<'_>) -> Result<Done, 
     ];
     Ok(Done {
         outputs: vec![Named { name: "report".into(), bytes: (report + "\n").into_bytes() }],
-        checkpoints: Vec::new(),
         metrics: metrics.map(|(name, value)| (name.to_owned(), value)).to_vec(),
     })
 }

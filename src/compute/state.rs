@@ -61,6 +61,11 @@ impl Moving {
             Self { theta: Floats(Vec::new()), moments: vec![values], best }
         }
     }
+
+    fn is_finite(&self) -> bool {
+        let mut all = [&self.theta, &self.best].into_iter().chain(&self.moments);
+        all.all(|xs| xs.0.iter().all(|x| x.is_finite()))
+    }
 }
 
 /// How the losses went so far. All zero before the first step.
@@ -148,13 +153,19 @@ struct Body(State);
 
 impl Encode for Body {
     fn encode(&self, w: &mut Writer) {
-        FORMAT.encode(w);
         let s = &self.0;
-        s.step.encode(w);
-        s.powers.encode(w);
-        s.course.encode(w);
-        s.parameters.encode(w);
+        begin(w, s.step, s.powers, s.course, s.parameters.len());
+        s.parameters.iter().for_each(|moving| moving.encode(w));
     }
+}
+
+/// What comes before the parameters of a state.
+fn begin(w: &mut Writer, step: u64, powers: (f64, f64), course: Course, parameters: usize) {
+    FORMAT.encode(w);
+    step.encode(w);
+    powers.encode(w);
+    course.encode(w);
+    w.length(parameters);
 }
 
 impl Decode for Body {
@@ -168,6 +179,77 @@ impl Decode for Body {
             course: Decode::decode(r)?,
             parameters: Decode::decode(r)?,
         }))
+    }
+}
+
+/// A state that becomes bytes parameter by parameter: there is no copy of all of them beside it.
+pub(super) struct Growing {
+    bytes: Writer,
+    is_finite: bool,
+}
+
+impl Growing {
+    /// After `step` steps of a training by `spec`, of a model of `shape`.
+    pub(super) fn new(
+        step: u64,
+        powers: (f64, f64),
+        course: Course,
+        shape: &Shape,
+        spec: &Train,
+    ) -> Self {
+        let lengths = Lengths::of(shape, spec);
+        let mut bytes = Writer::with_room(lengths.iter().fold(HEADER, |sum, of| sum + of.bytes()));
+        begin(&mut bytes, step, powers, course, lengths.len());
+        Self { bytes, is_finite: is_finite(powers, course) }
+    }
+
+    /// Goes on with the next parameter.
+    pub(super) fn add(&mut self, moving: &Moving) {
+        self.is_finite &= moving.is_finite();
+        moving.encode(&mut self.bytes);
+    }
+
+    /// The canonical bytes; none if there is a number in it that is not finite.
+    pub(super) fn end(self) -> Option<Vec<u8>> {
+        self.is_finite.then(|| self.bytes.into_bytes())
+    }
+}
+
+/// Bytes before the parameters of a state.
+const HEADER: usize = 4 + FORMAT.len() + 8 + 16 + 36 + 4;
+
+/// How many numbers a state has of a parameter.
+struct Lengths {
+    theta: usize,
+    moments: usize,
+    /// Of each moment.
+    moment: usize,
+    best: usize,
+}
+
+impl Lengths {
+    /// Of all parameters of a model of `shape` that a training by `spec` learns or keeps.
+    fn of(shape: &Shape, spec: &Train) -> Vec<Self> {
+        let of = |shape: &ParameterShape| {
+            let (theta, moments) = match shape.learned {
+                true => (shape.len(), spec.optimizer.moments()),
+                false => (0, 1),
+            };
+            let best = if spec.early_stopping.is_some() { shape.len() } else { 0 };
+            Self { theta, moments, moment: shape.len(), best }
+        };
+        shape.parameters().iter().map(of).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        4 + 4 * self.theta + 4 + self.moments * (4 + 4 * self.moment) + 4 + 4 * self.best
+    }
+
+    fn fit(&self, moving: &Moving) -> bool {
+        moving.theta.0.len() == self.theta
+            && moving.moments.len() == self.moments
+            && moving.moments.iter().all(|moment| moment.0.len() == self.moment)
+            && moving.best.0.len() == self.best
     }
 }
 
@@ -195,31 +277,12 @@ impl State {
 
     /// Reads a state that must be one of a training by `spec`, of a model of `shape`.
     pub(super) fn read(bytes: &[u8], shape: &Shape, spec: &Train) -> Result<Self, Fault> {
-        // Numbers of each, and how many moments there are beside a value, or without one.
-        let moments = spec.optimizer.moments();
-        let of = |shape: &ParameterShape| match shape.learned {
-            true => (shape.len(), shape.len(), moments),
-            false => (shape.len(), 0, 1),
-        };
-        let lengths: Vec<_> = shape.parameters().iter().map(of).collect();
-        let best = |len: usize| if spec.early_stopping.is_some() { len } else { 0 };
-        let header = 4 + FORMAT.len() + 8 + 16 + 36 + 4;
-        let numbers: usize = lengths
-            .iter()
-            .map(|(len, theta, count)| {
-                4 + 4 * theta + 4 + count * (4 + 4 * len) + 4 + 4 * best(*len)
-            })
-            .sum();
-        if bytes.len() != header + numbers {
+        let lengths = Lengths::of(shape, spec);
+        if bytes.len() != lengths.iter().fold(HEADER, |sum, of| sum + of.bytes()) {
             return Err(refused("its size does not fit the model"));
         }
         let Body(state) = Body::from_bytes(bytes).map_err(|error| refused(&error.to_string()))?;
-        let fits = state.parameters.iter().zip(&lengths).all(|(p, (len, theta, count))| {
-            p.theta.0.len() == *theta
-                && p.moments.len() == *count
-                && p.moments.iter().all(|moment| moment.0.len() == *len)
-                && p.best.0.len() == best(*len)
-        });
+        let fits = state.parameters.iter().zip(&lengths).all(|(moving, of)| of.fit(moving));
         if !fits || state.parameters.len() != lengths.len() {
             return Err(refused("its shape does not fit the model"));
         }
@@ -244,13 +307,13 @@ impl State {
 
     /// Whether every number in it is finite.
     pub(super) fn is_finite(&self) -> bool {
-        let Course { total, loss, validated, best, .. } = self.course;
-        let finite = |xs: &Floats| xs.0.iter().all(|x| x.is_finite());
-        let moving =
-            |p: &Moving| finite(&p.theta) && p.moments.iter().all(finite) && finite(&p.best);
-        [self.powers.0, self.powers.1, total, loss, validated, best].iter().all(|x| x.is_finite())
-            && self.parameters.iter().all(moving)
+        is_finite(self.powers, self.course) && self.parameters.iter().all(Moving::is_finite)
     }
+}
+
+fn is_finite(powers: (f64, f64), course: Course) -> bool {
+    let Course { total, loss, validated, best, .. } = course;
+    [powers.0, powers.1, total, loss, validated, best].iter().all(|x| x.is_finite())
 }
 
 fn refused(why: &str) -> Fault {

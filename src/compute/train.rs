@@ -20,7 +20,7 @@ pub use lesson::Lesson;
 use super::kernel::Engine;
 use super::memory;
 use super::model::{Shape, fault};
-use super::{Done, Fault, Named, Progress};
+use super::{Done, Ended, Fault, Keep, Named, Progress};
 use crate::base::canon::Digest;
 use crate::domain::job::{Parallel, Part, Spec, Task, Train};
 use schedule::Rates;
@@ -43,33 +43,28 @@ pub struct Replayed {
     pub metrics: Vec<(String, f64)>,
 }
 
-/// Trains one part. `state` is the previous part's, absent for the first part.
-pub fn run(
-    spec: &Train,
-    lesson: &Lesson,
-    state: Option<&[u8]>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Done, Fault> {
-    run_on(Engine::default(), spec, lesson, state, progress)
-}
-
-/// [`run`] on a given engine: the same bytes, sooner or later.
-pub fn run_on(
+/// Trains one part: the same bytes on any engine, sooner or later. `state` is the previous part's,
+/// absent for the first part. The states at the boundaries of its segments go to `keep`.
+pub fn run<E>(
     engine: Engine,
     spec: &Train,
     lesson: &Lesson,
     state: Option<&[u8]>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Done, Fault> {
+    keep: Keep<'_, E>,
+) -> Result<Done, Ended<E>> {
     let plan = Plan::new(spec, lesson)?;
     let mut session = Session::begin(engine, spec, lesson, &plan, state)?;
-    let mut checkpoints = vec![session.checkpoint()?];
-    for k in 0..plan.segments {
-        session.run_to(plan.boundary(k + 1), progress)?;
-        checkpoints.push(session.checkpoint()?);
+    keep(session.checkpoint()?).map_err(Ended::Unkept)?;
+    for k in 1..plan.segments {
+        session.run_to(plan.boundary(k), progress)?;
+        keep(session.checkpoint()?).map_err(Ended::Unkept)?;
     }
-    let outputs = session.outputs(checkpoints.last())?;
-    Ok(Done { outputs, checkpoints, metrics: session.metrics()? })
+    session.run_to(plan.boundary(plan.segments), progress)?;
+    let end = session.checkpoint()?;
+    let outputs = session.outputs(&end)?;
+    keep(end).map_err(Ended::Unkept)?;
+    Ok(Done { outputs, metrics: session.metrics()? })
 }
 
 /// Recomputes segment `segment` with one thread, from `checkpoint` (the state at its beginning).
@@ -95,7 +90,7 @@ pub fn replay(
     let checkpoint = session.checkpoint()?;
     let end = Digest::of(&checkpoint);
     let last = segment + 1 == plan.segments;
-    let outputs = if last { session.outputs(Some(&checkpoint))? } else { Vec::new() };
+    let outputs = if last { session.outputs(&checkpoint)? } else { Vec::new() };
     let metrics = if last { session.metrics()? } else { Vec::new() };
     Ok(Replayed { begin, checkpoint, end, trace, outputs, metrics })
 }

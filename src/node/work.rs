@@ -1,11 +1,13 @@
 //! Work: fetches the inputs of jobs, has them computed, stores what comes out; and checks
 //! receipts the same way. Never decides what to work on or what a result is worth.
 
+mod shelf;
+
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::memory::Bound;
-use crate::compute::{self, Fault, Named, Progress};
+use crate::compute::{self, Ended, Fault, Named, Progress, forget};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
@@ -13,15 +15,21 @@ use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::{Peril, pass};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use shelf::{AT_A_TIME, SMALL_BYTES, Shelf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Changes what a worker has computed before it claims it: see [`Bench::dishonest`].
-pub type Tamper = Arc<dyn Fn(&Task, &mut compute::Done) + Send + Sync>;
+pub type Tamper = Arc<dyn Fn(&Task, Made<'_>) + Send + Sync>;
 
-/// Artifacts that are on their way to the store at a time, if they are no larger than this.
-const AT_A_TIME: usize = 8;
-const SMALL_BYTES: usize = 1 << 20;
+/// What a worker has computed of a job.
+#[derive(Debug)]
+pub enum Made<'a> {
+    /// The state at the beginning of this segment, or at the end of the last.
+    State(u32, &'a mut Vec<u8>),
+    /// What it gives at its end.
+    Done(&'a mut compute::Done),
+}
 
 /// What computes: the artifact store, reached from a thread that may block.
 #[derive(Clone)]
@@ -89,53 +97,65 @@ impl Bench {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
             pass(Peril::WorkFetched);
-            let mut run = || compute::job::run(&task.spec, &inputs, progress);
-            let done = match task.memory.map(Bound::new) {
-                Some(bound) => bound.hold(bytes_of(&inputs), run),
-                None => run(),
-            };
-            match done {
-                Ok(mut done) => {
-                    pass(Peril::WorkComputed);
-                    if let Some(tamper) = &self.tamper {
-                        tamper(task, &mut done);
-                    }
-                    claims.push(Claim {
-                        read: fetched(task, &inputs),
-                        ..self.claim(task.job, &done)?
-                    });
+            match self.run(task, &inputs, progress) {
+                Ok((done, states)) => {
+                    let claim = self.claim(task.job, &done, states)?;
+                    claims.push(Claim { read: fetched(task, &inputs), ..claim });
                     earlier.push(done.outputs);
                 }
-                Err(fault) => return Ok(failed(task.job, &fault)),
+                Err(Ended::Failed(fault)) => return Ok(failed(task.job, &fault)),
+                Err(Ended::Unkept(error)) => return Err(error),
             }
         }
         Ok(Outcome::Done(claims))
     }
 
-    fn claim(&self, job: JobId, done: &compute::Done) -> Result<Claim, ArtifactError> {
-        let outputs = || done.outputs.iter().map(|output| &output.bytes);
-        let all = done.checkpoints.iter().chain(outputs());
-        let bytes = all.fold(0u64, |sum, content| sum.saturating_add(content.len() as u64));
-        let given = bytes_of(&done.outputs);
-        // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
-        let segments = self.put_all(done.checkpoints.iter())?;
-        pass(Peril::WorkHalfStored);
-        let outputs = self.put_all(outputs())?;
-        pass(Peril::WorkStored);
-        let metrics = done.metrics.clone();
-        Ok(Claim { job, outputs, bytes, read: 0, given, segments, metrics })
+    /// Runs a job; its states go to the store while it does.
+    fn run(
+        &self,
+        task: &Task,
+        inputs: &[Named],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(compute::Done, Shelf), Ended<ArtifactError>> {
+        let mut shelf = Shelf::new(Arc::clone(&self.artifacts), self.runtime.clone());
+        let mut keep = |mut state| {
+            if let Some(tamper) = &self.tamper {
+                tamper(task, Made::State(shelf.count(), &mut state));
+            }
+            shelf.put(state)
+        };
+        let mut run = || compute::job::run(&task.spec, inputs, progress, &mut keep);
+        let mut done = match task.memory.map(Bound::new) {
+            Some(bound) => bound.hold(bytes_of(inputs), run),
+            None => run(),
+        }?;
+        pass(Peril::WorkComputed);
+        if let Some(tamper) = &self.tamper {
+            tamper(task, Made::Done(&mut done));
+        }
+        Ok((done, shelf))
     }
 
-    /// Stores several, small ones some at a time; gives their digests in the same order.
-    fn put_all<'a>(
+    /// What is claimed of a job that is done, as soon as all of it is stored.
+    fn claim(
         &self,
-        contents: impl Iterator<Item = &'a Vec<u8>> + Clone,
-    ) -> Result<Vec<Digest>, ArtifactError> {
+        job: JobId,
+        done: &compute::Done,
+        states: Shelf,
+    ) -> Result<Claim, ArtifactError> {
+        // Outputs last: whoever finds an output finds the checkpoints that it can be audited by.
+        let (segments, bytes) = states.close()?;
+        pass(Peril::WorkHalfStored);
+        let outputs = || done.outputs.iter().map(|output| &output.bytes);
+        let bytes = outputs().fold(bytes, |sum, output| sum.saturating_add(output.len() as u64));
         // Each takes its bytes once more until it is stored.
-        let are_small = contents.clone().all(|content| content.len() <= SMALL_BYTES);
-        let puts = contents.map(|content| self.artifacts.put(content));
-        let puts = stream::iter(puts).buffered(if are_small { AT_A_TIME } else { 1 });
-        self.runtime.block_on(puts.try_collect())
+        let are_small = outputs().all(|output| output.len() <= SMALL_BYTES);
+        let puts = stream::iter(outputs().map(|output| self.artifacts.put(output)));
+        let puts = puts.buffered(if are_small { AT_A_TIME } else { 1 });
+        let outputs = self.runtime.block_on(puts.try_collect())?;
+        pass(Peril::WorkStored);
+        let (given, metrics) = (bytes_of(&done.outputs), done.metrics.clone());
+        Ok(Claim { job, outputs, bytes, read: 0, given, segments, metrics })
     }
 
     fn fetch(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
@@ -320,7 +340,7 @@ impl Bench {
                 }
             }
             let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
-            let run = || compute::job::run(&task.spec, &inputs, &mut |_| {});
+            let run = || compute::job::run(&task.spec, &inputs, &mut |_| {}, &mut forget);
             // Only of who says so it matters how much it took.
             let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
             {
@@ -329,7 +349,7 @@ impl Bench {
             };
             match done {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
-                Err(fault) if failed(task.job, &fault) == duty.receipt.outcome => {
+                Err(Ended::Failed(fault)) if failed(task.job, &fault) == duty.receipt.outcome => {
                     return Ok(Digest::of(fault.message.as_bytes()));
                 }
                 _ => return Err(other),

@@ -14,7 +14,7 @@ use ohc::node::boot;
 use ohc::node::embedded::{Embedded, Happening};
 use ohc::node::home::Home;
 use ohc::node::pipeline::{self, Pipeline};
-use ohc::node::work::{Bench, Tamper};
+use ohc::node::work::{Bench, Made, Tamper};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ fn check(tamper: Tamper) {
 
 #[test]
 fn wrong_weights_are_caught_and_slashed_and_the_honest_model_comes_out() {
-    check(Arc::new(|task, done| {
-        if matches!(task.spec, Spec::Train(_)) {
+    check(Arc::new(|task, made| {
+        if let (Spec::Train(_), Made::Done(done)) = (&task.spec, made) {
             let last = done.outputs[0].bytes.len() - 1;
             done.outputs[0].bytes[last] ^= 1;
         }
@@ -101,11 +101,12 @@ fn wrong_weights_are_caught_and_slashed_and_the_honest_model_comes_out() {
 
 #[test]
 fn a_wrong_checkpoint_in_the_middle_is_caught() {
-    check(Arc::new(|task, done| {
-        if matches!(task.spec, Spec::Train(_)) {
-            let middle = done.checkpoints.len() / 2;
-            let last = done.checkpoints[middle].len() - 1;
-            done.checkpoints[middle][last] ^= 1;
+    check(Arc::new(|task, made| {
+        if let (Spec::Train(_), Made::State(index, state)) = (&task.spec, made)
+            && index == task.spec.segments().div_ceil(2)
+        {
+            let last = state.len() - 1;
+            state[last] ^= 1;
         }
     }));
 }

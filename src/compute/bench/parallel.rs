@@ -2,12 +2,13 @@
 //! way, against the same training in one piece, synchronously. Never measures time.
 
 use crate::compute::examples::{Examples, Truth};
+use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::predictor::Predictor;
 use crate::compute::state::displaced;
 use crate::compute::table::Table;
 use crate::compute::train::{self, Lesson};
-use crate::compute::{Done, Fault, Named, delta, merge};
+use crate::compute::{Done, Ended, Fault, Named, delta, forget, merge};
 use crate::domain::job::{
     Activation, ClassWeights, Decay, Deltas, Gpt, Merge, Model, Norm, Optimizer, Parallel, Part,
     Positions, Rounds, Rule, Scaling, Schedule, Task, Train,
@@ -38,7 +39,9 @@ pub fn rehearse(
 ) -> Result<Done, Fault> {
     let job_of = |parallel, batch, state: Option<&[u8]>| {
         let spec = Train { parallel: Some(parallel), batch, ..train.clone() };
-        train::run(&spec, lesson, state, &mut |_| ())
+        let engine = Engine::default();
+        let done = train::run(engine, &spec, lesson, state, &mut |_| (), &mut forget);
+        done.map_err(Ended::fault)
     };
     let job = |parallel, state: Option<&[u8]>| job_of(parallel, train.batch, state);
     let falls = train.schedule.decay != Decay::Constant;

@@ -59,7 +59,6 @@ pub fn run(spec: &Compare, reports: &[(&str, &[u8])]) -> Result<Done, Fault> {
             Named { name: "table".to_owned(), bytes: table.to_bytes() },
             Named { name: "chart".to_owned(), bytes: chart.into_bytes() },
         ],
-        checkpoints: Vec::new(),
         metrics,
     })
 }

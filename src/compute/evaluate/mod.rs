@@ -130,7 +130,6 @@ pub fn run(
             Named { name: "best".into(), bytes: best.bytes.to_vec() },
             Named { name: "report".into(), bytes: report.into_bytes() },
         ],
-        checkpoints: Vec::new(),
         metrics: metrics.chain([("rows".into(), data.rows() as f64)]).collect(),
     })
 }

@@ -289,6 +289,13 @@ pub(super) struct Parameter {
     pub gradient: Gradient,
 }
 
+impl Parameter {
+    /// A copy of its value.
+    pub(super) fn values(&self) -> Result<Vec<f32>, Fault> {
+        op::lend(&self.tensor, |xs| Ok(xs.to_vec())).map_err(misfit)
+    }
+}
+
 /// A network with parameters.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -453,8 +460,7 @@ impl Network {
 
     /// A copy of all parameters, in their order.
     pub fn values(&self) -> Result<Vec<Vec<f32>>, Fault> {
-        let copies = self.parameters.iter().map(|p| op::lend(&p.tensor, |xs| Ok(xs.to_vec())));
-        copies.collect::<candle_core::Result<_>>().map_err(misfit)
+        self.parameters.iter().map(Parameter::values).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::compute::model::{Network, Pass, fault, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
-use crate::compute::state::{Course, Floats, Moving, State, read_shared};
+use crate::compute::state::{Course, Floats, Growing, Moving, State, read_shared};
 use crate::compute::{Fault, Metrics, Named, Progress};
 use crate::domain::job::{EarlyStopping, Parallel, Task, Train};
 
@@ -283,30 +283,24 @@ impl<'a> Session<'a> {
     /// The state between these two steps.
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Fault> {
         let floats = |xs: &Vec<f32>| Floats(xs.clone());
-        let mut best = self.best.iter();
-        let moments = self.descent.moments.iter();
-        let shapes = self.plan.shape.parameters().iter();
-        let parameters = self.network.values()?.into_iter().zip(moments).zip(shapes).map(
-            |((values, moments), shape)| {
-                let best = best.next().map_or_else(|| Floats(Vec::new()), floats);
-                let moments = moments.iter().map(floats).collect();
-                Moving::new(shape, Floats(values), moments, best)
-            },
-        );
-        let state = State {
-            step: self.step,
-            powers: self.descent.powers,
-            course: self.course,
-            parameters: parameters.collect(),
-        };
-        if state.is_finite() { Ok(state.into_bytes()) } else { Err(self.diverged("the state")) }
+        let shapes = self.plan.shape.parameters();
+        let (powers, course) = (self.descent.powers, self.course);
+        let mut state = Growing::new(self.step, powers, course, &self.plan.shape, self.spec);
+        let parameters = self.network.parameters().iter().zip(shapes);
+        for (at, ((parameter, shape), moments)) in parameters.zip(&self.descent.moments).enumerate()
+        {
+            let values = Floats(parameter.values()?);
+            let best = self.best.get(at).map_or_else(|| Floats(Vec::new()), floats);
+            let moments = moments.iter().map(floats).collect();
+            state.add(&Moving::new(shape, values, moments, best));
+        }
+        state.end().ok_or_else(|| self.diverged("the state"))
     }
 
     /// The outputs of the job, whose last checkpoint is `end`.
-    pub(super) fn outputs(&self, end: Option<&Vec<u8>>) -> Result<Vec<Named>, Fault> {
+    pub(super) fn outputs(&self, end: &[u8]) -> Result<Vec<Named>, Fault> {
         if !self.spec.gives_model() {
-            let bytes = end.cloned().unwrap_or_default();
-            return Ok(vec![Named { name: "state".to_owned(), bytes }]);
+            return Ok(vec![Named { name: "state".to_owned(), bytes: end.to_vec() }]);
         }
         let rows = &self.lesson.rows;
         let about = About {

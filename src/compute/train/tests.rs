@@ -7,6 +7,7 @@ mod tasks;
 mod texts;
 
 use super::*;
+use crate::compute::Metrics;
 use crate::compute::examples::{Examples, Truth};
 use crate::compute::kernel::Isa;
 use crate::compute::kernel::philox::Philox;
@@ -17,6 +18,7 @@ use crate::domain::job::{
     Activation, ClassWeights, Column, ColumnKind, Model, Optimizer, Part, Scaling, Schedule,
 };
 use proptest::prelude::*;
+use std::convert::Infallible;
 
 const LR: f64 = 0.01;
 
@@ -89,13 +91,47 @@ fn lesson(spec: &Train) -> Lesson {
     Lesson::of(spec, data(), None).unwrap()
 }
 
-fn trained(spec: &Train, state: Option<&[u8]>) -> Done {
+/// What a training gives, and the states that it has on its way.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trained {
+    pub outputs: Vec<Named>,
+    pub checkpoints: Vec<Vec<u8>>,
+    pub metrics: Metrics,
+}
+
+fn run_on(
+    engine: Engine,
+    spec: &Train,
+    lesson: &Lesson,
+    state: Option<&[u8]>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Trained, Fault> {
+    let mut checkpoints = Vec::new();
+    let mut keep = |state| {
+        checkpoints.push(state);
+        Ok::<_, Infallible>(())
+    };
+    let done = super::run(engine, spec, lesson, state, progress, &mut keep);
+    let Done { outputs, metrics } = done.map_err(Ended::fault)?;
+    Ok(Trained { outputs, checkpoints, metrics })
+}
+
+fn run(
+    spec: &Train,
+    lesson: &Lesson,
+    state: Option<&[u8]>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Trained, Fault> {
+    run_on(Engine::default(), spec, lesson, state, progress)
+}
+
+fn trained(spec: &Train, state: Option<&[u8]>) -> Trained {
     run(spec, &lesson(spec), state, &mut |_| ()).unwrap()
 }
 
 /// How many rows the model is right about.
-fn right(done: &Done, data: &Examples) -> usize {
-    let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
+fn right(outputs: &[Named], data: &Examples) -> usize {
+    let model = Predictor::from_bytes(&outputs[0].bytes).unwrap();
     let Truth::Classes { classes, of } = &data.truth else { unreachable!() };
     let logits = model.raw_outputs(&data.values, data.rows()).unwrap();
     let is_largest =
@@ -104,7 +140,7 @@ fn right(done: &Done, data: &Examples) -> usize {
 }
 
 #[track_caller]
-fn check_refused(result: Result<Done, Fault>, expect: &str) {
+fn check_refused(result: Result<Trained, Fault>, expect: &str) {
     let fault = result.unwrap_err();
     assert!(fault.message.contains(expect), "{}", fault.message);
     assert!(!fault.hint.is_empty(), "no hint: {}", fault.message);
@@ -113,7 +149,7 @@ fn check_refused(result: Result<Done, Fault>, expect: &str) {
 #[test]
 fn the_model_learns() {
     let done = trained(&spec(30, Part::WHOLE), None);
-    assert_eq!(right(&done, &data()), 75);
+    assert_eq!(right(&done.outputs, &data()), 75);
     assert!(done.metrics[0].1 < 0.3, "{:?}", done.metrics);
 }
 

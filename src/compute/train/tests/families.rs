@@ -48,7 +48,7 @@ fn by_batches(epochs: u32) -> Train {
     spec
 }
 
-fn learned(engine: Engine, spec: &Train) -> Done {
+fn learned(engine: Engine, spec: &Train) -> Trained {
     let lesson = Lesson::of(spec, corners(), None).unwrap();
     run_on(engine, spec, &lesson, None, &mut |_| ()).unwrap()
 }
@@ -57,7 +57,7 @@ fn learned(engine: Engine, spec: &Train) -> Done {
 fn a_network_for_images_learns() {
     for dropout in [0.0, 0.2] {
         let done = learned(Engine::default(), &images(12, dropout));
-        let known = right(&done, &corners());
+        let known = right(&done.outputs, &corners());
         assert!(known >= 88, "{known} of 90 with a dropout of {dropout}");
     }
 }
@@ -114,7 +114,7 @@ fn r10_what_is_kept_of_batches_is_part_of_the_state_and_golden() {
 fn by_batches_is_learned_and_a_prediction_goes_by_what_was_kept() {
     for spec in [by_batches(12), Train { accumulate: 2, ..by_batches(12) }] {
         let done = learned(Engine::default(), &spec);
-        let known = right(&done, &corners());
+        let known = right(&done.outputs, &corners());
         assert!(known >= 88, "{known} of 90");
         let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
         assert_eq!(model.to_bytes().unwrap(), done.outputs[0].bytes);
@@ -173,7 +173,7 @@ fn images_of_another_extent_than_the_features_are_refused() {
 fn lion_learns_and_its_bytes_are_golden() {
     let optimizer = Optimizer::Lion { lr: 0.003, beta1: 0.9, beta2: 0.99, weight_decay: 0.1 };
     let done = trained(&Train { optimizer: optimizer.clone(), ..spec(30, Part::WHOLE) }, None);
-    assert_eq!(right(&done, &data()), 75);
+    assert_eq!(right(&done.outputs, &data()), 75);
     let few = trained(&Train { optimizer, ..spec(3, Part::WHOLE) }, None);
     assert_eq!(Digest::of(few.checkpoints.last().unwrap()).short(), "0889065463f3");
 }

@@ -36,7 +36,11 @@ fn run_all(rounds: &Rounds, accident: &dyn Fn(u32, u32) -> Accident) -> Result<D
 fn shards_that_learn_side_by_side_learn() {
     for (shards, rule) in [(1, Rule::Mean), (4, Rule::Mean), (5, Rule::TrimmedMean { trim: 1 })] {
         let done = run_all(&rounds(shards, 12, rule), &none).unwrap();
-        assert!(right(&done, &data()) >= 74, "{shards} shards: {}", right(&done, &data()));
+        assert!(
+            right(&done.outputs, &data()) >= 74,
+            "{shards} shards: {}",
+            right(&done.outputs, &data())
+        );
         let epochs = f64::from(shards) * 12.0 * 5.0 * 8.0 / 75.0;
         assert_eq!(done.metrics[1], ("epochs".to_owned(), epochs));
     }
@@ -56,7 +60,7 @@ fn r10_the_bytes_of_a_training_in_parallel_are_golden() {
 fn r10_every_segment_of_a_shard_is_replayed_from_its_checkpoint() {
     let start = trained(&parallel(Parallel::Start), None).outputs[0].bytes.clone();
     let shape = rounds(2, 2, Rule::Mean);
-    let first: Vec<Done> = (0..2)
+    let first: Vec<Trained> = (0..2)
         .map(|index| trained(&parallel(shape.shard((0, index), false)), Some(&start)))
         .collect();
     assert_ne!(first[0].outputs, first[1].outputs, "each has rows of its own");
@@ -144,7 +148,7 @@ fn a_quarter_of_the_shards_lost_still_learns() {
         _ => Accident::None,
     };
     let done = run_all(&rounds(4, 12, Rule::Mean), &lost).unwrap();
-    assert!(right(&done, &data()) >= 74, "{}", right(&done, &data()));
+    assert!(right(&done.outputs, &data()) >= 74, "{}", right(&done.outputs, &data()));
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn two_poisoned_shards_of_eight_are_trimmed_and_a_mean_follows_them() {
     };
     for rule in [Rule::TrimmedMean { trim: 2 }, Rule::Median] {
         let done = run_all(&rounds(8, 12, rule), &poisoned).unwrap();
-        assert!(right(&done, &data()) >= 72, "{rule:?}: {}", right(&done, &data()));
+        assert!(right(&done.outputs, &data()) >= 72, "{rule:?}: {}", right(&done.outputs, &data()));
     }
     // It fails, or what it has learned is worth nothing.
     let loss = |done: Done| done.metrics[0].1;

@@ -26,12 +26,12 @@ fn teach(spec: &Train, table: &Table) -> Lesson {
     Lesson::new(spec, table, None).unwrap()
 }
 
-fn outcome(spec: &Train, table: &Table) -> (Predictor, Done) {
+fn outcome(spec: &Train, table: &Table) -> (Predictor, Trained) {
     let done = run(spec, &teach(spec, table), None, &mut |_| ()).unwrap();
     (Predictor::from_bytes(&done.outputs[0].bytes).unwrap(), done)
 }
 
-fn metric(done: &Done, name: &str) -> Option<f64> {
+fn metric(done: &Trained, name: &str) -> Option<f64> {
     done.metrics.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
