@@ -16,6 +16,7 @@ use super::{Fault, Named};
 use crate::base::canon::{
     Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
+use crate::domain::job::{Parallel, Train};
 use codes::{BLOCK, Octave};
 use std::borrow::Cow;
 
@@ -220,6 +221,26 @@ impl Decode for Residual {
         }
         Ok(Self { step: Decode::decode(r)?, parameters: Decode::decode(r)? })
     }
+}
+
+/// A training as it learns: it takes no notice of how states are said.
+pub(super) struct Taught<'a> {
+    pub(super) spec: Cow<'a, Train>,
+    pub(super) state: Option<Cow<'a, [u8]>>,
+}
+
+/// What a training learns by, from the state that it is given.
+pub(super) fn taught<'a>(spec: &'a Train, state: Option<&'a [u8]>) -> Result<Taught<'a>, Fault> {
+    let task = match &spec.parallel {
+        None => {
+            return Ok(Taught { spec: Cow::Borrowed(spec), state: state.map(Cow::Borrowed) });
+        }
+        Some(Parallel::Delta(shard)) => {
+            Cow::Owned(Train { parallel: Some(Parallel::Shard(*shard)), ..spec.clone() })
+        }
+        Some(_) => Cow::Borrowed(spec),
+    };
+    Ok(Taught { spec: task, state: state.map(plain).transpose()? })
 }
 
 /// What a shard gives that began at the shared state `from`, with the residual of its job of the

@@ -3,7 +3,7 @@
 //! from one call to the next.
 
 use super::compare;
-use super::delta;
+use super::delta::{self, Taught};
 use super::embed;
 use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
@@ -26,9 +26,8 @@ use super::{Done, Ended, Fault, Keep, Named, Progress, Replayed, forget, quote, 
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{
-    Embed, Evaluate, Export, Generate, Ingest, Parallel, Predict, Spec, Train, Transform,
+    Embed, Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform,
 };
-use std::borrow::Cow;
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -172,24 +171,8 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
     })
 }
 
-/// A training as it learns: which takes no notice of how states are said.
-struct Taught<'a> {
-    spec: Cow<'a, Train>,
-    state: Option<Cow<'a, [u8]>>,
-}
-
 fn taught<'a>(spec: &'a Train, inputs: &'a [Named]) -> Result<Taught<'a>, Fault> {
-    let state = optional(inputs, "state")?;
-    let Some(parallel) = &spec.parallel else {
-        return Ok(Taught { spec: Cow::Borrowed(spec), state: state.map(Cow::Borrowed) });
-    };
-    let task = match parallel {
-        Parallel::Delta(shard) => {
-            Cow::Owned(Train { parallel: Some(Parallel::Shard(*shard)), ..spec.clone() })
-        }
-        _ => Cow::Borrowed(spec),
-    };
-    Ok(Taught { spec: task, state: state.map(delta::plain).transpose()? })
+    delta::taught(spec, optional(inputs, "state")?)
 }
 
 /// The outputs of a training as its spec wants them to be said; none where there are none.
@@ -382,7 +365,7 @@ mod tests {
     use crate::compute::examples::{Examples, Truth};
     use crate::compute::train::tests::spec_of;
     use crate::domain::job::{
-        Chunk, Dealing, Finish, Merge, Noop, Reading, Rule, Shard, Split, Task,
+        Chunk, Dealing, Finish, Merge, Noop, Parallel, Reading, Rule, Shard, Split, Task,
     };
     use std::convert::Infallible;
 

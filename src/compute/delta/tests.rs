@@ -71,7 +71,7 @@ proptest! {
         }
         prop_assert_eq!((heard.step, heard.powers), (to.step, to.powers));
         prop_assert_eq!(heard.course.loss, to.course.loss);
-        prop_assert_eq!(&heard.parameters[1], &to.parameters[1], "what is kept of batches is exact");
+        prop_assert_eq!(&heard.parameters[1], &to.parameters[1], "of batches");
     }
 
     #[test]
