@@ -167,8 +167,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     (Size { flop, bytes_in, bytes_out }, outputs)
 }
 
-/// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the state
-/// seven, and the way that is remembered four. The least of the inputs is a delta.
+/// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the
+/// state seven, and the way that is remembered four. The least of the inputs is a delta.
 fn heard(merge: &Merge, inputs: &[Shape], bytes_in: u64) -> (u64, Vec<Shape>) {
     let shards = inputs.get(1..).unwrap_or_default();
     let parameters = shards.iter().map(|shape| shape.bytes).min().unwrap_or(0) / 3;
