@@ -230,8 +230,10 @@ fn block_card(view: &View, block: BlockId, names: &Names) -> Result<Card, Stop> 
 fn attempts(turns: &[Turn], names: &Names) -> Vec<Value> {
     let mut attempts: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
     for Turn { height, what, .. } in turns {
-        if let What::Stored { lease, bytes, .. } = what {
-            attempts.entry(lease.attempt).or_default().insert("stored".into(), json!(bytes));
+        if let What::Stored { lease, bytes, read, given, .. } = what {
+            let attempt = attempts.entry(lease.attempt).or_default();
+            attempt.insert("stored".into(), json!(bytes));
+            attempt.insert("moved".into(), json!(read.saturating_add(*given)));
         }
         let What::Event(event) = what else { continue };
         let Some(lease) = event.lease() else { continue };

@@ -108,9 +108,12 @@ impl Teller<'_> {
         match what {
             What::Event(event) => prose::turn(event, self.names, &job),
             What::Awarded(tally) => ("considered", self.tally(tally)),
-            What::Stored { artifacts, bytes, .. } => {
+            What::Stored { artifacts, bytes, read, given, .. } => {
                 let plural = if *artifacts == 1 { "" } else { "s" };
-                ("stored", format!("{} in {artifacts} artifact{plural}", size(*bytes)))
+                let stored = format!("{} in {artifacts} artifact{plural}", size(*bytes));
+                let (moved, read) = (size(read.saturating_add(*given)), size(*read));
+                let given = size(*given);
+                ("stored", format!("{stored}; moved {moved}: {read} of inputs, {given} of outputs"))
             }
             What::Judged { validator, finding, .. } => {
                 let validator = self.names.of(validator);
@@ -175,8 +178,9 @@ impl Teller<'_> {
                 json!({"what": word, "winner": self.names.of(&tally.award.worker),
                     "price": json::ohc(tally.award.price), "bids": bids})
             }
-            What::Stored { lease, artifacts, bytes } => json!({
+            What::Stored { lease, artifacts, bytes, read, given } => json!({
                 "what": word, "lease": lease.to_string(), "artifacts": artifacts, "bytes": bytes,
+                "read": read, "given": given, "moved": read.saturating_add(*given),
             }),
             What::Judged { lease, validator, finding } => {
                 let (finding, segment) = match finding {

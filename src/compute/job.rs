@@ -3,6 +3,7 @@
 //! from one call to the next.
 
 use super::compare;
+use super::delta::{self, Taught};
 use super::embed;
 use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
@@ -49,8 +50,11 @@ pub fn run<E>(
             outputs_alone(split::run(spec, &table(inputs, "table")?, permutation)?)
         }
         Spec::Train(spec) => {
-            let (lesson, state) = (lesson(spec, inputs)?, optional(inputs, "state")?);
-            return train::run(Engine::default(), spec, &lesson, state, progress, keep);
+            let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+            let (engine, state) = (Engine::default(), task.state.as_deref());
+            let mut done = train::run(engine, &task.spec, &lesson, state, progress, keep)?;
+            done.outputs = said(spec, inputs, done.outputs)?;
+            return Ok(done);
         }
         Spec::Evaluate(spec) => measure(spec, inputs)?,
         Spec::Compare(spec) => {
@@ -63,10 +67,10 @@ pub fn run<E>(
         Spec::Transform(spec) => steps(spec, inputs)?,
         Spec::Predict(spec) => say(spec, inputs)?,
         Spec::Export(spec) => give(spec, inputs)?,
-        Spec::Merge(spec) => {
-            let shards = inputs.iter().filter(|input| instance("shards", &input.name).is_some());
-            let shards = shards.map(|input| (input.name.as_str(), input.bytes.as_slice()));
-            merge::run(spec, required(inputs, "state")?, &shards.collect::<Vec<_>>())?
+        Spec::Merge(spec) => merge::run(spec, required(inputs, "state")?, &shards(inputs))?,
+        Spec::MergeDeltas(spec) => {
+            let (state, ways) = (required(inputs, "state")?, optional(inputs, "ways")?);
+            merge::run_deltas(spec, state, ways, &shards(inputs))?
         }
         Spec::Embed(spec) => encode(spec, inputs)?,
         Spec::Generate(spec) => write(spec, inputs)?,
@@ -99,11 +103,13 @@ pub fn replay(
     let _seat = Seat::take();
     match spec {
         Spec::Train(spec) => {
-            let lesson = lesson(spec, inputs)?;
-            let state = optional(inputs, "state")?;
-            let replayed = train::replay(spec, &lesson, state, segment, checkpoint, probe)?;
+            let (lesson, Taught { spec: task, state }) =
+                (lesson(spec, inputs)?, taught(spec, inputs)?);
+            let state = state.as_deref();
+            let replayed = train::replay(&task, &lesson, state, segment, checkpoint, probe)?;
             let last = !replayed.outputs.is_empty();
-            let outputs = last.then_some((replayed.outputs, replayed.metrics));
+            let outputs = said(spec, inputs, replayed.outputs)?;
+            let outputs = last.then_some((outputs, replayed.metrics));
             let (begin, trace) = (Some(replayed.begin), replayed.trace);
             Ok(Replayed { begin, state: Some(replayed.checkpoint), trace, outputs })
         }
@@ -116,6 +122,7 @@ pub fn replay(
         | Spec::Predict(_)
         | Spec::Export(_)
         | Spec::Merge(_)
+        | Spec::MergeDeltas(_)
         | Spec::Embed(_)
         | Spec::Generate(_)
         | Spec::Perplexity(_) => {
@@ -140,15 +147,15 @@ pub fn trace(
 ) -> Result<Traced, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
     let _seat = Seat::take();
-    let (lesson, state) = (lesson(spec, inputs)?, optional(inputs, "state")?);
-    train::trace(spec, &lesson, state, segment, checkpoint, at)
+    let (lesson, Taught { spec: task, state }) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+    train::trace(&task, &lesson, state.as_deref(), segment, checkpoint, at)
 }
 
 /// The state one step after a state of a segment.
 pub fn step(spec: &Spec, inputs: &[Named], segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
     let _seat = Seat::take();
-    train::step(spec, &lesson(spec, inputs)?, segment, from)
+    train::step(&taught(spec, inputs)?.spec, &lesson(spec, inputs)?, segment, from)
 }
 
 fn stateless() -> Fault {
@@ -162,6 +169,27 @@ fn ingest_rows(spec: &Ingest, inputs: &[Named]) -> Result<Done, Fault> {
         outputs: vec![named("table", &table.to_bytes()), named("report", report.as_bytes())],
         metrics: vec![("rows".into(), rows.rows as f64), ("badRows".into(), rows.bad as f64)],
     })
+}
+
+fn taught<'a>(spec: &'a Train, inputs: &'a [Named]) -> Result<Taught<'a>, Fault> {
+    delta::taught(spec, optional(inputs, "state")?)
+}
+
+/// The outputs of a training as its spec wants them to be said; none where there are none.
+fn said(spec: &Train, inputs: &[Named], outputs: Vec<Named>) -> Result<Vec<Named>, Fault> {
+    match outputs.first() {
+        Some(state) if spec.gives_delta() => {
+            let residual = optional(inputs, "residual")?;
+            delta::of_shard(required(inputs, "state")?, residual, &state.bytes)
+        }
+        _ => Ok(outputs),
+    }
+}
+
+/// What the shards of a merge give, by name.
+fn shards(inputs: &[Named]) -> Vec<(&str, &[u8])> {
+    let shards = inputs.iter().filter(|input| instance("shards", &input.name).is_some());
+    shards.map(|input| (input.name.as_str(), input.bytes.as_slice())).collect()
 }
 
 fn lesson(spec: &Train, inputs: &[Named]) -> Result<Lesson, Fault> {
@@ -336,7 +364,9 @@ mod tests {
     use super::*;
     use crate::compute::examples::{Examples, Truth};
     use crate::compute::train::tests::spec_of;
-    use crate::domain::job::{Chunk, Dealing, Noop, Reading, Split, Task};
+    use crate::domain::job::{
+        Chunk, Dealing, Finish, Merge, Noop, Parallel, Reading, Rule, Shard, Split, Task,
+    };
     use std::convert::Infallible;
 
     const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
@@ -475,6 +505,45 @@ mod tests {
         assert_eq!(blind.metrics, done.metrics[..2]);
         let wrong = [named("data", &parts[0].bytes), named("validation", IRIS)];
         check(&spec, &wrong, "these bytes are not a table");
+    }
+
+    #[test]
+    fn r10_what_a_shard_says_is_replayed_from_its_checkpoint_and_merged_to_a_model() {
+        let data = outputs(&split(7), &[iris_table()]).remove(0);
+        let data = Named { name: "data".into(), ..data };
+        let job = |parallel, inputs: &[Named]| {
+            let segments = if matches!(parallel, Parallel::Delta(_)) { 3 } else { 1 };
+            let train = spec_of(Task::Classification, &["species"]);
+            let spec = Spec::Train(Train { parallel: Some(parallel), segments, ..train });
+            let all = [std::slice::from_ref(&data), inputs].concat();
+            let (done, states) = kept(&spec, &all, &mut |_| {}).unwrap();
+            let names: Vec<&str> = done.outputs.iter().map(|output| output.name.as_str()).collect();
+            assert_eq!(names, spec.outputs());
+            let begin = Some(states[segments as usize - 1].as_slice());
+            let again = replay(&spec, &all, segments - 1, begin, 0).unwrap();
+            assert_eq!(again.outputs, Some((done.outputs.clone(), done.metrics)));
+            done.outputs
+        };
+        let state = |outputs: &[Named]| outputs[0].clone();
+        let mut given = vec![state(&job(Parallel::Start, &[]))];
+        let mut residuals = [const { Vec::new() }; 2];
+        for round in 0..3 {
+            let mut inputs = given.clone();
+            for (index, residual) in (0..).zip(&mut residuals) {
+                let shard = Shard { index, count: 2, round, steps: 9, steps_in_all: 0 };
+                let mut own = vec![given[0].clone()];
+                own.append(residual);
+                let mut outputs = job(Parallel::Delta(shard), &own);
+                *residual = outputs.split_off(1);
+                inputs.push(named(&format!("shards[{index}]"), &outputs[0].bytes));
+            }
+            let merge = Merge { rule: Rule::Mean, quorum: 2, lr: 0.7, momentum: 0.5 };
+            given = outputs(&Spec::MergeDeltas(merge), &inputs);
+        }
+        assert!(residuals.iter().flatten().all(|residual| residual.name == "residual"));
+        let finish = Finish { steps: 27, shards: 2 };
+        let model = job(Parallel::Finish(finish), &given[..1]);
+        assert!(Predictor::from_bytes(&model[0].bytes).is_ok());
     }
 
     #[test]

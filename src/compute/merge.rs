@@ -7,19 +7,67 @@
 //! network keeps of its batches (running means and variances) is merged as moments are: it never
 //! goes beyond what the shards have, so that no variance becomes negative.
 
-use super::kernel::{Isa, merge};
+use super::delta;
+use super::kernel::Isa;
+use super::kernel::merge::{Pace, follow, mean, trimmed_mean};
 use super::state::{Course, Floats, Moving, State, read_shared, shared};
-use super::{Done, Fault, Named};
+use super::{Done, Fault, Metrics, Named};
 use crate::domain::job::{Merge, Rule};
 
 /// Merges the states of some shards (by name, in their order), which all began at `from`.
 pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, Fault> {
     let (ways, from) = read_shared(from).ok_or_else(|| refused("state", "its head is damaged"))?;
-    let mut state = State::of_any("state", from)?;
+    let state = State::of_any("state", from)?;
     let shards: Vec<(&str, State)> = shards
         .iter()
         .map(|(name, bytes)| Ok((*name, State::of_any(name, bytes)?)))
         .collect::<Result<_, Fault>>()?;
+    let Merged { state, ways, metrics } = merge(spec, ways, state, &shards)?;
+    let state = state.into_bytes();
+    let bytes = if spec.momentum > 0.0 { shared(&ways, &state) } else { state };
+    let outputs = vec![Named { name: "state".to_owned(), bytes }];
+    Ok(Done { outputs, metrics })
+}
+
+/// The same of what shards say of their states. The ways before are an input and an output of their
+/// own, which no shard takes.
+pub fn run_deltas(
+    spec: &Merge,
+    from: &[u8],
+    ways: Option<&[u8]>,
+    shards: &[(&str, &[u8])],
+) -> Result<Done, Fault> {
+    let damaged = || refused("ways", "they are damaged");
+    let ways = ways.map(|ways| match read_shared(ways) {
+        Some((Some(ways), [])) => Ok(ways),
+        _ => Err(damaged()),
+    });
+    let from = State::of_any("state", &delta::plain(from)?)?;
+    let shards: Vec<(&str, State)> = shards
+        .iter()
+        .map(|(name, bytes)| Ok((*name, delta::heard(name, bytes, Some(&from))?)))
+        .collect::<Result<_, Fault>>()?;
+    let Merged { state, ways, metrics } = merge(spec, ways.transpose()?, from, &shards)?;
+    let mut outputs = vec![Named { name: "state".to_owned(), bytes: delta::of_merge(&state) }];
+    if spec.momentum > 0.0 {
+        outputs.push(Named { name: "ways".to_owned(), bytes: shared(&ways, &[]) });
+    }
+    Ok(Done { outputs, metrics })
+}
+
+/// What a merge comes to.
+struct Merged {
+    state: State,
+    ways: Vec<Floats>,
+    metrics: Metrics,
+}
+
+fn merge(
+    spec: &Merge,
+    ways: Option<Vec<Floats>>,
+    mut state: State,
+    shards: &[(&str, State)],
+) -> Result<Merged, Fault> {
     let ways = ways.unwrap_or_else(|| {
         state.parameters.iter().map(|p| Floats(vec![0.0; p.theta.0.len()])).collect()
     });
@@ -32,13 +80,13 @@ pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, 
     {
         return Err(refused("state", "its ways are not those of its parameters"));
     }
-    if 2 * u64::from(spec.rule.trim(count(&shards))) >= u64::from(count(&shards)) {
+    if 2 * u64::from(spec.rule.trim(count(shards))) >= u64::from(count(shards)) {
         return Err(Fault::new(
             format!("`trim: {}` leaves nothing of {}", spec.rule.trim(1), shards.len()),
             "trim fewer, or ask for a `quorum` of more shards",
         ));
     }
-    for (name, shard) in &shards {
+    for (name, shard) in shards {
         if !is_like(shard, first) || !has_shape_of(shard, &state) || shard.step <= state.step {
             return Err(refused(name, "it is not of the same training, or not at the same step"));
         }
@@ -47,7 +95,7 @@ pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, 
     let loss = losses.sum::<f64>() / shards.len() as f64;
     (state.step, state.powers) = (first.step, first.powers);
     state.course = Course { loss, ..Course::default() };
-    let ways = merged(spec, &mut state, ways, &shards);
+    let ways = merged(spec, &mut state, ways, shards);
     let is_finite = state.is_finite() && ways.iter().all(|w| w.0.iter().all(|x| x.is_finite()));
     if !is_finite {
         return Err(Fault::new(
@@ -56,10 +104,7 @@ pub fn run(spec: &Merge, from: &[u8], shards: &[(&str, &[u8])]) -> Result<Done, 
         ));
     }
     let metrics = vec![("loss".to_owned(), loss), ("shards".to_owned(), shards.len() as f64)];
-    let state = state.into_bytes();
-    let bytes = if spec.momentum > 0.0 { shared(&ways, &state) } else { state };
-    let outputs = vec![Named { name: "state".to_owned(), bytes }];
-    Ok(Done { outputs, metrics })
+    Ok(Merged { state, ways, metrics })
 }
 
 /// Puts what is merged into the state, parameter by parameter, and gives the ways that it went.
@@ -70,17 +115,17 @@ fn merged(
     shards: &[(&str, State)],
 ) -> Vec<Floats> {
     let isa = Isa::best();
-    let pace = merge::Pace { lr: spec.lr, momentum: spec.momentum };
+    let pace = Pace { lr: spec.lr, momentum: spec.momentum };
     let of = |slices: &[&[f32]], out: &mut [f64]| match spec.rule {
-        Rule::Mean => merge::mean(isa, slices, out),
-        rule => merge::trimmed_mean(isa, slices, rule.trim(count(shards)) as usize, out),
+        Rule::Mean => mean(isa, slices, out),
+        rule => trimmed_mean(isa, slices, rule.trim(count(shards)) as usize, out),
     };
     for (at, (moving, way)) in state.parameters.iter_mut().zip(&mut ways).enumerate() {
         let all: Vec<&Moving> = shards.iter().filter_map(|(_, s)| s.parameters.get(at)).collect();
         let mut to = vec![0.0f64; moving.theta.0.len()];
         let thetas: Vec<&[f32]> = all.iter().map(|shard| shard.theta.0.as_slice()).collect();
         of(&thetas, &mut to);
-        merge::follow(isa, pace, &mut moving.theta.0, &mut way.0, &to);
+        follow(isa, pace, &mut moving.theta.0, &mut way.0, &to);
         for (which, moment) in moving.moments.iter_mut().enumerate() {
             let moments = all.iter().filter_map(|shard| shard.moments.get(which));
             let moments: Vec<&[f32]> = moments.map(|moment| moment.0.as_slice()).collect();

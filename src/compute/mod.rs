@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod compare;
+mod delta;
 pub mod embed;
 pub mod encoder;
 pub mod evaluate;
@@ -119,8 +120,8 @@ pub struct Done {
     pub metrics: Metrics,
 }
 
-/// Takes the states of a job, the checkpoints of its receipt, as they come: there is room for all of
-/// them nowhere but in a store.
+/// Takes the states of a job, the checkpoints of its receipt, as they come: there is room for all
+/// of them nowhere but in a store.
 ///
 /// The k-th is the state at the beginning of segment k; its BLAKE3 digest is what the receipt
 /// commits to and also the artifact that an auditor fetches. The last one is the state at the end

@@ -229,7 +229,7 @@ impl Span {
             Some(Parallel::Finish(finish)) => {
                 of((finish.steps, finish.steps), finish.steps.max(1), rows)
             }
-            Some(Parallel::Whole(_) | Parallel::Shard(_)) => Err(fault(
+            Some(Parallel::Whole(_) | Parallel::Shard(_) | Parallel::Delta(_)) => Err(fault(
                 "the training in parallel has no such job",
                 "this is a fault of ohc, not of the manifest: please report it",
             )),

@@ -11,7 +11,7 @@ mod perplexity;
 mod train;
 mod transform;
 
-use super::job::{ColumnKind, Embed, Generate, Ingest, Rule, Spec, Train};
+use super::job::{ColumnKind, Embed, Generate, Ingest, Merge, Rule, Spec, Train};
 use crate::base::amount::Work;
 use std::ops::RangeInclusive;
 
@@ -116,10 +116,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let part = Shape { rows: first.rows / parts, bytes: first.bytes / parts, ..first };
             (cells(first), vec![part; split.ratios.len()])
         }
-        Spec::Train(train) => {
-            let (flop, output) = train::estimate(train, first, inputs.get(1..).unwrap_or_default());
-            (flop, vec![output])
-        }
+        Spec::Train(train) => train::estimate(train, first, inputs.get(1..).unwrap_or_default()),
         Spec::Evaluate(_) => evaluated(inputs),
         Spec::Compare(_) => {
             let table = Shape { bytes: bytes_in, ..Shape::default() };
@@ -152,6 +149,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let bytes = largest.saturating_add(largest / 3);
             ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
         }
+        Spec::MergeDeltas(merge) => heard(merge, inputs, bytes_in),
         Spec::Generate(generate) => written(generate, inputs),
         Spec::Perplexity(spec) => {
             let model = inputs.get(1).copied().unwrap_or_default();
@@ -167,6 +165,17 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     (Size { flop, bytes_in, bytes_out }, outputs)
+}
+
+/// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the
+/// state seven, and the way that is remembered four. The least of the inputs is a delta.
+fn heard(merge: &Merge, inputs: &[Shape], bytes_in: u64) -> (u64, Vec<Shape>) {
+    let shards = inputs.get(1..).unwrap_or_default();
+    let parameters = shards.iter().map(|shape| shape.bytes).min().unwrap_or(0) / 3;
+    let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
+    let of = |each: u64| Shape { bytes: parameters.saturating_mul(each), ..Shape::default() };
+    let outputs = if merge.momentum > 0.0 { vec![of(7), of(4)] } else { vec![of(7)] };
+    ((bytes_in / 3).saturating_mul(times), outputs)
 }
 
 /// What is measured: every row by every model, and raw texts by the encoder once.

@@ -16,7 +16,7 @@ pub struct Receipt {
     /// What came out.
     pub outcome: Outcome,
 }
-canonical_struct!(Receipt { lease, outcome } tag "ohc/receipt/1");
+canonical_struct!(Receipt { lease, outcome } tag "ohc/receipt/2");
 
 /// What came out of a block.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,12 +44,16 @@ pub struct Claim {
     pub outputs: Vec<Digest>,
     /// Bytes of the outputs and checkpoints: what validators must be able to fetch.
     pub bytes: u64,
+    /// Bytes of the inputs that were fetched: those of jobs of the same block were at hand.
+    pub read: u64,
+    /// Bytes of the outputs, which those fetch who need them.
+    pub given: u64,
     /// Digests of the states at the segment boundaries: none, or one more than segments.
     pub segments: Vec<Digest>,
     /// Measures by name.
     pub metrics: Vec<(String, f64)>,
 }
-canonical_struct!(Claim { job, outputs, bytes, segments, metrics });
+canonical_struct!(Claim { job, outputs, bytes, read, given, segments, metrics });
 
 /// A promise to give an answer that nobody can read yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

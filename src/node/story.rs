@@ -9,7 +9,7 @@ use crate::domain::auction::Tally;
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ledger::Posting;
-use crate::domain::receipt::{Outcome, Receipt};
+use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::Finding;
 
 /// One thing that happened to a block.
@@ -38,6 +38,10 @@ pub enum What {
         artifacts: usize,
         /// How many bytes they have together.
         bytes: u64,
+        /// Bytes of the inputs that it fetched.
+        read: u64,
+        /// Bytes of the outputs alone.
+        given: u64,
     },
     /// A validator said what it found.
     Judged {
@@ -114,6 +118,7 @@ fn stored(page: &Page<'_>, lease: LeaseId) -> Option<What> {
     })?;
     let Outcome::Done(claims) = &receipt.outcome else { return None };
     let artifacts = claims.iter().map(|claim| claim.outputs.len() + claim.segments.len()).sum();
-    let bytes = claims.iter().fold(0, |sum: u64, claim| sum.saturating_add(claim.bytes));
-    Some(What::Stored { lease, artifacts, bytes })
+    let sum = |of: fn(&Claim) -> u64| claims.iter().map(of).fold(0, u64::saturating_add);
+    let (bytes, read, given) = (sum(|it| it.bytes), sum(|it| it.read), sum(|it| it.given));
+    Some(What::Stored { lease, artifacts, bytes, read, given })
 }

@@ -99,7 +99,8 @@ impl Bench {
             pass(Peril::WorkFetched);
             match self.run(task, &inputs, progress) {
                 Ok((done, states)) => {
-                    claims.push(self.claim(task.job, &done, states)?);
+                    let claim = self.claim(task.job, &done, states)?;
+                    claims.push(Claim { read: fetched(task, &inputs), ..claim });
                     earlier.push(done.outputs);
                 }
                 Err(Ended::Failed(fault)) => return Ok(failed(task.job, &fault)),
@@ -125,7 +126,7 @@ impl Bench {
         };
         let mut run = || compute::job::run(&task.spec, inputs, progress, &mut keep);
         let mut done = match task.memory.map(Bound::new) {
-            Some(bound) => bound.hold(bytes(inputs), run),
+            Some(bound) => bound.hold(bytes_of(inputs), run),
             None => run(),
         }?;
         pass(Peril::WorkComputed);
@@ -153,7 +154,8 @@ impl Bench {
         let puts = puts.buffered(if are_small { AT_A_TIME } else { 1 });
         let outputs = self.runtime.block_on(puts.try_collect())?;
         pass(Peril::WorkStored);
-        Ok(Claim { job, outputs, bytes, segments, metrics: done.metrics.clone() })
+        let (given, metrics) = (bytes_of(&done.outputs), done.metrics.clone());
+        Ok(Claim { job, outputs, bytes, read: 0, given, segments, metrics })
     }
 
     fn fetch(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
@@ -342,7 +344,7 @@ impl Bench {
             // Only of who says so it matters how much it took.
             let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
             {
-                Some(bound) => bound.hold_tighter(bytes(&inputs), run),
+                Some(bound) => bound.hold_tighter(bytes_of(&inputs), run),
                 None => run(),
             };
             match done {
@@ -377,8 +379,17 @@ fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
     }
 }
 
-fn bytes(inputs: &[Named]) -> u64 {
-    inputs.iter().map(|input| input.bytes.len() as u64).sum()
+fn bytes_of(all: &[Named]) -> u64 {
+    all.iter().map(|named| named.bytes.len() as u64).sum()
+}
+
+/// Bytes of the inputs of a task that no job of the same block gave.
+fn fetched(task: &Task, inputs: &[Named]) -> u64 {
+    let sizes = task.inputs.iter().zip(inputs).map(|((_, from), input)| match from {
+        TaskInput::Artifact(_) => input.bytes.len() as u64,
+        TaskInput::Earlier { .. } => 0,
+    });
+    sizes.sum()
 }
 
 fn failed(job: JobId, fault: &Fault) -> Outcome {

@@ -12,10 +12,10 @@ use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, Submission, Tend
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
-    Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, EarlyStopping, Evaluate,
-    Export, Fill, Filling, Format, Formula, Groups, Images, Ingest, Input, Label, Merge, Metric,
-    Model, ModelFormat, Noop, Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading, Rounds,
-    Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
+    Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, Deltas, EarlyStopping,
+    Evaluate, Export, Fill, Filling, Format, Formula, Groups, Images, Ingest, Input, Label, Merge,
+    Metric, Model, ModelFormat, Noop, Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading,
+    Rounds, Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
@@ -97,6 +97,8 @@ fn specs() -> Vec<Spec> {
                 local_steps: 20,
                 merge: MERGE,
                 grace_ms: Some(30_000),
+                deltas: Deltas::Int8,
+                alone: 2,
             })),
             segments: 12,
         }),
@@ -112,6 +114,7 @@ fn specs() -> Vec<Spec> {
         Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
         Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
         Spec::Merge(MERGE),
+        Spec::MergeDeltas(MERGE),
         Spec::Ingest(Ingest::unpinned(Reading {
             format: Format::Png(Images { label: Label::First(b'-'), channels: Some(3) }),
             ..Reading::csv()
@@ -134,6 +137,8 @@ fn commands() -> Vec<Command> {
         job: JobId(4),
         outputs: vec![digest(1), digest(2)],
         bytes: 4_096,
+        read: 9_000,
+        given: 1_024,
         segments: vec![digest(3)],
         metrics: vec![("loss".into(), 0.25)],
     };

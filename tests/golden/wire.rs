@@ -61,6 +61,8 @@ fn commands() -> Vec<(&'static str, Command)> {
         job: JobId(4),
         outputs: vec![digest(1), digest(2)],
         bytes: 70_000,
+        read: 9_000,
+        given: 4_000,
         segments: vec![digest(3), digest(4)],
         metrics: vec![("loss".into(), 0.25)],
     };

@@ -92,6 +92,9 @@ fn a_block_is_explained_from_its_offer_to_its_payment() {
     assert!(heights.is_sorted(), "{heights:?}");
     let stored = items.iter().find(|item| item["what"] == "stored").unwrap();
     assert!(stored["bytes"].as_u64() > stored["artifacts"].as_u64(), "{stored}");
+    let [bytes, read, given, moved] =
+        ["bytes", "read", "given", "moved"].map(|field| stored[field].as_u64().unwrap());
+    assert!(read > 0 && given > 0 && given <= bytes && moved == read + given, "{stored}");
     // The award follows from what is shown: the least sum of score and queue wins.
     let considered = items.iter().find(|item| item["what"] == "considered").unwrap();
     let leased = items.iter().find(|item| item["what"] == "leased").unwrap();

@@ -117,6 +117,34 @@ fn digits_are_learned_by_four_shards_at_once() {
 }
 
 #[test]
+fn shards_that_say_less_learn_the_digits_as_well_and_move_half_of_the_bytes() {
+    let site = Site::of_all();
+    let learned = |args: &[&str]| {
+        let result = apply(&site, args);
+        assert_eq!(result["status"], "settled");
+        let accuracy = metric(&result, "evaluate", "accuracy");
+        assert!(accuracy >= 0.93, "held-out accuracy {accuracy}");
+        let run = result["run"].as_str().unwrap().to_owned();
+        let jobs = site.json(&["get", "jobs", &run, "-o", "json"]);
+        let jobs = jobs["items"].as_array().unwrap();
+        let is_last = |job: &&Value| job["job"] == "train#round 8/8 shard 2/4";
+        let block = jobs.iter().find(is_last).unwrap()["block"].as_str().unwrap();
+        let why = site.json(&["why", block, "-o", "json"]);
+        let items = why["items"].as_array().unwrap();
+        let stored = items.iter().find(|item| item["what"] == "stored").unwrap();
+        (stored["read"].as_u64().unwrap(), stored["given"].as_u64().unwrap())
+    };
+    let less = learned(&["digits-deltas.yaml"]);
+    let all = learned(&["digits-deltas.yaml", "-p", "deltas=float32"]);
+    // Of twelve bytes of a parameter four are given, with what is left over, and eight read: the
+    // rows, which both read, are most of the inputs.
+    let of_twelve = |bytes: u64| bytes as f64 * 12.0 / all.1 as f64;
+    let (given, saved) = (of_twelve(less.1), of_twelve(all.0 - less.0));
+    assert!((3.9..4.2).contains(&given) && (3.8..4.0).contains(&saved), "{less:?} of {all:?}");
+    assert!(site.path("out/digits-deltas/model.safetensors").exists());
+}
+
+#[test]
 fn a_sweep_of_a_hundred_cells_is_compared_in_a_chart() {
     let site = Site::of_all();
     let result = apply(&site, &["sweep.yaml"]);

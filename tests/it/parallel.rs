@@ -12,16 +12,29 @@ fn apply(site: &Site, more: &[&str]) -> Value {
     site.json(&[&["apply", "digits-parallel.yaml", "-o", "json"], more].concat())
 }
 
+/// Applies a manifest with so many workers in a home of its own, and gives the model's digest.
+#[track_caller]
+fn digest(manifest: &str, more: &[&str], workers: &str) -> Value {
+    let args = ["apply", manifest, "-o", "json", "--workers", workers];
+    let result = Site::of_all().json(&[&args[..], more].concat());
+    assert_eq!(result["status"], "settled", "{result}");
+    result["outputs"]["model"]["digest"].clone()
+}
+
 #[test]
 fn r10_a_training_in_parallel_gives_the_same_model_with_one_two_or_eight_workers() {
-    let digest = |workers: &str| {
-        let result = apply(&Site::of_all(), &[&SHORT[..], &["--workers", workers]].concat());
-        assert_eq!(result["status"], "settled", "{result}");
-        result["outputs"]["model"]["digest"].clone()
-    };
-    let one = digest("1");
+    let of = |workers: &str| digest("digits-parallel.yaml", &SHORT, workers);
+    let one = of("1");
     assert!(one.is_string());
-    assert_eq!((digest("2"), digest("8")), (one.clone(), one));
+    assert_eq!((of("2"), of("8")), (one.clone(), one));
+}
+
+#[test]
+fn r10_shards_that_say_less_give_the_same_model_with_one_or_eight_workers() {
+    let of = |workers: &str| digest("digits-deltas.yaml", &["-p", "rounds=4"], workers);
+    let one = of("1");
+    assert!(one.is_string());
+    assert_eq!(of("8"), one);
 }
 
 #[test]
@@ -103,6 +116,22 @@ fn a_shard_that_fails_is_done_without_where_a_quorum_is_left() {
     assert!(failed.len() == 1 && failed[0].starts_with("train#round 1/2 shard "), "{failed:?}");
     let merge = jobs.iter().find(|job| job["job"] == "train#round 1/2 merge").unwrap();
     assert_eq!(merge["state"], "settled", "{merge}");
+}
+
+#[test]
+fn a_shard_that_failed_goes_on_without_what_it_had_not_said() {
+    let site = spoiled(", quorum: 3 }, deltas: int8, outer: { momentum: 0.2");
+    let ran = site.run(&["apply", "spoiled.yaml", "-o", "json"]);
+    assert!(ran.last()["outputs"]["model"]["digest"].is_string(), "{}{}", ran.last(), ran.err());
+    let jobs = site.json(&["get", "jobs", "-o", "json"]);
+    let jobs = jobs["items"].as_array().unwrap();
+    let in_round = |round: u32, state: &str| -> usize {
+        let name = format!("train#round {round}/2 shard ");
+        let is_of = |job: &&Value| job["job"].as_str().unwrap().starts_with(&name);
+        jobs.iter().filter(is_of).filter(|job| job["state"] == state).count()
+    };
+    assert_eq!((in_round(1, "settled"), in_round(1, "failed")), (3, 1), "{jobs:?}");
+    assert_eq!(in_round(2, "settled") + in_round(2, "failed"), 4, "{jobs:?}");
 }
 
 #[test]

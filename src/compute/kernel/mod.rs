@@ -10,6 +10,7 @@ pub mod attention;
 pub mod bag;
 pub mod batch_norm;
 pub(super) mod bytes;
+pub mod codes;
 pub mod conv;
 pub mod cores;
 pub mod dense;
@@ -139,6 +140,7 @@ pub(crate) mod golden {
         ("group norm", "18577a1bfbce"),
         ("dropout", "454767eba655"),
         ("merge", "b21e691742c4"),
+        ("codes", "2bbde5570ecf"),
         ("swiglu", "1eb7e60e56e0"),
         ("mean", "53dc3e53a99c"),
         ("llama", "ccf698624950"),

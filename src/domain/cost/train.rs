@@ -4,12 +4,12 @@
 use super::{CLASSES_ASSUMED, Shape};
 use crate::domain::job::{Gpt, Model, Parallel, Reader, Task, Train};
 
-/// Floating-point operations of a part of a training, and its output: 6 per product and row of
+/// Floating-point operations of a part of a training, and its outputs: 6 per product and row of
 /// `data` in every epoch (2 forward, 4 backward), 2 per product and row of the input
 /// `validation`, which is among the `others`. A dense layer multiplies each parameter once for a
 /// row, a convolution more often. Rows that are held out of `data` count as if they were learned
 /// from. A shard learns from `batch` rows in each of its steps.
-pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Shape) {
+pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Vec<Shape>) {
     let (products, parameters) = size(train, data);
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
@@ -22,7 +22,7 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
             let (from, to) = train.part.share(all);
             to.saturating_sub(from)
         }
-        Some(Parallel::Shard(shard)) => {
+        Some(Parallel::Shard(shard) | Parallel::Delta(shard)) => {
             let steps = u64::from(shard.steps).saturating_mul(u64::from(train.batch));
             // A row of a language model is a context of tokens, which are the rows of its table.
             let tokens = if let Model::Gpt(gpt) = &train.model { gpt.context } else { 1 };
@@ -31,8 +31,14 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Sh
         Some(_) => validating,
     };
     let model = parameters.saturating_mul(4);
-    let bytes = if train.gives_model() { model } else { model.saturating_mul(copies(train)) };
-    (flop, Shape { rows: 0, columns: 0, bytes, tokens: 0 })
+    let bytes = match &train.parallel {
+        // A byte of each number; what is not said has one of each parameter.
+        Some(Parallel::Delta(_)) => vec![parameters.saturating_mul(copies(train)), parameters],
+        _ if train.gives_model() => vec![model],
+        _ => vec![model.saturating_mul(copies(train))],
+    };
+    let shape = |bytes| Shape { rows: 0, columns: 0, bytes, tokens: 0 };
+    (flop, bytes.into_iter().map(shape).collect())
 }
 
 /// Bytes of a state of a training, about.
@@ -49,7 +55,7 @@ pub(super) fn steps(train: &Train, data: Shape) -> u64 {
             let (from, to) = train.part.share(steps.saturating_mul(u64::from(train.epochs)));
             to.saturating_sub(from)
         }
-        Some(Parallel::Shard(shard)) => u64::from(shard.steps),
+        Some(Parallel::Shard(shard) | Parallel::Delta(shard)) => u64::from(shard.steps),
         Some(Parallel::Start | Parallel::Finish(_)) => 0,
     }
 }
@@ -212,7 +218,7 @@ mod tests {
         assert_eq!(estimate(&whole, DATA, &[]).0, 11 * 6 * 1000 * 5);
         // Its state is larger: the best parameters are in it.
         let part = Part::of(0, 2);
-        let state = |train: Train| estimate(&Train { part, ..train }, DATA, &[]).1.bytes;
+        let state = |train: Train| estimate(&Train { part, ..train }, DATA, &[]).1[0].bytes;
         assert_eq!((state(whole), state(early)), (11 * 4 * 2, 11 * 4 * 3));
     }
 

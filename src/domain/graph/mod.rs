@@ -158,7 +158,7 @@ impl Job {
         match &self.spec {
             Spec::Train(Train { parallel: Some(parallel), .. }) => *parallel != Parallel::Start,
             Spec::Train(train) => !train.part.is_first(),
-            Spec::Merge(_) => true,
+            Spec::Merge(_) | Spec::MergeDeltas(_) => true,
             _ => false,
         }
     }
@@ -475,6 +475,7 @@ fn named_columns(spec: &Spec) -> Vec<(&'static str, &str)> {
         | Spec::Predict(_)
         | Spec::Export(_)
         | Spec::Merge(_)
+        | Spec::MergeDeltas(_)
         | Spec::Generate(_) => Vec::new(),
     }
 }

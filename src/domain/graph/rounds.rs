@@ -4,7 +4,7 @@
 use super::{Build, EDGES_PER_RUN_MAX, Edge, From, Job, MadeJob, fault};
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::cost::Shape;
-use crate::domain::job::{Decay, Parallel, Rounds, Spec, Train};
+use crate::domain::job::{Decay, Deltas, Parallel, Rounds, Spec, Train};
 use crate::domain::manifest::{Diagnostic, Stage};
 use crate::domain::terms::Terms;
 use crate::domain::verdict::Verification;
@@ -44,11 +44,18 @@ impl Build<'_> {
         let mut spread = Spread { build: self, stage, whole, train, data, shapes };
         spread.bound(rounds)?;
         let mut state = spread.start()?;
+        let mut before: Vec<MadeJob> = Vec::new();
         for round in 0..rounds.rounds {
+            if round < rounds.alone {
+                state = spread.shard(rounds, (round, 0), (&state, None))?;
+                continue;
+            }
             let shards: Vec<MadeJob> = (0..rounds.shards)
-                .map(|index| spread.shard(rounds, (round, index), &state))
+                .zip(before.iter().map(Some).chain(std::iter::repeat(None)))
+                .map(|(index, before)| spread.shard(rounds, (round, index), (&state, before)))
                 .collect::<Result<_, _>>()?;
             state = spread.merge(rounds, round, (&state, &shards))?;
+            before = shards;
         }
         spread.finish(rounds, &state)
     }
@@ -57,8 +64,9 @@ impl Build<'_> {
 impl Spread<'_, '_> {
     /// The edges of all its jobs, counted before any is made.
     fn bound(&mut self, rounds: &Rounds) -> Result<(), Diagnostic> {
-        let of_shard = self.data.len().saturating_add(1);
-        let of_round = (rounds.shards as usize).saturating_mul(of_shard + 1).saturating_add(1);
+        // At the most: the state and the residual, and of a merge the state and the ways.
+        let of_shard = self.data.len().saturating_add(2);
+        let of_round = (rounds.shards as usize).saturating_mul(of_shard + 1).saturating_add(2);
         let all = (rounds.rounds as usize).saturating_mul(of_round);
         self.build.count(self.stage, all.min(EDGES_PER_RUN_MAX + 1))
     }
@@ -76,15 +84,23 @@ impl Spread<'_, '_> {
         &mut self,
         rounds: &Rounds,
         (round, index): (u32, u32),
-        state: &MadeJob,
+        (state, before): (&MadeJob, Option<&MadeJob>),
     ) -> Result<MadeJob, Diagnostic> {
         let falls = self.train.schedule.decay != Decay::Constant;
-        let label =
-            format!("#round {}/{} shard {}/{}", round + 1, rounds.rounds, index + 1, rounds.shards);
+        let count = rounds.shards_in(round);
+        let label = format!("#round {}/{} shard {}/{}", round + 1, rounds.rounds, index + 1, count);
         let mut job = self.job(rounds.shard((round, index), falls), &label);
+        if let Spec::Train(train) = &mut job.spec {
+            train.batch = rounds.batch_in(round, train.batch);
+        }
         job.inputs = self.data.clone();
-        job.inputs.push(edge("state".to_owned(), state));
-        self.push(job, &state.shapes)
+        job.inputs.push(edge("state", "state", state));
+        let mut shapes: Vec<Shape> = state.shapes.first().copied().into_iter().collect();
+        if let (Deltas::Int8, Some(before)) = (rounds.deltas, before) {
+            job.inputs.push(Edge { each: true, ..edge("residual", "residual", before) });
+            shapes.extend(before.shapes.get(1));
+        }
+        self.push(job, &shapes)
     }
 
     /// A merge is little work on which all that follows rests: all of it is computed again.
@@ -96,29 +112,38 @@ impl Spread<'_, '_> {
     ) -> Result<MadeJob, Diagnostic> {
         let label = format!("#round {}/{} merge", round + 1, rounds.rounds);
         let mut job = self.job(Parallel::Start, &label);
-        job.spec = Spec::Merge(rounds.merge);
+        job.spec = rounds.merge();
         let mut terms = Terms { grace_ms: rounds.grace_ms, ..Terms::clone(&job.terms) };
         if !matches!(terms.verification, Verification::Replicate { .. }) {
             terms.verification = Verification::Full;
         }
         job.terms = Arc::new(terms);
-        job.inputs = vec![edge("state".to_owned(), state)];
-        let named = |(index, shard): (usize, &MadeJob)| Edge {
-            each: rounds.merge.quorum < rounds.shards,
-            ..edge(format!("shards[{}]", index + 1), shard)
+        job.inputs = vec![edge("state", "state", state)];
+        let mut shapes: Vec<Shape> = state.shapes.first().copied().into_iter().collect();
+        let given = match rounds.deltas {
+            Deltas::Whole => "state",
+            Deltas::Int8 => "delta",
         };
-        job.inputs.extend(shards.iter().enumerate().map(named));
-        let states = [state].into_iter().chain(shards).flat_map(|made| made.shapes.iter().copied());
-        let shapes = job.measure(&states.collect::<Vec<_>>());
+        for (index, shard) in (1..).zip(shards) {
+            let each = rounds.merge.quorum < rounds.shards;
+            job.inputs.push(Edge { each, ..edge(format!("shards[{index}]"), given, shard) });
+            shapes.extend(shard.shapes.first());
+        }
+        // The merge before has remembered some, if it was one.
+        if let Some(ways) = state.shapes.get(1) {
+            job.inputs.push(edge("ways", "ways", state));
+            shapes.push(*ways);
+        }
+        let shapes = job.measure(&shapes);
         Ok(MadeJob { id: self.build.push(self.stage, job)?, shapes })
     }
 
     fn finish(&mut self, rounds: &Rounds, state: &MadeJob) -> Result<MadeJob, Diagnostic> {
         let mut job = self.job(rounds.finish(), "");
         job.inputs = self.whole.inputs.clone();
-        job.inputs.push(edge("state".to_owned(), state));
+        job.inputs.push(edge("state", "state", state));
         let others = self.shapes.get(1..).unwrap_or_default();
-        let others: Vec<Shape> = others.iter().chain(&state.shapes).copied().collect();
+        let others: Vec<Shape> = others.iter().chain(state.shapes.first()).copied().collect();
         self.push(job, &others)
     }
 
@@ -140,7 +165,7 @@ impl Spread<'_, '_> {
     }
 }
 
-fn edge(name: String, from: &MadeJob) -> Edge {
-    let from = From::Job { id: from.id, output: "state".to_owned() };
-    Edge { name, from, each: false }
+fn edge(name: impl Into<String>, output: &str, from: &MadeJob) -> Edge {
+    let from = From::Job { id: from.id, output: output.to_owned() };
+    Edge { name: name.into(), from, each: false }
 }

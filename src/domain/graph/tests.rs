@@ -284,6 +284,50 @@ fn a_training_in_parallel_is_a_start_rounds_of_shards_and_merges_and_a_model() {
 }
 
 #[test]
+fn shards_that_say_less_are_told_what_they_have_not_said_and_move_fewer_bytes() {
+    let of = |more: &str| {
+        let text = format!("shards: 3, rounds: 3, localSteps: 5, alone: 1, {more}");
+        spread(&text, "optimizer: { kind: adamw, lr: 1 }").unwrap()
+    };
+    let dag = of("deltas: int8, merge: { rule: mean, quorum: 2 }, outer: { momentum: 0.5 }");
+    check(&dag);
+    let names: Vec<_> = dag.jobs[2..9].iter().map(ToString::to_string).collect();
+    let shard = |round: usize, shard: usize| format!("t#round {round}/3 shard {shard}/3");
+    assert_eq!(names[..2], ["t#start", "t#round 1/3 shard 1/1"]);
+    assert_eq!(names[2..6], [shard(2, 1), shard(2, 2), shard(2, 3), "t#round 2/3 merge".into()]);
+    let inputs = |job: usize| -> Vec<(&str, usize, &str)> {
+        let of = |edge: &Edge| match &edge.from {
+            From::Job { id, output } => (id.index(), output.clone()),
+            From::Source { .. } => unreachable!(),
+        };
+        let edges = dag.jobs[job].inputs.iter().map(|edge| (edge.name.as_str(), of(edge)));
+        edges.map(|(name, (id, output))| (name, id, String::leak(output) as &str)).collect()
+    };
+    // One alone learns from the rows of three, and nothing is merged.
+    let Spec::Train(alone) = &dag.jobs[3].spec else { unreachable!() };
+    assert_eq!((alone.batch, dag.jobs[3].spec.outputs()), (30, vec!["state"]));
+    assert_eq!(inputs(4), [("data", 0, "table"), ("state", 3, "state")]);
+    assert_eq!(dag.jobs[4].spec.outputs(), ["delta", "residual"]);
+    let deltas = [("shards[1]", 4, "delta"), ("shards[2]", 5, "delta"), ("shards[3]", 6, "delta")];
+    assert_eq!(inputs(7), [&[("state", 3, "state")], &deltas[..]].concat());
+    let later = [("data", 0, "table"), ("state", 7, "state"), ("residual", 5, "residual")];
+    assert_eq!(inputs(9), later);
+    assert_eq!((inputs(11)[0], inputs(11)[4]), (("state", 7, "state"), ("ways", 7, "ways")));
+    assert_eq!(inputs(12)[1], ("state", 11, "state"));
+    // What a lost shard has not said is lost with it.
+    let lost = |id: JobId| id.index() == 5;
+    assert_eq!(crate::domain::state::run::needs_what_is_gone(&dag.jobs[9], &lost), None);
+    let whole = of("outer: { momentum: 0.5 }");
+    let moved = |dag: &Dag, job: usize| dag.jobs[job].size.bytes_in + dag.jobs[job].size.bytes_out;
+    let table = dag.jobs[0].size.bytes_out - 1024;
+    for job in [9, 11] {
+        let [less, all] =
+            [&dag, &whole].map(|dag| (moved(dag, job) - if job == 9 { table } else { 0 }) as f64);
+        assert!(less <= 0.5 * all, "{job}: {less} of {all}");
+    }
+}
+
+#[test]
 fn more_rounds_go_on_from_those_that_are_known_unless_the_rate_falls() {
     let specs = |rounds: u32, more: &str| -> Vec<Spec> {
         let dag = spread(&format!("shards: 2, rounds: {rounds}, localSteps: 5"), more).unwrap();

@@ -35,7 +35,7 @@ pub use ingest::{
     Pin, Reading,
 };
 pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
-pub use parallel::{Finish, Merge, Parallel, Rounds, Rule, Shard};
+pub use parallel::{Deltas, Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use perplexity::Perplexity;
 pub use predict::Predict;
 pub use reader::Reader;
@@ -85,6 +85,8 @@ pub enum Spec {
     Generate(Generate),
     /// Measures how well a frozen language model foretells texts.
     Perplexity(Perplexity),
+    /// Makes one state of what the shards of a training say of theirs.
+    MergeDeltas(Merge),
 }
 canonical_enum!(Spec {
     1 => Ingest(x),
@@ -100,6 +102,7 @@ canonical_enum!(Spec {
     11 => Embed(x),
     12 => Generate(x),
     13 => Perplexity(x),
+    14 => MergeDeltas(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.
@@ -125,7 +128,7 @@ impl Spec {
             Self::Predict(_) => "predict",
             Self::Export(_) => "export",
             // A part of it: no stage asks for a merge by itself.
-            Self::Merge(_) => "train",
+            Self::Merge(_) | Self::MergeDeltas(_) => "train",
             Self::Embed(_) => "embed",
             Self::Generate(_) => "generate",
             Self::Perplexity(_) => "perplexity",
@@ -139,7 +142,9 @@ impl Spec {
             Self::Ingest(_) => vec!["table", "report"],
             Self::Split(split) => split.ratios.iter().map(|(name, _)| name.as_str()).collect(),
             Self::Train(train) if train.gives_model() => vec!["model"],
-            Self::Train(_) | Self::Merge(_) => vec!["state"],
+            Self::Train(train) if train.gives_delta() => vec!["delta", "residual"],
+            Self::MergeDeltas(merge) if merge.momentum > 0.0 => vec!["state", "ways"],
+            Self::Train(_) | Self::Merge(_) | Self::MergeDeltas(_) => vec!["state"],
             Self::Evaluate(_) => vec!["best", "report"],
             Self::Compare(_) => vec!["table", "chart"],
             Self::Noop(_) => vec!["done"],
@@ -164,7 +169,9 @@ impl Spec {
             (Self::Compare(a), Self::Compare(b)) => a.differences(b),
             (Self::Predict(a), Self::Predict(b)) => a.differences(b),
             (Self::Export(a), Self::Export(b)) => a.differences(b),
-            (Self::Merge(a), Self::Merge(b)) => a.differences(b),
+            (Self::Merge(a), Self::Merge(b)) | (Self::MergeDeltas(a), Self::MergeDeltas(b)) => {
+                a.differences(b)
+            }
             (Self::Embed(a), Self::Embed(b)) => a.differences(b),
             (Self::Generate(a), Self::Generate(b)) => a.differences(b),
             (Self::Perplexity(a), Self::Perplexity(b)) => a.differences(b),

@@ -1,11 +1,15 @@
 //! Trainings in parallel: shards that learn side by side in rounds, and how what they learned
 //! becomes one. Never says how a step is taken: a training does.
 //!
-//! A training of M shards and R rounds is 2 + R·(M + 1) jobs. The first gives the state before the
+//! A training of M shards and R rounds is 2 + R·(M + 1) jobs; of rounds that one learns alone each
+//! is one job. The first gives the state before the
 //! first step. In each round every shard takes so many steps from the state that all share, on rows
 //! of its own, and a merge makes of their states the one of the next round. The last job gives the
-//! model. No job remembers anything: whoever runs it, whenever, gives the same bytes.
+//! model. No job remembers anything: whoever runs it, whenever, gives the same bytes. With
+//! `deltas: int8` what they give is smaller, and what a shard has not said in one round is an input
+//! of its job of the next.
 
+use super::Spec;
 use crate::base::canon::{canonical_enum, canonical_struct};
 
 /// Which job of a training in parallel one is.
@@ -19,8 +23,28 @@ pub enum Parallel {
     Shard(Shard),
     /// The model of the last merged `state`.
     Finish(Finish),
+    /// The same steps of a shard, of which less is said: inputs `state` and `residual` (of its job
+    /// of the round before, if that came to something), outputs `delta` and `residual`.
+    Delta(Shard),
 }
-canonical_enum!(Parallel { 1 => Whole(x), 2 => Start, 3 => Shard(x), 4 => Finish(x) });
+canonical_enum!(Parallel {
+    1 => Whole(x),
+    2 => Start,
+    3 => Shard(x),
+    4 => Finish(x),
+    5 => Delta(x),
+});
+
+impl Parallel {
+    /// The shard whose steps it is, however they are said.
+    #[must_use]
+    pub const fn shard(&self) -> Option<&Shard> {
+        match self {
+            Self::Shard(shard) | Self::Delta(shard) => Some(shard),
+            Self::Whole(_) | Self::Start | Self::Finish(_) => None,
+        }
+    }
+}
 
 /// How a training is spread over shards and rounds.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,8 +60,38 @@ pub struct Rounds {
     /// Milliseconds for which the other shards of a round are waited for, once there is a quorum;
     /// it is no part of any job.
     pub grace_ms: Option<u64>,
+    /// How shards and merges say what they give.
+    pub deltas: Deltas,
+    /// Of the rounds, how many at the beginning one learns alone, from as many rows in each step as
+    /// all shards together: nothing is merged in them.
+    pub alone: u32,
 }
-canonical_struct!(Rounds { shards, rounds, local_steps, merge, grace_ms });
+canonical_struct!(Rounds { shards, rounds, local_steps, merge, grace_ms, deltas, alone });
+
+/// How the states of a training in parallel are said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deltas {
+    /// As they are.
+    Whole,
+    /// In steps of 8 bits; what these leave over is added to what is said next.
+    Int8,
+}
+canonical_enum!(Deltas { 1 => Whole, 2 => Int8 });
+
+impl Deltas {
+    /// The words of a manifest.
+    pub const WORDS: &'static [&'static str] = &["float32", "int8"];
+
+    /// What a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "float32" => Some(Self::Whole),
+            "int8" => Some(Self::Int8),
+            _ => None,
+        }
+    }
+}
 
 /// One shard in one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,8 +184,33 @@ impl Rounds {
     #[must_use]
     pub const fn shard(&self, (round, index): (u32, u32), falls: bool) -> Parallel {
         let steps_in_all = if falls { self.steps() } else { 0 };
-        let (count, steps) = (self.shards, self.local_steps);
-        Parallel::Shard(Shard { index, count, round, steps, steps_in_all })
+        let (count, steps) = (self.shards_in(round), self.local_steps);
+        let shard = Shard { index, count, round, steps, steps_in_all };
+        match self.deltas {
+            Deltas::Int8 if round >= self.alone => Parallel::Delta(shard),
+            Deltas::Whole | Deltas::Int8 => Parallel::Shard(shard),
+        }
+    }
+
+    /// How many learn in a round, from 0.
+    #[must_use]
+    pub const fn shards_in(&self, round: u32) -> u32 {
+        if round < self.alone { 1 } else { self.shards }
+    }
+
+    /// Rows of each step of one of them, where a shard learns from so many.
+    #[must_use]
+    pub const fn batch_in(&self, round: u32, batch: u32) -> u32 {
+        if round < self.alone { batch.saturating_mul(self.shards) } else { batch }
+    }
+
+    /// What a merge of them computes.
+    #[must_use]
+    pub const fn merge(&self) -> Spec {
+        match self.deltas {
+            Deltas::Whole => Spec::Merge(self.merge),
+            Deltas::Int8 => Spec::MergeDeltas(self.merge),
+        }
     }
 
     /// The job that gives the model.
@@ -143,7 +222,9 @@ impl Rounds {
     /// The jobs of it.
     #[must_use]
     pub const fn jobs(&self) -> u64 {
-        (self.rounds as u64).saturating_mul(self.shards as u64 + 1).saturating_add(2)
+        let alone = if self.alone < self.rounds { self.alone } else { self.rounds };
+        let together = (self.rounds - alone) as u64;
+        together.saturating_mul(self.shards as u64 + 1).saturating_add(2 + alone as u64)
     }
 }
 

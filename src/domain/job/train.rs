@@ -381,8 +381,14 @@ impl Train {
         match &self.parallel {
             None => self.part.is_last(),
             Some(Parallel::Whole(_) | Parallel::Finish(_)) => true,
-            Some(Parallel::Start | Parallel::Shard(_)) => false,
+            Some(Parallel::Start | Parallel::Shard(_) | Parallel::Delta(_)) => false,
         }
+    }
+
+    /// Whether its outputs say of a state what it needs to be merged, and the rest.
+    #[must_use]
+    pub const fn gives_delta(&self) -> bool {
+        matches!(self.parallel, Some(Parallel::Delta(_)))
     }
 
     /// The settings in which two of a stage differ, as the manifest names them.

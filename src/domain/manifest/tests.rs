@@ -63,7 +63,7 @@ fn the_manifest_of_the_design_compiles_as_printed() {
 
 #[test]
 fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
-    use crate::domain::job::{Merge, Parallel, Rounds, Rule};
+    use crate::domain::job::{Deltas, Merge, Parallel, Rounds, Rule};
     let text = |parallel: &str| {
         format!(
             "{HEAD}    data: {{ uses: ingest, inputs: {{ rows: sources.s }} }}\n    train:\n      \
@@ -75,7 +75,15 @@ fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
     let check = |parallel: &str, merge: Merge| {
         let (manifest, faults) = compile(&text(parallel), &BTreeMap::new());
         let manifest = manifest.unwrap_or_else(|| panic!("{faults:?}"));
-        let rounds = Rounds { shards: 9, rounds: 3, local_steps: 20, merge, grace_ms: None };
+        let rounds = Rounds {
+            shards: 9,
+            rounds: 3,
+            local_steps: 20,
+            merge,
+            grace_ms: None,
+            deltas: Deltas::Whole,
+            alone: 0,
+        };
         assert_eq!(trains(&manifest)[0].1.parallel, Some(Parallel::Whole(rounds)), "{parallel}");
     };
     let usual = Merge { rule: Rule::Mean, quorum: 9, lr: 1.0, momentum: 0.0 };
@@ -85,6 +93,12 @@ fn a_training_is_spread_as_it_says_and_as_usual_where_it_does_not() {
     check(", merge: { rule: trimmed-mean, trim: 3 }", trimmed(3));
     let median = Merge { rule: Rule::Median, quorum: 6, lr: 0.7, momentum: 0.9 };
     check(", merge: { rule: median, quorum: 6 }, outer: { lr: 0.7, momentum: 0.9 }", median);
+    let (manifest, _) = compile(&text(", deltas: int8, alone: 2"), &BTreeMap::new());
+    let manifest = manifest.unwrap();
+    let Some(Parallel::Whole(rounds)) = &trains(&manifest)[0].1.parallel else { unreachable!() };
+    assert_eq!((rounds.deltas, rounds.alone, rounds.jobs()), (Deltas::Int8, 2, 2 + 2 + 10));
+    let (_, faults) = compile(&text(", alone: 3"), &BTreeMap::new());
+    assert!(faults[0].to_string().contains("3 of 3 rounds alone"), "{faults:?}");
 }
 
 #[test]

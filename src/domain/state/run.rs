@@ -411,9 +411,8 @@ impl Run {
         let blocks = feeds.iter().filter_map(|feed| self.plan.blocks.get(*feed as usize));
         let jobs = blocks.flat_map(|block| &block.jobs).filter_map(|id| self.plan.job(*id));
         let late = |job: &Job| {
-            let (Some(grace_ms), Spec::Merge(merge)) = (job.terms.grace_ms, &job.spec) else {
-                return None;
-            };
+            let (Spec::Merge(merge) | Spec::MergeDeltas(merge)) = &job.spec else { return None };
+            let grace_ms = job.terms.grace_ms?;
             let shards = job.inputs.iter().filter(|edge| edge.each);
             let shards: Vec<JobId> = shards
                 .filter_map(|edge| match edge.from {
@@ -543,14 +542,17 @@ pub fn needs_what_is_gone(job: &Job, is_gone: &dyn Fn(JobId) -> bool) -> Option<
         From::Job { id, .. } => is_gone(*id).then_some(*id),
         From::Source { .. } => None,
     };
-    let enough = match &job.spec {
-        Spec::Merge(merge) => merge.quorum.max(1) as usize,
+    let enough = |port: &str| match &job.spec {
+        Spec::Merge(merge) | Spec::MergeDeltas(merge) => merge.quorum.max(1) as usize,
+        // What was lost with a shard is not said any more.
+        Spec::Train(train) if train.gives_delta() && port == "residual" => 0,
         _ => 1,
     };
     // Edges of one port stand side by side: each port is looked at once.
     for port in job.inputs.chunk_by(|a, b| a.each && b.each && a.port() == b.port()) {
         let lost = port.iter().find_map(gone);
         let left = port.iter().filter(|edge| edge.each && gone(edge).is_none()).count();
+        let enough = port.first().map_or(1, |edge| enough(edge.port()));
         if lost.is_some() && left < enough {
             return lost;
         }

@@ -4,11 +4,19 @@
 use super::*;
 use crate::compute::bench::{Accident, rehearse};
 use crate::compute::merge;
-use crate::domain::job::{Decay, Merge, Rounds, Rule};
+use crate::domain::job::{Decay, Deltas, Merge, Rounds, Rule};
 
 fn rounds(shards: u32, rounds: u32, rule: Rule) -> Rounds {
     let merge = Merge { rule, quorum: 1, lr: 0.7, momentum: 0.9 };
-    Rounds { shards, rounds, local_steps: 5, merge, grace_ms: None }
+    Rounds {
+        shards,
+        rounds,
+        local_steps: 5,
+        merge,
+        grace_ms: None,
+        deltas: Deltas::Whole,
+        alone: 0,
+    }
 }
 
 fn parallel(parallel: Parallel) -> Train {
@@ -77,10 +85,39 @@ fn r10_every_segment_of_a_shard_is_replayed_from_its_checkpoint() {
 }
 
 #[test]
+fn shards_that_say_less_learn_as_well_with_every_optimiser_and_their_bytes_are_golden() {
+    let moments = Merge { rule: Rule::Mean, quorum: 1, lr: 1.0, momentum: 0.0 };
+    let sgd = Optimizer::Sgd { lr: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    let mut golden = Vec::new();
+    for (optimizer, merge) in
+        [(adamw(0.02), moments), (adamw(0.02), rounds(4, 12, Rule::Mean).merge), (sgd, moments)]
+    {
+        let spec = Train { optimizer, ..parallel(Parallel::Start) };
+        let [whole, less] = [Deltas::Whole, Deltas::Int8].map(|deltas| {
+            let rounds = Rounds { deltas, merge, ..rounds(4, 12, Rule::Mean) };
+            rehearse(&spec, &rounds, &lesson(&spec), &none).unwrap()
+        });
+        let [a, b] = [&whole, &less].map(|done| done.metrics[0].1);
+        assert!((a - b).abs() < 0.02 * a.max(0.1), "{a} {b} of {:?}", spec.optimizer);
+        assert_ne!(whole.outputs, less.outputs);
+        golden.push(Digest::of(&less.outputs[0].bytes).short());
+    }
+    assert_eq!(golden, ["8a291c45d901", "90fc212e327e", "af30989de97b"]);
+}
+
+#[test]
 fn one_shard_all_of_whose_way_is_gone_trains_as_in_one_round() {
     let all = |rounds: u32, local_steps: u32| {
         let merge = Merge { rule: Rule::Mean, quorum: 1, lr: 1.0, momentum: 0.0 };
-        let rounds = Rounds { shards: 1, rounds, local_steps, merge, grace_ms: None };
+        let rounds = Rounds {
+            shards: 1,
+            rounds,
+            local_steps,
+            merge,
+            grace_ms: None,
+            deltas: Deltas::Whole,
+            alone: 0,
+        };
         run_all(&rounds, &none).unwrap().outputs
     };
     assert_eq!(all(3, 4), all(1, 12));

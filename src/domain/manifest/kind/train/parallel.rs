@@ -3,7 +3,7 @@
 
 use super::read::real;
 use crate::base::limits::{JOBS_PER_RUN_MAX, SHARDS_MAX};
-use crate::domain::job::{Merge, Parallel, Rounds, Rule};
+use crate::domain::job::{Deltas, Merge, Parallel, Rounds, Rule};
 use crate::domain::manifest::diagnostic::Faults;
 use crate::domain::manifest::form::{
     Field, Object, Range, Tagged, Type, default, integer, optional, required,
@@ -47,6 +47,24 @@ pub(super) static PARALLEL: Object = Object {
             "{ lr: 1, momentum: 0 }",
             "How the shared parameters follow the way that the shards went: all of it by default.",
             "{ lr: 0.7, momentum: 0.5 }",
+        ),
+        default(
+            "deltas",
+            Type::Word(Deltas::WORDS),
+            "float32",
+            "How shards and merges say what they give: as it is, or in 8 bits, with what these \
+             leave over added to what is said in the next round. That is about half of the bytes \
+             to move, and another model, as good.",
+            "int8",
+        ),
+        default(
+            "alone",
+            integer(0, JOBS_PER_RUN_MAX as u64),
+            "0",
+            "Of the `rounds`, how many at the beginning one learns alone, from all rows, in steps \
+             of as many as all shards together. Before a training has found its direction shards \
+             find one each, of which little is left in the mean.",
+            "10",
         ),
     ],
 };
@@ -133,6 +151,8 @@ fn rounds(node: &Node) -> Option<Rounds> {
             momentum: real(outer, "momentum", 0.0)?,
         },
         grace_ms: duration(merge.and_then(|merge| merge.get("grace")))?,
+        deltas: Deltas::from_word(word(node, "deltas", "float32")?)?,
+        alone: narrow(node, "alone", 0)?,
     })
 }
 
@@ -149,7 +169,11 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
                     those that are known";
         faults.advise(stopping.place, message, hint.to_owned());
     }
-    let Some(Rounds { shards, merge, .. }) = rounds(node) else { return };
+    let Some(Rounds { shards, merge, rounds, alone, .. }) = rounds(node) else { return };
+    if let Some(place) = node.get("alone").filter(|_| alone >= rounds).map(|alone| alone.place) {
+        let message = format!("with {alone} of {rounds} rounds alone nothing is left to share");
+        faults.advise(place, message, "take fewer, or leave `parallel` out".to_owned());
+    }
     let at = |key: &str| {
         node.get("merge").and_then(|merge| merge.get(key)).map_or(node.place, |node| node.place)
     };
