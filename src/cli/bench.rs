@@ -29,6 +29,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Matmul => bench::matmul(args.seconds),
         Kind::Exact => bench::exact(cores()),
         Kind::Train => bench::train(learner(args.model), usize::from(args.threads), args.seconds),
+        Kind::Fast => bench::fast(learner(args.model), usize::from(args.threads), args.seconds),
         Kind::Parallel => bench::parallel(args.file.as_deref()),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),
         Kind::Embed => bench::embed(args.file.as_deref()),
@@ -75,5 +76,6 @@ const fn learner(learner: Learner) -> bench::Learner {
         Learner::Mlp => bench::Learner::Mlp,
         Learner::Cnn => bench::Learner::Cnn,
         Learner::Gpt => bench::Learner::Gpt,
+        Learner::GptLarge => bench::Learner::Large,
     }
 }

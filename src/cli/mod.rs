@@ -43,6 +43,7 @@ mod worker;
 
 pub use exit::Exit;
 
+use crate::node::work;
 use args::{Cli, SchemaKind, Verb};
 use clap::error::ErrorKind;
 use exit::Stop;
@@ -62,10 +63,16 @@ struct Context {
     quit: fn(u8) -> !,
 }
 
+/// `cpu` has fast trainings run as on a graphics card where there is none.
+const FAST_ON: &str = "OHC_FAST_ON";
+
 /// Does what a command line asks for and gives the exit code. `quit` ends the process at once, for
 /// a second Ctrl-C.
 #[must_use]
 pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
+    if std::env::var_os(FAST_ON).is_some_and(|device| device == "cpu") {
+        work::rehearse_fast_on_cpu();
+    }
     let mut args: Vec<OsString> = args.collect();
     // `arg_required_else_help` would take what the environment sets for an argument.
     let is_bare = args.len() == 1;

@@ -9,7 +9,6 @@ use super::encoder::Encoder;
 use super::evaluate::{self, Candidate};
 use super::export;
 use super::generate;
-use super::kernel::Engine;
 use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
@@ -21,8 +20,10 @@ use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
-use super::train::{Lesson, Traced};
-use super::{Done, Ended, Fault, Keep, Named, Progress, Replayed, forget, quote, train, transform};
+use super::train::{Far, Lesson, Machine, States, Traced};
+use super::{
+    Done, Ended, Fault, Keep, Metrics, Named, Progress, Replayed, forget, quote, train, transform,
+};
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{
@@ -36,8 +37,9 @@ const NOOP: &[u8] = b"ohc noop\n";
 ///
 /// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
 /// every input called `models` or `models[…]`, in their order. States are given to `keep` while the
-/// job goes on.
+/// job goes on. Only fast trainings ask on which machine.
 pub fn run<E>(
+    machine: &Machine,
     spec: &Spec,
     inputs: &[Named],
     progress: &mut dyn FnMut(Progress),
@@ -51,8 +53,8 @@ pub fn run<E>(
         }
         Spec::Train(spec) => {
             let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
-            let (engine, state) = (Engine::default(), task.state.as_deref());
-            let mut done = train::run(engine, &task.spec, &lesson, state, progress, keep)?;
+            let state = task.state.as_deref();
+            let mut done = train::run(machine, &task.spec, &lesson, state, progress, keep)?;
             done.outputs = said(spec, inputs, done.outputs)?;
             return Ok(done);
         }
@@ -126,7 +128,9 @@ pub fn replay(
         | Spec::Embed(_)
         | Spec::Generate(_)
         | Spec::Perplexity(_) => {
-            let done = run(spec, inputs, &mut |_| {}, &mut forget).map_err(Ended::fault)?;
+            let machine = Machine::default();
+            let done = run(&machine, spec, inputs, &mut |_| {}, &mut forget);
+            let done = done.map_err(Ended::fault)?;
             let trace = Digest::of(&done.outputs.iter().fold(Vec::new(), |mut all, named| {
                 all.extend_from_slice(&named.bytes);
                 all
@@ -135,6 +139,23 @@ pub fn replay(
             Ok(Replayed { begin: None, state: None, trace, outputs })
         }
     }
+}
+
+/// What a fast job says of the end of a segment that is near enough to the exact one: outputs and
+/// metrics, where it is the last. See [`train::accept`].
+pub fn accept(
+    spec: &Spec,
+    inputs: &[Named],
+    segment: u32,
+    states: States<'_>,
+) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
+    let Spec::Train(spec) = spec else { return Err(stateless().into()) };
+    let _seat = Seat::take();
+    let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+    let Some((outputs, metrics)) = train::accept(&task.spec, &lesson, segment, states)? else {
+        return Ok(None);
+    };
+    Ok(Some((said(spec, inputs, outputs)?, metrics)))
 }
 
 /// The state after `at` steps of a segment, or at its end. Only jobs with checkpoints have states.
@@ -403,7 +424,8 @@ mod tests {
             states.push(state);
             Ok::<_, Infallible>(())
         };
-        let done = run(spec, inputs, progress, &mut keep).map_err(Ended::fault)?;
+        let machine = Machine::default();
+        let done = run(&machine, spec, inputs, progress, &mut keep).map_err(Ended::fault)?;
         Ok((done, states))
     }
 

@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod compare;
 mod delta;
+pub mod device;
 pub mod embed;
 pub mod encoder;
 pub mod evaluate;

@@ -5,8 +5,10 @@ use super::Fault;
 use super::kernel::{Engine, adamw, lion, reduce, sgd};
 use super::model::{Network, Parameter, misfit};
 use crate::domain::job::Optimizer;
-use candle_core::{CpuStorage, InplaceOp1, Layout};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use std::cell::RefCell;
+
+mod stock;
 
 /// How much of a step's batch goes into what is kept of batches, as everywhere.
 const NEWS: f32 = 0.1;
@@ -23,6 +25,8 @@ pub struct Descent {
     /// What is remembered of each parameter, in their order: the first and the second moment, the
     /// velocity or momentum, or nothing.
     pub moments: Vec<Vec<Vec<f32>>>,
+    /// The same where a network of candle's own operations has them, from its first step on.
+    stock: Vec<Vec<Tensor>>,
 }
 
 impl Descent {
@@ -36,23 +40,27 @@ impl Descent {
     ) -> Self {
         let zeros = |&len: &usize| vec![vec![0.0; len]; optimizer.moments()];
         let moments = lengths.iter().map(zeros).collect();
-        Self { engine, optimizer: optimizer.clone(), clip, powers: (1.0, 1.0), moments }
+        let (optimizer, stock) = (optimizer.clone(), Vec::new());
+        Self { engine, optimizer, clip, powers: (1.0, 1.0), moments, stock }
     }
 
     /// One step of all parameters with this learning rate, along the gradients that
     /// [`Network::learn`] left in them.
     pub fn step(&mut self, network: &Network, lr: f64) -> Result<(), Fault> {
-        let shorten = self.shorten(network);
+        let shorten = self.shorten(network)?;
         if let Optimizer::AdamW { beta1, beta2, .. } = self.optimizer {
             self.powers = (self.powers.0 * beta1, self.powers.1 * beta2);
         }
         let rules = [self.rule(lr, shorten, true), self.rule(lr, shorten, false)];
         let [decaying, steady] = rules;
-        let rule_of = |parameter: &Parameter| match (parameter.learned, parameter.decays) {
+        let rule_of = move |parameter: &Parameter| match (parameter.learned, parameter.decays) {
             (false, _) => Rule::Keep,
             (true, true) => decaying,
             (true, false) => steady,
         };
+        if let Some(device) = network.stock() {
+            return self.step_stock(network, device, rule_of).map_err(misfit);
+        }
         for (parameter, moments) in network.parameters().iter().zip(&mut self.moments) {
             let rule = rule_of(parameter);
             let mut gradient = parameter.gradient.lock();
@@ -66,14 +74,20 @@ impl Descent {
 
     /// What every gradient is multiplied with, so that all together are not longer than allowed.
     /// The length is a sum over the parameters in their order.
-    fn shorten(&self, network: &Network) -> f32 {
-        let Some(clip) = self.clip else { return 1.0 };
+    fn shorten(&self, network: &Network) -> Result<f32, Fault> {
+        let Some(clip) = self.clip else { return Ok(1.0) };
         let learned = network.parameters().iter().filter(|parameter| parameter.learned);
-        let squares = learned
-            .map(|parameter| reduce::squares(self.engine.isa, &parameter.gradient.lock().values));
-        let length = squares.sum::<f64>().sqrt();
+        let length = match network.stock() {
+            Some(_) => stock::length(learned).map_err(misfit)?,
+            None => {
+                let squares = |parameter: &Parameter| {
+                    reduce::squares(self.engine.isa, &parameter.gradient.lock().values)
+                };
+                learned.map(squares).sum::<f64>().sqrt()
+            }
+        };
         // One that is not a number is left to the check of the state, which finds it.
-        if length > clip { (clip / length) as f32 } else { 1.0 }
+        Ok(if length > clip { (clip / length) as f32 } else { 1.0 })
     }
 
     /// What is the same for all weights of one step, or for all biases, which do not decay.

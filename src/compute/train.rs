@@ -12,15 +12,18 @@
 
 mod deal;
 mod lesson;
+mod machine;
+mod near;
 mod schedule;
 mod session;
 
 pub use lesson::Lesson;
+pub use machine::Machine;
+pub use near::{Far, States};
 
-use super::kernel::Engine;
 use super::memory;
 use super::model::{Shape, fault};
-use super::{Done, Ended, Fault, Keep, Named, Progress};
+use super::{Done, Ended, Fault, Keep, Metrics, Named, Progress};
 use crate::base::canon::Digest;
 use crate::domain::job::{Parallel, Part, Spec, Task, Train};
 use schedule::Rates;
@@ -43,10 +46,11 @@ pub struct Replayed {
     pub metrics: Vec<(String, f64)>,
 }
 
-/// Trains one part: the same bytes on any engine, sooner or later. `state` is the previous part's,
-/// absent for the first part. The states at the boundaries of its segments go to `keep`.
+/// Trains one part on a machine: the same bytes on any that is exact, sooner or later. `state` is
+/// the previous part's, absent for the first part. The states at the boundaries of its segments go to
+/// `keep`. What fails on a fast machine may not fail on an exact one.
 pub fn run<E>(
-    engine: Engine,
+    machine: &Machine,
     spec: &Train,
     lesson: &Lesson,
     state: Option<&[u8]>,
@@ -54,7 +58,7 @@ pub fn run<E>(
     keep: Keep<'_, E>,
 ) -> Result<Done, Ended<E>> {
     let plan = Plan::new(spec, lesson)?;
-    let mut session = Session::begin(engine, spec, lesson, &plan, state)?;
+    let mut session = Session::begin(machine, spec, lesson, &plan, state)?;
     keep(session.checkpoint()?).map_err(Ended::Unkept)?;
     for k in 1..plan.segments {
         session.run_to(plan.boundary(k), progress)?;
@@ -62,9 +66,31 @@ pub fn run<E>(
     }
     session.run_to(plan.boundary(plan.segments), progress)?;
     let end = session.checkpoint()?;
+    if let Machine::Fast(_) = machine {
+        // What is said of its end follows from it exactly, whoever made it.
+        session = Session::at_end(spec, lesson, &plan, &end)?;
+    }
     let outputs = session.outputs(&end)?;
     keep(end).map_err(Ended::Unkept)?;
     Ok(Done { outputs, metrics: session.metrics()? })
+}
+
+/// What a fast training says of the state at the end of a segment, if that is near enough to the
+/// exact one: outputs and metrics where it is the last. The states are those at its beginning, at
+/// its end by [`replay`], and at its end as it is claimed.
+pub fn accept(
+    spec: &Train,
+    lesson: &Lesson,
+    segment: u32,
+    states: States<'_>,
+) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
+    let plan = Plan::new(spec, lesson)?;
+    near::check(&plan.shape, spec, &states)?;
+    if segment + 1 < plan.segments {
+        return Ok(None);
+    }
+    let session = Session::at_end(spec, lesson, &plan, states.claimed)?;
+    Ok(Some((session.outputs(states.claimed)?, session.metrics()?)))
 }
 
 /// Recomputes segment `segment` with one thread, from `checkpoint` (the state at its beginning).
@@ -124,7 +150,7 @@ pub fn trace(
 /// The state one step after `from`, which is between any two steps of a segment.
 pub fn step(spec: &Train, lesson: &Lesson, segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
     let plan = Plan::new(spec, lesson)?;
-    let mut session = Session::resume(Engine::default(), spec, lesson, &plan, from, None)?;
+    let mut session = Session::resume(&Machine::default(), spec, lesson, &plan, from, None)?;
     session.advance(plan.boundary(segment.saturating_add(1)), &mut |_| ())?;
     session.checkpoint()
 }
@@ -144,12 +170,12 @@ fn session_at<'a>(
             "segments count from 0",
         ));
     }
-    let engine = Engine::default();
+    let machine = &Machine::default();
     match checkpoint {
         Some(bytes) => {
-            Session::resume(engine, spec, lesson, plan, bytes, Some(plan.boundary(segment)))
+            Session::resume(machine, spec, lesson, plan, bytes, Some(plan.boundary(segment)))
         }
-        None if segment == 0 => Session::begin(engine, spec, lesson, plan, state),
+        None if segment == 0 => Session::begin(machine, spec, lesson, plan, state),
         None => Err(fault(
             format!("segment {segment} cannot be replayed without its checkpoint"),
             "fetch the checkpoint that the receipt names for its beginning",

@@ -202,9 +202,11 @@ pub enum Found {
     Other,
     /// This artifact, from which it is computed, is missing or damaged.
     Lost(Digest),
+    /// It was computed fast, and ends too far from where the exact arithmetic does.
+    Far,
 }
 canonical_enum!(Found {
-    1 => Withheld, 2 => State(x), 3 => Output(x), 4 => Other, 5 => Lost(x),
+    1 => Withheld, 2 => State(x), 3 => Output(x), 4 => Other, 5 => Lost(x), 6 => Far,
 });
 
 /// What a validator says where all are asked about one segment.

@@ -1,6 +1,6 @@
 //! What this machine has: cores and memory, as a worker declares them in its bid, what this
-//! program has had of it, which program it is, and what else a check-up asks for. Never declares
-//! graphics cards that it finds: no kernel here uses one.
+//! program has had of it, which program it is, and what else a check-up asks for. Never declares a
+//! graphics card that this build cannot compute on.
 
 use crate::base::canon::Digest;
 use crate::domain::terms::Equipment;
@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus: 0 }
+    let gpus = if cfg!(feature = "cuda") { graphics_cards() as u64 } else { 0 };
+    Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus }
 }
 
 /// How many graphics cards of NVIDIA this machine has, by what their driver says.

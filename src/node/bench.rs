@@ -427,6 +427,22 @@ pub fn train(learner: Learner, threads: usize, seconds: f64) -> Result<Measureme
     Ok(Measurement { name: "train", value: whole.value, unit: whole.unit, baseline, detail })
 }
 
+/// Samples or tokens each second that a fast training learns from, on a graphics card if there is
+/// one that this build can use, else in candle's own operations on the CPU; the baseline are the
+/// exact kernels with so many threads.
+pub fn fast(learner: Learner, threads: usize, seconds: f64) -> Result<Measurement, BenchError> {
+    let clock = Clock::start();
+    let (repeats, engine) = (repeats(seconds), Engine::new(threads));
+    let mut training = kernels::Training::new(engine, learner)?;
+    training.steps(STEPS_ALONE)?;
+    let measured = training.measure_fast(repeats, &mut || clock.seconds())?;
+    let counts = [("repeats", repeats), ("threads", engine.threads())];
+    let mut detail = detail(&counts.map(|(name, count)| (name, count as f64)));
+    detail.push((measured.name, measured.value));
+    let baseline = Some((measured.baseline_name, measured.baseline_value));
+    Ok(Measurement { name: "fast", value: measured.value, unit: measured.unit, baseline, detail })
+}
+
 /// Bytes of the source that is measured where none is named.
 const SOURCE_BYTES: usize = 64 << 20;
 

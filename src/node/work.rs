@@ -7,6 +7,7 @@ use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::memory::Bound;
+use crate::compute::train::{Machine, States};
 use crate::compute::{self, Ended, Fault, Named, Progress, forget};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Outcome, Receipt};
@@ -29,6 +30,11 @@ pub enum Made<'a> {
     State(u32, &'a mut Vec<u8>),
     /// What it gives at its end.
     Done(&'a mut compute::Done),
+}
+
+/// From now on fast trainings run as on a graphics card, on the CPU: see [`compute::device`].
+pub fn rehearse_fast_on_cpu() {
+    compute::device::rehearse_on_cpu();
 }
 
 /// What computes: the artifact store, reached from a thread that may block.
@@ -110,9 +116,27 @@ impl Bench {
         Ok(Outcome::Done(claims))
     }
 
-    /// Runs a job; its states go to the store while it does.
+    /// Runs a job. What fails on a fast machine is run again on an exact one: its failure must be
+    /// one that validators find too.
     fn run(
         &self,
+        task: &Task,
+        inputs: &[Named],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(compute::Done, Shelf), Ended<ArtifactError>> {
+        let machine = Machine::of(&task.spec);
+        match self.run_on(&machine, task, inputs, progress) {
+            Err(Ended::Failed(_)) if machine.is_fast() => {
+                self.run_on(&Machine::default(), task, inputs, progress)
+            }
+            ran => ran,
+        }
+    }
+
+    /// Runs a job on a machine; its states go to the store while it does.
+    fn run_on(
+        &self,
+        machine: &Machine,
         task: &Task,
         inputs: &[Named],
         progress: &mut dyn FnMut(Progress),
@@ -124,7 +148,7 @@ impl Bench {
             }
             shelf.put(state)
         };
-        let mut run = || compute::job::run(&task.spec, inputs, progress, &mut keep);
+        let mut run = || compute::job::run(machine, &task.spec, inputs, progress, &mut keep);
         let mut done = match task.memory.map(Bound::new) {
             Some(bound) => bound.hold(bytes_of(inputs), run),
             None => run(),
@@ -237,17 +261,39 @@ impl Bench {
         if replayed.begin != state_at(claim, segment.index) {
             return doubt(Found::Other);
         }
-        let end = replayed.state.as_deref().map(Digest::of);
-        if end != state_at(claim, segment.index.saturating_add(1)) {
-            return doubt(end.map_or(Found::Other, Found::State));
-        }
-        let Some((outputs, metrics)) = replayed.outputs else { return Ok(replayed.trace) };
+        let claimed = state_at(claim, segment.index.saturating_add(1));
+        let said = match (replayed.state.as_deref().map(Digest::of), replayed.state) {
+            (end, _) if end == claimed => replayed.outputs,
+            (_, Some(exact)) if task.spec.is_fast() => {
+                self.accept((task, &inputs), (claim, segment), &exact)?
+            }
+            (end, _) => return doubt(end.map_or(Found::Other, Found::State)),
+        };
+        let Some((outputs, metrics)) = said else { return Ok(replayed.trace) };
         let mut honest = outputs.iter().map(|named| Digest::of(&named.bytes)).zip(&claim.outputs);
         match honest.find(|(honest, claimed)| honest != *claimed) {
             Some((honest, _)) => doubt(Found::Output(honest)),
             None if metrics != claim.metrics => doubt(Found::Other),
             None => Ok(replayed.trace),
         }
+    }
+
+    /// What follows from the claimed end of a fast segment, if it is near enough to the exact one.
+    /// There is nothing to bisect where it is not: its worker need not find the same bits again.
+    fn accept(
+        &self,
+        (task, inputs): (&Task, &[Named]),
+        (claim, segment): (&Claim, Segment),
+        exact: &[u8],
+    ) -> Result<Option<(Vec<Named>, compute::Metrics)>, Doubt> {
+        let state = |index| match state_at(claim, index) {
+            Some(digest) => self.fetch_claimed(digest, segment),
+            None => Err(Doubt::About(segment, Found::Other)),
+        };
+        let (begin, claimed) = (state(segment.index)?, state(segment.index.saturating_add(1))?);
+        let states = States { begin: &begin, exact, claimed: &claimed };
+        let accepted = compute::job::accept(&task.spec, inputs, segment.index, states);
+        accepted.map_err(|_| Doubt::About(segment, Found::Far))
     }
 
     /// Takes the one step at which worker and objector part, from the state on which they agree.
@@ -340,7 +386,8 @@ impl Bench {
                 }
             }
             let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
-            let run = || compute::job::run(&task.spec, &inputs, &mut |_| {}, &mut forget);
+            let exact = Machine::default();
+            let run = || compute::job::run(&exact, &task.spec, &inputs, &mut |_| {}, &mut forget);
             // Only of who says so it matters how much it took.
             let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
             {

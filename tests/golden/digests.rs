@@ -14,8 +14,8 @@ use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, Deltas, EarlyStopping,
     Evaluate, Export, Fill, Filling, Format, Formula, Groups, Images, Ingest, Input, Label, Merge,
-    Metric, Model, ModelFormat, Noop, Optimizer, Parallel, Part, Perplexity, Pin, Predict, Reading,
-    Rounds, Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
+    Metric, Mode, Model, ModelFormat, Noop, Optimizer, Parallel, Part, Perplexity, Pin, Predict,
+    Reading, Rounds, Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
 use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
@@ -101,6 +101,7 @@ fn specs() -> Vec<Spec> {
                 alone: 2,
             })),
             segments: 12,
+            mode: Mode::Fast,
         }),
         Spec::Evaluate(Evaluate { select: Some(Metric::Accuracy.best()) }),
         Spec::Noop(Noop { tag: 9 }),

@@ -110,3 +110,43 @@ fn a_wrong_checkpoint_in_the_middle_is_caught() {
         }
     }));
 }
+
+/// How often somebody is slashed in a run whose trainings are fast or not, all of it checked, with
+/// a worker that changes this byte, counted from the end, of a state in the middle.
+fn slashed(mode: &str, byte: usize, by: u8) -> usize {
+    let site = Site::new();
+    site.vary("full.yaml", "{ audit: { rate: 0.25, segments: 1 } }", "full");
+    let text = std::fs::read_to_string(site.path("full.yaml")).unwrap();
+    let mode = format!("mode: {mode}\n        target: species");
+    site.write("full.yaml", &text.replace("target: species", &mode));
+    let tamper: Tamper = Arc::new(move |task, made| {
+        if let (Spec::Train(_), Made::State(3, state)) = (&task.spec, made) {
+            let at = state.len() - byte;
+            state[at] ^= by;
+        }
+    });
+    let (events, state) = run(&site, "home", Some(tamper));
+    assert!(state.runs().values().all(|run| run.is_over()));
+    events.iter().filter(|event| matches!(event, Event::Slashed { .. })).count()
+}
+
+/// Where the last number of the last bias, and the last of its second moments, end in a state:
+/// behind them are the best value, which is empty, and before it two moments of three numbers.
+const BIAS: usize = 4 + 2 * (4 + 12) + 4;
+const MOMENT: usize = 4;
+
+#[test]
+fn what_is_off_in_the_last_bit_is_a_lie_of_an_exact_training_and_not_of_a_fast_one() {
+    for end in [BIAS, MOMENT] {
+        // Little-endian: the lowest byte of a number is the first of its four.
+        assert_eq!(slashed("fast", end + 4, 1), 0);
+        assert!(slashed("exact", end + 4, 1) > 0);
+    }
+}
+
+#[test]
+fn a_fast_training_that_ends_far_from_the_exact_one_is_a_lie() {
+    for end in [BIAS, MOMENT] {
+        assert!(slashed("fast", end + 1, 0x40) > 0);
+    }
+}

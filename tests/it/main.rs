@@ -12,6 +12,7 @@ mod damage;
 mod dishonest;
 mod disputes;
 mod embed;
+mod fast;
 mod home;
 mod init;
 mod inspect;

@@ -40,6 +40,15 @@ fn digits_are_read_as_well_as_promised() {
 }
 
 #[test]
+fn digits_are_learned_fast_as_well_as_promised() {
+    let site = Site::of_all();
+    let result = apply(&site, &["fast.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy > 0.95, "held-out accuracy {accuracy}");
+}
+
+#[test]
 fn digits_are_read_better_by_a_network_for_images() {
     let site = Site::of_all();
     let result = apply(&site, &["digits-cnn.yaml"]);

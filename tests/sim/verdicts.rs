@@ -161,10 +161,16 @@ fn who_stays_away_is_fined_once_and_another_re_executes() {
 
 /// Four validators of these tempers and two workers, of which the cheaper one is of this nature.
 fn disputed(seed: u64, tempers: [Temper; 4], nature: Nature) -> World {
+    disputed_in("exact", seed, tempers, nature)
+}
+
+/// The same, of trainings in this mode.
+fn disputed_in(mode: &str, seed: u64, tempers: [Temper; 4], nature: Nature) -> World {
     let validators = tempers.map(|temper| (temper, STAKE)).to_vec();
     let workers = vec![(nature, 550_000), (Nature::Honest, 700_000)];
     let spec = "  defaults: { verification: full, retry: { maxAttempts: 6 } }\n";
-    let manifest = iris("iris", spec, 1);
+    let mode = format!("mode: {mode}, target: species");
+    let manifest = iris("iris", spec, 1).replace("target: species", &mode);
     let submission = submission(manifest, vec![pin("flowers")], ohc(50));
     let wants = vec![Want { name: "iris".to_owned(), submission }];
     let mut world =
@@ -209,6 +215,27 @@ fn who_objects_to_a_state_that_is_true_contradicts_himself_and_pays() {
         assert!(!has(events, |e| matches!(e, Event::Slashed { .. })), "seed {seed}");
     }
     assert!(overruled >= 6, "{overruled}");
+}
+
+#[test]
+fn a_state_of_a_fast_training_is_voted_on_and_not_narrowed() {
+    use Temper::{Accuser, Honest};
+    // Its worker need not find the same states again, and would lose every dispute about a step.
+    let (mut slashed, mut overruled) = (0, 0);
+    for seed in 0..6 {
+        let liar = disputed_in("fast", seed, [Honest; 4], Nature::WrongWeights);
+        let accused = disputed_in("fast", seed, [Accuser, Honest, Honest, Honest], Nature::Honest);
+        for world in [&liar, &accused] {
+            assert!(!has(&world.checker.events, |e| matches!(e, Event::Narrowed { .. })));
+        }
+        let count = |world: &World, is: fn(&Event) -> bool| {
+            world.checker.events.iter().filter(|event| is(event)).count()
+        };
+        slashed += count(&liar, |event| matches!(event, Event::Slashed { .. }));
+        overruled += count(&accused, |event| matches!(event, Event::Overruled { .. }));
+        assert_eq!(count(&accused, |event| matches!(event, Event::Slashed { .. })), 0);
+    }
+    assert!(slashed >= 6 && overruled >= 6, "{slashed} {overruled}");
 }
 
 /// A lie that four lazy validators let pass, while it can be challenged.

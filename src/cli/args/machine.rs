@@ -69,10 +69,10 @@ pub(crate) struct Bench {
     /// folder of the encoder of `embed`
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// What `train` trains
+    /// What `train` and `fast` train
     #[arg(long, value_enum, default_value_t = Learner::Mlp)]
     pub(crate) model: Learner,
-    /// Threads of `train`
+    /// Threads of `train`, and of the exact kernels beside `fast`
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: u8,
@@ -99,6 +99,8 @@ pub(crate) enum Learner {
     Cnn,
     /// A decoder of 4 blocks with 4 heads, 128 wide, on 64 of 65 characters, batches of 12
     Gpt,
+    /// A decoder of 8 blocks with 8 heads, 512 wide, on 256 of 65 characters, batches of 16
+    GptLarge,
 }
 
 /// What can be measured.
@@ -127,6 +129,8 @@ pub(crate) enum Measured {
     Exact,
     /// Exact training against stock candle.
     Train,
+    /// Fast training, on a graphics card if this build can use one, against exact training.
+    Fast,
     /// Loss of trainings in parallel against synchronous ones; --file is a table or a text (.txt).
     Parallel,
     /// Megabytes per second of comma-separated values, surveyed and read.

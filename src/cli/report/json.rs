@@ -418,7 +418,8 @@ fn stages(plan: &Plan, forecast: &Forecast) -> Vec<Value> {
                 "everyBlock": share(stage.detection.every_block_ppm)},
             "stake": {"bond": ohc(stage.stake.bond), "caught": share(stage.stake.caught_ppm),
                 "needed": share(stage.stake.needed_ppm),
-                "lyingEarns": super::quotation::signed(stage.stake.gain)},
+                "lyingEarns": super::quotation::signed(stage.stake.gain),
+                "tolerated": super::quotation::tolerated(plan, &stage.stage)},
             "why": reasons.iter().map(reason).collect::<Vec<_>>(),
         })
     };

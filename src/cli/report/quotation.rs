@@ -6,6 +6,7 @@ use super::prose;
 use super::table::{Align, table};
 use crate::base::amount::{NANO_PER_OHC, Ohc};
 use crate::domain::forecast::{Fate, Forecast, StageForecast};
+use crate::domain::job::FAST_TOLERANCE;
 use crate::domain::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +96,9 @@ pub(crate) fn reasons(
             if let Some(first) = sold_with.get(stage.stage.as_str()) {
                 text.push_str(&prose::sold_with(first));
             }
+            if stage.runs > 0 && tolerated(plan, &stage.stage) > 0.0 {
+                text.push_str(&prose::tolerated(FAST_TOLERANCE));
+            }
             Some(vec![stage.stage.clone(), text])
         })
         .collect();
@@ -103,6 +107,13 @@ pub(crate) fn reasons(
     }
     let columns = [("stage", Align::Left), ("why", Align::Wrap)];
     format!("\n{}", table(&columns, &rows, paint, width))
+}
+
+/// How far the jobs of a stage may be off and are accepted all the same, as a share of the way that
+/// a segment leads; 0 where they are compared bit for bit.
+pub(crate) fn tolerated(plan: &Plan, stage: &str) -> f64 {
+    let is_fast = plan.dag.jobs.iter().any(|job| job.stage == stage && job.spec.is_fast());
+    if is_fast { FAST_TOLERANCE } else { 0.0 }
 }
 
 /// The stages without a price of their own, and the first stage of the blocks that they are in.

@@ -2,16 +2,15 @@
 //! way, against the same training in one piece, synchronously. Never measures time.
 
 use crate::compute::examples::{Examples, Truth};
-use crate::compute::kernel::Engine;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::predictor::Predictor;
 use crate::compute::state::displaced;
 use crate::compute::table::Table;
-use crate::compute::train::{self, Lesson};
+use crate::compute::train::{self, Lesson, Machine};
 use crate::compute::{Done, Ended, Fault, Named, delta, forget, merge};
 use crate::domain::job::{
-    Activation, ClassWeights, Decay, Deltas, Gpt, Merge, Model, Norm, Optimizer, Parallel, Part,
-    Positions, Rounds, Rule, Scaling, Schedule, Task, Train,
+    Activation, ClassWeights, Decay, Deltas, Gpt, Merge, Mode, Model, Norm, Optimizer, Parallel,
+    Part, Positions, Rounds, Rule, Scaling, Schedule, Task, Train,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -39,8 +38,8 @@ pub fn rehearse(
 ) -> Result<Done, Fault> {
     let job_of = |parallel, batch, state: Option<&[u8]>| {
         let spec = Train { parallel: Some(parallel), batch, ..train.clone() };
-        let engine = Engine::default();
-        let done = train::run(engine, &spec, lesson, state, &mut |_| (), &mut forget);
+        let machine = Machine::default();
+        let done = train::run(&machine, &spec, lesson, state, &mut |_| (), &mut forget);
         done.map_err(Ended::fault)
     };
     let job = |parallel, state: Option<&[u8]>| job_of(parallel, train.batch, state);
@@ -249,6 +248,7 @@ fn perceptron(target: &str) -> Train {
         class_weights: ClassWeights::Even,
         epochs: 0,
         batch: 64,
+        mode: Mode::Exact,
         accumulate: 1,
         optimizer: adamw(0.0),
         schedule: Schedule::CONSTANT,

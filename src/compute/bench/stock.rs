@@ -1,7 +1,7 @@
 //! The networks of the measurements as candle's users write them, from the same parameters.
 //! Never decides a result of a job.
 
-use super::train::{BATCH, CONTEXT, CONVOLUTIONS, HEADS, Learner, SEQUENCES, WIDTH};
+use super::train::{BATCH, CONVOLUTIONS, Decoder, Learner};
 use crate::compute::model::Shape;
 use candle_core::{D, DType, Device, Error, Result, Tensor, Var};
 use candle_nn::ops::{layer_norm_slow, softmax};
@@ -35,9 +35,10 @@ impl Stock {
             };
             vars.push(Var::from_tensor(&values.contiguous()?)?);
         }
-        let behind = |i: usize| i % CONTEXT > i / CONTEXT;
-        let mask = (0..CONTEXT * CONTEXT).map(|i| if behind(i) { f32::NEG_INFINITY } else { 0.0 });
-        let mask = Tensor::from_iter(mask, &Device::Cpu)?.reshape((CONTEXT, CONTEXT))?;
+        let context = learner.decoder().context;
+        let behind = |i: usize| i % context > i / context;
+        let mask = (0..context * context).map(|i| if behind(i) { f32::NEG_INFINITY } else { 0.0 });
+        let mask = Tensor::from_iter(mask, &Device::Cpu)?.reshape((context, context))?;
         Ok(Self { learner, vars, mask })
     }
 
@@ -54,15 +55,16 @@ impl Stock {
                 }
                 vars.perceptron(x.flatten_from(1)?)
             }
-            Learner::Gpt => self.decoder(vars, x),
+            Learner::Gpt | Learner::Large => self.decoder(vars, x),
         }
     }
 
     fn decoder(&self, mut vars: Vars<'_>, tokens: &Tensor) -> Result<Tensor> {
         let tokens = tokens.to_dtype(DType::U32)?.flatten_all()?;
+        let Decoder { sequences, context, width, .. } = self.learner.decoder();
         let (table, places) = (vars.next()?, vars.next()?);
-        let x = table.index_select(&tokens, 0)?.reshape((SEQUENCES, CONTEXT, WIDTH))?;
-        let mut x = x.broadcast_add(places)?.reshape((SEQUENCES * CONTEXT, WIDTH))?;
+        let x = table.index_select(&tokens, 0)?.reshape((sequences, context, width))?;
+        let mut x = x.broadcast_add(places)?.reshape((sequences * context, width))?;
         // Twelve of a block, two of the last norm and two of the head.
         while vars.0.len() > 4 {
             let inner = vars.norm(&x)?;
@@ -78,17 +80,18 @@ impl Stock {
 
     /// Queries, keys and values of all heads lie beside each other.
     fn attend(&self, x: &Tensor) -> Result<Tensor> {
-        let columns = WIDTH / HEADS;
+        let Decoder { heads: count, width, context, sequences, .. } = self.learner.decoder();
+        let columns = width / count;
         let heads = |part: usize| {
-            let x = x.narrow(1, part * WIDTH, WIDTH)?;
-            let x = x.reshape((SEQUENCES, CONTEXT, HEADS, columns))?;
+            let x = x.narrow(1, part * width, width)?;
+            let x = x.reshape((sequences, context, count, columns))?;
             x.transpose(1, 2)?.contiguous()
         };
         let (queries, keys, values) = (heads(0)?, heads(1)?, heads(2)?);
         let looks = (queries.matmul(&keys.t()?)? / (columns as f64).sqrt())?;
         let looks = softmax(&looks.broadcast_add(&self.mask)?, D::Minus1)?;
         let seen = looks.matmul(&values)?.transpose(1, 2)?;
-        seen.reshape((SEQUENCES * CONTEXT, WIDTH))
+        seen.reshape((sequences * context, width))
     }
 }
 

@@ -3,13 +3,13 @@
 
 use super::stock::Stock;
 use super::{Measured, in_turns, median, noise};
-use crate::compute::Fault;
 use crate::compute::kernel::conv::Conv;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::kernel::{Engine, peak};
-use crate::compute::model::{Network, Pass, Reads, Shape, misfit};
+use crate::compute::model::{Network, ParameterShape, Pass, Reads, Shape, misfit};
 use crate::compute::op::{self, Wanted};
 use crate::compute::optim::Descent;
+use crate::compute::{Fault, device};
 use crate::domain::job::{Activation, Cnn, Convolution, Gpt, Image, Model, Optimizer};
 use crate::domain::job::{Norm, Padding, Positions};
 use candle_core::{Device, Tensor};
@@ -26,7 +26,22 @@ pub enum Learner {
     Cnn,
     /// A decoder of 4 blocks with 4 heads, 128 wide, on 64 of 65 characters.
     Gpt,
+    /// One of 8 blocks with 8 heads, 512 wide, on 256 of them: 25 million parameters.
+    Large,
 }
+
+/// The shape of a decoder, and the sequences of a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decoder {
+    blocks: usize,
+    pub(super) heads: usize,
+    pub(super) width: usize,
+    pub(super) context: usize,
+    pub(super) sequences: usize,
+}
+
+const GPT: Decoder = Decoder { blocks: 4, heads: 4, width: 128, context: 64, sequences: 12 };
+const LARGE: Decoder = Decoder { blocks: 8, heads: 8, width: 512, context: 256, sequences: 16 };
 
 const FEATURES: usize = 784;
 const CLASSES: usize = 10;
@@ -37,14 +52,11 @@ const RATES: ParamsAdamW =
     ParamsAdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
 /// Side, channels and filters.
 pub(super) const CONVOLUTIONS: [(usize, usize, usize); 2] = [(28, 1, 32), (14, 32, 64)];
-pub(super) const SEQUENCES: usize = 12;
-pub(super) const CONTEXT: usize = 64;
-pub(super) const WIDTH: usize = 128;
-pub(super) const HEADS: usize = 4;
-const BLOCKS: usize = 4;
 const TOKENS: usize = 65;
 /// Innermost tiles of one turn that measures the most that a core does: some milliseconds.
 const TILES: usize = 10_000;
+/// So many steps on a graphics card for one with the exact kernels.
+const FAST_TIMES: usize = 10;
 
 impl Learner {
     fn model(self) -> Model {
@@ -65,21 +77,36 @@ impl Learner {
                 activation,
                 dropout: 0.0,
             }),
-            Self::Gpt => Model::Gpt(Gpt {
-                blocks: BLOCKS as u32,
-                heads: HEADS as u32,
-                width: WIDTH as u32,
-                context: CONTEXT as u32,
-                positions: Positions::Learned,
-                tied: false,
-                dropout: 0.0,
-                norm: Norm::Layer,
-            }),
+            Self::Gpt | Self::Large => {
+                let Decoder { blocks, heads, width, context, .. } = self.decoder();
+                Model::Gpt(Gpt {
+                    blocks: blocks as u32,
+                    heads: heads as u32,
+                    width: width as u32,
+                    context: context as u32,
+                    positions: Positions::Learned,
+                    tied: false,
+                    dropout: 0.0,
+                    norm: Norm::Layer,
+                })
+            }
         }
     }
 
+    /// What reads characters, where it does.
+    pub(super) const fn decoder(self) -> Decoder {
+        match self {
+            Self::Large => LARGE,
+            Self::Mlp | Self::Cnn | Self::Gpt => GPT,
+        }
+    }
+
+    const fn reads_characters(self) -> bool {
+        matches!(self, Self::Gpt | Self::Large)
+    }
+
     fn shape(self) -> Result<Shape, Fault> {
-        let outputs = if self == Self::Gpt { TOKENS } else { CLASSES };
+        let outputs = if self.reads_characters() { TOKENS } else { CLASSES };
         Shape::new(&self.model(), Reads::numbers(FEATURES), outputs)
     }
 
@@ -90,6 +117,7 @@ impl Learner {
             Self::Mlp => 20,
             Self::Cnn => 3,
             Self::Gpt => 2,
+            Self::Large => 1,
         }
     }
 
@@ -97,7 +125,10 @@ impl Learner {
     const fn counted(self) -> (&'static str, usize) {
         match self {
             Self::Mlp | Self::Cnn => ("samples/s", BATCH),
-            Self::Gpt => ("tokens/s", SEQUENCES * CONTEXT),
+            Self::Gpt | Self::Large => {
+                let Decoder { sequences, context, .. } = self.decoder();
+                ("tokens/s", sequences * context)
+            }
         }
     }
 
@@ -113,7 +144,10 @@ impl Learner {
         let each: Vec<usize> = each.collect();
         // A position looks at itself and those before it: two products with what it sees.
         let (looks, first) = match self {
-            Self::Gpt => (BLOCKS * WIDTH * (CONTEXT + 1), 0),
+            Self::Gpt | Self::Large => {
+                let Decoder { blocks, width, context, .. } = self.decoder();
+                (blocks * width * (context + 1), 0)
+            }
             Self::Mlp | Self::Cnn => (0, each.first().copied().unwrap_or(0)),
         };
         let forward = each.iter().sum::<usize>() + looks;
@@ -128,9 +162,10 @@ impl Learner {
             Self::Mlp | Self::Cnn => {
                 (op::input(noise(number, BATCH * FEATURES), BATCH, FEATURES)?, CLASSES)
             }
-            Self::Gpt => {
+            Self::Gpt | Self::Large => {
+                let Decoder { sequences, context, .. } = self.decoder();
                 let token = |at| die(counted + at, TOKENS) as f32;
-                (op::input((0..counted).map(token).collect(), SEQUENCES, CONTEXT)?, TOKENS)
+                (op::input((0..counted).map(token).collect(), sequences, context)?, TOKENS)
             }
         };
         let labels: Vec<u32> = (0..counted).map(|at| die(at, classes)).collect();
@@ -165,9 +200,11 @@ struct Pupil {
 impl Pupil {
     /// Before its first step.
     fn new(engine: Engine, shape: &Shape) -> Result<Self, Fault> {
-        let initial = shape.initial(1);
-        let lengths: Vec<usize> = initial.iter().map(Vec::len).collect();
-        let network = Network::learning(engine, shape, initial)?;
+        Self::of(engine, shape, Network::learning(engine, shape, shape.initial(1))?)
+    }
+
+    fn of(engine: Engine, shape: &Shape, network: Network) -> Result<Self, Fault> {
+        let lengths: Vec<usize> = shape.parameters().iter().map(ParameterShape::len).collect();
         let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = RATES;
         let adamw = Optimizer::AdamW { lr, beta1, beta2, eps, weight_decay };
         let descent = Descent::new(engine, &adamw, None, &lengths);
@@ -233,6 +270,42 @@ impl Training {
             }
         }
         Ok(all)
+    }
+
+    /// Measures the same training as a fast one beside it, from the same parameters on the same
+    /// batches: on a graphics card, if there is one that this build can use, else in candle's own
+    /// operations on the CPU.
+    pub fn measure_fast(
+        &mut self,
+        repeats: usize,
+        now: &mut dyn FnMut() -> f64,
+    ) -> Result<Measured, Fault> {
+        let gpu = device::gpu();
+        let (name, times) =
+            if gpu.is_some() { ("fast on a graphics card", FAST_TIMES) } else { ("fast", 1) };
+        let device = &gpu.unwrap_or(Device::Cpu);
+        let (shape, steps) = (self.shape.clone(), self.learner.steps());
+        let network = Network::learning_fast(device, &shape, shape.initial(1))?;
+        let mut pupil = Pupil::of(self.engine, &shape, network)?;
+        let batches = self.batches.clone();
+        let mut fast = || {
+            for Batch { x, wanted, .. } in batches.iter().cycle().take(steps * times) {
+                pupil.step(&x.to_device(device).map_err(misfit)?, wanted)?;
+            }
+            // What was handed to the device is done once a number comes back.
+            pupil.network.values().map(drop)
+        };
+        fast()?;
+        let (fast, exact) = in_turns(repeats, now, &mut fast, &mut || self.steps(steps))?;
+        let (unit, counted) = self.learner.counted();
+        let count = (steps * counted) as f64;
+        Ok(Measured {
+            name: name.to_owned(),
+            value: count * times as f64 / fast,
+            unit,
+            baseline_name: "the exact kernels",
+            baseline_value: count / exact,
+        })
     }
 }
 
@@ -322,6 +395,7 @@ fn convolution(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::canon::Digest;
 
     #[test]
     fn a_measurement_counts_samples_over_the_seconds_of_the_clock_it_is_given() {
@@ -334,6 +408,16 @@ mod tests {
         let mut training = Training::new(Engine::default(), Learner::Mlp).unwrap();
         let measured = training.measure(1, 1, &mut now).unwrap();
         assert_eq!((measured[0].value, measured[0].ratio()), (128.0, 1.0));
+    }
+
+    #[test]
+    fn what_the_perceptron_has_learned_after_some_steps_is_golden() {
+        // benches/gpu/exact.py must come to the same on a graphics card.
+        let mut training = Training::new(Engine::default(), Learner::Mlp).unwrap();
+        training.steps(4).unwrap();
+        let values = training.pupil.network.values().unwrap().concat();
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert_eq!(Digest::of(&bytes).short(), "85d8a94455a4");
     }
 
     #[test]

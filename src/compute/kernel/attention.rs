@@ -74,6 +74,18 @@ impl Rotation {
         Self { cosines, sines, pairs: speeds.len() }
     }
 
+    /// Cosines and sines: `length × pairs` each.
+    #[must_use]
+    pub fn angles(&self) -> (&[f32], &[f32]) {
+        (&self.cosines, &self.sines)
+    }
+
+    /// Pairs of columns that turn.
+    #[must_use]
+    pub const fn pairs(&self) -> usize {
+        self.pairs
+    }
+
     /// Rows of a sequence at the most.
     fn length(&self) -> usize {
         self.cosines.len() / self.pairs.max(1)

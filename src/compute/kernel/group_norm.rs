@@ -14,7 +14,7 @@ use crate::domain::job::Activation;
 /// Pixels over which a sum is one chain.
 const CHAIN: usize = 32;
 /// Added to the variance, as everywhere.
-pub(super) const EPS: f32 = 1e-5;
+pub const EPS: f32 = 1e-5;
 
 /// A layer's arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod cnn;
 mod gpt;
 mod mlp;
 mod reader;
+mod stock;
 mod text;
 
 use super::Fault;
@@ -14,7 +15,7 @@ use super::kernel::Engine;
 use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
 use super::memory;
-use super::op::{self, DropoutOp, Gradient, MeanLoss, Tape, Wanted};
+use super::op::{self, DropoutOp, Gradient, MeanLoss, Stock as _, Tape, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::Model;
 use candle_core::{Device, Tensor, Var};
@@ -23,6 +24,7 @@ use gpt::Gpt;
 pub use gpt::Memory;
 use mlp::Mlp;
 use reader::Reader;
+pub(super) use stock::Sums;
 use text::Text;
 
 /// Numbers that the widest layer may have for the rows that are predicted at once: bounds memory.
@@ -292,7 +294,7 @@ pub(super) struct Parameter {
 impl Parameter {
     /// A copy of its value.
     pub(super) fn values(&self) -> Result<Vec<f32>, Fault> {
-        op::lend(&self.tensor, |xs| Ok(xs.to_vec())).map_err(misfit)
+        op::copied(&self.tensor).map_err(misfit)
     }
 }
 
@@ -301,6 +303,8 @@ impl Parameter {
 pub struct Network {
     /// How it runs.
     pub engine: Engine,
+    /// Where it runs in candle's own operations; none where the kernels compute it exactly.
+    stock: Option<Device>,
     shape: Shape,
     parameters: Vec<Parameter>,
 }
@@ -308,16 +312,17 @@ pub struct Network {
 impl Network {
     /// A network that learns, from parameters in the order of [`Shape::parameters`].
     pub fn learning(engine: Engine, shape: &Shape, values: Vec<Vec<f32>>) -> Result<Self, Fault> {
-        Self::of(engine, shape, values, true)
+        Self::of(engine, None, shape, values, true)
     }
 
     /// A network that only predicts.
     pub fn predicting(engine: Engine, shape: &Shape, values: Vec<Vec<f32>>) -> Result<Self, Fault> {
-        Self::of(engine, shape, values, false)
+        Self::of(engine, None, shape, values, false)
     }
 
     fn of(
         engine: Engine,
+        stock: Option<Device>,
         shape: &Shape,
         values: Vec<Vec<f32>>,
         learns: bool,
@@ -326,15 +331,16 @@ impl Network {
             return Err(misfit(candle_core::Error::msg("one value per parameter")));
         }
         let parameter = |(shape, values): (&ParameterShape, Vec<f32>)| {
-            let tensor = Tensor::from_vec(values, shape.dims.as_slice(), &Device::Cpu)?;
+            let device = stock.as_ref().unwrap_or(&Device::Cpu);
+            let tensor = Tensor::from_vec(values, shape.dims.as_slice(), device)?;
             let tensor = if learns { Var::from_tensor(&tensor)?.into_inner() } else { tensor };
-            let gradient = Gradient::new(if learns { shape.len() } else { 0 });
+            let gradient = Gradient::new(if learns && stock.is_none() { shape.len() } else { 0 });
             let (name, decays) = (shape.name.clone(), shape.dims.len() > 1);
             Ok(Parameter { name, tensor, decays, learned: shape.learned, gradient })
         };
         let parameters = shape.parameters.iter().zip(values).map(parameter);
         let parameters = parameters.collect::<candle_core::Result<Vec<_>>>().map_err(misfit)?;
-        Ok(Self { engine, shape: shape.clone(), parameters })
+        Ok(Self { engine, stock, shape: shape.clone(), parameters })
     }
 
     /// What it has.
@@ -350,6 +356,10 @@ impl Network {
     /// What it gives for a batch of `rows × features`, tracked for [`Network::learn`] where it
     /// learns: `rows × outputs`.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor, Fault> {
+        if self.stock.is_some() {
+            let mut tape = Tape::stock(self.engine);
+            return self.shape.family.forward(self, x, pass, &mut tape).map_err(misfit);
+        }
         let anchor = self.parameters.first().map(|parameter| &parameter.tensor);
         let mut tape = Tape::new(self.engine, anchor.is_some_and(Tensor::is_variable));
         let y = self.shape.family.forward(self, x, pass, &mut tape).map_err(misfit)?;
@@ -369,12 +379,19 @@ impl Network {
         wanted: Wanted,
         share: f32,
     ) -> Result<Tensor, Fault> {
-        outputs.apply_op1(MeanLoss { engine: self.engine, wanted, share }).map_err(misfit)
+        let op = MeanLoss { engine: self.engine, wanted, share };
+        match self.stock {
+            None => outputs.apply_op1(op).map_err(misfit),
+            Some(_) => op.stock([outputs]).map_err(misfit),
+        }
     }
 
     /// Computes the gradient of every parameter by a loss.
     pub fn learn(&self, loss: &Tensor) -> Result<(), Fault> {
-        loss.backward().map_err(misfit)?;
+        let found = loss.backward().map_err(misfit)?;
+        if self.stock.is_some() {
+            self.keep(&found);
+        }
         match self.parameters.iter().find(|parameter| !parameter.gradient.lock().filled) {
             None => Ok(()),
             Some(Parameter { name, .. }) => Err(fault(
@@ -384,30 +401,38 @@ impl Network {
         }
     }
 
-    /// Adds the gradient of every parameter to a sum (an empty one is none yet), so that those of
+    /// Adds the gradient of every parameter to sums (empty ones are none yet), so that those of
     /// another piece can be computed. What is kept of batches counts by the piece's share of rows.
-    pub(super) fn add_gradients(&self, sums: &mut Vec<Vec<f32>>, share: f32) {
-        let first = sums.is_empty();
+    pub(super) fn add_gradients(&self, sums: &mut Sums, share: f32) -> Result<(), Fault> {
+        if self.stock.is_some() {
+            return self.add_stock(sums, share).map_err(misfit);
+        }
+        let first = sums.exact.is_empty();
         for (i, parameter) in self.parameters.iter().enumerate() {
             let mut gradient = parameter.gradient.lock();
             gradient.filled = false;
             if !parameter.learned {
                 gradient.values.iter_mut().for_each(|x| *x *= share);
             }
-            match sums.get_mut(i).filter(|_| !first) {
-                None => sums.push(gradient.values.clone()),
+            match sums.exact.get_mut(i).filter(|_| !first) {
+                None => sums.exact.push(gradient.values.clone()),
                 Some(sum) => {
                     sum.iter_mut().zip(&gradient.values).for_each(|(sum, x)| *sum += x);
                 }
             }
         }
+        Ok(())
     }
 
-    /// Makes sums of gradients the gradients.
-    pub(super) fn set_gradients(&self, sums: Vec<Vec<f32>>) {
-        for (parameter, sum) in self.parameters.iter().zip(sums) {
+    /// Makes sums of gradients the gradients; none are added to none.
+    pub(super) fn set_gradients(&self, sums: Sums) {
+        for (parameter, sum) in self.parameters.iter().zip(sums.exact) {
             let mut gradient = parameter.gradient.lock();
             (gradient.values, gradient.filled) = (sum, true);
+        }
+        for (parameter, sum) in self.parameters.iter().zip(sums.stock) {
+            let mut gradient = parameter.gradient.lock();
+            (gradient.stock, gradient.filled) = (Some(sum), true);
         }
     }
 
@@ -436,14 +461,10 @@ impl Network {
         let rows = (NUMBERS_AT_ONCE / self.shape.family.widest().max(1)).clamp(1, ROWS_AT_ONCE);
         let mut all = Vec::new();
         for values in values.chunks(rows * width) {
-            let x = op::input(values.to_vec(), values.len() / width, width).map_err(misfit)?;
+            let x = self.input(values.to_vec(), values.len() / width)?;
             let y = self.forward(&x, Pass::Predict)?;
             memory::check()?;
-            op::lend(&y, |y| {
-                all.extend_from_slice(y);
-                Ok(())
-            })
-            .map_err(misfit)?;
+            all.append(&mut op::copied(&y).map_err(misfit)?);
         }
         Ok(all)
     }

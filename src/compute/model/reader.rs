@@ -84,8 +84,7 @@ impl Reader {
     ) -> Result<Tensor> {
         let engine = network.engine;
         let last = |row: &[f32]| row.iter().rposition(|token| *token > 0.0).map_or(0, |at| at + 1);
-        let seen: Arc<[usize]> =
-            op::lend(x, |x| Ok(x.chunks_exact(self.length).map(last).collect()))?;
+        let seen: Arc<[usize]> = op::copied(x)?.chunks_exact(self.length).map(last).collect();
         let mut parameters = Parameters::of(network, tape);
         let (table, places) = (parameters.next()?, parameters.next()?);
         let op = EmbeddingOp {

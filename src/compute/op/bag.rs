@@ -1,9 +1,9 @@
 //! A bag of tokens as an operation of candle's graph.
 //! Never computes a gradient by tokens: there is none.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Stock, floats, lend};
 use crate::compute::kernel::bag::Bag;
-use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor};
 
 /// The mean vector of each row of tokens, with arguments (tokens, table of vectors).
 pub(in crate::compute) struct BagOp {
@@ -49,5 +49,17 @@ impl CustomOp2 for BagOp {
             })
         })?;
         Ok((None, None))
+    }
+}
+
+impl Stock<2> for BagOp {
+    fn stock(&self, [tokens, table]: [&Tensor; 2]) -> Result<Tensor> {
+        let (rows, length) = tokens.dims2()?;
+        let counts = tokens.gt(0.0)?.to_dtype(DType::F32)?;
+        // Tokens are counted from 1; for none, any vector is taken no times.
+        let ids = (tokens - 1.0)?.relu()?.flatten_all()?.to_dtype(DType::U32)?;
+        let vectors = table.index_select(&ids, 0)?.reshape((rows, length, self.bag.width))?;
+        let sum = vectors.broadcast_mul(&counts.unsqueeze(2)?)?.sum(1)?;
+        sum.broadcast_div(&counts.sum_keepdim(1)?.maximum(1.0)?)
     }
 }

@@ -3,9 +3,10 @@
 //! gradient of a parameter would be.
 
 use super::group_norm::gradients;
+use super::stock::{Stock, bent, pooled};
 use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::batch_norm::BatchNorm;
-use crate::compute::kernel::group_norm::{Gradients, Past};
+use crate::compute::kernel::group_norm::{EPS, Gradients, Past};
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
 /// pool(act(x̂·γ + β)) with arguments (x, γ, β); x is rows of images.
@@ -85,5 +86,28 @@ impl CustomOp3 for BatchNormOp {
             self.norm.backward(images, past, into);
         };
         gradients((x, gamma, y, by_output), (&self.gamma, &self.beta), &self.past, backward)
+    }
+}
+
+impl Stock<3> for BatchNormOp {
+    fn stock(&self, [x, gamma, beta]: [&Tensor; 3]) -> Result<Tensor> {
+        let BatchNorm { height, width, channels, activation, pool, .. } = self.norm;
+        let images = x.dim(0)?;
+        let x = x.reshape((images * height * width, channels))?;
+        let (centred, variance) = match &self.moments {
+            Moments::Own(mean, variance) => {
+                let own = x.mean_keepdim(0)?;
+                let centred = x.broadcast_sub(&own)?;
+                let squares = centred.sqr()?.mean_keepdim(0)?;
+                let correction = f64::from(self.norm.correction(images));
+                mean.lock().stock = Some(own.flatten_all()?.detach());
+                variance.lock().stock = Some((squares.flatten_all()? * correction)?.detach());
+                (centred, squares)
+            }
+            Moments::Kept(mean, variance) => (x.broadcast_sub(mean)?, variance.unsqueeze(0)?),
+        };
+        let normed = centred.broadcast_div(&(variance + f64::from(EPS))?.sqrt()?)?;
+        let y = bent(normed.broadcast_mul(gamma)?.broadcast_add(beta)?, activation)?;
+        pooled(&y.reshape((images, height, width, channels))?, pool)
     }
 }

@@ -1,6 +1,7 @@
 //! A convolution with what follows it as an operation of candle's graph.
 //! Never computes the gradient by an image that nobody learns from.
 
+use super::stock::{Stock, bent, biased, pooled};
 use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::conv::{Conv, Past};
 use crate::compute::kernel::dense::Gradients;
@@ -80,5 +81,24 @@ impl CustomOp3 for ConvOp {
         let shape = (images, values);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))
+    }
+}
+
+impl Stock<3> for ConvOp {
+    /// One product with all windows, lines first, in them pixels, in them channels.
+    fn stock(&self, [x, weights, bias]: [&Tensor; 3]) -> Result<Tensor> {
+        let Conv { height, width, channels, kernel, margin, filters, activation, pool, .. } =
+            self.conv;
+        let (images, (lines, columns)) = (x.dim(0)?, self.conv.extent());
+        let x = x.reshape((images, height, width, channels))?;
+        let x = x.pad_with_zeros(1, margin, margin)?.pad_with_zeros(2, margin, margin)?;
+        let of_window =
+            |at: usize| x.narrow(1, at / kernel, lines)?.narrow(2, at % kernel, columns);
+        let windows = (0..kernel * kernel).map(of_window).collect::<Result<Vec<_>>>()?;
+        let windows = Tensor::cat(&windows, 3)?;
+        let windows = windows.reshape((images * lines * columns, self.conv.depth()))?;
+        let weights = weights.reshape((self.conv.depth(), filters))?;
+        let y = bent(biased(&windows.matmul(&weights)?, bias)?, activation)?;
+        pooled(&y.reshape((images, lines, columns, filters))?, pool)
     }
 }

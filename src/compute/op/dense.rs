@@ -1,6 +1,7 @@
 //! A dense layer as an operation of candle's graph.
 //! Never computes the gradient by an input that nobody learns from.
 
+use super::stock::{Stock, bent, biased};
 use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::dense::{Dense, Gradients};
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
@@ -75,5 +76,11 @@ impl CustomOp3 for DenseOp {
         let shape = (rows, self.dense.inputs);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))
+    }
+}
+
+impl Stock<3> for DenseOp {
+    fn stock(&self, [x, weights, bias]: [&Tensor; 3]) -> Result<Tensor> {
+        bent(biased(&x.matmul(weights)?, bias)?, self.dense.activation)
     }
 }

@@ -1,10 +1,10 @@
 //! The look-up of tokens in a table as an operation of candle's graph.
 //! Never reads beyond the table: a token that is not in it is an error.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Stock, floats, lend};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::embedding::{add_gradient, look_up};
-use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, DType, Error, Layout, Result, Shape, Tensor};
 
 /// Rows of a table, and of places added to them, with arguments (tokens, table, places): of
 /// `rows × length` tokens `rows·length × width`. Without places, that argument has no rows.
@@ -82,5 +82,18 @@ impl CustomOp3 for EmbeddingOp {
         })?;
         by_table.filled = true;
         Ok((None, None, None))
+    }
+}
+
+impl Stock<3> for EmbeddingOp {
+    fn stock(&self, [tokens, table, places]: [&Tensor; 3]) -> Result<Tensor> {
+        let ((rows, length), width) = (tokens.dims2()?, table.dim(1)?);
+        let ids = tokens.flatten_all()?.to_dtype(DType::U32)?;
+        let y = table.index_select(&ids, 0)?;
+        if self.places.is_none() {
+            return Ok(y);
+        }
+        let y = y.reshape((rows, length, width))?.broadcast_add(places)?;
+        y.reshape((rows * length, width))
     }
 }

@@ -1,9 +1,10 @@
 //! A group normalisation with what follows it as an operation of candle's graph.
 //! Never normalises one image by another.
 
+use super::stock::{Stock, bent, pooled, standard};
 use super::{Gradient, Kept, floats, lend};
-use crate::compute::kernel::group_norm::{Gradients, GroupNorm, Past};
-use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
+use crate::compute::kernel::group_norm::{EPS, Gradients, GroupNorm, Past};
+use candle_core::{CpuStorage, CustomOp3, D, Error, Layout, Result, Shape, Tensor};
 
 /// pool(act(x̂·γ + β)) with arguments (x, γ, β); x is rows of images.
 pub(in crate::compute) struct GroupNormOp {
@@ -90,4 +91,19 @@ pub(super) fn gradients(
         })
     })?;
     Ok((Some(Tensor::from_vec(by_input, (images, values), x.device())?), None, None))
+}
+
+impl Stock<3> for GroupNormOp {
+    fn stock(&self, [x, gamma, beta]: [&Tensor; 3]) -> Result<Tensor> {
+        let GroupNorm { height, width, channels, groups, activation, pool, .. } = self.norm;
+        let (images, pixels) = (x.dim(0)?, height * width);
+        let x = x.reshape((images, pixels, groups, channels / groups.max(1)))?;
+        // The values of a group side by side.
+        let x = x.transpose(1, 2)?.contiguous()?;
+        let shape = x.shape().clone();
+        let normed = standard(&x.flatten(2, 3)?, D::Minus1, EPS)?.reshape(shape)?;
+        let normed = normed.transpose(1, 2)?.contiguous()?.reshape((images, pixels, channels))?;
+        let y = bent(normed.broadcast_mul(gamma)?.broadcast_add(beta)?, activation)?;
+        pooled(&y.reshape((images, height, width, channels))?, pool)
+    }
 }

@@ -1,7 +1,7 @@
 //! The head of a language model that is the table of its tokens, as an operation of candle's graph.
 //! Never waits for the table's other gradient: it comes first, as backward begins at the end.
 
-use super::{Gradient, floats, lend};
+use super::{Gradient, Stock, floats, lend};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::matmul::{Form, Shape as Product, matmul};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
@@ -61,5 +61,11 @@ impl CustomOp2 for HeadOp {
             })
         })?;
         Ok((Some(Tensor::from_vec(by_input, x.shape(), x.device())?), None))
+    }
+}
+
+impl Stock<2> for HeadOp {
+    fn stock(&self, [x, table]: [&Tensor; 2]) -> Result<Tensor> {
+        x.matmul(&table.t()?)
     }
 }

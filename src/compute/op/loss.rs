@@ -1,9 +1,9 @@
 //! The mean loss of a batch as an operation of candle's graph.
 //! Never gives the loss of one row more weight than its class has.
 
-use super::{floats, lend};
+use super::{Stock, floats, lend};
 use crate::compute::kernel::{Engine, loss, reduce, softmax};
-use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Device, Error, Layout, Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// What is wanted of the outputs of a batch.
@@ -93,5 +93,47 @@ impl CustomOp1 for MeanLoss {
         let gradient =
             lend(outputs, |outputs| Ok(self.wanted.gradient(self.engine, outputs, scale)))?;
         Tensor::from_vec(gradient, outputs.shape(), outputs.device()).map(Some)
+    }
+}
+
+impl Wanted {
+    /// What [`Wanted::losses`] says, in candle's own operations.
+    pub(in crate::compute) fn stock(&self, outputs: &Tensor) -> Result<Tensor> {
+        let device = outputs.device();
+        let truth = |of: &[f32]| Tensor::from_slice(of, outputs.shape(), device);
+        match self {
+            Self::Classes { labels, weights } => {
+                let most = outputs.max_keepdim(D::Minus1)?.detach();
+                let centred = outputs.broadcast_sub(&most)?;
+                let all = centred.exp()?.sum_keepdim(D::Minus1)?.log()?;
+                let ids = Tensor::from_slice(labels, (labels.len(), 1), device)?;
+                let losses = (all - centred.gather(&ids, D::Minus1)?)?;
+                if weights.is_empty() {
+                    return Ok(losses);
+                }
+                losses * weighed(labels, weights, device)?
+            }
+            Self::Real(of) => (outputs - truth(of)?)?.sqr(),
+            Self::Labels(of) => {
+                let below = (outputs.abs()?.neg()?.exp()? + 1.0)?.log()?;
+                (outputs.relu()? - (outputs * truth(of)?)?)? + below
+            }
+        }
+    }
+}
+
+/// The weight of the class of each row.
+fn weighed(labels: &[u32], weights: &[f32], device: &Device) -> Result<Tensor> {
+    let weight = |label: &u32| weights.get(*label as usize).copied().unwrap_or(1.0);
+    Tensor::from_vec(labels.iter().map(weight).collect::<Vec<_>>(), (labels.len(), 1), device)
+}
+
+impl Stock<1> for MeanLoss {
+    fn stock(&self, [outputs]: [&Tensor; 1]) -> Result<Tensor> {
+        let (rows, width) = outputs.dims2()?;
+        if !self.wanted.fits(rows, width) {
+            return Err(Error::msg("what is wanted does not fit the outputs"));
+        }
+        self.wanted.stock(outputs)?.mean_all()? * f64::from(self.share)
     }
 }

@@ -1,7 +1,7 @@
 //! The mean of the tokens of each text as an operation of candle's graph.
 //! Never keeps anything of the forward pass.
 
-use super::{floats, lend};
+use super::{Stock, floats, lend};
 use crate::compute::kernel::Isa;
 use crate::compute::kernel::mean::Mean;
 use candle_core::{CpuStorage, CustomOp1, Error, Layout, Result, Shape, Tensor};
@@ -40,5 +40,19 @@ impl CustomOp1 for MeanOp {
     fn bwd(&self, x: &Tensor, _y: &Tensor, by_output: &Tensor) -> Result<Option<Tensor>> {
         let by_input = lend(by_output, |dy| Ok(self.mean().backward(dy)))?;
         Tensor::from_vec(by_input, x.shape(), x.device()).map(Some)
+    }
+}
+
+impl Stock<1> for MeanOp {
+    fn stock(&self, [x]: [&Tensor; 1]) -> Result<Tensor> {
+        let (rows, width) = x.dims2()?;
+        let share = |&seen: &usize| {
+            let each = 1.0 / seen.max(1) as f32;
+            (0..self.length).map(move |row| if row < seen { each } else { 0.0 })
+        };
+        let shares: Vec<f32> = self.seen.iter().flat_map(share).collect();
+        let shares = Tensor::from_vec(shares, (rows, 1), x.device())?;
+        let sequences = (self.seen.len(), self.length, width);
+        x.broadcast_mul(&shares)?.reshape(sequences)?.sum(1)
     }
 }

@@ -1,5 +1,6 @@
 //! The kernels as operations on candle's tensors: one file each.
-//! Never computes with candle's own kernels, whose bits depend on the CPU.
+//! Never computes with candle's own kernels, whose bits depend on the machine, but in a [`Stock`]
+//! network: then each operation says itself in candle's own, which run on a graphics card too.
 //!
 //! Gradients of parameters are written in place into the [`Gradient`] of the parameter and not
 //! handed to candle, which would first make zeros and then a sum of them; those by the input of a
@@ -18,6 +19,7 @@ mod loss;
 mod mean;
 mod norm;
 mod rms_norm;
+mod stock;
 mod tape;
 
 pub(super) use attention::AttentionOp;
@@ -34,9 +36,10 @@ pub(super) use loss::Wanted;
 pub(super) use mean::MeanOp;
 pub(super) use norm::NormOp;
 pub(super) use rms_norm::RmsNormOp;
+pub(super) use stock::Stock;
 pub(super) use tape::Tape;
 
-use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Error, Layout, Result, Storage, Tensor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The place where backward writes the gradient of one parameter.
@@ -49,11 +52,14 @@ pub(super) struct Slot {
     pub values: Vec<f32>,
     /// Whether backward has written it since it was last used.
     pub filled: bool,
+    /// The gradient where the network is candle's own: on its device. What is kept of batches is
+    /// left here by forward.
+    pub stock: Option<Tensor>,
 }
 
 impl Gradient {
     pub(super) fn new(len: usize) -> Self {
-        Self(Arc::new(Mutex::new(Slot { values: vec![0.0; len], filled: false })))
+        Self(Arc::new(Mutex::new(Slot { values: vec![0.0; len], filled: false, stock: None })))
     }
 
     /// The place, for the one operation of a graph that has the parameter.
@@ -111,9 +117,17 @@ pub(super) fn lend<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> R
     f(floats(cpu(&storage)?, layout)?)
 }
 
+/// A copy of the elements of a tensor, wherever it is.
+pub(super) fn copied(tensor: &Tensor) -> Result<Vec<f32>> {
+    match tensor.device() {
+        Device::Cpu => lend(tensor, |xs| Ok(xs.to_vec())),
+        _ => tensor.flatten_all()?.to_vec1(),
+    }
+}
+
 /// A tensor that candle does not track.
 pub(super) fn input(values: Vec<f32>, rows: usize, width: usize) -> Result<Tensor> {
-    let tensor = Tensor::from_vec(values, (rows, width), &candle_core::Device::Cpu)?;
+    let tensor = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
     debug_assert_eq!(tensor.dtype(), DType::F32);
     Ok(tensor)
 }

@@ -2,10 +2,11 @@
 //! Never keeps anything of the forward pass: the root of a row is quick to find again.
 
 use super::norm::EPSILON;
+use super::stock::Stock;
 use super::{Gradient, floats, lend};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::rms_norm::Norm;
-use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, D, Error, Layout, Result, Shape, Tensor};
 
 /// Rows normalised, with arguments (x, scale).
 pub(in crate::compute) struct RmsNormOp {
@@ -56,5 +57,12 @@ impl CustomOp2 for RmsNormOp {
             })
         })?;
         Ok((Some(Tensor::from_vec(by_input, x.shape(), x.device())?), None))
+    }
+}
+
+impl Stock<2> for RmsNormOp {
+    fn stock(&self, [x, scale]: [&Tensor; 2]) -> Result<Tensor> {
+        let squares = x.sqr()?.mean_keepdim(D::Minus1)?;
+        x.broadcast_div(&(squares + f64::from(EPSILON))?.sqrt()?)?.broadcast_mul(scale)
     }
 }

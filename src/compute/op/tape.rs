@@ -4,7 +4,7 @@
 //!
 //! For candle the whole network is one operation, of which the loss is taken.
 
-use super::{Kept, lend};
+use super::{Kept, Stock, lend};
 use crate::compute::kernel::Engine;
 use crate::compute::kernel::reduce::sums;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, Layout, Result};
@@ -13,8 +13,10 @@ use candle_core::{Shape, Tensor};
 /// The operations of one pass, in their order.
 pub(in crate::compute) struct Tape {
     engine: Engine,
-    /// None where nobody will learn from it.
+    /// None where nobody will learn from it, or candle itself keeps what is to be learned from.
     steps: Option<Vec<Step>>,
+    /// Whether the operations are candle's own.
+    is_stock: bool,
 }
 
 enum Step {
@@ -30,7 +32,12 @@ enum Step {
 impl Tape {
     /// Before the first operation; `learns` says whether anything is kept of them.
     pub(in crate::compute) fn new(engine: Engine, learns: bool) -> Self {
-        Self { engine, steps: learns.then(Vec::new) }
+        Self { engine, steps: learns.then(Vec::new), is_stock: false }
+    }
+
+    /// Before the first of candle's own operations.
+    pub(in crate::compute) fn stock(engine: Engine) -> Self {
+        Self { is_stock: true, ..Self::new(engine, false) }
     }
 
     /// Whether no operation was done: what the next one takes is data, and has no gradient.
@@ -47,8 +54,11 @@ impl Tape {
     /// An operation on `x` alone.
     pub(in crate::compute) fn one<C>(&mut self, x: &Tensor, op: C) -> Result<Tensor>
     where
-        C: CustomOp1 + Send + Sync + 'static,
+        C: CustomOp1 + Stock<1> + Send + Sync + 'static,
     {
+        if self.is_stock {
+            return op.stock([x]);
+        }
         let y = x.apply_op1_no_bwd(&op)?;
         self.record(|| Step::One(Box::new(op), [x.clone(), y.clone()]));
         Ok(y)
@@ -57,8 +67,11 @@ impl Tape {
     /// An operation on `x` with a parameter.
     pub(in crate::compute) fn two<C>(&mut self, x: &Tensor, w: &Tensor, op: C) -> Result<Tensor>
     where
-        C: CustomOp2 + Send + Sync + 'static,
+        C: CustomOp2 + Stock<2> + Send + Sync + 'static,
     {
+        if self.is_stock {
+            return op.stock([x, w]);
+        }
         let y = x.apply_op2_no_bwd(w, &op)?;
         self.record(|| Step::Two(Box::new(op), [x.clone(), w.clone(), y.clone()]));
         Ok(y)
@@ -72,8 +85,11 @@ impl Tape {
         op: C,
     ) -> Result<Tensor>
     where
-        C: CustomOp3 + Send + Sync + 'static,
+        C: CustomOp3 + Stock<3> + Send + Sync + 'static,
     {
+        if self.is_stock {
+            return op.stock([x, w, b]);
+        }
         let y = x.apply_op3_no_bwd(w, b, &op)?;
         self.record(|| Step::Three(Box::new(op), [x.clone(), w.clone(), b.clone(), y.clone()]));
         Ok(y)
@@ -86,6 +102,9 @@ impl Tape {
 
     /// The sum of what was there at [`Tape::branch`] and of what became of it.
     pub(in crate::compute) fn join(&mut self, trunk: &Tensor, branch: &Tensor) -> Result<Tensor> {
+        if self.is_stock {
+            return trunk + branch;
+        }
         self.record(|| Step::Join);
         add(self.engine, trunk, branch)
     }

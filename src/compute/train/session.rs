@@ -4,12 +4,12 @@
 use super::deal::Deal;
 use super::lesson::Lesson;
 use super::schedule::Rates;
-use super::{Plan, Span};
+use super::{Machine, Plan, Span};
 use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
 use crate::compute::memory;
-use crate::compute::model::{Network, Pass, fault, misfit};
-use crate::compute::op::{self, Wanted};
+use crate::compute::model::{Network, Pass, Sums, fault, misfit};
+use crate::compute::op::Wanted;
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
 use crate::compute::state::{Course, Floats, Growing, Moving, State, read_shared};
@@ -34,7 +34,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn begin(
-        engine: Engine,
+        machine: &Machine,
         spec: &'a Train,
         lesson: &'a Lesson,
         plan: &'a Plan,
@@ -48,11 +48,11 @@ impl<'a> Session<'a> {
                     "give the `state` of the merge before as its input",
                 ));
             };
-            return Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from));
+            return Self::resume(machine, spec, lesson, plan, bytes, Some(plan.span.from));
         }
         match (state, spec.part.from) {
             (Some(bytes), 1..) => {
-                Self::resume(engine, spec, lesson, plan, bytes, Some(plan.span.from))
+                Self::resume(machine, spec, lesson, plan, bytes, Some(plan.span.from))
             }
             (None, 1..) => Err(fault(
                 format!("part {} of the training has no state to go on from", spec.part.from),
@@ -62,14 +62,14 @@ impl<'a> Session<'a> {
                 "the first part of a training begins without a state",
                 "remove the input `state`",
             )),
-            (None, 0) => Self::of(engine, spec, lesson, plan, State::initial(&plan.shape, spec)),
+            (None, 0) => Self::of(machine, spec, lesson, plan, State::initial(&plan.shape, spec)),
         }
     }
 
     /// From the state after `step` steps, or an earlier one at which the training stopped; from any
     /// state between two steps of this training where none is said.
     pub(super) fn resume(
-        engine: Engine,
+        machine: &Machine,
         spec: &'a Train,
         lesson: &'a Lesson,
         plan: &'a Plan,
@@ -98,16 +98,27 @@ impl<'a> Session<'a> {
                 "give a state of this training as it was made",
             ));
         }
-        Self::of(engine, spec, lesson, plan, state)
+        Self::of(machine, spec, lesson, plan, state)
+    }
+
+    /// At the end of a part, in the exact arithmetic.
+    pub(super) fn at_end(
+        spec: &'a Train,
+        lesson: &'a Lesson,
+        plan: &'a Plan,
+        end: &[u8],
+    ) -> Result<Self, Fault> {
+        Self::resume(&Machine::default(), spec, lesson, plan, end, Some(plan.span.to))
     }
 
     fn of(
-        engine: Engine,
+        machine: &Machine,
         spec: &'a Train,
         lesson: &'a Lesson,
         plan: &'a Plan,
         state: State,
     ) -> Result<Self, Fault> {
+        let engine = machine.engine();
         let mut descent = Descent::new(engine, &spec.optimizer, spec.clip, &[]);
         descent.powers = state.powers;
         let (mut values, mut best) = (Vec::new(), Vec::new());
@@ -124,7 +135,7 @@ impl<'a> Session<'a> {
             plan,
             engine,
             rates: plan.rates,
-            network: Network::learning(engine, &plan.shape, values)?,
+            network: machine.network(&plan.shape, values)?,
             descent,
             step: state.step,
             course: state.course,
@@ -206,13 +217,13 @@ impl<'a> Session<'a> {
     fn learn(&mut self, batch: &[u32], rate: f64) -> Result<f32, Fault> {
         let pieces = self.spec.accumulate.max(1);
         let rows = batch.len().div_ceil(pieces as usize).max(1);
-        let (mut value, mut sums) = (0.0, Vec::new());
+        let (mut value, mut sums) = (0.0, Sums::default());
         // Every piece leaves out values by a lot of its own.
         let lots = self.step * u64::from(pieces)..;
         self.step += 1;
         for (piece, lot) in batch.chunks(rows).zip(lots) {
             let (values, wanted) = self.lesson.batch(piece);
-            let x = op::input(values, piece.len(), self.lesson.rows.width()).map_err(misfit)?;
+            let x = self.network.input(values, piece.len())?;
             let outputs =
                 self.network.forward(&x, Pass::Learn { seed: self.deal.seed(), step: lot })?;
             memory::check()?;
@@ -224,12 +235,10 @@ impl<'a> Session<'a> {
             }
             self.network.learn(&loss)?;
             if piece.len() < batch.len() {
-                self.network.add_gradients(&mut sums, share);
+                self.network.add_gradients(&mut sums, share)?;
             }
         }
-        if !sums.is_empty() {
-            self.network.set_gradients(sums);
-        }
+        self.network.set_gradients(sums);
         self.descent.step(&self.network, rate)?;
         memory::check()?;
         Ok(value)
@@ -287,11 +296,10 @@ impl<'a> Session<'a> {
         let (powers, course) = (self.descent.powers, self.course);
         let mut state = Growing::new(self.step, powers, course, &self.plan.shape, self.spec);
         let parameters = self.network.parameters().iter().zip(shapes);
-        for (at, ((parameter, shape), moments)) in parameters.zip(&self.descent.moments).enumerate()
-        {
+        for (at, (parameter, shape)) in parameters.enumerate() {
             let values = Floats(parameter.values()?);
             let best = self.best.get(at).map_or_else(|| Floats(Vec::new()), floats);
-            let moments = moments.iter().map(floats).collect();
+            let moments = self.descent.remembered(at)?.into_iter().map(Floats).collect();
             state.add(&Moving::new(shape, values, moments, best));
         }
         state.end().ok_or_else(|| self.diverged("the state"))

@@ -2,6 +2,7 @@
 //! Never measures time.
 
 mod families;
+mod fast;
 mod parallel;
 mod tasks;
 mod texts;
@@ -9,13 +10,13 @@ mod texts;
 use super::*;
 use crate::compute::Metrics;
 use crate::compute::examples::{Examples, Truth};
-use crate::compute::kernel::Isa;
 use crate::compute::kernel::philox::Philox;
+use crate::compute::kernel::{Engine, Isa};
 use crate::compute::predictor::Predictor;
 use crate::compute::recipe::Recipe;
 use crate::compute::table::Table;
 use crate::domain::job::{
-    Activation, ClassWeights, Column, ColumnKind, Model, Optimizer, Part, Scaling, Schedule,
+    Activation, ClassWeights, Column, ColumnKind, Mode, Model, Optimizer, Part, Scaling, Schedule,
 };
 use proptest::prelude::*;
 use std::convert::Infallible;
@@ -48,6 +49,7 @@ pub(in crate::compute) fn spec_of(task: Task, targets: &[&str]) -> Train {
         class_weights: ClassWeights::Even,
         epochs: 1,
         batch: 32,
+        mode: Mode::Exact,
         accumulate: 1,
         optimizer: adamw(LR),
         schedule: Schedule::CONSTANT,
@@ -100,7 +102,7 @@ pub(super) struct Trained {
 }
 
 fn run_on(
-    engine: Engine,
+    machine: &Machine,
     spec: &Train,
     lesson: &Lesson,
     state: Option<&[u8]>,
@@ -111,7 +113,7 @@ fn run_on(
         checkpoints.push(state);
         Ok::<_, Infallible>(())
     };
-    let done = super::run(engine, spec, lesson, state, progress, &mut keep);
+    let done = super::run(machine, spec, lesson, state, progress, &mut keep);
     let Done { outputs, metrics } = done.map_err(Ended::fault)?;
     Ok(Trained { outputs, checkpoints, metrics })
 }
@@ -122,7 +124,7 @@ fn run(
     state: Option<&[u8]>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Trained, Fault> {
-    run_on(Engine::default(), spec, lesson, state, progress)
+    run_on(&Machine::default(), spec, lesson, state, progress)
 }
 
 fn trained(spec: &Train, state: Option<&[u8]>) -> Trained {
@@ -176,7 +178,8 @@ fn r10_neither_threads_nor_the_instruction_set_change_a_byte() {
     let mut wide = spec(1, Part::WHOLE);
     wide.model = Model::Mlp { hidden: vec![400, 300], activation: Activation::Tanh };
     wide.batch = 75;
-    let with = |engine| run_on(engine, &wide, &lesson(&wide), None, &mut |_| ()).unwrap();
+    let with =
+        |engine| run_on(&Machine::Exact(engine), &wide, &lesson(&wide), None, &mut |_| ()).unwrap();
     let expect = with(Engine::default());
     assert_eq!(with(Engine::new(4)), expect);
     for isa in Isa::all() {

@@ -133,8 +133,8 @@ fn copies(train: &Train) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::job::{
-        Activation, ClassWeights, Cnn, Convolution, EarlyStopping, Image, Optimizer, Padding, Part,
-        Scaling, Schedule,
+        Activation, ClassWeights, Cnn, Convolution, EarlyStopping, Image, Mode, Optimizer, Padding,
+        Part, Scaling, Schedule,
     };
 
     const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0 };
@@ -148,6 +148,7 @@ mod tests {
             class_weights: ClassWeights::Even,
             epochs: 5,
             batch: 10,
+            mode: Mode::Exact,
             accumulate: 1,
             optimizer: Optimizer::Sgd {
                 lr: 1.0,

@@ -42,8 +42,8 @@ pub use reader::Reader;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{
-    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
-    Task, Train,
+    Activation, ClassWeights, Decay, EarlyStopping, FAST_TOLERANCE, Mode, Model, Optimizer, Part,
+    Scaling, Schedule, Task, Train,
 };
 pub use transform::{
     Aggregate, Cast, Cell, Direction, Fill, Filling, Hash, Join, JoinKind, Measure, OnBadCell,
@@ -196,6 +196,12 @@ impl Spec {
             Self::Train(train) => train.segments,
             _ => 1,
         }
+    }
+
+    /// Whether two who do it honestly may differ within a tolerance.
+    #[must_use]
+    pub fn is_fast(&self) -> bool {
+        matches!(self, Self::Train(Train { mode: Mode::Fast, .. }))
     }
 }
 

@@ -18,6 +18,11 @@ use crate::domain::verdict::{Ballot, Finding, Found, Segment, Verification, draw
 use crate::domain::vote::is_quorum;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// So many times as long as it took, it may take to execute it again…
+const AGAIN: u64 = 2;
+/// … and of a fast job, which may have been on a graphics card: validators have no need of one.
+const AGAIN_FAST: u64 = 100;
+
 /// What the verdicts about a receipt say together.
 enum Decision {
     Open,
@@ -62,9 +67,10 @@ impl State {
         let there = self.there(&BTreeSet::new());
         let audit = draw(seed, lease, policy, &all, &there, self.params.committee);
         events.push(Event::Drawn { lease, audit: audit.clone() });
-        // To execute it again takes about as long as it took.
         let took = self.now().0.saturating_sub(delivery.lease.since.0);
-        let window = self.params.verdict_ticks.saturating_add(took.saturating_mul(2));
+        let is_fast = delivery.lease.offer.todo.iter().any(|job| self.is_fast(lease, *job));
+        let times = if is_fast { AGAIN_FAST } else { AGAIN };
+        let window = self.params.verdict_ticks.saturating_add(took.saturating_mul(times));
         let judging = Judging {
             delivery,
             audit,

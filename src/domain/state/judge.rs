@@ -6,7 +6,7 @@ use super::order::segments_of;
 use super::run::{Dispute, Judging, Phase};
 use super::view::is_early;
 use crate::base::canon::Digest;
-use crate::base::ids::LeaseId;
+use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::PublicKey;
 use crate::domain::beacon::Reveal;
 use crate::domain::bisection::{Bisection, Move, Side, Turn};
@@ -108,6 +108,11 @@ impl State {
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
         let (now, decides) = (self.now(), is_quorum([&author], &self.validators));
+        // What was computed fast is not found again step by step.
+        let is_fast = match verdict.finding {
+            Finding::Object { segment, .. } => self.is_fast(verdict.lease, segment.job),
+            _ => false,
+        };
         let judging = self.judging_of(verdict.lease, verdict.receipt)?;
         match verdict.finding {
             Finding::Agree | Finding::Deny { .. } => {}
@@ -121,7 +126,7 @@ impl State {
                     return Err(Reject::BadReceipt);
                 }
                 let begin = states(receipt, segment).map(|(begin, _)| begin);
-                let differs = matches!(found, Found::State(_)) && !decides;
+                let differs = matches!(found, Found::State(_)) && !decides && !is_fast;
                 let bisection = begin.filter(|_| differs).map(Bisection::open);
                 let ballots = BTreeMap::from([(author, ballot)]);
                 let (by, since, lost) = (author, now, None);
@@ -173,6 +178,12 @@ impl State {
         }
         self.move_window(said.lease);
         Ok(())
+    }
+
+    /// Whether a job of a lease is one that two may honestly do a little differently.
+    pub(super) fn is_fast(&self, lease: LeaseId, job: JobId) -> bool {
+        let run = self.runs.get(&lease.block.run);
+        run.and_then(|run| run.plan.job(job)).is_some_and(|job| job.spec.is_fast())
     }
 
     /// A receipt that is in front of the validators.

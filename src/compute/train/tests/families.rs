@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::job::{Cnn, Convolution, Image, ImageNorm, Padding};
 
 /// Images of 6 × 6 with a bright square in one of four corners, in noise.
-fn corners() -> Examples {
+pub(super) fn corners() -> Examples {
     let noise = Philox::new(2, 1, 1);
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for row in 0..90u32 {
@@ -26,7 +26,7 @@ fn corners() -> Examples {
     Examples { features, values, truth, recipe }
 }
 
-fn images(epochs: u32, dropout: f64) -> Train {
+pub(super) fn images(epochs: u32, dropout: f64) -> Train {
     let first = Convolution { filters: 4, kernel: 3, padding: Padding::Same, norm: None, pool: 2 };
     let second = Convolution { filters: 6, norm: Some(ImageNorm::Groups(2)), pool: 1, ..first };
     let cnn = Cnn {
@@ -40,7 +40,7 @@ fn images(epochs: u32, dropout: f64) -> Train {
 }
 
 /// The same with a norm over batches after the first convolution.
-fn by_batches(epochs: u32) -> Train {
+pub(super) fn by_batches(epochs: u32) -> Train {
     let mut spec = images(epochs, 0.0);
     if let Model::Cnn(cnn) = &mut spec.model {
         cnn.convolutions[0].norm = Some(ImageNorm::Batch);
@@ -50,7 +50,7 @@ fn by_batches(epochs: u32) -> Train {
 
 fn learned(engine: Engine, spec: &Train) -> Trained {
     let lesson = Lesson::of(spec, corners(), None).unwrap();
-    run_on(engine, spec, &lesson, None, &mut |_| ()).unwrap()
+    run_on(&Machine::Exact(engine), spec, &lesson, None, &mut |_| ()).unwrap()
 }
 
 #[test]

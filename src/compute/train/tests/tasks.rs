@@ -10,7 +10,7 @@ use crate::domain::job::{
 
 /// y = 3a − 2b + 5, two labels: whether a or b is above 0.5, and a class that is rare. With noise
 /// the number is off, and a fifth of the classes are the other one.
-fn table(noise: f32) -> Table {
+pub(super) fn table(noise: f32) -> Table {
     let dice = Philox::new(3, 3, 3);
     let mut csv = "a,b,y,big_a,big_b,kind\n".to_owned();
     for row in 0..120u64 {
@@ -22,7 +22,7 @@ fn table(noise: f32) -> Table {
     cells(&csv)
 }
 
-fn teach(spec: &Train, table: &Table) -> Lesson {
+pub(super) fn teach(spec: &Train, table: &Table) -> Lesson {
     Lesson::new(spec, table, None).unwrap()
 }
 
@@ -35,12 +35,12 @@ fn metric(done: &Trained, name: &str) -> Option<f64> {
     done.metrics.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
-fn regression() -> Train {
+pub(super) fn regression() -> Train {
     let features = Some(vec!["a".to_owned(), "b".to_owned()]);
     Train { features, epochs: 40, batch: 8, ..spec_of(Task::Regression, &["y"]) }
 }
 
-fn labels() -> Train {
+pub(super) fn labels() -> Train {
     let features = Some(vec!["b".to_owned(), "a".to_owned()]);
     let optimizer = adamw(0.05);
     let spec = spec_of(Task::MultiLabel, &["big_a", "big_b"]);
@@ -48,7 +48,7 @@ fn labels() -> Train {
 }
 
 /// Classes that overlap, in a perceptron that is too large for them.
-fn stopping() -> Train {
+pub(super) fn stopping() -> Train {
     let features = Some(vec!["a".to_owned(), "b".to_owned()]);
     Train {
         features,
@@ -249,7 +249,8 @@ fn the_bytes_of_every_way_to_learn_are_golden() {
 fn r10_no_way_to_learn_depends_on_threads_or_the_instruction_set() {
     for spec in ways() {
         let lesson = teach(&spec, &table(1.0));
-        let with = |engine| run_on(engine, &spec, &lesson, None, &mut |_| ()).unwrap();
+        let with =
+            |engine| run_on(&Machine::Exact(engine), &spec, &lesson, None, &mut |_| ()).unwrap();
         let expect = with(Engine::default());
         assert_eq!(with(Engine::new(3)), expect);
         for isa in Isa::all() {

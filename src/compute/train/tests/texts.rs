@@ -14,7 +14,7 @@ use crate::domain::job::{
 };
 
 /// Reviews that are told apart by one word each: no order, no length decides.
-fn reviews() -> Table {
+pub(super) fn reviews() -> Table {
     let words = ["the", "film", "was", "long", "and", "in", "colour", "with", "music"];
     let rows = (0..120u32).map(|i| {
         let filler = |k: u32| words[((i * 7 + k * 5 + i / 9) % 9) as usize];
@@ -24,7 +24,7 @@ fn reviews() -> Table {
     cells(&format!("id,text,liked\n{}", rows.collect::<String>()))
 }
 
-fn text_spec() -> (Transform, Train) {
+pub(super) fn text_spec() -> (Transform, Train) {
     let by = Tokens::Pairs { vocabulary: 320 };
     let tokenize = Tokenize { column: "text".into(), by, into: Layout::Rows { length: 24 } };
     let steps = vec![Step::Drop(vec!["id".into()]), Step::Tokenize(tokenize)];
@@ -52,7 +52,7 @@ fn texts_are_told_apart_by_their_words_and_the_model_takes_raw_text() {
 }
 
 /// Who pays whom: the same two names, and only their order tells.
-fn payers() -> Table {
+pub(super) fn payers() -> Table {
     let rows = (0..48u32).map(|i| {
         let (first, second) = if i % 2 == 0 { ("Ann", "Bob") } else { ("Bob", "Ann") };
         let when = ["", "now ", "then "][(i / 2 % 3) as usize];
@@ -61,19 +61,22 @@ fn payers() -> Table {
     cells(&format!("text,liked\n{}", rows.collect::<String>()))
 }
 
+pub(super) fn reader(dropout: f64) -> Model {
+    Model::Reader(Reader {
+        width: 8,
+        blocks: 1,
+        heads: 2,
+        dropout,
+        hidden: vec![],
+        activation: Activation::Relu,
+    })
+}
+
 #[test]
 fn order_is_read_by_attention_and_not_by_the_mean_and_a_part_goes_on_where_one_ended() {
     let (steps, spec) = text_spec();
     let steps = Transform { steps: steps.steps[1..].to_vec() };
     let rows = transform::run(&steps, payers(), None, None).unwrap();
-    let reader = Model::Reader(Reader {
-        width: 8,
-        blocks: 1,
-        heads: 2,
-        dropout: 0.1,
-        hidden: vec![],
-        activation: Activation::Relu,
-    });
     let spec = Train { epochs: 16, optimizer: adamw(0.02), batch: 6, ..spec };
     let raw = cells("text\nnow Ann pays Bob\nnow Bob pays Ann\n");
     let probabilities = |bytes: &[u8]| {
@@ -84,7 +87,7 @@ fn order_is_read_by_attention_and_not_by_the_mean_and_a_part_goes_on_where_one_e
             _ => unreachable!(),
         }
     };
-    let order = Train { model: reader, ..spec.clone() };
+    let order = Train { model: reader(0.1), ..spec.clone() };
     let lesson = Lesson::new(&order, &rows, None).unwrap();
     let done = run(&order, &lesson, None, &mut |_| ()).unwrap();
     let said = probabilities(&done.outputs[0].bytes);
@@ -126,28 +129,30 @@ fn a_model_of_texts_takes_tokens_and_nothing_else() {
     assert!(fault.hint.contains("features"));
 }
 
-/// A model that has read a song of three lines again and again.
-fn singer() -> (Predictor, Vec<u8>) {
+/// A song of three lines again and again, and who learns it.
+pub(super) fn language(
+    positions: Positions,
+    tied: bool,
+    norm: Norm,
+    dropout: f64,
+) -> (Train, Lesson) {
     let by = Tokens::Char;
     let into = Layout::Stream { separator: "\n".into() };
     let tokenize = Step::Tokenize(Tokenize { column: "text".into(), by, into });
     let song = "text\n".to_owned() + &"row the boat\nrow it far\ngo home\n".repeat(24);
     let steps = Transform { steps: vec![tokenize] };
     let rows = transform::run(&steps, cells(&song), None, None).unwrap();
-    let model = Model::Gpt(Gpt {
-        blocks: 1,
-        heads: 2,
-        width: 16,
-        context: 12,
-        positions: Positions::Learned,
-        tied: true,
-        dropout: 0.0,
-        norm: Norm::Layer,
-    });
+    let (blocks, heads, width, context) = (1, 2, 16, 12);
+    let model = Model::Gpt(Gpt { blocks, heads, width, context, positions, tied, dropout, norm });
     let spec = spec_of(Task::Language, &["token"]);
-    let optimizer = adamw(0.02);
-    let spec = Train { model, epochs: 12, batch: 8, optimizer, ..spec };
+    let spec = Train { model, epochs: 12, batch: 8, optimizer: adamw(0.02), ..spec };
     let lesson = Lesson::new(&spec, &rows, None).unwrap();
+    (spec, lesson)
+}
+
+/// A model that has learned it.
+fn singer() -> (Predictor, Vec<u8>) {
+    let (spec, lesson) = language(Positions::Learned, true, Norm::Layer, 0.0);
     let bytes = run(&spec, &lesson, None, &mut |_| ()).unwrap().outputs.remove(0).bytes;
     (Predictor::from_bytes(&bytes).unwrap(), bytes)
 }

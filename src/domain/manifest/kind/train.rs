@@ -131,6 +131,16 @@ pub(super) static TRAIN: StageKind = StageKind {
             ),
             seed("Seed of the initial parameters, the order of the rows and which are held out."),
             default(
+                "mode",
+                Type::Word(&["exact", "fast"]),
+                "exact",
+                "In which arithmetic it runs. `exact`: the same bits everywhere, checked bit for \
+                 bit. `fast`: whatever is fastest where it runs, such as a graphics card; \
+                 validators repeat drawn segments exactly and accept what differs by at most 5 % \
+                 of the way that the segment leads.",
+                "fast",
+            ),
+            default(
                 "scaling",
                 Type::Word(&["standard", "none"]),
                 "standard",

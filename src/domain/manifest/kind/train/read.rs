@@ -4,8 +4,8 @@
 use super::parallel;
 use crate::domain::job::{
     Activation, ClassWeights, Cnn, Convolution, Decay, EarlyStopping, Gpt, Image, ImageNorm,
-    Misfit, Model, Norm, Optimizer, Padding, Part, Positions, Reader, Reading, Scaling, Schedule,
-    Spec, Task, Train,
+    Misfit, Mode, Model, Norm, Optimizer, Padding, Part, Positions, Reader, Reading, Scaling,
+    Schedule, Spec, Task, Train,
 };
 use crate::domain::manifest::diagnostic::{Faults, Place};
 use crate::domain::manifest::kind::{narrow, wide, word};
@@ -55,6 +55,7 @@ fn train(with: &Node) -> Option<Train> {
         },
         part: Part::WHOLE,
         segments: 1,
+        mode: Mode::from_word(word(with, "mode", Mode::Exact.word())?)?,
         parallel: parallel::parallel(with)?,
     })
 }
@@ -243,6 +244,12 @@ pub(super) fn sound(with: &Node, stage: &Node, faults: &mut Faults) {
             faults.advise(stopping.place, message, hint.to_owned());
         }
         _ => {}
+    }
+    let mode = with.get("mode").filter(|mode| mode.text() == Some(Mode::Fast.word()));
+    if let (Some(mode), Some(_)) = (mode, with.get("earlyStopping")) {
+        let message = "when a fast training stops depends on the machine";
+        let hint = "leave `earlyStopping` out, or train with `mode: exact`";
+        faults.advise(mode.place, message, hint.to_owned());
     }
     let pieces = with.get("accumulate");
     if let (Some(node), Some(batch)) = (pieces, narrow(with, "batch", 32))
