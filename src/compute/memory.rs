@@ -16,8 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 const ACCOUNTS: usize = 512;
 /// Bytes that a thread takes or gives back before its account is told.
 const TOLD_AT: i64 = 256 * 1024;
-/// What every failure of this kind says first.
-const MORE: &str = "the job needs more than its ";
 
 /// The account of a job.
 struct Account {
@@ -79,12 +77,6 @@ impl Bound {
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
-    }
-
-    /// Whether a job that fails with this message failed for taking more.
-    #[must_use]
-    pub fn is_why(message: &str) -> bool {
-        message.starts_with(MORE)
     }
 
     /// Runs a job on this thread, which begins with inputs of so many bytes.
@@ -206,11 +198,12 @@ pub(super) fn room(bytes: usize) -> Result<(), Fault> {
 
 fn too_much(account: &Account) -> Fault {
     let mib = account.said.load(Ordering::Relaxed) >> 20;
-    Fault::new(
-        format!("{MORE}{mib} MiB of memory"),
+    let fault = Fault::new(
+        format!("the job needs more than its {mib} MiB of memory"),
         "raise the upper end of `resources.memory`, or let it take less at a time: smaller \
          batches (`batch`, `accumulate`), fewer rows or columns",
-    )
+    );
+    Fault { is_of_memory: true, ..fault }
 }
 
 #[cfg(test)]
@@ -227,7 +220,7 @@ mod tests {
         });
         if let Err(fault) = &held {
             assert_eq!(fault.message, format!("the job needs more than its {} MiB of memory", 8));
-            assert!(Bound::is_why(&fault.message));
+            assert!(fault.is_of_memory);
         }
         held.is_err()
     }

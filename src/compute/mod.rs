@@ -48,13 +48,16 @@ pub struct Fault {
     pub message: String,
     /// What to do about it; empty if there is nothing to say.
     pub hint: String,
+    /// Whether it is that the job takes more memory than it may: the one fault that depends on a
+    /// bound, and so not on the job alone.
+    pub is_of_memory: bool,
 }
 
 impl Fault {
     /// A failure and what to do about it.
     #[must_use]
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self { message: message.into(), hint: hint.into(), is_of_memory: false }
     }
 }
 

@@ -7,9 +7,12 @@
 //! that may stop early is taken for all its epochs: nobody knows before how many it will run.
 
 mod embed;
+mod memory;
 mod perplexity;
 mod train;
 mod transform;
+
+pub use memory::Memory;
 
 use super::job::{ColumnKind, Embed, Generate, Ingest, Merge, Rule, Spec, Train};
 use crate::base::amount::Work;
@@ -86,6 +89,8 @@ pub struct Size {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// What it takes of memory, where anybody can tell before.
+    pub memory: Option<Memory>,
 }
 
 impl Size {
@@ -164,7 +169,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         }
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
-    (Size { flop, bytes_in, bytes_out }, outputs)
+    (Size { flop, bytes_in, bytes_out, memory: memory::estimate(spec, inputs) }, outputs)
 }
 
 /// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the
@@ -233,7 +238,8 @@ fn segment_flop(train: &Train, data: Shape) -> u64 {
 #[must_use]
 pub fn shares(spec: &Embed, table: Shape, encoder: Shape) -> u32 {
     let (flop, made) = embed::estimate(spec, table, encoder);
-    let work = Size { flop, bytes_in: table.bytes, bytes_out: made.bytes }.work();
+    let size = Size { flop, bytes_in: table.bytes, bytes_out: made.bytes, memory: None };
+    let work = size.work();
     // Nobody knows for sure how many rows there will be, and no share may be empty.
     let most = (table.rows / ROWS_PER_SHARE).clamp(1, SHARES_MAX);
     u32::try_from(work.units().div_ceil(PART_UNITS).clamp(1, most)).unwrap_or(1)

@@ -31,9 +31,21 @@ pub enum Outcome {
         message: String,
         /// What to do about it.
         hint: String,
+        /// What it fails by.
+        flaw: Flaw,
     },
 }
-canonical_enum!(Outcome { 1 => Done(x), 2 => Failed { job, message, hint } });
+canonical_enum!(Outcome { 1 => Done(x), 2 => Failed { job, message, hint, flaw } });
+
+/// What a job fails by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    /// By what it is and takes in: it fails whatever it may take.
+    Job,
+    /// By its bound of memory: with another one it may not.
+    Memory,
+}
+canonical_enum!(Flaw { 1 => Job, 2 => Memory });
 
 /// What a worker claims about one job.
 #[derive(Clone, PartialEq, Debug)]

@@ -10,7 +10,7 @@ use crate::compute::memory::Bound;
 use crate::compute::train::{Machine, States};
 use crate::compute::{self, Ended, Fault, Named, Progress, forget};
 use crate::domain::bisection::{Move, Step};
-use crate::domain::receipt::{Claim, Outcome, Receipt};
+use crate::domain::receipt::{Claim, Flaw, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
 use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
@@ -375,10 +375,8 @@ impl Bench {
     fn check_failure(&self, duty: &Duty, job: JobId) -> Result<Digest, Doubt> {
         let other = Doubt::About(Segment { job, index: 0 }, Found::Other);
         let mut earlier = Vec::new();
-        let is_of_memory = match &duty.receipt.outcome {
-            Outcome::Failed { message, .. } => Bound::is_why(message),
-            Outcome::Done(_) => false,
-        };
+        let is_of_memory =
+            matches!(duty.receipt.outcome, Outcome::Failed { flaw: Flaw::Memory, .. });
         for task in &duty.assignment.tasks {
             for (_, from) in &task.inputs {
                 if let TaskInput::Artifact(digest) = from {
@@ -444,5 +442,6 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
         let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
         text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
     };
-    Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint) }
+    let flaw = if fault.is_of_memory { Flaw::Memory } else { Flaw::Job };
+    Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint), flaw }
 }

@@ -18,7 +18,7 @@ use ohc::domain::job::{
     Reading, Rounds, Rule, Scaling, Schedule, Spec, Split, Step, Task, Train, Transform, job_key,
 };
 use ohc::domain::poh::Entry;
-use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
+use ohc::domain::receipt::{Claim, Flaw, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Slot, commands_root};
 use ohc::domain::terms::{Cause, Equipment};
 use ohc::domain::verdict::{Audit, Finding, Found, Segment, Verdict};
@@ -143,8 +143,8 @@ fn commands() -> Vec<Command> {
         segments: vec![digest(3)],
         metrics: vec![("loss".into(), 0.25)],
     };
-    let failed =
-        Outcome::Failed { job: JobId(4), message: "no".into(), hint: "lower the rate".into() };
+    let (message, hint) = ("no".into(), "lower the rate".into());
+    let failed = Outcome::Failed { job: JobId(4), message, hint, flaw: Flaw::Job };
     let object = Finding::Object { segment: SEGMENT, found: Found::State(digest(5)) };
     let (trace, salt) = (digest(7), digest(8));
     let verdict = |finding| Verdict { lease: LEASE, receipt: digest(4), finding, trace, salt };

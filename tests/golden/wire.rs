@@ -16,7 +16,7 @@ use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Noop, Pin, Spec};
 use ohc::domain::milestone::{Milestone, Parts};
 use ohc::domain::poh::Entry;
-use ohc::domain::receipt::{Claim, Opening, Outcome, Receipt, Seal};
+use ohc::domain::receipt::{Claim, Flaw, Opening, Outcome, Receipt, Seal};
 use ohc::domain::slot::{Draft, Head, Slot, commands_root};
 use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
@@ -68,7 +68,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let done = Receipt { lease: LEASE, outcome: Outcome::Done(vec![claim]) };
     let (message, hint) = ("a column is missing".into(), "look at it".into());
-    let failed = Outcome::Failed { job: JobId(4), message, hint };
+    let failed = Outcome::Failed { job: JobId(4), message, hint, flaw: Flaw::Memory };
     let failed = Receipt { lease: LEASE, outcome: failed };
     let has = Equipment { cores: 4, memory: 8 << 30, gpus: 0 };
     let bid = Bid { ask: Price::new(1_000_000), capacity: Work::new(100_000), has };

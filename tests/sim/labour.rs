@@ -7,7 +7,7 @@
 use ohc::base::canon::Digest;
 use ohc::domain::bisection::{Move, Step};
 use ohc::domain::job::{Input, Spec, job_key};
-use ohc::domain::receipt::{Claim, Outcome, Receipt};
+use ohc::domain::receipt::{Claim, Flaw, Outcome, Receipt};
 use ohc::domain::state::{Assignment, Duty, Query, Question, Task, TaskInput};
 use ohc::domain::verdict::{Finding, Found, Segment, Verdict};
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ fn claim(task: &Task, key: Digest) -> Claim {
 
 fn failure(task: &Task) -> Outcome {
     let (message, hint) = ("it cannot be done".to_owned(), "do something else".to_owned());
-    Outcome::Failed { job: task.job, message, hint }
+    Outcome::Failed { job: task.job, message, hint, flaw: Flaw::Job }
 }
 
 /// What every honest worker makes of an assignment.

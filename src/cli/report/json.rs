@@ -368,6 +368,7 @@ pub(crate) fn plan(name: &str, plan: &Plan, forecast: &Forecast, budget: Option<
             json!({
                 "job": job.to_string(), "stage": job.stage, "uses": job.spec.kind(),
                 "block": block, "work": job.size.work().units(), "action": action(fate),
+                "memory": job.size.memory.map(|memory| memory.estimate),
                 "why": super::prose::why(fate),
             })
         })

@@ -487,7 +487,7 @@ impl Network {
 
 /// A fault in the words of this module's callers.
 pub(super) fn fault(message: impl Into<String>, hint: impl Into<String>) -> Fault {
-    Fault { message: message.into(), hint: hint.into() }
+    Fault::new(message, hint)
 }
 
 /// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.

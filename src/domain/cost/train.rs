@@ -10,7 +10,7 @@ use crate::domain::job::{Gpt, Model, Parallel, Reader, Task, Train};
 /// row, a convolution more often. Rows that are held out of `data` count as if they were learned
 /// from. A shard learns from `batch` rows in each of its steps.
 pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Vec<Shape>) {
-    let (products, parameters) = size(train, data);
+    let (products, parameters) = size(train, data, CLASSES_ASSUMED);
     // A state has no rows.
     let validation = others.iter().map(|shape| shape.rows).max().unwrap_or(0);
     let learning = products.saturating_mul(6);
@@ -43,7 +43,7 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Ve
 
 /// Bytes of a state of a training, about.
 pub(super) fn state_bytes(train: &Train, data: Shape) -> u64 {
-    let (_, parameters) = size(train, data);
+    let (_, parameters) = size(train, data, CLASSES_ASSUMED);
     parameters.saturating_mul(4).saturating_mul(copies(train))
 }
 
@@ -60,18 +60,17 @@ pub(super) fn steps(train: &Train, data: Shape) -> u64 {
     }
 }
 
-/// Products that the model takes for a row, and its parameters.
-fn size(train: &Train, data: Shape) -> (u64, u64) {
+/// Products that the model takes for a row, and its parameters, with so many classes.
+pub(super) fn size(train: &Train, data: Shape, classes: u64) -> (u64, u64) {
     let tokens = if data.tokens > 0 { data.tokens } else { TOKENS_ASSUMED };
     if let Model::Gpt(gpt) = &train.model {
         let each = gpt_parameters(gpt, tokens);
         return (each, each);
     }
     let targets = train.targets.len() as u64;
-    let others = data.columns.saturating_sub(targets);
-    let features = train.features.as_ref().map_or(others, |features| features.len() as u64);
+    let features = features(train, data);
     let outputs = match train.task {
-        Task::Classification => CLASSES_ASSUMED,
+        Task::Classification => classes,
         Task::Regression => 1,
         Task::MultiLabel => targets,
         Task::Language => tokens,
@@ -94,6 +93,12 @@ fn size(train: &Train, data: Shape) -> (u64, u64) {
     }
     let vectors = |tokens: u64| dense.saturating_add(tokens.saturating_mul(width.unwrap_or(0)));
     (vectors(features), vectors(tokens))
+}
+
+/// Columns that a training learns from.
+pub(super) fn features(train: &Train, data: Shape) -> u64 {
+    let others = data.columns.saturating_sub(train.targets.len() as u64);
+    train.features.as_ref().map_or(others, |features| features.len() as u64)
 }
 
 /// Tokens of a vocabulary that nobody knows yet: how many characters a text has is known when it
@@ -125,21 +130,21 @@ fn reader_work(reader: &Reader, length: u64, tokens: u64) -> (u64, u64) {
 
 /// How many numbers a state has for each parameter: itself, what the optimiser remembers, and the
 /// best so far.
-fn copies(train: &Train) -> u64 {
+pub(super) fn copies(train: &Train) -> u64 {
     1 + train.optimizer.moments() as u64 + u64::from(train.early_stopping.is_some())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::job::{
         Activation, ClassWeights, Cnn, Convolution, EarlyStopping, Image, Mode, Optimizer, Padding,
         Part, Scaling, Schedule,
     };
 
-    const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0 };
+    pub(in super::super) const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0 };
 
-    fn linear(task: Task, targets: &[&str]) -> Train {
+    pub(in super::super) fn linear(task: Task, targets: &[&str]) -> Train {
         Train {
             task,
             model: Model::Linear,
@@ -170,16 +175,16 @@ mod tests {
 
     #[test]
     fn a_model_has_an_output_for_every_class_number_or_label() {
-        assert_eq!(size(&linear(Task::Classification, &["y"]), DATA), (110, 110));
-        assert_eq!(size(&linear(Task::Regression, &["y"]), DATA), (11, 11));
-        assert_eq!(size(&linear(Task::MultiLabel, &["a", "b", "c"]), DATA), (27, 27));
+        assert_eq!(size(&linear(Task::Classification, &["y"]), DATA, 10), (110, 110));
+        assert_eq!(size(&linear(Task::Regression, &["y"]), DATA, 10), (11, 11));
+        assert_eq!(size(&linear(Task::MultiLabel, &["a", "b", "c"]), DATA, 10), (27, 27));
         let features = Some(vec!["x".to_owned()]);
         let one = Train { features, ..linear(Task::Regression, &["y"]) };
-        assert_eq!(size(&one, DATA), (2, 2));
+        assert_eq!(size(&one, DATA, 10), (2, 2));
         let model = Model::Text { width: 4, hidden: vec![6], activation: Activation::Relu };
         let text = Train { model, ..linear(Task::Classification, &["y"]) };
         let dense = 5 * 6 + 7 * 10;
-        assert_eq!(size(&text, DATA), (dense + 10 * 4, dense + 1_024 * 4));
+        assert_eq!(size(&text, DATA, 10), (dense + 10 * 4, dense + 1_024 * 4));
         let reader = Reader {
             width: 4,
             blocks: 3,
@@ -190,9 +195,9 @@ mod tests {
         };
         let order = Train { model: Model::Reader(reader), ..text.clone() };
         let (products, parameters) = (3 * 10 * (12 * 16 + 10 * 8), 3 * 12 * 16 + 1_034 * 4);
-        assert_eq!(size(&order, DATA), (dense + products, dense + parameters));
+        assert_eq!(size(&order, DATA, 10), (dense + products, dense + parameters));
         let known = Shape { tokens: 300, ..DATA };
-        assert_eq!(size(&text, known), (dense + 10 * 4, dense + 300 * 4));
+        assert_eq!(size(&text, known, 10), (dense + 10 * 4, dense + 300 * 4));
     }
 
     #[test]
@@ -206,7 +211,7 @@ mod tests {
             dropout: 0.0,
         };
         let train = Train { model: Model::Cnn(cnn), ..linear(Task::Regression, &["y"]) };
-        assert_eq!(size(&train, DATA), (9 * 16 * 2 + 9, 10 * 2 + 9));
+        assert_eq!(size(&train, DATA, 10), (9 * 16 * 2 + 9, 10 * 2 + 9));
         assert_eq!(estimate(&train, DATA, &[]).0, (9 * 16 * 2 + 9) * 6 * 1000 * 5);
     }
 

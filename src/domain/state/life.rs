@@ -8,9 +8,8 @@ use crate::base::amount::Ohc;
 use crate::base::ids::{BlockId, RunId};
 use crate::base::keys::PublicKey;
 use crate::domain::event::{Event, GaveUp};
-use crate::domain::graph;
 use crate::domain::lease::{Lease, Offered};
-use crate::domain::receipt::Outcome;
+use crate::domain::receipt::{Flaw, Outcome};
 use crate::domain::settle;
 use crate::domain::terms::Cause;
 use crate::domain::verdict::Segment;
@@ -122,13 +121,10 @@ impl State {
         self.decide_lot(block);
         match receipt.outcome {
             Outcome::Failed { job, .. } if self.is_gone(block.run, job) => {}
-            Outcome::Failed { job, message, hint } => {
+            Outcome::Failed { job, message, hint, flaw } => {
                 let failure = Failure { message, hint };
                 // What fails under a bound may not under another, and that is no part of the key.
-                let run = self.runs.get(&block.run).filter(|run| {
-                    let bound = |job: &graph::Job| job.terms.resources.memory.max.is_some();
-                    !run.plan.job(job).is_some_and(bound)
-                });
+                let run = self.runs.get(&block.run).filter(|_| flaw == Flaw::Job);
                 if let Some(key) = run.and_then(|run| run.key(job)) {
                     self.failures.insert(key, failure.clone());
                 }

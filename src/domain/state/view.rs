@@ -64,7 +64,7 @@ pub struct Task {
     pub spec: Spec,
     /// From what.
     pub inputs: Vec<(String, TaskInput)>,
-    /// Bytes of memory that it takes at the most, if its stage says so.
+    /// Bytes of memory that it takes at the most, if its stage or the cost model says so.
     pub memory: Option<u64>,
 }
 
@@ -490,7 +490,8 @@ impl State {
         let task = |id: &JobId| {
             let job = run.plan.job(*id)?;
             let inputs = run.inputs(*id).into_iter().map(input).collect::<Option<_>>()?;
-            let memory = job.terms.resources.memory.max;
+            let estimated = || job.size.memory.map(|memory| memory.bound);
+            let memory = job.terms.resources.memory.max.or_else(estimated);
             let (address, spec) = (job.to_string(), job.spec.clone());
             Some(Task { job: *id, address, spec, inputs, memory })
         };
