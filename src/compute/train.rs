@@ -47,8 +47,8 @@ pub struct Replayed {
 }
 
 /// Trains one part on a machine: the same bytes on any that is exact, sooner or later. `state` is
-/// the previous part's, absent for the first part. The states at the boundaries of its segments go to
-/// `keep`. What fails on a fast machine may not fail on an exact one.
+/// the previous part's, absent for the first part. The states at the boundaries of its segments go
+/// to `keep`. What fails on a fast machine may not fail on an exact one.
 pub fn run<E>(
     machine: &Machine,
     spec: &Train,

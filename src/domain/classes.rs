@@ -36,6 +36,12 @@ impl Classes {
         NAMES.iter().position(|name| *name == kind).map(|bit| Self(1 << bit))
     }
 
+    /// Those of some kinds together.
+    #[must_use]
+    pub fn of_all<'a>(kinds: impl Iterator<Item = &'a str>) -> Self {
+        kinds.fold(Self::NONE, |all, kind| all.with(Self::of(kind).unwrap_or(Self::ALL)))
+    }
+
     /// Those whose names stand here, with commas between them; at least one.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {

@@ -26,9 +26,10 @@ use crate::base::ids::{JobId, RunId};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::limits::REPRICES_MAX;
 use crate::base::time::Height;
-use crate::domain::command::{Bid, Command, Submission};
+use crate::domain::classes::Classes;
+use crate::domain::command::{Command, Submission};
 use crate::domain::event::Reject;
-use crate::domain::forecast::{self, Fate, Forecast, Wish};
+use crate::domain::forecast::{self, Fate, Forecast, Stall, Wish};
 use crate::domain::genesis::Params;
 use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
@@ -574,9 +575,10 @@ pub fn outlook(
     again: &[String],
     is_present: &dyn Fn(&Digest) -> bool,
 ) -> Result<Forecast, ApplyError> {
-    let mut bids: Vec<Bid> = forecast::live_bids(state);
+    let mut bids = forecast::live_bids(state);
     if bids.is_empty() {
-        bids = vec![embedded::standing_bid(state.params()); workers];
+        let bid = embedded::standing_bid(state.params());
+        bids = vec![Stall { bid, takes: Classes::ALL }; workers];
     }
     let name = pipeline.manifest.name.as_str();
     let wish = Wish { client: &client, name, bids: &bids, again };

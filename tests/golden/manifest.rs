@@ -6,8 +6,9 @@ use ohc::base::amount::{Ohc, SUPPLY, Work};
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
 use ohc::base::keys::SecretKey;
+use ohc::domain::classes::Classes;
 use ohc::domain::command::Bid;
-use ohc::domain::forecast::{Wish, forecast};
+use ohc::domain::forecast::{Stall, Wish, forecast};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::graph::{Dag, Edge, From, Job, Output, expand};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Pin};
@@ -117,7 +118,8 @@ fn prospects(manifest: &Manifest) -> Vec<Diagnostic> {
     let state = State::new(&Genesis { name, salt: [0; 32], params, allocations });
     let has = Equipment { cores: 4, memory: 16 << 30, gpus: 0 };
     let ask = state.params().base_price;
-    let bids = [Bid { ask, capacity: Work::new(u64::MAX), has }];
+    let bid = Bid { ask, capacity: Work::new(u64::MAX), has };
+    let bids = [Stall { bid, takes: Classes::ALL }];
     let wish = Wish { client: &key(1), name: &manifest.name, bids: &bids, again: &[] };
     let forecast = forecast(&state, &plan, &wish, &|_| false).unwrap();
     forecast.warnings(manifest, &plan)

@@ -87,6 +87,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         object(Found::Output(digest(9))),
         object(Found::Other),
         object(Found::Lost(digest(9))),
+        object(Found::Far),
         verdict(Finding::Deny { segment: SEGMENT }),
     ];
     let amount = Ohc::from_nano(1_250_000_000);

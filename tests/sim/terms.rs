@@ -9,7 +9,9 @@ use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::domain::classes::Classes;
 use ohc::domain::command::{Bid, Command};
 use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip};
+use ohc::domain::forecast;
 use ohc::domain::ledger::Hold;
+use ohc::domain::plan;
 use ohc::domain::receipt::Receipt;
 use ohc::domain::state::run::{Gone, Phase, Run, Status};
 use ohc::domain::terms::{Cause, Equipment};
@@ -372,6 +374,18 @@ fn a_block_is_never_given_to_a_worker_that_bids_for_other_kinds_of_jobs() {
         Command::BidFor { bid: bid(ask), classes }
     };
     fold.send(WORKER, bid_for(1, "train,evaluate"));
+    // Who plans it is told before.
+    let told = |fold: &Fold| {
+        let manifest = noops("terms", SOLO, &["a: { uses: noop }"]);
+        let (manifest, plan) = plan::derive(&submission(manifest, Vec::new(), ohc(5))).unwrap();
+        let bids = forecast::live_bids(&fold.state);
+        let (client, name) = (&CLIENT.key(), manifest.name.as_str());
+        let wish = forecast::Wish { client, name, bids: &bids, again: &[] };
+        let forecast = forecast::forecast(&fold.state, &plan, &wish, &|_| false).unwrap();
+        let all = forecast.warnings(&manifest, &plan);
+        all.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&fold), ["no worker takes on the jobs of stage `a`: noop"]);
     fold.submit(&noops("terms", SOLO, &["a: { uses: noop }"]), ohc(5));
     assert!(fold.held(WORKER).is_empty());
     assert_eq!(fold.state.workers()[&WORKER.key()].takes.to_string(), "train,evaluate");
@@ -380,6 +394,7 @@ fn a_block_is_never_given_to_a_worker_that_bids_for_other_kinds_of_jobs() {
     assert!(raised, "nobody wants it at this price: {events:?}");
     let other = Who::Worker(1);
     fold.send(other, bid_for(900_000, "train,noop"));
+    assert_eq!(told(&fold), [""; 0]);
     assert_eq!(fold.held(other).len(), 1, "dearer, but it takes on such jobs");
     fold.submit(&noops("more", SOLO, &["b: { uses: noop }"]), ohc(5));
     assert!(fold.held(WORKER).is_empty());

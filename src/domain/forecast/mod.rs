@@ -10,6 +10,7 @@ pub use outlook::{Detection, StageForecast, Time, UNITS_PER_SECOND};
 pub use stake::{Stake, needed_ppm, scaled_gain};
 pub use why::{InputPart, KeyParts, key_parts};
 
+use super::classes::Classes;
 use super::command::Bid;
 use super::event::Skip;
 use super::graph::Job;
@@ -17,7 +18,7 @@ use super::manifest::{Diagnostic, Manifest};
 use super::plan::Plan;
 use super::price::{self, Ceiling, Quote};
 use super::state::run::{Failure, Known, Run};
-use super::state::{State, Unused};
+use super::state::{State, Unused, Worker};
 use super::terms::{Equipment, OnFailure};
 use crate::base::amount::{Price, Work};
 use crate::base::canon::Digest;
@@ -54,6 +55,15 @@ pub enum Fate {
     Fails(Failure),
 }
 
+/// What one worker asks for and has, and the kinds of jobs that it takes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stall {
+    /// Its bid.
+    pub bid: Bid,
+    /// For which kinds.
+    pub takes: Classes,
+}
+
 /// Who wants a pipeline run, and what there is to run it.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
@@ -62,7 +72,7 @@ pub struct Wish<'a> {
     /// The name of the pipeline.
     pub name: &'a str,
     /// What workers ask for and have.
-    pub bids: &'a [Bid],
+    pub bids: &'a [Stall],
     /// Stages that are run again, with all that depends on them, though their results are settled.
     pub again: &'a [String],
 }
@@ -91,6 +101,8 @@ pub struct BlockForecast {
     pub work: Work,
     /// What its worker must have.
     pub needs: Equipment,
+    /// The kinds of its jobs, all of which its worker must take on.
+    pub classes: Classes,
     /// The most that it costs at its first price.
     pub ceiling: Ceiling,
     /// Low, likely and high.
@@ -167,7 +179,7 @@ pub fn forecast(
         let fate = asked.fate(&fates, job);
         fates.push(fate);
     }
-    let mut asks: Vec<Price> = wish.bids.iter().map(|bid| bid.ask).collect();
+    let mut asks: Vec<Price> = wish.bids.iter().map(|stall| stall.bid.ask).collect();
     asks.sort_unstable();
     let mut blocks = Vec::with_capacity(plan.blocks.len());
     let mut quote = Quote::default();
@@ -182,10 +194,11 @@ pub fn forecast(
         let work = jobs().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()));
         let least = |job: &Job| job.terms.resources.least();
         let needs = jobs().map(least).fold(Equipment::default(), Equipment::max);
+        let classes = Classes::of_all(jobs().map(|job| job.spec.kind()));
         let ceiling = price::ceiling(jobs(), state.base_price(), state.params(), 0)?;
         quote = quote.add(work, ceiling, &asks)?;
         let own = Quote::default().add(work, ceiling, &asks)?;
-        blocks.push(Some(BlockForecast { work, needs, ceiling, quote: own }));
+        blocks.push(Some(BlockForecast { work, needs, classes, ceiling, quote: own }));
     }
     let stages = outlook::stages(plan, &fates, &blocks, state.params().bond_factor)?;
     let time = outlook::time(plan, &blocks, wish.bids.len());
@@ -210,6 +223,7 @@ fn descendants(plan: &Plan, stages: &[String]) -> BTreeSet<JobId> {
 
 /// The live bids.
 #[must_use]
-pub fn live_bids(state: &State) -> Vec<Bid> {
-    state.workers().values().filter_map(|worker| worker.bid).collect()
+pub fn live_bids(state: &State) -> Vec<Stall> {
+    let stall = |worker: &Worker| Some(Stall { bid: worker.bid?, takes: worker.takes });
+    state.workers().values().filter_map(stall).collect()
 }

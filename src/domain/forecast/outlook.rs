@@ -6,9 +6,8 @@
 //! Blocks that wait for each other take their turns; all others share the workers evenly.
 
 use super::stake::Stake;
-use super::{BlockForecast, Fate, Forecast};
+use super::{BlockForecast, Fate, Forecast, Stall};
 use crate::base::amount::{Ohc, Rounding, Work, mul_div};
-use crate::domain::command::Bid;
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::domain::plan::{Block, Plan};
 use crate::domain::price::{Quote, audited_ppm};
@@ -202,10 +201,17 @@ fn ms(units: u64) -> u64 {
     mul_div(units, 1_000, UNITS_PER_SECOND, Rounding::Ceil).unwrap_or(u64::MAX)
 }
 
-/// The blocks that no worker has enough for, or too few where several are to compute the same.
-pub(super) fn impossible(plan: &Plan, blocks: &[Option<BlockForecast>], bids: &[Bid]) -> Vec<u32> {
+/// The blocks that no worker takes on or has enough for, or too few where several are to compute
+/// the same.
+pub(super) fn impossible(
+    plan: &Plan,
+    blocks: &[Option<BlockForecast>],
+    stalls: &[Stall],
+) -> Vec<u32> {
     let is = |(forecast, block): (&BlockForecast, &Block)| {
-        let able = bids.iter().filter(|bid| bid.has.meets(&forecast.needs));
+        let able = stalls.iter().filter(|stall| {
+            stall.bid.has.meets(&forecast.needs) && stall.takes.has(forecast.classes)
+        });
         able.take(block.replicas as usize).count() < block.replicas.max(1) as usize
     };
     let each = (0u32..).zip(blocks.iter().zip(&plan.blocks));
@@ -215,6 +221,7 @@ pub(super) fn impossible(plan: &Plan, blocks: &[Option<BlockForecast>], bids: &[
 }
 
 const LESS_NEEDS: &str = "lower its `resources`, or let a worker with more take part";
+const MORE_CLASSES: &str = "start a worker whose `--classes` name all of them, or that names none";
 const LESS_REPLICAS: &str = "lower its `replicate`, or let more workers take part";
 
 /// What a worker must have, in the words of a manifest.
@@ -275,11 +282,16 @@ pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) ->
         let Some(job) = first.and_then(|id| plan.job(*id)) else { continue };
         let Some(written) = manifest.stages.get(&job.stage) else { continue };
         let needs = forecast.blocks.get(*block as usize).and_then(Option::as_ref);
-        if let (Some(BlockForecast { needs, .. }), true) = (needs, told.insert(&job.stage)) {
+        if let (Some(BlockForecast { needs, classes, .. }), true) = (needs, told.insert(&job.stage))
+        {
             let workers = written.terms.replicas();
             let (message, hint) = if workers > 1 {
                 let what = "different workers for each job, and there are fewer that could do it";
                 (format!("stage `{}` asks for {workers} {what}", job.stage), LESS_REPLICAS)
+            } else if needs == &Equipment::default() {
+                let jobs =
+                    format!("no worker takes on the jobs of stage `{}`: {classes}", job.stage);
+                (jobs, MORE_CLASSES)
             } else {
                 let asked = asked(*needs);
                 (format!("no worker has what stage `{}` asks for: {asked}", job.stage), LESS_NEEDS)

@@ -10,7 +10,6 @@ use crate::base::keys::PublicKey;
 use crate::base::time::Tick;
 use crate::domain::classes::Classes;
 use crate::domain::event::{Ending, Event, GaveUp, Pause};
-use crate::domain::graph::Job;
 use crate::domain::lease::Offered;
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::price;
@@ -186,8 +185,7 @@ impl State {
             jobs().fold(Default::default(), |sum: Work, job| sum.saturating_add(job.size.work()));
         let needs =
             jobs().fold(Equipment::default(), |needs, job| needs.max(job.terms.resources.least()));
-        let class = |job: &Job| Classes::of(job.spec.kind()).unwrap_or(Classes::ALL);
-        let classes = jobs().fold(Classes::NONE, |all, job| all.with(class(job)));
+        let classes = Classes::of_all(jobs().map(|job| job.spec.kind()));
         let deadline_ms = run.terms(block.index).and_then(|terms| terms.deadline_ms);
         let Some(total) = ceiling.total() else { return false };
         let Some(state) = run.blocks.get(block.index as usize) else { return false };

@@ -4,6 +4,7 @@
 use super::{ArtifactError, io_error};
 use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,13 @@ pub fn inventory(directory: &Path) -> Result<Inventory, ArtifactError> {
 /// Takes an artifact away; one that is gone already is no error.
 pub fn remove(directory: &Path, digest: Digest) -> Result<(), ArtifactError> {
     remove_file(&path_of(directory, digest))
+}
+
+/// Marks an artifact as written now.
+pub(super) fn touch(directory: &Path, digest: Digest) -> io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    Ok(utimensat(CWD, path_of(directory, digest), &times, AtFlags::empty())?)
 }
 
 /// Takes a stray away.
