@@ -134,7 +134,7 @@ class Worker:
         done = b"ohc noop\n"
         claims = [
             {"job": t["job"], "outputs": [self.put(done)], "bytes": len(done)}
-            | {"segments": [], "metrics": []}
+            | {"read": 0, "given": len(done), "segments": [], "metrics": []}
             for t in held["tasks"]
         ]
         return {"lease": held["lease"], "outcome": {"is": "Done", "claims": claims}}
