@@ -9,7 +9,7 @@ use crate::domain::job::{
 };
 use std::convert::Infallible;
 
-const IRIS: &[u8] = include_bytes!("../../manifests/data/iris.csv");
+const IRIS: &[u8] = include_bytes!("../../../manifests/data/iris.csv");
 
 /// The rows of iris, without their header.
 fn rows() -> Named {
