@@ -133,7 +133,7 @@ impl Depot {
         }
         if self.is_exclusive.load(Ordering::Relaxed) {
             match self.write(digest, bytes, PutMode::Create).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.check_written(digest).await,
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
                 // Some stores cannot: under a digest, the second writer writes the same.
                 Err(error) if is_unable(&error) => {
@@ -150,9 +150,19 @@ impl Depot {
                 | ArtifactError::TooLarge { .. },
             ) => {
                 let written = self.write(digest, bytes, PutMode::Overwrite).await;
-                written.map_err(|error| self.away("write", digest, &error))
+                written.map_err(|error| self.away("write", digest, &error))?;
+                self.check_written(digest).await
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What was written into a folder is there only if the folder still is: it may have gone
+    /// between the look at its mark and the write, and is then written again where it belongs.
+    async fn check_written(&self, digest: Digest) -> Result<(), ArtifactError> {
+        match self.folder {
+            Some(_) => self.check_mark("write", digest).await,
+            None => Ok(()),
         }
     }
 
