@@ -4,12 +4,12 @@
 
 use super::command::SignedOrder;
 use super::poh::Entry;
-use super::vote::Certificate;
+use super::vote::{Certificate, IsSigned, Vote};
 use crate::base::amount::Ohc;
 use crate::base::canon::{
     Canonical, Decode as _, Digest, Encode, Reader, Writer, canonical_struct,
 };
-use crate::base::keys::{NetworkId, PublicKey};
+use crate::base::keys::{NetworkId, PublicKey, Signature};
 use crate::base::time::Height;
 use std::collections::BTreeMap;
 
@@ -141,7 +141,10 @@ impl Slot {
         validators: &BTreeMap<PublicKey, Ohc>,
     ) -> Result<(), SlotError> {
         self.check_content(parent)?;
-        self.check_certificate(network, validators)
+        let is_signed = |key: &PublicKey, vote: &Vote, signature: &Signature| {
+            key.verifies(network, vote, signature)
+        };
+        self.check_certificate(validators, &is_signed)
     }
 
     /// How much time it counts.
@@ -169,14 +172,15 @@ impl Slot {
         Ok(())
     }
 
-    /// Checks that the validators have made it final.
+    /// Checks that the validators have made it final; `is_signed` says whether one of them has
+    /// signed a vote.
     pub fn check_certificate(
         &self,
-        network: NetworkId,
         validators: &BTreeMap<PublicKey, Ohc>,
+        is_signed: IsSigned<'_>,
     ) -> Result<(), SlotError> {
         let (height, head) = (self.head.height, self.head.digest());
-        let is_final = self.certificate.holds(network, height, head, validators);
+        let is_final = self.certificate.holds_by(height, head, validators, is_signed);
         if is_final { Ok(()) } else { Err(SlotError::Certificate) }
     }
 }

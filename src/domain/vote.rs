@@ -57,6 +57,9 @@ pub struct Certificate {
 }
 canonical_struct!(Certificate { round, signatures });
 
+/// Says whether a validator has signed a vote.
+pub type IsSigned<'a> = &'a dyn Fn(&PublicKey, &Vote, &Signature) -> bool;
+
 impl Certificate {
     /// What each of the signatures is under.
     #[must_use]
@@ -73,11 +76,26 @@ impl Certificate {
         head: Digest,
         validators: &BTreeMap<PublicKey, Ohc>,
     ) -> bool {
+        let is_signed = |key: &PublicKey, vote: &Vote, signature: &Signature| {
+            key.verifies(network, vote, signature)
+        };
+        self.holds_by(height, head, validators, &is_signed)
+    }
+
+    /// The same, where somebody else says whether a vote is signed.
+    #[must_use]
+    pub fn holds_by(
+        &self,
+        height: Height,
+        head: Digest,
+        validators: &BTreeMap<PublicKey, Ohc>,
+        is_signed: IsSigned<'_>,
+    ) -> bool {
         let (vote, signatures) = (self.vote(height, head), &self.signatures);
         signatures.len() <= VALIDATORS_MAX
             && signatures.keys().all(|key| validators.contains_key(key))
             && is_quorum(signatures.keys(), validators)
-            && signatures.iter().all(|(key, sig)| key.verifies(network, &vote, sig))
+            && signatures.iter().all(|(key, signature)| is_signed(key, &vote, signature))
     }
 }
 

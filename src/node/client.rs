@@ -6,7 +6,7 @@
 
 use super::boot::Booted;
 use super::embedded::{Failure, Happening};
-use super::follow::{Follower, Heard, Refusal, Replica};
+use super::follow::{Follower, Heard, Peers, Refusal, Replica};
 use super::inbox::{Handle, Stopped, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
@@ -32,6 +32,8 @@ use tokio::runtime::Runtime;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the validators may take to say how far they are, all of them together.
 const SURVEY_MS: u64 = 10_000;
+/// So long what the validators said is news.
+const FRESH_MS: u64 = 500;
 /// A message that was not folded after so long is sent again.
 const RESEND_MS: u64 = 2_000;
 /// So long a command may wait for its slot.
@@ -45,6 +47,9 @@ pub(super) struct Line {
     /// What the servers call us.
     me: PublicKey,
     listener: Listener,
+    clock: Clock,
+    /// How far the validators said to be when the log had come, and when that was.
+    told: Mutex<Option<(Peers, Millis)>>,
 }
 
 type Listener = Arc<Mutex<Option<Sender<Inbox>>>>;
@@ -92,7 +97,18 @@ impl Line {
         };
         let name = format!("ohc client {}", me.short());
         let bus = link::connect(network, me, &name, PATIENCE, runtime.handle(), tell)?;
-        Ok(Self { bus, me: *me, listener })
+        let (clock, told) = (Clock::start(), Mutex::default());
+        Ok(Self { bus, me: *me, listener, clock, told })
+    }
+
+    /// Follows a log that came over this line.
+    fn follow(&self, replica: Replica, outbox: &Sender<Inbox>) -> Result<Follower, LinkError> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fresh = told.filter(|(_, at)| self.clock.now().since(*at) < FRESH_MS);
+        Ok(match fresh {
+            Some((peers, _)) => Follower::resume(&self.bus, replica, peers, outbox)?,
+            None => Follower::start(&self.bus, replica, outbox)?,
+        })
     }
 
     fn listen(&self, outbox: Option<Sender<Inbox>>) {
@@ -112,7 +128,7 @@ pub(super) fn arrive(
     let (outbox, inbox) = mpsc::channel();
     line.listen(Some(outbox.clone()));
     let clock = Clock::start();
-    let mut follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let mut follower = line.follow(Replica::new(booted), &outbox)?;
     let mut moved = clock.now();
     while !follower.is_current() {
         let now = clock.now();
@@ -135,7 +151,9 @@ pub(super) fn arrive(
     }
     line.listen(None);
     let (genesis, artifacts, recovery, snapshot) = rest;
-    let (state, parent, store, keeper) = follower.into_replica().into_parts();
+    let (replica, peers) = follower.pause();
+    *line.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((peers, line.clock.now()));
+    let (state, parent, store, keeper) = replica.into_parts();
     Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 
@@ -150,7 +168,7 @@ pub(super) fn order(
     let (outbox, inbox) = mpsc::channel();
     line.listen(Some(outbox.clone()));
     let wire = Wire::new(booted.genesis.network());
-    let mut follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let mut follower = line.follow(Replica::new(booted), &outbox)?;
     let (clock, me) = (Clock::start(), signer.public());
     let order = signer.order(follower.state(), command);
     let (mut send_at, mut refused, mut done) = (Millis(0), None, None);
@@ -226,7 +244,7 @@ pub(super) fn serve(
     line.listen(Some(outbox.clone()));
     (course.begun)(Handle::new(outbox.clone()));
     let wire = Wire::new(booted.genesis.network());
-    let follower = Follower::start(&line.bus, Replica::new(booted), &outbox)?;
+    let follower = line.follow(Replica::new(booted), &outbox)?;
     let mut session = Session {
         clock: Clock::start(),
         line,

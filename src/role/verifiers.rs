@@ -3,7 +3,7 @@
 
 use crate::base::amount::Ohc;
 use crate::base::canon::Canonical;
-use crate::base::keys::{NetworkId, PublicKey, Signed, Verifier};
+use crate::base::keys::{NetworkId, PublicKey, Signature, Signed, Verifier};
 use std::collections::BTreeMap;
 
 /// Public keys whose signatures are checked often.
@@ -32,7 +32,18 @@ impl Verifiers {
     /// Whether somebody, a validator or not, has signed this.
     #[must_use]
     pub fn holds<T: Canonical>(&self, network: NetworkId, said: &Signed<T>) -> bool {
-        let Signed { author, body, signature } = said;
+        self.verifies(&said.author, network, &said.body, &said.signature)
+    }
+
+    /// Whether this signature is by somebody, a validator or not.
+    #[must_use]
+    pub fn verifies<T: Canonical>(
+        &self,
+        author: &PublicKey,
+        network: NetworkId,
+        body: &T,
+        signature: &Signature,
+    ) -> bool {
         match self.get(author) {
             Some(validator) => validator.verifies(network, body, signature),
             None => author.verifies(network, body, signature),

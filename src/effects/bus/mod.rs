@@ -18,6 +18,7 @@ pub use connect::{Login, Options, Tls};
 use async_nats::connection::State;
 use async_nats::{Client, RequestErrorKind};
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -251,13 +252,44 @@ impl Bus {
         bytes_max: usize,
         within: Duration,
     ) -> Result<Vec<u8>, BusError> {
+        self.runtime.block_on(self.ask(subject, bytes, bytes_max, within))
+    }
+
+    /// The same of several subjects at once: `answered` hears what comes of each, with its place,
+    /// as it comes, and ends it by giving `false`.
+    pub fn request_each(
+        &self,
+        subjects: &[String],
+        bytes: &[u8],
+        (bytes_max, within): (usize, Duration),
+        answered: &mut dyn FnMut(usize, Result<Vec<u8>, BusError>) -> bool,
+    ) {
+        let asking = subjects.iter().enumerate().map(|(place, subject)| async move {
+            (place, self.ask(subject, bytes.to_vec(), bytes_max, within).await)
+        });
+        let mut asking: FuturesUnordered<_> = asking.collect();
+        self.runtime.block_on(async {
+            while let Some((place, answer)) = asking.next().await {
+                if !answered(place, answer) {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn ask(
+        &self,
+        subject: &str,
+        bytes: Vec<u8>,
+        bytes_max: usize,
+        within: Duration,
+    ) -> Result<Vec<u8>, BusError> {
         if !self.is_up() {
             return Err(BusError::Away);
         }
         let question = async_nats::Request::new().payload(bytes.into()).timeout(Some(within));
-        let asked = self.client.send_request(subject.to_owned(), question);
         let name = subject.to_owned();
-        match self.runtime.block_on(asked) {
+        match self.client.send_request(subject.to_owned(), question).await {
             Ok(answer) if answer.payload.len() > bytes_max => {
                 Err(BusError::TooLong { bytes: answer.payload.len(), most: bytes_max })
             }

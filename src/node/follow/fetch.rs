@@ -94,10 +94,10 @@ fn run<T: From<Heard>>(
                 tell(What::State { synced, ticket })
             }
             Errand::Pulses { peers } => {
-                let pulses = peers.iter().filter_map(|peer| pulse(bus, &wire, network, peer));
-                let mut told =
-                    pulses.map(|(by, pulse)| What::Pulse(by, pulse)).chain([What::Asked]);
-                told.try_for_each(tell)
+                pulses(bus, &wire, network, &peers, &mut |by, pulse| {
+                    tell(What::Pulse(by, pulse)).is_ok()
+                });
+                tell(What::Asked)
             }
         };
         if told.is_err() {
@@ -129,19 +129,29 @@ fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64)
     }
 }
 
-fn pulse(
+/// Asks all of these at once how far they are, until `said` has heard enough.
+fn pulses(
     bus: &Bus,
     wire: &Wire,
     network: NetworkId,
-    peer: &PublicKey,
-) -> Option<(PublicKey, Pulse)> {
-    match ask(bus, wire, Some(peer), Ask::Pulse, PULSE_PATIENCE) {
-        Some(Answer::Pulse(pulse)) => {
-            let pulse = pulse.verify(network).ok().filter(|pulse| pulse.author() == *peer)?;
-            Some((*peer, *pulse.body()))
+    peers: &[PublicKey],
+    said: &mut dyn FnMut(PublicKey, Pulse) -> bool,
+) {
+    let subjects: Vec<String> = peers.iter().map(|peer| wire.fetch_of(peer)).collect();
+    let pulse = |peer: &PublicKey, answer: &[u8]| match wire.unframe(answer, WIRE_BYTES_MAX).ok()? {
+        Answer::Pulse(pulse) => {
+            pulse.verify(network).ok().filter(|pulse| pulse.author() == *peer).map(|p| *p.body())
         }
         _ => None,
-    }
+    };
+    let within = (WIRE_BYTES_MAX, PULSE_PATIENCE);
+    bus.request_each(&subjects, &wire.frame(&Ask::Pulse), within, &mut |place, answer| {
+        let peer = peers.get(place).copied();
+        let heard = peer
+            .zip(answer.ok())
+            .and_then(|(peer, answer)| pulse(&peer, &answer).map(|pulse| (peer, pulse)));
+        heard.is_none_or(|(peer, pulse)| said(peer, pulse))
+    });
 }
 
 /// Asks one validator, or whichever hears it.

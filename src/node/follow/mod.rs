@@ -17,6 +17,7 @@ mod replica;
 mod sync;
 
 pub use fetch::Fetched;
+pub use peers::Peers;
 pub use replica::{Refusal, Replica, Watch};
 
 use super::wire::{Pulse, Wire};
@@ -28,7 +29,6 @@ use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::bus::{Bus, BusError, Message, News, Subscription};
 use fetch::{Errand, Fetcher, What};
-use peers::Peers;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use sync::Synced;
@@ -92,6 +92,19 @@ impl Follower {
         replica: Replica,
         outbox: &Sender<T>,
     ) -> Result<Self, BusError> {
+        let this = Self::resume(bus, replica, Peers::default(), outbox)?;
+        this.survey();
+        Ok(this)
+    }
+
+    /// The same by who was told just now how far the network is, and asks nobody: what was missed
+    /// between shows when somebody speaks of what comes after it.
+    pub fn resume<T: From<Heard> + Send + 'static>(
+        bus: &Bus,
+        replica: Replica,
+        peers: Peers,
+        outbox: &Sender<T>,
+    ) -> Result<Self, BusError> {
         let network = replica.state().network();
         let wire = Wire::new(network);
         let to = |heard: fn(Message) -> Heard| {
@@ -103,12 +116,12 @@ impl Follower {
             bus.subscribe(&wire.head_of_all(), None, PULSES_BYTES, to(Heard::Pulse))?,
         ];
         let start = || Fetcher::start(bus.clone(), network, outbox.clone());
-        let mut this = Self {
+        Ok(Self {
             replica,
             wire,
             fetcher: start(),
             surveyor: start(),
-            peers: Peers::default(),
+            peers,
             ticket: 0,
             is_fetching: false,
             from: Height(0),
@@ -120,9 +133,7 @@ impl Follower {
             early: BTreeMap::new(),
             has_asked: false,
             _subscriptions: subscriptions,
-        };
-        this.survey();
-        Ok(this)
+        })
     }
 
     /// What follows from the copy.
@@ -141,6 +152,12 @@ impl Follower {
     #[must_use]
     pub fn into_replica(self) -> Replica {
         self.replica
+    }
+
+    /// Ends following for now; with what is known of the validators it is soon resumed.
+    #[must_use]
+    pub fn pause(self) -> (Replica, Peers) {
+        (self.replica, self.peers)
     }
 
     /// Whether the copy has what validators with more than 1/3 of the stake say there is: one of
@@ -222,7 +239,7 @@ impl Follower {
     }
 
     /// Asks all how far they are.
-    fn survey(&mut self) {
+    fn survey(&self) {
         let peers = self.state().validators().keys().copied().collect();
         self.surveyor.send(Errand::Pulses { peers });
     }

@@ -19,7 +19,7 @@ struct Peer {
 
 /// What is known of the validators.
 #[derive(Debug, Default)]
-pub(super) struct Peers {
+pub struct Peers {
     known: BTreeMap<PublicKey, Peer>,
     /// Questions so far: they are spread over all.
     turn: usize,

@@ -10,17 +10,23 @@
 //! signed that they did.
 
 use crate::base::canon::{Canonical, Decode, Digest, Encode};
-use crate::base::keys::NetworkId;
+use crate::base::keys::{NetworkId, PublicKey, Signature};
 use crate::base::time::Height;
 use crate::domain::event::{Event, events_root};
 use crate::domain::milestone::Milestone;
 use crate::domain::slot::{Head, Slot};
 use crate::domain::state::State;
+use crate::domain::vote::Vote;
 use crate::effects::store::{Store, StoreError};
 use crate::node::boot::Booted;
 use crate::node::handouts::{self, Maker};
 use crate::node::snapshot::Keeper;
+use crate::role::Verifiers;
 use std::sync::Arc;
+
+/// So many certificates are worth getting to know the validators, which takes as long as ten checks
+/// of each.
+const CERTIFICATES_MANY: u32 = 20;
 
 /// Why slots were not taken.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +74,9 @@ pub struct Replica {
     parent: Digest,
     store: Arc<Store>,
     keeper: Keeper,
+    /// Certificates that were looked at, and who signed them, once that was often.
+    certificates: u32,
+    verifiers: Verifiers,
     /// What makes states for others, if anything does.
     maker: Option<Maker>,
 }
@@ -84,7 +93,9 @@ impl Replica {
     #[must_use]
     pub fn new(booted: Booted) -> Self {
         let Booted { genesis, state, parent, store, keeper, .. } = booted;
-        Self { network: genesis.network(), state, parent, store, keeper, maker: None }
+        let (network, verifiers) = (genesis.network(), Verifiers::default());
+        let (certificates, maker) = (0, None);
+        Self { network, state, parent, store, keeper, certificates, verifiers, maker }
     }
 
     /// Has states made for others, of which at least so many slots are kept.
@@ -212,9 +223,17 @@ impl Replica {
     }
 
     /// How many of these slots the validators of now have made final: all, or the first.
-    fn certified(&self, slots: &[Read<'_>]) -> Result<usize, Refusal> {
-        let validators = self.state.validators();
-        let is_final = |read: &Read<'_>| read.slot.check_certificate(self.network, validators);
+    fn certified(&mut self, slots: &[Read<'_>]) -> Result<usize, Refusal> {
+        let (network, validators) = (self.network, self.state.validators());
+        self.certificates = self.certificates.saturating_add(1);
+        if self.certificates >= CERTIFICATES_MANY {
+            self.verifiers.follow(validators);
+        }
+        let verifiers = &self.verifiers;
+        let is_signed = |key: &PublicKey, vote: &Vote, signature: &Signature| {
+            verifiers.verifies(key, network, vote, signature)
+        };
+        let is_final = |read: &Read<'_>| read.slot.check_certificate(validators, &is_signed);
         if slots.last().is_some_and(|last| is_final(last).is_ok()) {
             return Ok(slots.len());
         }
