@@ -20,13 +20,18 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// Folding so much again takes about 50 ms: then a snapshot is worth its file. Counted in events
-/// and slots, since a time would differ from run to run; `ohc bench replay` measures it.
-const WEIGHT_MAX: u64 = 60_000;
+/// Folding so much again takes about 50 ms: so often a snapshot is taken while a network runs.
+/// Counted in events and slots, since a time would differ from run to run; `ohc bench replay`
+/// measures it.
+const WEIGHT_RUNNING: u64 = 60_000;
+/// Folding so much again takes about 5 ms: then the next start is worth a file.
+const WEIGHT_AT_REST: u64 = 6_000;
 /// What the fold of a slot weighs beside that of its events.
 const WEIGHT_OF_A_SLOT: u64 = 20;
-/// While a network runs, a snapshot is taken no more often than this share of its bytes says: to
-/// write so many takes as long as to fold one event.
+/// What a run weighs that begins: its manifest is compiled again.
+const WEIGHT_OF_A_RUN: u64 = 600;
+/// A snapshot is taken no more often than this share of its bytes says: to write so many takes as
+/// long as to fold one event.
 const BYTES_PER_WEIGHT: u64 = 64;
 
 /// What stands in front of the state.
@@ -190,7 +195,8 @@ pub struct Keeper {
 impl Keeper {
     pub(super) fn new(home: &Home, network: NetworkId) -> Self {
         let (path, handouts) = (home.snapshot(), Handouts::of(home));
-        Self { path, handouts, network, weight: 0, bytes: 0, is_broken: false }
+        let bytes = fs::metadata(&path).map_or(0, |file| file.len());
+        Self { path, handouts, network, weight: 0, bytes, is_broken: false }
     }
 
     /// The states that the log commits to, in the same home.
@@ -207,13 +213,22 @@ impl Keeper {
 
     /// Counts a slot that was folded.
     pub(super) fn count(&mut self, events: &[Event]) {
-        self.weight += WEIGHT_OF_A_SLOT + events.len() as u64;
+        let weight = |event: &Event| match event {
+            Event::Submitted { .. } => WEIGHT_OF_A_RUN,
+            _ => 1,
+        };
+        self.weight += WEIGHT_OF_A_SLOT + events.iter().map(weight).sum::<u64>();
+    }
+
+    /// Whether so much, or as much as it takes to write one, was folded since the last.
+    const fn is_due(&self, weight: u64) -> bool {
+        self.weight >= weight && self.weight >= self.bytes / BYTES_PER_WEIGHT
     }
 
     /// Counts a slot that is durable; takes a snapshot after it if the last one is long ago.
     pub(super) fn folded(&mut self, events: &[Event], state: &State, head: Digest) {
         self.count(events);
-        if self.weight >= WEIGHT_MAX.max(self.bytes / BYTES_PER_WEIGHT) {
+        if self.is_due(WEIGHT_RUNNING) {
             self.take(state, head);
         }
     }
@@ -221,7 +236,7 @@ impl Keeper {
     /// Takes a snapshot if the next start would be slow without it. All slots of the state are
     /// durable.
     pub(super) fn finish(&mut self, state: &State, head: Digest) {
-        if self.weight >= WEIGHT_MAX {
+        if self.is_due(WEIGHT_AT_REST) {
             self.take(state, head);
         }
     }
