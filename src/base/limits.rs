@@ -123,8 +123,8 @@ pub const ATTACHED_MAX: usize = 32;
 pub const SNAPSHOT_BYTES_MAX: u64 = 2 << 30;
 /// One part of a snapshot, in bytes: each but the last has as many.
 pub const SNAPSHOT_PART_BYTES: usize = 512 * 1024;
-/// The canonical bytes of the events of a slot that commits to a state.
-pub const MILESTONE_BYTES_MAX: usize = 256 * 1024;
+/// A slot as whoever has no log needs it, in bytes.
+pub const MILESTONE_BYTES_MAX: usize = 4 * 1024;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
@@ -138,6 +138,8 @@ const _: () = assert!(VALIDATORS_MAX as u64 * STAKE_FLOOR_OHC < super::amount::S
 const _: () = assert!(COMMANDS_PER_SLOT_MAX <= MEMPOOL_MAX);
 const _: () = assert!(SLOT_BYTES_MAX <= MEMPOOL_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_PART_BYTES + 64 * 1024 <= WIRE_BYTES_MAX);
+// Its head, and of each validator a signature and what counted of its stake before and after.
+const _: () = assert!(256 + VALIDATORS_MAX * (32 + 64 + 2 * (32 + 8)) <= MILESTONE_BYTES_MAX);
 // The digests of all parts of a snapshot go with its milestone.
 const _: () = assert!(
     MILESTONE_BYTES_MAX + 32 * (SNAPSHOT_BYTES_MAX as usize / SNAPSHOT_PART_BYTES) + 64 * 1024

@@ -3,14 +3,16 @@
 
 mod about;
 mod reject;
+mod root;
 
 pub use reject::Reject;
+pub use root::{events_digest, events_root, shown_root};
 
 use super::bisection::Step;
 use super::terms::Cause;
 use super::verdict::{Audit, Segment};
 use crate::base::amount::{Ohc, Price, Work};
-use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum};
+use crate::base::canon::{Digest, canonical_enum};
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Tick};
@@ -571,27 +573,9 @@ canonical_enum!(Ending {
 
 impl Event {
     /// Whether it shows something to whoever has no log: who the validators are, or what the state
-    /// was.
+    /// was. A slot has one such event at the most.
     #[must_use]
     pub const fn is_milestone(&self) -> bool {
         matches!(self, Self::Snapshot { .. } | Self::SetChanged { .. })
     }
-}
-
-struct Events<'a>(&'a [Event]);
-
-impl Encode for Events<'_> {
-    fn encode(&self, w: &mut Writer) {
-        self.0.encode(w);
-    }
-}
-
-impl Canonical for Events<'_> {
-    const TAG: &'static str = "ohc/events/1";
-}
-
-/// What a slot commits to: the digest of its events, in order.
-#[must_use]
-pub fn events_root(events: &[Event]) -> Digest {
-    Events(events).digest()
 }

@@ -8,8 +8,8 @@
 //! of Tendermint do it), if those who had to sign it have too. Where too many have gone since, the
 //! slots that changed the set are taken one after the other: each is signed by those before it.
 
-use super::event::{Event, events_root};
-use super::slot::Head;
+use super::event::{Event, events_digest, shown_root};
+use super::slot::{Head, Slot};
 use super::vote::Certificate;
 use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest, canonical_struct};
@@ -25,10 +25,12 @@ pub struct Milestone {
     pub head: Head,
     /// What made it final.
     pub certificate: Certificate,
-    /// What it did: the head holds their digest.
-    pub events: Vec<Event>,
+    /// What it shows…
+    pub event: Event,
+    /// … and the digest of all that it did: the head holds the digest of these two.
+    pub all: Digest,
 }
-canonical_struct!(Milestone { head, certificate, events } tag "ohc/milestone/1");
+canonical_struct!(Milestone { head, certificate, event, all } tag "ohc/milestone/2");
 
 /// The bytes of a state, cut into parts that are checked one by one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,8 +48,8 @@ pub enum Doubt {
     /// It is of a slot that is not after what is known.
     #[error("it is not later than what is known")]
     Old,
-    /// Its events are not those that were signed.
-    #[error("its events are not those that were signed")]
+    /// What it shows is not what was signed.
+    #[error("what it shows is not what was signed")]
     Events,
     /// Those who are known have not signed it.
     #[error("validators with more than 2/3 of the known stake have not signed it")]
@@ -102,26 +104,28 @@ impl Parts {
 }
 
 impl Milestone {
+    /// What a slot that did this shows, if it shows anything.
+    #[must_use]
+    pub fn of(slot: &Slot, events: &[Event]) -> Option<Self> {
+        let event = events.iter().find(|event| event.is_milestone())?.clone();
+        let (head, certificate) = (slot.head.clone(), slot.certificate.clone());
+        Some(Self { head, certificate, event, all: events_digest(events) })
+    }
+
     /// The state that its slot commits to, if it does.
     #[must_use]
     pub fn committed(&self) -> Option<Committed> {
-        self.events.iter().find_map(|event| match event {
-            Event::Snapshot { parts, bytes } => Some(Committed {
-                height: self.head.height,
-                head: self.head.digest(),
-                parts: *parts,
-                bytes: *bytes,
-            }),
-            _ => None,
-        })
+        let Event::Snapshot { parts, bytes } = self.event else { return None };
+        let Head { height, .. } = self.head;
+        Some(Committed { height, head: self.head.digest(), parts, bytes })
     }
 
     /// Who signed up to its slot and who signs from there on, if that is not the same.
     fn change(&self) -> Option<(&Set, &Set)> {
-        self.events.iter().find_map(|event| match event {
+        match &self.event {
             Event::SetChanged { was, now } => Some((was, now)),
             _ => None,
-        })
+        }
     }
 
     /// Whether the validators of a set have made it final.
@@ -179,13 +183,13 @@ impl Trust {
     }
 
     /// Whether those who are known, with more than 2/3 of the stake that they had, have signed a
-    /// later slot, and these are its events.
+    /// later slot, and this is what it shows.
     fn check(&self, milestone: &Milestone) -> Result<(), Doubt> {
-        let Milestone { head, certificate, events } = milestone;
+        let Milestone { head, certificate, event, all } = milestone;
         if head.height <= self.height {
             return Err(Doubt::Old);
         }
-        if events_root(events) != head.events {
+        if shown_root(event, *all) != head.events {
             return Err(Doubt::Events);
         }
         if certificate.signatures.len() > VALIDATORS_MAX {

@@ -9,7 +9,9 @@ use super::handouts::{Handout, Handouts};
 use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker};
 use crate::base::canon::{Decode, Encode, Reader};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
-use crate::base::limits::{PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX};
+use crate::base::limits::{
+    MILESTONE_BYTES_MAX, PROPOSAL_BYTES_MAX, QUESTION_BYTES_MAX, WIRE_BYTES_MAX,
+};
 use crate::base::time::{Height, Millis};
 use crate::domain::genesis::Genesis;
 use crate::domain::milestone::Milestone;
@@ -36,6 +38,8 @@ const BEATS_IDLE: u32 = 5;
 
 // What else is in an answer: the lengths of the slots, their number, and the last height.
 const _: () = assert!(PROPOSAL_BYTES_MAX < BATCH_BYTES);
+// Who asks for what comes next is given something.
+const _: () = assert!(MILESTONE_BYTES_MAX < BATCH_BYTES);
 
 /// What is served.
 pub struct Log {

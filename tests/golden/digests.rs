@@ -9,7 +9,7 @@ use ohc::base::time::{Height, Tick};
 use ohc::domain::beacon::{Reveal, Seed};
 use ohc::domain::bisection::{self, Move};
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, Submission, Tender};
-use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_root};
+use ohc::domain::event::{Ending, Event, GaveUp, Pause, Reject, Skip, events_digest, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{
     Activation, Chunk, ClassWeights, Column, ColumnKind, Dealing, Decay, Deltas, EarlyStopping,
@@ -329,8 +329,9 @@ fn the_digest_of_every_type_is_golden() {
     for event in events(worker) {
         lines.both("event", &event);
     }
-    let root = events_root(&events(worker));
-    lines.line(&format!("{:20} {:24} {root}", "ohc/events/1", "all events"));
+    let (all, root) = (events_digest(&events(worker)), events_root(&events(worker)));
+    lines.line(&format!("{:20} {:24} {all}", "ohc/events/1", "all events"));
+    lines.line(&format!("{:20} {:24} {root}", "ohc/shown/1", "the first that shows"));
 
     let orders: Vec<_> = (1u64..)
         .zip(commands())

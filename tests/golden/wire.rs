@@ -11,7 +11,7 @@ use ohc::domain::beacon::Reveal;
 use ohc::domain::bisection::Move;
 use ohc::domain::classes::Classes;
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, SignedOrder, Submission, Tender};
-use ohc::domain::event::{Event, events_root};
+use ohc::domain::event::{Event, events_digest, events_root};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::job::{Chunk, Column, ColumnKind, Groups, Noop, Pin, Spec};
 use ohc::domain::milestone::{Milestone, Parts};
@@ -204,9 +204,9 @@ struct Vectors {
 
 /// A slot that did this, as whoever has no log sees it.
 fn milestone(event: Event) -> Milestone {
-    let (head, events) = (slot().head, vec![event]);
-    let head = Head { events: events_root(&events), ..head };
-    Milestone { head, certificate: slot().certificate, events }
+    let events = [Event::BidPlaced { worker: key(5).public() }, event.clone()];
+    let head = Head { events: events_root(&events), ..slot().head };
+    Milestone { head, certificate: slot().certificate, event, all: events_digest(&events) }
 }
 
 impl Vectors {

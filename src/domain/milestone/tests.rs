@@ -1,7 +1,12 @@
 //! Trust against milestones that are forged, old, or of strangers. Never a signature that is none.
 
 use super::*;
+use crate::base::canon::{Decode as _, Encode as _};
+use crate::base::ids::{JobId, RunId};
 use crate::base::keys::SecretKey;
+use crate::base::limits::MILESTONE_BYTES_MAX;
+use crate::domain::event::events_root;
+use proptest::prelude::*;
 
 const HERE: NetworkId = NetworkId(Digest([1; 32]));
 
@@ -13,8 +18,13 @@ fn set(members: &[u8]) -> Set {
     members.iter().map(|n| (key(*n).public(), Ohc::from_nano(40_000))).collect()
 }
 
-/// A slot that did this, signed by these.
-fn signed(height: u64, events: Vec<Event>, signers: &[u8]) -> Milestone {
+/// A slot that did this alone, signed by these.
+fn signed(height: u64, event: Event, signers: &[u8]) -> Milestone {
+    signed_events(height, std::slice::from_ref(&event), signers)
+}
+
+/// A slot that did this, signed by these; the first of it is what it shows.
+fn signed_events(height: u64, events: &[Event], signers: &[u8]) -> Milestone {
     let nothing = Digest([0; 32]);
     let head = Head {
         height: Height(height),
@@ -22,7 +32,7 @@ fn signed(height: u64, events: Vec<Event>, signers: &[u8]) -> Milestone {
         proposer: key(1).public(),
         poh: nothing,
         commands: nothing,
-        events: events_root(&events),
+        events: events_root(events),
     };
     let mut certificate = Certificate::default();
     let vote = certificate.vote(head.height, head.digest());
@@ -30,16 +40,16 @@ fn signed(height: u64, events: Vec<Event>, signers: &[u8]) -> Milestone {
         let signature = key(*n).seal(HERE, vote).signature;
         certificate.signatures.insert(key(*n).public(), signature);
     }
-    Milestone { head, certificate, events }
+    Milestone { head, certificate, all: events_digest(events), event: events[0].clone() }
 }
 
 fn change(height: u64, (was, now): (&[u8], &[u8]), signers: &[u8]) -> Milestone {
-    signed(height, vec![Event::SetChanged { was: set(was), now: set(now) }], signers)
+    signed(height, Event::SetChanged { was: set(was), now: set(now) }, signers)
 }
 
 fn snapshot(height: u64, signers: &[u8]) -> Milestone {
     let parts = Parts::of(b"a state");
-    signed(height, vec![Event::Snapshot { parts: parts.digest(), bytes: parts.bytes }], signers)
+    signed(height, Event::Snapshot { parts: parts.digest(), bytes: parts.bytes }, signers)
 }
 
 fn genesis() -> Trust {
@@ -56,7 +66,8 @@ fn a_state_is_seen_if_more_than_two_thirds_of_the_known_stake_have_signed() {
     assert_eq!(trust.see(&snapshot(900, &[1, 2])), Err(Doubt::Strangers));
     assert_eq!(trust.see(&snapshot(900, &[1, 2, 5, 6, 7])), Err(Doubt::Strangers));
     assert!(trust.see(&snapshot(900, &[1, 2, 4, 9])).is_ok(), "a newcomer is no harm");
-    assert_eq!(trust.see(&signed(900, vec![], &[1, 2, 3])), Err(Doubt::Nothing));
+    let other = Event::BidPlaced { worker: key(1).public() };
+    assert_eq!(trust.see(&signed(900, other, &[1, 2, 3])), Err(Doubt::Events), "it shows nothing");
 }
 
 #[test]
@@ -64,9 +75,9 @@ fn what_was_not_signed_is_not_believed() {
     let (trust, honest) = (genesis(), snapshot(900, &[1, 2, 3]));
     let mut other = honest.clone();
     let parts = Parts::of(b"forged");
-    other.events = vec![Event::Snapshot { parts: parts.digest(), bytes: parts.bytes }];
+    other.event = Event::Snapshot { parts: parts.digest(), bytes: parts.bytes };
     assert_eq!(trust.see(&other), Err(Doubt::Events));
-    other.head.events = events_root(&other.events);
+    other.head.events = shown_root(&other.event, other.all);
     assert_eq!(trust.see(&other), Err(Doubt::Strangers), "the signatures are under another head");
     let mut elsewhere = genesis();
     elsewhere.network = NetworkId(Digest([2; 32]));
@@ -124,4 +135,79 @@ fn parts_are_as_long_as_they_must_be() {
     assert_eq!(is(&long, long.bytes), Err(Doubt::Parts));
     let few = Parts { bytes: parts.bytes, digests: vec![head] };
     assert_eq!(is(&few, few.bytes), Err(Doubt::Parts));
+}
+
+/// What a slot may do, one of each kind that a forger could write into.
+fn some_events(text: &str, n: u8) -> Vec<Event> {
+    let (run, job) = (RunId(u32::from(n)), JobId(u32::from(n)));
+    let worker = key(n % 9 + 1).public();
+    let failed = Event::Failed { run, job, message: text.to_owned(), hint: text.to_owned() };
+    let parts = Parts::of(text.as_bytes());
+    vec![
+        Event::BidPlaced { worker },
+        failed,
+        Event::Snapshot { parts: parts.digest(), bytes: parts.bytes },
+        Event::Cached { run, job },
+    ]
+}
+
+/// The slot that did this, signed by three of four.
+fn slot(events: &[Event]) -> Slot {
+    let Milestone { head, certificate, .. } = signed_events(900, events, &[1, 2, 3]);
+    Slot { head, poh: Vec::new(), commands: Vec::new(), certificate }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_milestone_of_any_slot_shows_its_event_and_no_other(
+        text in ".{0,80}",
+        n: u8,
+        flip in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let events = some_events(&text, n);
+        let slot = slot(&events);
+        let stone = Milestone::of(&slot, &events).unwrap();
+        prop_assert!(genesis().see(&stone).is_ok());
+        // Other events of the same slot are not what it shows.
+        for event in events.iter().filter(|event| !event.is_milestone()) {
+            let other = Milestone { event: event.clone(), ..stone.clone() };
+            prop_assert_eq!(genesis().see(&other), Err(Doubt::Events));
+        }
+        let set = Event::SetChanged { was: set(&[1, 2, 3, 4]), now: set(&[9]) };
+        let other = Milestone { event: set, ..stone.clone() };
+        prop_assert_eq!(genesis().clone().follow(&other), Err(Doubt::Events));
+        // Nor is anything in which a bit has flipped.
+        let mut bytes = stone.to_bytes();
+        let at = flip.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(other) = Milestone::from_bytes(&bytes) {
+            prop_assert!(genesis().see(&other).is_err(), "byte {}", at);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_shows_nothing_is_no_milestone(text in ".{0,80}", n: u8) {
+        let mut events = some_events(&text, n);
+        let shown = events.remove(2);
+        let slot = slot(&events);
+        prop_assert_eq!(Milestone::of(&slot, &events), None);
+        let all = events_digest(&events);
+        for event in events.into_iter().chain([shown]) {
+            let (head, certificate) = (slot.head.clone(), slot.certificate.clone());
+            let other = Milestone { head, certificate, event, all };
+            prop_assert_eq!(genesis().see(&other), Err(Doubt::Events));
+        }
+    }
+}
+
+#[test]
+fn a_milestone_of_the_largest_set_is_as_short_as_it_must_be() {
+    let members: Vec<u8> = (1..=VALIDATORS_MAX as u8).collect();
+    let others: Vec<u8> = (101..=100 + VALIDATORS_MAX as u8).collect();
+    let stone = change(900, (&members, &others), &members);
+    let bytes = stone.to_bytes().len();
+    assert!(bytes <= MILESTONE_BYTES_MAX && bytes > MILESTONE_BYTES_MAX - 512, "{bytes}");
 }

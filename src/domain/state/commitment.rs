@@ -3,11 +3,10 @@
 //! what was folded: all nodes commit to the same states.
 //!
 //! To encode a state takes time that grows with it. So much is folded first that this is small
-//! beside it, and the slot is one of few events, which are handed on with the state.
+//! beside it.
 
 use super::State;
 use crate::base::canon::{Canonical as _, Encode as _, canonical_struct};
-use crate::base::limits::MILESTONE_BYTES_MAX;
 use crate::domain::event::Event;
 use crate::domain::milestone::Parts;
 
@@ -36,9 +35,10 @@ impl State {
         let Commitment { weight, bytes } = &mut self.commitment;
         *weight = weight.saturating_add(WEIGHT_OF_A_SLOT + events.len() as u64);
         let is_due = *weight >= least.max(*bytes / BYTES_PER_WEIGHT);
-        // Who signs a slot that changes the set is not in the state after it.
+        // Who signs a slot that changes the set is not in the state after it, and a slot shows one
+        // thing at the most.
         let is_plain = || !events.iter().any(Event::is_milestone);
-        if !is_due || !is_plain() || events.to_bytes().len() > MILESTONE_BYTES_MAX - 64 {
+        if !is_due || !is_plain() {
             return;
         }
         let body = self.body();

@@ -263,8 +263,7 @@ impl Replica {
             watch(&self.state, &events);
             self.parent = *head;
             kept.push(*bytes);
-            if events.iter().any(Event::is_milestone) {
-                let milestone = milestone(slot, &events);
+            if let Some(milestone) = Milestone::of(slot, &events) {
                 milestones.push((height, milestone.to_bytes()));
                 if self.maker.is_some() && milestone.committed().is_some() {
                     given = Some((milestone, self.state.snapshot()));
@@ -282,10 +281,4 @@ impl Replica {
         self.keeper.folded(&last, &self.state, self.parent);
         Ok(kept.len())
     }
-}
-
-/// What a slot shows to whoever has no log.
-fn milestone(slot: &Slot, events: &[Event]) -> Milestone {
-    let (head, certificate) = (slot.head.clone(), slot.certificate.clone());
-    Milestone { head, certificate, events: events.to_vec() }
 }

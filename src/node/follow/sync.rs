@@ -81,29 +81,38 @@ fn offer(
         Some(_) => return Err(Miss::Lie),
         None => return Err(Miss::Silent),
     };
-    if milestone.head.height < least {
+    let height = milestone.head.height;
+    if height < least {
         return Err(Miss::Nothing);
     }
-    let mut way = Vec::new();
+    let (mut way, mut is_seen) = (Vec::new(), false);
     loop {
         match trust.see(&milestone) {
             Ok(committed) => {
                 parts.check(&committed).map_err(|_| Miss::Lie)?;
-                return Ok((milestone, parts, way));
+                is_seen = true;
             }
             Err(Doubt::Strangers) => {}
             Err(_) => return Err(Miss::Lie),
         }
-        let after = trust.height();
-        let changes = match ask(peer, Ask::Milestones { after }) {
-            Some(Answer::Milestones(changes)) if !changes.is_empty() => changes,
-            // Who offers a state knows how one gets there.
-            Some(_) => return Err(Miss::Lie),
-            None => return Err(Miss::Silent),
+        // Also where the state is believed already: who asks here one day may not know so many.
+        let changes = match ask(peer, Ask::Milestones { after: trust.height() }) {
+            Some(Answer::Milestones(changes)) => changes,
+            None if !is_seen => return Err(Miss::Silent),
+            _ => Vec::new(),
         };
-        for change in changes {
-            trust.follow(&change).map_err(|_| Miss::Lie)?;
-            way.push(change);
+        let known = way.len();
+        // Those that came after the state are not on the way to it.
+        for change in changes.into_iter().filter(|change| change.head.height < height) {
+            match trust.follow(&change) {
+                Ok(()) => way.push(change),
+                Err(_) if is_seen => break,
+                Err(_) => return Err(Miss::Lie),
+            }
+        }
+        if way.len() == known {
+            // Who offers a state knows how one gets there.
+            return if is_seen { Ok((milestone, parts, way)) } else { Err(Miss::Lie) };
         }
     }
 }

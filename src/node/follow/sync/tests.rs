@@ -5,7 +5,7 @@ use crate::base::amount::Ohc;
 use crate::base::canon::Canonical as _;
 use crate::base::keys::{NetworkId, SecretKey};
 use crate::base::limits::SNAPSHOT_PART_BYTES;
-use crate::domain::event::{Event, events_root};
+use crate::domain::event::{Event, events_digest, events_root};
 use crate::domain::slot::Head;
 use crate::domain::vote::Certificate;
 use std::cell::RefCell;
@@ -23,14 +23,14 @@ fn set(members: &[u8]) -> Set {
 }
 
 fn signed(height: u64, event: Event, signers: &[u8]) -> Milestone {
-    let (nothing, events) = (Digest([0; 32]), vec![event]);
+    let (nothing, events) = (Digest([0; 32]), std::slice::from_ref(&event));
     let head = Head {
         height: Height(height),
         parent: nothing,
         proposer: key(1),
         poh: nothing,
         commands: nothing,
-        events: events_root(&events),
+        events: events_root(events),
     };
     let mut certificate = Certificate::default();
     let vote = certificate.vote(head.height, head.digest());
@@ -38,7 +38,7 @@ fn signed(height: u64, event: Event, signers: &[u8]) -> Milestone {
         let signer = SecretKey::from_bytes(&[*n; 32]);
         certificate.signatures.insert(signer.public(), signer.seal(HERE, vote).signature);
     }
-    Milestone { head, certificate, events }
+    Milestone { head, certificate, all: events_digest(events), event }
 }
 
 fn change(height: u64, was: &[u8], now: &[u8], signers: &[u8]) -> Milestone {
@@ -161,6 +161,31 @@ fn the_way_goes_over_all_who_came_since() {
     let synced = synced(&[(2, late)]);
     assert!(synced.found.is_none());
     assert_eq!(synced.liars, names(&[2]));
+}
+
+#[test]
+fn changes_after_the_state_are_not_on_the_way_to_it() {
+    let mut late = source(900, &[4, 5, 6]);
+    late.way = vec![
+        change(300, &[1, 2, 3, 4], &[3, 4, 5, 6], &[1, 2, 3]),
+        change(950, &[3, 4, 5, 6], &[7, 8, 9], &[3, 4, 5]),
+    ];
+    let synced = synced(&[(2, late.clone())]);
+    assert_eq!(synced.found.unwrap().way, late.way[..1]);
+    assert!(synced.liars.is_empty());
+}
+
+/// Whoever began with that state is asked one day by who knows the first validators alone.
+#[test]
+fn changes_are_taken_along_though_the_state_is_believed_without_them() {
+    let mut late = source(900, &[2, 3, 4]);
+    late.way = vec![change(300, &[1, 2, 3, 4], &[2, 3, 4, 5], &[1, 2, 3])];
+    assert_eq!(synced(&[(2, late.clone())]).found.unwrap().way, late.way);
+    // Who has them not, or not all, offers the state all the same.
+    late.way.push(change(600, &[5, 6, 7], &[8], &[5, 6, 7]));
+    assert_eq!(synced(&[(2, late.clone())]).found.unwrap().way, late.way[..1]);
+    late.way.clear();
+    assert!(synced(&[(2, late)]).found.unwrap().way.is_empty());
 }
 
 #[test]
