@@ -20,6 +20,9 @@ pub(crate) struct History {
     pub(crate) state: State,
     pub(crate) parent: Digest,
     pub(crate) slots: Vec<Vec<u8>>,
+    /// Ticks that each slot from here on counts. A slot without any takes one hash: no deadline
+    /// and no epoch ever comes.
+    pub(crate) ticks: u64,
     /// Whose keys are not those of their numbers.
     keys: BTreeMap<u8, Arc<SecretKey>>,
 }
@@ -56,20 +59,24 @@ impl History {
     pub(crate) fn of(genesis: Genesis, keys: BTreeMap<u8, Arc<SecretKey>>) -> Self {
         genesis.check().unwrap();
         let (state, parent) = (State::new(&genesis), genesis.digest());
-        Self { genesis, state, parent, slots: Vec::new(), keys }
+        Self { genesis, state, parent, slots: Vec::new(), ticks: 0, keys }
     }
 
-    fn key(&self, n: u8) -> Arc<SecretKey> {
+    /// The key of one of those who take part.
+    pub(crate) fn key(&self, n: u8) -> Arc<SecretKey> {
         self.keys.get(&n).map_or_else(|| Arc::new(key(n)), Arc::clone)
+    }
+
+    /// Somebody's next command.
+    pub(crate) fn order(&self, n: u8, command: Command) -> SignedOrder {
+        let author = self.key(n);
+        let nonce = self.state.nonce(&author.public()) + 1;
+        author.seal(self.state.network(), Order { nonce, command })
     }
 
     /// The client pays somebody a little: what most slots of these histories are about.
     pub(crate) fn payment(&self, to: PublicKey) -> SignedOrder {
-        let client = self.key(CLIENT);
-        let nonce = self.state.nonce(&client.public()) + 1;
-        let amount = Ohc::from_nano(1_000_000);
-        client
-            .seal(self.state.network(), Order { nonce, command: Command::Transfer { to, amount } })
+        self.order(CLIENT, Command::Transfer { to, amount: Ohc::from_nano(1_000_000) })
     }
 
     /// A slot with these commands, signed by these validators; it is not taken in.
@@ -77,7 +84,8 @@ impl History {
         let mut state = self.state.clone();
         let params = poh::Params { hashes_per_tick: state.params().hashes_per_tick };
         let mut chain = Chain::resume(state.place(), params);
-        let poh = chain.record(commands_root(&commands));
+        let mut poh: Vec<_> = (0..self.ticks).map(|_| chain.tick()).collect();
+        poh.extend(chain.record(commands_root(&commands)));
         let proposer = self.key(signers.first().copied().unwrap_or(1)).public();
         let draft = Draft { height: state.height().next(), proposer, poh, commands };
         let events = state.apply(draft.height, &draft.poh, &draft.commands);

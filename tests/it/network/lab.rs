@@ -4,13 +4,13 @@
 use super::halves::Halves;
 use super::nats::Nats;
 use crate::site::{Ran, SUPPLY_NANO, Site, nano};
-use ohc::base::keys::{PublicKey, SecretKey};
+use ohc::base::keys::{NetworkId, PublicKey, SecretKey};
 use ohc::effects::keyring;
 use ohc::node::network::{Founding, Network, found};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -60,10 +60,21 @@ impl Lab {
         site: Site,
         validators: usize,
         workers: usize,
+        store: (&str, Vec<(&'static str, String)>),
+    ) -> Option<Self> {
+        Self::found_with(site, (validators, workers), store, |genesis| genesis)
+    }
+
+    /// The same with another first page.
+    pub(super) fn found_with(
+        site: Site,
+        (validators, workers): (usize, usize),
         (store, settings): (&str, Vec<(&'static str, String)>),
+        change: impl Fn(String) -> String,
     ) -> Option<Self> {
         super::nats::program()?;
         let (folder, users) = network(&site, validators, workers, store);
+        let users = found_again(&folder, &users, change);
         let nats = Nats::start(&users)?;
         let file = folder.join("network.yaml");
         let text = fs::read_to_string(&file).unwrap().replace(URL, &nats.url());
@@ -198,6 +209,22 @@ fn network(site: &Site, validators: usize, workers: usize, store: &str) -> (Path
     found(&Founding { out: out.clone(), name, validators, workers, nats, store }).unwrap();
     let users = fs::read_to_string(out.join("nats-users.conf")).unwrap();
     (out, users)
+}
+
+/// Gives a network that nobody has used yet another first page, and so another name to sign under.
+/// Gives whom its servers let in then.
+fn found_again(folder: &Path, users: &str, change: impl Fn(String) -> String) -> String {
+    let (page, file) = (folder.join("genesis.yaml"), folder.join("network.yaml"));
+    let before = Network::read(folder).unwrap().id();
+    let genesis = change(fs::read_to_string(&page).unwrap());
+    fs::write(page, genesis).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let (begin, _) = text.split_once("id: ").unwrap();
+    let end = text.split_once("genesis: ").unwrap().1;
+    fs::write(&file, format!("{begin}genesis: {end}")).unwrap();
+    let after = Network::read(folder).unwrap().id();
+    let prefix = |id: NetworkId| id.0.to_string()[..16].to_owned();
+    users.replace(&prefix(before), &prefix(after))
 }
 
 impl Drop for Lab {

@@ -15,6 +15,7 @@ mod language;
 mod lone;
 mod market;
 mod nats;
+mod newcomers;
 mod outages;
 mod partition;
 mod snapshots;

@@ -39,7 +39,7 @@ fn history() -> History {
 }
 
 /// A home that has taken a history in as a validator does, and keeps so many slots of it.
-fn keep(dir: &Path, history: &History, retained: Option<u64>) -> Home {
+pub(super) fn keep(dir: &Path, history: &History, retained: Option<u64>) -> Home {
     let home = Home::at(dir);
     let artifacts = Arc::new(Artifacts::open(&home.artifacts()).unwrap());
     let mut replica = Replica::new(boot::join(&home, &history.genesis, artifacts).unwrap());
