@@ -14,7 +14,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
     let jobs = args.jobs.unwrap_or(match args.kind {
         Kind::Plan => 100_000,
         Kind::Chain => 200,
-        Kind::Start | Kind::Verify | Kind::Late => 10_000,
+        Kind::Start | Kind::Verify | Kind::Late | Kind::Commit => 10_000,
         _ => 1_000,
     });
     let measured = match args.kind {
@@ -24,6 +24,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Reapply => bench::reapply(jobs),
         Kind::Replay => bench::replay(jobs),
         Kind::Start => bench::start(jobs),
+        Kind::Commit => bench::commit(jobs),
         Kind::Verify => bench::verification(jobs, cores()),
         Kind::Poh => Ok(bench::proof_of_history(args.seconds, cores())),
         Kind::Matmul => bench::matmul(args.seconds),

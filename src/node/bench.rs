@@ -2,6 +2,7 @@
 //! Works in a home of its own, which it removes; never touches the user's, and writes no prose.
 
 mod agreement;
+mod commit;
 mod embed;
 mod fold;
 mod history;
@@ -10,6 +11,7 @@ mod late;
 mod scribe;
 
 pub use agreement::{agreement, finality};
+pub use commit::commit;
 pub use embed::embed;
 pub use fold::{replay, start};
 pub use history::{proof_of_history, verification};

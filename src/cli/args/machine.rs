@@ -118,6 +118,8 @@ pub(crate) enum Measured {
     Replay,
     /// Milliseconds of a start from a snapshot.
     Start,
+    /// Milliseconds in which the log commits to a state of so many settled blocks (--jobs).
+    Commit,
     /// Slots per second of a log that are verified; --jobs says how many.
     Verify,
     /// Hashes per second: made, and verified in parallel.

@@ -16,7 +16,7 @@ const TURNS: u32 = 5;
 const BATCH: u64 = 100_000;
 
 /// Seconds that this thread has been on a core; of the clock, where the system does not count them.
-fn on_core(clock: &Clock) -> f64 {
+pub(super) fn on_core(clock: &Clock) -> f64 {
     machine::thread_seconds().unwrap_or_else(|| clock.seconds())
 }
 
