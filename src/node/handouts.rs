@@ -169,7 +169,7 @@ pub(super) fn signed_head(
 /// away where that is wanted.
 #[derive(Debug)]
 pub struct Maker {
-    sender: Option<SyncSender<(Milestone, Vec<u8>)>>,
+    sender: Option<SyncSender<(Milestone, Arc<Vec<u8>>)>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -184,7 +184,7 @@ impl Maker {
     }
 
     /// Hands it a state whose slot is durable. While it is busy it takes none: another will come.
-    pub fn give(&self, milestone: Milestone, state: Vec<u8>) {
+    pub fn give(&self, milestone: Milestone, state: Arc<Vec<u8>>) {
         if let Some(sender) = &self.sender {
             drop(sender.try_send((milestone, state)));
         }
@@ -204,7 +204,7 @@ fn make(
     handouts: &Handouts,
     store: &Store,
     retained: Option<u64>,
-    states: &Receiver<(Milestone, Vec<u8>)>,
+    states: &Receiver<(Milestone, Arc<Vec<u8>>)>,
 ) {
     for (milestone, state) in states {
         if state.len() as u64 > SNAPSHOT_BYTES_MAX || handouts.save(&milestone, &state).is_err() {

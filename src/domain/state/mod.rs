@@ -126,6 +126,9 @@ pub struct State {
     tariff: Tariff,
     /// What was folded since the log committed to a state.
     commitment: Commitment,
+    /// The bytes of the state that the last slot commits to, until somebody takes them, or the
+    /// next.
+    committed: Option<Arc<Vec<u8>>>,
 }
 
 /// What the market knows of a worker.
@@ -198,6 +201,7 @@ impl State {
             tallies: None,
             tariff: Tariff::new(&genesis.params),
             commitment: Commitment::default(),
+            committed: None,
         }
     }
 
@@ -206,7 +210,7 @@ impl State {
     pub fn apply(&mut self, height: Height, poh: &[Entry], commands: &[SignedOrder]) -> Vec<Event> {
         assert!(height == self.height.next(), "slots are folded in their order");
         let mut events = Vec::new();
-        self.height = height;
+        (self.height, self.committed) = (height, None);
         let chain = self.run_chain(poh);
         self.forget_plans();
         self.draw_audits(chain, &mut events);

@@ -31,7 +31,7 @@ canonical_struct!(State {
     network, params, validators, membership, height, place, ledger, nonces, workers, runs, cache,
     own, failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon,
     absent, past, past_dues, sealed, touched, ended, tariff,
-} without { tallies, commitment });
+} without { tallies, commitment, committed });
 canonical_struct!(Worker { bid, takes, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
@@ -109,12 +109,9 @@ impl State {
     /// The canonical bytes of everything that follows from the log so far.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        [self.commitment.to_bytes(), self.body()].concat()
-    }
-
-    /// All of it but the commitment, which depends on how long this is.
-    pub(super) fn body(&self) -> Vec<u8> {
-        let mut w = Writer::default();
+        // Where it is much longer than the last one, it is copied as it grows.
+        let mut w = Writer::with_room(self.commitment.room());
+        self.commitment.encode(&mut w);
         self.encode(&mut w);
         for run in self.runs.values() {
             w.length(run.results.len());

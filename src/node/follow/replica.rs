@@ -265,9 +265,9 @@ impl Replica {
             kept.push(*bytes);
             if let Some(milestone) = Milestone::of(slot, &events) {
                 milestones.push((height, milestone.to_bytes()));
-                if self.maker.is_some() && milestone.committed().is_some() {
-                    given = Some((milestone, self.state.snapshot()));
-                }
+                // They are of no use to who makes nothing of them.
+                let state = self.state.take_committed();
+                given = state.map(|state| (milestone, state)).or(given);
             }
             last = events;
             if self.state.validators() != &validators {
