@@ -63,7 +63,7 @@ struct Context {
     quit: fn(u8) -> !,
 }
 
-/// `cpu` has fast trainings run as on a graphics card where there is none.
+/// `cpu` has fast jobs run as on a graphics card where there is none.
 const FAST_ON: &str = "OHC_FAST_ON";
 
 /// Does what a command line asks for and gives the exit code. `quit` ends the process at once, for

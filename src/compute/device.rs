@@ -1,4 +1,4 @@
-//! Graphics cards that fast trainings run on.
+//! Graphics cards that fast jobs run on.
 //! Never used for what must be exact.
 
 use candle_core::Device;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 static ON_CPU: AtomicBool = AtomicBool::new(false);
 
-/// From now on fast trainings run as they would on a card even where there is none: in candle's own
+/// From now on fast jobs run as they would on a card even where there is none: in candle's own
 /// operations on the CPU, slower than the exact kernels. For rehearsals.
 pub fn rehearse_on_cpu() {
     ON_CPU.store(true, Ordering::Relaxed);

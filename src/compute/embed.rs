@@ -1,9 +1,13 @@
 //! Embeddings, executed: a text column of a table becomes the columns of its vectors.
 //! Never looks from one row at another: a null text has null cells, and what stands beside a text
-//! changes no bit of it.
+//! changes no bit of it, unless it is computed fast.
+
+mod near;
+
+pub(super) use near::accept;
 
 use super::encoder::Encoder;
-use super::kernel::Engine;
+use super::machine::Machine;
 use super::memory;
 use super::recipe::{Applied, Embedding, Recipe, table_of};
 use super::table::{Cells, Table};
@@ -14,7 +18,12 @@ use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 use std::sync::Arc;
 
 /// The table with the vectors of a column in its place. Its recipe says by which encoder.
-pub fn run(spec: &Embed, table: &Table, encoder: &Encoder) -> Result<Table, Fault> {
+pub fn run(
+    machine: &Machine,
+    spec: &Embed,
+    table: &Table,
+    encoder: &Encoder,
+) -> Result<Table, Fault> {
     let settings = encoder.settings(spec)?;
     let embedding = Embedding {
         column: spec.column.clone(),
@@ -24,7 +33,7 @@ pub fn run(spec: &Embed, table: &Table, encoder: &Encoder) -> Result<Table, Faul
         pooling: settings.pooling,
         normalize: settings.normalize,
     };
-    let embedded = apply(&embedding, &share(spec, table)?, encoder)?;
+    let embedded = apply(machine, &embedding, &share(spec, table)?, encoder)?;
     let mut recipe = table.recipe().clone();
     recipe.push(Applied::Embed(embedding))?;
     Ok(embedded.with_recipe(recipe))
@@ -61,7 +70,7 @@ pub(super) fn bring(
                 "give the same folder: each of its files as it was",
             ));
         }
-        apply(embedding, table, encoder)
+        apply(&Machine::default(), embedding, table, encoder)
     });
     Ok(brought?.with_recipe(recipe.clone()))
 }
@@ -93,7 +102,12 @@ impl<'a> Raw<'a> {
 }
 
 /// The table that an embedding makes. Its recipe is that of a raw table.
-fn apply(embedding: &Embedding, table: &Table, encoder: &Encoder) -> Result<Table, Fault> {
+fn apply(
+    machine: &Machine,
+    embedding: &Embedding,
+    table: &Table,
+    encoder: &Encoder,
+) -> Result<Table, Fault> {
     let name = &embedding.column;
     let Cells::Text(texts) = table.column(name)? else {
         let is = table.column(name)?.kind().word();
@@ -112,7 +126,10 @@ fn apply(embedding: &Embedding, table: &Table, encoder: &Encoder) -> Result<Tabl
     // The vectors, and the cells that they become.
     memory::room(bytes + bytes / 2)?;
     let settings = embedding.settings();
-    let vectors = encoder.encode(Engine::default(), settings, texts.iter())?;
+    let vectors = match machine {
+        Machine::Exact(engine) => encoder.encode(*engine, settings, texts.iter())?,
+        Machine::Fast(device) => encoder.encode_fast(device, settings, texts.iter())?,
+    };
     let mut made = Some(columns(embedding, texts, &vectors));
     let columns = table.arrays().into_iter().flat_map(|(each, array)| {
         if each == *name { made.take().unwrap_or_default() } else { vec![(each, array)] }
@@ -135,7 +152,7 @@ fn columns(embedding: &Embedding, texts: &StringArray, vectors: &[f32]) -> Vec<(
 mod tests {
     use super::*;
     use crate::compute::encoder::example;
-    use crate::domain::job::{Part, Pooling};
+    use crate::domain::job::{Mode, Part, Pooling};
 
     const ROWS: &str = "id,text,label\n1,good films,a\n2,,b\n3,bad plot,a\n";
 
@@ -150,6 +167,7 @@ mod tests {
             pooling: None,
             normalize: None,
             part: Part::WHOLE,
+            mode: Mode::Exact,
         }
     }
 
@@ -163,7 +181,7 @@ mod tests {
 
     #[test]
     fn vectors_stand_where_the_text_was_and_a_null_text_has_none() {
-        let embedded = run(&spec(), &table(ROWS), &encoder()).unwrap();
+        let embedded = run(&Machine::default(), &spec(), &table(ROWS), &encoder()).unwrap();
         let expect = [vec!["id".to_owned()], names(), vec!["label".to_owned()]].concat();
         assert_eq!(embedded.columns(), expect);
         for name in names() {
@@ -175,9 +193,9 @@ mod tests {
     #[test]
     fn a_row_has_the_same_vector_in_any_table() {
         let (encoder, whole) = (encoder(), table(ROWS));
-        let embedded = run(&spec(), &whole, &encoder).unwrap();
+        let embedded = run(&Machine::default(), &spec(), &whole, &encoder).unwrap();
         for row in 0..3 {
-            let alone = run(&spec(), &whole.take(&[row]), &encoder).unwrap();
+            let alone = run(&Machine::default(), &spec(), &whole.take(&[row]), &encoder).unwrap();
             assert_eq!(alone, embedded.take(&[row]));
         }
     }
@@ -186,22 +204,34 @@ mod tests {
     fn shares_put_one_below_the_other_are_the_whole() {
         let rows: String = (0..11).map(|at| format!("{at},film {at},a\n")).collect();
         let (encoder, table) = (encoder(), table(&format!("id,text,label\n{rows}")));
-        let whole = run(&spec(), &table, &encoder).unwrap();
+        let whole = run(&Machine::default(), &spec(), &table, &encoder).unwrap();
         for count in [1, 2, 5, 11] {
-            let share_of =
-                |at| run(&Embed { part: Part::of(at, count), ..spec() }, &table, &encoder);
+            let share_of = |at| {
+                run(
+                    &Machine::default(),
+                    &Embed { part: Part::of(at, count), ..spec() },
+                    &table,
+                    &encoder,
+                )
+            };
             let shares: Vec<Table> = (0..count).map(|at| share_of(at).unwrap()).collect();
             assert_eq!(Table::concat(&shares).unwrap().to_bytes(), whole.to_bytes(), "{count}");
         }
         // A share without rows is none.
-        assert!(run(&Embed { part: Part::of(0, 12), ..spec() }, &table, &encoder).is_err());
-        assert!(run(&Embed { part: Part::of(3, 3), ..spec() }, &table, &encoder).is_err());
+        assert!(
+            run(&Machine::default(), &Embed { part: Part::of(0, 12), ..spec() }, &table, &encoder)
+                .is_err()
+        );
+        assert!(
+            run(&Machine::default(), &Embed { part: Part::of(3, 3), ..spec() }, &table, &encoder)
+                .is_err()
+        );
     }
 
     #[test]
     fn raw_texts_are_brought_by_the_encoder_of_the_recipe_and_by_no_other() {
         let encoder = encoder();
-        let embedded = run(&spec(), &table(ROWS), &encoder).unwrap();
+        let embedded = run(&Machine::default(), &spec(), &table(ROWS), &encoder).unwrap();
         let recipe = embedded.recipe();
         let raw = table("text\ngood films\nbad plot\n");
         let brought = bring(recipe, &raw, &names(), &encoder).unwrap();
@@ -224,7 +254,7 @@ mod tests {
     #[test]
     fn a_recipe_with_an_embedding_reads_back_and_lies_are_refused() {
         use crate::base::canon::Encode;
-        let embedded = run(&spec(), &table(ROWS), &encoder()).unwrap();
+        let embedded = run(&Machine::default(), &spec(), &table(ROWS), &encoder()).unwrap();
         let bytes = embedded.recipe().to_bytes();
         assert_eq!(&Recipe::from_bytes(&bytes).unwrap(), embedded.recipe());
         let mut recipe = table(ROWS).recipe().clone();
@@ -244,7 +274,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_embedded_is_told() {
-        let message = |spec: &Embed| run(spec, &table(ROWS), &encoder()).unwrap_err().message;
+        let message = |spec: &Embed| {
+            run(&Machine::default(), spec, &table(ROWS), &encoder()).unwrap_err().message
+        };
         let wrong = Embed { column: "id".into(), ..spec() };
         assert_eq!(message(&wrong), "column \"id\" is integer: only text is embedded");
         let absent = Embed { column: "txt".into(), pooling: Some(Pooling::Cls), ..spec() };

@@ -20,9 +20,10 @@ use super::predictor::Predictor;
 use super::recipe::Recipe;
 use super::split;
 use super::table::{self, Table};
-use super::train::{Far, Lesson, Machine, States, Traced};
+use super::train::{Lesson, Traced};
 use super::{
-    Done, Ended, Fault, Keep, Metrics, Named, Progress, Replayed, forget, quote, train, transform,
+    Done, Ended, Ends, Far, Fault, Keep, Machine, Metrics, Named, Progress, Replayed, forget,
+    quote, train, transform,
 };
 use crate::base::canon::{Digest, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
@@ -37,7 +38,7 @@ const NOOP: &[u8] = b"ohc noop\n";
 ///
 /// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
 /// every input called `models` or `models[…]`, in their order. States are given to `keep` while the
-/// job goes on. Only fast trainings ask on which machine.
+/// job goes on. Only fast jobs ask on which machine.
 pub fn run<E>(
     machine: &Machine,
     spec: &Spec,
@@ -74,7 +75,7 @@ pub fn run<E>(
             let (state, ways) = (required(inputs, "state")?, optional(inputs, "ways")?);
             merge::run_deltas(spec, state, ways, &shards(inputs))?
         }
-        Spec::Embed(spec) => encode(spec, inputs)?,
+        Spec::Embed(spec) => encode(machine, spec, inputs)?,
         Spec::Generate(spec) => write(spec, inputs)?,
         Spec::Perplexity(spec) => {
             let model = Llama::from_bytes(required(inputs, "model")?)?;
@@ -142,17 +143,24 @@ pub fn replay(
 }
 
 /// What a fast job says of the end of a segment that is near enough to the exact one: outputs and
-/// metrics, where it is the last. See [`train::accept`].
+/// metrics, where it is the last.
 pub fn accept(
     spec: &Spec,
     inputs: &[Named],
     segment: u32,
-    states: States<'_>,
+    ends: Ends<'_>,
 ) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
-    let Spec::Train(spec) = spec else { return Err(stateless().into()) };
+    let spec = match spec {
+        Spec::Train(spec) => spec,
+        Spec::Embed(_) => {
+            let done = embedded(&embed::accept(ends)?);
+            return Ok(Some((done.outputs, done.metrics)));
+        }
+        _ => return Err(stateless().into()),
+    };
     let _seat = Seat::take();
     let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
-    let Some((outputs, metrics)) = train::accept(&task.spec, &lesson, segment, states)? else {
+    let Some((outputs, metrics)) = train::accept(&task.spec, &lesson, segment, ends)? else {
         return Ok(None);
     };
     Ok(Some((said(spec, inputs, outputs)?, metrics)))
@@ -258,14 +266,19 @@ fn give(spec: &Export, inputs: &[Named]) -> Result<Done, Fault> {
     })
 }
 
-fn encode(spec: &Embed, inputs: &[Named]) -> Result<Done, Fault> {
+fn encode(machine: &Machine, spec: &Embed, inputs: &[Named]) -> Result<Done, Fault> {
     let encoder = Encoder::from_bytes(required(inputs, "encoder")?)?;
-    let table = embed::run(spec, &table(inputs, "table")?, &encoder)?;
-    let metrics = [("rows", table.rows()), ("columns", encoder.width())];
-    Ok(Done {
+    Ok(embedded(&embed::run(machine, spec, &table(inputs, "table")?, &encoder)?))
+}
+
+/// What an embedding gives, of which this is the table.
+fn embedded(table: &Table) -> Done {
+    let width = table.recipe().embedding().map_or(0, |embedding| embedding.width);
+    let metrics = [("rows", table.rows() as f64), ("columns", f64::from(width))];
+    Done {
         outputs: vec![named("table", &table.to_bytes())],
-        metrics: metrics.map(|(name, count)| (name.to_owned(), count as f64)).to_vec(),
-    })
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count)).to_vec(),
+    }
 }
 
 fn write(spec: &Generate, inputs: &[Named]) -> Result<Done, Fault> {

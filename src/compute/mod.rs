@@ -17,10 +17,12 @@ pub mod generate;
 pub mod job;
 pub mod kernel;
 pub mod llama;
+mod machine;
 pub mod made;
 pub mod memory;
 pub mod merge;
 pub mod model;
+mod near;
 mod op;
 pub mod optim;
 pub mod perplexity;
@@ -36,6 +38,8 @@ pub mod train;
 pub mod transform;
 
 use crate::base::canon::Digest;
+pub use machine::Machine;
+pub use near::{Ends, Far};
 use std::convert::Infallible;
 pub use train::Traced;
 
@@ -173,6 +177,15 @@ pub struct Replayed {
     pub trace: Digest,
     /// The outputs and metrics, if the segment is the last one.
     pub outputs: Option<(Vec<Named>, Metrics)>,
+}
+
+impl Replayed {
+    /// What the segment ends in: the state or, of a job that has none, the first output.
+    #[must_use]
+    pub fn end(&self) -> Option<&[u8]> {
+        let outputs = || self.outputs.as_ref().and_then(|(outputs, _)| outputs.first());
+        self.state.as_deref().or_else(|| outputs().map(|named| named.bytes.as_slice()))
+    }
 }
 
 #[cfg(test)]

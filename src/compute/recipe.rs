@@ -220,6 +220,15 @@ impl Recipe {
         &self.steps
     }
 
+    /// How text was embedded last; none if it was not.
+    #[must_use]
+    pub fn embedding(&self) -> Option<&Embedding> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Applied::Embed(embedding) => Some(embedding),
+            _ => None,
+        })
+    }
+
     /// How text became the tokens of the table; none if it has none.
     #[must_use]
     pub fn tokenized(&self) -> Option<&Tokenized> {

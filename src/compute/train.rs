@@ -12,18 +12,16 @@
 
 mod deal;
 mod lesson;
-mod machine;
 mod near;
 mod schedule;
 mod session;
 
 pub use lesson::Lesson;
-pub use machine::Machine;
-pub use near::{Far, States};
 
+use super::machine::Machine;
 use super::memory;
 use super::model::{Shape, fault};
-use super::{Done, Ended, Fault, Keep, Metrics, Named, Progress};
+use super::{Done, Ended, Ends, Far, Fault, Keep, Metrics, Named, Progress};
 use crate::base::canon::Digest;
 use crate::domain::job::{Parallel, Part, Spec, Task, Train};
 use schedule::Rates;
@@ -82,7 +80,7 @@ pub fn accept(
     spec: &Train,
     lesson: &Lesson,
     segment: u32,
-    states: States<'_>,
+    states: Ends<'_>,
 ) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
     let plan = Plan::new(spec, lesson)?;
     near::check(&plan.shape, spec, &states)?;

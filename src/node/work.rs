@@ -7,8 +7,7 @@ use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::memory::Bound;
-use crate::compute::train::{Machine, States};
-use crate::compute::{self, Ended, Fault, Named, Progress, forget};
+use crate::compute::{self, Ended, Ends, Fault, Machine, Named, Progress, forget};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Flaw, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
@@ -32,7 +31,7 @@ pub enum Made<'a> {
     Done(&'a mut compute::Done),
 }
 
-/// From now on fast trainings run as on a graphics card, on the CPU: see [`compute::device`].
+/// From now on fast jobs run as on a graphics card, on the CPU: see [`compute::device`].
 pub fn rehearse_fast_on_cpu() {
     compute::device::rehearse_on_cpu();
 }
@@ -56,6 +55,14 @@ enum Doubt {
 /// The state that a claim says there was before a segment.
 fn state_at(claim: &Claim, index: u32) -> Option<Digest> {
     claim.segments.get(index as usize).copied()
+}
+
+/// What a claim says that a segment ends in: a state or, of a job that has none, its first output.
+fn claimed_end(task: &Task, claim: &Claim, segment: Segment) -> Option<Digest> {
+    match task.spec.has_checkpoints() {
+        true => state_at(claim, segment.index.saturating_add(1)),
+        false => claim.outputs.first().copied(),
+    }
 }
 
 /// The artifacts that an assignment reads.
@@ -89,7 +96,9 @@ impl Bench {
         Self { tamper: Some(tamper), ..self }
     }
 
-    /// Computes an assignment. A fault is an outcome; an error of the host is none at all.
+    /// Computes an assignment. A fault is an outcome; an error of the host is none at all. What
+    /// fails and was computed fast, or from what was, is computed again exactly: its failure must
+    /// be one that validators find too.
     pub fn compute(
         &self,
         assignment: &Assignment,
@@ -97,13 +106,35 @@ impl Bench {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, ArtifactError> {
         let _held = self.artifacts.hold(read_by(assignment));
+        let mut is_fast = false;
+        let mut machine = |task: &Task| {
+            let machine = Machine::of(&task.spec);
+            is_fast |= machine.is_fast();
+            machine
+        };
+        let outcome = self.compute_on(&mut machine, assignment, begin, progress)?;
+        match outcome {
+            Outcome::Failed { .. } if is_fast => {
+                self.compute_on(&mut |_| Machine::default(), assignment, begin, progress)
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn compute_on(
+        &self,
+        machine: &mut dyn FnMut(&Task) -> Machine,
+        assignment: &Assignment,
+        begin: &mut dyn FnMut(&Task),
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, ArtifactError> {
         let mut claims = Vec::new();
         let mut earlier: Vec<Vec<Named>> = Vec::new();
         for task in &assignment.tasks {
             begin(task);
             let inputs = self.inputs(task, &earlier)?;
             pass(Peril::WorkFetched);
-            match self.run(task, &inputs, progress) {
+            match self.run_on(&machine(task), task, &inputs, progress) {
                 Ok((done, states)) => {
                     let claim = self.claim(task.job, &done, states)?;
                     claims.push(Claim { read: fetched(task, &inputs), ..claim });
@@ -114,23 +145,6 @@ impl Bench {
             }
         }
         Ok(Outcome::Done(claims))
-    }
-
-    /// Runs a job. What fails on a fast machine is run again on an exact one: its failure must be
-    /// one that validators find too.
-    fn run(
-        &self,
-        task: &Task,
-        inputs: &[Named],
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(compute::Done, Shelf), Ended<ArtifactError>> {
-        let machine = Machine::of(&task.spec);
-        match self.run_on(&machine, task, inputs, progress) {
-            Err(Ended::Failed(_)) if machine.is_fast() => {
-                self.run_on(&Machine::default(), task, inputs, progress)
-            }
-            ran => ran,
-        }
     }
 
     /// Runs a job on a machine; its states go to the store while it does.
@@ -261,13 +275,15 @@ impl Bench {
         if replayed.begin != state_at(claim, segment.index) {
             return doubt(Found::Other);
         }
-        let claimed = state_at(claim, segment.index.saturating_add(1));
-        let said = match (replayed.state.as_deref().map(Digest::of), replayed.state) {
-            (end, _) if end == claimed => replayed.outputs,
-            (_, Some(exact)) if task.spec.is_fast() => {
-                self.accept((task, &inputs), (claim, segment), &exact)?
+        let exact = replayed.end();
+        let end = exact.map(Digest::of);
+        let said = match exact {
+            _ if end == claimed_end(task, claim, segment) => replayed.outputs,
+            Some(exact) if task.spec.is_fast() => {
+                self.accept((task, &inputs), (claim, segment), exact)?
             }
-            (end, _) => return doubt(end.map_or(Found::Other, Found::State)),
+            _ if replayed.state.is_none() => replayed.outputs,
+            _ => return doubt(end.map_or(Found::Other, Found::State)),
         };
         let Some((outputs, metrics)) = said else { return Ok(replayed.trace) };
         let mut honest = outputs.iter().map(|named| Digest::of(&named.bytes)).zip(&claim.outputs);
@@ -286,13 +302,14 @@ impl Bench {
         (claim, segment): (&Claim, Segment),
         exact: &[u8],
     ) -> Result<Option<(Vec<Named>, compute::Metrics)>, Doubt> {
-        let state = |index| match state_at(claim, index) {
-            Some(digest) => self.fetch_claimed(digest, segment),
-            None => Err(Doubt::About(segment, Found::Other)),
+        let begin = state_at(claim, segment.index);
+        let begin = begin.map(|digest| self.fetch_claimed(digest, segment)).transpose()?;
+        let Some(claimed) = claimed_end(task, claim, segment) else {
+            return Err(Doubt::About(segment, Found::Other));
         };
-        let (begin, claimed) = (state(segment.index)?, state(segment.index.saturating_add(1))?);
-        let states = States { begin: &begin, exact, claimed: &claimed };
-        let accepted = compute::job::accept(&task.spec, inputs, segment.index, states);
+        let claimed = self.fetch_claimed(claimed, segment)?;
+        let ends = Ends { begin: begin.as_deref().unwrap_or_default(), exact, claimed: &claimed };
+        let accepted = compute::job::accept(&task.spec, inputs, segment.index, ends);
         accepted.map_err(|_| Doubt::About(segment, Found::Far))
     }
 

@@ -5,6 +5,7 @@ use crate::site::Site;
 use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
+use ohc::compute::table::{Cells, Table};
 use ohc::domain::command::Submission;
 use ohc::domain::event::Event;
 use ohc::domain::job::Spec;
@@ -149,4 +150,38 @@ fn a_fast_training_that_ends_far_from_the_exact_one_is_a_lie() {
     for end in [BIAS, MOMENT] {
         assert!(slashed("fast", end + 1, 0x40) > 0);
     }
+}
+
+/// How often somebody is slashed in a run whose texts are embedded in shares, fast or not, all of
+/// it checked, with a worker that changes this bit of the first number of its first vectors.
+fn slashed_by_vectors(mode: &str, bit: usize) -> usize {
+    let site = Site::of_all();
+    let text = std::fs::read_to_string(site.path("reviews-shares.yaml")).unwrap();
+    let text = text.replace("default: exact", &format!("default: {mode}"));
+    let full = "  defaults: { verification: full }\n  stages:\n";
+    site.write("full.yaml", &text.replace("  stages:\n", full));
+    let tamper: Tamper = Arc::new(move |task, made| {
+        if let (Spec::Embed(_), Made::Done(done)) = (&task.spec, made) {
+            let bytes = &mut done.outputs[0].bytes;
+            let table = Table::from_bytes(bytes).unwrap();
+            let Cells::Real(cells) = table.column("text@0").unwrap() else { unreachable!() };
+            let number = cells.value(0).to_le_bytes();
+            let at = bytes.windows(8).position(|eight| eight == number).unwrap();
+            bytes[at + bit / 8] ^= 1 << (bit % 8);
+        }
+    });
+    let (events, state) = run(&site, "home", Some(tamper));
+    assert!(state.runs().values().all(|run| run.is_over()));
+    events.iter().filter(|event| matches!(event, Event::Slashed { .. })).count()
+}
+
+#[test]
+fn a_vector_that_is_off_in_the_last_bit_is_a_lie_of_an_exact_embedding_and_not_of_a_fast_one() {
+    // A number of an encoder is an f32: 23 of the 52 bits of a fraction.
+    let (last, sign) = (52 - 23, 63);
+    assert_eq!(slashed_by_vectors("fast", last), 0);
+    assert!(slashed_by_vectors("exact", last) > 0);
+    // Far from the exact one; and near, but none that an encoder gives.
+    assert!(slashed_by_vectors("fast", sign) > 0);
+    assert!(slashed_by_vectors("fast", 0) > 0);
 }

@@ -1,4 +1,4 @@
-//! Fast trainings through the program: what is near enough is accepted and paid, what is not is
+//! Fast jobs through the program: what is near enough is accepted and paid, what is not is
 //! found, and nobody honest is slashed. On the CPU, in candle's own operations: other sums than the
 //! exact kernels', as on a graphics card.
 
@@ -99,4 +99,41 @@ fn shards_that_learn_fast_say_their_ways_in_eight_bits() {
     assert!(said["metrics"]["evaluate"]["accuracy"].as_f64().unwrap() > 0.9, "{said}");
     let log = site.run(&["ledger", "-o", "json"]).out();
     assert!(!log.contains("slash"), "{log}");
+}
+
+#[test]
+fn texts_are_embedded_fast_in_shares_and_checked_by_the_exact_vectors() {
+    let (rehearsed, plain) = (Site::of_all(), Site::of_all());
+    for site in [&rehearsed, &plain] {
+        let text = fs::read_to_string(site.path("reviews-shares.yaml")).unwrap();
+        let full = "  defaults: { verification: full }\n  stages:\n";
+        let text = text.replace("default: exact", "default: fast").replace("  stages:\n", full);
+        site.write("fast.yaml", &text);
+    }
+    let told = rehearsed.run(&["plan", "fast.yaml"]).out();
+    let worth = "fast: off by up to 1 % of the length of a vector is not found";
+    assert_eq!(told.matches(worth).count(), 1, "{told}");
+    let (fast, exact) = (apply(&rehearsed, "cpu"), apply(&plain, ""));
+    for said in [&fast, &exact] {
+        assert_eq!(said["status"], "settled", "{said}");
+        assert_eq!(said["blocks"]["run"], exact["blocks"]["run"], "{said}");
+    }
+    let accuracy = |said: &Value| said["metrics"]["evaluate"]["accuracy"].as_f64().unwrap();
+    assert!((accuracy(&fast) - accuracy(&exact)).abs() < 0.03, "{fast} {exact}");
+    assert_ne!(fast["outputs"]["model"]["digest"], exact["outputs"]["model"]["digest"]);
+    assert_eq!(fast["cost"], exact["cost"], "fast or not, it is the same work");
+    for site in [&rehearsed, &plain] {
+        let log = site.run(&["ledger", "-o", "json"]).out();
+        assert!(!log.contains("slash"), "{log}");
+    }
+    // What is known exactly is not known fast.
+    let other = apply(&plain, "");
+    assert_eq!(other["status"], "unchanged", "{other}");
+    let text = fs::read_to_string(plain.path("fast.yaml")).unwrap();
+    plain.write("fast.yaml", &text.replace("default: fast", "default: exact"));
+    assert_eq!(apply(&plain, "")["status"], "settled");
+    plain.write("fast.yaml", &text.replace("verification: full", "verification: { replicate: 2 }"));
+    let ran = plain.run(&["validate", "fast.yaml"]);
+    let told = format!("{}{}", ran.out(), ran.err());
+    assert!(told.contains("never give the same bytes"), "{told}");
 }

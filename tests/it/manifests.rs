@@ -95,6 +95,23 @@ fn shapes_in_files_are_told_apart() {
 }
 
 #[test]
+fn many_texts_are_embedded_side_by_side() {
+    let site = Site::of_all();
+    let result = apply(&site, &["reviews-shares.yaml"]);
+    assert_eq!(result["status"], "settled");
+    let accuracy = metric(&result, "evaluate", "accuracy");
+    assert!(accuracy >= 0.8, "held-out accuracy {accuracy}");
+    let run = result["run"].as_str().unwrap();
+    let jobs = site.json(&["get", "jobs", run, "-o", "json"]);
+    let jobs = jobs["items"].as_array().unwrap().iter().map(|job| job["job"].as_str().unwrap());
+    let shares: Vec<&str> = jobs.filter(|job| job.starts_with("embed#")).collect();
+    assert_eq!(shares.len(), 8, "{shares:?}");
+    let again = apply(&site, &["reviews-shares.yaml", "-p", "mode=fast"]);
+    assert_eq!(again["status"], "settled");
+    assert_eq!(metric(&again, "evaluate", "accuracy"), accuracy, "without a card it is exact");
+}
+
+#[test]
 fn who_paid_is_read_from_the_order_of_the_words() {
     let site = Site::of_all();
     let result = apply(&site, &["payments.yaml"]);

@@ -10,6 +10,7 @@ use crate::domain::classes::Classes;
 use crate::domain::command::Command;
 use crate::domain::event::{Ending, Event, GaveUp, Pause, Skip};
 use crate::domain::forecast::{Fate, Forecast, StageForecast, Time};
+use crate::domain::job::Tolerance;
 use crate::domain::plan::Plan;
 use crate::domain::revision::Difference;
 use crate::domain::state::run::{Phase, Status};
@@ -420,7 +421,8 @@ fn stages(plan: &Plan, forecast: &Forecast) -> Vec<Value> {
             "stake": {"bond": ohc(stage.stake.bond), "caught": share(stage.stake.caught_ppm),
                 "needed": share(stage.stake.needed_ppm),
                 "lyingEarns": super::quotation::signed(stage.stake.gain),
-                "tolerated": super::quotation::tolerated(plan, &stage.stage)},
+                "tolerated": super::quotation::tolerance(plan, &stage.stage)
+                    .map_or(0.0, Tolerance::share)},
             "why": reasons.iter().map(reason).collect::<Vec<_>>(),
         })
     };

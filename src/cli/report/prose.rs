@@ -418,11 +418,6 @@ pub(crate) fn stopping(why: Stopped) -> String {
     format!("{because}: what is delivered is settled first; Ctrl-C again stops at once")
 }
 
-/// What a fast training is worth, after the reasons why it runs.
-pub(crate) fn tolerated(share: f64) -> String {
-    format!("; fast: off by up to {} % of the way of a segment is not found", share * 100.0)
-}
-
 /// Behind the reason of a stage whose jobs are in blocks of another one.
 pub(crate) fn sold_with(stage: &str) -> String {
     format!(" (in the price of {stage})")

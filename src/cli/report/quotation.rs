@@ -6,7 +6,7 @@ use super::prose;
 use super::table::{Align, table};
 use crate::base::amount::{NANO_PER_OHC, Ohc};
 use crate::domain::forecast::{Fate, Forecast, StageForecast};
-use crate::domain::job::FAST_TOLERANCE;
+use crate::domain::job::Tolerance;
 use crate::domain::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,8 +96,8 @@ pub(crate) fn reasons(
             if let Some(first) = sold_with.get(stage.stage.as_str()) {
                 text.push_str(&prose::sold_with(first));
             }
-            if stage.runs > 0 && tolerated(plan, &stage.stage) > 0.0 {
-                text.push_str(&prose::tolerated(FAST_TOLERANCE));
+            if let Some(tolerance) = tolerance(plan, &stage.stage).filter(|_| stage.runs > 0) {
+                text.push_str(&tolerated(tolerance));
             }
             Some(vec![stage.stage.clone(), text])
         })
@@ -109,11 +109,20 @@ pub(crate) fn reasons(
     format!("\n{}", table(&columns, &rows, paint, width))
 }
 
-/// How far the jobs of a stage may be off and are accepted all the same, as a share of the way that
-/// a segment leads; 0 where they are compared bit for bit.
-pub(crate) fn tolerated(plan: &Plan, stage: &str) -> f64 {
-    let is_fast = plan.dag.jobs.iter().any(|job| job.stage == stage && job.spec.is_fast());
-    if is_fast { FAST_TOLERANCE } else { 0.0 }
+/// How far the jobs of a stage may be off and are accepted all the same; none where they are
+/// compared bit for bit.
+pub(crate) fn tolerance(plan: &Plan, stage: &str) -> Option<Tolerance> {
+    let mut jobs = plan.dag.jobs.iter().filter(|job| job.stage == stage);
+    jobs.find_map(|job| job.spec.tolerance())
+}
+
+/// What a fast stage is worth, after the reasons why it runs.
+fn tolerated(tolerance: Tolerance) -> String {
+    let of = match tolerance {
+        Tolerance::Way => "the way of a segment",
+        Tolerance::Vector => "the length of a vector",
+    };
+    format!("; fast: off by up to {} % of {of} is not found", tolerance.share() * 100.0)
 }
 
 /// The stages without a price of their own, and the first stage of the blocks that they are in.

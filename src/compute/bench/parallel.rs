@@ -6,8 +6,8 @@ use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::predictor::Predictor;
 use crate::compute::state::displaced;
 use crate::compute::table::Table;
-use crate::compute::train::{self, Lesson, Machine};
-use crate::compute::{Done, Ended, Fault, Named, delta, forget, merge};
+use crate::compute::train::{self, Lesson};
+use crate::compute::{Done, Ended, Fault, Machine, Named, delta, forget, merge};
 use crate::domain::job::{
     Activation, ClassWeights, Decay, Deltas, Gpt, Merge, Mode, Model, Norm, Optimizer, Parallel,
     Part, Positions, Rounds, Rule, Scaling, Schedule, Task, Train,
@@ -180,7 +180,7 @@ const fn case(name: &'static str, shards: u32, merge: Merge) -> Case {
 
 /// One shard whose whole way is gone takes the steps of a training in one piece. So the first is
 /// synchronous data parallelism: as many gradients are merged at every step.
-const CASES: [Case; 17] = [
+const CASES: [Case; 18] = [
     case("synchronous", 1, MEAN),
     case("4 shards", 4, MEAN),
     case("8 shards", 8, MEAN),
@@ -188,6 +188,8 @@ const CASES: [Case; 17] = [
     Case { deltas: Deltas::Int8, ..case("8 shards, int8", 8, MEAN) },
     case("4 shards, outer momentum", 4, OUTER),
     case("8 shards, outer momentum", 8, OUTER),
+    // Synchronous too, with the outer momentum that shards have behind their first rounds.
+    Case { alone: ALONE, ..case("one shard, first alone", 1, CHOSEN) },
     Case { alone: ALONE, ..case("4 shards, first alone", 4, CHOSEN) },
     Case { alone: ALONE, ..case("8 shards, first alone", 8, CHOSEN) },
     Case { alone: ALONE, deltas: Deltas::Int8, ..case("4 shards, first alone, int8", 4, CHOSEN) },

@@ -22,6 +22,7 @@ use super::kernel::{Engine, reduce};
 use super::memory;
 use crate::base::canon::Digest;
 use crate::domain::job::{Embed, Pooling};
+use candle_core::Device;
 use config::{Config, Habits};
 use network::Network;
 use tokens::{Token, Tokens};
@@ -30,6 +31,8 @@ use weights::Weights;
 /// Tokens that go through the network together: so many that weights are read for more than a few
 /// of them, so few that what lies between two layers stays in a cache.
 const TOKENS_TOGETHER: usize = 512;
+/// The same where candle's operations run: so many that texts of about one length meet.
+const TOKENS_TOGETHER_FAST: usize = 65_536;
 /// A vector is divided by its length or, if that is less, by this.
 const NORM_MIN: f32 = 1e-12;
 
@@ -116,6 +119,30 @@ impl Encoder {
         settings: Settings,
         texts: impl Iterator<Item = Option<&'a str>>,
     ) -> Result<Vec<f32>, Fault> {
+        let forward = |texts: &[Vec<Token>]| Ok(self.network.forward(engine, texts));
+        self.encode_by(Pass { engine, together: TOKENS_TOGETHER, forward }, settings, texts)
+    }
+
+    /// About the same vectors, in candle's own operations on a device.
+    pub fn encode_fast<'a>(
+        &self,
+        device: &Device,
+        settings: Settings,
+        texts: impl Iterator<Item = Option<&'a str>>,
+    ) -> Result<Vec<f32>, Fault> {
+        memory::room(self.network.bytes())?;
+        let network = self.network.on(device).map_err(unfit)?;
+        let forward = |texts: &[Vec<Token>]| network.forward(texts).map_err(unfit);
+        let pass = Pass { engine: Engine::default(), together: TOKENS_TOGETHER_FAST, forward };
+        self.encode_by(pass, settings, texts)
+    }
+
+    fn encode_by<'a>(
+        &self,
+        pass: Pass<impl Fn(&[Vec<Token>]) -> Result<Vec<f32>, Fault>>,
+        settings: Settings,
+        texts: impl Iterator<Item = Option<&'a str>>,
+    ) -> Result<Vec<f32>, Fault> {
         // There is nothing to add to a token beyond the last position.
         let tokens = self.tokens(settings.length.min(self.config.positions))?;
         let (mut vectors, mut waiting) = (Vec::new(), Waiting::default());
@@ -123,31 +150,31 @@ impl Encoder {
             vectors.resize((row + 1) * self.width(), 0.0);
             let Some(text) = text else { continue };
             waiting.add(row, tokens.of(text)?);
-            if waiting.tokens >= TOKENS_TOGETHER {
-                self.run(engine, settings, std::mem::take(&mut waiting), &mut vectors)?;
+            if waiting.tokens >= pass.together {
+                self.run(&pass, settings, std::mem::take(&mut waiting), &mut vectors)?;
             }
         }
-        self.run(engine, settings, waiting, &mut vectors)?;
+        self.run(&pass, settings, waiting, &mut vectors)?;
         Ok(vectors)
     }
 
     /// The vectors of the texts that wait, into their rows.
     fn run(
         &self,
-        engine: Engine,
+        pass: &Pass<impl Fn(&[Vec<Token>]) -> Result<Vec<f32>, Fault>>,
         settings: Settings,
         waiting: Waiting,
         vectors: &mut [f32],
     ) -> Result<(), Fault> {
         memory::check()?;
         let width = self.width();
-        let tokens = self.network.forward(engine, &waiting.texts);
+        let tokens = (pass.forward)(&waiting.texts)?;
         let mut rest = tokens.as_slice();
         for (text, row) in waiting.texts.iter().zip(waiting.rows) {
             let (own, others) = rest.split_at(text.len() * width);
             rest = others;
             let Some(vector) = vectors.chunks_exact_mut(width).nth(row) else { continue };
-            pool(engine, settings, own, vector);
+            pool(pass.engine, settings, own, vector);
             if !vector.iter().all(|x| x.is_finite()) {
                 return Err(Fault::new(
                     format!("the encoder gives no number for the text of row {}", row + 1),
@@ -157,6 +184,19 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// How tokens go through the network: so many of them at a time, and what follows by this engine.
+struct Pass<F> {
+    engine: Engine,
+    together: usize,
+    forward: F,
+}
+
+/// Candle's words may hold addresses and backtraces; a fault has the same words everywhere.
+fn unfit(_: candle_core::Error) -> Fault {
+    let hint = "this is a fault of ohc, not of the manifest: please report it";
+    Fault::new("the tensors of the encoder do not fit together", hint)
 }
 
 /// Texts that are to go through the network together.

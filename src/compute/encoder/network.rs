@@ -2,6 +2,8 @@
 //! Never lets a text see another: all but the attention goes row by row, and that goes text by
 //! text, so that the bits of a text do not depend on which others it came with.
 
+mod stock;
+
 use super::config::Config;
 use super::tokens::Token;
 use super::weights::Weights;
@@ -13,7 +15,7 @@ use crate::compute::kernel::matmul::{Form, Shape, matmul};
 use crate::compute::kernel::softmax::softmax;
 
 /// The weights of an encoder, ready to run.
-pub(super) struct Network {
+pub(in crate::compute::encoder) struct Network {
     width: usize,
     heads: usize,
     epsilon: f32,

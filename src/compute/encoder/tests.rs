@@ -4,7 +4,7 @@
 use super::example::{self, HEADS, LAYERS, WIDTH};
 use super::*;
 use crate::compute::kernel::Isa;
-use crate::domain::job::Part;
+use crate::domain::job::{Mode, Part};
 use std::collections::BTreeMap;
 
 const TEXTS: [Option<&str>; 6] = [
@@ -25,7 +25,14 @@ fn mean() -> Settings {
 }
 
 fn embed() -> Embed {
-    Embed { column: "text".into(), length: None, pooling: None, normalize: None, part: Part::WHOLE }
+    Embed {
+        column: "text".into(),
+        length: None,
+        pooling: None,
+        normalize: None,
+        part: Part::WHOLE,
+        mode: Mode::Exact,
+    }
 }
 
 /// BERT in f64, from its tensors, as the paper writes it.
@@ -158,6 +165,28 @@ fn a_text_has_the_same_bits_alone_and_among_others_on_every_path() {
             let same = together.iter().zip(&alone).all(|(x, y)| x.to_bits() == y.to_bits());
             assert!(same && together.len() == alone.len(), "{isa:?} threads={threads}");
         }
+    }
+}
+
+#[test]
+fn candles_operations_give_about_the_same_vectors() {
+    let encoder = encoder();
+    let device = crate::compute::device::gpu().unwrap_or(Device::Cpu);
+    // Of many lengths, and more than go through the network together.
+    let texts: Vec<Option<&str>> = TEXTS.iter().copied().cycle().take(3_000).collect();
+    for settings in [mean(), Settings { pooling: Pooling::Cls, normalize: true, ..mean() }] {
+        let exact = encoder.encode(Engine::default(), settings, texts.iter().copied()).unwrap();
+        let fast = encoder.encode_fast(&device, settings, texts.iter().copied()).unwrap();
+        assert_eq!(exact.len(), fast.len());
+        assert_ne!(exact, fast, "they were computed by the same kernels");
+        let mut most: f64 = 0.0;
+        for (exact, fast) in exact.chunks(WIDTH).zip(fast.chunks(WIDTH)) {
+            let off: f64 = exact.iter().zip(fast).map(|(h, c)| f64::from(c - h).powi(2)).sum();
+            let length: f64 = exact.iter().map(|h| f64::from(*h).powi(2)).sum();
+            most = most.max(if off == 0.0 { 0.0 } else { (off / length).sqrt() });
+        }
+        println!("{settings:?}: {most:.2e}");
+        assert!(most < 1e-5, "{settings:?}: {most}");
     }
 }
 

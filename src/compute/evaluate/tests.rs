@@ -6,7 +6,7 @@ use crate::compute::kernel::Engine;
 use crate::compute::predictor::{About, Scales, Unit};
 use crate::compute::recipe::Recipe;
 use crate::compute::table::{Column, ColumnKind};
-use crate::domain::job::{Activation, Embed, Model, Part, Select};
+use crate::domain::job::{Activation, Embed, Mode, Model, Part, Select};
 
 const USUAL: Evaluate = Evaluate { select: None };
 
@@ -170,8 +170,9 @@ fn raw_texts_are_measured_as_embedded_ones_where_their_encoder_is_given() {
         pooling: None,
         normalize: Some(true),
         part: Part::WHOLE,
+        mode: Mode::Exact,
     };
-    let embedded = embed::run(&spec, &raw, &encoder).unwrap();
+    let embedded = embed::run(&crate::compute::Machine::default(), &spec, &raw, &encoder).unwrap();
     let features: Vec<String> = (0..example::WIDTH).map(|at| format!("text@{at}")).collect();
     let head = |name: &str, by: f32| {
         let about = About {

@@ -36,7 +36,7 @@ pub(super) use loss::Wanted;
 pub(super) use mean::MeanOp;
 pub(super) use norm::NormOp;
 pub(super) use rms_norm::RmsNormOp;
-pub(super) use stock::Stock;
+pub(super) use stock::{Stock, standard};
 pub(super) use tape::Tape;
 
 use candle_core::{CpuStorage, DType, Device, Error, Layout, Result, Storage, Tensor};

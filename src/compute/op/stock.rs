@@ -47,7 +47,7 @@ pub(in crate::compute) fn pooled(y: &Tensor, side: usize) -> Result<Tensor> {
 }
 
 /// (x − mean) / √(variance + ε) over one dimension.
-pub(super) fn standard(x: &Tensor, dim: D, epsilon: f32) -> Result<Tensor> {
+pub(in crate::compute) fn standard(x: &Tensor, dim: D, epsilon: f32) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(dim)?)?;
     let variance = centred.sqr()?.mean_keepdim(dim)?;
     centred.broadcast_div(&(variance + f64::from(epsilon))?.sqrt()?)

@@ -1,6 +1,5 @@
-//! How near the end of a fast segment is to the exact one: what a validator accepts.
-//! Never a matter of who looks: the exact end follows from the beginning bit for bit, and so does
-//! its distance from the one that is claimed. Two who look at the same states say the same.
+//! How near the end of a fast segment of a training is to the exact one: what a validator accepts.
+//! Never a matter of who looks: two who look at the same states say the same.
 //!
 //! A segment leads from a state b to h by the exact kernels, and to c as its worker claims. It is
 //! near if |c − h| <= TOLERANCE · |h − b|, but for rounding, in each of these norms:
@@ -18,42 +17,16 @@
 //! up more than the tolerance of the way. Steps done and powers of β must be the same; losses may
 //! differ by the tolerance.
 
-use crate::compute::Fault;
 use crate::compute::model::{Shape, fault};
 use crate::compute::state::{Floats, Moving, State};
-use crate::domain::job::{FAST_TOLERANCE, Optimizer, Train};
+use crate::compute::{Ends, Far, Fault};
+use crate::domain::job::{Optimizer, Tolerance, Train};
 
 /// What rounding alone may do to numbers that hardly move.
 const ROUNDING: f64 = 1e-6;
 /// How many times the tolerance numbers may be off where it does not count how steep the loss is
 /// along them.
 const FOR_ROUNDING: f64 = 10.0;
-
-/// The states of a segment.
-#[derive(Debug, Clone, Copy)]
-pub struct States<'a> {
-    /// At its beginning.
-    pub begin: &'a [u8],
-    /// At its end by the exact kernels.
-    pub exact: &'a [u8],
-    /// At its end as it is claimed.
-    pub claimed: &'a [u8],
-}
-
-/// Why a claimed state is not accepted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Far {
-    /// It differs from the exact one by so much of the way of the segment.
-    Off(f64),
-    /// It is none of this training.
-    Not(Fault),
-}
-
-impl From<Fault> for Far {
-    fn from(fault: Fault) -> Self {
-        Self::Not(fault)
-    }
-}
 
 /// Sums of squares: of what differs, of the way, and of where it leads.
 #[derive(Default, Clone, Copy)]
@@ -144,7 +117,7 @@ fn numbers([b, h, c]: [&Floats; 3]) -> impl Iterator<Item = Number> {
 }
 
 /// How far a claimed state is off, in ways of the segment: the most of all that is measured.
-pub(super) fn distance(shape: &Shape, spec: &Train, states: &States<'_>) -> Result<f64, Fault> {
+pub(super) fn distance(shape: &Shape, spec: &Train, states: &Ends<'_>) -> Result<f64, Fault> {
     let read = |bytes| State::read(bytes, shape, spec);
     let (begin, exact, claimed) = (read(states.begin)?, read(states.exact)?, read(states.claimed)?);
     if (claimed.step, claimed.powers) != (exact.step, exact.powers) {
@@ -165,8 +138,8 @@ pub(super) fn distance(shape: &Shape, spec: &Train, states: &States<'_>) -> Resu
 }
 
 /// Whether a claimed state is near enough.
-pub(super) fn check(shape: &Shape, spec: &Train, states: &States<'_>) -> Result<(), Far> {
+pub(super) fn check(shape: &Shape, spec: &Train, states: &Ends<'_>) -> Result<(), Far> {
     let off = distance(shape, spec, states)?;
     // One that is not a number is too far.
-    if off <= FAST_TOLERANCE { Ok(()) } else { Err(Far::Off(off)) }
+    if off <= Tolerance::Way.share() { Ok(()) } else { Err(Far::Off(off)) }
 }

@@ -4,7 +4,8 @@
 use super::deal::Deal;
 use super::lesson::Lesson;
 use super::schedule::Rates;
-use super::{Machine, Plan, Span};
+use super::{Plan, Span};
+use crate::compute::Machine;
 use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
 use crate::compute::memory;
@@ -135,7 +136,10 @@ impl<'a> Session<'a> {
             plan,
             engine,
             rates: plan.rates,
-            network: machine.network(&plan.shape, values)?,
+            network: match machine {
+                Machine::Exact(engine) => Network::learning(*engine, &plan.shape, values)?,
+                Machine::Fast(device) => Network::learning_fast(device, &plan.shape, values)?,
+            },
             descent,
             step: state.step,
             course: state.course,

@@ -4,7 +4,7 @@
 use super::Shape;
 use crate::domain::job::Embed;
 #[cfg(test)]
-use crate::domain::job::Part;
+use crate::domain::job::{Mode, Part};
 
 /// Bytes of text to a token: English words are a little longer, and each has a space.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -49,6 +49,7 @@ mod tests {
             pooling: None,
             normalize: None,
             part: Part::WHOLE,
+            mode: Mode::Exact,
         };
         let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0 };
         let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0 };

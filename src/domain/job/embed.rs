@@ -1,7 +1,7 @@
 //! Embeddings: which text a frozen encoder turns into numbers, and how its tokens become one row.
 //! Never encodes.
 
-use super::{Column, Part};
+use super::{Column, Mode, Part};
 use crate::base::canon::{canonical_enum, canonical_struct};
 
 /// `uses: embed`: inputs `table` and `encoder`; output `table`, in which columns of an embedding
@@ -18,8 +18,10 @@ pub struct Embed {
     pub normalize: Option<bool>,
     /// The share of the rows of its table.
     pub part: Part,
+    /// In which arithmetic.
+    pub mode: Mode,
 }
-canonical_struct!(Embed { column, length, pooling, normalize, part });
+canonical_struct!(Embed { column, length, pooling, normalize, part, mode });
 
 /// How the vectors of all tokens of a text become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +64,7 @@ impl Embed {
             ("length", self.length != other.length),
             ("pooling", self.pooling != other.pooling),
             ("normalize", self.normalize != other.normalize),
+            ("mode", self.mode != other.mode),
         ]
     }
 }

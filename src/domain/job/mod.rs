@@ -12,6 +12,7 @@ mod gpt;
 mod images;
 mod ingest;
 mod made;
+mod mode;
 mod parallel;
 mod perplexity;
 mod predict;
@@ -35,6 +36,7 @@ pub use ingest::{
     Pin, Reading,
 };
 pub use made::{DIGITS_MAX, MADE_ROWS_MAX, Made};
+pub use mode::{Mode, Tolerance};
 pub use parallel::{Deltas, Finish, Merge, Parallel, Rounds, Rule, Shard};
 pub use perplexity::Perplexity;
 pub use predict::Predict;
@@ -42,8 +44,8 @@ pub use reader::Reader;
 pub use split::{Dealing, Split};
 pub use tokenize::{BYTES, Layout, TOKENS_PER_ROW_MAX, Tokenize, Tokens, VOCABULARY_MAX};
 pub use train::{
-    Activation, ClassWeights, Decay, EarlyStopping, FAST_TOLERANCE, Mode, Model, Optimizer, Part,
-    Scaling, Schedule, Task, Train,
+    Activation, ClassWeights, Decay, EarlyStopping, Model, Optimizer, Part, Scaling, Schedule,
+    Task, Train,
 };
 pub use transform::{
     Aggregate, Cast, Cell, Direction, Fill, Filling, Hash, Join, JoinKind, Measure, OnBadCell,
@@ -198,10 +200,20 @@ impl Spec {
         }
     }
 
-    /// Whether two who do it honestly may differ within a tolerance.
+    /// Within what two who do it honestly may differ; none where they give the same bits.
     #[must_use]
-    pub fn is_fast(&self) -> bool {
-        matches!(self, Self::Train(Train { mode: Mode::Fast, .. }))
+    pub const fn tolerance(&self) -> Option<Tolerance> {
+        match self {
+            Self::Train(Train { mode: Mode::Fast, .. }) => Some(Tolerance::Way),
+            Self::Embed(Embed { mode: Mode::Fast, .. }) => Some(Tolerance::Vector),
+            _ => None,
+        }
+    }
+
+    /// Whether two who do it honestly may differ.
+    #[must_use]
+    pub const fn is_fast(&self) -> bool {
+        self.tolerance().is_some()
     }
 }
 

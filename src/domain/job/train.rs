@@ -1,7 +1,7 @@
 //! Trainings: what is learned, how parameters follow gradients, and which part a job computes.
 //! Never says how: `compute` does.
 
-use super::{Cnn, Gpt, Parallel, Reader};
+use super::{Cnn, Gpt, Mode, Parallel, Reader};
 use crate::base::canon::{canonical_enum, canonical_struct};
 use std::collections::BTreeMap;
 
@@ -69,42 +69,6 @@ canonical_struct!(Train {
     segments,
     mode,
 });
-
-/// In which arithmetic a training runs, and so how it is checked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Mode {
-    /// The same bits on every machine: checked bit for bit.
-    #[default]
-    Exact,
-    /// Whatever is fastest where it runs, such as a graphics card: checked against the exact
-    /// arithmetic, segment by segment, within [`FAST_TOLERANCE`].
-    Fast,
-}
-canonical_enum!(Mode { 1 => Exact, 2 => Fast });
-
-impl Mode {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Exact, Self::Fast];
-
-    /// The word of a manifest.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Fast => "fast",
-        }
-    }
-
-    /// The mode that a word means.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.word() == word)
-    }
-}
-
-/// How far the end of a fast segment may be from the exact one, as a share of how far the segment
-/// leads.
-pub const FAST_TOLERANCE: f64 = 0.05;
 
 /// What a model learns to say of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -406,11 +406,13 @@ fn terms_that_cannot_bind(
         let hint = format!("`maxParallel` must be at least {}", terms.replicas());
         faults.advise(place, message, hint);
     }
-    let mode = draft.node.get("with").and_then(|with| with.get("mode"));
-    if let Some(mode) = mode.filter(|mode| terms.replicas() > 1 && mode.text() == Some("fast")) {
-        let message = "fast trainings by several workers never give the same bytes";
-        let hint = "use `audit`: validators repeat it exactly, and allow for what may differ";
-        faults.advise(mode.place, message, hint.to_owned());
+    let is_fast = draft.instances.iter().flatten().any(|instance| instance.spec.is_fast());
+    if terms.replicas() > 1 && is_fast {
+        let mode = draft.node.get("with").and_then(|with| with.get("mode"));
+        let place = mode.map_or(draft.key.place, |mode| mode.place);
+        let message = "several workers that compute fast never give the same bytes";
+        let hint = "use `audit`: validators compute it exactly, and allow for what may differ";
+        faults.advise(place, message, hint.to_owned());
     }
     if terms.replicas() > 1
         && terms.auction != Auction::Standing

@@ -9,8 +9,10 @@ use super::*;
 use crate::compute::op::Wanted;
 use crate::compute::state::{Floats, State, read_shared};
 use crate::compute::transform;
-use crate::domain::job::{Deltas, FAST_TOLERANCE, Norm, Positions, Rounds, Rule};
+use crate::domain::job::{Deltas, Norm, Positions, Rounds, Rule, Tolerance};
 use candle_core::Device;
+
+const TOLERANCE: f64 = Tolerance::Way.share();
 
 /// How far the ends of all segments are off, at the most; every one must be accepted, and the last
 /// be what was claimed.
@@ -22,7 +24,7 @@ fn off(spec: &Train, lesson: &Lesson, state: Option<&[u8]>, done: &Trained) -> f
         let given = (k > 0).then_some(pair[0].as_slice());
         let exact = replay(spec, lesson, state, segment, given, 1).unwrap();
         assert_eq!(exact.begin, Digest::of(&pair[0]), "segment {k}");
-        let states = States { begin: &pair[0], exact: &exact.checkpoint, claimed: &pair[1] };
+        let states = Ends { begin: &pair[0], exact: &exact.checkpoint, claimed: &pair[1] };
         let plan = Plan::new(spec, lesson).unwrap();
         most = near::distance(&plan.shape, spec, &states).unwrap().max(most);
         let accepted = accept(spec, lesson, segment, states).unwrap();
@@ -48,7 +50,7 @@ fn check(name: &str, spec: Train, lesson: &Lesson) {
     assert_ne!(done, exact, "{name}: it was computed by the same kernels");
     let most = off(&spec, lesson, None, &done);
     println!("{name}: {most:.2e}");
-    assert!(most < FAST_TOLERANCE / 2.0, "{name}: {most}");
+    assert!(most < TOLERANCE / 2.0, "{name}: {most}");
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn a_shard_and_a_part_go_on_fast() {
     assert_eq!(first.checkpoints.last().unwrap(), state);
     let second = Train { part: Part::of(1, 2), ..spec.clone() };
     let done = run_fast(&second, &lesson, Some(state));
-    assert!(off(&second, &lesson, Some(state), &done) < FAST_TOLERANCE / 5.0);
+    assert!(off(&second, &lesson, Some(state), &done) < TOLERANCE / 5.0);
     let merge = crate::domain::job::Merge { rule: Rule::Mean, quorum: 1, lr: 0.7, momentum: 0.9 };
     let rounds = Rounds {
         shards: 2,
@@ -125,7 +127,7 @@ fn a_shard_and_a_part_go_on_fast() {
     assert!(read_shared(&start).is_some());
     let shard = of(rounds.shard((0, 1), false));
     let done = run_fast(&shard, &lesson, Some(&start));
-    assert!(off(&shard, &lesson, Some(&start), &done) < FAST_TOLERANCE / 5.0);
+    assert!(off(&shard, &lesson, Some(&start), &done) < TOLERANCE / 5.0);
 }
 
 /// The states of the first segment, of which the end is moved away from where it should be: it is
@@ -143,13 +145,13 @@ fn left_behind(share: f32) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
         theta.iter_mut().zip(from.theta.0).for_each(|(x, from)| *x += share * (from - *x));
     }
     let claimed = claimed.into_bytes();
-    accept(&spec, &lesson, 0, States { begin: &begin, exact: &exact, claimed: &claimed })
+    accept(&spec, &lesson, 0, Ends { begin: &begin, exact: &exact, claimed: &claimed })
 }
 
 #[test]
 fn who_leaves_out_more_than_the_tolerance_of_the_way_is_found_out() {
     assert_eq!(left_behind(0.0), Ok(None));
-    let tolerance = FAST_TOLERANCE as f32;
+    let tolerance = TOLERANCE as f32;
     assert_eq!(left_behind(0.9 * tolerance), Ok(None));
     for share in [1.1 * tolerance, 0.5, 1.0] {
         let Err(Far::Off(off)) = left_behind(share) else { unreachable!("{share}") };
@@ -169,7 +171,7 @@ fn a_state_of_other_steps_or_of_another_loss_is_not_accepted() {
         let mut state = State::read(exact, &plan.shape, &spec).unwrap();
         change(&mut state);
         let claimed = state.into_bytes();
-        accept(&spec, &lesson, 0, States { begin, exact, claimed: &claimed })
+        accept(&spec, &lesson, 0, Ends { begin, exact, claimed: &claimed })
     };
     assert!(changed(&|_| ()).is_ok());
     assert!(matches!(changed(&|state| state.step += 1), Err(Far::Not(_))));
@@ -177,7 +179,7 @@ fn a_state_of_other_steps_or_of_another_loss_is_not_accepted() {
     assert!(matches!(changed(&|state| state.course.total *= 1.1), Err(Far::Off(_))));
     assert!(matches!(changed(&|state| state.course.loss += 1.0), Err(Far::Off(_))));
     let cut = &exact[..exact.len() - 1];
-    let states = States { begin, exact, claimed: cut };
+    let states = Ends { begin, exact, claimed: cut };
     assert!(matches!(accept(&spec, &lesson, 0, states), Err(Far::Not(_))));
 }
 

@@ -1,7 +1,7 @@
 //! `uses: embed`: its settings, inputs and outputs, and its spec.
 //! Never reports a fault: what is read has been checked.
 
-use crate::domain::job::{Embed, Part, Pooling, Reading, Spec};
+use crate::domain::job::{Embed, Mode, Part, Pooling, Reading, Spec};
 use crate::domain::manifest::form::{
     Good, Object, Port, StageKind, Type, always_sound, default, integer, optional,
 };
@@ -48,6 +48,16 @@ pub(super) static EMBED: StageKind = StageKind {
                  says, or not.",
                 "true",
             ),
+            default(
+                "mode",
+                Type::Word(&["exact", "fast"]),
+                "exact",
+                "In which arithmetic it runs. `exact`: the same bits everywhere, checked bit for \
+                 bit. `fast`: whatever is fastest where it runs, such as a graphics card; \
+                 validators embed drawn shares exactly and accept vectors that differ by at most \
+                 1 % of their length.",
+                "fast",
+            ),
         ],
     },
     inputs: Some(&[
@@ -91,5 +101,6 @@ fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
         None => None,
     };
     let column = super::word(with, "column", COLUMN)?.to_owned();
-    Some(Spec::Embed(Embed { column, length, pooling, normalize, part: Part::WHOLE }))
+    let mode = Mode::from_word(super::word(with, "mode", Mode::Exact.word())?)?;
+    Some(Spec::Embed(Embed { column, length, pooling, normalize, part: Part::WHOLE, mode }))
 }

@@ -1,14 +1,12 @@
-//! What a training runs on: the exact kernels, or candle's own operations on a device.
+//! What a job runs on: the exact kernels, or candle's own operations on a device.
 //! Never a choice of who checks one: that is always done with the exact kernels.
 
-use crate::compute::Fault;
-use crate::compute::device;
-use crate::compute::kernel::Engine;
-use crate::compute::model::{Network, Shape};
+use super::device;
+use super::kernel::Engine;
 use crate::domain::job::Spec;
 use candle_core::Device;
 
-/// What a training runs on.
+/// What a job runs on.
 #[derive(Debug, Clone)]
 pub enum Machine {
     /// The exact kernels.
@@ -24,7 +22,7 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// What a training is to run on here: a fast one on a graphics card, if there is one that this
+    /// What a job is to run on here: a fast one on a graphics card, if there is one that this
     /// build can use. Without one the exact kernels are the fastest.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
@@ -43,14 +41,6 @@ impl Machine {
         match self {
             Self::Exact(engine) => *engine,
             Self::Fast(_) => Engine::default(),
-        }
-    }
-
-    /// A network that learns on it.
-    pub(super) fn network(&self, shape: &Shape, values: Vec<Vec<f32>>) -> Result<Network, Fault> {
-        match self {
-            Self::Exact(engine) => Network::learning(*engine, shape, values),
-            Self::Fast(device) => Network::learning_fast(device, shape, values),
         }
     }
 }
