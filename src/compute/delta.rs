@@ -74,41 +74,29 @@ struct Octaves<C> {
     codes: Vec<C>,
 }
 
-impl Encode for Octaves<u8> {
+/// Codes are as many bytes as their type has, the lowest first.
+impl<C: Octave> Encode for Octaves<C> {
     fn encode(&self, w: &mut Writer) {
         w.length(self.codes.len());
         w.raw(&self.octaves);
-        w.raw(&self.codes);
+        let bytes = |code: &C| (*code).into().to_le_bytes().into_iter().take(size_of::<C>());
+        w.raw(&self.codes.iter().flat_map(bytes).collect::<Vec<_>>());
     }
 }
 
-impl Decode for Octaves<u8> {
+impl<C: Octave> Decode for Octaves<C> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let len = r.length()?;
         let octaves = r.raw(len.div_ceil(BLOCK))?.to_vec();
-        Ok(Self { octaves, codes: r.raw(len)?.to_vec() })
+        let bytes = r.raw(len.checked_mul(size_of::<C>()).ok_or(DecodeError::Truncated)?)?;
+        let code = |bytes: &[u8]| {
+            C::of(bytes.iter().rev().fold(0, |code, byte| code << 8 | u32::from(*byte)))
+        };
+        Ok(Self { octaves, codes: bytes.chunks_exact(size_of::<C>()).map(code).collect() })
     }
 }
 
-impl Encode for Octaves<u16> {
-    fn encode(&self, w: &mut Writer) {
-        w.length(self.codes.len());
-        w.raw(&self.octaves);
-        w.raw(&self.codes.iter().flat_map(|code| code.to_le_bytes()).collect::<Vec<_>>());
-    }
-}
-
-impl Decode for Octaves<u16> {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let len = r.length()?;
-        let octaves = r.raw(len.div_ceil(BLOCK))?.to_vec();
-        let bytes = r.raw(len.checked_mul(2).ok_or(DecodeError::Truncated)?)?;
-        let code = |b: &[u8]| b.try_into().map(u16::from_le_bytes).unwrap_or_default();
-        Ok(Self { octaves, codes: bytes.chunks_exact(2).map(code).collect() })
-    }
-}
-
-impl<C: Octave + Default> Octaves<C> {
+impl<C: Octave> Octaves<C> {
     fn say(numbers: &[f32]) -> Self {
         let mut octaves = vec![0; numbers.len().div_ceil(BLOCK)];
         let mut codes = vec![C::default(); numbers.len()];

@@ -111,46 +111,31 @@ pub fn are_steps(exponents: &[u8], codes: &[i8]) -> bool {
 }
 
 /// What an octave is said in: `u8` or `u16`.
-pub trait Octave: Copy {
+pub trait Octave: Copy + Default + Into<u32> {
     /// Bits of a number that are left out: all others are a code's, but the sign.
     const LEFT_OUT: u32;
     /// The code of the largest number there could be in a block.
     const MOST: u32;
     /// A code, which is at most [`Self::MOST`].
     fn of(code: u32) -> Self;
-    /// The same as a number.
-    fn code(self) -> u32;
 }
 
-impl Octave for u8 {
-    const LEFT_OUT: u32 = MANTISSA - 3;
-    const MOST: u32 = Self::MAX as u32;
+/// Octaves in this type, with so many bits of a mantissa.
+macro_rules! octave {
+    ($code:ty, $bits:literal) => {
+        impl Octave for $code {
+            const LEFT_OUT: u32 = MANTISSA - $bits;
+            const MOST: u32 = Self::MAX as u32;
 
-    #[inline(always)]
-    fn of(code: u32) -> Self {
-        code as Self
-    }
-
-    #[inline(always)]
-    fn code(self) -> u32 {
-        u32::from(self)
-    }
+            #[inline(always)]
+            fn of(code: u32) -> Self {
+                code as Self
+            }
+        }
+    };
 }
-
-impl Octave for u16 {
-    const LEFT_OUT: u32 = MANTISSA - 11;
-    const MOST: u32 = Self::MAX as u32;
-
-    #[inline(always)]
-    fn of(code: u32) -> Self {
-        code as Self
-    }
-
-    #[inline(always)]
-    fn code(self) -> u32 {
-        u32::from(self)
-    }
-}
+octave!(u8, 3);
+octave!(u16, 11);
 
 /// The first bits of a number that is not negative, rounded up; 0 of one that is.
 #[inline(always)]
@@ -214,9 +199,10 @@ impl<C: Octave> Body for OfOctaves<'_, C> {
         for ((codes, out), octave) in blocks.zip(self.octaves) {
             let top = top::<C>(*octave);
             for (code, x) in codes.iter().zip(out) {
-                let key = (top + code.code()).saturating_sub(C::MOST);
+                let code: u32 = (*code).into();
+                let key = (top + code).saturating_sub(C::MOST);
                 // An octave of small numbers has fewer below it than there are codes.
-                let key = if code.code() == 0 { 0 } else { key.max(1) };
+                let key = if code == 0 { 0 } else { key.max(1) };
                 *x = f32::from_bits(key << C::LEFT_OUT);
             }
         }
