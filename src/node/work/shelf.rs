@@ -1,5 +1,6 @@
 //! The states of a job on their way to the store, while the job goes on.
-//! Never holds more than a few of them, and never says of one that it is stored before it is.
+//! Never holds more than a few of them, never says of one that it is stored before it is, and
+//! leaves none on its way where its job ends early.
 
 use crate::base::canon::Digest;
 use crate::effects::artifacts::{ArtifactError, Artifacts};
@@ -78,7 +79,17 @@ impl Shelf {
         while !self.coming.is_empty() {
             self.arrive()?;
         }
-        Ok((self.digests, self.bytes))
+        Ok((std::mem::take(&mut self.digests), self.bytes))
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.coming.iter().for_each(|(_, put)| put.abort());
+        for (_, put) in self.coming.drain(..) {
+            // Stored, not begun or failed: nobody asks any more.
+            let _ = self.runtime.block_on(put);
+        }
     }
 }
 
@@ -123,6 +134,27 @@ mod tests {
         check(40, 100, AT_A_TIME);
         check(10, 3 * SMALL_BYTES, 2);
         check(4, AT_A_TIME * SMALL_BYTES + 1, 1);
+    }
+
+    #[test]
+    fn nothing_is_on_its_way_once_its_job_has_ended() {
+        fn files(dir: &Path) -> usize {
+            let each = |entry: fs::DirEntry| match entry.path() {
+                path if path.is_dir() => files(&path),
+                _ => 1,
+            };
+            fs::read_dir(dir).unwrap().map(|entry| each(entry.unwrap())).sum()
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (mut shelf, _, runtime) = shelf(dir.path());
+        for state in states(8, SMALL_BYTES) {
+            shelf.put(state).unwrap();
+        }
+        drop(shelf);
+        let then = files(dir.path());
+        // Waits for all that is on its way.
+        drop(runtime);
+        assert_eq!(files(dir.path()), then);
     }
 
     #[test]
