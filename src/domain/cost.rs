@@ -14,7 +14,7 @@ mod transform;
 
 pub use memory::Memory;
 
-use super::job::{ColumnKind, Embed, Generate, Ingest, Merge, Rule, Spec, Train};
+use super::job::{ColumnKind, Embed, Format, Generate, Ingest, Merge, Rule, Spec, Train};
 use crate::base::amount::Work;
 use std::ops::RangeInclusive;
 
@@ -49,9 +49,9 @@ const ROWS_PER_SHARE: u64 = 16;
 pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
-const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024, tokens: 0 };
+const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024, tokens: 0, over: 0 };
 /// What a card takes.
-const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096, tokens: 0 };
+const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096, tokens: 0, over: 0 };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,9 +65,32 @@ pub struct Shape {
     /// Different tokens of a table of tokens, at the most; 0 where nobody knows before the text is
     /// read, as with characters, and for anything else.
     pub tokens: u64,
+    /// How many times more rows and bytes than these there may be at the most: 1 means twice as
+    /// many, [`Shape::UNKNOWN`] that nobody can tell before the data is read.
+    pub over: u64,
 }
 
 impl Shape {
+    /// There may be any number more.
+    pub const UNKNOWN: u64 = u64::MAX;
+
+    /// As large as it may be at the most; none where nobody can tell.
+    #[must_use]
+    pub const fn most(self) -> Option<Self> {
+        if self.over == Self::UNKNOWN {
+            return None;
+        }
+        let times = self.over.saturating_add(1);
+        let (rows, bytes) = (self.rows.saturating_mul(times), self.bytes.saturating_mul(times));
+        Some(Self { rows, bytes, over: 0, ..self })
+    }
+
+    /// The same, of which there may be so many times as much.
+    const fn times(self, times: u64) -> Self {
+        let all = self.over.saturating_add(1).saturating_mul(times);
+        Self { over: if self.over == Self::UNKNOWN { self.over } else { all - 1 }, ..self }
+    }
+
     /// Two tables, one below the other.
     #[must_use]
     pub const fn below(self, other: Self) -> Self {
@@ -76,6 +99,7 @@ impl Shape {
             columns: if self.columns > other.columns { self.columns } else { other.columns },
             bytes: self.bytes.saturating_add(other.bytes),
             tokens: if self.tokens > other.tokens { self.tokens } else { other.tokens },
+            over: if self.over > other.over { self.over } else { other.over },
         }
     }
 }
@@ -119,7 +143,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             // an equal share. The sum over the parts is right.
             let parts = split.ratios.len().max(1) as u64;
             let part = Shape { rows: first.rows / parts, bytes: first.bytes / parts, ..first };
-            (cells(first), vec![part; split.ratios.len()])
+            (cells(first), vec![part.times(parts); split.ratios.len()])
         }
         Spec::Train(train) => train::estimate(train, first, inputs.get(1..).unwrap_or_default()),
         Spec::Evaluate(_) => evaluated(inputs),
@@ -137,7 +161,7 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let flop = forward_flop(first.bytes, data.rows)
                 .saturating_add(cells(data))
                 .saturating_add(embed::flop(None, data, inputs.get(2)));
-            (flop, vec![Shape { rows: data.rows, columns, bytes, tokens: 0 }])
+            (flop, vec![Shape { rows: data.rows, columns, bytes, tokens: 0, over: data.over }])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Embed(spec) => {
@@ -152,7 +176,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             let largest = shards.iter().map(|shape| shape.bytes).max().unwrap_or(0);
             let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
             let bytes = largest.saturating_add(largest / 3);
-            ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, ..Shape::default() }])
+            let over = first.over;
+            ((bytes_in / 4).saturating_mul(times), vec![Shape { bytes, over, ..Shape::default() }])
         }
         Spec::MergeDeltas(merge) => heard(merge, inputs, bytes_in),
         Spec::Generate(generate) => written(generate, inputs),
@@ -169,7 +194,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         }
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
-    (Size { flop, bytes_in, bytes_out, memory: memory::estimate(spec, inputs) }, outputs)
+    let memory = memory::estimate(spec, inputs, &outputs);
+    (Size { flop, bytes_in, bytes_out, memory }, outputs)
 }
 
 /// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the
@@ -178,7 +204,8 @@ fn heard(merge: &Merge, inputs: &[Shape], bytes_in: u64) -> (u64, Vec<Shape>) {
     let shards = inputs.get(1..).unwrap_or_default();
     let parameters = shards.iter().map(|shape| shape.bytes).min().unwrap_or(0) / 3;
     let times = if merge.rule == Rule::Mean { 1 } else { shards.len() as u64 };
-    let of = |each: u64| Shape { bytes: parameters.saturating_mul(each), ..Shape::default() };
+    let over = inputs.first().map_or(0, |state| state.over);
+    let of = |each| Shape { bytes: parameters.saturating_mul(each), over, ..Shape::default() };
     let outputs = if merge.momentum > 0.0 { vec![of(7), of(4)] } else { vec![of(7)] };
     ((bytes_in / 3).saturating_mul(times), outputs)
 }
@@ -192,8 +219,9 @@ fn evaluated(inputs: &[Shape]) -> (u64, Vec<Shape>) {
     let flop = models().fold(embed::flop(None, data, encoder), |sum, model| {
         sum.saturating_add(forward_flop(model.bytes, data.rows))
     });
-    let best = models().map(|shape| shape.bytes).max();
-    (flop, vec![Shape { bytes: best.unwrap_or(0), ..Shape::default() }, REPORT])
+    let bytes = models().map(|shape| shape.bytes).max().unwrap_or(0);
+    let over = models().map(|shape| shape.over).max().unwrap_or(0);
+    (flop, vec![Shape { bytes, over, ..Shape::default() }, REPORT])
 }
 
 /// What is written: each token asks the model for all that it sees again.
@@ -204,7 +232,10 @@ fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
     let tokens = rows.saturating_mul(u64::from(generate.tokens));
     let flop = forward_flop(model.bytes, tokens).saturating_mul(CONTEXT_ASSUMED);
     let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
-    (flop, vec![Shape { rows, columns: 2, bytes, tokens: 0 }, Shape { bytes, ..Shape::default() }])
+    // A token may be a whole word.
+    let over = BYTES_PER_TOKEN;
+    let table = Shape { rows, columns: 2, bytes, tokens: 0, over };
+    (flop, vec![table, Shape { bytes, over, ..Shape::default() }])
 }
 
 /// How many parts a training, or a part of one, is cut into: so many that a lost worker costs at
@@ -263,7 +294,16 @@ fn table(ingest: &Ingest, source: Shape) -> Shape {
             ColumnKind::Text => share.saturating_add(4),
         })
     });
-    Shape { rows, columns: columns.len() as u64, bytes: rows.saturating_mul(row), tokens: 0 }
+    let bytes = rows.saturating_mul(row);
+    let shape = Shape { rows, columns: columns.len() as u64, bytes, tokens: 0, over: 0 };
+    let has_text = columns.iter().any(|column| column.kind == ColumnKind::Text);
+    match ingest.reading.format {
+        _ if !has_text => shape,
+        // What is packed may be any number of bytes.
+        Format::Parquet | Format::Arrow => Shape { over: Shape::UNKNOWN, ..shape },
+        // All of the source may be in one of the columns.
+        _ => shape.times(bytes.saturating_add(source.bytes).div_ceil(bytes.max(1))),
+    }
 }
 
 fn cells(shape: Shape) -> u64 {

@@ -1,5 +1,6 @@
 //! Bounds before allocation (rule R-13): what lies about its size is refused without the memory
-//! that it asks for. Never runs two tests at a time: the allocator counts for all threads together.
+//! that it asks for; and what honest jobs take beside what was estimated. Never runs two tests at a
+//! time: the allocator counts for all threads together.
 //!
 //! The bytes are those of a real run, in which every place is made to tell the greatest number.
 #![expect(clippy::unwrap_used, reason = "a panic is the report")]
@@ -9,8 +10,10 @@ use ohc::compute::encoder::{Encoder, Folder};
 use ohc::compute::llama::Llama;
 use ohc::compute::predictor::Predictor;
 use ohc::compute::table::{ChunkTarget, Surveyor, Table};
+use ohc::compute::{Machine, Named, forget, job};
 use ohc::domain::command::SignedOrder;
-use ohc::domain::job::{Format, Reading};
+use ohc::domain::cost::{self, Shape};
+use ohc::domain::job::{Dealing, Embed, Format, Mode, Part, Perplexity, Reading, Spec, Split};
 use ohc::domain::slot::Slot;
 use ohc::domain::state::State;
 use ohc::effects::store::Store;
@@ -198,5 +201,66 @@ fn r13_a_survey_holds_two_chunks_and_a_row_and_no_more() {
                 .try_for_each(|bytes| surveyor.feed(bytes).map(drop));
         });
         assert!(taken < 64 << 20, "{taken} bytes were taken for {:?}", piece.get(..8));
+    }
+}
+
+/// A file of a folder of the project.
+fn folder(name: &str) -> Vec<u8> {
+    let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/data").join(name);
+    let mut folder = Folder::new();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        folder.add(name, std::fs::read(at.join(name)).unwrap()).unwrap();
+    }
+    folder.pack().unwrap()
+}
+
+#[test]
+fn what_a_job_takes_is_about_what_was_estimated_and_less_than_its_bound() {
+    let _alone = alone();
+    let row =
+        |at: usize| format!("{at},{}.5,the staff was very friendly and the room cold\n", at % 7);
+    let rows = |count: usize| format!("id,x,text\n{}", (0..count).map(row).collect::<String>());
+    let split = Split {
+        ratios: vec![("a".into(), 0.9), ("b".into(), 0.1)],
+        dealing: Dealing::Rows,
+        seed: 1,
+    };
+    let embed = Embed {
+        column: "text".into(),
+        length: None,
+        pooling: None,
+        normalize: None,
+        part: Part::WHOLE,
+        mode: Mode::Exact,
+    };
+    let perplexity = Perplexity { column: "text".into(), joined: true, length: 32, stride: 16 };
+    let named = |name: &str, bytes: Vec<u8>| Named { name: name.into(), bytes };
+    let encoder = || vec![named("encoder", folder("small-bert"))];
+    let model = || vec![named("model", folder("small-llama"))];
+    for (spec, count, columns, others) in [
+        (Spec::Split(split), 300_000, 3, Vec::new()),
+        (Spec::Embed(embed), 20_000, 32, encoder()),
+        (Spec::Perplexity(perplexity), 5_000, 0, model()),
+    ] {
+        let kind = spec.kind();
+        let table = Table::from_csv(rows(count).as_bytes()).unwrap().to_bytes();
+        let inputs = [vec![named("table", table)], others].concat();
+        let shape = |at: usize, input: &Named| Shape {
+            rows: if at == 0 { count as u64 } else { 0 },
+            columns: if at == 0 { 3 } else { columns },
+            bytes: input.bytes.len() as u64,
+            ..Shape::default()
+        };
+        let shapes: Vec<Shape> = inputs.iter().enumerate().map(|(at, i)| shape(at, i)).collect();
+        let memory = cost::estimate(&spec, &shapes).0.memory.unwrap();
+        let given: usize = inputs.iter().map(|input| input.bytes.len()).sum();
+        let taken = most(|| {
+            job::run(&Machine::default(), &spec, &inputs, &mut |_| {}, &mut forget).unwrap();
+        });
+        let taken = (given + taken) as u64;
+        println!("{kind}: {taken} taken, {} estimated", memory.estimate);
+        assert!(taken <= 2 * memory.estimate, "{kind}: {taken} beyond twice {memory:?}");
+        assert!(taken <= memory.bound.unwrap(), "{kind}: {taken} beyond {memory:?}");
+        assert!(memory.estimate <= 4 * taken, "{kind}: {memory:?} for {taken}");
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shap
     let flop = flop(spec.length, table, Some(&encoder));
     let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
     let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
-    (flop, Shape { rows: table.rows, columns, bytes: table.bytes.saturating_add(made), tokens: 0 })
+    let bytes = table.bytes.saturating_add(made);
+    (flop, Shape { rows: table.rows, columns, bytes, tokens: 0, over: table.over })
 }
 
 /// Operations of an encoder over all texts of a table, if there is one: of each so many tokens at
@@ -51,13 +52,13 @@ mod tests {
             part: Part::WHOLE,
             mode: Mode::Exact,
         };
-        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0 };
-        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0 };
+        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0, over: 0 };
+        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0, over: 0 };
         let (flop, made) = estimate(&spec, table, encoder);
         assert_eq!(flop, 45_000_000 * 22 * 1_000);
         assert_eq!(
             made,
-            Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000, tokens: 0 }
+            Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000, tokens: 0, over: 0 }
         );
         let short = Embed { length: Some(10), ..spec };
         assert_eq!(estimate(&short, table, encoder).0, 45_000_000 * 10 * 1_000);

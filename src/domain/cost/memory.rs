@@ -1,6 +1,7 @@
-//! What a training takes of memory at its most, before it is run.
-//! Never tells where it is the data that decides: other jobs, and texts whose tokens nobody knows
-//! before they are read.
+//! What a job takes of memory at its most, before it is run.
+//! Never tells where it is the data that decides: texts whose tokens nobody knows before they are
+//! read, and jobs that bring rows to where a model takes them (evaluations, predictions) or take
+//! them through steps. Comparisons and exports are small.
 
 use super::train::{copies, features, size};
 use super::{CLASSES_ASSUMED, Shape};
@@ -18,6 +19,9 @@ const OF_A_BLOCK: u64 = 24;
 /// Rows that are validated at once, and numbers of all of them, at the most.
 const ROWS_AT_ONCE: u64 = 256;
 const NUMBERS_AT_ONCE: u64 = 16 << 20;
+/// Bytes of text that a frozen model has tokens of at once, and what a token takes for each byte.
+const TEXT_BYTES_AT_ONCE: u64 = 16 << 20;
+const OF_A_TOKEN: u64 = 80;
 
 /// What a job takes of memory at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,24 +29,79 @@ pub struct Memory {
     /// Bytes, about.
     pub estimate: u64,
     /// More than these is more than an honest estimate can be wrong by: the bound where the
-    /// manifest gives none.
-    pub bound: u64,
+    /// manifest gives none. None where nobody can tell how large an input may be.
+    pub bound: Option<u64>,
 }
 
-/// Twice the estimate with many classes, and some: a table of numbers with another layout, a path
-/// with wider buffers and more threads all fit into that.
-pub(super) fn estimate(spec: &Spec, inputs: &[Shape]) -> Option<Memory> {
-    let Spec::Train(train) = spec else { return None };
-    let data = inputs.first().copied().unwrap_or_default();
-    if train.model.reads_tokens() && data.tokens == 0 {
-        return None;
-    }
-    let many = CLASSES_MAX.min(data.rows.max(CLASSES_ASSUMED));
-    let bound = most(train, inputs, many).saturating_mul(2).saturating_add(SPARE);
-    Some(Memory { estimate: most(train, inputs, CLASSES_ASSUMED), bound })
+/// Twice the estimate with many classes and the largest inputs, and some: a table of numbers with
+/// another layout, a path with wider buffers and more threads all fit into that.
+pub(super) fn estimate(spec: &Spec, inputs: &[Shape], outputs: &[Shape]) -> Option<Memory> {
+    let most = all_at_most(inputs).zip(all_at_most(outputs));
+    let (estimate, most) = match spec {
+        Spec::Train(train) => {
+            let data = inputs.first().copied().unwrap_or_default();
+            if train.model.reads_tokens() && data.tokens == 0 {
+                return None;
+            }
+            let most = most.map(|(inputs, _)| of_training(train, &inputs, classes_most(data)));
+            (of_training(train, inputs, CLASSES_ASSUMED), most)
+        }
+        _ => {
+            let most = most.and_then(|(inputs, outputs)| of_another(spec, &inputs, &outputs));
+            (of_another(spec, inputs, outputs)?, most)
+        }
+    };
+    let bound = most.map(|most| most.saturating_mul(2).saturating_add(SPARE));
+    Some(Memory { estimate, bound })
 }
 
-fn most(train: &Train, inputs: &[Shape], classes: u64) -> u64 {
+/// All as large as they may be at the most; none where nobody can tell of one.
+fn all_at_most(shapes: &[Shape]) -> Option<Vec<Shape>> {
+    shapes.iter().map(|shape| shape.most()).collect()
+}
+
+/// Classes at the most of rows of which nobody has counted any.
+pub(super) fn classes_most(data: Shape) -> u64 {
+    let rows = data.most().map_or(u64::MAX, |most| most.rows);
+    CLASSES_MAX.min(rows.max(CLASSES_ASSUMED))
+}
+
+/// What a job takes that is no training, where its inputs tell.
+fn of_another(spec: &Spec, inputs: &[Shape], outputs: &[Shape]) -> Option<u64> {
+    let bytes = |shapes: &[Shape]| shapes.iter().fold(0u64, |sum, s| sum.saturating_add(s.bytes));
+    let shape = |shapes: &[Shape], at: usize| shapes.get(at).copied().unwrap_or_default();
+    let (first, second, made) = (shape(inputs, 0), shape(inputs, 1), shape(outputs, 0));
+    // Each: so many times so many bytes.
+    let parts: Vec<(u64, u64)> = match spec {
+        // Columns as they grow, the table, and its bytes as they grow.
+        Spec::Ingest(_) => vec![(1, bytes(inputs)), (4, made.bytes)],
+        // The table as bytes and as it is; each part likewise, and where its rows come from.
+        Spec::Split(_) => vec![(3, first.bytes), (3, bytes(outputs)), (16, first.rows)],
+        // Weights as bytes, as they are and as they are turned; vectors as they grow, the cells
+        // that they become, and the bytes of these.
+        Spec::Embed(_) if second.bytes > 0 => {
+            let numbers = made.rows.saturating_mul(second.columns);
+            vec![(3, first.bytes), (3, second.bytes), (24, numbers)]
+        }
+        // A model as bytes, of which a layer and the head are made f32; a text as its tokens.
+        Spec::Perplexity(_) if second.bytes > 0 => {
+            let text = first.bytes.min(TEXT_BYTES_AT_ONCE);
+            vec![(3, first.bytes), (OF_A_TOKEN, text), (3, second.bytes)]
+        }
+        Spec::Generate(_) => vec![(5, bytes(inputs)), (4, bytes(outputs))],
+        // All states as bytes and as they are, and what is made of them twice.
+        Spec::Merge(_) => vec![(2, bytes(inputs)), (3, bytes(outputs))],
+        // Each shard's as it is: twelve bytes of a parameter, of which the state made has seven.
+        Spec::MergeDeltas(_) => {
+            let states = (inputs.len() as u64 + 1).saturating_mul(12);
+            vec![(1, bytes(inputs)), (states, made.bytes / 7), (2, bytes(outputs))]
+        }
+        _ => return None,
+    };
+    Some(parts.into_iter().fold(0, |sum, (times, of)| sum.saturating_add(times.saturating_mul(of))))
+}
+
+fn of_training(train: &Train, inputs: &[Shape], classes: u64) -> u64 {
     let data = inputs.first().copied().unwrap_or_default();
     let (_, parameters) = size(train, data, classes);
     // Learned from: as bytes, joined, as a table and as numbers, twice while they are scaled.
@@ -136,11 +195,11 @@ mod tests {
         let least = 12 * 1_000_000 * 4 * 3;
         let memory = of(wide(1_000_000), DATA).unwrap();
         assert!((least..4 * least).contains(&memory.estimate), "{memory:?}");
-        assert!(memory.bound >= 2 * memory.estimate + SPARE, "{memory:?}");
+        assert!(memory.bound.unwrap() >= 2 * memory.estimate + SPARE, "{memory:?}");
         // A bound allows for classes that nobody has counted, an estimate does not.
         let classes = Train { task: Task::Classification, ..wide(100_000) };
         let memory = of(classes, DATA).unwrap();
-        assert!(memory.bound > 20 * memory.estimate, "{memory:?}");
+        assert!(memory.bound.unwrap() > 20 * memory.estimate, "{memory:?}");
     }
 
     #[test]
@@ -161,5 +220,55 @@ mod tests {
         assert_eq!(of(text.clone(), DATA), None);
         assert!(of(text, Shape { tokens: 300, ..DATA }).is_some());
         assert_eq!(sizes(&Spec::Noop(Noop { tag: 1 }), &[DATA]).0.memory, None);
+    }
+
+    #[test]
+    fn a_part_may_be_nearly_all_and_what_nobody_can_tell_has_no_bound() {
+        use crate::domain::job::{Dealing, Embed, Mode, OneHot, Split, Step, Transform, Unknown};
+        let ratios = ["a", "b", "c"].map(|name| (name.to_owned(), 0.3)).to_vec();
+        let split = Spec::Split(Split { ratios, dealing: Dealing::Rows, seed: 1 });
+        let data = Shape { rows: 3_000_000, bytes: 264_000_000, ..DATA };
+        let part = sizes(&split, &[data]).1[0];
+        assert_eq!((part.rows, part.most().unwrap().rows), (1_000_000, 3_000_000));
+        let whole = of(wide(10), data).unwrap();
+        let third = of(wide(10), part).unwrap();
+        assert!(third.estimate < whole.estimate / 2);
+        assert!(third.bound >= whole.bound, "{third:?} {whole:?}");
+        // A column may have more values than anybody has counted.
+        let columns = vec!["x".to_owned()];
+        let one_hot = Step::OneHot(OneHot { columns, unknown: Unknown::Zeros });
+        let steps = Spec::Transform(Transform { steps: vec![one_hot] });
+        let marked = sizes(&steps, &[data]).1[0];
+        assert_eq!(marked.most(), None);
+        let memory = of(wide(10), marked).unwrap();
+        assert!(memory.estimate > whole.estimate && memory.bound.is_none(), "{memory:?}");
+        // An encoder that nobody knows.
+        let embed = Embed {
+            column: "text".into(),
+            length: None,
+            pooling: None,
+            normalize: None,
+            part: crate::domain::job::Part::WHOLE,
+            mode: Mode::Exact,
+        };
+        let of = |encoder| sizes(&Spec::Embed(embed.clone()), &[data, encoder]).0.memory;
+        assert_eq!(of(Shape::default()), None);
+        let encoder = Shape { columns: 384, bytes: 90_000_000, ..Shape::default() };
+        // Three million vectors of 384 numbers, as f32 and twice as f64.
+        assert!(of(encoder).unwrap().estimate > 3_000_000 * 384 * 24);
+    }
+
+    #[test]
+    fn a_merge_takes_all_states_and_those_of_many_classes_are_larger() {
+        use crate::domain::job::{Merge, Rule};
+        let train = Train { task: Task::Classification, ..wide(1_000) };
+        let part = crate::domain::job::Part::of(0, 2);
+        let train = Train { part, ..train };
+        let state = sizes(&Spec::Train(train.clone()), &[DATA]).1[0];
+        assert!(state.most().unwrap().bytes > 40 * state.bytes, "{state:?}");
+        let merge = Merge { rule: Rule::Mean, quorum: 1, lr: 1.0, momentum: 0.0 };
+        let memory = sizes(&Spec::Merge(merge), &[state; 5]).0.memory.unwrap();
+        assert!((10 * state.bytes..16 * state.bytes).contains(&memory.estimate), "{memory:?}");
+        assert!(memory.bound.unwrap() > 400 * state.bytes, "{memory:?}");
     }
 }

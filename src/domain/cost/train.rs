@@ -1,6 +1,7 @@
 //! The work of a training, before it is run.
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
+use super::memory::classes_most;
 use super::{CLASSES_ASSUMED, Shape};
 use crate::domain::job::{Gpt, Model, Parallel, Reader, Task, Train};
 
@@ -37,7 +38,14 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Ve
         _ if train.gives_model() => vec![model],
         _ => vec![model.saturating_mul(copies(train))],
     };
-    let shape = |bytes| Shape { rows: 0, columns: 0, bytes, tokens: 0 };
+    // Nobody knows before how many classes there are, or characters.
+    let (_, most) = size(train, data, classes_most(data));
+    let known = Shape { bytes: 0, ..data }.times(most.div_ceil(parameters.max(1)).max(1));
+    let over = match train.model.reads_tokens() && data.tokens == 0 {
+        true => Shape::UNKNOWN,
+        false => known.over,
+    };
+    let shape = |bytes| Shape { rows: 0, columns: 0, bytes, tokens: 0, over };
     (flop, bytes.into_iter().map(shape).collect())
 }
 
@@ -142,7 +150,8 @@ pub(super) mod tests {
         Part, Scaling, Schedule,
     };
 
-    pub(in super::super) const DATA: Shape = Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0 };
+    pub(in super::super) const DATA: Shape =
+        Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0, over: 0 };
 
     pub(in super::super) fn linear(task: Task, targets: &[&str]) -> Train {
         Train {
@@ -231,8 +240,8 @@ pub(super) mod tests {
     #[test]
     fn rows_to_validate_on_cost_a_third_of_rows_to_learn_from() {
         let train = linear(Task::Regression, &["y"]);
-        let rows = Shape { rows: 300, columns: 11, bytes: 0, tokens: 0 };
-        let state = Shape { rows: 0, columns: 0, bytes: 500, tokens: 0 };
+        let rows = Shape { rows: 300, columns: 11, bytes: 0, tokens: 0, over: 0 };
+        let state = Shape { rows: 0, columns: 0, bytes: 500, tokens: 0, over: 0 };
         let with = estimate(&train, DATA, &[rows, state]).0;
         assert_eq!(with - estimate(&train, DATA, &[state]).0, 11 * 2 * 300 * 5);
     }

@@ -120,7 +120,8 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
                 }
             };
             let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            return Shape { rows, columns, bytes, tokens };
+            // A pair may be one byte.
+            return Shape { rows, columns, bytes, tokens, over: shape.times(each).over };
         }
         Step::Rename(_)
         | Step::Cast(_)
@@ -132,7 +133,17 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
         | Step::Shuffle { .. } => (rows, columns),
     };
     let bytes = rows.saturating_mul(columns).saturating_mul(cell);
-    Shape { rows, columns, bytes, tokens: known }
+    Shape { rows, columns, bytes, tokens: known, over: over(step, shape, bytes) }
+}
+
+/// How many times more there may be after a step that leaves about so many bytes.
+fn over(step: &Step, before: Shape, bytes: u64) -> u64 {
+    match step {
+        // A row may have any number of partners, and a column any number of values.
+        Step::Join(_) | Step::OneHot(_) => Shape::UNKNOWN,
+        // What is left may be all that was large.
+        _ => before.times(before.bytes.div_ceil(bytes.max(1)).max(1)).over,
+    }
 }
 
 #[cfg(test)]
@@ -140,14 +151,16 @@ mod tests {
     use super::*;
     use crate::domain::job::{Formula, Join, JoinKind, Sample, Tokenize};
 
-    const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, tokens: 0 };
+    const TABLE: Shape =
+        Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, tokens: 0, over: 0 };
 
     #[track_caller]
     fn check(step: Step, flop: u64, rows: u64, columns: u64) {
-        let right = Shape { rows: 100, columns: 3, bytes: 2_400, tokens: 0 };
+        let right = Shape { rows: 100, columns: 3, bytes: 2_400, tokens: 0, over: 0 };
         let (got, shape) = estimate(&Transform { steps: vec![step] }, TABLE, right);
         let bytes = rows * columns * 8;
-        assert_eq!((got, shape), (flop, Shape { rows, columns, bytes, tokens: 0 }));
+        let shape = Shape { over: 0, ..shape };
+        assert_eq!((got, shape), (flop, Shape { rows, columns, bytes, tokens: 0, over: 0 }));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Build<'_> {
                 rows: all(|chunk| chunk.rows),
                 columns: spec.columns.len() as u64,
                 bytes: all(|chunk| chunk.bytes),
-                tokens: 0,
+                ..Shape::default()
             };
             let spec = Spec::Ingest(spec);
             let (size, shapes) = cost::estimate(&spec, &[shape]);
