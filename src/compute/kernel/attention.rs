@@ -4,7 +4,8 @@
 //!
 //! A row of the input holds queries, keys and values of one position, each for all heads one after
 //! the other; rows of one sequence follow each other. Every product is one of `matmul`: a chain of
-//! fused multiply-adds over ascending positions or columns.
+//! fused multiply-adds over ascending positions or columns. Heads are read and written where they
+//! lie, and what a position does not see is not computed.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
 mod grouped;
@@ -13,12 +14,14 @@ mod memory;
 pub use grouped::Grouped;
 pub use memory::Memory;
 
-use super::Engine;
 use super::elementary::exp;
 use super::isa::{Body, on};
-use super::matmul::{Form, Shape, matmul};
-use super::reduce::{dot_inline, max_inline, sum_inline};
+use super::matmul::{Form, Product, Shape, matmul};
+use super::pack::View;
+use super::reduce::{LANES, dot_inline, map, map_with, max_inline, sum_inline};
+use super::{Engine, spare};
 use crate::compute::exact;
+use std::ops::Range;
 
 /// The base of the angles by which positions rotate.
 const BASE: f64 = 10_000.0;
@@ -94,12 +97,22 @@ impl Rotation {
     /// Turns the rows of one head, of which column i and column i + pairs are a pair; backwards if
     /// `back`.
     fn turn(&self, from: usize, rows: &mut [f32], columns: usize, back: bool) {
+        self.turn_rows(from, rows.chunks_exact_mut(columns), back);
+    }
+
+    /// The same, of rows that begin so far apart, from the first position on and backwards.
+    fn turn_back(&self, rows: &mut [f32], columns: usize, stride: usize) {
+        let rows = rows.chunks_mut(stride).filter_map(|row| row.get_mut(..columns));
+        self.turn_rows(0, rows, true);
+    }
+
+    fn turn_rows<'a>(&self, from: usize, rows: impl Iterator<Item = &'a mut [f32]>, back: bool) {
         let angles = self
             .cosines
             .chunks_exact(self.pairs.max(1))
             .zip(self.sines.chunks_exact(self.pairs.max(1)))
             .skip(from);
-        for (row, (cosines, sines)) in rows.chunks_exact_mut(columns).zip(angles) {
+        for (row, (cosines, sines)) in rows.zip(angles) {
             let (low, high) = row.split_at_mut(self.pairs);
             for (((a, b), c), s) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
                 let s = if back { -s } else { *s };
@@ -115,13 +128,9 @@ fn cosine(turn: f64) -> f64 {
     exact::cos_pi(if rest > 1.0 { 2.0 - rest } else { rest })
 }
 
-/// What one head works in: queries, keys, values and others, `length × columns` each, and two
-/// squares of `length`.
+/// What one head works in: turned queries and keys, and a square of `length`.
 struct Scratch {
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    out: Vec<f32>,
+    turned: [Vec<f32>; 2],
     square: Vec<f32>,
 }
 
@@ -157,20 +166,41 @@ impl Body for SeenSoftmax<'_> {
     #[inline(always)]
     fn run(self) {
         for (i, row) in self.scores.chunks_exact_mut(self.length).enumerate() {
-            let (seen, later) = row.split_at_mut(self.sight.of(i));
-            for x in seen.iter_mut() {
-                *x *= self.scale;
-            }
-            let most = max_inline(seen);
-            for x in seen.iter_mut() {
-                *x = exp(*x - most);
-            }
-            let share = 1.0 / sum_inline(seen);
-            for x in seen {
-                *x *= share;
-            }
-            later.fill(0.0);
+            let seen = self.sight.of(i);
+            let padded = padded(seen, row.len());
+            // One of those that are seen once more is no new maximum.
+            let again = if seen > 0 { row[0] } else { 0.0 };
+            fill(row, seen..padded, again);
+            map(&mut row[..padded], |x| x * self.scale);
+            let most = max_inline(&row[..padded]);
+            map(&mut row[..padded], |x| exp(x - most));
+            fill(row, seen..padded, 0.0);
+            let share = 1.0 / sum_inline(&row[..padded]);
+            map(&mut row[..padded], |x| x * share);
+            fill(row, seen..padded, 0.0);
+            row[padded..].fill(0.0);
         }
+    }
+}
+
+/// So many, filled up to whole registers where the row is that long: the rest of a register would
+/// be done one by one.
+#[inline(always)]
+fn padded(seen: usize, length: usize) -> usize {
+    let padded = seen.next_multiple_of(LANES);
+    if padded <= length { padded } else { seen }
+}
+
+/// Fills up a register.
+#[inline(always)]
+fn fill(row: &mut [f32], Range { start, end }: Range<usize>, value: f32) {
+    if start < end {
+        let chunk = &mut row.as_chunks_mut::<LANES>().0[start / LANES];
+        let mut values = *chunk;
+        for (lane, x) in values.iter_mut().enumerate() {
+            *x = if lane < start % LANES { *x } else { value };
+        }
+        *chunk = values;
     }
 }
 
@@ -190,13 +220,15 @@ impl Body for SoftmaxGradient<'_> {
     fn run(self) {
         let rows = self.gradient.chunks_exact_mut(self.length);
         for (i, (dp, p)) in rows.zip(self.probabilities.chunks_exact(self.length)).enumerate() {
-            let (dp, later) = dp.split_at_mut(self.sight.of(i));
-            let p = &p[..dp.len()];
-            let along = dot_inline(dp, p);
-            for (d, p) in dp.iter_mut().zip(p) {
-                *d = (*d - along) * p * self.scale;
-            }
-            later.fill(0.0);
+            let seen = self.sight.of(i);
+            let padded = padded(seen, dp.len());
+            // Times the +0.0 that stands there it is -0.0, which changes no sum.
+            fill(dp, seen..padded, -0.0);
+            let (some, p) = (&mut dp[..padded], &p[..padded]);
+            let along = dot_inline(some, p);
+            map_with(some, p, |d, p| (d - along) * p * self.scale);
+            fill(dp, seen..padded, 0.0);
+            dp[padded..].fill(0.0);
         }
     }
 }
@@ -217,32 +249,59 @@ impl Attention<'_> {
     }
 
     fn scratch(&self) -> Scratch {
-        let (rows, square) = (self.length * self.columns(), self.length * self.length);
-        let zeros = |len| vec![0.0; len];
-        Scratch {
-            q: zeros(rows),
-            k: zeros(rows),
-            v: zeros(rows),
-            out: zeros(rows),
-            square: zeros(square),
-        }
+        let rows = if self.rotation.is_some() { self.length * self.columns() } else { 0 };
+        let turned = [vec![0.0; rows], vec![0.0; rows]];
+        Scratch { turned, square: vec![0.0; self.length * self.length] }
     }
 
-    /// Queries, keys and values of one head of one sequence, turned.
-    fn gather(&self, sequence: &[f32], head: usize, into: &mut Scratch) {
-        let columns = self.columns();
-        let Scratch { q, k, v, .. } = into;
-        for (which, out) in [&mut *q, k, v].into_iter().enumerate() {
-            let at = which * self.width + head * columns;
-            let rows = sequence.chunks_exact(3 * self.width);
+    /// Queries, keys and values of one head of one sequence, where they lie; the first two in
+    /// `turned` where they are turned.
+    fn parts<'a>(
+        &self,
+        sequence: &'a [f32],
+        head: usize,
+        turned: &'a mut [Vec<f32>; 2],
+    ) -> [View<'a>; 3] {
+        let (columns, stride) = (self.columns(), 3 * self.width);
+        let lying = |which: usize| {
+            let values = &sequence[which * self.width + head * columns..];
+            View { values, stride, transposed: false }
+        };
+        let Some(rotation) = self.rotation else { return [0, 1, 2].map(lying) };
+        for (which, out) in turned.iter_mut().enumerate() {
+            let rows = lying(which).values.chunks(stride);
             for (row, out) in rows.zip(out.chunks_exact_mut(columns)) {
-                out.copy_from_slice(&row[at..at + columns]);
+                out.copy_from_slice(&row[..columns]);
             }
+            rotation.turn(0, out, columns, false);
         }
-        if let Some(rotation) = self.rotation {
-            rotation.turn(0, q, columns, false);
-            rotation.turn(0, k, columns, false);
-        }
+        let of = |values| View { values, stride: columns, transposed: false };
+        let [queries, keys] = &*turned;
+        [of(queries), of(keys), lying(2)]
+    }
+
+    /// `a·b`, into rows that are `stride` apart.
+    fn product(
+        &self,
+        a: View<'_>,
+        b: View<'_>,
+        [m, n, k]: [usize; 3],
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let product = Product { isa: self.engine.isa, a, b, k, diagonal: None };
+        product.run((0, m), (0, n), out, stride);
+    }
+
+    /// How well queries fit keys, where they are seen.
+    fn scores(&self, queries: View<'_>, keys: View<'_>, sight: Sight, out: &mut [f32]) {
+        let diagonal = match sight {
+            Sight::Causal { before } => Some(before),
+            Sight::First(_) => None,
+        };
+        let (isa, b) = (self.engine.isa, keys.turned());
+        let product = Product { isa, a: queries, b, k: self.columns(), diagonal };
+        product.run((0, self.length), (0, self.length), out, self.length);
     }
 
     /// The attended values of rows (`rows × width`), and how much every position looks at every
@@ -274,8 +333,8 @@ impl Attention<'_> {
     fn forward_by(&self, x: &[f32], sight: impl Fn(usize) -> Sight + Sync) -> (Vec<f32>, Vec<f32>) {
         self.check(x.len());
         let sequences = x.len() / (3 * self.width * self.length);
-        let mut y = vec![0.0; sequences * self.length * self.width];
-        let mut looks = vec![0.0; sequences * self.heads * self.length * self.length];
+        let mut y = spare::take(sequences * self.length * self.width);
+        let mut looks = spare::take(sequences * self.heads * self.length * self.length);
         let (of_x, of_y) = (3 * self.width * self.length, self.width * self.length);
         let of_looks = self.heads * self.length * self.length;
         self.share(
@@ -295,19 +354,14 @@ impl Attention<'_> {
         sight: Sight,
         scratch: &mut Scratch,
     ) {
-        let (length, columns, one) = (self.length, self.columns(), self.one());
-        for (head, looks) in looks.chunks_exact_mut(length * length).enumerate() {
-            self.gather(x, head, scratch);
-            let Scratch { q, k, v, out, .. } = scratch;
-            let scores = Shape { m: length, n: length, k: columns };
-            matmul(one, Form::Nt, scores, q, k, looks);
-            on(one.isa, SeenSoftmax { scores: looks, length, sight, scale: self.scale() });
-            let values = Shape { m: length, n: columns, k: length };
-            matmul(one, Form::Nn, values, looks, v, out);
-            let at = head * columns;
-            for (row, out) in y.chunks_exact_mut(self.width).zip(out.chunks_exact(columns)) {
-                row[at..at + columns].copy_from_slice(out);
-            }
+        let (length, columns, isa) = (self.length, self.columns(), self.engine.isa);
+        for (head, scores) in looks.chunks_exact_mut(length * length).enumerate() {
+            let [q, k, v] = self.parts(x, head, &mut scratch.turned);
+            self.scores(q, k, sight, scores);
+            on(isa, SeenSoftmax { scores, length, sight, scale: self.scale() });
+            let looks = View { values: scores, stride: length, transposed: false };
+            let y = &mut y[head * columns..];
+            self.product(looks, v, [length, columns, length], y, self.width);
         }
     }
 
@@ -351,7 +405,7 @@ impl Attention<'_> {
             (sequences * of_y, sequences * of_looks),
             "as given"
         );
-        let mut by_input = vec![0.0; x.len()];
+        let mut by_input = spare::take(x.len());
         let given = x.chunks_exact(of_x).zip(looks.chunks_exact(of_looks));
         let given = given.zip(by_output.chunks_exact(of_y));
         self.share(
@@ -370,33 +424,24 @@ impl Attention<'_> {
         sight: Sight,
         scratch: &mut Scratch,
     ) {
-        let (length, columns, one) = (self.length, self.columns(), self.one());
-        let scores = Shape { m: length, n: length, k: columns };
-        let values = Shape { m: length, n: columns, k: length };
-        for (head, looks) in looks.chunks_exact(length * length).enumerate() {
-            self.gather(x, head, scratch);
-            let Scratch { q, k, v, out, square } = scratch;
+        let (length, columns, isa) = (self.length, self.columns(), self.engine.isa);
+        let (width, shape) = (self.width, [length, columns, length]);
+        for (head, probabilities) in looks.chunks_exact(length * length).enumerate() {
+            let Scratch { turned, square: gradient } = &mut *scratch;
+            let [q, k, v] = self.parts(x, head, turned);
             let at = head * columns;
-            for (row, out) in dy.chunks_exact(self.width).zip(out.chunks_exact_mut(columns)) {
-                out.copy_from_slice(&row[at..at + columns]);
-            }
-            matmul(one, Form::Nt, scores, out, v, square);
-            // By the values: they are not needed any more.
-            matmul(one, Form::Tn, values, looks, out, v);
-            let (probabilities, scale) = (looks, self.scale());
-            on(one.isa, SoftmaxGradient { gradient: square, probabilities, length, sight, scale });
-            matmul(one, Form::Nn, values, square, k, out);
-            matmul(one, Form::Tn, values, square, q, k);
+            let dy = View { values: &dy[at..], stride: width, transposed: false };
+            let looks = View { values: probabilities, stride: length, transposed: true };
+            self.product(looks, dy, shape, &mut dx[2 * width + at..], 3 * width);
+            self.scores(dy, v, sight, gradient);
+            let scale = self.scale();
+            on(isa, SoftmaxGradient { gradient, probabilities, length, sight, scale });
+            let by_scores = View { values: gradient, stride: length, transposed: false };
+            self.product(by_scores, k, shape, &mut dx[at..], 3 * width);
+            self.product(by_scores.turned(), q, shape, &mut dx[width + at..], 3 * width);
             if let Some(rotation) = self.rotation {
-                rotation.turn(0, out, columns, true);
-                rotation.turn(0, k, columns, true);
-            }
-            for (which, from) in [&*out, k, v].into_iter().enumerate() {
-                let at = which * self.width + at;
-                for (row, from) in
-                    dx.chunks_exact_mut(3 * self.width).zip(from.chunks_exact(columns))
-                {
-                    row[at..at + columns].copy_from_slice(from);
+                for from in [at, width + at] {
+                    rotation.turn_back(&mut dx[from..], columns, 3 * width);
                 }
             }
         }
@@ -428,167 +473,4 @@ impl Attention<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compute::kernel::philox::Philox;
-    use crate::compute::kernel::{Isa, golden};
-
-    const HEADS: usize = 2;
-    const WIDTH: usize = 6;
-    const LENGTH: usize = 5;
-
-    fn noise(stream: u32, len: usize) -> Vec<f32> {
-        let mut out = vec![0.0; len];
-        Philox::new(1, 2, stream).fill(-1.0, 1.0, &mut out);
-        out
-    }
-
-    fn attention(engine: Engine, rotation: Option<&Rotation>) -> Attention<'_> {
-        Attention { engine, heads: HEADS, width: WIDTH, length: LENGTH, rotation }
-    }
-
-    /// Σ weights · attended, in f64 and without any product of matrices.
-    fn wide(x: &[f64], weights: &[f32], rotated: bool) -> f64 {
-        let columns = WIDTH / HEADS;
-        let at =
-            |row: usize, which: usize, column: usize| x[row * 3 * WIDTH + which * WIDTH + column];
-        let turned = |row: usize, which: usize, head: usize, column: usize| {
-            let pairs = columns / 2;
-            let plain = |column| at(row, which, head * columns + column);
-            if !rotated || column >= 2 * pairs {
-                return plain(column);
-            }
-            let pair = column % pairs;
-            let angle = (row % LENGTH) as f64 * BASE.powf(-(2.0 * pair as f64) / columns as f64);
-            let (a, b) = (plain(pair), plain(pair + pairs));
-            if column < pairs {
-                a * angle.cos() - b * angle.sin()
-            } else {
-                a * angle.sin() + b * angle.cos()
-            }
-        };
-        let mut total = 0.0;
-        for row in 0..x.len() / (3 * WIDTH) {
-            let first = row / LENGTH * LENGTH;
-            for head in 0..HEADS {
-                let score = |other: usize| {
-                    let product = |c| turned(row, 0, head, c) * turned(other, 1, head, c);
-                    ((0..columns).map(product).sum::<f64>() / (columns as f64).sqrt()).exp()
-                };
-                let sum: f64 = (first..=row).map(score).sum();
-                for c in 0..columns {
-                    let column = head * columns + c;
-                    let value: f64 = (first..=row).map(|o| score(o) / sum * at(o, 2, column)).sum();
-                    total += value * f64::from(weights[row * WIDTH + column]);
-                }
-            }
-        }
-        total
-    }
-
-    #[track_caller]
-    fn check(rotation: Option<&Rotation>) {
-        let rows = 2 * LENGTH;
-        let (x, weights) = (noise(1, rows * 3 * WIDTH), noise(2, rows * WIDTH));
-        let attention = attention(Engine::default(), rotation);
-        let (y, looks) = attention.forward(&x);
-        let given: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-        let got: f64 = y.iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum();
-        let rotated = rotation.is_some();
-        assert!((got - wide(&given, &weights, rotated)).abs() < 1e-5);
-        let gradient = attention.backward(&x, &looks, &weights);
-        for (at, &slope) in gradient.iter().enumerate() {
-            let moved = |by: f64| {
-                let mut given = given.clone();
-                given[at] += by;
-                wide(&given, &weights, rotated)
-            };
-            let measured = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((f64::from(slope) - measured).abs() < 1e-5, "{at}: {slope} {measured}");
-        }
-    }
-
-    #[test]
-    fn gradients_are_the_slopes_of_attention() {
-        check(None);
-        check(Some(&Rotation::new(LENGTH, WIDTH / HEADS)));
-    }
-
-    #[test]
-    fn whoever_looks_at_all_of_a_text_looks_at_nothing_behind_it() {
-        let seen = [LENGTH, 2, 0];
-        let (x, dy) = (noise(1, 3 * LENGTH * 3 * WIDTH), noise(2, 3 * LENGTH * WIDTH));
-        let attention = attention(Engine::default(), None);
-        let value = |x: &[f32]| -> f64 {
-            let (y, _) = attention.forward_seen(x, &seen);
-            y.iter().zip(&dy).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
-        };
-        let (y, looks) = attention.forward_seen(&x, &seen);
-        assert!(y[2 * LENGTH * WIDTH..].iter().all(|y| *y == 0.0), "nothing to look at");
-        // The last position of the causal kind looks at all of them too.
-        let (causal, _) = attention.forward(&x);
-        let last = (LENGTH - 1) * WIDTH..LENGTH * WIDTH;
-        assert_eq!(y[last.clone()], causal[last]);
-        let slopes = attention.backward_seen((&x, &looks), &seen, &dy);
-        for (at, slope) in slopes.iter().enumerate() {
-            let moved = |by: f32| {
-                let mut x = x.clone();
-                x[at] += by;
-                value(&x)
-            };
-            let measured = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-            assert!((f64::from(*slope) - measured).abs() < 2e-3, "{at}: {slope} {measured}");
-        }
-        // Keys and values behind a text are of no matter, and neither are threads.
-        let behind = 3 * WIDTH * (LENGTH + 2)..3 * WIDTH * (LENGTH + 3);
-        assert!(slopes[behind.clone()][WIDTH..].iter().all(|slope| *slope == 0.0));
-        for isa in Isa::all() {
-            let other = Attention { engine: Engine::with(isa, 2), ..attention };
-            assert_eq!(other.forward_seen(&x, &seen), (y.clone(), looks.clone()), "{isa:?}");
-            assert_eq!(other.backward_seen((&x, &looks), &seen, &dy), slopes, "{isa:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_after_a_position_changes_what_it_sees() {
-        let mut x = noise(1, LENGTH * 3 * WIDTH);
-        let attention = attention(Engine::default(), None);
-        let (before, _) = attention.forward(&x);
-        x[3 * 3 * WIDTH..].fill(7.0);
-        let (after, _) = attention.forward(&x);
-        assert_eq!(before[..3 * WIDTH], after[..3 * WIDTH]);
-        assert_ne!(before[3 * WIDTH..], after[3 * WIDTH..]);
-    }
-
-    #[test]
-    fn sines_and_cosines_are_those_of_any_angle() {
-        for turn in [-7.3, -0.5, 0.0, 0.25, 1.5, 2.0, 400.125] {
-            assert!((cosine(turn) - (std::f64::consts::PI * turn).cos()).abs() < 1e-12, "{turn}");
-        }
-    }
-
-    #[test]
-    fn every_path_gives_the_same_bits_and_they_are_golden() {
-        let (length, width, heads) = (21, 48, 3);
-        let (x, dy) = (noise(1, 4 * length * 3 * width), noise(2, 4 * length * width));
-        let rotation = Rotation::new(length, width / heads);
-        let all = |engine| {
-            let attention = Attention { engine, heads, width, length, rotation: Some(&rotation) };
-            let (y, looks) = attention.forward(&x);
-            let dx = attention.backward(&x, &looks, &dy);
-            [y, looks, dx].concat()
-        };
-        let bits = |xs: &[f32]| xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        let expect = all(Engine::default());
-        for isa in Isa::all() {
-            for threads in 1..4 {
-                assert_eq!(
-                    bits(&all(Engine::with(isa, threads))),
-                    bits(&expect),
-                    "{isa:?} {threads}"
-                );
-            }
-        }
-        golden::check(&expect, "attention");
-    }
-}
+mod tests;

@@ -208,8 +208,7 @@ impl BatchNorm {
         let images = x.chunks_exact(before).zip(outputs).skip(first);
         let into = into.chunks_exact_mut(before).zip(sums.chunks_exact_mut(2 * self.channels));
         for ((x, (i, (y, by_output))), (g, sums)) in images.zip(into) {
-            bent.copy_from_slice(by_output);
-            unbend(isa, &mut bent, y, self.activation);
+            unbend(isa, by_output, y, self.activation, &mut bent);
             match picks.get(i * after..(i + 1) * after) {
                 Some(picks) => each.pooling().backward(isa, &bent, picks, g),
                 None => g.copy_from_slice(&bent),

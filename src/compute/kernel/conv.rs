@@ -233,8 +233,13 @@ impl Conv {
             (outer.windows((self.height, self.width)), outer.window(self.kernel));
         for (i, x) in past.x.chunks_exact(before).enumerate() {
             let at = i * after..(i + 1) * after;
-            bent.copy_from_slice(&past.by_output[at.clone()]);
-            unbend(isa, &mut bent, &past.y[at.clone()], self.activation);
+            unbend(
+                isa,
+                &past.by_output[at.clone()],
+                &past.y[at.clone()],
+                self.activation,
+                &mut bent,
+            );
             reduce::add_columns(isa, &bent, &mut by_bias);
             let by_z = if self.pool > 1 {
                 pool.backward(isa, &bent, &past.picks[at], &mut by_z);
@@ -246,6 +251,7 @@ impl Conv {
             let view = View { values: by_z, stride: filters, transposed: false };
             let panel = gather::extent(isa).columns;
             let b = pack::columns_of_b(
+                isa,
                 view,
                 (0, filters),
                 panel,
@@ -299,7 +305,7 @@ fn panels(engine: Engine, values: &[f32], columns: usize) -> Vec<f32> {
     let view = View { values, stride: columns, transposed: false };
     let (panel, depth) = (gather::extent(engine.isa).columns, values.len() / columns.max(1));
     let mut packed = Vec::new();
-    pack::columns_of_b(view, (0, columns), panel, (0, depth), &mut packed);
+    pack::columns_of_b(engine.isa, view, (0, columns), panel, (0, depth), &mut packed);
     packed
 }
 

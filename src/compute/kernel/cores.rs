@@ -4,7 +4,7 @@
 //! A job alone on a machine has all of its cores, and leaves them one by one to those that come:
 //! a kernel asks anew each time.
 
-use super::team;
+use super::{spare, team};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +62,7 @@ impl Drop for Seat {
             HAS_JOB.set(false);
             JOBS.fetch_sub(1, Ordering::Relaxed);
             team::dismiss();
+            spare::clear();
         }
     }
 }

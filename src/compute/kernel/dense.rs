@@ -2,10 +2,10 @@
 //! Never computes a gradient that nobody asks for: that of the input data has no reader.
 
 use super::elementary::tanh;
-use super::gelu::{gelu, gelu_slope};
+use super::gelu::{gelu, gelu_and_slope};
 use super::isa::{Body, on};
 use super::matmul::{Form, Shape, matmul};
-use super::{Engine, Isa, reduce};
+use super::{Engine, Isa, reduce, spare};
 use crate::domain::job::Activation;
 
 /// A layer's arithmetic: `inputs → outputs`, and what bends its result (`None` for the last).
@@ -71,7 +71,7 @@ impl Body for Bend<'_> {
     }
 }
 
-/// GELU of what is kept with its bias.
+/// GELU of sums with their bias; its slopes take their place.
 struct Kept<'a> {
     sums: &'a mut [f32],
     bias: &'a [f32],
@@ -86,18 +86,18 @@ impl Body for Kept<'_> {
         let width = self.bias.len().max(1);
         for (sums, y) in self.sums.chunks_exact_mut(width).zip(self.y.chunks_exact_mut(width)) {
             for ((z, y), b) in sums.iter_mut().zip(y).zip(self.bias) {
-                *z += b;
-                *y = gelu(*z);
+                (*y, *z) = gelu_and_slope(*z + b);
             }
         }
     }
 }
 
 struct Unbend<'a> {
-    gradient: &'a mut [f32],
-    /// What came out; for GELU what went in.
+    by_outcome: &'a [f32],
+    /// What came out; for GELU its slope, which does not follow from that.
     outcome: &'a [f32],
     activation: Activation,
+    out: &'a mut [f32],
 }
 
 impl Body for Unbend<'_> {
@@ -105,22 +105,21 @@ impl Body for Unbend<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let items = self.gradient.iter_mut().zip(self.outcome);
+        let items = self.out.iter_mut().zip(self.by_outcome).zip(self.outcome);
         match self.activation {
             Activation::Relu => {
-                for (g, &y) in items {
-                    *g = if y > 0.0 { *g } else { 0.0 };
+                for ((out, &g), &y) in items {
+                    *out = if y > 0.0 { g } else { 0.0 };
                 }
             }
             Activation::Tanh => {
-                for (g, &y) in items {
-                    *g *= (-y).mul_add(y, 1.0);
+                for ((out, g), &y) in items {
+                    *out = g * (-y).mul_add(y, 1.0);
                 }
             }
-            // Its slope does not follow from what came out.
             Activation::Gelu => {
-                for (g, &z) in items {
-                    *g *= gelu_slope(z);
+                for ((out, g), slope) in items {
+                    *out = g * slope;
                 }
             }
         }
@@ -132,15 +131,17 @@ pub(super) fn bend(isa: Isa, values: &mut [f32], bias: &[f32], activation: Optio
     on(isa, Bend { values, bias, activation });
 }
 
-/// The gradient by what is bent, from that by the outcome, in place.
+/// The gradient by what is bent, from that by the outcome.
 pub(super) fn unbend(
     isa: Isa,
-    gradient: &mut [f32],
+    by_outcome: &[f32],
     outcome: &[f32],
     activation: Option<Activation>,
+    out: &mut [f32],
 ) {
-    if let Some(activation) = activation {
-        on(isa, Unbend { gradient, outcome, activation });
+    match activation {
+        Some(activation) => on(isa, Unbend { by_outcome, outcome, activation, out }),
+        None => out.copy_from_slice(by_outcome),
     }
 }
 
@@ -160,7 +161,7 @@ impl Dense {
 
     /// x·W.
     fn products(&self, rows: usize, x: &[f32], weights: &[f32]) -> Vec<f32> {
-        let mut y = vec![0.0; rows * self.outputs];
+        let mut y = spare::take(rows * self.outputs);
         let shape = Shape { m: rows, n: self.outputs, k: self.inputs };
         matmul(self.engine, Form::Nn, shape, x, weights, &mut y);
         y
@@ -172,7 +173,7 @@ impl Dense {
     }
 
     /// [`Dense::forward`] of a step that learns: its result, and where the slope does not follow
-    /// from that (GELU) what was bent.
+    /// from that (GELU) the slope.
     ///
     /// # Panics
     /// If a slice does not fit the layer.
@@ -189,15 +190,15 @@ impl Dense {
         }
         assert_eq!(bias.len(), self.outputs, "a bias per output");
         let mut sums = self.products(rows, x, weights);
-        let (mut y, part) = (vec![0.0; sums.len()], self.part(rows));
+        let (mut y, part) = (spare::take(sums.len()), self.part(rows));
         self.engine.share(sums.chunks_mut(part).zip(y.chunks_mut(part)), |(sums, y)| {
             on(self.engine.isa, Kept { sums, bias, y });
         });
         (y, Some(sums))
     }
 
-    /// The gradients, from the output `y` of [`Dense::forward`] (for GELU from what was bent) and
-    /// the gradient by the output.
+    /// The gradients, from the output `y` of [`Dense::forward`] (for GELU from its slope) and the
+    /// gradient by the output.
     ///
     /// # Panics
     /// If a slice does not fit the layer.
@@ -213,12 +214,11 @@ impl Dense {
         let inner = match self.activation {
             None => by_output,
             Some(_) => {
-                bent.resize(by_output.len(), 0.0);
+                bent = spare::take(by_output.len());
                 let part = self.part(rows);
                 let given = by_output.chunks(part).zip(y.chunks(part)).zip(bent.chunks_mut(part));
                 engine.share(given, |((by_output, y), bent)| {
-                    bent.copy_from_slice(by_output);
-                    unbend(engine.isa, bent, y, self.activation);
+                    unbend(engine.isa, by_output, y, self.activation, bent);
                 });
                 &bent
             }
@@ -231,6 +231,7 @@ impl Dense {
             let shape = Shape { m: rows, n: inputs, k: outputs };
             matmul(engine, Form::Nt, shape, inner, weights, input);
         }
+        spare::leave(bent);
     }
 }
 

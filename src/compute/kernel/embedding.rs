@@ -2,8 +2,8 @@
 //! Never adds in another order than that of the rows.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
-use super::Isa;
 use super::isa::{Body, on};
+use super::{Isa, spare};
 
 struct Looked<'a> {
     ids: &'a [f32],
@@ -41,7 +41,7 @@ impl Body for Looked<'_> {
 #[must_use]
 pub fn look_up(isa: Isa, ids: &[f32], table: &[f32], positions: &[f32], width: usize) -> Vec<f32> {
     let width = width.max(1);
-    let mut out = vec![0.0; ids.len() * width];
+    let mut out = spare::take(ids.len() * width);
     on(isa, Looked { ids, table, positions, width, out: &mut out });
     out
 }

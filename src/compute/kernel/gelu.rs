@@ -52,16 +52,29 @@ fn size(x: f32) -> f32 {
     if t > FAR { FAR } else { t }
 }
 
+/// x·Φ(x), of the parts of x.
+#[inline(always)]
+fn value(x: f32, t: f32, (r, bell): (f32, f32)) -> f32 {
+    // In this order: Q(t) alone is below the normal range long before t·Q(t) is.
+    let lost = (t * r) * bell;
+    let value = if x < 0.0 { -lost } else { x - lost };
+    if x.is_nan() { f32::NAN } else { value }
+}
+
+/// The derivative, of the parts of x.
+#[inline(always)]
+fn slope(x: f32, t: f32, (r, bell): (f32, f32)) -> f32 {
+    let (q, hill) = (r * bell, t * (bell * DENSITY));
+    let value = if x < 0.0 { q - hill } else { (1.0 - q) + hill };
+    if x.is_nan() { f32::NAN } else { value }
+}
+
 /// x·Φ(x). NaN gives the one quiet NaN; the sign of zero is kept.
 #[must_use]
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
     let t = size(x);
-    let (r, bell) = tail(t);
-    // In this order: Q(t) alone is below the normal range long before t·Q(t) is.
-    let lost = (t * r) * bell;
-    let value = if x < 0.0 { -lost } else { x - lost };
-    if x.is_nan() { f32::NAN } else { value }
+    value(x, t, tail(t))
 }
 
 /// The derivative Φ(x) + x·φ(x). NaN gives the one quiet NaN.
@@ -69,10 +82,16 @@ pub fn gelu(x: f32) -> f32 {
 #[inline(always)]
 pub fn gelu_slope(x: f32) -> f32 {
     let t = size(x);
-    let (r, bell) = tail(t);
-    let (q, hill) = (r * bell, t * (bell * DENSITY));
-    let value = if x < 0.0 { q - hill } else { (1.0 - q) + hill };
-    if x.is_nan() { f32::NAN } else { value }
+    slope(x, t, tail(t))
+}
+
+/// [`gelu`] and [`gelu_slope`], which have most of their work in common.
+#[must_use]
+#[inline(always)]
+pub fn gelu_and_slope(x: f32) -> (f32, f32) {
+    let t = size(x);
+    let parts = tail(t);
+    (value(x, t, parts), slope(x, t, parts))
 }
 
 struct Gelu<'a>(&'a mut [f32]);
@@ -210,6 +229,15 @@ mod tests {
             }
         }
         assert_eq!([gelu_slope(f32::INFINITY), gelu_slope(f32::NEG_INFINITY)], [1.0, 0.0]);
+    }
+
+    #[test]
+    fn both_at_once_are_both() {
+        let bits = |x: f32| x.to_bits();
+        for x in inputs() {
+            let (value, slope) = gelu_and_slope(x);
+            assert_eq!((bits(value), bits(slope)), (bits(gelu(x)), bits(gelu_slope(x))), "{x}");
+        }
     }
 
     #[test]

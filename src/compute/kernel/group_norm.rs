@@ -329,8 +329,7 @@ impl GroupNorm {
         let images = images.zip(sums.chunks_exact_mut(2 * self.channels));
         for ((((x, moments), (i, (y, by_output))), out), sums) in images {
             let (mean, scale) = moments.split_at(self.channels);
-            bent.copy_from_slice(by_output);
-            unbend(isa, &mut bent, y, self.activation);
+            unbend(isa, by_output, y, self.activation, &mut bent);
             let g = match picks.get(i * after..(i + 1) * after) {
                 Some(picks) => {
                     pool.backward(isa, &bent, picks, &mut by_z);

@@ -3,7 +3,7 @@
 
 use super::isa::{Body, on};
 use super::reduce::{dot_inline, sum_inline};
-use super::{Engine, Isa};
+use super::{Engine, Isa, spare};
 
 /// What normalisation does to each row: both as wide as it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -181,7 +181,7 @@ impl Norm<'_> {
     #[must_use]
     pub fn of(&self, engine: Engine, x: &[f32]) -> Vec<f32> {
         self.check(x.len());
-        let (width, mut y) = (self.scale.len().max(1), vec![0.0; x.len()]);
+        let (width, mut y) = (self.scale.len().max(1), spare::take(x.len()));
         let each = engine.rows_each(x.len() / width, width) * width;
         engine.share(x.chunks(each).zip(y.chunks_mut(each)), |(x, y)| {
             on(engine.isa, Apart { norm: *self, x, y });

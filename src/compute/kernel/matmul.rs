@@ -6,7 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted on entry")]
 
 use super::pack::{self, View, padded};
-use super::tile::{self, Extent, TILE_MAX, Tile};
+use super::tile::{self, Extent, Rows, TILE_MAX, Tile};
 use super::{Engine, Isa};
 use std::cell::RefCell;
 
@@ -36,6 +36,10 @@ pub struct Shape {
 const DEPTH: usize = 256;
 /// Columns of a packed block: `DEPTH × WIDTH` floats stay in the second-level cache.
 const WIDTH: usize = 1024;
+/// Panels of a transposed A that are packed at a time: they stay in the second-level cache.
+const GROUP: usize = 10;
+/// Columns up to which a transposed A is read where it lies.
+const LYING: usize = 64;
 /// Multiply-adds below which a thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 17;
 
@@ -69,12 +73,14 @@ pub fn matmul(engine: Engine, form: Form, shape: Shape, a: &[f32], b: &[f32], ou
     };
     let worth = m.saturating_mul(n).saturating_mul(k) / WORTH_A_THREAD;
     let threads = engine.threads().min(worth).max(1);
-    let product = Product { isa: engine.isa, a, b, k };
+    let product = Product { isa: engine.isa, a, b, k, diagonal: None };
     match Cut::new(tile::extent(engine.isa), shape, threads) {
-        Cut::Whole => product.run((0, 0), n, out),
+        Cut::Whole => product.run((0, m), (0, n), out, n),
         Cut::Rows(rows) => {
             let parts = out.chunks_mut(rows * n).enumerate();
-            engine.share(parts, |(i, out)| product.run((i * rows, 0), n, out));
+            engine.share(parts, |(i, out)| {
+                product.run((i * rows, out.len() / n), (0, n), out, n);
+            });
         }
         Cut::Columns(columns) => {
             let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -129,13 +135,18 @@ impl Cut {
     }
 }
 
-/// Two factors, and the terms of every sum.
-#[derive(Clone, Copy)]
-struct Product<'a> {
-    isa: Isa,
-    a: View<'a>,
-    b: View<'a>,
-    k: usize,
+/// A product of parts of matrices, in one thread: rows of the output are `stride` apart in `out`.
+pub(super) struct Product<'a> {
+    /// How it runs.
+    pub isa: Isa,
+    /// The left factor.
+    pub a: View<'a>,
+    /// The right factor.
+    pub b: View<'a>,
+    /// Terms of every sum.
+    pub k: usize,
+    /// Where of row i only the columns up to i plus this are wanted; others may be anything.
+    pub diagonal: Option<usize>,
 }
 
 impl Product<'_> {
@@ -144,36 +155,55 @@ impl Product<'_> {
         let width = rows.first().map_or(0, |row| row.len());
         APART.with_borrow_mut(|space| {
             let out = pack::reserve(space, rows.len() * width);
-            self.run((0, column), width, out);
+            self.run((0, rows.len()), (column, width), out, width);
             for (row, out) in rows.into_iter().zip(out.chunks_exact(width)) {
                 row.copy_from_slice(out);
             }
         });
     }
 
-    /// The part of the product from `row` and column `from` on that `out` holds, so many columns
-    /// wide.
-    fn run(&self, (row, from): (usize, usize), columns: usize, out: &mut [f32]) {
-        let Self { isa, a, b, k } = *self;
+    /// So many rows from `row` on, and columns from `from` on, into rows that are `stride` apart.
+    ///
+    /// # Panics
+    /// If they are not in the factors, or `out` does not hold them.
+    pub(super) fn run(
+        &self,
+        (row, rows): (usize, usize),
+        (from, columns): (usize, usize),
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let Self { isa, a, b, k, diagonal } = *self;
         let most = tile::extent(isa);
-        PACKED.with_borrow_mut(|(panel, block)| {
+        PACKED.with_borrow_mut(|(panels, block)| {
             for column in (0..columns).step_by(WIDTH) {
                 let width = WIDTH.min(columns - column);
                 for first in (0..k).step_by(DEPTH) {
-                    let depth = DEPTH.min(k - first);
-                    let (range, of) = ((first, depth), (from + column, width));
-                    let block = pack::columns_of_b(b, of, most.columns, range, block);
-                    for (i, out) in out.chunks_mut(most.rows * columns).enumerate() {
-                        let rows = out.len() / columns;
-                        let at = (row + i * most.rows, rows);
-                        let (panel, apart) = if a.transposed {
-                            (pack::rows_of_a(a, at, range, panel), None)
-                        } else {
-                            (&a.values[at.0 * a.stride + first..], Some(a.stride))
+                    let range @ (_, depth) = (first, DEPTH.min(k - first));
+                    let of = (from + column, width);
+                    let block = pack::columns_of_b(isa, b, of, most.columns, range, block);
+                    let mut packed: &[f32] = &[];
+                    for i in (0..rows).step_by(most.rows) {
+                        let (at, high) = (row + i, most.rows.min(rows - i));
+                        let (in_group, lies) = (i % (GROUP * most.rows), width <= LYING);
+                        if a.transposed && !lies && in_group == 0 {
+                            let group = (at, (GROUP * most.rows).min(rows - i));
+                            packed = pack::rows_of_a(a, group, most.rows, range, panels);
+                        }
+                        let (a, lie) = match (a.transposed, lies) {
+                            (false, _) => {
+                                (&a.values[at * a.stride + first..], Rows::Apart(a.stride))
+                            }
+                            (true, true) => {
+                                (&a.values[first * a.stride + at..], Rows::Beside(a.stride))
+                            }
+                            (true, false) => (&packed[in_group * depth..], Rows::Beside(high)),
                         };
-                        let carry = first > 0;
-                        let strip = Strip { isa, panel, apart, block, depth, rows, carry };
-                        strip.run(&mut out[column..], width, columns);
+                        let strip =
+                            Strip { isa, a, lie, block, depth, rows: high, carry: first > 0 };
+                        let wanted = diagonal.map_or(usize::MAX, |more| at + high + more);
+                        let wanted = wanted.saturating_sub(from + column);
+                        strip.run(&mut out[i * stride + column..], (width, wanted), stride);
                     }
                 }
             }
@@ -184,8 +214,8 @@ impl Product<'_> {
 /// One panel of A against all panels of a block of B.
 struct Strip<'a> {
     isa: Isa,
-    panel: &'a [f32],
-    apart: Option<usize>,
+    a: &'a [f32],
+    lie: Rows,
     block: &'a [f32],
     depth: usize,
     rows: usize,
@@ -193,16 +223,16 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    fn run(&self, out: &mut [f32], width: usize, stride: usize) {
+    fn run(&self, out: &mut [f32], (width, wanted): (usize, usize), stride: usize) {
         let panel = tile::extent(self.isa).columns;
         let mut block = self.block;
-        for column in (0..width).step_by(panel) {
+        for column in (0..width.min(wanted)).step_by(panel) {
             let used = panel.min(width - column);
             let columns = padded(used, panel);
             let (b, rest) = block.split_at(self.depth * columns);
             block = rest;
-            let (depth, rows, carry) = (self.depth, self.rows, self.carry);
-            let tile = Tile { a: self.panel, apart: self.apart, b, depth, rows, columns, carry };
+            let Self { a, lie, depth, rows, carry, .. } = *self;
+            let tile = Tile { a, lie, b, depth, rows, columns, carry };
             let out = &mut out[column..];
             if used == columns {
                 tile.run(self.isa, out, stride);

@@ -35,6 +35,7 @@ pub mod reduce;
 pub mod rms_norm;
 pub mod sgd;
 pub mod softmax;
+pub mod spare;
 pub mod sweep;
 pub mod swiglu;
 mod team;

@@ -2,6 +2,9 @@
 //! Never computes: a packed zero is only ever multiplied into a column that is thrown away.
 #![expect(clippy::indexing_slicing, reason = "offsets follow from shapes asserted in matmul")]
 
+use super::Isa;
+use super::tile;
+
 /// A row-major matrix, possibly used transposed.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
@@ -13,44 +16,57 @@ pub(super) struct View<'a> {
     pub transposed: bool,
 }
 
-/// Packs `depth × rows` of A: for each k, the rows `row..row + rows` of it.
+impl View<'_> {
+    /// The same matrix, transposed.
+    pub(super) const fn turned(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+}
+
+/// Packs the rows `row..row + rows` of a transposed A in panels of `panel` rows (the last one as high
+/// as what is left): in each, for each k, the rows of it.
 pub(super) fn rows_of_a<'p>(
     a: View<'_>,
     (row, rows): (usize, usize),
+    panel: usize,
     (first, depth): (usize, usize),
     space: &'p mut Vec<f32>,
 ) -> &'p [f32] {
     let out = reserve(space, depth * rows);
-    if a.transposed {
-        let from = first * a.stride + row;
-        // A call for each dozen numbers would take longer than the copies.
-        match rows {
-            12 => lines::<12>(&a.values[from..], a.stride, out),
-            6 => lines::<6>(&a.values[from..], a.stride, out),
-            _ => {
-                for (k, packed) in out.chunks_exact_mut(rows).enumerate() {
-                    let from = from + k * a.stride;
-                    packed.copy_from_slice(&a.values[from..from + rows]);
-                }
-            }
-        }
-    } else {
-        interleave(a, (row, rows), first, rows, out);
+    let from = &a.values[first * a.stride + row..];
+    // A call for each dozen numbers would take longer than the copies.
+    match panel {
+        12 => panels::<12>((from, a.stride), rows, depth, out),
+        6 => panels::<6>((from, a.stride), rows, depth, out),
+        _ => panels::<4>((from, a.stride), rows, depth, out),
     }
     out
 }
 
-/// The first `N` elements of lines that are `stride` apart.
-fn lines<const N: usize>(from: &[f32], stride: usize, out: &mut [f32]) {
-    let lines = from.chunks(stride.max(1)).filter_map(|line| line.first_chunk::<N>());
-    for (out, line) in out.as_chunks_mut::<N>().0.iter_mut().zip(lines) {
-        *out = *line;
+/// Line after line of what is stored, as wide as `rows`, in panels of `N`.
+fn panels<const N: usize>(
+    (from, stride): (&[f32], usize),
+    rows: usize,
+    depth: usize,
+    out: &mut [f32],
+) {
+    let (whole, rest) = out.split_at_mut(rows / N * N * depth);
+    for k in 0..depth {
+        let (pieces, last) = from[k * stride..][..rows].as_chunks::<N>();
+        let panels = whole.chunks_exact_mut(N * depth);
+        for (panel, piece) in panels.zip(pieces) {
+            panel.as_chunks_mut::<N>().0[k] = *piece;
+        }
+        for (packed, x) in rest[k * last.len()..].iter_mut().zip(last) {
+            *packed = *x;
+        }
     }
 }
 
 /// Packs columns `column..column + width` of B in panels of `panel` columns (the last one of
 /// `panel / 2` if that is enough): in each, for each k, the columns of it, filled up with zeros.
 pub(super) fn columns_of_b<'p>(
+    isa: Isa,
     b: View<'_>,
     (column, width): (usize, usize),
     panel: usize,
@@ -58,6 +74,12 @@ pub(super) fn columns_of_b<'p>(
     space: &'p mut Vec<f32>,
 ) -> &'p [f32] {
     let out = reserve(space, depth * padded(width, panel));
+    if !b.transposed {
+        for k in (0..depth).step_by(BAND) {
+            band(b, (column, width), panel, (first, depth, k), out);
+        }
+        return out;
+    }
     let mut rest = &mut *out;
     for from in (column..column + width).step_by(panel) {
         let used = panel.min(column + width - from);
@@ -67,20 +89,39 @@ pub(super) fn columns_of_b<'p>(
         if used < stride {
             packed.fill(0.0);
         }
-        if b.transposed {
-            interleave(b, (from, used), first, stride, packed);
-        } else {
-            for (k, packed) in packed.chunks_exact_mut(stride).enumerate() {
-                let at = (first + k) * b.stride + from;
-                match (packed.first_chunk_mut::<32>(), b.values[at..at + used].first_chunk::<32>())
-                {
-                    (Some(packed), Some(line)) => *packed = *line,
-                    _ => packed[..used].copy_from_slice(&b.values[at..at + used]),
+        interleave(isa, b, (from, used), first, stride, packed);
+    }
+    out
+}
+
+/// Lines that are packed beside each other: so many streams of memory are read at a time.
+const BAND: usize = 8;
+
+/// Packs the lines `k..k + BAND` of those that begin with `first`.
+fn band(
+    b: View<'_>,
+    (column, width): (usize, usize),
+    panel: usize,
+    (first, depth, k): (usize, usize, usize),
+    out: &mut [f32],
+) {
+    let mut rest = out;
+    for from in (column..column + width).step_by(panel) {
+        let used = panel.min(column + width - from);
+        let stride = padded(used, panel);
+        let (packed, tail) = rest.split_at_mut(depth * stride);
+        rest = tail;
+        for (i, packed) in packed[k * stride..].chunks_exact_mut(stride).take(BAND).enumerate() {
+            let line = &b.values[(first + k + i) * b.stride + from..][..used];
+            match (packed.first_chunk_mut::<32>(), line.first_chunk::<32>()) {
+                (Some(packed), Some(line)) => *packed = *line,
+                _ => {
+                    packed[..used].copy_from_slice(line);
+                    packed[used..].fill(0.0);
                 }
             }
         }
     }
-    out
 }
 
 /// The first `len` elements of a space that only ever grows; what they hold is of no use.
@@ -97,8 +138,9 @@ pub(super) const fn padded(width: usize, panel: usize) -> usize {
 }
 
 /// Lines `line..line + lines` of what is stored, element by element beside each other: a
-/// transposition, in squares of 4 × 4 that compilers turn into shuffles of registers.
+/// transposition.
 fn interleave(
+    isa: Isa,
     from: View<'_>,
     (line, lines): (usize, usize),
     first: usize,
@@ -106,12 +148,19 @@ fn interleave(
     out: &mut [f32],
 ) {
     let depth = out.len() / stride;
-    let source = |i: usize| {
-        let at = (line + i) * from.stride + first;
-        &from.values[at..at + depth]
-    };
+    let of = &from.values[line * from.stride + first..];
+    let (turned, terms) = tile::turn(isa, (of, from.stride), (lines, depth), out, stride);
+    let source = |i: usize| &of[i * from.stride..][..depth];
+    for i in 0..turned {
+        for (packed, &value) in
+            out[terms * stride..].chunks_exact_mut(stride).zip(&source(i)[terms..])
+        {
+            packed[i] = value;
+        }
+    }
+    // In squares of 4 × 4 that compilers turn into shuffles of registers.
     let fours = lines / 4 * 4;
-    for i in (0..fours).step_by(4) {
+    for i in (turned..fours).step_by(4) {
         let (a, b, c, d) = (source(i), source(i + 1), source(i + 2), source(i + 3));
         let squares = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
         let squares = squares.zip(c.as_chunks::<4>().0.iter().zip(d.as_chunks::<4>().0));

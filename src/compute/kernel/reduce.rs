@@ -3,9 +3,9 @@
 //! the lanes are folded 8-4-2-1. Sixteen lanes are one AVX-512, two AVX2 or four NEON registers.
 
 use super::isa::{Body, on};
-use super::{Engine, Isa};
+use super::{Engine, Isa, spare};
 
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 struct Sum<'a>(&'a [f32]);
 
@@ -38,11 +38,34 @@ impl Body for Sums<'_> {
 /// The sum of each element of one slice and that of another, as many as both have.
 #[must_use]
 pub fn sums(engine: Engine, a: &[f32], b: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; a.len().min(b.len())];
+    let mut out = spare::take(a.len().min(b.len()));
     let each = engine.rows_each(out.len(), 1);
     let parts = out.chunks_mut(each).zip(a.chunks(each)).zip(b.chunks(each));
     engine.share(parts, |((out, a), b)| on(engine.isa, Sums { a, b, out }));
     out
+}
+
+struct Plus<'a> {
+    into: &'a mut [f32],
+    other: &'a [f32],
+}
+
+impl Body for Plus<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (sum, x) in self.into.iter_mut().zip(self.other) {
+            *sum += x;
+        }
+    }
+}
+
+/// Adds to each element of one slice that of another, as many as both have.
+pub fn add_to(engine: Engine, into: &mut [f32], other: &[f32]) {
+    let each = engine.rows_each(into.len(), 1);
+    let parts = into.chunks_mut(each).zip(other.chunks(each));
+    engine.share(parts, |(into, other)| on(engine.isa, Plus { into, other }));
 }
 
 struct Max<'a>(&'a [f32]);
@@ -60,29 +83,24 @@ impl Body for Max<'_> {
 #[inline(always)]
 fn striped(xs: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
-    let mut chunks = xs.chunks_exact(LANES);
-    for chunk in chunks.by_ref() {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+    let (chunks, rest) = xs.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(*chunk) {
             *lane = fold(*lane, x);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = fold(*lane, x);
     }
-    fold_lanes(&mut lanes, fold).unwrap_or(start)
+    fold_lanes(lanes, fold)
 }
 
 /// Folds the lanes 8-4-2-1.
 #[inline(always)]
-fn fold_lanes<T: Copy>(mut lanes: &mut [T], fold: impl Fn(T, T) -> T) -> Option<T> {
-    while lanes.len() > 1 {
-        let (low, high) = lanes.split_at_mut(lanes.len() / 2);
-        for (lane, &x) in low.iter_mut().zip(high.iter()) {
-            *lane = fold(*lane, x);
-        }
-        lanes = low;
-    }
-    lanes.first().copied()
+fn fold_lanes<T: Copy>(lanes: [T; LANES], fold: impl Fn(T, T) -> T) -> T {
+    let eight: [T; 8] = std::array::from_fn(|i| fold(lanes[i], lanes[i + 8]));
+    let four: [T; 4] = std::array::from_fn(|i| fold(eight[i], eight[i + 4]));
+    fold(fold(four[0], four[2]), fold(four[1], four[3]))
 }
 
 /// The sum; +0.0 of nothing.
@@ -108,7 +126,7 @@ impl Body for Squares<'_> {
         for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
             *lane += f64::from(x) * f64::from(x);
         }
-        fold_lanes(&mut lanes, |sum, x| sum + x).unwrap_or_default()
+        fold_lanes(lanes, |sum, x| sum + x)
     }
 }
 
@@ -147,14 +165,14 @@ impl Body for Dot<'_> {
         let (left, rest_of_left) = self.0.as_chunks::<LANES>();
         let (right, rest_of_right) = self.1.as_chunks::<LANES>();
         for (xs, ys) in left.iter().zip(right) {
-            for ((lane, x), y) in lanes.iter_mut().zip(xs).zip(ys) {
-                *lane = x.mul_add(*y, *lane);
+            for ((lane, x), y) in lanes.iter_mut().zip(*xs).zip(*ys) {
+                *lane = x.mul_add(y, *lane);
             }
         }
         for ((lane, x), y) in lanes.iter_mut().zip(rest_of_left).zip(rest_of_right) {
             *lane = x.mul_add(*y, *lane);
         }
-        fold_lanes(&mut lanes, |sum, x| sum + x).unwrap_or_default()
+        fold_lanes(lanes, |sum, x| sum + x)
     }
 }
 
@@ -169,6 +187,40 @@ pub fn dot(isa: Isa, xs: &[f32], ys: &[f32]) -> f32 {
 #[inline(always)]
 pub(super) fn dot_inline(xs: &[f32], ys: &[f32]) -> f32 {
     Dot(xs, ys).run()
+}
+
+/// Replaces every x by f(x), for use inside another body: sixteen at a time, as short rows want it.
+/// (Compilers make loops of four times as many, which these would never enter.)
+#[inline(always)]
+pub(super) fn map(xs: &mut [f32], f: impl Fn(f32) -> f32) {
+    let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        let mut values = *chunk;
+        for x in &mut values {
+            *x = f(*x);
+        }
+        *chunk = values;
+    }
+    for x in rest {
+        *x = f(*x);
+    }
+}
+
+/// Replaces every x by f(x, y) with the y that stands beside it, in the same way.
+#[inline(always)]
+pub(super) fn map_with(xs: &mut [f32], ys: &[f32], f: impl Fn(f32, f32) -> f32) {
+    let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+    let (others, rest_of_ys) = ys.as_chunks::<LANES>();
+    for (chunk, others) in chunks.iter_mut().zip(others) {
+        let (mut values, others) = (*chunk, *others);
+        for (x, y) in values.iter_mut().zip(others) {
+            *x = f(*x, y);
+        }
+        *chunk = values;
+    }
+    for (x, y) in rest.iter_mut().zip(rest_of_ys) {
+        *x = f(*x, *y);
+    }
 }
 
 /// Maximum without dispatch, for use inside another body.

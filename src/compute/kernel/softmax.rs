@@ -4,7 +4,7 @@
 use super::elementary::{exp, ln};
 use super::isa::{Body, on};
 use super::reduce::{max_inline, sum_inline};
-use super::{Engine, Isa};
+use super::{Engine, Isa, spare};
 
 struct Softmax<'a> {
     values: &'a mut [f32],
@@ -94,7 +94,8 @@ pub fn cross_entropy_gradient(
     width: usize,
     scale: f32,
 ) -> Vec<f32> {
-    let (width, mut gradient) = (width.max(1), logits.to_vec());
+    let (width, mut gradient) = (width.max(1), spare::take(logits.len()));
+    gradient.copy_from_slice(logits);
     let scale = scale / labels.len() as f32;
     let each = engine.rows_each(labels.len(), width);
     let parts = gradient.chunks_mut(each * width).zip(labels.chunks(each));

@@ -35,12 +35,21 @@ pub(super) const fn extent(isa: Isa) -> Extent {
     }
 }
 
-/// One tile of the product: `rows × columns`, from packed panels of depth `depth`.
+/// How the rows of a left factor lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rows {
+    /// Beside each other, so many elements from one term to the next.
+    Beside(usize),
+    /// So many elements from one to the next, terms beside each other.
+    Apart(usize),
+}
+
+/// One tile of the product: `rows × columns`, from panels of depth `depth`.
 pub(super) struct Tile<'a> {
-    /// `depth × rows`, packed; or rows as they lie.
+    /// The left factor, from the first term of the first row on.
     pub a: &'a [f32],
-    /// Where the rows of `a` lie as they are: elements from one to the next.
-    pub apart: Option<usize>,
+    /// How it lies.
+    pub lie: Rows,
     /// `depth × columns`, packed.
     pub b: &'a [f32],
     /// Terms of every sum.
@@ -70,13 +79,14 @@ impl Tile<'_> {
         let wide = self.columns == most.columns;
         assert!(wide || self.columns == most.columns / 2, "a tile is wide or half as wide");
         assert!((1..=most.rows).contains(&self.rows), "a tile has at most the rows of its extent");
-        let has = |slice: &[f32], each| holds(slice.len(), self.depth.checked_mul(each));
-        let has_a = match self.apart {
-            None => has(self.a, self.rows),
-            Some(apart) => reaches(self.a, self.rows, apart, self.depth),
+        assert!(self.depth > 0, "a sum has a term");
+        let has_a = match self.lie {
+            Rows::Beside(step) => reaches(self.a, self.depth, step, self.rows),
+            Rows::Apart(stride) => reaches(self.a, self.rows, stride, self.depth),
         };
         assert!(has_a, "panel of a is too short");
-        assert!(has(self.b, self.columns), "panel of b is too short");
+        let panel = self.depth.checked_mul(self.columns);
+        assert!(holds(self.b.len(), panel), "panel of b is too short");
         assert!(reaches(out, self.rows, stride, self.columns), "output is too short");
         match isa.kind() {
             Kind::Portable => by_rows!(self.rows, wide, portable, (self, out, stride), 16: 1 2 3 4),
@@ -84,14 +94,14 @@ impl Tile<'_> {
             Kind::Avx2 => {
                 let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), out.as_mut_ptr());
                 let (depth, carry) = (self.depth, self.carry);
-                // SAFETY: the `Isa` proves AVX2 and FMA; the asserts above prove that `a` holds
-                // depth·rows or whole rows, `b` depth·columns elements, and that every row of the
-                // tile lies in `out`; columns = 8·V with the V that is chosen here.
+                // SAFETY: the `Isa` proves AVX2 and FMA; the asserts above prove that every term of
+                // every row lies in `a`, that `b` holds depth·columns elements, and that every row
+                // of the tile lies in `out`; columns = 8·V with the V that is chosen here.
                 unsafe {
-                    match self.apart {
-                        None => by_rows!(self.rows, wide, avx2_packed,
-                            (depth, a, b, c, stride, carry), 2: 1 2 3 4 5 6),
-                        Some(apart) => by_rows!(self.rows, wide, avx2_apart,
+                    match self.lie {
+                        Rows::Beside(step) => by_rows!(self.rows, wide, avx2_beside,
+                            (depth, (a, step), b, c, stride, carry), 2: 1 2 3 4 5 6),
+                        Rows::Apart(apart) => by_rows!(self.rows, wide, avx2_apart,
                             (depth, (a, apart), b, c, stride, carry), 2: 1 2 3 4 5 6),
                     }
                 }
@@ -102,16 +112,95 @@ impl Tile<'_> {
                 let (depth, carry) = (self.depth, self.carry);
                 // SAFETY: as above, with AVX-512F and columns = 16·V.
                 unsafe {
-                    match self.apart {
-                        None => by_rows!(self.rows, wide, avx512_packed,
-                            (depth, a, b, c, stride, carry), 2: 1 2 3 4 5 6 7 8 9 10 11 12),
-                        Some(apart) => by_rows!(self.rows, wide, avx512_apart,
+                    match self.lie {
+                        Rows::Beside(step) => by_rows!(self.rows, wide, avx512_beside,
+                            (depth, (a, step), b, c, stride, carry),
+                            2: 1 2 3 4 5 6 7 8 9 10 11 12),
+                        Rows::Apart(apart) => by_rows!(self.rows, wide, avx512_apart,
                             (depth, (a, apart), b, c, stride, carry),
                             2: 1 2 3 4 5 6 7 8 9 10 11 12),
                     }
                 }
             }
         }
+    }
+}
+
+/// Lines and terms of a square that is transposed at a time.
+pub(super) const SQUARE: usize = 16;
+
+/// Transposes as many whole squares as there are: term k of line i of `from`, whose lines are
+/// `stride` apart, becomes element i of line k of `out`, whose lines are `columns` apart. Gives how
+/// many terms of how many lines were done: none where `isa` has no registers for it.
+pub(super) fn turn(
+    isa: Isa,
+    (from, stride): (&[f32], usize),
+    (lines, depth): (usize, usize),
+    out: &mut [f32],
+    columns: usize,
+) -> (usize, usize) {
+    let (lines, depth) = (lines / SQUARE * SQUARE, depth / SQUARE * SQUARE);
+    match isa.kind() {
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 if lines > 0 && depth > 0 => {
+            assert!(reaches(from, lines, stride, depth), "lines are too short");
+            assert!(reaches(out, depth, columns, lines), "output is too short");
+            for i in (0..lines).step_by(SQUARE) {
+                for k in (0..depth).step_by(SQUARE) {
+                    // SAFETY: the `Isa` proves AVX-512F; the asserts above prove that the lines
+                    // from i on have the terms from k on, and that `out` has room for them.
+                    unsafe {
+                        let from = from.as_ptr().add(i * stride + k);
+                        square((from, stride), out.as_mut_ptr().add(k * columns + i), columns);
+                    }
+                }
+            }
+            (lines, depth)
+        }
+        _ => (0, 0),
+    }
+}
+
+/// # Safety
+/// The CPU has AVX-512F; for every i below 16 `from + i·stride` is valid for 16 reads and
+/// `out + i·columns` for 16 writes.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn square((from, stride): (*const f32, usize), out: *mut f32, columns: usize) {
+    use std::arch::x86_64::{
+        _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps,
+        _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+        _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+    let (mut a, mut b) = ([_mm512_setzero_ps(); SQUARE], [_mm512_setzero_ps(); SQUARE]);
+    for i in 0..SQUARE {
+        // SAFETY: line i, valid by the contract.
+        a[i] = unsafe { _mm512_loadu_ps(from.add(i * stride)) };
+    }
+    // In each quarter of a register: pairs of lines, then fours of them.
+    for i in (0..SQUARE).step_by(2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for i in (0..SQUARE).step_by(4) {
+        for j in 0..2 {
+            let (low, high) = (_mm512_castps_pd(b[i + j]), _mm512_castps_pd(b[i + 2 + j]));
+            a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    }
+    // Quarter q of a[i + j] is term 4q + j of the lines i to i + 3: quarters change places.
+    for j in 0..4 {
+        let even = [0, 8].map(|i| _mm512_shuffle_f32x4::<0x88>(a[i + j], a[i + 4 + j]));
+        let odd = [0, 8].map(|i| _mm512_shuffle_f32x4::<0xdd>(a[i + j], a[i + 4 + j]));
+        b[j] = _mm512_shuffle_f32x4::<0x88>(even[0], even[1]);
+        b[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]);
+        b[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]);
+        b[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]);
+    }
+    for k in 0..SQUARE {
+        // SAFETY: term k, valid by the contract.
+        unsafe { _mm512_storeu_ps(out.add(k * columns), b[k]) };
     }
 }
 
@@ -134,7 +223,10 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
             row.copy_from_slice(&out[r * stride..r * stride + W]);
         }
     }
-    let (row, term) = tile.apart.map_or((1, R), |apart| (apart, 1));
+    let (row, term) = match tile.lie {
+        Rows::Beside(step) => (1, step),
+        Rows::Apart(stride) => (stride, 1),
+    };
     for (k, b) in tile.b.chunks_exact(W).take(tile.depth).enumerate() {
         for (r, sums) in sums.iter_mut().enumerate() {
             let x = tile.a[r * row + k * term];
@@ -148,19 +240,26 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
     }
 }
 
-/// The body of a tile: `$x` is row `$r` of `a` at the term that `$a` stands at.
+/// The body of a tile. `$rows` are places from which those of a row are found: row `$r` is at
+/// `$x` of them, and each goes on by `$term` from one term to the next.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector_body {
     ($lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident,
-     ($depth:ident, $a:ident, $b:ident, $c:ident, $stride:ident, $carry:ident),
-     $r:ident => $x:expr, $step:expr) => {{
+     ($depth:ident, $rows:ident, $b:ident, $c:ident, $stride:ident, $carry:ident),
+     $r:ident => $x:expr, $term:expr) => {{
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
         use std::arch::x86_64::{$fma, $load, $splat, $store, $zero};
         let mut sums = [[$zero(); V]; R];
-        if $carry {
-            for r in 0..R {
-                for v in 0..V {
-                    // SAFETY: row r and vector v of the tile, valid by the contract.
-                    sums[r][v] = unsafe { $load($c.add(r * $stride + v * $lanes)) };
+        for r in 0..R {
+            for v in 0..V {
+                // SAFETY: row r and vector v of the tile, valid by the contract.
+                let place = unsafe { $c.add(r * $stride + v * $lanes) };
+                if $carry {
+                    // SAFETY: the same.
+                    sums[r][v] = unsafe { $load(place) };
+                } else {
+                    // What will be written there is fetched meanwhile: it is seldom near.
+                    _mm_prefetch::<_MM_HINT_ET0>(place.cast());
                 }
             }
         }
@@ -171,14 +270,17 @@ macro_rules! vector_body {
                 columns[v] = unsafe { $load($b.add(v * $lanes)) };
             }
             for $r in 0..R {
-                // SAFETY: `a` has advanced by fewer than depth terms.
+                // SAFETY: the rows have advanced by fewer than depth terms.
                 let x = $splat(unsafe { *$x });
                 for v in 0..V {
                     sums[$r][v] = $fma(x, columns[v], sums[$r][v]);
                 }
             }
-            // SAFETY: at most one past the end of the panels after the last turn.
-            ($a, $b) = unsafe { ($a.add($step), $b.add(V * $lanes)) };
+            // Behind the last term they may point to nothing, and are not read.
+            for row in &mut $rows {
+                *row = row.wrapping_add($term);
+            }
+            $b = $b.wrapping_add(V * $lanes);
         }
         for r in 0..R {
             for v in 0..V {
@@ -190,23 +292,25 @@ macro_rules! vector_body {
 }
 
 macro_rules! vector_tile {
-    ($packed:ident, $apart:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident,
+    ($beside:ident, $apart:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident,
      $store:ident, $splat:ident, $fma:ident) => {
         /// # Safety
-        /// The CPU has the features; `a` is valid for `depth·R` reads, `b` for `depth·V·lanes`,
-        /// and `c + r·stride` for `V·lanes` reads and writes for every `r < R`.
+        /// The CPU has the features; `a + k·term` is valid for `R` reads for every `k < depth`,
+        /// `b` for `depth·V·lanes`, and `c + r·stride` for `V·lanes` reads and writes for every
+        /// `r < R`.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
-        unsafe fn $packed<const R: usize, const V: usize>(
+        unsafe fn $beside<const R: usize, const V: usize>(
             depth: usize,
-            mut a: *const f32,
+            (a, term): (*const f32, usize),
             mut b: *const f32,
             c: *mut f32,
             stride: usize,
             carry: bool,
         ) {
+            let mut rows = [a];
             vector_body!($lanes, $zero, $load, $store, $splat, $fma,
-                (depth, a, b, c, stride, carry), r => a.add(r), R);
+                (depth, rows, b, c, stride, carry), r => rows[0].add(r), term);
         }
 
         /// # Safety
@@ -215,19 +319,21 @@ macro_rules! vector_tile {
         #[target_feature(enable = $features)]
         unsafe fn $apart<const R: usize, const V: usize>(
             depth: usize,
-            (mut a, apart): (*const f32, usize),
+            (a, apart): (*const f32, usize),
             mut b: *const f32,
             c: *mut f32,
             stride: usize,
             carry: bool,
         ) {
+            let mut rows: [*const f32; 4] =
+                [a, a.wrapping_add(3 * apart), a.wrapping_add(6 * apart), a.wrapping_add(9 * apart)];
             vector_body!($lanes, $zero, $load, $store, $splat, $fma,
-                (depth, a, b, c, stride, carry), r => a.add(r * apart), 1);
+                (depth, rows, b, c, stride, carry), r => rows[r / 3].add(r % 3 * apart), 1);
         }
     };
 }
 vector_tile!(
-    avx2_packed,
+    avx2_beside,
     avx2_apart,
     "avx2,fma",
     8,
@@ -238,7 +344,7 @@ vector_tile!(
     _mm256_fmadd_ps
 );
 vector_tile!(
-    avx512_packed,
+    avx512_beside,
     avx512_apart,
     "avx512f",
     16,

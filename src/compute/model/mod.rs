@@ -11,9 +11,9 @@ mod stock;
 mod text;
 
 use super::Fault;
-use super::kernel::Engine;
 use super::kernel::dropout::Dropout;
 use super::kernel::philox::{Philox, purpose};
+use super::kernel::{Engine, spare};
 use super::memory;
 use super::op::{self, DropoutOp, Gradient, MeanLoss, Stock as _, Tape, Wanted};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
@@ -359,6 +359,10 @@ impl Network {
         if self.stock.is_some() {
             let mut tape = Tape::stock(self.engine);
             return self.shape.family.forward(self, x, pass, &mut tape).map_err(misfit);
+        }
+        if pass == Pass::Predict {
+            // Other rows than those of a step: the space would stand beside theirs.
+            spare::clear();
         }
         let anchor = self.parameters.first().map(|parameter| &parameter.tensor);
         let mut tape = Tape::new(self.engine, anchor.is_some_and(Tensor::is_variable));

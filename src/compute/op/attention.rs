@@ -2,8 +2,8 @@
 //! Never computes again how much positions look at each other: forward keeps it.
 
 use super::{Kept, Stock, floats, lend};
-use crate::compute::kernel::Engine;
 use crate::compute::kernel::attention::{Attention, Rotation};
+use crate::compute::kernel::{Engine, spare};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Error, Layout, Result, Shape, Tensor};
 use std::sync::Arc;
 
@@ -65,6 +65,7 @@ impl CustomOp1 for AttentionOp {
             None => attention.backward(x, &looks, dy),
         };
         let by_input = lend(x, |x| lend(by_output, |dy| Ok(backward(x, dy))))?;
+        spare::leave(looks);
         Tensor::from_vec(by_input, x.shape(), x.device()).map(Some)
     }
 }

@@ -4,6 +4,7 @@
 use super::stock::{Stock, bent, biased};
 use super::{Gradient, Kept, floats, lend};
 use crate::compute::kernel::dense::{Dense, Gradients};
+use crate::compute::kernel::spare;
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
 
 /// act(x·W + b) with arguments (x, W, b).
@@ -16,7 +17,7 @@ pub(in crate::compute) struct DenseOp {
     pub bias: Gradient,
     /// Whether somebody learns from the gradient by x.
     pub by_input: bool,
-    /// What was bent, where its slope needs it.
+    /// The slope of what bends, where it does not follow from the result.
     pub kept: Kept<Vec<f32>>,
 }
 
@@ -55,7 +56,7 @@ impl CustomOp3 for DenseOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let rows = x.dim(0)?;
         let kept = self.kept.take();
-        let mut by_input = self.by_input.then(|| vec![0.0; rows * self.dense.inputs]);
+        let mut by_input = self.by_input.then(|| spare::take(rows * self.dense.inputs));
         let (mut by_weights, mut by_bias) = (self.weights.fill()?, self.bias.fill()?);
         lend(x, |x| {
             lend(weights, |weights| {
@@ -73,6 +74,7 @@ impl CustomOp3 for DenseOp {
                 })
             })
         })?;
+        kept.map(spare::leave);
         let shape = (rows, self.dense.inputs);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))

@@ -2,8 +2,8 @@
 //! Never waits for the table's other gradient: it comes first, as backward begins at the end.
 
 use super::{Gradient, Stock, floats, lend};
-use crate::compute::kernel::Engine;
 use crate::compute::kernel::matmul::{Form, Shape as Product, matmul};
+use crate::compute::kernel::{Engine, spare};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 
 /// x·Tᵀ with arguments (x, T): how well each row fits each token.
@@ -31,7 +31,7 @@ impl CustomOp2 for HeadOp {
         if k != width {
             return Err(Error::msg("the rows are not as wide as the table"));
         }
-        let mut y = vec![0.0; rows * tokens];
+        let mut y = spare::take(rows * tokens);
         let shape = Product { m: rows, n: tokens, k };
         let (x, table) = (floats(x, x_layout)?, floats(table, table_layout)?);
         matmul(self.engine, Form::Nt, shape, x, table, &mut y);
@@ -47,7 +47,7 @@ impl CustomOp2 for HeadOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let ((rows, width), tokens) = (x.dims2()?, table.dim(0)?);
         let mut by_table = self.table.fill()?;
-        let mut by_input = vec![0.0; rows * width];
+        let mut by_input = spare::take(rows * width);
         lend(by_output, |by_output| {
             lend(x, |x| {
                 let shape = Product { m: tokens, n: width, k: rows };

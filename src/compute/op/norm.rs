@@ -3,8 +3,8 @@
 
 use super::stock::{Stock, standard};
 use super::{Gradient, floats, lend};
-use crate::compute::kernel::Engine;
 use crate::compute::kernel::layer_norm::{Gradients, Norm};
+use crate::compute::kernel::{Engine, spare};
 use candle_core::{CpuStorage, CustomOp3, D, Error, Layout, Result, Shape, Tensor};
 
 /// What is added to the variance of a row, or to the mean of its squares.
@@ -52,7 +52,7 @@ impl CustomOp3 for NormOp {
         by_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (mut by_scale, mut by_shift) = (self.scale.fill()?, self.shift.fill()?);
-        let mut by_input = vec![0.0; x.elem_count()];
+        let mut by_input = spare::take(x.elem_count());
         lend(scale, |scale| {
             lend(shift, |shift| {
                 let norm = Norm { scale, shift, epsilon: EPSILON };

@@ -1,14 +1,15 @@
 //! What a network did forward, one operation after the other, to be gone through backward.
 //! Never makes zeros to add a gradient to, as candle's graph does for each tensor: where there is
-//! but one gradient it is handed on as it is.
+//! but one gradient it is handed on as it is. What nobody reads any more is left for the next
+//! results.
 //!
 //! For candle the whole network is one operation, of which the loss is taken.
 
 use super::{Kept, Stock, lend};
-use crate::compute::kernel::Engine;
-use crate::compute::kernel::reduce::sums;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, Layout, Result};
-use candle_core::{Shape, Tensor};
+use crate::compute::kernel::reduce::{add_to, sums};
+use crate::compute::kernel::{Engine, spare};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, InplaceOp1, Layout};
+use candle_core::{Result, Shape, Tensor};
 
 /// The operations of one pass, in their order.
 pub(in crate::compute) struct Tape {
@@ -25,8 +26,8 @@ enum Step {
     Three(Box<dyn CustomOp3 + Send + Sync>, [Tensor; 4]),
     /// What follows is done to a copy, up to the matching `Join`.
     Branch,
-    /// The copy is added to what it was a copy of.
-    Join,
+    /// The copy is added to what it was a copy of: their sum.
+    Join(Tensor),
 }
 
 impl Tape {
@@ -105,8 +106,13 @@ impl Tape {
         if self.is_stock {
             return trunk + branch;
         }
-        self.record(|| Step::Join);
-        add(self.engine, trunk, branch)
+        if trunk.shape() != branch.shape() {
+            return Err(Error::msg("only what is of one shape is added"));
+        }
+        let sum = lend(trunk, |a| lend(branch, |b| Ok(sums(self.engine, a, b))))?;
+        let sum = Tensor::from_vec(sum, trunk.shape(), trunk.device())?;
+        self.record(|| Step::Join(sum.clone()));
+        Ok(sum)
     }
 
     /// The result as a tensor that candle tracks, where the tape is to be learned from. `anchor` is
@@ -124,35 +130,118 @@ impl Tape {
 
     /// Finds all gradients, from that by the result.
     fn backward(self, by_result: Tensor) -> Result<()> {
-        let (mut gradient, mut trunks) = (by_result, Vec::new());
+        let (mut gradient, mut trunks) = (By::Others(by_result), Vec::new());
         for step in self.steps.into_iter().flatten().rev() {
-            let before = match step {
-                Step::One(op, [x, y]) => op.bwd(&x, &y, &gradient)?,
-                Step::Two(op, [x, w, y]) => op.bwd(&x, &w, &y, &gradient)?.0,
-                Step::Three(op, [x, w, b, y]) => op.bwd(&x, &w, &b, &y, &gradient)?.0,
-                Step::Join => {
-                    trunks.push(gradient.clone());
-                    Some(gradient)
+            let by = gradient.tensor();
+            // Who took the result of this step comes after it, and is done with it.
+            let (before, result) = match step {
+                Step::One(op, [x, y]) => (op.bwd(&x, &y, by)?, y),
+                Step::Two(op, [x, w, y]) => (op.bwd(&x, &w, &y, by)?.0, y),
+                Step::Three(op, [x, w, b, y]) => (op.bwd(&x, &w, &b, &y, by)?.0, y),
+                Step::Join(sum) => {
+                    let shared = By::Others(by.clone());
+                    trunks.push(std::mem::replace(&mut gradient, shared));
+                    leave(&sum)?;
+                    continue;
                 }
                 Step::Branch => {
                     let trunk = trunks.pop().ok_or_else(|| Error::msg("a branch has no end"))?;
-                    Some(add(self.engine, &trunk, &gradient)?)
+                    gradient = gradient.plus(self.engine, trunk)?;
+                    continue;
                 }
             };
+            leave(&result)?;
             // What data went into has no gradient by it, and is first.
             let Some(before) = before else { break };
-            gradient = before;
+            std::mem::replace(&mut gradient, By::Own(before)).leave()?;
         }
         Ok(())
     }
 }
 
-fn add(engine: Engine, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if a.shape() != b.shape() {
-        return Err(Error::msg("only what is of one shape is added"));
+/// A gradient by what a step gave.
+enum By {
+    /// That nobody else has.
+    Own(Tensor),
+    /// That others read.
+    Others(Tensor),
+}
+
+impl By {
+    const fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Own(tensor) | Self::Others(tensor) => tensor,
+        }
     }
-    let sum = lend(a, |a| lend(b, |b| Ok(sums(engine, a, b))))?;
-    Tensor::from_vec(sum, a.shape(), a.device())
+
+    /// The sum of both.
+    fn plus(self, engine: Engine, other: Self) -> Result<Self> {
+        if self.tensor().shape() != other.tensor().shape() {
+            return Err(Error::msg("only what is of one shape is added"));
+        }
+        let (into, other) = if let Self::Own(_) = self { (self, other) } else { (other, self) };
+        let sum = match into {
+            Self::Own(into) => {
+                lend(other.tensor(), |add| into.inplace_op1(&Plus { engine, add }))?;
+                into
+            }
+            Self::Others(a) => {
+                let sum = lend(&a, |a| lend(other.tensor(), |b| Ok(sums(engine, a, b))))?;
+                Tensor::from_vec(sum, a.shape(), a.device())?
+            }
+        };
+        other.leave()?;
+        Ok(Self::Own(sum))
+    }
+
+    fn leave(self) -> Result<()> {
+        match self {
+            Self::Own(tensor) => leave(&tensor),
+            Self::Others(_) => Ok(()),
+        }
+    }
+}
+
+/// Adds to a tensor.
+struct Plus<'a> {
+    engine: Engine,
+    add: &'a [f32],
+}
+
+impl InplaceOp1 for Plus<'_> {
+    fn name(&self) -> &'static str {
+        "exact-plus"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let into = match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(values), Some((begin, end))) => values.get_mut(begin..end),
+            _ => None,
+        };
+        let into = into.ok_or_else(|| Error::msg("a gradient is f32 without gaps"))?;
+        add_to(self.engine, into, self.add);
+        Ok(())
+    }
+}
+
+/// Leaves the elements of a tensor that nobody reads any more for the next results.
+fn leave(tensor: &Tensor) -> Result<()> {
+    tensor.inplace_op1(&Leave)
+}
+
+struct Leave;
+
+impl InplaceOp1 for Leave {
+    fn name(&self) -> &'static str {
+        "leave"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _layout: &Layout) -> Result<()> {
+        if let CpuStorage::F32(values) = storage {
+            spare::leave(std::mem::take(values));
+        }
+        Ok(())
+    }
 }
 
 /// A tape as one operation of candle's graph.
