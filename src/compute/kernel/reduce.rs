@@ -97,6 +97,7 @@ fn striped(xs: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// Folds the lanes 8-4-2-1.
 #[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "halves of arrays of a fixed length")]
 fn fold_lanes<T: Copy>(lanes: [T; LANES], fold: impl Fn(T, T) -> T) -> T {
     let eight: [T; 8] = std::array::from_fn(|i| fold(lanes[i], lanes[i + 8]));
     let four: [T; 4] = std::array::from_fn(|i| fold(eight[i], eight[i + 4]));

@@ -173,9 +173,9 @@ unsafe fn square((from, stride): (*const f32, usize), out: *mut f32, columns: us
         _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
     let (mut a, mut b) = ([_mm512_setzero_ps(); SQUARE], [_mm512_setzero_ps(); SQUARE]);
-    for i in 0..SQUARE {
+    for (i, line) in a.iter_mut().enumerate() {
         // SAFETY: line i, valid by the contract.
-        a[i] = unsafe { _mm512_loadu_ps(from.add(i * stride)) };
+        *line = unsafe { _mm512_loadu_ps(from.add(i * stride)) };
     }
     // In each quarter of a register: pairs of lines, then fours of them.
     for i in (0..SQUARE).step_by(2) {
@@ -198,9 +198,9 @@ unsafe fn square((from, stride): (*const f32, usize), out: *mut f32, columns: us
         b[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]);
         b[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]);
     }
-    for k in 0..SQUARE {
+    for (k, line) in b.into_iter().enumerate() {
         // SAFETY: term k, valid by the contract.
-        unsafe { _mm512_storeu_ps(out.add(k * columns), b[k]) };
+        unsafe { _mm512_storeu_ps(out.add(k * columns), line) };
     }
 }
 

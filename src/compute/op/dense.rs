@@ -74,7 +74,7 @@ impl CustomOp3 for DenseOp {
                 })
             })
         })?;
-        kept.map(spare::leave);
+        kept.into_iter().for_each(spare::leave);
         let shape = (rows, self.dense.inputs);
         let by_input = by_input.map(|g| Tensor::from_vec(g, shape, x.device())).transpose()?;
         Ok((by_input, None, None))
