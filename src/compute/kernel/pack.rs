@@ -23,8 +23,8 @@ impl View<'_> {
     }
 }
 
-/// Packs the rows `row..row + rows` of a transposed A in panels of `panel` rows (the last one as high
-/// as what is left): in each, for each k, the rows of it.
+/// Packs the rows `row..row + rows` of a transposed A in panels of `panel` rows (the last one as
+/// high as what is left): in each, for each k, the rows of it.
 pub(super) fn rows_of_a<'p>(
     a: View<'_>,
     (row, rows): (usize, usize),

@@ -325,8 +325,9 @@ macro_rules! vector_tile {
             stride: usize,
             carry: bool,
         ) {
-            let mut rows: [*const f32; 4] =
-                [a, a.wrapping_add(3 * apart), a.wrapping_add(6 * apart), a.wrapping_add(9 * apart)];
+            // An address is a place and none, one or two distances.
+            let (fourth, seventh) = (a.wrapping_add(3 * apart), a.wrapping_add(6 * apart));
+            let mut rows: [*const f32; 4] = [a, fourth, seventh, a.wrapping_add(9 * apart)];
             vector_body!($lanes, $zero, $load, $store, $splat, $fma,
                 (depth, rows, b, c, stride, carry), r => rows[r / 3].add(r % 3 * apart), 1);
         }

@@ -1,3 +1,6 @@
+//! Attention against f64 and against plain loops, path by path: values and slopes.
+//! Never measures time.
+
 use super::*;
 use crate::compute::kernel::philox::Philox;
 use crate::compute::kernel::{Isa, golden, reduce};
