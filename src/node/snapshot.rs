@@ -263,3 +263,44 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::amount::Ohc;
+    use crate::base::ids::RunId;
+    use crate::base::keys::PublicKey;
+
+    /// What begins a run.
+    fn submitted(run: u32) -> Event {
+        let (client, subject, budget) = (PublicKey([1; 32]), Digest([2; 32]), Ohc::ZERO);
+        Event::Submitted { run: RunId(run), client, subject, budget }
+    }
+
+    #[test]
+    fn ten_runs_are_worth_a_snapshot_at_the_end_and_not_while_a_network_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        let mut keeper = Keeper::new(&home, NetworkId(Digest([3; 32])));
+        (0..9).for_each(|run| keeper.count(&[submitted(run)]));
+        assert!(!keeper.is_due(WEIGHT_AT_REST));
+        keeper.count(&[submitted(9)]);
+        assert!(keeper.is_due(WEIGHT_AT_REST) && !keeper.is_due(WEIGHT_RUNNING));
+        // Slots in which little happens are worth one too, once there are as many as that weighs.
+        let mut idle = Keeper::new(&home, NetworkId(Digest([3; 32])));
+        (0..WEIGHT_AT_REST / WEIGHT_OF_A_SLOT).for_each(|_| idle.count(&[]));
+        assert!(idle.is_due(WEIGHT_AT_REST));
+    }
+
+    #[test]
+    fn a_large_snapshot_is_not_written_again_for_little() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        fs::write(home.snapshot(), vec![0; 640_000]).unwrap();
+        let mut keeper = Keeper::new(&home, NetworkId(Digest([3; 32])));
+        (0..14).for_each(|run| keeper.count(&[submitted(run)]));
+        assert!(!keeper.is_due(WEIGHT_AT_REST), "writing it takes as long as 10,000 events");
+        (0..3).for_each(|run| keeper.count(&[submitted(run)]));
+        assert!(keeper.is_due(WEIGHT_AT_REST));
+    }
+}
