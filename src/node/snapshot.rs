@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 /// Counted in events and slots, since a time would differ from run to run; `ohc bench replay`
 /// measures it.
 const WEIGHT_RUNNING: u64 = 60_000;
-/// Folding so much again takes about 5 ms: then the next start is worth a file.
-const WEIGHT_AT_REST: u64 = 6_000;
+/// Folding so much again takes about 2 ms: then the next start is worth a file.
+const WEIGHT_AT_REST: u64 = 2_000;
 /// What the fold of a slot weighs beside that of its events.
 const WEIGHT_OF_A_SLOT: u64 = 20;
 /// What a run weighs that begins: its manifest is compiled again.
@@ -278,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn ten_runs_are_worth_a_snapshot_at_the_end_and_not_while_a_network_runs() {
+    fn four_runs_are_worth_a_snapshot_at_the_end_and_not_while_a_network_runs() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path());
         let mut keeper = Keeper::new(&home, NetworkId(Digest([3; 32])));
-        (0..9).for_each(|run| keeper.count(&[submitted(run)]));
+        (0..3).for_each(|run| keeper.count(&[submitted(run)]));
         assert!(!keeper.is_due(WEIGHT_AT_REST));
-        keeper.count(&[submitted(9)]);
+        keeper.count(&[submitted(3)]);
         assert!(keeper.is_due(WEIGHT_AT_REST) && !keeper.is_due(WEIGHT_RUNNING));
         // Slots in which little happens are worth one too, once there are as many as that weighs.
         let mut idle = Keeper::new(&home, NetworkId(Digest([3; 32])));
