@@ -223,6 +223,7 @@ fn found_again(folder: &Path, users: &str, change: impl Fn(String) -> String) ->
     let end = text.split_once("genesis: ").unwrap().1;
     fs::write(&file, format!("{begin}genesis: {end}")).unwrap();
     let after = Network::read(folder).unwrap().id();
+    fs::write(&file, format!("{begin}id: \"{}\"\ngenesis: {end}", after.0)).unwrap();
     let prefix = |id: NetworkId| id.0.to_string()[..16].to_owned();
     users.replace(&prefix(before), &prefix(after))
 }
