@@ -5,6 +5,7 @@
 //! and pages that the allocator gave back to the system meanwhile, were a fifth of its time.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// What is shorter is quick to be had of the allocator.
 const WORTH: usize = 1 << 10;
@@ -14,34 +15,62 @@ thread_local! {
 }
 
 struct Spare {
+    /// What came back, the last at the end.
     pieces: Vec<Vec<f32>>,
     /// Of each length, how many were taken and have not come back: no more than these are kept.
     /// What comes from elsewhere would never be taken.
-    taken: Vec<(usize, usize)>,
+    taken: BTreeMap<usize, usize>,
+    /// Numbers in `pieces`, in what is taken, and the most that ever were taken at a time.
+    kept: usize,
+    out: usize,
+    most: usize,
 }
 
 impl Spare {
-    const NONE: Self = Self { pieces: Vec::new(), taken: Vec::new() };
+    const NONE: Self =
+        Self { pieces: Vec::new(), taken: BTreeMap::new(), kept: 0, out: 0, most: 0 };
 
-    fn taken(&mut self, len: usize) -> Option<&mut usize> {
-        self.taken.iter_mut().find(|(of, _)| *of == len).map(|(_, count)| count)
+    /// A piece of this length, if there is one.
+    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
+        *self.taken.entry(len).or_default() += 1;
+        self.out += len;
+        self.most = self.most.max(self.out);
+        let at = self.pieces.iter().rposition(|values| values.len() == len);
+        let found = at.map(|at| self.pieces.remove(at));
+        self.kept -= found.as_ref().map_or(0, Vec::len);
+        self.bound();
+        found
+    }
+
+    fn leave(&mut self, values: Vec<f32>) {
+        if let Some(count @ 1..) = self.taken.get_mut(&values.len()) {
+            *count -= 1;
+            self.out -= values.len();
+            self.kept += values.len();
+            self.pieces.push(values);
+            self.bound();
+        }
+    }
+
+    /// Gives up what came back longest ago, until there is hardly more than was needed at a time.
+    /// An eighth more lets a step that is like the one before find all it needs.
+    fn bound(&mut self) {
+        let bound = self.most + self.most / 8;
+        let mut beyond = (self.kept + self.out).saturating_sub(bound);
+        let over = self.pieces.iter().take_while(|values| {
+            let is_beyond = beyond > 0;
+            beyond = beyond.saturating_sub(values.len());
+            is_beyond
+        });
+        let over = over.count();
+        self.kept -= self.pieces.drain(..over).map(|values| values.len()).sum::<usize>();
     }
 }
 
 /// So many numbers, whatever they are.
 #[must_use]
 pub fn take(len: usize) -> Vec<f32> {
-    let found = SPARE.with_borrow_mut(|spare| {
-        if len < WORTH {
-            return None;
-        }
-        match spare.taken(len) {
-            Some(count) => *count += 1,
-            None => spare.taken.push((len, 1)),
-        }
-        let at = spare.pieces.iter().rposition(|values| values.len() == len)?;
-        Some(spare.pieces.remove(at))
-    });
+    let found = SPARE.with_borrow_mut(|spare| if len < WORTH { None } else { spare.take(len) });
     let mut values = found.unwrap_or_else(|| vec![0.0; len]);
     if cfg!(debug_assertions) {
         // Whoever reads what it did not write finds out.
@@ -52,12 +81,7 @@ pub fn take(len: usize) -> Vec<f32> {
 
 /// Nobody needs these numbers any more.
 pub fn leave(values: Vec<f32>) {
-    SPARE.with_borrow_mut(|spare| {
-        if let Some(count @ 1..) = spare.taken(values.len()) {
-            *count -= 1;
-            spare.pieces.push(values);
-        }
-    });
+    SPARE.with_borrow_mut(|spare| spare.leave(values));
 }
 
 /// Gives the allocator back what this thread has.
@@ -72,11 +96,10 @@ mod tests {
     #[test]
     fn what_was_left_is_taken_again_by_what_is_as_long() {
         clear();
-        let values = take(WORTH);
+        let (values, longer) = (take(WORTH), take(WORTH + 1));
         let at = values.as_ptr();
         leave(values);
-        let longer = take(WORTH + 1);
-        assert_ne!(longer.as_ptr(), at);
+        leave(longer);
         let again = take(WORTH);
         assert_eq!((again.as_ptr(), again.len()), (at, WORTH));
         let other = take(WORTH);
@@ -84,6 +107,17 @@ mod tests {
         leave(again);
         clear();
         assert!(SPARE.with_borrow(|spare| spare.pieces.is_empty()));
+    }
+
+    #[test]
+    fn many_lengths_take_no_more_than_one_at_a_time() {
+        clear();
+        for len in WORTH..2 * WORTH {
+            leave(take(len));
+            let (pieces, kept) = SPARE.with_borrow(|spare| (spare.pieces.len(), spare.kept));
+            assert_eq!((pieces, kept), (1, len));
+        }
+        clear();
     }
 
     #[test]
