@@ -20,7 +20,7 @@ use crate::base::time::{Height, Tick};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where draws get their chance from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Seed(pub Digest);
 canonical_newtype!(Seed);
 
@@ -51,6 +51,9 @@ impl Canonical for Roll<'_> {
 }
 
 impl Seed {
+    /// Where nothing was drawn.
+    pub const NONE: Self = Self(Digest([0; 32]));
+
     /// The seed where nobody else could have a share in it: a hash of the chain alone.
     #[must_use]
     pub fn of_chain(chain: Digest) -> Self {
@@ -199,6 +202,13 @@ impl Beacon {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.round.is_some()
+    }
+
+    /// Whether all have revealed who are awaited in the round under way.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let open = self.round.as_ref().filter(|round| round.closed.is_none());
+        open.is_some_and(|round| round.awaited.iter().all(|key| round.values.contains_key(key)))
     }
 
     /// Takes a reveal in.

@@ -124,10 +124,12 @@ pub struct SealedVerdict {
     pub lease: LeaseId,
     /// The receipt.
     pub receipt: Digest,
+    /// What its audit was drawn with.
+    pub seed: Seed,
     /// The digest of the verdict and its author.
     pub seal: Digest,
 }
-canonical_struct!(SealedVerdict { lease, receipt, seal });
+canonical_struct!(SealedVerdict { lease, receipt, seed, seal });
 
 struct SealOf<'a> {
     author: PublicKey,
@@ -160,11 +162,11 @@ pub fn salt(key: &SecretKey, network: NetworkId, lease: LeaseId, receipt: Digest
 }
 
 impl Verdict {
-    /// The seal of this verdict by its author.
+    /// The seal of this verdict by its author, about an audit that was drawn with this seed.
     #[must_use]
-    pub fn seal(&self, author: PublicKey) -> SealedVerdict {
+    pub fn seal(&self, author: PublicKey, seed: Seed) -> SealedVerdict {
         let seal = SealOf { author, verdict: self }.digest();
-        SealedVerdict { lease: self.lease, receipt: self.receipt, seal }
+        SealedVerdict { lease: self.lease, receipt: self.receipt, seed, seal }
     }
 }
 

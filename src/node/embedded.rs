@@ -344,8 +344,8 @@ impl Embedded {
                 }
                 Ok(())
             }
-            Inbox::Done(Done::Checked(_, question, verdict)) => {
-                self.tell_validator(validator::Input::Checked(question, verdict?), watch)
+            Inbox::Done(Done::Checked(matter, verdict)) => {
+                self.tell_validator(validator::Input::Checked(matter, verdict?), watch)
             }
             Inbox::Done(Done::Traced(whose, said)) => match (whose, said?) {
                 (Some(index), Some(said)) => {

@@ -9,7 +9,7 @@ use crate::domain::bisection::Move;
 use crate::domain::command::Command;
 use crate::domain::event::Reject;
 use crate::domain::receipt::Outcome;
-use crate::domain::state::Question;
+use crate::domain::state::Matter;
 use crate::domain::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -21,7 +21,7 @@ pub(super) enum Done {
     /// What came of a lease of a worker.
     Computed(usize, LeaseId, Result<Outcome, Failure>),
     /// What came of a question to the validator.
-    Checked(LeaseId, Question, Result<Verdict, Failure>),
+    Checked(Matter, Result<Verdict, Failure>),
     /// A state of a disputed segment, said by the worker with this place or by the validator.
     Traced(Option<usize>, Result<Option<Move>, Failure>),
 }

@@ -49,7 +49,7 @@ pub(super) fn spawn_auditor<T: From<Done> + Send + 'static>(
                     pass(Peril::AuditTaken);
                     let verdict = guarded(|| bench.check(&duty, salt));
                     pass(Peril::AuditDone);
-                    Done::Checked(duty.receipt.lease, duty.question, verdict)
+                    Done::Checked(duty.matter(), verdict)
                 }
                 Inquiry::Trace(whose, query) => {
                     Done::Traced(whose, guarded(|| bench.testify(&query)))

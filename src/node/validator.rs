@@ -296,15 +296,15 @@ impl Seat<'_> {
                     Err(_) => Ok(()),
                 }
             }
-            Inbox::Done(Done::Checked(_, question, Ok(verdict))) => {
-                self.tell_role(validator::Input::Checked(question, verdict))
+            Inbox::Done(Done::Checked(matter, Ok(verdict))) => {
+                self.tell_role(validator::Input::Checked(matter, verdict))
             }
             Inbox::Done(Done::Traced(_, Ok(Some(said)))) => {
                 self.tell_role(validator::Input::Traced(said))
             }
-            Inbox::Done(Done::Checked(lease, question, Err(failure))) => {
+            Inbox::Done(Done::Checked(matter, Err(failure))) => {
                 (self.watch)(Sight::Trouble(&failure));
-                self.tell_role(validator::Input::Unchecked(lease, question))
+                self.tell_role(validator::Input::Unchecked(matter))
             }
             Inbox::Done(Done::Traced(_, Err(failure))) => {
                 (self.watch)(Sight::Trouble(&failure));

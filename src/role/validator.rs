@@ -6,6 +6,7 @@
 //! draft. Among several it proposes when it is told that it is its turn, and sends its verdicts to
 //! all, for whoever proposes next; what does not show in the log is said again.
 
+mod ahead;
 mod crowd;
 mod mempool;
 mod voice;
@@ -24,9 +25,10 @@ use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::poh::{self, Chain};
 use crate::domain::slot::{Draft, Slot, commands_root};
-use crate::domain::state::{Duty, Query, Question, State};
+use crate::domain::state::{Duty, Matter, Query, State};
 use crate::domain::verdict::{self, Verdict};
 use crate::domain::vote::{Certificate, Evidence};
+use ahead::Ahead;
 use crowd::Crowd;
 use mempool::Mempool;
 use std::collections::BTreeSet;
@@ -57,9 +59,9 @@ pub enum Input {
     /// A slot was folded and is durable.
     Folded,
     /// A question about a receipt was looked into.
-    Checked(Question, Verdict),
+    Checked(Matter, Verdict),
     /// It could not be looked into, for a reason that is not in it.
-    Unchecked(LeaseId, Question),
+    Unchecked(Matter),
     /// A state of a disputed segment was computed again.
     Traced(Move),
     /// Somebody was heard to say two things at once.
@@ -92,7 +94,9 @@ pub struct Validator {
     waits_since: Millis,
     speakers: BTreeSet<PublicKey>,
     crowd: Crowd,
-    checking: BTreeSet<(LeaseId, Question)>,
+    /// What will be drawn with what waits.
+    ahead: Option<Ahead>,
+    checking: BTreeSet<Matter>,
     /// Alone: what goes into the next draft.
     verdicts: Vec<Verdict>,
     /// Among several: what it has to say.
@@ -115,6 +119,7 @@ impl Validator {
             waits_since: now,
             speakers: BTreeSet::new(),
             crowd: Crowd::default(),
+            ahead: None,
             checking: BTreeSet::new(),
             verdicts: Vec::new(),
             voice: Voice::default(),
@@ -158,7 +163,7 @@ impl Validator {
     /// could have no effect is not even looked at.
     fn admit(&mut self, now: Millis, state: &State, order: SignedOrder) {
         if self.fits(state, &order) && self.verifiers.holds(state.network(), &order) {
-            self.push(now, order);
+            self.push(now, state, order);
         }
     }
 
@@ -166,18 +171,30 @@ impl Validator {
         self.mempool.takes(order) && (state.is_alone() || may_count(state, order))
     }
 
-    fn push(&mut self, now: Millis, order: SignedOrder) {
+    fn push(&mut self, now: Millis, state: &State, order: SignedOrder) {
         if self.mempool.is_empty() {
             self.waits_since = now;
         }
+        let is_reveal = matches!(order.body.command, Command::Reveal(_));
         self.crowd.hear(&order);
         self.mempool.push(order);
+        match (&mut self.ahead, self.mempool.newest()) {
+            (Some(ahead), Some(order)) => ahead.hear(order),
+            _ if is_reveal => self.look_ahead(now, state),
+            _ => {}
+        }
+    }
+
+    fn look_ahead(&mut self, now: Millis, state: &State) {
+        let is_one = state.validators().contains_key(&self.key());
+        let ahead = || Ahead::of(now, state, self.mempool.iter());
+        self.ahead = is_one.then(ahead).flatten();
     }
 
     /// Says something: to all others, and to itself, who need not check it.
     fn say(&mut self, now: Millis, state: &State, order: SignedOrder, out: &mut Vec<Output>) {
         if self.fits(state, &order) {
-            self.push(now, order.clone());
+            self.push(now, state, order.clone());
         }
         out.push(Output::Send(order));
     }
@@ -214,7 +231,8 @@ impl Validator {
             commands.push(order);
         }
         // Among several a draft may come to nothing: what it holds waits until it is folded.
-        for order in self.mempool.iter().filter(|_| !state.is_alone()) {
+        let waiting = (!state.is_alone()).then(|| self.mempool.in_turn());
+        for order in waiting.into_iter().flatten() {
             bytes += order.to_bytes().len();
             if is_full(commands.len(), bytes) {
                 break;
@@ -257,6 +275,7 @@ impl Validator {
         self.speakers = state.speakers(GATHER_MAX);
         self.crowd = Crowd::of(state, GATHER_MAX);
         self.mempool.iter().for_each(|order| self.crowd.hear(order));
+        self.look_ahead(now, state);
         let rate = state.params().ticks_per_second;
         let (before, was_waiting) = self.seen;
         self.seen = (state.place().ticks, state.is_waiting());
@@ -291,9 +310,11 @@ impl Validator {
         let are_theirs = self.mempool.authors().all(is_theirs);
         let have_spoken = self.speakers.iter().all(|key| self.mempool.has_spoken(key));
         let is_complete = have_spoken && self.crowd.is_complete();
-        match are_theirs && !is_complete {
-            true => self.waits_since.after(GATHER_MS),
-            false => Millis(0),
+        match &self.ahead {
+            _ if !are_theirs => Millis(0),
+            _ if !is_complete => self.waits_since.after(GATHER_MS),
+            Some(ahead) => ahead.gathers_until(),
+            None => Millis(0),
         }
     }
 
@@ -313,22 +334,24 @@ impl Validator {
             return;
         }
         for verdict in self.verdicts.drain(..) {
-            self.checking.retain(|(lease, _)| *lease != verdict.lease);
+            self.checking.retain(|matter| matter.lease != verdict.lease);
         }
     }
 
     fn follow(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let me = self.key();
-        let asked: BTreeSet<(LeaseId, Question)> = state.questions(&me).into_iter().collect();
-        self.checking.retain(|key| asked.contains(key));
+        let mut asked: BTreeSet<Matter> = state.questions(&me).into_iter().collect();
+        asked.extend(self.ahead.iter().flat_map(|ahead| ahead.questions(&me)));
+        self.checking.retain(|matter| asked.contains(matter));
         let queries = self.voice.follow(now, &self.signer, state, &asked);
         out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
-        for key in asked {
-            if self.checking.contains(&key) || self.voice.has(now, &key) {
+        for matter in asked {
+            if self.checking.contains(&matter) || self.voice.has(now, &matter) {
                 continue;
             }
-            if let Some(duty) = state.duty(key.0, key.1, &me) {
-                self.checking.insert(key);
+            let foreseen = || self.ahead.as_ref().and_then(|ahead| ahead.duty(state, matter));
+            if let Some(duty) = state.duty(matter, &me).or_else(foreseen) {
+                self.checking.insert(matter);
                 out.push(Output::Check(Box::new(duty)));
             }
         }
@@ -355,7 +378,13 @@ impl Machine for Validator {
 
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Command(order) => self.admit(now, state, order),
+            Input::Command(order) => {
+                let knew = self.ahead.is_some();
+                self.admit(now, state, order);
+                if self.ahead.is_some() && !knew {
+                    self.follow(now, state, out);
+                }
+            }
             Input::Folded => {
                 self.follow_set(state);
                 if !self.is_alone(state) {
@@ -365,13 +394,15 @@ impl Machine for Validator {
                 self.follow(now, state, out);
             }
             Input::Checked(_, verdict) if self.is_alone(state) => self.verdicts.push(verdict),
-            Input::Checked(question, verdict) => {
-                self.checking.remove(&(verdict.lease, question));
-                self.voice.found(now, question, verdict);
+            // What was foreseen and did not come is not asked any more.
+            Input::Checked(matter, verdict) => {
+                if self.checking.remove(&matter) {
+                    self.voice.found(now, matter, verdict);
+                }
             }
-            Input::Unchecked(lease, question) => {
-                self.checking.remove(&(lease, question));
-                self.voice.put_off(now, (lease, question));
+            Input::Unchecked(matter) => {
+                self.checking.remove(&matter);
+                self.voice.put_off(now, matter);
             }
             Input::Traced(said) => self.voice.traced(said),
             Input::Evidence(evidence) => self.voice.accuse(state.network(), evidence),
@@ -404,7 +435,9 @@ mod tests {
     use crate::base::amount::{Ohc, SUPPLY};
     use crate::base::ids::{BlockId, RunId};
     use crate::base::keys::SecretKey;
+    use crate::domain::beacon::Seed;
     use crate::domain::genesis::{Allocation, Genesis, Params};
+    use crate::domain::state::Question;
     use crate::domain::verdict::Finding;
 
     #[test]
@@ -429,7 +462,8 @@ mod tests {
             let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
             let (receipt, trace, salt) = Default::default();
             let verdict = Verdict { lease, receipt, finding: Finding::Agree, trace, salt };
-            machine.handle(Millis(0), &state, Input::Checked(Question::Audit, verdict), &mut out);
+            let matter = Matter { lease, question: Question::Audit, seed: Seed::NONE };
+            machine.handle(Millis(0), &state, Input::Checked(matter, verdict), &mut out);
         }
         machine.handle(Millis(0), &state, Input::Wake, &mut out);
         let [Output::Cut(draft)] = out.as_slice() else { panic!("no draft: {out:?}") };

@@ -182,7 +182,7 @@ fn commands() -> Vec<Command> {
         Command::Tender(vec![Tender { block: LEASE.block, seal: digest(6) }]),
         Command::Tell(vec![Revealed { block: LEASE.block, ask: Price::new(800), salt: digest(7) }]),
         Command::Reveal(Reveal { value: Some(digest(1)), next: digest(2) }),
-        Command::SealVerdicts(vec![verdict(Finding::Agree).seal(key(3).public())]),
+        Command::SealVerdicts(vec![verdict(Finding::Agree).seal(key(3).public(), Seed(digest(9)))]),
         Command::Bisect(vec![said]),
         Command::Challenge { lease: LEASE, segment: SEGMENT },
         Command::Seal(vec![Seal { lease: LEASE, seal: digest(6) }]),

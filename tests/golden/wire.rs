@@ -7,7 +7,7 @@ use ohc::base::canon::{Canonical, Digest, Encode};
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
 use ohc::base::keys::{NetworkId, SecretKey, Signed};
 use ohc::base::time::Height;
-use ohc::domain::beacon::Reveal;
+use ohc::domain::beacon::{Reveal, Seed};
 use ohc::domain::bisection::Move;
 use ohc::domain::classes::Classes;
 use ohc::domain::command::{Beat, Bid, Command, Order, Revealed, SignedOrder, Submission, Tender};
@@ -152,7 +152,7 @@ fn told() -> Revealed {
 }
 
 fn sealed() -> SealedVerdict {
-    SealedVerdict { lease: LEASE, receipt: digest(5), seal: digest(6) }
+    SealedVerdict { lease: LEASE, receipt: digest(5), seed: Seed(digest(7)), seal: digest(6) }
 }
 
 fn moved() -> Move {

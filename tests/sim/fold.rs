@@ -111,6 +111,12 @@ impl Fold {
 
     /// Has every validator reveal or pledge whose turn it is, and lets time pass for a seed.
     pub fn reveal(&mut self) -> Vec<Event> {
+        let orders = self.reveals();
+        self.slot(self.state.params().beacon_ticks, &orders)
+    }
+
+    /// What every validator reveals or pledges whose turn it is.
+    pub fn reveals(&mut self) -> Vec<SignedOrder> {
         let (network, mut orders) = (self.state.network(), Vec::new());
         let all = (0..20).filter(|n| !self.mute.contains(n)).map(Who::Validator);
         for who in all {
@@ -119,8 +125,7 @@ impl Fold {
             let reveal = Reveal { value: turn.map(of), next: beacon::pledge(who.key(), of(next)) };
             orders.push((who, Command::Reveal(reveal)));
         }
-        let orders: Vec<_> = orders.into_iter().map(|(who, said)| self.sign(who, said)).collect();
-        self.slot(self.state.params().beacon_ticks, &orders)
+        orders.into_iter().map(|(who, said)| self.sign(who, said)).collect()
     }
 
     /// What a validator will find that re-executes; what it does not mean otherwise is to agree.
@@ -143,7 +148,8 @@ impl Fold {
             let asked = self.state.wants(receipt.lease, Question::Audit, &key);
             let stance = self.state.stance(Question::Audit, &verdict, &key);
             if asked && stance == Stance::Seal {
-                let seal = Command::SealVerdicts(vec![verdict.seal(key)]);
+                let seed = self.state.seed_of(receipt.lease).unwrap();
+                let seal = Command::SealVerdicts(vec![verdict.seal(key, seed)]);
                 orders.push(self.sign(Who::Validator(n), seal));
             }
         }

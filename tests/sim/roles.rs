@@ -10,10 +10,11 @@ use ohc::base::canon::Encode;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use ohc::base::time::Millis;
+use ohc::domain::beacon::Seed;
 use ohc::domain::command::{Bid, Command, SignedOrder};
 use ohc::domain::event::Reject;
 use ohc::domain::receipt::Outcome;
-use ohc::domain::state::Question;
+use ohc::domain::state::{Matter, Question};
 use ohc::domain::verdict::{Finding, Verdict};
 use ohc::role::{Machine, Signer, client, validator, worker};
 
@@ -30,7 +31,9 @@ fn a_validator_numbers_its_batches_of_verdicts_upwards() {
     let mut validator = validator::Validator::new(signer, Millis(0));
     let mut out = Vec::new();
     for index in 0..BATCH_MAX as u32 * 2 + 1 {
-        let input = validator::Input::Checked(Question::Audit, verdict(index));
+        let verdict = verdict(index);
+        let (lease, question, seed) = (verdict.lease, Question::Audit, Seed::NONE);
+        let input = validator::Input::Checked(Matter { lease, question, seed }, verdict);
         validator.handle(Millis(0), &fold.state, input, &mut out);
     }
     validator.handle(Millis(0), &fold.state, validator::Input::Wake, &mut out);
@@ -46,8 +49,10 @@ fn one_of_four() -> (Fold, validator::Validator, Verdict) {
     let is_asked = |who: &Who| fold.state.wants(receipt.lease, question, &who.key());
     let who = (0..4).map(Who::Validator).find(is_asked).unwrap();
     let mut validator = validator::Validator::new(Signer::new(who.secret()), Millis(0));
+    let out = hears(&mut validator, &fold, 0, validator::Input::Folded);
+    let [validator::Output::Check(duty)] = &out[..] else { panic!("{out:?}") };
     let verdict = fold.verdict(&receipt, Finding::Agree);
-    let input = validator::Input::Checked(question, verdict.clone());
+    let input = validator::Input::Checked(duty.matter(), verdict.clone());
     hears(&mut validator, &fold, 0, input);
     (fold, validator, verdict)
 }
@@ -107,7 +112,9 @@ fn what_could_not_be_looked_into_is_looked_into_again_a_while_later() {
     };
     assert!(checks(0, validator::Input::Folded).0);
     assert!(!checks(1, validator::Input::Folded).0, "it is being looked into");
-    let away = validator::Input::Unchecked(receipt.lease, Question::Receipt);
+    let (lease, question) = (receipt.lease, Question::Receipt);
+    let seed = fold.state.seed_of(lease).unwrap();
+    let away = validator::Input::Unchecked(Matter { lease, question, seed });
     let (_, at) = checks(2, away);
     assert!(at > Some(Millis(2)), "{at:?}");
     assert!(!checks(3, validator::Input::Folded).0, "the store is away a moment longer");
@@ -162,7 +169,9 @@ fn a_validator_of_several_proposes_when_it_is_its_turn_and_keeps_what_is_not_fol
 
 #[test]
 fn time_that_one_validator_counted_is_not_counted_by_the_next() {
-    let (mut fold, mut validator, _) = one_of_four();
+    let (mut fold, _) = drawn(4);
+    let mut validator =
+        validator::Validator::new(Signer::new(Who::Validator(0).secret()), Millis(0));
     fold.bid(Who::Worker(1), 500_000);
     fold.submit(&noops("two", "", &["a: { uses: noop, with: { tag: 5 } }"]), ohc(5));
     hears(&mut validator, &fold, 1_000, validator::Input::Folded);
@@ -329,4 +338,104 @@ fn what_others_ask_for_gets_the_next_number() {
     let said = says(&mut client, &fold, 1, client::Input::Ask(transfer));
     let [client::Output::Send(asked)] = &said[..] else { panic!("{said:?}") };
     assert_eq!(asked.body.nonce, order.body.nonce + 1);
+}
+
+/// A validator of four that hears what all reveal, one after the other; and the receipt that waits.
+fn looking_ahead() -> (Fold, validator::Validator, Vec<SignedOrder>) {
+    let mut fold = Fold::new(4);
+    fold.bid(WORKER, 500_000);
+    fold.submit(&one(), ohc(5));
+    fold.reveal();
+    fold.deliver(WORKER);
+    let reveals = fold.reveals();
+    // One that re-executes, so that it has something to seal.
+    let of = |order: &SignedOrder| match order.body.command {
+        Command::Reveal(reveal) => (order.author, reveal),
+        _ => panic!("{order:?}"),
+    };
+    let foresight = fold.state.foresee(reveals.iter().map(of)).unwrap();
+    let seals = |who: &Who| {
+        foresight.questions(&who.key()).any(|matter| matter.question == Question::Audit)
+    };
+    let who = (0..4).map(Who::Validator).find(seals).unwrap();
+    (fold, validator::Validator::new(Signer::new(who.secret()), Millis(0)), reveals)
+}
+
+/// What it looks into, and the commands that it says.
+fn acts(out: Vec<validator::Output>) -> (Vec<Matter>, Vec<SignedOrder>) {
+    let (mut looks, mut says) = (Vec::new(), Vec::new());
+    for output in out {
+        match output {
+            validator::Output::Check(duty) => looks.push(duty.matter()),
+            validator::Output::Send(order) => says.push(order),
+            _ => {}
+        }
+    }
+    (looks, says)
+}
+
+#[test]
+fn a_validator_seals_what_the_values_that_it_heard_will_draw_and_proposes_both_together() {
+    let (mut fold, mut validator, reveals) = looking_ahead();
+    let me = validator.key();
+    hears(&mut validator, &fold, 0, validator::Input::Folded);
+    let (looks, mut said) = acts(hears(&mut validator, &fold, 0, validator::Input::Wake));
+    assert_eq!((looks, said.len()), (vec![], 1), "its own value alone draws nothing");
+    let mut looks = Vec::new();
+    for order in reveals.iter().filter(|order| order.author != me) {
+        assert!(looks.is_empty(), "a value is missing");
+        looks = acts(hears(&mut validator, &fold, 1, validator::Input::Command(order.clone()))).0;
+    }
+    let [matter] = looks[..] else { panic!("{looks:?}") };
+    let until = validator.proposes_at(&fold.state).unwrap();
+    assert!(until > Millis(1), "who looks into it is waited for");
+    let verdict = Verdict { lease: matter.lease, ..verdict(0) };
+    let receipt = fold.state.foresee(reveals.iter().map(|order| match order.body.command {
+        Command::Reveal(reveal) => (order.author, reveal),
+        _ => panic!("{order:?}"),
+    }));
+    let duty = fold.state.duty_ahead(&receipt.unwrap(), matter).unwrap();
+    let verdict = Verdict { receipt: duty.id, ..verdict };
+    hears(&mut validator, &fold, 2, validator::Input::Checked(matter, verdict.clone()));
+    said.extend(acts(hears(&mut validator, &fold, 2, validator::Input::Wake)).1);
+    let seal = Command::SealVerdicts(vec![verdict.seal(me, matter.seed)]);
+    assert_eq!(said.last().map(|order| &order.body.command), Some(&seal));
+    let out = hears(&mut validator, &fold, 3, validator::Input::Propose);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(draft.commands.last().map(|order| &order.body.command), Some(&seal));
+    fold.slot(0, &draft.commands);
+    assert_eq!(fold.state.seed_of(matter.lease), Some(matter.seed));
+    let (looks, said) = acts(hears(&mut validator, &fold, 4, validator::Input::Folded));
+    assert!(looks.is_empty() && said.is_empty(), "it is done: {looks:?} {said:?}");
+}
+
+#[test]
+fn what_was_sealed_too_early_is_sealed_again_at_once() {
+    let (mut fold, mut validator, reveals) = looking_ahead();
+    let me = validator.key();
+    hears(&mut validator, &fold, 0, validator::Input::Folded);
+    hears(&mut validator, &fold, 0, validator::Input::Wake);
+    let others = || reveals.iter().filter(|order| order.author != me).cloned();
+    let mut looks = Vec::new();
+    for order in others() {
+        looks.extend(acts(hears(&mut validator, &fold, 1, validator::Input::Command(order))).0);
+    }
+    let verdict = Verdict { lease: looks[0].lease, ..verdict(0) };
+    hears(&mut validator, &fold, 2, validator::Input::Checked(looks[0], verdict));
+    let seal = acts(hears(&mut validator, &fold, 2, validator::Input::Wake)).1;
+    let out = hears(&mut validator, &fold, 2, validator::Input::Propose);
+    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
+    // Somebody proposes the seal before the last value, which comes a slot later.
+    let own = draft.commands.iter().find(|order| order.author == me).unwrap();
+    let mut early = vec![own.clone()];
+    early.extend(others().take(2));
+    early.extend(seal.clone());
+    assert_eq!(fold.slot(0, &early).len(), 1, "refused");
+    hears(&mut validator, &fold, 3, validator::Input::Folded);
+    assert!(acts(hears(&mut validator, &fold, 3, validator::Input::Wake)).1.is_empty());
+    fold.slot(0, &others().skip(2).collect::<Vec<_>>());
+    hears(&mut validator, &fold, 4, validator::Input::Folded);
+    let again = acts(hears(&mut validator, &fold, 4, validator::Input::Wake)).1;
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(again[0].body.command, seal[0].body.command);
 }

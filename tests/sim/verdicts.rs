@@ -12,7 +12,8 @@ use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
 use ohc::base::keys::PublicKey;
-use ohc::domain::command::Command;
+use ohc::domain::beacon::{Reveal, Seed};
+use ohc::domain::command::{Command, SignedOrder};
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::receipt::{Outcome, Receipt};
 use ohc::domain::state::Question;
@@ -28,7 +29,8 @@ fn by_duty(fold: &Fold, receipt: &Receipt) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn seal(fold: &mut Fold, n: u8, verdict: &Verdict) -> Vec<Event> {
-    let sealed = verdict.seal(Who::Validator(n).key());
+    let seed = fold.state.seed_of(verdict.lease).unwrap();
+    let sealed = verdict.seal(Who::Validator(n).key(), seed);
     fold.send(Who::Validator(n), Command::SealVerdicts(vec![sealed]))
 }
 
@@ -59,7 +61,8 @@ fn who_re_executes_says_nothing_before_all_have_sealed_what_they_will_say() {
     assert_eq!(seal(&mut fold, first, &agree), []);
     refused(&say(&mut fold, first, &agree), Reject::Unsealed);
     // Whoever waits for others' seals learns nothing: a seal is of its author.
-    let copied = agree.seal(Who::Validator(first).key());
+    let seed = fold.state.seed_of(receipt.lease).unwrap();
+    let copied = agree.seal(Who::Validator(first).key(), seed);
     assert_eq!(fold.send(Who::Validator(second), Command::SealVerdicts(vec![copied])), []);
     refused(&say(&mut fold, second, &agree), Reject::Unsealed);
     assert_eq!(say(&mut fold, first, &agree), []);
@@ -304,4 +307,65 @@ fn what_nobody_challenged_in_time_stands_for_ever() {
     assert!(!fold.state.is_waiting());
     let challenge = Command::Challenge { lease: receipt.lease, segment: SEGMENT };
     refused(&fold.send(CLIENT, challenge), Reject::NoChallenge);
+}
+
+/// A receipt for whose audit all but the last value is there, and the commands with the values.
+fn awaiting() -> (Fold, Receipt, Vec<SignedOrder>) {
+    let mut fold = Fold::new(4);
+    fold.bid(WORKER, 500_000);
+    fold.submit(&one(), ohc(5));
+    fold.reveal();
+    let receipt = fold.deliver(WORKER);
+    let reveals = fold.reveals();
+    (fold, receipt, reveals)
+}
+
+fn revealed(order: &SignedOrder) -> (PublicKey, Reveal) {
+    let Command::Reveal(reveal) = order.body.command else { panic!("{order:?}") };
+    (order.author, reveal)
+}
+
+#[test]
+fn r9_what_is_drawn_in_a_slot_may_be_sealed_in_the_same_and_is_what_was_foreseen() {
+    let (mut fold, receipt, mut orders) = awaiting();
+    let some = fold.state.foresee(orders.iter().take(3).map(revealed));
+    assert!(some.is_none(), "one value is missing");
+    let foresight = fold.state.foresee(orders.iter().map(revealed)).unwrap();
+    let agree = fold.verdict(&receipt, Finding::Agree);
+    let mut sealers = 0;
+    for who in (0..4).map(Who::Validator) {
+        let [matter] = foresight.questions(&who.key()).collect::<Vec<_>>()[..] else { panic!() };
+        if matter.question == Question::Audit {
+            let seal = agree.seal(who.key(), matter.seed);
+            orders.push(fold.sign(who, Command::SealVerdicts(vec![seal])));
+            sealers += 1;
+        }
+        let duty = fold.state.duty_ahead(&foresight, matter).unwrap();
+        assert_eq!(duty.matter(), matter);
+    }
+    assert_eq!(sealers, 2);
+    let events = fold.slot(0, &orders);
+    assert!(matches!(events[..], [Event::Drawn { .. }]), "{events:?}");
+    for who in (0..4).map(Who::Validator) {
+        let asked: Vec<_> = foresight.questions(&who.key()).collect();
+        assert_eq!(fold.state.questions(&who.key()), asked);
+    }
+    let said = |n| (Who::Validator(n), Command::Judge(vec![agree.clone()]));
+    let orders: Vec<_> = (0..4).map(said).collect();
+    let orders: Vec<_> = orders.into_iter().map(|(who, said)| fold.sign(who, said)).collect();
+    let events = fold.slot(0, &orders);
+    assert!(has(&events, is_settled), "all had been sealed: {events:?}");
+}
+
+/// Otherwise it could never say what it finds then, and would be absent.
+#[test]
+fn a_seal_about_what_was_foreseen_and_did_not_come_counts_for_nothing() {
+    let (mut fold, receipt, orders) = awaiting();
+    fold.slot(0, &orders);
+    let (committee, _) = by_duty(&fold, &receipt);
+    let agree = fold.verdict(&receipt, Finding::Agree);
+    let foreseen = agree.seal(Who::Validator(committee[0]).key(), Seed::NONE);
+    let said = Command::SealVerdicts(vec![foreseen]);
+    refused(&fold.send(Who::Validator(committee[0]), said), Reject::NoReceipt);
+    assert_eq!(seal(&mut fold, committee[0], &agree), []);
 }

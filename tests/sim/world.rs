@@ -28,7 +28,7 @@ use ohc::domain::event::Reject;
 use ohc::domain::genesis::Genesis;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::slot::Slot;
-use ohc::domain::state::{Question, State};
+use ohc::domain::state::{Matter, State};
 use ohc::domain::verdict::Verdict;
 use ohc::role::{Machine, client, validator, worker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +124,7 @@ enum Item {
     Command { from: Host, to: usize, order: SignedOrder },
     Computed { desk: usize, life: u32, lease: LeaseId, outcome: Outcome },
     Progress { desk: usize, life: u32, lease: LeaseId, step: u64 },
-    Checked { node: usize, life: u32, question: Question, verdict: Verdict },
+    Checked { node: usize, life: u32, matter: Matter, verdict: Verdict },
     Traced { host: Host, life: u32, said: Move },
     Synced { node: usize, life: u32 },
     CatchUp(usize),
@@ -355,8 +355,8 @@ impl World {
     fn take(&mut self, item: Item) -> Lived {
         match item {
             Item::Command { from, to, order } => return self.arrive(from, to, order),
-            Item::Checked { node, life, question, verdict } if life == self.nodes[node].life => {
-                return self.tell_validator(node, validator::Input::Checked(question, verdict));
+            Item::Checked { node, life, matter, verdict } if life == self.nodes[node].life => {
+                return self.tell_validator(node, validator::Input::Checked(matter, verdict));
             }
             Item::Traced { host, life, said } => return self.traced(host, life, said),
             Item::Computed { desk, life, lease, outcome } if life == self.desks[desk].life => {

@@ -51,27 +51,45 @@ impl State {
     /// Draws audits for the receipts up to a slot.
     fn draw_with(&mut self, drawn: Option<(Seed, Height)>, events: &mut Vec<Event>) {
         let Some((seed, until)) = drawn else { return };
-        for lease in self.undrawn.clone() {
-            let Some(Phase::Delivered(delivery)) = self.phase(lease.block) else { continue };
-            if delivery.at <= until {
-                self.draw_audit(Delivery::clone(delivery), seed, events);
+        let there = self.there(&BTreeSet::new());
+        for judging in self.drawn(seed, until, &there).collect::<Vec<_>>() {
+            let lease = judging.delivery.lease.id;
+            assert!(judging.delivery.at < self.height, "R-9: a receipt is older than its seed");
+            events.push(Event::Drawn { lease, audit: judging.audit.clone() });
+            if let Some(block) = self.block_mut(lease.block) {
+                block.phase = Phase::Judged(Box::new(judging));
             }
+            self.undrawn.remove(&lease);
+            self.judging.insert(lease);
+            self.move_window(lease);
         }
     }
 
-    fn draw_audit(&mut self, delivery: Delivery, seed: Seed, events: &mut Vec<Event>) {
-        assert!(delivery.at < self.height, "R-9: a receipt is older than its audit's seed");
+    /// What a seed draws of the receipts up to a slot, where these validators are counted on.
+    pub(super) fn drawn(
+        &self,
+        seed: Seed,
+        until: Height,
+        there: &[PublicKey],
+    ) -> impl Iterator<Item = Judging> {
+        let delivery = move |lease: &LeaseId| match self.phase(lease.block)? {
+            Phase::Delivered(delivery) if delivery.at <= until => Some(Delivery::clone(delivery)),
+            _ => None,
+        };
+        let waits = self.undrawn.iter().filter_map(delivery);
+        waits.map(move |delivery| self.judging_with(delivery, seed, there))
+    }
+
+    fn judging_with(&self, delivery: Delivery, seed: Seed, there: &[PublicKey]) -> Judging {
         let lease = delivery.lease.id;
         let all: Vec<Segment> = segments_of(&delivery.receipt).collect();
         let policy = self.policy(&delivery);
-        let there = self.there(&BTreeSet::new());
-        let audit = draw(seed, lease, policy, &all, &there, self.params.committee);
-        events.push(Event::Drawn { lease, audit: audit.clone() });
+        let audit = draw(seed, lease, policy, &all, there, self.params.committee);
         let took = self.now().0.saturating_sub(delivery.lease.since.0);
         let is_fast = delivery.lease.offer.todo.iter().any(|job| self.is_fast(lease, *job));
         let times = if is_fast { AGAIN_FAST } else { AGAIN };
         let window = self.params.verdict_ticks.saturating_add(took.saturating_mul(times));
-        let judging = Judging {
+        Judging {
             delivery,
             audit,
             seed,
@@ -82,19 +100,22 @@ impl State {
             window,
             due: self.now(),
             dispute: None,
-        };
-        if let Some(block) = self.block_mut(lease.block) {
-            block.phase = Phase::Judged(Box::new(judging));
         }
-        self.undrawn.remove(&lease);
-        self.judging.insert(lease);
-        self.move_window(lease);
     }
 
     /// The validators that are counted on, without some; all, if none is left.
     fn there(&self, without: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
+        self.present(&self.absent, without)
+    }
+
+    /// The same, where these are absent.
+    pub(super) fn present(
+        &self,
+        absent: &BTreeSet<PublicKey>,
+        without: &BTreeSet<PublicKey>,
+    ) -> Vec<PublicKey> {
         let all = || self.validators.keys().filter(|key| !without.contains(key)).copied();
-        let there: Vec<PublicKey> = all().filter(|key| !self.absent.contains(key)).collect();
+        let there: Vec<PublicKey> = all().filter(|key| !absent.contains(key)).collect();
         if there.is_empty() { all().collect() } else { there }
     }
 
@@ -124,21 +145,26 @@ impl State {
         if self.is_alone() {
             return;
         }
-        let (now, more) = (self.now(), self.params.reveal_ticks);
-        for validator in self.beacon.close(now, more) {
-            self.miss(validator, events);
-        }
-        if self.params.beacon_ticks == 0 {
-            let drawn = self.beacon.draw(None);
-            self.draw_with(drawn, events);
-        }
+        self.end_round(events);
         let pledged: BTreeSet<PublicKey> = self.beacon.pledged().copied().collect();
         let waits = !self.beacon.is_busy() && !self.undrawn.is_empty();
         if waits && is_quorum(&pledged, &self.validators) {
             let there = pledged.iter().filter(|key| !self.absent.contains(key));
             let there: BTreeSet<PublicKey> = there.copied().collect();
             let awaited = if there.is_empty() { pledged } else { there };
-            self.beacon.open((self.height, self.place.hash), now.after(more), awaited);
+            let due = self.now().after(self.params.reveal_ticks);
+            self.beacon.open((self.height, self.place.hash), due, awaited);
+        }
+    }
+
+    /// Ends the round of the beacon if it is complete or due. Without a delay that makes its seed.
+    pub(super) fn end_round(&mut self, events: &mut Vec<Event>) {
+        for validator in self.beacon.close(self.now(), self.params.reveal_ticks) {
+            self.miss(validator, events);
+        }
+        if self.params.beacon_ticks == 0 {
+            let drawn = self.beacon.draw(None);
+            self.draw_with(drawn, events);
         }
     }
 

@@ -3,8 +3,8 @@
 
 use super::State;
 use super::order::segments_of;
+use super::question::is_early;
 use super::run::{Dispute, Judging, Phase};
-use super::view::is_early;
 use crate::base::canon::Digest;
 use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::PublicKey;
@@ -17,12 +17,22 @@ use crate::domain::vote::is_quorum;
 use std::collections::BTreeMap;
 
 impl State {
-    pub(super) fn reveal(&mut self, author: PublicKey, reveal: Reveal) -> Result<(), Reject> {
+    /// With the last value that is awaited audits are drawn at once, if the seed does not wait for
+    /// the chain: what follows in the same slot may be about them.
+    pub(super) fn reveal(
+        &mut self,
+        author: PublicKey,
+        reveal: Reveal,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
         if !self.validators.contains_key(&author) {
             return Err(Reject::NotYours);
         }
         self.beacon.reveal(author, reveal, self.height).map_err(|_| Reject::OutOfTurn)?;
         self.absent.remove(&author);
+        if self.beacon.is_complete() && !self.is_alone() {
+            self.end_round(events);
+        }
         Ok(())
     }
 
@@ -32,6 +42,9 @@ impl State {
         sealed: SealedVerdict,
     ) -> Result<(), Reject> {
         let judging = self.judging_of(sealed.lease, sealed.receipt)?;
+        if judging.seed != sealed.seed {
+            return Err(Reject::NoReceipt); // it was drawn otherwise than its author foresaw
+        }
         if !judging.audit.committee.contains(&author) {
             return Err(Reject::NotYours);
         }
@@ -84,7 +97,7 @@ impl State {
                 return Err(Reject::Spoken);
             }
             if is_drawn && !alone {
-                let seal = verdict.seal(author).seal;
+                let seal = verdict.seal(author, judging.seed).seal;
                 if !judging.is_sealed() || judging.seals.get(&author) != Some(&seal) {
                     return Err(Reject::Unsealed);
                 }

@@ -30,6 +30,7 @@ mod lost;
 mod lot;
 mod market;
 mod order;
+mod question;
 mod results;
 pub mod run;
 mod snapshot;
@@ -39,10 +40,11 @@ mod tender;
 mod trace;
 mod view;
 
+pub use question::{Duty, Foresight, Matter, Query, Question, Stance};
 pub use stake::StakeStatus;
 pub use tender::TenderAsked;
 pub use trace::Trace;
-pub use view::{Asked, Assignment, Duty, Query, Question, Stance, Task, TaskInput, Unused};
+pub use view::{Asked, Assignment, Task, TaskInput, Unused};
 
 use super::auction::{Record, Tally};
 use super::beacon::Beacon;

@@ -65,7 +65,7 @@ impl State {
             Command::Judge(verdicts) => {
                 each(author, nonce, verdicts, events, |v, events| self.judge(author, v, events))
             }
-            Command::Reveal(reveal) => self.reveal(author, *reveal),
+            Command::Reveal(reveal) => self.reveal(author, *reveal, events),
             Command::SealVerdicts(seals) => {
                 each(author, nonce, seals, events, |sealed, _| self.seal_verdict(author, *sealed))
             }

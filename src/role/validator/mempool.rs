@@ -6,7 +6,7 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::{
     MEMPOOL_BYTES_MAX, MEMPOOL_MAX, MEMPOOL_PER_AUTHOR_MAX, MESSAGE_BYTES_MAX,
 };
-use crate::domain::command::SignedOrder;
+use crate::domain::command::{Command, SignedOrder};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Commands in the order in which they came.
@@ -71,8 +71,21 @@ impl Mempool {
     }
 
     /// The commands in their order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &SignedOrder> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SignedOrder> + Clone {
         self.orders.iter()
+    }
+
+    /// The commands in an order in which reveals come before what others say: each author's in
+    /// their order, those up to its last reveal first.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = &SignedOrder> {
+        let is_reveal = |order: &SignedOrder| matches!(order.body.command, Command::Reveal(_));
+        let reveals = self.orders.iter().enumerate().filter(|(_, order)| is_reveal(order));
+        let last: BTreeMap<PublicKey, usize> = reveals.map(|(at, o)| (o.author, at)).collect();
+        let is_early = move |(at, order): &(usize, &SignedOrder)| {
+            last.get(&order.author).is_some_and(|last| at <= last)
+        };
+        let (early, late): (Vec<_>, Vec<_>) = self.orders.iter().enumerate().partition(is_early);
+        early.into_iter().chain(late).map(|(_, order)| order)
     }
 
     /// Lets go of the commands that need not wait any more.
@@ -108,7 +121,8 @@ mod tests {
     use super::*;
     use crate::base::canon::Digest;
     use crate::base::keys::{NetworkId, SecretKey};
-    use crate::domain::command::{Command, Order};
+    use crate::domain::beacon::Reveal;
+    use crate::domain::command::Order;
 
     #[test]
     fn r13_an_author_that_sends_much_leaves_room_for_others() {
@@ -135,5 +149,22 @@ mod tests {
         assert_eq!(pool.iter().collect::<Vec<_>>(), [&other]);
         assert_eq!(pool.pop(), Some(other));
         assert!(pool.is_empty() && pool.bytes == 0 && pool.of.is_empty());
+    }
+
+    #[test]
+    fn reveals_come_before_what_others_say_and_every_author_keeps_its_order() {
+        let network = NetworkId(Digest::of(b"network"));
+        let order = |who: u8, nonce, command| {
+            SecretKey::from_bytes(&[who; 32]).seal(network, Order { nonce, command })
+        };
+        let reveal = || Command::Reveal(Reveal { value: None, next: Digest::default() });
+        let mut pool = Mempool::default();
+        let came = [(1, 1, true), (2, 1, false), (1, 2, false), (3, 1, false), (2, 2, true)];
+        for (who, nonce, is_reveal) in came {
+            pool.push(order(who, nonce, if is_reveal { reveal() } else { Command::Withdraw }));
+        }
+        let turn: Vec<SignedOrder> = pool.in_turn().cloned().collect();
+        let of = |at: usize| pool.orders[at].clone();
+        assert_eq!(turn, [of(0), of(1), of(4), of(2), of(3)]);
     }
 }

@@ -3,15 +3,14 @@
 //! Never decides what it found. Nothing here need survive a crash: values and salts follow from
 //! the key, and what was found is found again.
 
-use crate::base::ids::LeaseId;
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::BATCH_MAX;
 use crate::base::time::{Height, Millis};
 use crate::domain::beacon::{self, Reveal};
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
-use crate::domain::state::{Query, Question, Stance, State};
-use crate::domain::verdict::{SealedVerdict, Verdict};
+use crate::domain::state::{Matter, Query, Stance, State};
+use crate::domain::verdict::Verdict;
 use crate::domain::vote::Evidence;
 use crate::role::{Signer, Witness};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,9 +51,11 @@ type Charge = (PublicKey, Height);
 /// What a validator has to say.
 #[derive(Debug, Default)]
 pub(super) struct Voice {
-    found: BTreeMap<(LeaseId, Question), Found>,
+    found: BTreeMap<Matter, Found>,
     /// What is looked at again, and when.
-    again: BTreeMap<(LeaseId, Question), Millis>,
+    again: BTreeMap<Matter, Millis>,
+    /// What was said before it was drawn, and the number of the command that said it.
+    ahead: BTreeMap<Matter, u64>,
     /// The last value of the beacon that was revealed, and when.
     revealed: Option<(u64, Millis)>,
     witness: Witness,
@@ -64,9 +65,8 @@ pub(super) struct Voice {
 
 impl Voice {
     /// Takes in what was found.
-    pub(super) fn found(&mut self, now: Millis, question: Question, verdict: Verdict) {
-        let key = (verdict.lease, question);
-        self.found.insert(key, Found { verdict, since: now, sealed: None, said: None });
+    pub(super) fn found(&mut self, now: Millis, matter: Matter, verdict: Verdict) {
+        self.found.insert(matter, Found { verdict, since: now, sealed: None, said: None });
     }
 
     /// What was found and is to be said by other means.
@@ -75,8 +75,8 @@ impl Voice {
     }
 
     /// A question is to be looked into again, a while later.
-    pub(super) fn put_off(&mut self, now: Millis, asked: (LeaseId, Question)) {
-        self.again.insert(asked, now.after(RESEND_MS));
+    pub(super) fn put_off(&mut self, now: Millis, matter: Matter) {
+        self.again.insert(matter, now.after(RESEND_MS));
     }
 
     /// A state was recomputed.
@@ -93,8 +93,8 @@ impl Voice {
     }
 
     /// Whether a question is answered already, or is to be left alone for a while.
-    pub(super) fn has(&self, now: Millis, asked: &(LeaseId, Question)) -> bool {
-        self.found.contains_key(asked) || self.again.get(asked).is_some_and(|at| now < *at)
+    pub(super) fn has(&self, now: Millis, matter: &Matter) -> bool {
+        self.found.contains_key(matter) || self.again.get(matter).is_some_and(|at| now < *at)
     }
 
     /// Forgets what nobody asks any more. Returns the states that are to be recomputed.
@@ -103,10 +103,21 @@ impl Voice {
         now: Millis,
         signer: &Signer,
         state: &State,
-        asked: &BTreeSet<(LeaseId, Question)>,
+        asked: &BTreeSet<Matter>,
     ) -> Vec<Query> {
-        self.found.retain(|key, _| asked.contains(key));
-        self.again.retain(|key, at| asked.contains(key) && now < *at);
+        self.found.retain(|matter, _| asked.contains(matter));
+        self.again.retain(|matter, at| asked.contains(matter) && now < *at);
+        self.ahead.retain(|matter, _| asked.contains(matter));
+        // What came before what it is about had no effect.
+        let folded = state.nonce(&signer.public());
+        let came = |matter: &Matter, number: &mut u64| {
+            *number <= folded && state.seed_of(matter.lease).is_some()
+        };
+        for (matter, _) in self.ahead.extract_if(.., came) {
+            if let Some(found) = self.found.get_mut(&matter) {
+                (found.sealed, found.said) = (None, None);
+            }
+        }
         self.charges.retain(|(who, height), _| state.is_chargeable(*who, *height));
         self.witness.follow(signer, state, state.judging())
     }
@@ -123,32 +134,39 @@ impl Voice {
         let reveal = self.reveal(now, signer, state);
         let mut orders: Vec<SignedOrder> = reveal.into_iter().collect();
         let due = |at: Option<Millis>| at.is_none_or(|at| now >= at.after(RESEND_MS));
-        let (mut seals, mut verdicts): (Vec<SealedVerdict>, Vec<Verdict>) =
-            (Vec::new(), Vec::new());
+        let (mut seals, mut verdicts) = (Vec::new(), Vec::new());
         let mut again = Vec::new();
-        for (key, found) in &mut self.found {
-            match state.stance(key.1, &found.verdict, &me) {
+        for (matter, found) in &mut self.found {
+            match state.stance(matter.question, &found.verdict, &me) {
                 Stance::Seal if now >= found.due(found.sealed, is_looking) => {
                     found.sealed = Some(now);
-                    seals.push(found.verdict.seal(me));
+                    seals.push((*matter, found.verdict.seal(me, matter.seed)));
                 }
                 Stance::Say if now >= found.due(found.said, is_looking) => {
                     found.said = Some(now);
-                    verdicts.push(found.verdict.clone());
+                    verdicts.push((*matter, found.verdict.clone()));
                 }
-                Stance::Look => again.push(*key),
+                Stance::Look => again.push(*matter),
                 Stance::Seal | Stance::Say | Stance::Wait => {}
             }
         }
-        for key in again {
-            self.found.remove(&key);
-            self.put_off(now, key);
+        for matter in again {
+            self.found.remove(&matter);
+            self.put_off(now, matter);
         }
+        let mut say = |matters: Vec<Matter>, command| {
+            let order = signer.order(state, command);
+            let ahead = matters.into_iter().filter(|matter| state.seed_of(matter.lease).is_none());
+            self.ahead.extend(ahead.map(|matter| (matter, order.body.nonce)));
+            orders.push(order);
+        };
         for part in seals.chunks(BATCH_MAX) {
-            orders.push(signer.order(state, Command::SealVerdicts(part.to_vec())));
+            let (matters, seals) = part.iter().copied().unzip();
+            say(matters, Command::SealVerdicts(seals));
         }
         for part in verdicts.chunks(BATCH_MAX) {
-            orders.push(signer.order(state, Command::Judge(part.to_vec())));
+            let (matters, verdicts) = part.iter().cloned().unzip();
+            say(matters, Command::Judge(verdicts));
         }
         for (evidence, said) in self.charges.values_mut().filter(|(_, said)| due(*said)) {
             *said = Some(now);
@@ -179,8 +197,8 @@ impl Voice {
         is_looking: bool,
     ) -> Option<Millis> {
         let due = |at: Option<Millis>| at.map_or(Millis(0), |at| at.after(RESEND_MS));
-        let found = self.found.iter().filter_map(|((_, question), found)| {
-            match state.stance(*question, &found.verdict, me) {
+        let found = self.found.iter().filter_map(|(matter, found)| {
+            match state.stance(matter.question, &found.verdict, me) {
                 Stance::Seal => Some(found.due(found.sealed, is_looking)),
                 Stance::Say => Some(found.due(found.said, is_looking)),
                 Stance::Look => Some(Millis(0)),

@@ -144,7 +144,7 @@ impl Seat {
                 Output::Check(duty) => {
                     let salt = self.machine.salt(&self.state, duty.receipt.lease, duty.id);
                     let verdict = self.bench.check(&duty, salt).unwrap();
-                    self.tell(Input::Checked(duty.question, verdict));
+                    self.tell(Input::Checked(duty.matter(), verdict));
                 }
                 Output::Trace(query) => {
                     if let Some(said) = self.bench.testify(&query).unwrap() {

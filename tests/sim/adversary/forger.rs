@@ -7,7 +7,7 @@ use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::domain::command::{Command, Order, SignedOrder};
 use ohc::domain::receipt::{Outcome, Receipt};
-use ohc::domain::state::{Question, State};
+use ohc::domain::state::State;
 use ohc::domain::verdict::{Finding, Verdict};
 
 pub const WHO: Who = Who::Client(2);
@@ -33,7 +33,9 @@ pub fn forge(state: &State, seen: &[SignedOrder], dice: &mut Dice) -> Option<Sig
             Some(sign(Command::Deliver(vec![Receipt { lease, outcome }; 3])))
         }
         _ => {
-            let duty = state.duty(lease, Question::Audit, &Who::Validator(0).key());
+            let me = Who::Validator(0).key();
+            let asked = state.questions(&me).into_iter().find(|matter| matter.lease == lease);
+            let duty = asked.and_then(|matter| state.duty(matter, &me));
             let receipt = duty.map_or(Digest([1; 32]), |duty| duty.id);
             let (finding, trace, salt) = (Finding::Agree, receipt, receipt);
             let verdict = Verdict { lease, receipt, finding, trace, salt };

@@ -36,7 +36,7 @@ fn manifest(run: u64, rate_ppm: u64) -> String {
 fn verdicts(state: &State, store: &BTreeSet<Digest>) -> Command {
     let me = Who::Validator(0).key();
     let asked = state.questions(&me).into_iter();
-    let duties = asked.filter_map(|(lease, question)| state.duty(lease, question, &me));
+    let duties = asked.filter_map(|matter| state.duty(matter, &me));
     Command::Judge(duties.map(|duty| labour::check(&duty, store, Digest::default())).collect())
 }
 

@@ -10,7 +10,6 @@ use ohc::base::canon::Digest;
 use ohc::domain::command::Command;
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::receipt::{Opening, Outcome, Receipt, Seal};
-use ohc::domain::state::Question;
 use std::collections::BTreeSet;
 
 const LOTS: u64 = 20;
@@ -47,8 +46,8 @@ fn judge(fold: &mut Fold, told: &[&Receipt]) {
     let store: BTreeSet<Digest> = named.collect();
     fold.slot(0, &[]);
     while !fold.state.questions(&me.key()).is_empty() {
-        let asked: Vec<(_, Question)> = fold.state.questions(&me.key());
-        let duties = asked.iter().filter_map(|(lease, q)| fold.state.duty(*lease, *q, &me.key()));
+        let asked = fold.state.questions(&me.key()).into_iter();
+        let duties = asked.filter_map(|matter| fold.state.duty(matter, &me.key()));
         let verdicts = duties.map(|duty| labour::check(&duty, &store, Digest::default())).collect();
         fold.send(me, Command::Judge(verdicts));
     }

@@ -118,11 +118,11 @@ impl World {
                 validator::Output::Check(duty) => {
                     let salt = salts(duty.receipt.lease, duty.id);
                     let honest = labour::check(&duty, &self.artifacts, salt);
-                    let question = duty.question;
+                    let matter = duty.matter();
                     let verdict =
                         temper.concludes(&duty, self.worker_of(duty.receipt.lease), honest);
                     let delay = self.dice.between(1, 80);
-                    let checked = |verdict| Item::Checked { node: index, life, question, verdict };
+                    let checked = |verdict| Item::Checked { node: index, life, matter, verdict };
                     verdict.into_iter().for_each(|verdict| self.at(delay, checked(verdict)));
                 }
                 validator::Output::Trace(query) => {
