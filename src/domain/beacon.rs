@@ -159,7 +159,7 @@ canonical_struct!(Round { since, opened, due, awaited, values, closed });
 pub struct Beacon {
     mixed: Digest,
     pledges: BTreeMap<PublicKey, Pledge>,
-    /// Where those go on who are no validators any more: nobody may count with a value that it has
+    /// Where those go on who have pledged nothing now: nobody may count with a value that it has
     /// revealed, or tried to, before.
     turns: BTreeMap<PublicKey, u64>,
     round: Option<Round>,
@@ -188,13 +188,16 @@ impl Beacon {
         self.pledges.keys()
     }
 
-    /// Whether this validator is to reveal now.
+    /// Whether this validator is to reveal now. Whoever is not awaited keeps its value for a round
+    /// in which it is: so the seed does not depend on the order in which others reveal theirs.
     #[must_use]
     pub fn awaits(&self, validator: &PublicKey) -> bool {
         let open = self.round.as_ref().filter(|round| round.closed.is_none());
         let pledge = self.pledges.get(validator);
         open.zip(pledge).is_some_and(|(round, pledge)| {
-            pledge.at <= round.since && !round.values.contains_key(validator)
+            pledge.at <= round.since
+                && round.awaited.contains(validator)
+                && !round.values.contains_key(validator)
         })
     }
 
@@ -235,7 +238,7 @@ impl Beacon {
     }
 
     /// Opens a round for what is to be drawn, at the end of this slot, where the chain is at this
-    /// hash. `awaited` are waited for; others may reveal too.
+    /// hash. `awaited` are waited for, and nobody else counts.
     pub fn open(
         &mut self,
         (since, opened): (Height, Digest),
@@ -249,9 +252,9 @@ impl Beacon {
     /// Forgets those who are no validators any more: what they revealed counts, what they have not
     /// is not waited for. A round in which nobody else is awaited is called off.
     pub fn keep(&mut self, is_validator: impl Fn(&PublicKey) -> bool) {
-        for (key, pledge) in self.pledges.extract_if(.., |key, _| !is_validator(key)) {
-            self.turns.insert(key, pledge.turn.saturating_add(1));
-        }
+        let gone: Vec<PublicKey> =
+            self.pledges.keys().filter(|key| !is_validator(key)).copied().collect();
+        self.void(&gone);
         let Some(round) = self.round.as_mut().filter(|round| round.closed.is_none()) else {
             return;
         };
@@ -261,13 +264,23 @@ impl Beacon {
         }
     }
 
+    /// Forgets what these have pledged: somebody may have heard it.
+    fn void(&mut self, keys: &[PublicKey]) {
+        for key in keys {
+            if let Some(pledge) = self.pledges.remove(key) {
+                self.turns.insert(*key, pledge.turn.saturating_add(1));
+            }
+        }
+    }
+
     /// Ends the round without a seed: another one will do.
     pub fn call_off(&mut self) {
         self.round = None;
     }
 
     /// Closes the round if everybody awaited has revealed, or if it is due and somebody has.
-    /// Returns those who have not. A round to which nobody came in time goes on, for `more` ticks.
+    /// Returns those who have not, and are to pledge another value. A round to which nobody came in
+    /// time goes on, for `more` ticks.
     pub fn close(&mut self, now: Tick, more: u64) -> Vec<PublicKey> {
         let Some(round) = self.round.as_mut().filter(|round| round.closed.is_none()) else {
             return Vec::new();
@@ -279,6 +292,7 @@ impl Beacon {
             round.due = now.after(more);
         } else if missing.is_empty() || is_due {
             round.closed = Some(now);
+            self.void(&missing);
             return missing;
         }
         Vec::new()
@@ -350,6 +364,35 @@ mod tests {
         assert_eq!(beacon.drawn_at(3), Some(Tick(4)));
         assert_eq!(beacon.draw(None).map(|(_, since)| since), Some(Height(2)));
         assert!(!beacon.is_busy());
+    }
+
+    #[test]
+    fn who_is_not_awaited_keeps_its_value() {
+        let mut beacon = pledged(3);
+        beacon.open((Height(2), OPENED), Tick(10), names(2));
+        let third = key(3).public();
+        assert!(!beacon.awaits(&third));
+        assert_eq!(beacon.reveal(third, says(3, Some(0)), Height(3)), Err(OutOfTurn));
+        let _ = beacon.reveal(key(1).public(), says(1, Some(0)), Height(3));
+        assert!(!beacon.is_complete());
+        let _ = beacon.reveal(key(2).public(), says(2, Some(0)), Height(3));
+        assert!(beacon.is_complete());
+        beacon.close(Tick(3), 5);
+        assert!(beacon.draw(None).is_some());
+        beacon.open((Height(3), OPENED), Tick(20), names(3));
+        assert_eq!(beacon.reveal(third, says(3, Some(0)), Height(4)), Ok(()));
+    }
+
+    #[test]
+    fn r9_who_comes_too_late_with_a_value_does_not_count_with_it_later() {
+        let mut beacon = pledged(2);
+        beacon.open((Height(2), OPENED), Tick(10), names(2));
+        let _ = beacon.reveal(key(1).public(), says(1, Some(0)), Height(3));
+        let late = key(2).public();
+        assert_eq!(beacon.close(Tick(10), 5), [late]);
+        assert!(beacon.draw(None).is_some());
+        assert_eq!((beacon.turn(&late), beacon.first_turn(&late)), (None, 1));
+        assert_eq!(beacon.reveal(late, says(2, Some(0)), Height(4)), Err(OutOfTurn));
     }
 
     #[test]

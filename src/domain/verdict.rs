@@ -151,14 +151,19 @@ struct SaltOf {
     network: NetworkId,
     lease: LeaseId,
     receipt: Digest,
+    seed: Seed,
 }
-canonical_struct!(SaltOf { network, lease, receipt } tag "ohc/verdict-salt/1");
+canonical_struct!(SaltOf { network, lease, receipt, seed } tag "ohc/verdict-salt/2");
 
-/// The salt of a validator's verdict about a receipt. It follows from the key, so that who crashes
-/// between seal and verdict says the same again.
+/// The salt of a validator's verdict about a receipt whose audit was drawn with this seed. It
+/// follows from the key, so that who crashes between seal and verdict says the same again.
 #[must_use]
-pub fn salt(key: &SecretKey, network: NetworkId, lease: LeaseId, receipt: Digest) -> Digest {
-    key.derive(&SaltOf { network, lease, receipt })
+pub fn salt(
+    key: &SecretKey,
+    network: NetworkId,
+    (lease, receipt, seed): (LeaseId, Digest, Seed),
+) -> Digest {
+    key.derive(&SaltOf { network, lease, receipt, seed })
 }
 
 impl Verdict {

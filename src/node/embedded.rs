@@ -404,7 +404,7 @@ impl Embedded {
             match output {
                 // The auditor lives as long as this sender.
                 validator::Output::Check(duty) => {
-                    let salt = self.validator.salt(&self.state, duty.receipt.lease, duty.id);
+                    let salt = self.validator.salt(&self.state, &duty);
                     drop(self.audits.send(Inquiry::Check(duty, salt)));
                 }
                 validator::Output::Trace(query) => {

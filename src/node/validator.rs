@@ -412,7 +412,7 @@ impl Seat<'_> {
             match output {
                 // The auditor lives as long as this sender.
                 validator::Output::Check(duty) => {
-                    let salt = self.role.salt(self.state(), duty.receipt.lease, duty.id);
+                    let salt = self.role.salt(self.state(), &duty);
                     drop(self.audits.send(Inquiry::Check(duty, salt)));
                 }
                 validator::Output::Trace(query) => {

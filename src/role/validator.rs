@@ -14,7 +14,6 @@ mod voice;
 use super::{Machine, Signer, Verifiers};
 use crate::base::amount::{Rounding, mul_div};
 use crate::base::canon::{Canonical, Digest, Encode};
-use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::limits::{
     BATCH_MAX, COMMANDS_PER_SLOT_MAX, MESSAGE_BYTES_MAX, PROPOSAL_BYTES_MAX, SLOT_BYTES_MAX,
@@ -155,8 +154,9 @@ impl Validator {
 
     /// What hides this validator's verdict about a receipt in its seal.
     #[must_use]
-    pub fn salt(&self, state: &State, lease: LeaseId, receipt: Digest) -> Digest {
-        verdict::salt(self.signer.key(), state.network(), lease, receipt)
+    pub fn salt(&self, state: &State, duty: &Duty) -> Digest {
+        let about = (duty.receipt.lease, duty.id, duty.probe);
+        verdict::salt(self.signer.key(), state.network(), about)
     }
 
     /// Takes a command in if it is signed, of bounded size, and there is room. Among several what
@@ -175,12 +175,12 @@ impl Validator {
         if self.mempool.is_empty() {
             self.waits_since = now;
         }
-        let is_reveal = matches!(order.body.command, Command::Reveal(_));
+        let is_awaited = is_awaited(state, &order);
         self.crowd.hear(&order);
         self.mempool.push(order);
         match (&mut self.ahead, self.mempool.newest()) {
             (Some(ahead), Some(order)) => ahead.hear(order),
-            _ if is_reveal => self.look_ahead(now, state),
+            _ if is_awaited => self.look_ahead(now, state),
             _ => {}
         }
     }
@@ -231,7 +231,8 @@ impl Validator {
             commands.push(order);
         }
         // Among several a draft may come to nothing: what it holds waits until it is folded.
-        let waiting = (!state.is_alone()).then(|| self.mempool.in_turn());
+        let is_first = |order: &SignedOrder| is_awaited(state, order);
+        let waiting = (!state.is_alone()).then(|| self.mempool.in_turn(is_first));
         for order in waiting.into_iter().flatten() {
             bytes += order.to_bytes().len();
             if is_full(commands.len(), bytes) {
@@ -330,7 +331,8 @@ impl Validator {
     /// others have come or gone, what was not said yet is said the other way.
     fn follow_set(&mut self, state: &State) {
         if self.is_alone(state) {
-            self.verdicts.extend(self.voice.take());
+            self.ahead = None;
+            self.verdicts.extend(self.voice.take(state));
             return;
         }
         for verdict in self.verdicts.drain(..) {
@@ -363,6 +365,11 @@ fn may_count(state: &State, order: &SignedOrder) -> bool {
     order.body.nonce > state.nonce(&order.author) && state.ledger().knows(&order.author)
 }
 
+/// Whether it is a value of the beacon, or a pledge of one, that its author is asked for.
+fn is_awaited(state: &State, order: &SignedOrder) -> bool {
+    matches!(order.body.command, Command::Reveal(_)) && state.turn(&order.author).is_some()
+}
+
 /// Whether it is about receipts alone that have been judged since it was said.
 fn is_too_late(state: &State, order: &SignedOrder) -> bool {
     match &order.body.command {
@@ -393,12 +400,12 @@ impl Machine for Validator {
                 }
                 self.follow(now, state, out);
             }
-            Input::Checked(_, verdict) if self.is_alone(state) => self.verdicts.push(verdict),
             // What was foreseen and did not come is not asked any more.
+            Input::Checked(matter, _) if !self.checking.contains(&matter) => {}
+            Input::Checked(_, verdict) if self.is_alone(state) => self.verdicts.push(verdict),
             Input::Checked(matter, verdict) => {
-                if self.checking.remove(&matter) {
-                    self.voice.found(now, matter, verdict);
-                }
+                self.checking.remove(&matter);
+                self.voice.found(now, matter, verdict);
             }
             Input::Unchecked(matter) => {
                 self.checking.remove(&matter);
@@ -433,7 +440,7 @@ impl Machine for Validator {
 mod tests {
     use super::*;
     use crate::base::amount::{Ohc, SUPPLY};
-    use crate::base::ids::{BlockId, RunId};
+    use crate::base::ids::{BlockId, LeaseId, RunId};
     use crate::base::keys::SecretKey;
     use crate::domain::beacon::Seed;
     use crate::domain::genesis::{Allocation, Genesis, Params};
@@ -463,6 +470,7 @@ mod tests {
             let (receipt, trace, salt) = Default::default();
             let verdict = Verdict { lease, receipt, finding: Finding::Agree, trace, salt };
             let matter = Matter { lease, question: Question::Audit, seed: Seed::NONE };
+            machine.checking.insert(matter);
             machine.handle(Millis(0), &state, Input::Checked(matter, verdict), &mut out);
         }
         machine.handle(Millis(0), &state, Input::Wake, &mut out);

@@ -6,11 +6,10 @@ use crate::ground::{Who, noops, ohc, submission};
 use crate::labour;
 use crate::stakes::{begun, evidence};
 use ohc::base::amount::{Price, Work};
-use ohc::base::canon::Encode;
+use ohc::base::canon::{Digest, Encode};
 use ohc::base::ids::{BlockId, LeaseId, RunId};
-use ohc::base::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
+use ohc::base::limits::MESSAGE_BYTES_MAX;
 use ohc::base::time::Millis;
-use ohc::domain::beacon::Seed;
 use ohc::domain::command::{Bid, Command, SignedOrder};
 use ohc::domain::event::Reject;
 use ohc::domain::receipt::Outcome;
@@ -22,24 +21,6 @@ fn verdict(index: u32) -> Verdict {
     let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
     let (receipt, trace, salt) = Default::default();
     Verdict { lease, receipt, finding: Finding::Agree, trace, salt }
-}
-
-#[test]
-fn a_validator_numbers_its_batches_of_verdicts_upwards() {
-    let fold = Fold::new(1);
-    let signer = Signer::new(Who::Validator(0).secret());
-    let mut validator = validator::Validator::new(signer, Millis(0));
-    let mut out = Vec::new();
-    for index in 0..BATCH_MAX as u32 * 2 + 1 {
-        let verdict = verdict(index);
-        let (lease, question, seed) = (verdict.lease, Question::Audit, Seed::NONE);
-        let input = validator::Input::Checked(Matter { lease, question, seed }, verdict);
-        validator.handle(Millis(0), &fold.state, input, &mut out);
-    }
-    validator.handle(Millis(0), &fold.state, validator::Input::Wake, &mut out);
-    let [validator::Output::Cut(draft)] = &out[..] else { panic!("{out:?}") };
-    let nonces: Vec<u64> = draft.commands.iter().map(|order| order.body.nonce).collect();
-    assert_eq!(nonces, [1, 2, 3]);
 }
 
 /// A validator of four that has concluded about a receipt, and that receipt's verdict.
@@ -341,12 +322,12 @@ fn what_others_ask_for_gets_the_next_number() {
 }
 
 /// A validator of four that hears what all reveal, one after the other; and the receipt that waits.
-fn looking_ahead() -> (Fold, validator::Validator, Vec<SignedOrder>) {
+fn looking_ahead() -> (Fold, validator::Validator, Vec<SignedOrder>, Digest) {
     let mut fold = Fold::new(4);
     fold.bid(WORKER, 500_000);
     fold.submit(&one(), ohc(5));
     fold.reveal();
-    fold.deliver(WORKER);
+    let receipt = fold.deliver(WORKER).id();
     let reveals = fold.reveals();
     // One that re-executes, so that it has something to seal.
     let of = |order: &SignedOrder| match order.body.command {
@@ -358,7 +339,8 @@ fn looking_ahead() -> (Fold, validator::Validator, Vec<SignedOrder>) {
         foresight.questions(&who.key()).any(|matter| matter.question == Question::Audit)
     };
     let who = (0..4).map(Who::Validator).find(seals).unwrap();
-    (fold, validator::Validator::new(Signer::new(who.secret()), Millis(0)), reveals)
+    let validator = validator::Validator::new(Signer::new(who.secret()), Millis(0));
+    (fold, validator, reveals, receipt)
 }
 
 /// What it looks into, and the commands that it says.
@@ -376,7 +358,7 @@ fn acts(out: Vec<validator::Output>) -> (Vec<Matter>, Vec<SignedOrder>) {
 
 #[test]
 fn a_validator_seals_what_the_values_that_it_heard_will_draw_and_proposes_both_together() {
-    let (mut fold, mut validator, reveals) = looking_ahead();
+    let (mut fold, mut validator, reveals, receipt) = looking_ahead();
     let me = validator.key();
     hears(&mut validator, &fold, 0, validator::Input::Folded);
     let (looks, mut said) = acts(hears(&mut validator, &fold, 0, validator::Input::Wake));
@@ -390,12 +372,7 @@ fn a_validator_seals_what_the_values_that_it_heard_will_draw_and_proposes_both_t
     let until = validator.proposes_at(&fold.state).unwrap();
     assert!(until > Millis(1), "who looks into it is waited for");
     let verdict = Verdict { lease: matter.lease, ..verdict(0) };
-    let receipt = fold.state.foresee(reveals.iter().map(|order| match order.body.command {
-        Command::Reveal(reveal) => (order.author, reveal),
-        _ => panic!("{order:?}"),
-    }));
-    let duty = fold.state.duty_ahead(&receipt.unwrap(), matter).unwrap();
-    let verdict = Verdict { receipt: duty.id, ..verdict };
+    let verdict = Verdict { receipt, ..verdict };
     hears(&mut validator, &fold, 2, validator::Input::Checked(matter, verdict.clone()));
     said.extend(acts(hears(&mut validator, &fold, 2, validator::Input::Wake)).1);
     let seal = Command::SealVerdicts(vec![verdict.seal(me, matter.seed)]);
@@ -407,11 +384,13 @@ fn a_validator_seals_what_the_values_that_it_heard_will_draw_and_proposes_both_t
     assert_eq!(fold.state.seed_of(matter.lease), Some(matter.seed));
     let (looks, said) = acts(hears(&mut validator, &fold, 4, validator::Input::Folded));
     assert!(looks.is_empty() && said.is_empty(), "it is done: {looks:?} {said:?}");
+    let (looks, said) = acts(hears(&mut validator, &fold, 4, validator::Input::Wake));
+    assert!(looks.is_empty() && said.is_empty(), "others have not sealed: {looks:?} {said:?}");
 }
 
 #[test]
 fn what_was_sealed_too_early_is_sealed_again_at_once() {
-    let (mut fold, mut validator, reveals) = looking_ahead();
+    let (mut fold, mut validator, reveals, receipt) = looking_ahead();
     let me = validator.key();
     hears(&mut validator, &fold, 0, validator::Input::Folded);
     hears(&mut validator, &fold, 0, validator::Input::Wake);
@@ -420,7 +399,7 @@ fn what_was_sealed_too_early_is_sealed_again_at_once() {
     for order in others() {
         looks.extend(acts(hears(&mut validator, &fold, 1, validator::Input::Command(order))).0);
     }
-    let verdict = Verdict { lease: looks[0].lease, ..verdict(0) };
+    let verdict = Verdict { lease: looks[0].lease, receipt, ..verdict(0) };
     hears(&mut validator, &fold, 2, validator::Input::Checked(looks[0], verdict));
     let seal = acts(hears(&mut validator, &fold, 2, validator::Input::Wake)).1;
     let out = hears(&mut validator, &fold, 2, validator::Input::Propose);
@@ -438,4 +417,5 @@ fn what_was_sealed_too_early_is_sealed_again_at_once() {
     let again = acts(hears(&mut validator, &fold, 4, validator::Input::Wake)).1;
     assert_eq!(again.len(), 1, "{again:?}");
     assert_eq!(again[0].body.command, seal[0].body.command);
+    assert_eq!(fold.slot(0, &again), [], "now it counts");
 }

@@ -262,7 +262,7 @@ impl State {
     /// What it takes to answer a question; none if it is not asked.
     #[must_use]
     pub fn duty(&self, matter: Matter, validator: &PublicKey) -> Option<Duty> {
-        let Matter { lease, question, .. } = matter;
+        let Matter { lease, question, seed } = matter;
         if !self.wants(lease, question, validator) {
             return None;
         }
@@ -273,7 +273,7 @@ impl State {
             return Some(Duty { question, assignment, receipt, id, segments, step: None, probe });
         }
         match self.phase(lease.block) {
-            Some(Phase::Judged(judging)) => self.duty_of(judging, question),
+            Some(Phase::Judged(judging)) if judging.seed == seed => self.duty_of(judging, question),
             _ => None,
         }
     }

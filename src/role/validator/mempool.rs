@@ -6,7 +6,7 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::{
     MEMPOOL_BYTES_MAX, MEMPOOL_MAX, MEMPOOL_PER_AUTHOR_MAX, MESSAGE_BYTES_MAX,
 };
-use crate::domain::command::{Command, SignedOrder};
+use crate::domain::command::SignedOrder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Commands in the order in which they came.
@@ -75,14 +75,18 @@ impl Mempool {
         self.orders.iter()
     }
 
-    /// The commands in an order in which reveals come before what others say: each author's in
-    /// their order, those up to its last reveal first.
-    pub(super) fn in_turn(&self) -> impl Iterator<Item = &SignedOrder> {
-        let is_reveal = |order: &SignedOrder| matches!(order.body.command, Command::Reveal(_));
-        let reveals = self.orders.iter().enumerate().filter(|(_, order)| is_reveal(order));
-        let last: BTreeMap<PublicKey, usize> = reveals.map(|(at, o)| (o.author, at)).collect();
+    /// The commands in an order in which some come before what others say: each author's in their
+    /// order, those up to its one that comes first before all others.
+    pub(super) fn in_turn(
+        &self,
+        is_first: impl Fn(&SignedOrder) -> bool,
+    ) -> impl Iterator<Item = &SignedOrder> {
+        let mut firsts: BTreeMap<PublicKey, usize> = BTreeMap::new();
+        for (at, order) in self.orders.iter().enumerate().filter(|(_, order)| is_first(order)) {
+            firsts.entry(order.author).or_insert(at);
+        }
         let is_early = move |(at, order): &(usize, &SignedOrder)| {
-            last.get(&order.author).is_some_and(|last| at <= last)
+            firsts.get(&order.author).is_some_and(|first| at <= first)
         };
         let (early, late): (Vec<_>, Vec<_>) = self.orders.iter().enumerate().partition(is_early);
         early.into_iter().chain(late).map(|(_, order)| order)
@@ -122,7 +126,7 @@ mod tests {
     use crate::base::canon::Digest;
     use crate::base::keys::{NetworkId, SecretKey};
     use crate::domain::beacon::Reveal;
-    use crate::domain::command::Order;
+    use crate::domain::command::{Command, Order};
 
     #[test]
     fn r13_an_author_that_sends_much_leaves_room_for_others() {
@@ -152,19 +156,25 @@ mod tests {
     }
 
     #[test]
-    fn reveals_come_before_what_others_say_and_every_author_keeps_its_order() {
+    fn what_comes_first_comes_before_what_others_say_and_every_author_keeps_its_order() {
         let network = NetworkId(Digest::of(b"network"));
         let order = |who: u8, nonce, command| {
             SecretKey::from_bytes(&[who; 32]).seal(network, Order { nonce, command })
         };
         let reveal = || Command::Reveal(Reveal { value: None, next: Digest::default() });
         let mut pool = Mempool::default();
-        let came = [(1, 1, true), (2, 1, false), (1, 2, false), (3, 1, false), (2, 2, true)];
+        let came = [(1, 1, true), (2, 1, false), (1, 2, false), (3, 1, true), (2, 2, true)];
         for (who, nonce, is_reveal) in came {
             pool.push(order(who, nonce, if is_reveal { reveal() } else { Command::Withdraw }));
         }
-        let turn: Vec<SignedOrder> = pool.in_turn().cloned().collect();
+        // A second one of the same author does not pull forward what is between them.
+        pool.push(order(1, 3, reveal()));
+        let third = SecretKey::from_bytes(&[3; 32]).public();
+        let is_first = |order: &SignedOrder| {
+            order.author != third && matches!(order.body.command, Command::Reveal(_))
+        };
+        let turn: Vec<SignedOrder> = pool.in_turn(is_first).cloned().collect();
         let of = |at: usize| pool.orders[at].clone();
-        assert_eq!(turn, [of(0), of(1), of(4), of(2), of(3)]);
+        assert_eq!(turn, [of(0), of(1), of(4), of(2), of(3), of(5)]);
     }
 }

@@ -6,7 +6,7 @@
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::BATCH_MAX;
 use crate::base::time::{Height, Millis};
-use crate::domain::beacon::{self, Reveal};
+use crate::domain::beacon::{self, Reveal, Seed};
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::state::{Matter, Query, Stance, State};
@@ -70,8 +70,13 @@ impl Voice {
     }
 
     /// What was found and is to be said by other means.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Verdict> + use<> {
-        std::mem::take(&mut self.found).into_values().map(|found| found.verdict)
+    /// What was foreseen alone was not.
+    pub(super) fn take(&mut self, state: &State) -> impl Iterator<Item = Verdict> {
+        let is_asked = |matter: &Matter| {
+            matter.seed == Seed::NONE || state.seed_of(matter.lease) == Some(matter.seed)
+        };
+        let found = std::mem::take(&mut self.found).into_iter();
+        found.filter(move |(matter, _)| is_asked(matter)).map(|(_, found)| found.verdict)
     }
 
     /// A question is to be looked into again, a while later.

@@ -142,7 +142,7 @@ impl Seat {
                     self.tell(Input::Folded);
                 }
                 Output::Check(duty) => {
-                    let salt = self.machine.salt(&self.state, duty.receipt.lease, duty.id);
+                    let salt = self.machine.salt(&self.state, &duty);
                     let verdict = self.bench.check(&duty, salt).unwrap();
                     self.tell(Input::Checked(duty.matter(), verdict));
                 }

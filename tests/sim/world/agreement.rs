@@ -24,6 +24,7 @@ use ohc::base::ids::LeaseId;
 use ohc::base::time::Millis;
 use ohc::domain::event::events_root;
 use ohc::domain::slot::{Draft, Slot};
+use ohc::domain::state::Duty;
 use ohc::domain::verdict::salt;
 use ohc::role::{Machine, validator};
 use std::sync::Arc;
@@ -112,11 +113,11 @@ impl World {
         machine.handle(self.now, state, input, &mut out);
         let key = Who::Validator(index as u8).secret();
         let network = state.network();
-        let salts = |lease, receipt| salt(&key, network, lease, receipt);
+        let salts = |duty: &Duty| salt(&key, network, (duty.receipt.lease, duty.id, duty.probe));
         for output in out {
             match output {
                 validator::Output::Check(duty) => {
-                    let salt = salts(duty.receipt.lease, duty.id);
+                    let salt = salts(&duty);
                     let honest = labour::check(&duty, &self.artifacts, salt);
                     let matter = duty.matter();
                     let verdict =
