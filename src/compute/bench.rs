@@ -43,13 +43,14 @@ impl Measured {
 
 /// The shapes that are measured: squares, and the products of the perceptron of
 /// [`Training`].
-pub const PRODUCTS: [(&str, Form, Product); 11] = [
+pub const PRODUCTS: [(&str, Form, Product); 12] = [
     ("128³", Form::Nn, Product { m: 128, n: 128, k: 128 }),
     ("256³", Form::Nn, Product { m: 256, n: 256, k: 256 }),
     ("512³", Form::Nn, Product { m: 512, n: 512, k: 512 }),
     ("512³ AᵀB", Form::Tn, Product { m: 512, n: 512, k: 512 }),
     ("512³ ABᵀ", Form::Nt, Product { m: 512, n: 512, k: 512 }),
     ("1024³", Form::Nn, Product { m: 1024, n: 1024, k: 1024 }),
+    ("2048³", Form::Nn, Product { m: 2048, n: 2048, k: 2048 }),
     ("layer 1 forward", Form::Nn, Product { m: 128, n: 512, k: 784 }),
     ("layer 1 weights", Form::Tn, Product { m: 784, n: 512, k: 128 }),
     ("layer 2 forward", Form::Nn, Product { m: 128, n: 256, k: 512 }),
@@ -92,7 +93,8 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
 }
 
 /// Multiplies matrices of the shapes [`PRODUCTS`] with the exact kernels and with the `gemm` crate
-/// through candle. Each of `repeats` turns is at least 20 ms of work; the unit is GFLOP/s.
+/// through candle, which has as many threads as `RAYON_NUM_THREADS` says. Each of `repeats` turns is
+/// at least 20 ms of work; the unit is GFLOP/s.
 pub fn matmul(
     engine: Engine,
     repeats: usize,

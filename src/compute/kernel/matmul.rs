@@ -38,8 +38,8 @@ const DEPTH: usize = 256;
 const WIDTH: usize = 1024;
 /// Panels of a transposed A that are packed at a time: they stay in the second-level cache.
 const GROUP: usize = 10;
-/// Columns up to which a transposed A is read where it lies.
-const LYING: usize = 64;
+/// Columns up to which A is read where it lies: a transposed one, and one that is not.
+const LYING: (usize, usize) = (64, 256);
 /// Multiply-adds below which a thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 17;
 
@@ -182,22 +182,27 @@ impl Product<'_> {
                     let range @ (_, depth) = (first, DEPTH.min(k - first));
                     let of = (from + column, width);
                     let block = pack::columns_of_b(isa, b, of, most.columns, range, block);
+                    let (together, lies) = if a.transposed {
+                        (GROUP * most.rows, width <= LYING.0)
+                    } else {
+                        (most.rows, width <= LYING.1)
+                    };
                     let mut packed: &[f32] = &[];
                     for i in (0..rows).step_by(most.rows) {
                         let (at, high) = (row + i, most.rows.min(rows - i));
-                        let (in_group, lies) = (i % (GROUP * most.rows), width <= LYING);
-                        if a.transposed && !lies && in_group == 0 {
-                            let group = (at, (GROUP * most.rows).min(rows - i));
-                            packed = pack::rows_of_a(a, group, most.rows, range, panels);
+                        let in_group = i % together;
+                        if !lies && in_group == 0 {
+                            let group = (at, together.min(rows - i));
+                            packed = pack::rows_of_a(isa, a, group, most.rows, range, panels);
                         }
-                        let (a, lie) = match (a.transposed, lies) {
-                            (false, _) => {
-                                (&a.values[at * a.stride + first..], Rows::Apart(a.stride))
-                            }
+                        let (a, lie) = match (lies, a.transposed) {
+                            (false, _) => (&packed[in_group * depth..], Rows::Beside(high)),
                             (true, true) => {
                                 (&a.values[first * a.stride + at..], Rows::Beside(a.stride))
                             }
-                            (true, false) => (&packed[in_group * depth..], Rows::Beside(high)),
+                            (true, false) => {
+                                (&a.values[at * a.stride + first..], Rows::Apart(a.stride))
+                            }
                         };
                         let strip =
                             Strip { isa, a, lie, block, depth, rows: high, carry: first > 0 };
@@ -320,6 +325,17 @@ mod tests {
         ] {
             check(m, n, k, &[1, 2]);
         }
+    }
+
+    #[test]
+    fn packed_rows_give_the_bits_of_the_naive_loop() {
+        let wide = LYING.1 + 1;
+        // Panels of every height, terms that are fours and more, and a second block of them.
+        for rows in 1..=12 {
+            check(12 + rows, wide, 16 + rows % 5, &[1]);
+        }
+        check(13, WIDTH + wide, 7, &[1, 2]);
+        check(26, wide, DEPTH + 19, &[1, 3]);
     }
 
     #[test]

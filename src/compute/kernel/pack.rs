@@ -23,9 +23,10 @@ impl View<'_> {
     }
 }
 
-/// Packs the rows `row..row + rows` of a transposed A in panels of `panel` rows (the last one as
-/// high as what is left): in each, for each k, the rows of it.
+/// Packs the rows `row..row + rows` of A: in panels of `panel` rows if it is transposed (the last one
+/// as high as what is left), in one if it is not. In each, for each k, the rows of it.
 pub(super) fn rows_of_a<'p>(
+    isa: Isa,
     a: View<'_>,
     (row, rows): (usize, usize),
     panel: usize,
@@ -33,6 +34,10 @@ pub(super) fn rows_of_a<'p>(
     space: &'p mut Vec<f32>,
 ) -> &'p [f32] {
     let out = reserve(space, depth * rows);
+    if !a.transposed {
+        interleave(isa, a, (row, rows), first, rows, out);
+        return out;
+    }
     let from = &a.values[first * a.stride + row..];
     // A call for each dozen numbers would take longer than the copies.
     match panel {
@@ -176,6 +181,32 @@ fn interleave(
     for i in fours..lines {
         for (packed, &value) in out.chunks_exact_mut(stride).zip(source(i)) {
             packed[i] = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_turned_and_nothing_beside_them_is_written() {
+        let (lie, behind) = (21, 16);
+        let values: Vec<f32> = (0..17 * lie).map(|i| i as f32).collect();
+        let from = View { values: &values, stride: lie, transposed: false };
+        for isa in Isa::all() {
+            for (lines, depth) in (1..=16).flat_map(|lines| (1..20).map(move |k| (lines, k))) {
+                for stride in [lines, lines + 3] {
+                    let mut out = vec![-1.0; stride * depth + behind];
+                    let (packed, _) = out.split_at_mut(stride * depth);
+                    interleave(isa, from, (1, lines), 1, stride, packed);
+                    let mut expect = vec![-1.0; stride * depth + behind];
+                    for (k, i) in (0..depth).flat_map(|k| (0..lines).map(move |i| (k, i))) {
+                        expect[k * stride + i] = values[(1 + i) * lie + 1 + k];
+                    }
+                    assert_eq!(out, expect, "{isa} {lines} lines of {depth}, {stride} apart");
+                }
+            }
         }
     }
 }

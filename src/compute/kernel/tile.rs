@@ -126,12 +126,10 @@ impl Tile<'_> {
     }
 }
 
-/// Lines and terms of a square that is transposed at a time.
-pub(super) const SQUARE: usize = 16;
-
-/// Transposes as many whole squares as there are: term k of line i of `from`, whose lines are
-/// `stride` apart, becomes element i of line k of `out`, whose lines are `columns` apart. Gives how
-/// many terms of how many lines were done: none where `isa` has no registers for it.
+/// Transposes as many whole fours of lines and terms as there are: term k of line i of `from`,
+/// whose lines are `stride` apart, becomes element i of line k of `out`, whose lines are `columns`
+/// apart. Gives how many terms of how many lines were done: none where `isa` has no registers for
+/// it.
 pub(super) fn turn(
     isa: Isa,
     (from, stride): (&[f32], usize),
@@ -139,19 +137,23 @@ pub(super) fn turn(
     out: &mut [f32],
     columns: usize,
 ) -> (usize, usize) {
-    let (lines, depth) = (lines / SQUARE * SQUARE, depth / SQUARE * SQUARE);
+    let (lines, depth) = (lines / 4 * 4, depth / 4 * 4);
     match isa.kind() {
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512 if lines > 0 && depth > 0 => {
             assert!(reaches(from, lines, stride, depth), "lines are too short");
             assert!(reaches(out, depth, columns, lines), "output is too short");
-            for i in (0..lines).step_by(SQUARE) {
-                for k in (0..depth).step_by(SQUARE) {
-                    // SAFETY: the `Isa` proves AVX-512F; the asserts above prove that the lines
-                    // from i on have the terms from k on, and that `out` has room for them.
-                    unsafe {
-                        let from = from.as_ptr().add(i * stride + k);
-                        square((from, stride), out.as_mut_ptr().add(k * columns + i), columns);
+            for i in (0..lines).step_by(16) {
+                // SAFETY: the `Isa` proves AVX-512F; the asserts above prove that the lines from i
+                // on, at most 16, have as many terms, and that `out` has room for them.
+                unsafe {
+                    let from = (from.as_ptr().add(i * stride), stride);
+                    let out = (out.as_mut_ptr().add(i), columns);
+                    match lines - i {
+                        4 => fours::<1>(from, depth, out),
+                        8 => fours::<2>(from, depth, out),
+                        12 => fours::<3>(from, depth, out),
+                        _ => fours::<4>(from, depth, out),
                     }
                 }
             }
@@ -161,46 +163,62 @@ pub(super) fn turn(
     }
 }
 
+/// Transposes `F` fours of lines.
+///
 /// # Safety
-/// The CPU has AVX-512F; for every i below 16 `from + i·stride` is valid for 16 reads and
-/// `out + i·columns` for 16 writes.
+/// The CPU has AVX-512F; `depth` is a multiple of 4; `from + i·stride` is valid for `depth` reads
+/// for every `i < 4·F`, and `out + k·columns` for `4·F` writes for every `k < depth`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn square((from, stride): (*const f32, usize), out: *mut f32, columns: usize) {
+unsafe fn fours<const F: usize>(
+    (from, stride): (*const f32, usize),
+    depth: usize,
+    (out, columns): (*mut f32, usize),
+) {
     use std::arch::x86_64::{
-        _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps,
-        _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-        _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+        _mm_loadu_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps128_ps512,
+        _mm512_insertf32x4, _mm512_mask_storeu_ps, _mm512_setzero_pd, _mm512_setzero_ps,
+        _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
-    let (mut a, mut b) = ([_mm512_setzero_ps(); SQUARE], [_mm512_setzero_ps(); SQUARE]);
-    for (i, line) in a.iter_mut().enumerate() {
-        // SAFETY: line i, valid by the contract.
-        *line = unsafe { _mm512_loadu_ps(from.add(i * stride)) };
-    }
-    // In each quarter of a register: pairs of lines, then fours of them.
-    for i in (0..SQUARE).step_by(2) {
-        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-    }
-    for i in (0..SQUARE).step_by(4) {
-        for j in 0..2 {
-            let (low, high) = (_mm512_castps_pd(b[i + j]), _mm512_castps_pd(b[i + 2 + j]));
-            a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-            a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    for k in (0..depth).step_by(4) {
+        // In quarter q of register i: the line 4q + i.
+        let mut a = [_mm512_setzero_ps(); 4];
+        for (i, lines) in a.iter_mut().enumerate() {
+            // SAFETY: four terms of lines below 4·F, valid by the contract.
+            unsafe {
+                let from = from.add(i * stride + k);
+                *lines = _mm512_castps128_ps512(_mm_loadu_ps(from));
+                if F > 1 {
+                    *lines = _mm512_insertf32x4::<1>(*lines, _mm_loadu_ps(from.add(4 * stride)));
+                }
+                if F > 2 {
+                    *lines = _mm512_insertf32x4::<2>(*lines, _mm_loadu_ps(from.add(8 * stride)));
+                }
+                if F > 3 {
+                    *lines = _mm512_insertf32x4::<3>(*lines, _mm_loadu_ps(from.add(12 * stride)));
+                }
+            }
         }
-    }
-    // Quarter q of a[i + j] is term 4q + j of the lines i to i + 3: quarters change places.
-    for j in 0..4 {
-        let even = [0, 8].map(|i| _mm512_shuffle_f32x4::<0x88>(a[i + j], a[i + 4 + j]));
-        let odd = [0, 8].map(|i| _mm512_shuffle_f32x4::<0xdd>(a[i + j], a[i + 4 + j]));
-        b[j] = _mm512_shuffle_f32x4::<0x88>(even[0], even[1]);
-        b[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]);
-        b[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]);
-        b[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]);
-    }
-    for (k, line) in b.into_iter().enumerate() {
-        // SAFETY: term k, valid by the contract.
-        unsafe { _mm512_storeu_ps(out.add(k * columns), line) };
+        // In each quarter: two terms of pairs of lines, then one of fours of them.
+        let mut b = [_mm512_setzero_pd(); 4];
+        for i in 0..2 {
+            b[i] = _mm512_castps_pd(_mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]));
+            b[2 + i] = _mm512_castps_pd(_mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]));
+        }
+        let turned = [
+            _mm512_unpacklo_pd(b[0], b[1]),
+            _mm512_unpackhi_pd(b[0], b[1]),
+            _mm512_unpacklo_pd(b[2], b[3]),
+            _mm512_unpackhi_pd(b[2], b[3]),
+        ];
+        for (i, lines) in turned.into_iter().enumerate() {
+            let written = u16::MAX >> (16 - 4 * F);
+            // SAFETY: as many elements of line k + i as there are lines, valid by the contract.
+            unsafe {
+                let out = out.add((k + i) * columns);
+                _mm512_mask_storeu_ps(out, written, _mm512_castpd_ps(lines));
+            }
+        }
     }
 }
 
@@ -240,6 +258,10 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
     }
 }
 
+/// Terms of a panel of B that are fetched ahead.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 8;
+
 /// The body of a tile. `$rows` are places from which those of a row are found: row `$r` is at
 /// `$x` of them, and each goes on by `$term` from one term to the next.
 #[cfg(target_arch = "x86_64")]
@@ -247,7 +269,7 @@ macro_rules! vector_body {
     ($lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident,
      ($depth:ident, $rows:ident, $b:ident, $c:ident, $stride:ident, $carry:ident),
      $r:ident => $x:expr, $term:expr) => {{
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
         use std::arch::x86_64::{$fma, $load, $splat, $store, $zero};
         let mut sums = [[$zero(); V]; R];
         for r in 0..R {
@@ -255,6 +277,8 @@ macro_rules! vector_body {
                 // SAFETY: row r and vector v of the tile, valid by the contract.
                 let place = unsafe { $c.add(r * $stride + v * $lanes) };
                 if $carry {
+                    // What the next tile goes on from is fetched meanwhile.
+                    _mm_prefetch::<_MM_HINT_ET0>(place.wrapping_add(V * $lanes).cast());
                     // SAFETY: the same.
                     sums[r][v] = unsafe { $load(place) };
                 } else {
@@ -266,6 +290,8 @@ macro_rules! vector_body {
         for _ in 0..$depth {
             let mut columns = [$zero(); V];
             for v in 0..V {
+                // The second cache is not always as fast as the products are.
+                _mm_prefetch::<_MM_HINT_T0>($b.wrapping_add((AHEAD * V + v) * $lanes).cast());
                 // SAFETY: `b` has advanced by fewer than depth panels' rows.
                 columns[v] = unsafe { $load($b.add(v * $lanes)) };
             }
