@@ -93,8 +93,8 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
 }
 
 /// Multiplies matrices of the shapes [`PRODUCTS`] with the exact kernels and with the `gemm` crate
-/// through candle, which has as many threads as `RAYON_NUM_THREADS` says. Each of `repeats` turns is
-/// at least 20 ms of work; the unit is GFLOP/s.
+/// through candle, which has as many threads as `RAYON_NUM_THREADS` says. Each of `repeats` turns
+/// is at least 20 ms of work; the unit is GFLOP/s.
 pub fn matmul(
     engine: Engine,
     repeats: usize,

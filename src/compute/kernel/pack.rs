@@ -23,8 +23,8 @@ impl View<'_> {
     }
 }
 
-/// Packs the rows `row..row + rows` of A: in panels of `panel` rows if it is transposed (the last one
-/// as high as what is left), in one if it is not. In each, for each k, the rows of it.
+/// Packs the rows `row..row + rows` of A: in panels of `panel` rows if it is transposed (the last
+/// one as high as what is left), in one if it is not. In each, for each k, the rows of it.
 pub(super) fn rows_of_a<'p>(
     isa: Isa,
     a: View<'_>,
