@@ -294,7 +294,7 @@ fn agree(budget: Ohc, site: &Site) -> Result<(), Stop> {
     let question = if is_own { prose::question } else { prose::question_of_network };
     match consent::ask(&question(budget))? {
         Some(true) => Ok(()),
-        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        Some(false) => Err(consent::declined()),
         None if is_own => Err(prose::no_budget(budget)),
         None => Err(prose::no_consent(budget)),
     }

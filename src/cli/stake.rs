@@ -72,7 +72,7 @@ fn change(staked: &Staked, change: Change, context: &mut Context) -> Result<Exit
         let question = format!("{word} {amount} OhC of {}?", key.short());
         match consent::ask(&question)? {
             Some(true) => {}
-            Some(false) => return Err(Stop::Said(Exit::Cancelled)),
+            Some(false) => return Err(consent::declined()),
             None => {
                 return Err(Stop::Error {
                     exit: Exit::Usage,

@@ -243,7 +243,7 @@ fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
 fn agree(question: &str) -> Result<(), Stop> {
     match consent::ask(question)? {
         Some(true) => Ok(()),
-        Some(false) => Err(Stop::Said(Exit::Cancelled)),
+        Some(false) => Err(consent::declined()),
         None => Err(Stop::Error {
             exit: Exit::Usage,
             message: "nobody is there to ask whether this may be paid".into(),

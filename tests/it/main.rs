@@ -32,5 +32,6 @@ mod site;
 mod snapshot;
 mod sources;
 mod tables;
+mod terminal;
 mod validate;
 mod wallet;

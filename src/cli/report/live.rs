@@ -69,7 +69,8 @@ pub(crate) struct Watcher<'a> {
     total: Option<ProgressBar>,
     run: Option<RunId>,
     doing: BTreeMap<LeaseId, Doing>,
-    spent: Ohc,
+    /// What the run has cost, also before it was watched; not known before it was seen.
+    spent: Option<Ohc>,
     /// Why nothing more is written.
     broken: Option<io::Error>,
 }
@@ -87,7 +88,7 @@ impl<'a> Watcher<'a> {
             let bar = ProgressBar::new(plan.blocks.len() as u64);
             bars.add(bar.with_style(style("{bar:30} {pos}/{len} blocks  {msg}")))
         });
-        let (run, doing, spent, broken) = (None, BTreeMap::new(), Ohc::ZERO, None);
+        let (run, doing, spent, broken) = (None, BTreeMap::new(), None, None);
         Self { screen, names, plan, mode, clock, bars, total, run, doing, spent, broken }
     }
 
@@ -189,8 +190,10 @@ impl<'a> Watcher<'a> {
             }
             match event {
                 Event::Settled { lease, reward, gas, .. } => {
-                    let spent = Ohc::sum([self.spent, *reward, *gas]);
-                    self.spent = spent.unwrap_or(self.spent);
+                    // Others' runs are in the log of a network too.
+                    if let Some(spent) = self.spent.filter(|_| event.run() == self.run) {
+                        self.spent = Ohc::sum([spent, *reward, *gas]);
+                    }
                     self.end(*lease);
                 }
                 Event::Lapsed { lease, .. }
@@ -226,13 +229,15 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn count(&self, state: &State) {
+    fn count(&mut self, state: &State) {
         let (Some(total), Some(run)) = (&self.total, self.run.and_then(|id| state.runs().get(&id)))
         else {
             return;
         };
+        let all = || Ohc::sum(<[Ohc; 2]>::from(run.spent())).unwrap_or_default();
+        let spent = *self.spent.get_or_insert_with(all);
         total.set_position((run.blocks.len() - run.blocks_left) as u64);
-        total.set_message(format!("{} OhC spent", self.spent));
+        total.set_message(format!("{spent} OhC spent"));
     }
 
     fn end(&mut self, lease: LeaseId) {

@@ -19,6 +19,7 @@ mod yaml;
 use super::args::{Color, Format};
 use super::exit::Stop;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
@@ -38,17 +39,21 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new(color: Color) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let obeys = obeys(std::env::var_os("TERM").as_deref());
         let allowed = |is_terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
             // https://no-color.org: present and not empty, whatever it says.
-            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            Color::Auto => {
+                let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+                is_terminal && obeys && !no_color
+            }
         };
         Self {
             out: BufWriter::new(io::stdout()),
             paint: Paint(allowed(out)),
             paint_errors: Paint(allowed(err)),
-            is_live: out && err,
+            is_live: out && err && obeys,
             width: if out { width() } else { None },
         }
     }
@@ -92,6 +97,11 @@ impl Screen {
             }
         }
     }
+}
+
+/// Whether a terminal of that kind moves and colours as it is told; one without a kind may not.
+fn obeys(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// The width of the terminal, unless `COLUMNS` names another.
