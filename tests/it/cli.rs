@@ -178,3 +178,23 @@ fn a_flipped_byte_in_the_log_is_found() {
         assert!(ran.last()["first_fault"]["height"].is_u64(), "byte {at}: {}", ran.out());
     }
 }
+
+#[test]
+fn where_the_output_takes_nothing_that_is_said() {
+    let site = Site::new();
+    check(&site, &["apply", "iris.yaml"], 0, &[]);
+    for args in [&["plan", "iris.yaml"][..], &["get", "runs"], &["validate", "iris.yaml"]] {
+        for format in ["table", "json"] {
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let mut command = site.command(args);
+            // `validate` has no tables.
+            if args[0] != "validate" {
+                command.args(["-o", format]);
+            }
+            let ran = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+            let err = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(1), "{args:?} {format}: {err}");
+            assert!(err.starts_with("error: "), "{args:?} {format}: {err:?}");
+        }
+    }
+}

@@ -78,9 +78,10 @@ impl Screen {
     pub(crate) fn complain(&mut self, stop: &Stop, format: Format) -> io::Result<()> {
         if let (true, Some(error)) = (format.is_data(), error_json(stop)) {
             let object = json::object("Error", json!({"status": "failed", "error": error}));
-            self.data(&object, format)?;
+            // What it says is said below too, where the standard output takes nothing.
+            let _ = self.data(&object, format);
         }
-        self.flush()?;
+        let _ = self.flush();
         let mut err = io::stderr().lock();
         match stop {
             Stop::Pipe | Stop::Said(_) => Ok(()),
