@@ -138,7 +138,7 @@ fn one(
     let home = home::beside(context, &document.path)?;
     let keep = (!args.dry_run || home.is_begun()).then_some(&*home);
     let pipeline = plan::prepare(document, batch.params.clone(), keep)?;
-    if args.params.locked {
+    if args.lock.locked {
         plan::check_lock(document, &pipeline)?;
     }
     let again = plan::again(&args.again, &pipeline)?;
@@ -173,7 +173,7 @@ fn one(
 /// Writes down what the sources are that are about to be used, unless they had to be what the lock
 /// says.
 fn write_lock(document: &Document, pipeline: &Pipeline, batch: &Batch<'_>) -> Result<(), Stop> {
-    if batch.args.params.locked {
+    if batch.args.lock.locked {
         return Ok(());
     }
     let written = Lock::update(document.folder(), &pipeline.manifest, &pipeline.sources);
@@ -197,7 +197,7 @@ fn exactly(
     let keep = (!args.dry_run || home.is_begun()).then_some(&*home);
     let pipeline = plan::prepare(&document, saved.params(), keep)?;
     let planned = plan::planned(&home, &pipeline, &saved.again)?;
-    if args.params.locked {
+    if args.lock.locked {
         plan::check_lock(&document, &pipeline)?;
     }
     let stale = saved.stale(&pipeline.pins, &planned.forecast, planned.last);

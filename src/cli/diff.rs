@@ -45,6 +45,9 @@ fn compare(args: &Diff, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::beside(context, &document.path)?;
     let keep = home.is_begun().then_some(&*home);
     let pipeline = plan::prepare(&document, documents::params(&args.params)?, keep)?;
+    if args.lock.locked {
+        plan::check_lock(&document, &pipeline)?;
+    }
     let cores = home::cores();
     let (last, price) = match home.is_begun() {
         true => {

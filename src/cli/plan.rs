@@ -39,7 +39,7 @@ pub(super) fn plan(args: &args::Plan, context: &mut Context) -> Result<Exit, Sto
         let home = home::beside(context, &document.path)?;
         let keep = home.is_begun().then_some(&*home);
         let pipeline = prepare(document, params.clone(), keep)?;
-        if args.params.locked {
+        if args.lock.locked {
             check_lock(document, &pipeline)?;
         }
         let again = again(&args.again, &pipeline)?;

@@ -35,12 +35,17 @@ pub(crate) struct Params {
     /// Set a parameter of the manifest; may be repeated
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) params: Vec<(String, String)>,
-    /// Refuse sources that are not what ohc.lock says, and do not write it
-    #[arg(long)]
-    pub(crate) locked: bool,
     /// Set parameters from a file of YAML or JSON, such as `epochs: 90`; -p goes before it
     #[arg(long, value_name = "FILE")]
     pub(crate) params_file: Vec<PathBuf>,
+}
+
+/// What sources have to be, in every verb that opens them.
+#[derive(Debug, Args)]
+pub(crate) struct Lock {
+    /// Refuse sources that are not what ohc.lock says, and do not write it
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -68,6 +73,8 @@ pub(crate) struct Apply {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) params: Params,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
     #[command(flatten)]
     pub(crate) again: Again,
     /// Spend at most so many OhC, and give a run that has used up its budget so many in all
@@ -112,6 +119,8 @@ pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) params: Params,
     #[command(flatten)]
+    pub(crate) lock: Lock,
+    #[command(flatten)]
     pub(crate) again: Again,
     /// Exit with 2 if something would run
     #[arg(long)]
@@ -130,6 +139,8 @@ pub(crate) struct Diff {
     pub(crate) manifest: PathBuf,
     #[command(flatten)]
     pub(crate) params: Params,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -62,7 +62,12 @@ fn locked_refuses_what_the_lock_does_not_say() {
     let expect = ["iris.yaml:21:5", "source `flowers` changed: digest ", "hint: "];
     refused(&site, &["plan", "iris.yaml", "--locked"], &expect);
     refused(&site, &["apply", "iris.yaml", "--locked"], &expect);
+    let diff = site.run(&["diff", "iris.yaml", "--locked"]);
+    assert_eq!((diff.code(), diff.out().as_str()), (Some(2), ""), "{}", diff.err());
+    assert!(diff.err().contains(expect[1]), "{}", diff.err());
     assert_eq!(lock(&site), before, "--locked never writes");
+    // What opens no source cannot say whether it is what it was.
+    assert_eq!(site.run(&["validate", "iris.yaml", "--locked"]).code(), Some(64));
     // A copy of the same bytes, wherever it lies, is what the lock says.
     site.write("data/copy.csv", &table);
     from(&site, "copy.yaml", "data/copy.csv");
