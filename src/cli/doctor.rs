@@ -7,13 +7,14 @@ use super::exit::{Exit, Stop};
 use super::home;
 use super::report::Paint;
 use super::report::json;
+use super::report::prose::count;
 use super::report::size::size;
 use crate::node::doctor::{self, Finding, Verdict};
 use serde_json::json;
 
 pub(super) fn doctor(args: &Doctor, context: &mut Context) -> Result<Exit, Stop> {
     let home = home::wanted(context)?;
-    let found = doctor::examine(&home);
+    let found = doctor::examine(&home, home.membership());
     let worst = found.iter().map(Finding::verdict).max().unwrap_or(Verdict::Good);
     let (screen, format) = (&mut context.screen, args.output.format);
     match format {
@@ -205,7 +206,8 @@ fn log(finding: &Finding) -> (&'static str, String, String) {
 fn artifacts(finding: &Finding) -> (&'static str, String, String) {
     match finding {
         Finding::Artifacts { files, bytes, hashed, damaged, strays } => {
-            let stored = format!("{files} files, {}; {hashed} hashed", size(*bytes));
+            let files = count(*files as usize, "file");
+            let stored = format!("{files}, {}; {hashed} hashed", size(*bytes));
             match (damaged.first(), strays) {
                 (Some(path), _) => {
                     let found = format!("{stored}, {} damaged: {}", damaged.len(), path.display());

@@ -11,6 +11,7 @@ use crate::base::time::Height;
 use crate::node::Clock;
 use crate::node::apply::{ApplyError, Site};
 use crate::node::boot;
+use crate::node::doctor::Membership;
 use crate::node::home::Home;
 use crate::node::network::Chosen;
 use crate::node::view::View;
@@ -67,6 +68,12 @@ impl Place {
     /// The file of the key that pays on the network that is meant.
     pub(super) fn payer(&self) -> Option<&Path> {
         self.network.as_ref()?.key.as_deref()
+    }
+
+    /// The network whose log it holds a copy of, as a check-up needs to know it.
+    pub(super) fn membership(&self) -> Option<Membership<'_>> {
+        let chosen = self.network.as_ref()?;
+        Some(Membership { genesis: &chosen.network.genesis, payer: chosen.key.as_deref() })
     }
 
     /// Opens it to have something done.

@@ -13,12 +13,14 @@ use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
 use crate::domain::command::Command;
 use crate::domain::ledger::{Hold, Ledger};
-use crate::node::home::Home;
 use crate::node::link;
 use crate::node::wallet::{self, Entry, Paid, WalletError};
 use serde_json::json;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// What the key is called that pays.
+const CLIENT: &str = "client";
 
 /// What an account has pending: in escrow for its runs, and as bonds of its leases or coins of a
 /// stake that wait to count or to be free.
@@ -88,9 +90,19 @@ fn import(file: &Path, name: Option<&str>, context: &Context) -> Result<Entry, S
     imported.map_err(|error| stop(&error))
 }
 
+/// The keys of a home; on a network the one that pays, which lies elsewhere, is its `client`.
+fn entries(home: &Place) -> Result<Vec<Entry>, Stop> {
+    let mut entries = wallet::entries(home).map_err(|error| stop(&error.into()))?;
+    if let Some(payer) = home.payer() {
+        entries.retain(|entry| entry.name != CLIENT);
+        entries.insert(0, wallet::entry(CLIENT, payer));
+    }
+    Ok(entries)
+}
+
 /// The key of that name, or what is near.
-fn entry(home: &Home, name: &str) -> Result<Entry, Stop> {
-    let entries = wallet::entries(home).map_err(|error| stop(&error.into()))?;
+fn entry(home: &Place, name: &str) -> Result<Entry, Stop> {
+    let entries = entries(home)?;
     let found = entries.into_iter().find(|entry| entry.name == name);
     let unknown = || stop(&WalletError::Unknown { name: name.to_owned() });
     found.ok_or_else(unknown)
@@ -124,7 +136,7 @@ fn show(entry: &Entry, format: Format, context: &mut Context) -> Result<(), Stop
 
 fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
     let home = home::wanted(context)?;
-    let entries = wallet::entries(&home).map_err(|error| stop(&error.into()))?;
+    let entries = entries(&home)?;
     // Keys can be there before there is a network.
     let opened = home.is_begun().then(|| home::open(&home)).transpose()?;
     let ledger = opened.as_ref().map(|(view, _)| view.state.ledger());
@@ -155,7 +167,7 @@ fn list(format: Format, context: &mut Context) -> Result<(), Stop> {
 }
 
 /// Whose account is meant: one that has a name here, or any public key.
-fn account(text: &str, home: &Home, names: &Names) -> Result<PublicKey, Stop> {
+fn account(text: &str, home: &Place, names: &Names) -> Result<PublicKey, Stop> {
     let named = || names.iter().find(|(_, name)| *name == text).map(|(key, _)| *key);
     match text.parse().ok().or_else(named) {
         Some(key) => Ok(key),
@@ -190,18 +202,10 @@ fn balance(of: &str, format: Format, context: &mut Context) -> Result<(), Stop> 
     Ok(())
 }
 
-/// The file of the key that pays.
-fn payer(home: &Place, name: &str) -> Result<PathBuf, Stop> {
-    match home.payer() {
-        Some(path) if name == "client" => Ok(path.to_owned()),
-        _ => Ok(entry(home, name)?.path),
-    }
-}
-
 fn pay(args: &Transfer, context: &mut Context) -> Result<Exit, Stop> {
     let (home, format) = (home::here(context)?, args.output.format);
     let (view, names) = home::open(&home)?;
-    let (to, file) = (account(&args.to, &home, &names)?, payer(&home, &args.from)?);
+    let (to, file) = (account(&args.to, &home, &names)?, entry(&home, &args.from)?.path);
     let from = link::key(&file).map_err(|error| Stop::because(Exit::Failed, &error))?.public();
     wallet::check(&view.state, &from, &to, args.amount).map_err(|error| stop(&error))?;
     let Transfer { from: payer, amount, .. } = args;

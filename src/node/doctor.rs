@@ -3,12 +3,13 @@
 //! write is cut off the log.
 
 use super::attach::Peer;
-use super::boot::{self, BootError};
+use super::boot::{self, BootError, Booted};
 use super::home::Home;
 use super::wallet::{self, Entry};
+use crate::domain::genesis::Genesis;
 use crate::domain::job::OPS_VERSION;
-use crate::effects::artifacts::ArtifactError;
 use crate::effects::artifacts::inventory::{self, Stored, StrayKind};
+use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock::{self, Clock};
 use crate::effects::disk::{self, Room};
 use crate::effects::keyring::{self, KeyringError};
@@ -16,6 +17,7 @@ use crate::effects::machine;
 use crate::effects::store::StoreError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 /// With less, small trainings already fail.
@@ -146,9 +148,19 @@ impl Finding {
     }
 }
 
-/// Everything that can be found out without a network.
+/// The network whose log a home has a copy of, and who we are there.
+#[derive(Debug, Clone, Copy)]
+pub struct Membership<'a> {
+    /// What its log begins with.
+    pub genesis: &'a Genesis,
+    /// The file of the key that pays, if there is one.
+    pub payer: Option<&'a Path>,
+}
+
+/// Everything that can be found out without a network. A home that has one of its own is a member
+/// of none.
 #[must_use]
-pub fn examine(home: &Home) -> Vec<Finding> {
+pub fn examine(home: &Home, membership: Option<Membership<'_>>) -> Vec<Finding> {
     let equipment = machine::equipment();
     let mut found = vec![
         Finding::Program { version: env!("CARGO_PKG_VERSION"), ops: OPS_VERSION },
@@ -165,8 +177,11 @@ pub fn examine(home: &Home) -> Vec<Finding> {
     found.push(Finding::Home(home.dir().to_owned()));
     disk(home.dir(), &mut found);
     found.push(Finding::Git(is_left_alone(home)));
-    keys(home, &mut found);
-    found.push(log(home));
+    keys(home, membership, &mut found);
+    found.push(match membership {
+        None => log(home),
+        Some(network) => copy(home, network.genesis),
+    });
     found.extend(socket(home));
     found.push(artifacts(home));
     found
@@ -198,15 +213,22 @@ fn is_left_alone(home: &Home) -> bool {
     says || !full.ancestors().any(|dir| dir.join(".git").exists())
 }
 
-fn keys(home: &Home, found: &mut Vec<Finding>) {
-    let entries = match wallet::entries(home) {
+fn keys(home: &Home, membership: Option<Membership<'_>>, found: &mut Vec<Finding>) {
+    let mut entries = match wallet::entries(home) {
         Ok(entries) => entries,
         Err(error) => {
             let (name, path) = ("keys".to_owned(), home.keys());
             vec![Entry { name, path, key: Err(error) }]
         }
     };
-    for name in ["client", "validator"] {
+    let payer = membership.and_then(|network| network.payer);
+    if let Some(payer) = payer {
+        entries.retain(|entry| entry.name != "client");
+        entries.push(wallet::entry("client", payer));
+    }
+    // Who holds a copy signs no slot, and may only read.
+    let needed: &[&str] = if membership.is_none() { &["client", "validator"] } else { &[] };
+    for name in needed.iter().copied() {
         if !entries.iter().any(|entry| entry.name == name) {
             found.push(Finding::KeyGone(name, home.key(name)));
         }
@@ -227,7 +249,17 @@ fn log(home: &Home) -> Finding {
     };
     let booted = public("client").and_then(|client| Ok((client, public("validator")?)));
     let booted = booted.map_err(BootError::from);
-    match booted.and_then(|(client, validator)| boot::boot(home, client, validator)) {
+    folded(booted.and_then(|(client, validator)| boot::boot(home, client, validator)))
+}
+
+/// The copy of the log of a network.
+fn copy(home: &Home, genesis: &Genesis) -> Finding {
+    let artifacts = Artifacts::open(&home.artifacts()).map_err(BootError::from);
+    folded(artifacts.and_then(|artifacts| boot::join(home, genesis, Arc::new(artifacts))))
+}
+
+fn folded(booted: Result<Booted, BootError>) -> Finding {
+    match booted {
         Ok(booted) => {
             let cut = booted.recovery.cut.map_or(0, |cut| cut.bytes);
             Finding::Log { slots: booted.recovery.slots, cut }
@@ -281,7 +313,7 @@ mod tests {
 
     #[track_caller]
     fn check(home: &Home, expect: Verdict, is: impl Fn(&Finding) -> bool) {
-        let found = examine(home);
+        let found = examine(home, None);
         let about = found.iter().find(|finding| is(finding));
         assert_eq!(about.map(Finding::verdict), Some(expect), "{found:?}");
     }
@@ -290,7 +322,7 @@ mod tests {
     fn a_new_home_is_sound() {
         let dir = tempfile::tempdir().unwrap();
         let home = home(dir.path());
-        for finding in examine(&home) {
+        for finding in examine(&home, None) {
             assert_ne!(finding.verdict(), Verdict::Bad, "{finding:?}");
         }
         check(&home, Verdict::Good, |f| matches!(f, Finding::Log { slots: 0, cut: 0 }));
@@ -317,6 +349,32 @@ mod tests {
         check(&home, Verdict::Good, |f| matches!(f, Finding::Git(true)));
         std::fs::remove_file(dir.path().join(".gitignore")).unwrap();
         check(&home, Verdict::Doubtful, |f| matches!(f, Finding::Git(false)));
+    }
+
+    #[test]
+    fn a_copy_of_a_log_needs_no_keys_but_the_one_that_pays() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = home(&dir.path().join("other"));
+        let key = |name| keyring::load(&other.key(name)).unwrap().unwrap().public();
+        let genesis = boot::embedded_genesis(key("client"), key("validator"), [7; 32]);
+        let home = Home::at(&dir.path().join("copy"));
+        let artifacts = Artifacts::open(&home.artifacts()).unwrap();
+        drop(boot::join(&home, &genesis, Arc::new(artifacts)).unwrap());
+        let payer = other.key("client");
+        let member = |payer| Some(Membership { genesis: &genesis, payer });
+        for payer in [None, Some(payer.as_path())] {
+            let found = examine(&home, member(payer));
+            let worst = found.iter().map(Finding::verdict).max();
+            assert_ne!(worst, Some(Verdict::Bad), "{found:?}");
+            let keys = found.iter().filter(|finding| matches!(finding, Finding::Key(_)));
+            assert_eq!(keys.count(), usize::from(payer.is_some()));
+        }
+        // A key that is gone is still found, and so is a log that is another's.
+        let found = examine(&home, member(Some(&dir.path().join("gone.pem"))));
+        assert!(found.iter().any(|f| matches!(f, Finding::Key(e) if e.key.is_err())), "{found:?}");
+        let genesis = boot::embedded_genesis(key("client"), key("validator"), [8; 32]);
+        let found = examine(&home, Some(Membership { genesis: &genesis, payer: None }));
+        assert!(found.iter().any(|f| matches!(f, Finding::LogBad(_))), "{found:?}");
     }
 
     #[test]

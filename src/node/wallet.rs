@@ -132,6 +132,12 @@ pub fn entries(home: &Home) -> Result<Vec<Entry>, KeyringError> {
     Ok(files.into_iter().map(|(name, path)| Entry { key: public(&path), name, path }).collect())
 }
 
+/// The key in a file, wherever it is.
+#[must_use]
+pub fn entry(name: &str, path: &Path) -> Entry {
+    Entry { name: name.to_owned(), path: path.to_owned(), key: public(path) }
+}
+
 fn public(path: &Path) -> Result<PublicKey, KeyringError> {
     Ok(secret(path)?.public())
 }

@@ -324,4 +324,17 @@ fn money_moves_on_a_network_and_its_log_stays_what_the_validators_signed() {
     let after = market.json(&["wallet", "balance", "worker-1"], 0);
     assert_eq!(nano(&after["balance"]) - nano(&before["balance"]), 5_000_000_000, "{paid}");
     assert_eq!(market.json(&["log", "verify"], 0)["ok"], true);
+    // The key that pays lies beside the network's files, and is a key of its client all the same.
+    let client = market.json(&["wallet", "show"], 0);
+    let listed = market.json(&["wallet", "list"], 0);
+    assert_eq!(
+        (&listed["items"][0]["name"], &listed["items"][0]["key"]),
+        (&client["name"], &client["key"])
+    );
+    assert_eq!(listed["items"][0]["balance"], paid["balance"], "{listed}");
+    let found = market.json(&["doctor"], 0);
+    let check = |name: &str| found["items"].as_array().unwrap().iter().find(|i| i["check"] == name);
+    assert_eq!(check("key client").unwrap()["verdict"], "ok", "{found}");
+    assert_eq!(check("log").unwrap()["verdict"], "ok", "{found}");
+    assert!(check("key validator").is_none(), "{found}");
 }
