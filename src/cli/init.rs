@@ -204,6 +204,12 @@ fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
         serde_json::Value::from(*url),
         format(draft.format)
     );
+    if !draft.nulls.is_empty() {
+        let words = "Words that stand for an empty cell; `ohc predict` takes them with --nulls.";
+        comment("      ", words, text);
+        let nulls: Vec<&str> = [""].into_iter().chain(draft.nulls.iter().map(|w| &**w)).collect();
+        let _ = writeln!(text, "      nulls: {}", serde_json::Value::from(nulls));
+    }
     comment("  ", "The most that a run may cost; what is not spent comes back.", text);
     let _ = writeln!(text, "  budget: {{ total: \"{budget}\" }}\n  stages:");
 }

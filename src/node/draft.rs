@@ -5,10 +5,14 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::profile::{Profile, profiles};
 use crate::compute::table::Table;
 use crate::domain::job::{ColumnKind, Dialect, Format, Reading, Task};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+/// What stands for an empty cell in a column of numbers, in small letters.
+const GAPS: &[&str] =
+    &["na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "-", "?", "."];
 /// Names that a target often has, the surest first.
 const TARGET_NAMES: &[&str] =
     &["target", "label", "class", "species", "outcome", "category", "y", "price", "value"];
@@ -35,6 +39,8 @@ const BYTES_MAX: usize = ARTIFACT_BYTES_MAX / 4;
 pub struct Draft {
     /// How the file is read.
     pub format: Format,
+    /// Words that stand for an empty cell, where there are some.
+    pub nulls: Vec<String>,
     /// Rows that were looked at.
     pub rows: usize,
     /// Whether there are more.
@@ -167,12 +173,22 @@ pub enum DraftError {
 
 /// Drafts a pipeline on a file: on its first part, where it is large.
 pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Draft, DraftError> {
-    let (format, table, is_sample) = read(path)?;
+    let Sample { format, nulls, table, is_sample } = read(path)?;
     let draft = of(path, &profiles(&table), is_sample, target, task)?;
-    Ok(Draft { format, ..draft })
+    Ok(Draft { format, nulls, ..draft })
 }
 
-fn read(path: &Path) -> Result<(Format, Table, bool), DraftError> {
+/// A file as far as it is looked at.
+struct Sample {
+    format: Format,
+    /// Words that stand for an empty cell.
+    nulls: Vec<String>,
+    table: Table,
+    /// Whether there is more of it.
+    is_sample: bool,
+}
+
+fn read(path: &Path) -> Result<Sample, DraftError> {
     let failed = |source| DraftError::Io { path: path.to_owned(), source };
     let no_table = |message: String, hint: String| {
         let path = path.to_owned();
@@ -192,13 +208,38 @@ fn read(path: &Path) -> Result<(Format, Table, bool), DraftError> {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         bytes.truncate(end);
     }
-    let nulls = match format {
-        Format::Csv(_) => vec![String::new()],
-        _ => Vec::new(),
+    let is_csv = matches!(format, Format::Csv(_));
+    let table = |gaps: &[String]| {
+        let empty = is_csv.then(String::new);
+        let nulls = empty.into_iter().chain(gaps.iter().cloned()).collect();
+        let table = Table::of_source(Reading { format, nulls, ..Reading::csv() }, &bytes);
+        table.map_err(|fault| no_table(fault.message, fault.hint))
     };
-    let reading = Reading { format, nulls, ..Reading::csv() };
-    let table = Table::of_source(reading, &bytes);
-    Ok((format, table.map_err(|fault| no_table(fault.message, fault.hint))?, is_sample))
+    let plain = table(&[])?;
+    let nulls = if is_csv { gaps(&plain) } else { Vec::new() };
+    let table = if nulls.is_empty() { plain } else { table(&nulls)? };
+    Ok(Sample { format, nulls, table, is_sample })
+}
+
+/// The words that keep columns from being numbers, if all their other cells are numbers.
+fn gaps(table: &Table) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for column in table.schema().into_iter().filter(|column| column.kind == ColumnKind::Text) {
+        let Ok(cells) = table.column(&column.name) else { continue };
+        let (gaps, rest): (BTreeSet<_>, BTreeSet<_>) = cells
+            .texts()
+            .into_iter()
+            .flatten()
+            .partition(|text| GAPS.contains(&text.to_ascii_lowercase().as_str()));
+        if !rest.is_empty() && rest.iter().all(|text| is_number(text)) {
+            all.extend(gaps);
+        }
+    }
+    all.into_iter().collect()
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse().is_ok_and(f64::is_finite)
 }
 
 /// What a file is: by the end of its name, else by its beginning.
@@ -274,6 +315,7 @@ fn of(
         task,
         classes: target.distinct,
         format: Format::Csv(Dialect::RFC_4180),
+        nulls: Vec::new(),
         has_gaps: target.nulls > 0,
         is_stratified: task == Task::Classification && target.rarest >= STRATUM_MIN,
         columns,
@@ -417,6 +459,23 @@ mod tests {
         ];
         assert_eq!(treatments, expect);
         assert!(draft.is_stratified && !draft.has_gaps);
+    }
+
+    #[test]
+    fn words_that_stand_for_no_number_are_told_from_words() {
+        let gaps = |csv: &str| gaps(&Table::from_csv(csv.as_bytes()).unwrap());
+        assert_eq!(gaps("a,b\n1.5,NA\nnan,2\n,3\n?,4\n"), ["?", "NA", "nan"]);
+        // Of these columns not all other cells are numbers, or there are no others.
+        for csv in ["a\nNA\nCH\n1\n", "a\nNA\nNaN\n", "a\n1\n2\n", "a\n1\ninf\nNA\n"] {
+            assert!(gaps(csv).is_empty(), "{csv}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.csv");
+        let line = |n: usize| if n == 3 { "NA,1".into() } else { format!("{n}.5,{}", n % 2) };
+        std::fs::write(&path, table("a,y", line)).unwrap();
+        let draft = draft(&path, None, None).unwrap();
+        assert_eq!(draft.nulls, ["NA"]);
+        assert_eq!(draft.columns, [("a".to_owned(), Treatment::Median)]);
     }
 
     #[test]
