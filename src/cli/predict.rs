@@ -5,7 +5,7 @@ use super::args::{Predict, Written};
 use super::exit::{Exit, Stop};
 use super::report::Paint;
 use super::report::table::{Align, table};
-use crate::domain::job;
+use crate::domain::job::{self, Format, Reading};
 use crate::node::predict::{self, Batch, PredictError, Rows};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -25,7 +25,8 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
     let is_stdin = args.rows.as_os_str() == "-";
     let name = if is_stdin { "the rows".to_owned() } else { args.rows.display().to_string() };
     let format = args.format.as_deref().or_else(|| args.rows.extension()?.to_str());
-    let reading = format.and_then(predict::reading).unwrap_or_else(job::Reading::csv);
+    let reading = format.and_then(predict::reading).unwrap_or_else(Reading::csv);
+    let reading = as_written(reading, args)?;
     let mut from: Box<dyn Read> = if is_stdin {
         Box::new(io::stdin().lock())
     } else {
@@ -57,6 +58,21 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
         }
     }
     Ok(Exit::Done)
+}
+
+/// A way to read rows, with what the command line says about cells.
+fn as_written(mut reading: Reading, args: &Predict) -> Result<Reading, Stop> {
+    match (&mut reading.format, args.delimiter) {
+        (Format::Csv(dialect), Some(delimiter)) => dialect.delimiter = delimiter,
+        (_, None) => {}
+        (_, Some(_)) => {
+            let message = "only csv has something between two cells".to_owned();
+            let hint = "leave --delimiter out, or say --format csv".to_owned();
+            return Err(Stop::Error { exit: Exit::Usage, message, hint: Some(hint) });
+        }
+    }
+    reading.nulls.extend(args.nulls.iter().cloned());
+    Ok(reading)
 }
 
 fn stop(error: PredictError) -> Stop {
@@ -123,6 +139,7 @@ impl<'a> Sink<'a> {
             return Ok(());
         }
         let columns = self.columns.unwrap_or_default();
+        let columns: Vec<String> = columns.iter().map(|name| plain(name)).collect();
         let columns: Vec<_> = columns.iter().map(|name| (name.as_str(), Align::Left)).collect();
         let (paint, width) = self.shape;
         let text = table(&columns, &self.shown, paint, width);

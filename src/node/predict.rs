@@ -2,11 +2,11 @@
 //! Never holds more of the rows than a chunk, and never trusts the model file.
 
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::compute::Fault;
 use crate::compute::encoder::{Encoder, Folder, PARTS};
 use crate::compute::predict;
 use crate::compute::predictor::Predictor;
 use crate::compute::table::{Surveyor, Table, read_chunks};
+use crate::compute::{Fault, quote};
 use crate::domain::job::{
     ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Ingest, Predict, Reading,
 };
@@ -199,16 +199,20 @@ pub fn run(
     surveyor.begin("").map_err(bad(None))?;
     // The columns of the first rows: those of all predictions.
     let mut keep: Option<Vec<String>> = None;
-    let (mut block, mut count) = (vec![0; BLOCK_BYTES], 0);
+    let (mut block, mut count, mut is_first) = (vec![0; BLOCK_BYTES], 0, true);
     loop {
         let read = from
             .read(&mut block)
             .map_err(|source| PredictError::NoRows { rows: name.to_owned(), source })?;
+        if std::mem::take(&mut is_first) {
+            let begin = block.get(..read).unwrap_or_default();
+            divided(begin, reading.format, &needs).map_err(bad(None))?;
+        }
         let cuts = match block.get(..read).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => surveyor.feed(bytes),
             None => surveyor.end(),
         };
-        for cut in cuts.map_err(bad(None))? {
+        for cut in cuts.map_err(advised).map_err(bad(None))? {
             let columns = kinds(&surveyor.columns(), &needs, reading.format);
             let names = || columns.iter().map(|column| column.name.clone()).collect();
             let kept = keep.get_or_insert_with(names).clone();
@@ -220,7 +224,8 @@ pub fn run(
                     chunks: vec![chunk],
                     ..Ingest::unpinned(reading.clone())
                 };
-                let (table, _) = read_chunks(&ingest, &[&cut.bytes]).map_err(bad(line))?;
+                let read = read_chunks(&ingest, &[&cut.bytes]);
+                let (table, _) = read.map_err(advised).map_err(bad(line))?;
                 count += table.rows() as u64;
                 let said = predict::run(spec, model, &table, encoder).map_err(bad(line))?;
                 give(&Batch(said))?;
@@ -232,6 +237,35 @@ pub fn run(
     }
     surveyor.finish().map_err(bad(None))?;
     Ok(count)
+}
+
+/// Refuses rows of a single cell in which all columns seem to stand, by the beginning of the rows.
+fn divided(begin: &[u8], format: Format, needs: &[Column]) -> Result<(), Fault> {
+    let (Format::Csv(dialect), Some(needed)) = (format, needs.first()) else { return Ok(()) };
+    let line = begin.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let is_whole = !line.as_bytes().contains(&dialect.delimiter);
+    let is_needed = needs.iter().any(|column| line.trim_matches('"') == column.name);
+    let marks = [(';', "';'"), ('\t', "tab"), ('|', "'|'")];
+    match marks.iter().find(|(mark, _)| line.contains(*mark)) {
+        Some((_, mark)) if is_whole && !is_needed => {
+            let (name, line) = (&needed.name, quote(&line));
+            let message = format!("there is no column {}, but one {line}", quote(name));
+            Err(Fault::new(message, format!("say what stands between cells: --delimiter {mark}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The advice of a cell that is not of its kind: no manifest says here how it is read.
+fn advised(fault: Fault) -> Fault {
+    match fault.hint.contains("onBadRow") {
+        true => Fault {
+            hint: "correct the cell; --nulls says which words stand for an empty one".to_owned(),
+            ..fault
+        },
+        false => fault,
+    }
 }
 
 /// What the model needs is of its kind. What it does not need is taken as text where the format has

@@ -111,6 +111,9 @@ fn a_model_takes_raw_rows_in_the_pipeline_and_on_the_command_line() {
 
     let people = site.run(&["predict", "out/model", "others.csv", "-o", "table"]);
     assert!(people.out().starts_with("CITY"), "{}", people.out());
+    site.write("broken.csv", "age,city,\"two\nlines\"\n30,Bern,x\n");
+    let people = site.run(&["predict", "out/model", "broken.csv", "-o", "table"]);
+    assert_eq!(people.out().lines().count(), 2, "{}", people.out());
     let file =
         site.run(&["predict", "out/model", "others.csv", "--out", "said.csv", "--keep", "id"]);
     assert_eq!(file.out(), "5 rows predicted: said.csv\n");
@@ -141,6 +144,37 @@ fn rows_come_through_a_pipe_in_any_number_and_form() {
     site.write("rows.jsonl", "{\"city\":\"Genf\",\"age\":30}\n{\"age\":31,\"city\":\"Zug\"}\n");
     let json = site.run(&["predict", "out/model", "rows.jsonl"]);
     assert_eq!(json.out(), "city,age,prediction\nGenf,30,yes\nZug,31,no\n", "{}", json.err());
+}
+
+#[test]
+fn rows_are_read_as_the_command_line_says_that_they_are_written() {
+    let site = trained();
+    let said = |rows: &str, args: &[&str]| {
+        site.write("rows.csv", rows);
+        site.run(&[&["predict", "out/model", "rows.csv"], args].concat())
+    };
+    let plain = said("age,city\n30,Genf\n,Bern\n", &[]);
+    assert_eq!(plain.out(), "age,city,prediction\n30.0,Genf,yes\n,Bern,no\n", "{}", plain.err());
+    let same = [
+        ("age;city\n30;Genf\nNA;Bern\n", vec!["--delimiter", ";", "--nulls", "NA"]),
+        ("age\tcity\n30\tGenf\nnan\tBern\n", vec!["--delimiter", "tab", "--nulls=-,nan"]),
+    ];
+    for (rows, args) in &same {
+        let ran = said(rows, args);
+        assert_eq!((ran.code(), ran.out()), (Some(0), plain.out()), "{}", ran.err());
+        // Without that, what to write is said.
+        let wrong = said(rows, &args[..2]);
+        assert!(
+            wrong.err().contains("hint: ") && wrong.err().contains("--nulls"),
+            "{}",
+            wrong.err()
+        );
+        let wrong = said(rows, &[]);
+        let hint = if rows.contains(';') { "--delimiter ';'" } else { "--delimiter tab" };
+        assert!(wrong.code() == Some(1) && wrong.err().contains(hint), "{}", wrong.err());
+    }
+    assert_eq!(said("", &["--delimiter", "ab"]).code(), Some(64));
+    assert_eq!(said("", &["--delimiter", ";", "--format", "json"]).code(), Some(64));
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub(crate) struct Generate {
     #[arg(long, default_value_t = 256, value_name = "N")]
     pub(crate) tokens: u32,
     /// Below 1 likely tokens become likelier still; 0 always takes the likeliest
-    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature)]
+    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature,
+        allow_negative_numbers = true)]
     pub(crate) temperature: f64,
     /// Choose from so many of the likeliest tokens alone [default: from all]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]

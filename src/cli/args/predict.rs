@@ -20,6 +20,12 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true,
         value_parser = PossibleValuesParser::new(FORMATS))]
     pub(crate) format: Option<String>,
+    /// What stands between two cells of csv: one character, or tab [default: ,]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub(crate) delimiter: Option<u8>,
+    /// Words that stand for an empty cell, as `nulls` of the source had them: NA,nan
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) nulls: Vec<String>,
     /// The folder of the encoder, where the model was trained on embedded texts
     #[arg(long, value_name = "FOLDER")]
     pub(crate) encoder: Option<PathBuf>,
@@ -42,6 +48,14 @@ pub(crate) struct Predict {
     /// Write the predictions to a file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab", _) => Ok(b'\t'),
+        (_, [one]) if one.is_ascii() && !matches!(one, b'\n' | b'\r' | b'"') => Ok(*one),
+        _ => Err("write one ASCII character, such as ';', or tab".to_owned()),
+    }
 }
 
 /// How predictions are written.
