@@ -9,7 +9,7 @@ use super::exit::{Exit, Stop};
 use super::home::{self, Place};
 use super::names::Names;
 use super::plan;
-use super::report::journal::{Teller, Told, is_about};
+use super::report::journal::{Teller, Told, is_about, stages};
 use super::report::{Screen, prose};
 use crate::base::ids::RunId;
 use crate::domain::event::Event;
@@ -17,7 +17,7 @@ use crate::node::apply::ApplyError;
 use crate::node::home::Home;
 use crate::node::journal::{self, Entry, JournalError, Line, Reader};
 use crate::node::wall_ms;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(super) fn logs(args: &Logs, context: &mut Context) -> Result<Exit, Stop> {
         teller: Teller::new(&names),
         since: args.since.map(|ms| wall_ms().saturating_sub(ms)),
         end: None,
+        stages: BTreeSet::new(),
+        is_found: args.stage.is_none(),
         args,
         scribe,
         screen: &mut context.screen,
@@ -53,7 +55,7 @@ pub(super) fn logs(args: &Logs, context: &mut Context) -> Result<Exit, Stop> {
         return Ok(Exit::Done);
     }
     follower.show_past()?;
-    if args.follow { follower.follow(run) } else { Ok(Exit::Done) }
+    if args.follow { follower.follow(run) } else { follower.missed(run) }
 }
 
 /// The run that is meant; the latest is the last one that has a journal.
@@ -179,6 +181,10 @@ struct Follower<'a> {
     /// What is older is not shown.
     since: Option<u64>,
     end: Option<End>,
+    /// The stages that were told of.
+    stages: BTreeSet<String>,
+    /// Whether something was about the stage that is wanted.
+    is_found: bool,
     args: &'a Logs,
     scribe: Option<Scribe>,
     screen: &'a mut Screen,
@@ -192,7 +198,12 @@ impl Follower<'_> {
         self.end = end_after(&line, self.end);
         let is_young = self.since.is_none_or(|since| line.at >= since);
         let stage = self.args.stage.as_ref();
-        let is_shown = is_young && stage.is_none_or(|stage| is_about(&line.entry, stage));
+        let is_wanted = stage.is_none_or(|stage| is_about(&line.entry, stage));
+        let is_shown = is_young && is_wanted;
+        if !self.is_found {
+            self.is_found = is_wanted;
+            self.stages.extend(stages(&line.entry).map(str::to_owned));
+        }
         Ok(Some((self.teller.take(line), is_shown)))
     }
 
@@ -214,6 +225,15 @@ impl Follower<'_> {
         }
         tail.iter().try_for_each(|told| self.print(told))?;
         Ok(self.screen.flush()?)
+    }
+
+    /// Says that a stage is not one of a run that is over. One that goes on may still come to it.
+    fn missed(&self, run: RunId) -> Result<Exit, Stop> {
+        let (Some(stage), false) = (&self.args.stage, self.is_found) else { return Ok(Exit::Done) };
+        match self.end {
+            Some(End::Ended(_)) => Err(prose::untold(run, stage, &self.stages)),
+            Some(End::Paused(_)) | None => Ok(Exit::Done),
+        }
     }
 
     fn print(&mut self, told: &Told) -> Result<(), Stop> {

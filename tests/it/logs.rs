@@ -78,7 +78,9 @@ fn lines_are_chosen_by_stage_number_and_age() {
     assert!(stage.lines().all(|line| line.contains("train@")), "{stage}");
     assert!(one.lines().all(|line| line.contains("train@width=16,seed=2")), "{one}");
     assert!(one.lines().count() > 10 && stage.lines().count() > 2 * one.lines().count());
-    assert_eq!(site.run(&["logs", "run-1", "tra"]).out(), "");
+    let none = site.run(&["logs", "run-1", "trian"]);
+    assert_eq!((none.code(), none.out().as_str()), (Some(1), ""));
+    assert!(none.err().contains("did you mean `train`"), "{}", none.err());
     let timed = site.run(&["logs", "run-1", "--timestamps", "--tail", "1"]).out();
     let time = timed.split("  ").next().unwrap();
     assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 24, "{timed}");

@@ -156,20 +156,32 @@ impl<'a> Teller<'a> {
 
 /// Whether an entry is about a stage, or about an instance of it.
 pub(crate) fn is_about(entry: &Entry, wanted: &str) -> bool {
-    let is = |address: &str| {
+    addresses(entry).into_iter().any(|address| {
         let (whole, _) = address.split_once('#').unwrap_or((address, ""));
-        let (stage, _) = whole.split_once('@').unwrap_or((whole, ""));
-        address == wanted || whole == wanted || stage == wanted
-    };
+        address == wanted || whole == wanted || stage_of(address) == wanted
+    })
+}
+
+/// The stages that an entry is about.
+pub(crate) fn stages(entry: &Entry) -> impl Iterator<Item = &str> {
+    addresses(entry).into_iter().map(stage_of)
+}
+
+fn stage_of(address: &str) -> &str {
+    address.split(['#', '@']).next().unwrap_or(address)
+}
+
+/// The stages and jobs that an entry names.
+fn addresses(entry: &Entry) -> Vec<&str> {
     match entry {
         Entry::Folded { block, jobs, .. } => {
             let stages = block.iter().flat_map(|block| block.split('+'));
-            stages.chain(jobs.values().map(String::as_str)).any(is)
+            stages.chain(jobs.values().map(String::as_str)).collect()
         }
         Entry::Began { stage, .. } | Entry::Step { stage, .. } | Entry::Measured { stage, .. } => {
-            is(stage)
+            vec![stage]
         }
-        Entry::Opened { .. } | Entry::Published { .. } | Entry::Full {} => false,
+        Entry::Opened { .. } | Entry::Published { .. } | Entry::Full {} => Vec::new(),
     }
 }
 

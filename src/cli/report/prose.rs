@@ -10,7 +10,7 @@ pub(crate) use refusals::*;
 
 use super::Paint;
 use super::bill::Bill;
-use super::json::{ending, pause};
+use super::json::ending;
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
@@ -220,6 +220,7 @@ pub(crate) fn told(
         Event::Skipped { job: id, why, .. } => {
             format!("skipped  {}  {}", job(*id), skip(*why, job))
         }
+        Event::Resumed { run, added: Ohc::ZERO } => format!("resumed  {run}"),
         Event::Resumed { run, added } => format!("resumed  {run}  {added} OhC were added"),
         Event::Paused { run, reason } => format!("paused   {run}  {}", pause(reason)),
         Event::Ended { run, ending: how, refund } => {

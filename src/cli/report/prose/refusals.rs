@@ -5,11 +5,12 @@ use super::count;
 use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
 use crate::cli::exit::{Exit, Stop};
-use crate::domain::event::Pause;
+use crate::domain::event::{Ending, Pause};
 use crate::domain::manifest::suggest;
-use crate::domain::state::run::{Failure, Run};
+use crate::domain::state::run::{Failure, Run, Status};
 use crate::node::embedded::Stopped;
 use crate::node::saved::Stale;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 fn stop(exit: Exit, message: String, hint: &str) -> Stop {
@@ -80,6 +81,13 @@ pub(crate) fn no_stage<'a>(stage: &str, stages: impl Iterator<Item = &'a String>
     Stop::Error { exit: Exit::Failed, message, hint }
 }
 
+/// A stage of which the journal of a run that is over says nothing.
+pub(crate) fn untold(run: RunId, stage: &str, told: &BTreeSet<String>) -> Stop {
+    let message = format!("nothing in {run} is about `{stage}`");
+    let hint = suggest(stage, told.iter().map(String::as_str));
+    Stop::Error { exit: Exit::Failed, message, hint }
+}
+
 /// A job is known to fail.
 pub(crate) fn sure_failure(job: &str, failure: &Failure) -> Stop {
     let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
@@ -95,7 +103,10 @@ pub(crate) fn no_run(run: RunId) -> Stop {
 /// A run that is over.
 pub(crate) fn is_over(run: &Run, status: &str) -> Stop {
     let message = format!("{} ({}) is over: it is {status}", run.id, run.name);
-    stop(Exit::Failed, message, "`ohc resume` runs what of it was not settled")
+    let is_settled = matches!(run.status, Status::Ended { ending: Ending::Settled, .. });
+    let hint = "`ohc resume` runs what of it was not settled";
+    let hint = (!is_settled).then(|| hint.to_owned());
+    Stop::Error { exit: Exit::Failed, message, hint }
 }
 
 /// A run that goes on already.
@@ -153,6 +164,16 @@ pub(crate) fn left(why: Stopped, run: Option<RunId>, is_embedded: bool) -> (Stri
 pub(crate) fn cancelled(run: &Run) -> (String, Option<String>) {
     let hint = "apply again to go on from what is settled".to_owned();
     (format!("{} was cancelled", run.id), Some(hint))
+}
+
+/// Why a run stands still, in a few words.
+pub(super) fn pause(why: &Pause) -> String {
+    match why {
+        Pause::NoBids => "nobody bids for a block".to_owned(),
+        Pause::Budget => "its budget does not cover the next block".to_owned(),
+        Pause::StageBudget { stage } => format!("the budget of {stage} is used up"),
+        Pause::Client => "as its client asked".to_owned(),
+    }
 }
 
 /// A run that stands still, and what it needs to go on.
