@@ -129,7 +129,7 @@ pub enum AmountError {
     #[error("not a decimal amount such as \"5.00\"")]
     NotDecimal,
     /// More than nine decimal places.
-    #[error("an amount has at most nine decimal places (1 nano-OhC)")]
+    #[error("finer than nine decimal places (1 nano-OhC)")]
     TooFine,
     /// More than there is.
     #[error("more than the whole supply of 72492272 OhC")]

@@ -409,7 +409,8 @@ impl<'a> Build<'a> {
             && self.faults.len() < FAULTS_MAX
         {
             let message = format!("`{what}` names the column `{column}`, but the data has no such");
-            let hint = suggest(column, columns.iter().map(|known| known.name.as_str()));
+            let known = || suggest(column, columns.iter().map(|known| known.name.as_str()));
+            let hint = one_cell(columns).or_else(known);
             self.faults.insert(fault(stage.column_place, message, hint));
         }
     }
@@ -435,6 +436,16 @@ impl<'a> Build<'a> {
         }
         outputs
     }
+}
+
+/// What to do about a table of one column that looks like several.
+fn one_cell(columns: &[Column]) -> Option<String> {
+    let [only] = columns else { return None };
+    let (_, mark) = [(';', ";"), ('\t', "tab"), ('|', "|")]
+        .into_iter()
+        .find(|(mark, _)| only.name.contains(*mark))?;
+    let name = &only.name;
+    Some(format!("there is only `{name}`: write `csv: {{ delimiter: \"{mark}\" }}` at the source"))
 }
 
 /// The terms of a stage: what an evaluation says decides what is published, so that all of it is

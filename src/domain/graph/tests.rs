@@ -483,3 +483,15 @@ proptest! {
         prop_assert_eq!(dag(&stages, &[]), one);
     }
 }
+
+#[test]
+fn a_table_of_one_column_that_looks_like_several_says_how_to_divide_it() {
+    let hint = |names: &[&str]| {
+        let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Text };
+        one_cell(&names.iter().map(column).collect::<Vec<_>>())
+    };
+    for (name, mark) in [("a;b;y", ";"), ("a\tb", "tab"), ("a|b", "|")] {
+        assert!(hint(&[name]).unwrap().contains(&format!("delimiter: \"{mark}\"")), "{name}");
+    }
+    assert_eq!((hint(&["a"]), hint(&["a;b", "c"]), hint(&[])), (None, None, None));
+}

@@ -5,6 +5,7 @@ use super::diagnostic::suggest;
 use super::form::{Field, Good, Need, Object, Range, StageKind, Tagged, Type, Unit};
 use super::grammar::MANIFEST;
 use super::kind::KINDS;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Settings that the table lets be left out, but that the plainest stage of a kind needs.
@@ -426,12 +427,19 @@ fn descend(
         }
         _ => (kind, rest),
     };
+    if let Some(word) = rest.first().filter(|word| !has(word)) {
+        let names = below.iter().flat_map(|section| section.keys.iter().map(|key| key.name()));
+        return Err(suggest(word, names.collect::<BTreeSet<_>>()));
+    }
+    let here = path.clone();
     path.push_str(&key.steps());
     let found: Vec<_> =
         below.iter().map(|section| descend(section, rest, path.clone(), kind)).collect();
     let mut hint = None;
     for result in found {
         match result {
+            // What there is to choose from is said where the choice is.
+            Ok(Topic::Key(_, Key(Entry::Tag(..)))) => return Ok(Topic::Key(here, *key)),
             Ok(topic) => return Ok(topic),
             Err(advice) => hint = hint.or(advice),
         }

@@ -79,6 +79,9 @@ fn a_path_finds_what_it_names_however_it_is_written() {
     check("stages.train.with.optimizer", optimizer);
     check("spec.stages.train.with.optimizer", optimizer);
     check("train.optimizer.beta1", "train.with.optimizer.beta1: number from 0 below 1");
+    // Each kind of model has a `kind`: all of them are told.
+    check("train.model.kind", "train.with.model: mapping that `kind` chooses");
+    check("train.optimizer.kind", optimizer);
     let retry = "spec.stages.STAGE.retry.maxAttempts: integer from 1 to ";
     for path in ["stages.mine.retry.maxAttempts", "spec.stages.retry.maxAttempts"] {
         let Ok(Topic::Key(path, key)) = find(path) else { panic!("{path}") };
@@ -92,6 +95,7 @@ fn a_path_finds_what_it_names_however_it_is_written() {
 fn a_path_that_names_nothing_says_what_is_near() {
     check("stage", "unknown; did you mean `stages`?");
     check("train.optimiser", "unknown; did you mean `optimizer`?");
+    check("train.model.widht", "unknown; did you mean `width`?");
     check("stages.mine.retri", "unknown; did you mean `retry`?");
     check("stages.mine.with.lr", "unknown; name a kind: `train.with`, or `stages.train.with`");
 }
