@@ -6,6 +6,7 @@ use super::args;
 use super::exit::{Exit, Stop};
 use super::lines::Lines;
 use super::network;
+use super::report::prose;
 use super::signals::Signals;
 use super::worker::stop;
 use crate::base::canon::Canonical;
@@ -101,8 +102,8 @@ impl Teller<'_> {
         if self.told.is_some_and(|told| now < told.after(EVERY_MS)) {
             return;
         }
-        let line =
-            format!("slot     {height}: {} blocks settled since the last line", self.settled);
+        let blocks = prose::count(self.settled, "block");
+        let line = format!("slot     {height}: {blocks} settled since the last line");
         (self.told, self.settled) = (Some(now), 0);
         self.lines.say(line, Value::Null);
     }

@@ -185,8 +185,9 @@ impl Teller<'_> {
                 self.lines.say(line, json!({"event": "trouble", "lease": lease, "why": why}));
             }
             Sight::Draining(held) => {
+                let leases = prose::count(*held, "lease");
                 let line = format!(
-                    "draining takes on nothing more, and finishes {held} leases; again to end now"
+                    "draining takes on nothing more, and finishes {leases}; again to end now"
                 );
                 self.lines.say(line, json!({"event": "draining", "leases": held}));
             }

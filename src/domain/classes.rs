@@ -42,10 +42,14 @@ impl Classes {
         kinds.fold(Self::NONE, |all, kind| all.with(Self::of(kind).unwrap_or(Self::ALL)))
     }
 
-    /// Those whose names stand here, with commas between them; at least one.
+    /// Those whose names stand here, with commas between them; at least one. A `uses: tokenize` is
+    /// a transform.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
-        let named = |sum: Self, name: &str| Some(sum.with(Self::of(name.trim())?));
+        let named = |sum: Self, name: &str| {
+            let job = if name.trim() == "tokenize" { "transform" } else { name.trim() };
+            Some(sum.with(Self::of(job)?))
+        };
         text.split(',').try_fold(Self::NONE, named)
     }
 

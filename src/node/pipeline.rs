@@ -39,7 +39,7 @@ pub struct Pipeline {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file system refuses.
-    #[error("cannot read the manifest {path}: {source}; hint: name a YAML file")]
+    #[error("cannot read the manifest {path}: {source}; hint: name a YAML file that you may read")]
     Io {
         /// The file.
         path: String,

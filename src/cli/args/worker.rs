@@ -15,7 +15,7 @@ pub(crate) struct Worker {
     pub(crate) config: PathBuf,
     /// Ask so many nano-OhC per unit of work [default: `ask` of the configuration, else a fifth
     /// below the network's base price]
-    #[arg(long, value_name = "NANO")]
+    #[arg(long, value_name = "NANO", allow_negative_numbers = true)]
     pub(crate) price: Option<u64>,
     /// Take on so many units of work at a time [default: `capacity` of the configuration, else
     /// what a short training shows that it does in a second]
@@ -54,5 +54,20 @@ fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(threads) if (1..=256).contains(&threads) => Ok(threads),
         _ => Err("write a number from 1 to 256".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::outline;
+
+    #[test]
+    fn all_kinds_are_taken_as_a_manifest_names_them() {
+        for kind in outline::kinds() {
+            assert!(classes(kind.name()).is_ok(), "{}", kind.name());
+        }
+        assert_eq!(classes("tokenize"), classes("transform"));
+        assert!(classes("tokenise").is_err());
     }
 }

@@ -53,8 +53,8 @@ const CHECKSUM: usize = 32;
 pub enum StoreError {
     /// Another process has it.
     #[error(
-        "the store {} is in use by another process; hint: stop that one, or choose another \
-         directory", .path.display()
+        "the store {} is in use by another process; hint: wait for that one to end, or stop it",
+        .path.display()
     )]
     Busy {
         /// The directory.
