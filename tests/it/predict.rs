@@ -154,7 +154,7 @@ fn rows_are_read_as_the_command_line_says_that_they_are_written() {
         site.run(&[&["predict", "out/model", "rows.csv"], args].concat())
     };
     let plain = said("age,city\n30,Genf\n,Bern\n", &[]);
-    assert_eq!(plain.out(), "age,city,prediction\n30.0,Genf,yes\n,Bern,no\n", "{}", plain.err());
+    assert_eq!(plain.out(), "age,city,prediction\n30,Genf,yes\n,Bern,no\n", "{}", plain.err());
     let same = [
         ("age;city\n30;Genf\nNA;Bern\n", vec!["--delimiter", ";", "--nulls", "NA"]),
         ("age\tcity\n30\tGenf\nnan\tBern\n", vec!["--delimiter", "tab", "--nulls=-,nan"]),
