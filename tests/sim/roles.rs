@@ -2,7 +2,7 @@
 //! Never folds more than it takes to ask.
 
 use crate::fold::{CLIENT, Fold, WORKER, drawn, one};
-use crate::ground::{Who, noops, ohc, submission};
+use crate::ground::{STAKE, Who, noops, ohc, submission};
 use crate::labour;
 use crate::stakes::{begun, evidence};
 use ohc::base::amount::{Price, Work};
@@ -16,6 +16,7 @@ use ohc::domain::receipt::Outcome;
 use ohc::domain::state::{Matter, Question};
 use ohc::domain::verdict::{Finding, Verdict};
 use ohc::role::{Machine, Signer, client, validator, worker};
+use std::collections::BTreeSet;
 
 fn verdict(index: u32) -> Verdict {
     let lease = LeaseId { block: BlockId { run: RunId(1), index }, attempt: 1 };
@@ -418,4 +419,47 @@ fn what_was_sealed_too_early_is_sealed_again_at_once() {
     assert_eq!(again.len(), 1, "{again:?}");
     assert_eq!(again[0].body.command, seal[0].body.command);
     assert_eq!(fold.slot(0, &again), [], "now it counts");
+}
+
+/// The chain draws then, nobody seals, and the other one knew what would have been drawn.
+#[test]
+fn r9_who_is_left_alone_does_not_say_what_it_found_about_what_it_foresaw() {
+    for is_done_before in [true, false] {
+        let mut fold = begun(2);
+        fold.bid(WORKER, 500_000);
+        fold.submit(&one(), ohc(5));
+        fold.reveal();
+        fold.send(Who::Validator(1), Command::Unbond { amount: ohc(STAKE) });
+        fold.deliver(WORKER);
+        let me = Who::Validator(0);
+        let mut machine = validator::Validator::new(Signer::new(me.secret()), Millis(0));
+        let mut out = Vec::new();
+        let mut hear = |fold: &Fold, input| {
+            out.clear();
+            machine.handle(Millis(1), &fold.state, input, &mut out);
+            std::mem::take(&mut out)
+        };
+        hear(&fold, validator::Input::Folded);
+        hear(&fold, validator::Input::Wake);
+        let theirs = fold.reveals().into_iter().find(|order| order.author != me.key()).unwrap();
+        let asked = hear(&fold, validator::Input::Command(theirs));
+        let [validator::Output::Check(duty)] = &asked[..] else { panic!("{asked:?}") };
+        let verdict = labour::check(duty, &BTreeSet::new(), Digest::default());
+        let found = validator::Input::Checked(duty.matter(), verdict);
+        let next = fold.state.set_changes_at().unwrap().since(fold.state.tick());
+        if is_done_before {
+            hear(&fold, found);
+            fold.slot(next, &[]);
+            hear(&fold, validator::Input::Folded);
+        } else {
+            fold.slot(next, &[]);
+            hear(&fold, validator::Input::Folded);
+            hear(&fold, found);
+        }
+        assert!(fold.state.is_alone());
+        let drafts = hear(&fold, validator::Input::Wake);
+        let [validator::Output::Cut(draft)] = &drafts[..] else { panic!("{drafts:?}") };
+        let judges = |order: &SignedOrder| matches!(order.body.command, Command::Judge(_));
+        assert!(!draft.commands.iter().any(judges), "{draft:?}");
+    }
 }
