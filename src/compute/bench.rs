@@ -92,9 +92,16 @@ fn noise(stream: u32, len: usize) -> Vec<f32> {
     out
 }
 
+/// Threads that stock candle takes for large products, whatever the exact kernels have: all cores,
+/// or as many as `RAYON_NUM_THREADS` says.
+#[must_use]
+pub fn stock_threads() -> usize {
+    candle_core::utils::get_num_threads()
+}
+
 /// Multiplies matrices of the shapes [`PRODUCTS`] with the exact kernels and with the `gemm` crate
-/// through candle, which has as many threads as `RAYON_NUM_THREADS` says. Each of `repeats` turns
-/// is at least 20 ms of work; the unit is GFLOP/s.
+/// through candle, which has [`stock_threads`]. Each of `repeats` turns is at least 20 ms of work;
+/// the unit is GFLOP/s.
 pub fn matmul(
     engine: Engine,
     repeats: usize,

@@ -369,7 +369,8 @@ pub fn matmul(seconds: f64) -> Result<Measurement, BenchError> {
     let repeats = repeats(seconds);
     let all = kernels::matmul(Engine::new(1), repeats, &mut || clock.seconds());
     let all = all?;
-    let mut detail = detail(&[("repeats", repeats as f64)]);
+    let counts = [("repeats", repeats), ("stockThreads", kernels::stock_threads())];
+    let mut detail = detail(&counts.map(|(name, count)| (name, count as f64)));
     for product in &all {
         detail.push((product.name.to_owned(), product.value));
         detail
@@ -413,7 +414,12 @@ pub fn train(learner: Learner, threads: usize, seconds: f64) -> Result<Measureme
     training.steps(STEPS_ALONE)?;
     let after = peak();
     let all = training.measure(repeats, steps, &mut || clock.seconds())?;
-    let counts = [("repeats", repeats), ("steps", steps), ("threads", engine.threads())];
+    let counts = [
+        ("repeats", repeats),
+        ("steps", steps),
+        ("threads", engine.threads()),
+        ("stockThreads", kernels::stock_threads()),
+    ];
     let mut detail = detail(&counts.map(|(name, count)| (name, count as f64)));
     if let Some(((_, before), (name, after))) = before.zip(after) {
         detail.push(("trainingMib".to_owned(), after - before));
