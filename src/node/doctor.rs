@@ -234,9 +234,10 @@ fn keys(home: &Home, membership: Option<Membership<'_>>, found: &mut Vec<Finding
         }
     }
     for entry in entries {
-        found.push(match keyring::is_own(&entry.path) {
-            false => Finding::KeyOfOther(entry),
-            true => Finding::Key(entry),
+        // What is gone is nobody's.
+        found.push(match entry.path.exists() && !keyring::is_own(&entry.path) {
+            true => Finding::KeyOfOther(entry),
+            false => Finding::Key(entry),
         });
     }
 }
