@@ -332,7 +332,7 @@ impl Validator {
     fn follow_set(&mut self, state: &State) {
         if self.is_alone(state) {
             self.ahead = None;
-            self.verdicts.extend(self.voice.take(state));
+            self.verdicts.extend(self.voice.take(&state.questions(&self.key())));
             return;
         }
         for verdict in self.verdicts.drain(..) {

@@ -6,7 +6,7 @@
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::BATCH_MAX;
 use crate::base::time::{Height, Millis};
-use crate::domain::beacon::{self, Reveal, Seed};
+use crate::domain::beacon::{self, Reveal};
 use crate::domain::bisection::Move;
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::state::{Matter, Query, Stance, State};
@@ -32,6 +32,8 @@ struct Found {
     since: Millis,
     sealed: Option<Millis>,
     said: Option<Millis>,
+    /// The number of the command that said it before what it is about was drawn.
+    ahead: Option<u64>,
 }
 
 impl Found {
@@ -54,8 +56,6 @@ pub(super) struct Voice {
     found: BTreeMap<Matter, Found>,
     /// What is looked at again, and when.
     again: BTreeMap<Matter, Millis>,
-    /// What was said before it was drawn, and the number of the command that said it.
-    ahead: BTreeMap<Matter, u64>,
     /// The last value of the beacon that was revealed, and when.
     revealed: Option<(u64, Millis)>,
     witness: Witness,
@@ -66,17 +66,14 @@ pub(super) struct Voice {
 impl Voice {
     /// Takes in what was found.
     pub(super) fn found(&mut self, now: Millis, matter: Matter, verdict: Verdict) {
-        self.found.insert(matter, Found { verdict, since: now, sealed: None, said: None });
+        let found = Found { verdict, since: now, sealed: None, said: None, ahead: None };
+        self.found.insert(matter, found);
     }
 
-    /// What was found and is to be said by other means.
-    /// What was foreseen alone was not.
-    pub(super) fn take(&mut self, state: &State) -> impl Iterator<Item = Verdict> {
-        let is_asked = |matter: &Matter| {
-            matter.seed == Seed::NONE || state.seed_of(matter.lease) == Some(matter.seed)
-        };
+    /// What was found of what is asked, to be said by other means.
+    pub(super) fn take(&mut self, asked: &[Matter]) -> impl Iterator<Item = Verdict> {
         let found = std::mem::take(&mut self.found).into_iter();
-        found.filter(move |(matter, _)| is_asked(matter)).map(|(_, found)| found.verdict)
+        found.filter(|(matter, _)| asked.contains(matter)).map(|(_, found)| found.verdict)
     }
 
     /// A question is to be looked into again, a while later.
@@ -112,15 +109,12 @@ impl Voice {
     ) -> Vec<Query> {
         self.found.retain(|matter, _| asked.contains(matter));
         self.again.retain(|matter, at| asked.contains(matter) && now < *at);
-        self.ahead.retain(|matter, _| asked.contains(matter));
         // What came before what it is about had no effect.
         let folded = state.nonce(&signer.public());
-        let came = |matter: &Matter, number: &mut u64| {
-            *number <= folded && state.seed_of(matter.lease).is_some()
-        };
-        for (matter, _) in self.ahead.extract_if(.., came) {
-            if let Some(found) = self.found.get_mut(&matter) {
-                (found.sealed, found.said) = (None, None);
+        for (matter, found) in &mut self.found {
+            let has_come = found.ahead.is_some_and(|number| number <= folded);
+            if has_come && state.seed_of(matter.lease).is_some() {
+                (found.sealed, found.said, found.ahead) = (None, None, None);
             }
         }
         self.charges.retain(|(who, height), _| state.is_chargeable(*who, *height));
@@ -161,8 +155,12 @@ impl Voice {
         }
         let mut say = |matters: Vec<Matter>, command| {
             let order = signer.order(state, command);
-            let ahead = matters.into_iter().filter(|matter| state.seed_of(matter.lease).is_none());
-            self.ahead.extend(ahead.map(|matter| (matter, order.body.nonce)));
+            for matter in matters {
+                if let Some(found) = self.found.get_mut(&matter) {
+                    let is_drawn = state.seed_of(matter.lease).is_some();
+                    found.ahead = (!is_drawn).then_some(order.body.nonce);
+                }
+            }
             orders.push(order);
         };
         for part in seals.chunks(BATCH_MAX) {
