@@ -6,6 +6,7 @@ use crate::labour;
 use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, JobId, LeaseId, RunId};
+use ohc::base::keys::PublicKey;
 use ohc::base::limits::{BATCH_MAX, MANIFEST_BYTES_MAX};
 use ohc::domain::beacon::{self, Reveal};
 use ohc::domain::command::{Beat, Bid, Command, Order, SignedOrder};
@@ -173,6 +174,13 @@ impl Fold {
     pub fn held_money(&self) -> usize {
         self.state.ledger().holds().count()
     }
+}
+
+/// What a command reveals, and who.
+#[track_caller]
+pub fn revealed(order: &SignedOrder) -> (PublicKey, Reveal) {
+    let Command::Reveal(reveal) = order.body.command else { panic!("{order:?}") };
+    (order.author, reveal)
 }
 
 /// The only reason for which a slot's command was refused.

@@ -1,7 +1,7 @@
 //! Single roles: what they say when nothing else would make them say it.
 //! Never folds more than it takes to ask.
 
-use crate::fold::{CLIENT, Fold, WORKER, drawn, one};
+use crate::fold::{CLIENT, Fold, WORKER, drawn, one, revealed};
 use crate::ground::{STAKE, Who, noops, ohc, submission};
 use crate::labour;
 use crate::stakes::{begun, evidence};
@@ -331,11 +331,7 @@ fn looking_ahead() -> (Fold, validator::Validator, Vec<SignedOrder>, Digest) {
     let receipt = fold.deliver(WORKER).id();
     let reveals = fold.reveals();
     // One that re-executes, so that it has something to seal.
-    let of = |order: &SignedOrder| match order.body.command {
-        Command::Reveal(reveal) => (order.author, reveal),
-        _ => panic!("{order:?}"),
-    };
-    let foresight = fold.state.foresee(reveals.iter().map(of)).unwrap();
+    let foresight = fold.state.foresee(reveals.iter().map(revealed)).unwrap();
     let seals = |who: &Who| {
         foresight.questions(&who.key()).any(|matter| matter.question == Question::Audit)
     };

@@ -3,7 +3,7 @@
 //! Never looks at how a verdict is computed.
 
 use crate::adversary::{Nature, Temper};
-use crate::fold::{CLIENT, Fold, WORKER, drawn, one, refused};
+use crate::fold::{CLIENT, Fold, WORKER, drawn, one, refused, revealed};
 use crate::ground::{STAKE, Who, genesis, ohc, pin, submission};
 use crate::hindsight::honest;
 use crate::pipelines::{Want, iris};
@@ -12,7 +12,7 @@ use ohc::base::amount::Ohc;
 use ohc::base::canon::Digest;
 use ohc::base::ids::JobId;
 use ohc::base::keys::PublicKey;
-use ohc::domain::beacon::{Reveal, Seed};
+use ohc::domain::beacon::Seed;
 use ohc::domain::command::{Command, SignedOrder};
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::receipt::{Outcome, Receipt};
@@ -318,11 +318,6 @@ fn awaiting() -> (Fold, Receipt, Vec<SignedOrder>) {
     let receipt = fold.deliver(WORKER);
     let reveals = fold.reveals();
     (fold, receipt, reveals)
-}
-
-fn revealed(order: &SignedOrder) -> (PublicKey, Reveal) {
-    let Command::Reveal(reveal) = order.body.command else { panic!("{order:?}") };
-    (order.author, reveal)
 }
 
 #[test]
