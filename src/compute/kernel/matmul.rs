@@ -38,8 +38,10 @@ const DEPTH: usize = 256;
 const WIDTH: usize = 1024;
 /// Panels of a transposed A that are packed at a time: they stay in the second-level cache.
 const GROUP: usize = 10;
-/// Columns up to which A is read where it lies: a transposed one, and one that is not.
-const LYING: (usize, usize) = (64, 256);
+/// Columns up to which A is read where it lies.
+const LYING: usize = 256;
+/// The same of a transposed one.
+const LYING_TRANSPOSED: usize = 64;
 /// Multiply-adds below which a thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 17;
 
@@ -183,9 +185,9 @@ impl Product<'_> {
                     let of = (from + column, width);
                     let block = pack::columns_of_b(isa, b, of, most.columns, range, block);
                     let (together, lies) = if a.transposed {
-                        (GROUP * most.rows, width <= LYING.0)
+                        (GROUP * most.rows, width <= LYING_TRANSPOSED)
                     } else {
-                        (most.rows, width <= LYING.1)
+                        (most.rows, width <= LYING)
                     };
                     let mut packed: &[f32] = &[];
                     for i in (0..rows).step_by(most.rows) {
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn packed_rows_give_the_bits_of_the_naive_loop() {
-        let wide = LYING.1 + 1;
+        let wide = LYING + 1;
         // Panels of every height, terms that are fours and more, and a second block of them.
         for rows in 1..=12 {
             check(12 + rows, wide, 16 + rows % 5, &[1]);
