@@ -59,6 +59,28 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn r13_a_fault_in_a_formula_of_any_characters_lies_in_the_text() {
+    let manifest = std::fs::read_to_string(at("manifests/deliveries.yaml")).unwrap();
+    let formula = "\"items / km\"";
+    assert!(manifest.contains(formula));
+    // As it stands, and where an escape is shorter or longer than what it stands for.
+    for other in [
+        "�\"x\"",
+        "'€ > 1'",
+        "\"\\P\\\"é$\"",
+        "\"\\_é$\"",
+        "\"a \\L\\\"€\"",
+        "é é",
+        "\"a\\\n b €\"",
+    ] {
+        let text = manifest.replace(formula, other);
+        let (_, faults) = compile(&text, &BTreeMap::new());
+        assert!(faults.iter().any(|fault| fault.is_error()), "{other} is no formula");
+        check(text.as_bytes()).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(768))]
 

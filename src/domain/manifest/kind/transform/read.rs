@@ -196,15 +196,18 @@ fn one_of_two(with: &Node, at: Place, names: [&str; 2], faults: &mut Faults) {
 fn check_formula(node: &Node, faults: &mut Faults) {
     let Some(text) = node.text() else { return };
     let Err(fault) = Formula::parse(text) else { return };
-    // Where the text stands as it is, plain or in quotes, the place of the fault is known.
-    let quotes = node.place.length.checked_sub(text.len());
+    // Where the text stands as it is, plain or in quotes, the place of the fault is known. No
+    // escape but those of these two is shorter than what it stands for.
+    let is_longer = !text.contains(['\u{2028}', '\u{2029}']);
+    let quotes = node.place.length.checked_sub(text.len()).filter(|_| is_longer);
     let place = match quotes {
         Some(quotes @ (0 | 2)) => {
             let before = text.get(..fault.at).map_or(0, |before| before.chars().count());
+            let first = text.get(fault.at..).and_then(|rest| rest.chars().next());
             let skipped = quotes / 2 + before;
             Place {
                 offset: node.place.offset + quotes / 2 + fault.at,
-                length: text.get(fault.at..).map_or(0, str::len).min(1),
+                length: first.map_or(0, char::len_utf8),
                 column: node.place.column.saturating_add(u32::try_from(skipped).unwrap_or(0)),
                 ..node.place
             }
