@@ -32,6 +32,7 @@ pub struct Signature([u8; 64]);
 canonical_newtype!(Signature);
 
 /// An Ed25519 secret key; zeroed when dropped.
+#[derive(Clone)]
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {

@@ -76,6 +76,10 @@ impl Teller<'_> {
                 let line = format!("trouble  a receipt could not be checked: {failure}");
                 self.lines.say(line, json!({"event": "trouble", "why": failure.to_string()}));
             }
+            Sight::Unsigned(error) => {
+                let line = format!("trouble  a worker's request could not be signed: {error}");
+                self.lines.say(line, json!({"event": "unsigned", "why": error.to_string()}));
+            }
             Sight::Flooded(subject) => {
                 let line = format!("flooded  {subject}: what is too much is dropped");
                 self.lines.say(line, json!({"event": "flooded", "subject": subject}));

@@ -11,6 +11,7 @@ mod cache;
 mod depot;
 pub mod inventory;
 mod outputs;
+mod presigned;
 
 use super::{Peril, pass};
 use crate::base::canon::Digest;
@@ -22,6 +23,7 @@ use depot::Depot;
 use object_store::local::LocalFileSystem;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
 use outputs::{check_names, write_all};
+pub use presigned::{Act, ObjectRequest, Presigner};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -94,6 +96,12 @@ pub enum ArtifactError {
         /// Whether it may pass by itself: then it is worth while to ask again later.
         is_passing: bool,
     },
+    /// Nobody has requests to a folder signed.
+    #[error(
+        "requests to this store cannot be signed for others; hint: workers without credentials \
+         need a store at s3:// or gs://"
+    )]
+    Unsigned,
     /// An address that is none of a store.
     #[error(
         "{url} is no store for artifacts: {why}; hint: name a folder, or file://, s3://, gs:// \
@@ -198,6 +206,15 @@ impl Artifacts {
     #[must_use]
     pub fn hold(&self, digests: Vec<Digest>) -> Held {
         self.cache.as_ref().map(|cache| cache.hold(digests)).unwrap_or_default()
+    }
+
+    /// The query with which whoever has it may make this request to the store that all nodes reach,
+    /// for a while.
+    pub async fn presign(&self, request: ObjectRequest) -> Result<String, ArtifactError> {
+        match &self.depot {
+            Some(depot) => depot.presign(request).await,
+            None => Err(ArtifactError::Unsigned),
+        }
     }
 
     /// Begins the store that all nodes reach where nobody has yet; it may lie in a folder that is

@@ -2,10 +2,13 @@
 //! Never asks for an object, never waits or tries again without a bound, and never speaks plain
 //! HTTP unless it is told to.
 
+pub(super) mod presigned;
+
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientOptions, HeaderValue, ObjectStore, RetryConfig};
+use presigned::{Connector, OF_GOOGLE, OF_S3, Presigner, Signatory};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,21 +96,41 @@ impl Provider {
     }
 }
 
-/// The bucket or container of that name. Settings that say nothing to it are passed over where
-/// they come from the environment; `is_strict` where they were made for it: then one is a slip.
+/// A bucket or container.
+pub(super) struct Bucket {
+    /// What is in it.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Signs requests of others, where a signature can hold them to what they are for.
+    pub(super) signatory: Option<Signatory>,
+}
+
+/// How a bucket is opened.
+pub(super) struct Opening<'a> {
+    /// What opens it, by the names of `object_store`.
+    pub(super) settings: &'a [(String, String)],
+    /// Whether they were made for it: then one that says nothing to it is a slip. Those that come
+    /// from the environment are passed over.
+    pub(super) is_strict: bool,
+    /// How long it is waited for.
+    pub(super) patience: Patience,
+    /// Who has each request signed, instead of credentials.
+    pub(super) presigner: Option<Arc<dyn Presigner>>,
+}
+
+/// The bucket or container of that name.
 pub(super) fn bucket(
     provider: Provider,
     authority: &str,
-    settings: &[(String, String)],
-    is_strict: bool,
-    patience: Patience,
-) -> Result<Arc<dyn ObjectStore>, Unopened> {
+    opening: &Opening<'_>,
+) -> Result<Bucket, Unopened> {
     super::install_tls();
+    let Opening { settings, is_strict, patience, .. } = *opening;
     // Who sets an endpoint of plain HTTP has said that it is to be spoken.
     let is_plain = settings
         .iter()
         .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
     let (client, retry) = (client(patience, is_plain), retry(patience));
+    let connector = opening.presigner.clone().map(Connector);
     let failed = Unopened::Settings;
     Ok(match provider {
         Provider::S3 => {
@@ -115,15 +138,26 @@ pub(super) fn bucket(
             for (key, value) in known::<AmazonS3ConfigKey>(settings, is_strict)? {
                 builder = builder.with_config(key, value);
             }
-            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
+            if let Some(connector) = connector {
+                builder = builder.with_skip_signature(true).with_http_connector(connector);
+            }
+            let store = builder.with_bucket_name(authority).with_retry(retry).build();
+            let store = Arc::new(store.map_err(failed)?);
+            Bucket { store: store.clone(), signatory: Some(Signatory::new(store, OF_S3)) }
         }
         Provider::Google => {
             let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client);
             for (key, value) in known::<GoogleConfigKey>(settings, is_strict)? {
                 builder = builder.with_config(key, value);
             }
-            Arc::new(builder.with_bucket_name(authority).with_retry(retry).build().map_err(failed)?)
+            if let Some(connector) = connector {
+                builder = builder.with_skip_signature(true).with_http_connector(connector);
+            }
+            let store = builder.with_bucket_name(authority).with_retry(retry).build();
+            let store = Arc::new(store.map_err(failed)?);
+            Bucket { store: store.clone(), signatory: Some(Signatory::new(store, OF_GOOGLE)) }
         }
+        // Its signatures hold nobody to a condition: who may write once may write over it.
         Provider::Azure => {
             let mut builder = MicrosoftAzureBuilder::new().with_client_options(client);
             for (key, value) in known::<AzureConfigKey>(settings, is_strict)? {
@@ -136,7 +170,8 @@ pub(super) fn bucket(
                 Some(_) => builder.with_url(format!("abfss://{authority}/")),
                 None => builder.with_container_name(authority),
             };
-            Arc::new(builder.with_retry(retry).build().map_err(failed)?)
+            let store = builder.with_retry(retry).build().map_err(failed)?;
+            Bucket { store: Arc::new(store), signatory: None }
         }
     })
 }

@@ -155,7 +155,7 @@ impl Site {
             |key, line| Who::Client(Box::new(Party { network: network.clone(), key, line }));
         let booted = match link::open(network, &home) {
             Err(LinkError::Boot(BootError::Store(StoreError::Busy { .. }))) => {
-                let view = View::attached(&home, link::artifacts(network, &home)?)?;
+                let view = View::attached(&home, link::artifacts(network, &home, None)?)?;
                 let who = party(key, None);
                 return Ok(Self { home, runtime, view, who, host: None });
             }

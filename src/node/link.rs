@@ -6,7 +6,7 @@ use super::follow::Refusal;
 use super::home::Home;
 use super::network::{Network, NetworkError};
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::effects::artifacts::{Access, ArtifactError, Artifacts};
+use crate::effects::artifacts::{Access, ArtifactError, Artifacts, Presigner};
 use crate::effects::bus::{Bus, BusError, News, Options};
 use crate::effects::keyring::{self, KeyringError};
 use std::path::{Path, PathBuf};
@@ -81,12 +81,18 @@ pub fn connect(
 
 /// Opens a home with a copy of the log of a network, and of its artifacts.
 pub fn open(network: &Network, home: &Home) -> Result<Booted, LinkError> {
-    Ok(boot::join(home, &network.genesis, artifacts(network, home)?)?)
+    Ok(boot::join(home, &network.genesis, artifacts(network, home, None)?)?)
 }
 
-/// The artifacts of a network, behind the folder of a home.
-pub fn artifacts(network: &Network, home: &Home) -> Result<Arc<Artifacts>, LinkError> {
-    let shared = Artifacts::open_shared(&home.artifacts(), &network.store, &Access::default())?;
+/// The artifacts of a network, behind the folder of a home: by credentials of the environment, or
+/// where somebody has each request signed.
+pub fn artifacts(
+    network: &Network,
+    home: &Home,
+    presigner: Option<Arc<dyn Presigner>>,
+) -> Result<Arc<Artifacts>, LinkError> {
+    let access = Access { presigner, ..Access::default() };
+    let shared = Artifacts::open_shared(&home.artifacts(), &network.store, &access)?;
     Ok(Arc::new(match network.cache {
         Some(bytes) => shared.bounded(bytes)?,
         None => shared,

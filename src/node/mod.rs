@@ -25,6 +25,7 @@ pub mod notice;
 mod pins;
 pub mod pipeline;
 pub mod predict;
+mod presign;
 pub mod publish;
 pub mod record;
 pub mod saved;

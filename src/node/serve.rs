@@ -17,6 +17,7 @@ use crate::domain::genesis::Genesis;
 use crate::domain::milestone::Milestone;
 use crate::domain::slot::Head;
 use crate::domain::state::{Asked as Due, Assignment, State, Task, TaskInput};
+use crate::effects::artifacts::ObjectRequest;
 use crate::effects::bus::{Bus, BusError, Message, Subscription};
 use crate::effects::clock::Clock;
 use crate::effects::store::{Store, StoreError};
@@ -60,6 +61,8 @@ pub struct Log {
 pub enum Asked {
     /// What does this worker hold, and where is that to be answered?
     Work(PublicKey, String),
+    /// What has the store take this request, and where is that to be answered?
+    Presign(Signed<ObjectRequest>, String),
     /// Somebody asks on this subject more than anybody is answered.
     Flooded(String),
 }
@@ -136,16 +139,22 @@ fn answer_all(
         let Some(reply) = &question.reply else { continue };
         // Nonsense gets no answer: who asks it would make nothing of one.
         let Ok(ask) = wire.unframe(&question.bytes, QUESTION_BYTES_MAX) else { continue };
-        if let Ask::Work { worker } = ask {
-            // Whoever asks too often is left to ask again: what has the state has other work.
-            let now = clock.now();
-            if handed.is_none_or(|at: Millis| now >= at.after(DESK_EVERY_MS)) {
-                handed = Some(now);
-                desk(Asked::Work(worker, reply.clone()));
+        let answer = match ask {
+            Ask::Work { worker } => {
+                // Whoever asks too often is left to ask again: what has the state has other work.
+                let now = clock.now();
+                if handed.is_none_or(|at: Millis| now >= at.after(DESK_EVERY_MS)) {
+                    handed = Some(now);
+                    desk(Asked::Work(worker, reply.clone()));
+                }
+                continue;
             }
-            continue;
-        }
-        let answer = log.answer(ask).unwrap_or(Answer::Nothing);
+            Ask::Presign(request) => {
+                desk(Asked::Presign(request, reply.clone()));
+                continue;
+            }
+            ask => log.answer(ask).unwrap_or(Answer::Nothing),
+        };
         let frame = wire.frame(&answer);
         gate.charge(asker(reply), frame.len());
         // Who asked asks again, or somebody else.
@@ -189,7 +198,7 @@ impl Log {
 
     fn answer(&self, ask: Ask) -> Result<Answer, StoreError> {
         Ok(match ask {
-            Ask::Work { .. } => Answer::Nothing,
+            Ask::Work { .. } | Ask::Presign(_) => Answer::Nothing,
             Ask::Genesis => Answer::Genesis(self.genesis.to_bytes()),
             Ask::Pulse => Answer::Pulse(self.pulse()?),
             Ask::Snapshot => self.snapshot(),

@@ -13,9 +13,10 @@ use super::home::Home;
 use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
+use super::presign::{Wanted, is_entitled, spawn_signatory};
 use super::serve::{Asked, Log, Server, work_of};
 use super::threads::{Inquiry, spawn_auditor};
-use super::wire::{Wire, sender};
+use super::wire::{Answer, Wire, sender};
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
 use crate::base::keys::PublicKey;
@@ -26,6 +27,7 @@ use crate::domain::event::Event;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::domain::vote::Evidence;
+use crate::effects::artifacts::ArtifactError;
 pub use crate::effects::bus::News;
 use crate::effects::bus::{Bus, Message, Subscription};
 use crate::effects::clock::Clock;
@@ -34,7 +36,7 @@ use crate::role::{Machine, Signer, validator};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -55,6 +57,8 @@ pub enum Sight<'a> {
     News(&'a News),
     /// A receipt could not be checked, for a reason that is not in it.
     Trouble(&'a Failure),
+    /// A request to the store could not be signed for a worker. Told once while it lasts.
+    Unsigned(&'a ArtifactError),
     /// Somebody has said two things at once.
     Evidence(&'a Evidence),
     /// Somebody sends more than anybody may: what is too much is dropped. Told once while it lasts.
@@ -78,6 +82,10 @@ enum Inbox {
     Consensus(Message),
     /// What does this worker hold, and where is that to be answered?
     Work(PublicKey, String),
+    /// A worker wants a request to the store signed.
+    Presign(Wanted),
+    /// That cannot be done.
+    Unsigned(ArtifactError),
     /// More came on a subject than is looked at.
     Flooded(String),
 }
@@ -109,6 +117,7 @@ struct Seat<'a> {
     role: validator::Validator,
     consensus: Consensus,
     audits: Sender<Inquiry>,
+    signatory: SyncSender<Wanted>,
     inbox: Receiver<Inbox>,
     watch: &'a mut dyn FnMut(Sight<'_>),
     is_over: bool,
@@ -124,7 +133,7 @@ pub fn validate(
     hooks: Hooks<'_>,
 ) -> Result<(), LinkError> {
     let booted = link::open(network, home)?;
-    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let artifacts = booted.artifacts.clone();
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (server_key, clock) = (Arc::new(link::key(key)?), Clock::start());
@@ -147,10 +156,16 @@ pub fn validate(
     let desk = move |asked| {
         drop(tell.send(match asked {
             Asked::Work(worker, reply) => Inbox::Work(worker, reply),
+            Asked::Presign(request, reply) => Inbox::Presign((request, reply)),
             Asked::Flooded(reply) => Inbox::Flooded(reply),
         }));
     };
     let server = Server::start_with(&bus, log, desk)?;
+    let tell = outbox.clone();
+    let unsigned = move |error| drop(tell.send(Inbox::Unsigned(error)));
+    let signing = (bus.clone(), network.id(), runtime.handle().clone());
+    let signatory = spawn_signatory(artifacts.clone(), signing, unsigned);
+    let bench = Bench::new(artifacts, runtime.handle().clone());
     let mut seat = Seat {
         clock,
         bus,
@@ -159,6 +174,7 @@ pub fn validate(
         role,
         consensus,
         audits: spawn_auditor(bench, outbox),
+        signatory,
         inbox,
         watch: hooks.watch,
         is_over: false,
@@ -316,6 +332,14 @@ impl Seat<'_> {
                 drop(self.bus.publish(&reply, self.wire.frame(&answer)));
                 Ok(())
             }
+            Inbox::Presign(wanted) => {
+                self.presign(wanted);
+                Ok(())
+            }
+            Inbox::Unsigned(error) => {
+                (self.watch)(Sight::Unsigned(&error));
+                Ok(())
+            }
             Inbox::Flooded(subject) => {
                 (self.watch)(Sight::Flooded(&subject));
                 Ok(())
@@ -327,6 +351,15 @@ impl Seat<'_> {
                 Ok(())
             }
             Inbox::Told(Told::Asked(..)) => Ok(()),
+        }
+    }
+
+    /// Hands on a request to be signed, or says at once that another is to be asked.
+    fn presign(&self, (request, reply): Wanted) {
+        let is_taken = is_entitled(self.state(), &request.author)
+            && self.signatory.try_send((request, reply.clone())).is_ok();
+        if !is_taken {
+            drop(self.bus.publish(&reply, self.wire.frame(&Answer::Nothing)));
         }
     }
 

@@ -23,6 +23,7 @@ use crate::base::keys::{NetworkId, PublicKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
 use crate::domain::milestone::{Milestone, Parts};
+use crate::effects::artifacts::ObjectRequest;
 use crate::role::quota::Sender;
 
 /// The version of everything that is said here.
@@ -45,7 +46,7 @@ pub struct Pulse {
 canonical_struct!(Pulse { height, head } tag "ohc/pulse/1");
 
 /// A question to a validator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// What does the log begin with?
     Genesis,
@@ -75,6 +76,8 @@ pub enum Ask {
         /// Which part, from 0.
         part: u32,
     },
+    /// With which query does the store take this request? For workers that hold a lease.
+    Presign(Signed<ObjectRequest>),
 }
 canonical_enum!(Ask {
     1 => Genesis,
@@ -84,6 +87,7 @@ canonical_enum!(Ask {
     5 => Snapshot,
     6 => Milestones { after },
     7 => Part { height, part },
+    8 => Presign(x),
 });
 
 /// A lease that somebody holds, and what is to be computed for it.
@@ -162,6 +166,9 @@ pub enum Answer {
         /// The slot after which there is a state to go on from.
         snapshot: Height,
     },
+    /// The query of a request to the store, with its signature. Whoever has it may make the
+    /// request, for a while.
+    Presigned(String),
 }
 canonical_enum!(Answer {
     1 => Genesis(x),
@@ -173,6 +180,7 @@ canonical_enum!(Answer {
     7 => Milestones(x),
     8 => Part(x),
     9 => Pruned { first, snapshot },
+    10 => Presigned(x),
 });
 
 /// Why a message is not one.

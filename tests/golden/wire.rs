@@ -21,6 +21,7 @@ use ohc::domain::slot::{Draft, Head, Slot, commands_root};
 use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use ohc::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
+use ohc::effects::artifacts::{Act, ObjectRequest};
 use ohc::node::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, Wire};
 use ohc::node::words::{What, Word, Words};
 use ohc::role::consensus::{Message, Passed, Polka};
@@ -247,6 +248,11 @@ impl Vectors {
         self.message("ask who validates", "Ask", &one, &ask);
         let ask = Ask::Part { height: Height(9), part: 2 };
         self.message("ask for a part", "Ask", &one, &ask);
+        for artifact in [None, Some(Digest::of(b"model"))] {
+            let request = ObjectRequest { act: Act::Create, artifact };
+            let ask = Ask::Presign(key(5).seal(self.network, request));
+            self.message("ask for a signature", "Ask", &any, &ask);
+        }
         let pulse = Pulse { height: Height(1), head: slot().head.digest() };
         let pulse = key(1).seal(self.network, pulse);
         let head = self.wire.head(&key(1).public());
@@ -272,6 +278,7 @@ impl Vectors {
             ("who validates", Answer::Milestones(vec![milestone(changed)])),
             ("a part", Answer::Part(vec![1, 2, 3])),
             ("pruned", Answer::Pruned { first: Height(8), snapshot: Height(9) }),
+            ("a signature", Answer::Presigned("X-Amz-Signature=5eed".into())),
         ] {
             self.message(name, "Answer", "a reply", &answer);
         }

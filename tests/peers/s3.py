@@ -2,18 +2,26 @@
 
 Takes the folder whose files become the objects of the bucket `lake`. Prints one line of JSON (the
 port, and a key that may read) when it is ready, and ends when its standard input does. From then
-on every request must be signed by a key that it knows.
+on every request must be signed by a key that it knows: in a header, or in its query, which moto
+does not check by itself.
 """
 
+import datetime
+import hashlib
+import hmac
 import json
 import os
 import pathlib
 import sys
+import urllib.parse
 import urllib.request
 
 os.environ.update(AWS_ACCESS_KEY_ID="setup", AWS_SECRET_ACCESS_KEY="setup")
 
 import boto3  # noqa: E402
+from botocore.auth import S3SigV4Auth  # noqa: E402
+from botocore.awsrequest import AWSRequest  # noqa: E402
+from botocore.credentials import Credentials  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -36,6 +44,73 @@ policy = {
 }
 iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(policy))
 key = iam.create_access_key(UserName="reader")["AccessKey"]
+
+
+def header(environ, name):
+    """A header of a request, as WSGI names it."""
+    return environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+
+
+def is_signed(environ, query):
+    """Whether the signature in a query holds, and is not too old: AWS Signature Version 4, section
+    "Authenticating requests: using query parameters"."""
+    given, signed = query["X-Amz-Signature"], dict(query)
+    del signed["X-Amz-Signature"]
+    identity, day, region, service, kind = query["X-Amz-Credential"].split("/")
+    names = query["X-Amz-SignedHeaders"].split(";")
+    quoted = {urllib.parse.quote(k, "-_.~"): urllib.parse.quote(v, "-_.~") for k, v in signed.items()}
+    canonical = [
+        environ["REQUEST_METHOD"],
+        environ["REQUEST_URI"].split("?")[0],
+        "&".join(f"{name}={value}" for name, value in sorted(quoted.items())),
+        *[f"{name}:{header(environ, name).strip()}" for name in names],
+        "",
+        ";".join(names),
+        "UNSIGNED-PAYLOAD",
+    ]
+    canonical = hashlib.sha256("\n".join(canonical).encode()).hexdigest()
+    scope = "/".join([day, region, service, kind])
+    text = "\n".join(["AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, canonical])
+    secret = ("AWS4" + key["SecretAccessKey"]).encode()
+    for part in [day, region, service, kind, text]:
+        secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
+    begun = datetime.datetime.strptime(query["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
+    age = datetime.datetime.now(datetime.timezone.utc) - begun
+    return (
+        "host" in names
+        and identity == key["AccessKeyId"]
+        and hmac.compare_digest(secret.hex(), given)
+        and age.total_seconds() <= int(query["X-Amz-Expires"])
+    )
+
+
+def checked(app):
+    """Refuses requests whose query is signed wrongly; others are signed for moto once more."""
+
+    def call(environ, start):
+        query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+        if "X-Amz-Signature" not in query:
+            return app(environ, start)
+        if not query.keys() >= {"X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"}:
+            start("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"AuthorizationQueryParametersError"]
+        if not is_signed(environ, query):
+            start("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"SignatureDoesNotMatch"]
+        path = environ["REQUEST_URI"].split("?")[0]
+        headers = {"Host": header(environ, "host")}
+        request = AWSRequest(environ["REQUEST_METHOD"], endpoint + path, headers)
+        credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        S3SigV4Auth(credentials, "s3", "us-east-1").add_auth(request)
+        for name in ["Authorization", "X-Amz-Date", "X-Amz-Content-SHA256"]:
+            environ["HTTP_" + name.upper().replace("-", "_")] = request.headers[name]
+        environ.update(QUERY_STRING="", REQUEST_URI=path, RAW_URI=path)
+        return app(environ, start)
+
+    return call
+
+
+server._server.app = checked(server._server.app)
 
 urllib.request.urlopen(
     urllib.request.Request(

@@ -2,9 +2,11 @@
 //! Never says that an artifact is missing where it cannot know: a folder that is not mounted and a
 //! bucket that is not there hold nothing either. So the store has a mark; what has none is away.
 
+use super::presigned::{ObjectRequest, Presigner};
 use super::{ArtifactError, place, read, whole};
 use crate::base::canon::Digest;
-use crate::effects::buckets::{self, Patience, Provider, Unopened};
+use crate::effects::buckets::presigned::Signatory;
+use crate::effects::buckets::{self, Bucket, Opening, Patience, Provider, Unopened};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -17,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Where every store says that it is one.
-const MARK: &str = "ohc-store";
+pub(super) const MARK: &str = "ohc-store";
 /// What the mark says.
 const MARKED: &[u8] = b"ohc artifacts 1\n";
 /// Between one try and the next, beside what the store's own client waits.
@@ -32,6 +34,8 @@ pub struct Access {
     pub settings: Option<Vec<(String, String)>>,
     /// How long it is waited for.
     pub patience: Patience,
+    /// Who has each request signed, instead of what opens it.
+    pub presigner: Option<Arc<dyn Presigner>>,
 }
 
 /// A store that many write to and nobody owns.
@@ -39,6 +43,10 @@ pub struct Access {
 pub(super) struct Depot {
     store: Arc<dyn ObjectStore>,
     shown: String,
+    /// Signs requests of others, and where in the bucket this store begins.
+    signatory: Option<(Signatory, Path)>,
+    /// Whether others sign its own.
+    is_presigned: bool,
     is_read_only: bool,
     /// Whether it has not refused yet to write only where nothing is.
     is_exclusive: AtomicBool,
@@ -52,7 +60,10 @@ impl Depot {
     pub(super) fn open(url: &str, access: &Access) -> Result<Self, ArtifactError> {
         let wrong = |why: &str| ArtifactError::Address { url: url.into(), why: why.into() };
         let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
-        let mut folder = None;
+        let (mut folder, mut signatory) = (None, None);
+        if access.presigner.is_some() && !["s3", "s3a", "gs"].contains(&scheme) {
+            return Err(ArtifactError::Unsigned);
+        }
         let (store, is_read_only): (Arc<dyn ObjectStore>, bool) = match scheme {
             "file" => {
                 let path = absolute(rest).map_err(|error| wrong(&error.to_string()))?;
@@ -64,13 +75,37 @@ impl Depot {
             }
             "http" | "https" => (server(url, access.patience, wrong)?, true),
             _ => match Provider::of(scheme) {
-                Some(provider) => (bucket(provider, rest, access, wrong)?, false),
+                Some(provider) => {
+                    let (bucket, prefix) = bucket(provider, rest, access, wrong)?;
+                    signatory = bucket.signatory.map(|signatory| (signatory, prefix.clone()));
+                    (Arc::new(PrefixStore::new(bucket.store, prefix)), false)
+                }
                 None => return Err(wrong(&format!("nobody knows the scheme `{scheme}`"))),
             },
         };
         let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
-        let shown = url.to_owned();
-        Ok(Self { store, shown, is_read_only, is_exclusive, folder, is_marked })
+        let (shown, is_presigned) = (url.to_owned(), access.presigner.is_some());
+        Ok(Self {
+            store,
+            shown,
+            signatory,
+            is_presigned,
+            is_read_only,
+            is_exclusive,
+            folder,
+            is_marked,
+        })
+    }
+
+    /// Signs a request for another.
+    pub(super) async fn presign(&self, request: ObjectRequest) -> Result<String, ArtifactError> {
+        let Some((signatory, prefix)) = &self.signatory else {
+            return Err(ArtifactError::Unsigned);
+        };
+        let object = Path::from_iter(prefix.parts().chain(request.place().parts()));
+        let signed = signatory.sign(request.act, &object).await;
+        let digest = request.artifact.unwrap_or_default();
+        signed.map_err(|error| self.away("sign a request for", digest, &error))
     }
 
     /// Sets the mark where there is none.
@@ -232,6 +267,11 @@ impl Depot {
         }
         let why: String = cause.to_string().chars().take(WHY_CHARS_MAX).collect();
         let (why, hint) = match denied {
+            true if self.is_presigned => (
+                format!("takes no validator's signature: {why}"),
+                "give this worker the same AWS_REGION and AWS_ENDPOINT_URL as the validators, and \
+                 look at its clock",
+            ),
             true => (
                 format!("does not let us: {why}"),
                 "give this node credentials in its environment (AWS_ACCESS_KEY_ID, …), and the \
@@ -289,7 +329,7 @@ fn bucket(
     rest: &str,
     access: &Access,
     wrong: impl Fn(&str) -> ArtifactError,
-) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+) -> Result<(Bucket, Path), ArtifactError> {
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.is_empty() {
         return Err(wrong("it names no bucket"));
@@ -300,12 +340,14 @@ fn bucket(
     let prefix = Path::parse(prefix.trim_end_matches('/'));
     let prefix = prefix.map_err(|error| wrong(&error.to_string()))?;
     let settings = access.settings.clone().unwrap_or_else(|| provider.environment());
-    let store = buckets::bucket(provider, authority, &settings, false, access.patience);
-    let store = store.map_err(|error| match error {
+    let presigner = access.presigner.clone();
+    let (settings, patience) = (settings.as_slice(), access.patience);
+    let opening = Opening { settings, is_strict: false, patience, presigner };
+    let bucket = buckets::bucket(provider, authority, &opening).map_err(|error| match error {
         Unopened::Key(key) => wrong(&format!("nobody knows the setting {key}")),
         Unopened::Settings(error) => wrong(&error.to_string()),
     })?;
-    Ok(Arc::new(PrefixStore::new(store, prefix)))
+    Ok((bucket, prefix))
 }
 
 fn server(

@@ -9,7 +9,7 @@
 //! A message holds room of its subscription until it is dropped. So the sum of all bytes that wait
 //! anywhere in this process is bounded, whatever channel they wait in.
 //!
-//! Its methods block, and are called outside the runtime.
+//! Its methods block, and are called outside the runtime, but for [`Bus::ask`].
 
 mod connect;
 
@@ -277,7 +277,8 @@ impl Bus {
         });
     }
 
-    async fn ask(
+    /// Asks as [`Bus::request`] does, inside the runtime.
+    pub async fn ask(
         &self,
         subject: &str,
         bytes: Vec<u8>,

@@ -5,7 +5,7 @@ use super::address::Place;
 use super::explain::{About, is_answer};
 use super::{Object, Secret, SourceError, too_many};
 use crate::base::limits::{SOURCE_FILES_MAX, SOURCE_NAMES_MAX};
-use crate::effects::buckets::{Patience, Provider, Unopened, bucket, client, retry};
+use crate::effects::buckets::{Opening, Patience, Provider, Unopened, bucket, client, retry};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -43,9 +43,11 @@ impl Remote {
                     None => provider.environment(),
                 };
                 let about = About::bucket(*provider, authority, settings.iter().map(|(_, v)| v));
-                let store = bucket(*provider, authority, &settings, secret.is_some(), patience);
-                let store = store.map_err(|error| unopened(error, *provider, secret, &about))?;
-                (store, folder.clone(), about)
+                let (settings, is_strict) = (settings.as_slice(), secret.is_some());
+                let opening = Opening { settings, is_strict, patience, presigner: None };
+                let bucket = bucket(*provider, authority, &opening);
+                let bucket = bucket.map_err(|error| unopened(error, *provider, secret, &about))?;
+                (bucket.store, folder.clone(), about)
             }
             Place::Server { root } => {
                 let about = About::server(secret.iter().flat_map(|s| s.settings()).map(|(_, v)| v));

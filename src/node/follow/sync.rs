@@ -131,7 +131,7 @@ fn collect(
         loop {
             let at = part.checked_rem(peers.len())?;
             let peer = *peers.get(at)?;
-            match ask(peer.as_ref(), ask_for) {
+            match ask(peer.as_ref(), ask_for.clone()) {
                 Some(Answer::Part(bytes)) if bytes.len() == parts.length(part) => {
                     if Digest::of(&bytes) == *digest {
                         state.extend_from_slice(&bytes);

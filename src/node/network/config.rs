@@ -41,6 +41,8 @@ pub struct Fleet {
     pub hours: Option<Hours>,
     /// Blocks after which it ends.
     pub blocks_max: Option<u64>,
+    /// Whether validators sign its requests to the store.
+    pub is_presigned: Option<bool>,
 }
 
 /// The `config.yaml` of a node.
@@ -77,6 +79,7 @@ impl Config {
             "threads",
             "hours",
             "maxBlocks",
+            "presigned",
             "retainSlots",
             "cache",
         ];
@@ -109,13 +112,14 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
         threads: fields.maybe("threads", "a whole number", |text| text.parse().ok()),
         hours: fields.maybe("hours", "two times in UTC, such as 22:00-06:00", Hours::read),
         blocks_max: fields.maybe("maxBlocks", "a whole number", |text| text.parse().ok()),
+        is_presigned: fields.maybe("presigned", "true or false", |text| text.parse().ok()),
     };
     let retained = fields.maybe("retainSlots", "a whole number of slots", |t| t.parse().ok());
     match node.text() {
         Some("validator") if fleet == Fleet::default() => Some(Part::Validator { retained }),
         Some("validator") => {
-            let hint = "take `ask`, `capacity`, `classes`, `threads`, `hours` and `maxBlocks` \
-                        away: they are a worker's";
+            let hint = "take `ask`, `capacity`, `classes`, `threads`, `hours`, `maxBlocks` and \
+                        `presigned` away: they are a worker's";
             fields.wrong(node, "a validator sells no work", hint);
             None
         }

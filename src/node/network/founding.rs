@@ -227,7 +227,10 @@ fn config(kind: &str) -> String {
              # and how many blocks it computes at once; what is not said it finds out.\n\
              # ask: 1000000\n\
              # capacity: 100000\n\
-             # threads: 1\n"
+             # threads: 1\n\
+             # Whether validators sign its requests to the store while it holds a lease, so\n\
+             # that it needs no credentials.\n\
+             # presigned: true\n"
         }
         "validator" => {
             "# How many slots of the log it keeps at least, behind a state to go on from; all of\n\

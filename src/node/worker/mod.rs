@@ -19,6 +19,7 @@ use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::notice::Notice;
+use super::presign::Asker;
 use super::wire::Wire;
 use super::words::Speaker;
 use super::work::Bench;
@@ -38,6 +39,7 @@ use crate::effects::machine;
 use crate::role::worker::{Input, Output, Worker};
 use crate::role::{Machine, Signer};
 use crew::Crew;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -68,6 +70,8 @@ pub struct Offer {
     pub hours: Option<Hours>,
     /// Once it was leased so many blocks it takes on no more, and ends when they are done.
     pub blocks_max: Option<u64>,
+    /// Whether validators sign its requests to the store: it has no credentials of its own.
+    pub is_presigned: bool,
 }
 
 /// What can be seen of a worker.
@@ -158,8 +162,7 @@ pub fn work(
     runtime: &Runtime,
     hooks: Hooks<'_>,
 ) -> Result<Ohc, LinkError> {
-    let booted = link::open(network, home)?;
-    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let mut booted = link::open(network, home)?;
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
@@ -172,6 +175,11 @@ pub fn work(
     let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
     let name = format!("ohc worker {}", me.short());
     let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
+    if offer.is_presigned {
+        let asker = Asker::new(bus.clone(), network.id(), key.clone());
+        booted.artifacts = link::artifacts(network, home, Some(Arc::new(asker)))?;
+    }
+    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
     let bid = bid(booted.state.params().base_price, offer, pace);
     let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
     let crew = Crew::start(offer.threads, (me, &bench, clock), &outbox);

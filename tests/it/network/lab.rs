@@ -129,11 +129,19 @@ impl Lab {
 
     /// Runs a node.
     pub(super) fn run(&mut self, name: &str) {
+        self.run_without(name, &[]);
+    }
+
+    /// Runs a node in an environment that does not have these.
+    pub(super) fn run_without(&mut self, name: &str, secrets: &[&str]) {
         let config = self.folder.join(name);
         let kind = name.split('-').next().unwrap();
         let command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
         let half = self.apart.as_ref().is_some_and(|apart| apart.far.contains(&name));
         let mut command = self.place(command, usize::from(half));
+        for name in secrets {
+            command.env_remove(name);
+        }
         let log = File::options().create(true).append(true).open(config.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.nodes.insert(name.to_owned(), command.spawn().unwrap());

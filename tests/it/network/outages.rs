@@ -4,6 +4,10 @@
 use super::lab::Lab;
 use crate::site::Site;
 use crate::sources::buckets::S3;
+use ohc::base::limits::WIRE_BYTES_MAX;
+use ohc::effects::artifacts::{Act, ObjectRequest};
+use ohc::effects::bus::Bus;
+use ohc::node::wire::{Answer, Ask, Wire};
 use serde_json::Value;
 use std::fs;
 use std::thread;
@@ -59,8 +63,8 @@ fn while_the_store_is_away_work_waits_and_then_goes_on() {
     assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
 }
 
-#[test]
-fn a_network_on_a_bucket_makes_the_same_model() {
+/// A network whose store is a bucket; of its nodes the validators run.
+fn on_a_bucket() -> Option<(S3, Lab)> {
     let site = Site::new();
     site.vary("long.yaml", "default: 60", "default: 60");
     fs::create_dir(site.path("objects")).unwrap();
@@ -72,11 +76,46 @@ fn a_network_on_a_bucket_makes_the_same_model() {
         ("AWS_SECRET_ACCESS_KEY", s3.key.clone()),
     ];
     let store = ("s3://lake/networks/lab", settings);
-    let Some(mut lab) = Lab::start_on(site, 4, 2, store) else { return };
+    Lab::start_on(site, 4, 2, store).map(|lab| (s3, lab))
+}
+
+#[test]
+fn a_network_on_a_bucket_makes_the_same_model() {
+    let Some((_s3, mut lab)) = on_a_bucket() else { return };
     lab.run("worker-1");
     lab.run("worker-2");
     let expected = undisturbed(&lab);
     assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
+}
+
+#[test]
+fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
+    let Some((_s3, mut lab)) = on_a_bucket() else { return };
+    for worker in ["worker-1", "worker-2"] {
+        let file = lab.folder.join(worker).join("config.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("# presigned: true"), "it is not taught: {text}");
+        fs::write(&file, text.replace("# presigned: true", "presigned: true")).unwrap();
+        lab.run_without(worker, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+    }
+    let expected = undisturbed(&lab);
+    assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
+    assert!(!lab.logs().contains("trouble"), "{}", lab.logs());
+
+    // Now they hold none; and a lease is no use to who cannot sign for it.
+    let (mut network, worker, client) = (lab.network(), lab.key("worker-1"), lab.key("client"));
+    network.credentials = Some(lab.folder.join("worker-1/nats.seed"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let patience = Duration::from_secs(10);
+    let options = network.bus(&worker.public(), patience).unwrap();
+    let bus = Bus::connect(&options, runtime.handle(), |_| {}).unwrap();
+    let wire = Wire::new(network.id());
+    for key in [&worker, &client] {
+        let request = ObjectRequest { act: Act::Read, artifact: None };
+        let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
+        let answer = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, patience).unwrap();
+        assert_eq!(wire.unframe(&answer, WIRE_BYTES_MAX), Ok(Answer::Nothing));
+    }
 }
 
 #[test]

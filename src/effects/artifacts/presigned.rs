@@ -1,0 +1,57 @@
+//! What of the store a request that somebody signs for another may be about. Never more than one
+//! artifact, or the mark of the store.
+
+use super::depot::MARK;
+use super::place;
+use crate::base::canon::{Digest, canonical_struct};
+pub use crate::effects::buckets::presigned::{Act, Presigner};
+use object_store::path::Path;
+
+/// A request about one object of the store of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectRequest {
+    /// What is to be done.
+    pub act: Act,
+    /// With which artifact; with the mark of the store where there is none.
+    pub artifact: Option<Digest>,
+}
+canonical_struct!(ObjectRequest { act, artifact } tag "ohc/object-request/1");
+
+impl ObjectRequest {
+    /// That about the object at the end of a path, if it is one of a store.
+    #[must_use]
+    pub fn of(act: Act, path: &str) -> Option<Self> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let artifact = match name {
+            MARK => None,
+            _ => Some(format!("{}{name}", folder.rsplit('/').next()?).parse().ok()?),
+        };
+        Some(Self { act, artifact })
+    }
+
+    /// Where the object lies in a store.
+    pub(super) fn place(self) -> Path {
+        self.artifact.map_or_else(|| MARK.into(), place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_known_by_its_path_and_nothing_else_is_one() {
+        let digest = Digest::of(b"model");
+        for artifact in [None, Some(digest)] {
+            let request = ObjectRequest { act: Act::Create, artifact };
+            for before in ["/", "/bucket/", "/bucket/networks/lab/"] {
+                let path = format!("{before}{}", request.place());
+                assert_eq!(ObjectRequest::of(Act::Create, &path), Some(request), "{path}");
+            }
+        }
+        let hex = digest.to_string();
+        for path in ["", "/", MARK, "/bucket/data.csv", &format!("/{hex}"), &format!("/ab/{hex}")] {
+            assert_eq!(ObjectRequest::of(Act::Read, path), None, "{path}");
+        }
+    }
+}
