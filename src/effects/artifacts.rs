@@ -96,10 +96,10 @@ pub enum ArtifactError {
         /// Whether it may pass by itself: then it is worth while to ask again later.
         is_passing: bool,
     },
-    /// Nobody has requests to a folder signed.
+    /// Requests to this store are not signed for others.
     #[error(
         "requests to this store cannot be signed for others; hint: workers without credentials \
-         need a store at s3:// or gs://"
+         need a store at s3://"
     )]
     Unsigned,
     /// An address that is none of a store.
@@ -209,8 +209,8 @@ impl Artifacts {
     }
 
     /// The query with which whoever has it may make this request to the store that all nodes reach,
-    /// for a while.
-    pub async fn presign(&self, request: ObjectRequest) -> Result<String, ArtifactError> {
+    /// for a while; none where it would replace what is as it should be.
+    pub async fn presign(&self, request: ObjectRequest) -> Result<Option<String>, ArtifactError> {
         match &self.depot {
             Some(depot) => depot.presign(request).await,
             None => Err(ArtifactError::Unsigned),

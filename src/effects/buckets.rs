@@ -8,7 +8,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientOptions, HeaderValue, ObjectStore, RetryConfig};
-use presigned::{Connector, OF_GOOGLE, OF_S3, Presigner, Signatory};
+use presigned::{Connector, Presigner, Signatory};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl Provider {
 pub(super) struct Bucket {
     /// What is in it.
     pub(super) store: Arc<dyn ObjectStore>,
-    /// Signs requests of others, where a signature can hold them to what they are for.
+    /// Signs requests of others: with credentials of an S3.
     pub(super) signatory: Option<Signatory>,
 }
 
@@ -113,7 +113,7 @@ pub(super) struct Opening<'a> {
     pub(super) is_strict: bool,
     /// How long it is waited for.
     pub(super) patience: Patience,
-    /// Who has each request signed, instead of credentials.
+    /// Who has each request to an S3 signed, instead of credentials.
     pub(super) presigner: Option<Arc<dyn Presigner>>,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn bucket(
         .iter()
         .any(|(key, value)| ENDPOINTS.contains(&key.as_str()) && value.starts_with("http://"));
     let (client, retry) = (client(patience, is_plain), retry(patience));
-    let connector = opening.presigner.clone().map(Connector);
+    let (connector, options) = (opening.presigner.clone().map(Connector), client.clone());
     let failed = Unopened::Settings;
     Ok(match provider {
         Provider::S3 => {
@@ -143,21 +143,17 @@ pub(super) fn bucket(
             }
             let store = builder.with_bucket_name(authority).with_retry(retry).build();
             let store = Arc::new(store.map_err(failed)?);
-            Bucket { store: store.clone(), signatory: Some(Signatory::new(store, OF_S3)) }
+            let signatory = Signatory::new(store.clone(), &options).map_err(failed)?;
+            Bucket { store, signatory: Some(signatory) }
         }
         Provider::Google => {
             let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client);
             for (key, value) in known::<GoogleConfigKey>(settings, is_strict)? {
                 builder = builder.with_config(key, value);
             }
-            if let Some(connector) = connector {
-                builder = builder.with_skip_signature(true).with_http_connector(connector);
-            }
             let store = builder.with_bucket_name(authority).with_retry(retry).build();
-            let store = Arc::new(store.map_err(failed)?);
-            Bucket { store: store.clone(), signatory: Some(Signatory::new(store, OF_GOOGLE)) }
+            Bucket { store: Arc::new(store.map_err(failed)?), signatory: None }
         }
-        // Its signatures hold nobody to a condition: who may write once may write over it.
         Provider::Azure => {
             let mut builder = MicrosoftAzureBuilder::new().with_client_options(client);
             for (key, value) in known::<AzureConfigKey>(settings, is_strict)? {

@@ -153,7 +153,7 @@ impl Site {
         let key = key.transpose()?;
         let party =
             |key, line| Who::Client(Box::new(Party { network: network.clone(), key, line }));
-        let booted = match link::open(network, &home) {
+        let booted = match link::open(network, &home, None) {
             Err(LinkError::Boot(BootError::Store(StoreError::Busy { .. }))) => {
                 let view = View::attached(&home, link::artifacts(network, &home, None)?)?;
                 let who = party(key, None);

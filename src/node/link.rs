@@ -79,9 +79,13 @@ pub fn connect(
     Ok(Bus::connect(&options, runtime, tell)?)
 }
 
-/// Opens a home with a copy of the log of a network, and of its artifacts.
-pub fn open(network: &Network, home: &Home) -> Result<Booted, LinkError> {
-    Ok(boot::join(home, &network.genesis, artifacts(network, home, None)?)?)
+/// Opens a home with a copy of the log of a network, and of its artifacts: see [`artifacts`].
+pub fn open(
+    network: &Network,
+    home: &Home,
+    presigner: Option<Arc<dyn Presigner>>,
+) -> Result<Booted, LinkError> {
+    Ok(boot::join(home, &network.genesis, artifacts(network, home, presigner)?)?)
 }
 
 /// The artifacts of a network, behind the folder of a home: by credentials of the environment, or

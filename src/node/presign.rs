@@ -2,35 +2,74 @@
 //! a validator that has some, while it holds a lease. Never part of what the log says.
 
 use super::wire::{Answer, Ask, Wire};
+use crate::base::ids::LeaseId;
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
-use crate::domain::state::State;
+use crate::domain::state::{State, Worker};
 use crate::effects::artifacts::{Act, ArtifactError, Artifacts, ObjectRequest, Presigner};
 use crate::effects::bus::Bus;
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 /// So long one validator may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Requests that wait for a validator's signature: what it signs in a few milliseconds, unless it
-/// has to look for its own credentials first.
-const WAITING_MAX: usize = 64;
+/// Requests that a validator signs at a time: a few microseconds each, unless it has to look for
+/// its own credentials first, or at what is to be replaced.
+const SIGNING_MAX: usize = 64;
 
-/// Asks validators for signatures: whichever hears it.
+/// Asks validators for signatures: first whichever hears it, then one after the other.
 pub(super) struct Asker {
-    bus: Bus,
     wire: Wire,
     network: NetworkId,
     key: SecretKey,
+    bus: OnceLock<Bus>,
+    standing: Mutex<Standing>,
+}
+
+/// What the log says of who asks, and of who may be asked.
+#[derive(Default)]
+struct Standing {
+    lease: Option<LeaseId>,
+    validators: Vec<PublicKey>,
 }
 
 impl Asker {
-    pub(super) fn new(bus: Bus, network: NetworkId, key: SecretKey) -> Self {
-        Self { bus, wire: Wire::new(network), network, key }
+    pub(super) fn new(network: NetworkId, key: SecretKey) -> Self {
+        let (bus, standing) = (OnceLock::new(), Mutex::default());
+        Self { wire: Wire::new(network), network, key, bus, standing }
+    }
+
+    /// From now on there is somebody to ask.
+    pub(super) fn connect(&self, bus: Bus) {
+        // There is one at the most.
+        drop(self.bus.set(bus));
+    }
+
+    /// The log is further.
+    pub(super) fn folded(&self, state: &State) {
+        let leases = state.workers().get(&self.key.public()).map(|me| &me.leases);
+        let lease = leases.and_then(|leases| leases.last().copied());
+        let validators = state.validators().keys().copied().collect();
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) =
+            Standing { lease, validators };
+    }
+
+    /// The lease to ask for, and on which subject in this turn.
+    fn standing(&self, turn: usize) -> Option<(LeaseId, String)> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = usize::from(self.key.public().0[0]);
+        let named = turn.checked_sub(1).and_then(|turn| {
+            let place = (first + turn).checked_rem(standing.validators.len())?;
+            standing.validators.get(place)
+        });
+        let subject = named.map_or_else(|| self.wire.fetch(), |key| self.wire.fetch_of(key));
+        Some((standing.lease?, subject))
     }
 }
 
@@ -42,11 +81,12 @@ impl fmt::Debug for Asker {
 
 #[async_trait]
 impl Presigner for Asker {
-    async fn presign(&self, act: Act, path: &str) -> Option<String> {
-        let request = ObjectRequest::of(act, path)?;
+    async fn presign(&self, act: Act, path: &str, turn: usize) -> Option<String> {
+        let (lease, subject) = self.standing(turn)?;
+        let request = ObjectRequest::of(lease, act, path)?;
         let ask = Ask::Presign(self.key.seal(self.network, request));
         let question = self.wire.frame(&ask);
-        let answer = self.bus.ask(&self.wire.fetch(), question, WIRE_BYTES_MAX, PATIENCE).await;
+        let answer = self.bus.get()?.ask(&subject, question, WIRE_BYTES_MAX, PATIENCE).await;
         match self.wire.unframe(&answer.ok()?, WIRE_BYTES_MAX) {
             Ok(Answer::Presigned(query)) => Some(query),
             _ => None,
@@ -54,41 +94,78 @@ impl Presigner for Asker {
     }
 }
 
-/// Whether a worker may have requests signed now.
-pub(super) fn is_entitled(state: &State, worker: &PublicKey) -> bool {
-    state.workers().get(worker).is_some_and(|worker| !worker.leases.is_empty())
+/// Signs requests of workers for the leases that they hold.
+#[derive(Clone)]
+pub(super) struct Signatory(Arc<Desk>);
+
+struct Desk {
+    artifacts: Arc<Artifacts>,
+    bus: Bus,
+    wire: Wire,
+    network: NetworkId,
+    runtime: Handle,
+    held: RwLock<BTreeSet<(PublicKey, LeaseId)>>,
+    places: Arc<Semaphore>,
+    is_told: AtomicBool,
+    trouble: Box<dyn Fn(ArtifactError) + Send + Sync>,
 }
 
-/// A request that somebody wants signed, and where it is waited for.
-pub(super) type Wanted = (Signed<ObjectRequest>, String);
+impl Signatory {
+    /// One that tells `trouble` why it cannot sign, once while it lasts.
+    pub(super) fn new(
+        artifacts: Arc<Artifacts>,
+        (bus, network, runtime): (Bus, NetworkId, Handle),
+        trouble: impl Fn(ArtifactError) + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Desk {
+            artifacts,
+            bus,
+            wire: Wire::new(network),
+            network,
+            runtime,
+            held: RwLock::default(),
+            places: Arc::new(Semaphore::new(SIGNING_MAX)),
+            is_told: AtomicBool::new(false),
+            trouble: Box::new(trouble),
+        }))
+    }
 
-/// Signs what it is sent, on a thread of its own. Who is answered with nothing asks another
-/// validator; `trouble` hears why, once while it lasts. A queue that is full takes no more.
-pub(super) fn spawn_signatory(
-    artifacts: Arc<Artifacts>,
-    (bus, network, runtime): (Bus, NetworkId, Handle),
-    trouble: impl Fn(ArtifactError) + Send + 'static,
-) -> SyncSender<Wanted> {
-    let (sender, wanted) = mpsc::sync_channel::<Wanted>(WAITING_MAX);
-    let wire = Wire::new(network);
-    std::thread::spawn(move || {
-        let mut is_told = false;
-        for (request, reply) in wanted {
-            let Ok(request) = request.verify(network) else { continue };
-            let answer = match runtime.block_on(artifacts.presign(*request.body())) {
+    /// The log is further: these are the leases that are held now.
+    pub(super) fn folded(&self, state: &State) {
+        let of = |(key, worker): (&PublicKey, &Worker)| {
+            let key = *key;
+            worker.leases.clone().into_iter().map(move |lease| (key, lease))
+        };
+        let held = state.workers().iter().flat_map(of).collect();
+        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Signs a request, and answers there. Whoever may not have it signed, or not now, is refused:
+    /// another validator may know more.
+    pub(super) fn sign(&self, request: Signed<ObjectRequest>, reply: String) -> bool {
+        let desk = self.0.clone();
+        let holder = (request.author, request.body.lease);
+        let is_held = desk.held.read().unwrap_or_else(PoisonError::into_inner).contains(&holder);
+        let Some(place) = desk.places.clone().try_acquire_owned().ok().filter(|_| is_held) else {
+            return false;
+        };
+        let Ok(request) = request.verify(desk.network) else { return false };
+        self.0.runtime.spawn(async move {
+            let answer = match desk.artifacts.presign(*request.body()).await {
                 Ok(query) => {
-                    is_told = false;
-                    Answer::Presigned(query)
+                    desk.is_told.store(false, Ordering::Relaxed);
+                    query.map_or(Answer::Nothing, Answer::Presigned)
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        trouble(error);
+                    if !desk.is_told.swap(true, Ordering::Relaxed) {
+                        (desk.trouble)(error);
                     }
                     Answer::Nothing
                 }
             };
-            drop(bus.publish(&reply, wire.frame(&answer)));
-        }
-    });
-    sender
+            desk.bus.tell(&reply, desk.wire.frame(&answer)).await;
+            drop(place);
+        });
+        true
+    }
 }

@@ -61,7 +61,7 @@ pub struct Log {
 pub enum Asked {
     /// What does this worker hold, and where is that to be answered?
     Work(PublicKey, String),
-    /// What has the store take this request, and where is that to be answered?
+    /// With which query does the store take this request, and where is that to be answered?
     Presign(Signed<ObjectRequest>, String),
     /// Somebody asks on this subject more than anybody is answered.
     Flooded(String),
@@ -78,15 +78,15 @@ pub struct Server {
 impl Server {
     /// Answers questions about a log, and says how far it goes.
     pub fn start(bus: &Bus, log: Log) -> Result<Self, BusError> {
-        Self::start_with(bus, log, |_| {})
+        Self::start_with(bus, log, |_| false)
     }
 
-    /// The same, with a desk that is handed what only the validator can answer: not more of it than
-    /// is worth while.
+    /// The same, with a desk that is handed what only the validator can answer, not more of it than
+    /// is worth while, and says whether it will be answered.
     pub fn start_with(
         bus: &Bus,
         log: Log,
-        desk: impl Fn(Asked) + Clone + Send + 'static,
+        desk: impl Fn(Asked) -> bool + Clone + Send + 'static,
     ) -> Result<Self, BusError> {
         let network = log.genesis.network();
         let (wire, me, log) = (Wire::new(network), log.key.public(), Arc::new(log));
@@ -98,7 +98,9 @@ impl Server {
                 let asker = question.reply.as_deref().and_then(asker);
                 match gate.admit(asker, question.bytes.len()) {
                     Ok(()) => return sender.send(question).is_ok(),
-                    Err(flood) if flood.is_news => desk(Asked::Flooded(question.subject)),
+                    Err(flood) if flood.is_news => {
+                        desk(Asked::Flooded(question.subject));
+                    }
                     Err(_) => {}
                 }
                 true
@@ -132,7 +134,7 @@ fn answer_all(
     questions: &Receiver<Message>,
     (bus, wire, log): &Shared,
     gate: &Gate,
-    desk: &dyn Fn(Asked),
+    desk: &dyn Fn(Asked) -> bool,
 ) {
     let (clock, mut handed) = (Clock::start(), None);
     for question in questions {
@@ -149,10 +151,10 @@ fn answer_all(
                 }
                 continue;
             }
-            Ask::Presign(request) => {
-                desk(Asked::Presign(request, reply.clone()));
-                continue;
-            }
+            Ask::Presign(request) => match desk(Asked::Presign(request, reply.clone())) {
+                true => continue,
+                false => Answer::Nothing,
+            },
             ask => log.answer(ask).unwrap_or(Answer::Nothing),
         };
         let frame = wire.frame(&answer);

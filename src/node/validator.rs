@@ -13,10 +13,10 @@ use super::home::Home;
 use super::inbox::{Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
-use super::presign::{Wanted, is_entitled, spawn_signatory};
+use super::presign::Signatory;
 use super::serve::{Asked, Log, Server, work_of};
 use super::threads::{Inquiry, spawn_auditor};
-use super::wire::{Answer, Wire, sender};
+use super::wire::{Wire, sender};
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
 use crate::base::keys::PublicKey;
@@ -36,7 +36,7 @@ use crate::role::{Machine, Signer, validator};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -82,9 +82,7 @@ enum Inbox {
     Consensus(Message),
     /// What does this worker hold, and where is that to be answered?
     Work(PublicKey, String),
-    /// A worker wants a request to the store signed.
-    Presign(Wanted),
-    /// That cannot be done.
+    /// Requests to the store cannot be signed.
     Unsigned(ArtifactError),
     /// More came on a subject than is looked at.
     Flooded(String),
@@ -117,7 +115,7 @@ struct Seat<'a> {
     role: validator::Validator,
     consensus: Consensus,
     audits: Sender<Inquiry>,
-    signatory: SyncSender<Wanted>,
+    signatory: Signatory,
     inbox: Receiver<Inbox>,
     watch: &'a mut dyn FnMut(Sight<'_>),
     is_over: bool,
@@ -132,7 +130,7 @@ pub fn validate(
     runtime: &Runtime,
     hooks: Hooks<'_>,
 ) -> Result<(), LinkError> {
-    let booted = link::open(network, home)?;
+    let booted = link::open(network, home, None)?;
     let artifacts = booted.artifacts.clone();
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
@@ -153,18 +151,17 @@ pub fn validate(
     let follower = Follower::start(&bus, replica, &outbox)?;
     let log = Log::new(store, genesis, server_key, Handouts::of(home));
     let tell = outbox.clone();
-    let desk = move |asked| {
-        drop(tell.send(match asked {
-            Asked::Work(worker, reply) => Inbox::Work(worker, reply),
-            Asked::Presign(request, reply) => Inbox::Presign((request, reply)),
-            Asked::Flooded(reply) => Inbox::Flooded(reply),
-        }));
-    };
-    let server = Server::start_with(&bus, log, desk)?;
-    let tell = outbox.clone();
     let unsigned = move |error| drop(tell.send(Inbox::Unsigned(error)));
     let signing = (bus.clone(), network.id(), runtime.handle().clone());
-    let signatory = spawn_signatory(artifacts.clone(), signing, unsigned);
+    let signatory = Signatory::new(artifacts.clone(), signing, unsigned);
+    signatory.folded(follower.state());
+    let (tell, signs) = (outbox.clone(), signatory.clone());
+    let desk = move |asked| match asked {
+        Asked::Work(worker, reply) => tell.send(Inbox::Work(worker, reply)).is_ok(),
+        Asked::Presign(request, reply) => signs.sign(request, reply),
+        Asked::Flooded(reply) => tell.send(Inbox::Flooded(reply)).is_ok(),
+    };
+    let server = Server::start_with(&bus, log, desk)?;
     let bench = Bench::new(artifacts, runtime.handle().clone());
     let mut seat = Seat {
         clock,
@@ -332,10 +329,6 @@ impl Seat<'_> {
                 drop(self.bus.publish(&reply, self.wire.frame(&answer)));
                 Ok(())
             }
-            Inbox::Presign(wanted) => {
-                self.presign(wanted);
-                Ok(())
-            }
             Inbox::Unsigned(error) => {
                 (self.watch)(Sight::Unsigned(&error));
                 Ok(())
@@ -351,15 +344,6 @@ impl Seat<'_> {
                 Ok(())
             }
             Inbox::Told(Told::Asked(..)) => Ok(()),
-        }
-    }
-
-    /// Hands on a request to be signed, or says at once that another is to be asked.
-    fn presign(&self, (request, reply): Wanted) {
-        let is_taken = is_entitled(self.state(), &request.author)
-            && self.signatory.try_send((request, reply.clone())).is_ok();
-        if !is_taken {
-            drop(self.bus.publish(&reply, self.wire.frame(&Answer::Nothing)));
         }
     }
 
@@ -387,6 +371,7 @@ impl Seat<'_> {
 
     /// The log is further: all is durable.
     fn folded(&mut self) -> Result<(), LinkError> {
+        self.signatory.folded(self.follower.state());
         self.tell_role(validator::Input::Folded)?;
         self.tell_consensus(consensus::Input::Folded(self.follower.replica().parent()))
     }

@@ -249,7 +249,7 @@ impl Vectors {
         let ask = Ask::Part { height: Height(9), part: 2 };
         self.message("ask for a part", "Ask", &one, &ask);
         for artifact in [None, Some(Digest::of(b"model"))] {
-            let request = ObjectRequest { act: Act::Create, artifact };
+            let request = ObjectRequest { lease: LEASE, act: Act::Create, artifact };
             let ask = Ask::Presign(key(5).seal(self.network, request));
             self.message("ask for a signature", "Ask", &any, &ask);
         }

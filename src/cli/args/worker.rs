@@ -39,7 +39,7 @@ pub(crate) struct Worker {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_blocks: Option<u64>,
     /// Have validators sign each request to the network's store while it holds a lease, instead of
-    /// credentials in its environment: for stores at s3:// and gs:// [default: `presigned` of the
+    /// credentials in its environment: for stores at s3:// [default: `presigned` of the
     /// configuration, else no]
     #[arg(long)]
     pub(crate) presigned: bool,

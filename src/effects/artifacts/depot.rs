@@ -2,16 +2,16 @@
 //! Never says that an artifact is missing where it cannot know: a folder that is not mounted and a
 //! bucket that is not there hold nothing either. So the store has a mark; what has none is away.
 
-use super::presigned::{ObjectRequest, Presigner};
+use super::presigned::{Act, ObjectRequest, Presigner};
 use super::{ArtifactError, place, read, whole};
 use crate::base::canon::Digest;
-use crate::effects::buckets::presigned::Signatory;
+use crate::effects::buckets::presigned::{Signable, Signatory};
 use crate::effects::buckets::{self, Bucket, Opening, Patience, Provider, Unopened};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,9 +61,6 @@ impl Depot {
         let wrong = |why: &str| ArtifactError::Address { url: url.into(), why: why.into() };
         let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
         let (mut folder, mut signatory) = (None, None);
-        if access.presigner.is_some() && !["s3", "s3a", "gs"].contains(&scheme) {
-            return Err(ArtifactError::Unsigned);
-        }
         let (store, is_read_only): (Arc<dyn ObjectStore>, bool) = match scheme {
             "file" => {
                 let path = absolute(rest).map_err(|error| wrong(&error.to_string()))?;
@@ -85,6 +82,9 @@ impl Depot {
         };
         let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
         let (shown, is_presigned) = (url.to_owned(), access.presigner.is_some());
+        if is_presigned && signatory.is_none() {
+            return Err(ArtifactError::Unsigned);
+        }
         Ok(Self {
             store,
             shown,
@@ -97,15 +97,47 @@ impl Depot {
         })
     }
 
-    /// Signs a request for another.
-    pub(super) async fn presign(&self, request: ObjectRequest) -> Result<String, ArtifactError> {
+    /// Signs a request for another, unless it would replace what is as it should be.
+    pub(super) async fn presign(
+        &self,
+        request: ObjectRequest,
+    ) -> Result<Option<String>, ArtifactError> {
         let Some((signatory, prefix)) = &self.signatory else {
             return Err(ArtifactError::Unsigned);
         };
-        let object = Path::from_iter(prefix.parts().chain(request.place().parts()));
-        let signed = signatory.sign(request.act, &object).await;
         let digest = request.artifact.unwrap_or_default();
-        signed.map_err(|error| self.away("sign a request for", digest, &error))
+        let failed = |error| self.away("sign a request for", digest, &error);
+        let within = |place: Path| Path::from_iter(prefix.parts().chain(place.parts()));
+        if matches!(request.act, Act::Create | Act::Replace) {
+            self.check_mark("sign a request for", digest).await?;
+            signatory.prove(&within(MARK.into()), MARKED).await.map_err(failed)?;
+        }
+        let tag;
+        let what = match request.act {
+            Act::Read => Signable::Read,
+            Act::Look => Signable::Look,
+            Act::Create => Signable::Create,
+            Act::Replace => match self.damaged(digest).await? {
+                Some(found) => {
+                    tag = found;
+                    Signable::Replace(&tag)
+                }
+                None => return Ok(None),
+            },
+        };
+        signatory.sign(what, &within(request.place())).await.map(Some).map_err(failed)
+    }
+
+    /// The tag of the bytes that lie under a digest and have another one.
+    async fn damaged(&self, digest: Digest) -> Result<Option<String>, ArtifactError> {
+        let failed = |error| self.away("read", digest, &error);
+        let found = self.store.get(&place(digest)).await.map_err(failed)?;
+        let tag = found.meta.e_tag.clone();
+        match whole(found, digest).await {
+            Ok(bytes) => bytes.map(|_| None).map_err(failed),
+            Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => Ok(tag),
+            Err(other) => Err(other),
+        }
     }
 
     /// Sets the mark where there is none.
@@ -171,7 +203,7 @@ impl Depot {
                 Ok(()) => return self.check_written(digest).await,
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
                 // Some stores cannot: under a digest, the second writer writes the same.
-                Err(error) if is_unable(&error) => {
+                Err(error) if is_unable(&error) && !self.is_presigned => {
                     self.is_exclusive.store(false, Ordering::Relaxed);
                 }
                 Err(error) => return Err(self.away("write", digest, &error)),
@@ -184,12 +216,22 @@ impl Depot {
                 | ArtifactError::Damaged { .. }
                 | ArtifactError::TooLarge { .. },
             ) => {
-                let written = self.write(digest, bytes, PutMode::Overwrite).await;
+                let written = self.write(digest, bytes, self.over(digest).await?).await;
                 written.map_err(|error| self.away("write", digest, &error))?;
                 self.check_written(digest).await
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// How damaged bytes are replaced: those that are there now where somebody else signs it.
+    async fn over(&self, digest: Digest) -> Result<PutMode, ArtifactError> {
+        if !self.is_presigned {
+            return Ok(PutMode::Overwrite);
+        }
+        let found = self.store.head(&place(digest)).await;
+        let e_tag = found.map_err(|error| self.away("replace", digest, &error))?.e_tag;
+        Ok(PutMode::Update(UpdateVersion { e_tag, version: None }))
     }
 
     /// What was written into a folder is there only if the folder still is: it may have gone
@@ -270,7 +312,7 @@ impl Depot {
             true if self.is_presigned => (
                 format!("takes no validator's signature: {why}"),
                 "give this worker the same AWS_REGION and AWS_ENDPOINT_URL as the validators, and \
-                 look at its clock",
+                 look at their clocks and credentials",
             ),
             true => (
                 format!("does not let us: {why}"),
@@ -283,7 +325,9 @@ impl Depot {
             ),
         };
         let store = self.shown.clone();
-        ArtifactError::Away { doing, digest, store, why, hint, is_passing: !denied }
+        // Another validator may sign what one of them does not.
+        let is_passing = !denied || self.is_presigned;
+        ArtifactError::Away { doing, digest, store, why, hint, is_passing }
     }
 
     fn gone(&self, doing: &'static str, digest: Digest, why: String) -> ArtifactError {

@@ -4,29 +4,32 @@
 use super::depot::MARK;
 use super::place;
 use crate::base::canon::{Digest, canonical_struct};
+use crate::base::ids::LeaseId;
 pub use crate::effects::buckets::presigned::{Act, Presigner};
 use object_store::path::Path;
 
 /// A request about one object of the store of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectRequest {
+    /// For which lease: when that is over, nobody signs it any more.
+    pub lease: LeaseId,
     /// What is to be done.
     pub act: Act,
     /// With which artifact; with the mark of the store where there is none.
     pub artifact: Option<Digest>,
 }
-canonical_struct!(ObjectRequest { act, artifact } tag "ohc/object-request/1");
+canonical_struct!(ObjectRequest { lease, act, artifact } tag "ohc/object-request/1");
 
 impl ObjectRequest {
     /// That about the object at the end of a path, if it is one of a store.
     #[must_use]
-    pub fn of(act: Act, path: &str) -> Option<Self> {
+    pub fn of(lease: LeaseId, act: Act, path: &str) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/')?;
         let artifact = match name {
             MARK => None,
             _ => Some(format!("{}{name}", folder.rsplit('/').next()?).parse().ok()?),
         };
-        Some(Self { act, artifact })
+        Some(Self { lease, act, artifact })
     }
 
     /// Where the object lies in a store.
@@ -38,20 +41,23 @@ impl ObjectRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::{BlockId, RunId};
+
+    const LEASE: LeaseId = LeaseId { block: BlockId { run: RunId(7), index: 3 }, attempt: 2 };
 
     #[test]
     fn a_request_is_known_by_its_path_and_nothing_else_is_one() {
         let digest = Digest::of(b"model");
         for artifact in [None, Some(digest)] {
-            let request = ObjectRequest { act: Act::Create, artifact };
+            let request = ObjectRequest { lease: LEASE, act: Act::Create, artifact };
             for before in ["/", "/bucket/", "/bucket/networks/lab/"] {
                 let path = format!("{before}{}", request.place());
-                assert_eq!(ObjectRequest::of(Act::Create, &path), Some(request), "{path}");
+                assert_eq!(ObjectRequest::of(LEASE, Act::Create, &path), Some(request), "{path}");
             }
         }
         let hex = digest.to_string();
         for path in ["", "/", MARK, "/bucket/data.csv", &format!("/{hex}"), &format!("/ab/{hex}")] {
-            assert_eq!(ObjectRequest::of(Act::Read, path), None, "{path}");
+            assert_eq!(ObjectRequest::of(LEASE, Act::Read, path), None, "{path}");
         }
     }
 }

@@ -1,35 +1,56 @@
-//! Requests to a bucket that somebody else signs, for who has no credentials of it: both sides.
+//! Requests to an S3 that somebody else signs, for who has no credentials of it: both sides.
 //! Never sends one anywhere but to the bucket that it knows, for all that it is given is a
-//! signature; and never signs one that changes or deletes what is there.
+//! signature; and never signs one that deletes, or that changes what is as it should be.
 //!
 //! The store's own client makes each request without a signature. One is asked for, put into the
 //! query, and the request goes out; what comes back is the client's to understand.
 
 use crate::base::canon::canonical_enum;
 use async_trait::async_trait;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpService};
-use object_store::client::{HttpRequest, HttpResponse, ReqwestConnector};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpService, ReqwestConnector,
+};
 use object_store::path::Path;
 use object_store::signer::{HeaderName, Method, SignedUrlOptions, Signer};
-use object_store::{ClientOptions, HeaderMap, HeaderValue};
+use object_store::{ClientOptions, Error, HeaderMap, HeaderValue};
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::sleep;
 
 /// How often somebody is asked for a signature, and the bucket whether it takes it.
 const TURNS: usize = 6;
+/// Between one turn and the next; then twice as long, up to the most.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// What a bucket answers to a query that is no signature, or a wrong one, or too old.
 const UNTAKEN: [u16; 3] = [400, 401, 403];
+/// What it answers where a condition does not hold.
+const UNMET: u16 = 412;
+/// What it answers to a header that is not signed and should be.
+const FORBIDDEN: u16 = 403;
 /// So long a signed request may be made.
 const SIGNED_FOR: Duration = Duration::from_secs(600);
+/// What a signature may consist of. Anything else would be a request for something else.
+const PARTS: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+];
 
-/// A header that has an object written only where none is.
-type Condition = (&'static str, &'static str);
-/// That of S3.
-pub(super) const OF_S3: Condition = ("if-none-match", "*");
-/// That of Google.
-pub(super) const OF_GOOGLE: Condition = ("x-goog-if-generation-match", "0");
+/// Has an object written only where none is.
+const IF_NONE: &str = "if-none-match";
+/// Has an object written only over the one with this tag.
+const IF_SAME: &str = "if-match";
+/// Has a write be a copy of another object.
+const COPY: &str = "x-amz-copy-source";
 
 /// What is done with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,37 +61,121 @@ pub enum Act {
     Look,
     /// It is written where nothing is.
     Create,
+    /// It is written where damaged bytes are.
+    Replace,
 }
-canonical_enum!(Act { 1 => Read, 2 => Look, 3 => Create });
+canonical_enum!(Act { 1 => Read, 2 => Look, 3 => Create, 4 => Replace });
+
+/// A request that can be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::effects) enum Signable<'a> {
+    Read,
+    Look,
+    Create,
+    /// Over what has this tag.
+    Replace(&'a str),
+}
+
+impl Signable<'_> {
+    fn method(self) -> Method {
+        match self {
+            Self::Read => Method::GET,
+            Self::Look => Method::HEAD,
+            Self::Create | Self::Replace(_) => Method::PUT,
+        }
+    }
+
+    /// The header that is part of what is signed.
+    fn condition(self) -> Option<(&'static str, HeaderValue)> {
+        match self {
+            Self::Read | Self::Look => None,
+            Self::Create => Some((IF_NONE, HeaderValue::from_static("*"))),
+            Self::Replace(tag) => Some((IF_SAME, HeaderValue::from_str(tag).ok()?)),
+        }
+    }
+}
 
 /// Signs requests of others with credentials of a bucket.
 #[derive(Debug)]
 pub(in crate::effects) struct Signatory {
     signer: Arc<dyn Signer>,
-    condition: Condition,
+    client: HttpClient,
+    is_proven: OnceCell<()>,
 }
 
 impl Signatory {
-    pub(super) fn new(signer: Arc<dyn Signer>, condition: Condition) -> Self {
-        Self { signer, condition }
+    pub(super) fn new(
+        signer: Arc<dyn Signer>,
+        options: &ClientOptions,
+    ) -> object_store::Result<Self> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(Self { signer, client, is_proven: OnceCell::new() })
     }
 
-    /// The query with which the bucket takes such a request for this object, for a while. Who
-    /// creates it is held to the condition: a header of that name is part of what is signed.
+    /// The query with which the bucket takes such a request for this object, for a while.
     pub(in crate::effects) async fn sign(
         &self,
-        act: Act,
+        what: Signable<'_>,
         object: &Path,
     ) -> object_store::Result<String> {
-        let (name, value) = self.condition;
-        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
-        let (method, options) = match act {
-            Act::Read => (Method::GET, SignedUrlOptions::new()),
-            Act::Look => (Method::HEAD, SignedUrlOptions::new()),
-            Act::Create => (Method::PUT, SignedUrlOptions::new().with_signed_header(name, value)),
-        };
-        let url = self.signer.signed_url_opts(method, object, SIGNED_FOR, &options).await?;
-        Ok(url.query().unwrap_or_default().to_owned())
+        let url = self.url(what, object).await?;
+        Ok(url.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default())
+    }
+
+    async fn url(&self, what: Signable<'_>, object: &Path) -> object_store::Result<String> {
+        let mut options = SignedUrlOptions::new();
+        if let Some((name, value)) = what.condition() {
+            options = options.with_signed_header(HeaderName::from_static(name), value);
+        }
+        let (signer, method) = (&self.signer, what.method());
+        let url = signer.signed_url_opts(method, object, SIGNED_FOR, &options).await?;
+        Ok(url.to_string())
+    }
+
+    /// Whether this store holds signatures to what they are for. Not all do: some know no
+    /// conditions, and some take headers that nobody signed. Asked once, by writes over an object
+    /// that is there, all of which it must refuse; they would give it the bytes that it has.
+    pub(in crate::effects) async fn prove(
+        &self,
+        object: &Path,
+        bytes: &'static [u8],
+    ) -> object_store::Result<()> {
+        let trials = [
+            (Signable::Create, None, UNMET),
+            (Signable::Replace("\"0\""), None, UNMET),
+            (Signable::Create, Some((COPY, "/ohc/ohc")), FORBIDDEN),
+        ];
+        let proven = self.is_proven.get_or_try_init(async || {
+            for (what, more, expect) in trials {
+                let status = self.try_write(what, object, bytes, more).await?;
+                if status != expect {
+                    let why = format!("a write over what is there: {status}, not {expect}");
+                    return Err(Error::NotSupported { source: why.into() });
+                }
+            }
+            Ok(())
+        });
+        proven.await.copied()
+    }
+
+    async fn try_write(
+        &self,
+        what: Signable<'_>,
+        object: &Path,
+        bytes: &'static [u8],
+        more: Option<(&'static str, &'static str)>,
+    ) -> object_store::Result<u16> {
+        let failed = |source| Error::Generic { store: "S3", source };
+        let mut request = HttpRequest::new(HttpRequestBody::from(bytes.to_vec()));
+        *request.method_mut() = what.method();
+        let url = self.url(what, object).await?;
+        *request.uri_mut() = url.parse().map_err(|error| failed(Box::new(error)))?;
+        let more = more.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        for (name, value) in what.condition().into_iter().chain(more) {
+            request.headers_mut().insert(name, value);
+        }
+        let answer = self.client.execute(request).await;
+        Ok(answer.map_err(|error| failed(Box::new(error)))?.status().as_u16())
     }
 }
 
@@ -78,13 +183,13 @@ impl Signatory {
 #[async_trait]
 pub trait Presigner: Debug + Send + Sync + 'static {
     /// The query with which the bucket takes a request for the object at this path of its address,
-    /// where somebody signs it this time.
-    async fn presign(&self, act: Act, path: &str) -> Option<String>;
+    /// where somebody signs it: each turn somebody else.
+    async fn presign(&self, act: Act, path: &str, turn: usize) -> Option<String>;
 }
 
 /// Connects to a bucket with signatures of somebody else.
 #[derive(Debug, Clone)]
-pub(in crate::effects) struct Connector(pub(in crate::effects) Arc<dyn Presigner>);
+pub(super) struct Connector(pub(super) Arc<dyn Presigner>);
 
 /// A connection.
 #[derive(Debug)]
@@ -107,9 +212,14 @@ impl HttpService for Service {
             let why = "nobody signs a request to change or delete what is there";
             return Err(HttpError::new(HttpErrorKind::Unknown, io::Error::other(why)));
         };
-        let mut refused = None;
-        for _ in 0..TURNS {
-            let query = self.presigner.presign(act, request.uri().path()).await;
+        let (mut refused, mut pause) = (None, PAUSE);
+        for turn in 0..TURNS {
+            if turn > 0 {
+                sleep(pause).await;
+                pause = PAUSE_MAX.min(pause * 2);
+            }
+            let query = self.presigner.presign(act, request.uri().path(), turn).await;
+            let query = query.filter(|query| is_signature(act, query));
             let Some(signed) = query.and_then(|query| with_query(&request, &query)) else {
                 continue;
             };
@@ -126,15 +236,30 @@ impl HttpService for Service {
 
 /// What a request does, if it is one that somebody may sign.
 fn act(method: &str, headers: &HeaderMap) -> Option<Act> {
-    let is_condition = |(name, value): &Condition| {
-        headers.get(*name).is_some_and(|found| found.as_bytes() == value.as_bytes())
-    };
     match method {
         "GET" => Some(Act::Read),
         "HEAD" => Some(Act::Look),
-        "PUT" if [OF_S3, OF_GOOGLE].iter().any(is_condition) => Some(Act::Create),
+        "PUT" if headers.get(IF_NONE).is_some_and(|tag| tag == "*") => Some(Act::Create),
+        "PUT" if headers.contains_key(IF_SAME) => Some(Act::Replace),
         _ => None,
     }
+}
+
+/// Whether a query is a signature of such a request and nothing else.
+fn is_signature(act: Act, query: &str) -> bool {
+    let headers = match act {
+        Act::Read | Act::Look => "host",
+        Act::Create => "host%3Bif-none-match",
+        Act::Replace => "host%3Bif-match",
+    };
+    let mut left = PARTS.to_vec();
+    let are_known = query.split('&').all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let place = left.iter().position(|part| *part == name);
+        place.map(|place| left.swap_remove(place)).is_some()
+            && (name != "X-Amz-SignedHeaders" || value == headers)
+    });
+    are_known && left.iter().all(|part| *part == "X-Amz-Security-Token")
 }
 
 /// The same request with this query, if it can be one.
@@ -145,4 +270,35 @@ fn with_query(request: &HttpRequest, query: &str) -> Option<HttpRequest> {
     let mut request = request.clone();
     *request.uri_mut() = signed;
     Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_that_asks_for_something_else_is_no_signature() {
+        let parts = |headers: &str| {
+            let value = |part| if part == "X-Amz-SignedHeaders" { headers } else { "x" };
+            let pairs = PARTS.map(|part| format!("{part}={}", value(part)));
+            pairs.join("&")
+        };
+        let (read, create) = (parts("host"), parts("host%3Bif-none-match"));
+        assert!(is_signature(Act::Read, &read) && is_signature(Act::Look, &read));
+        assert!(is_signature(Act::Create, &create) && !is_signature(Act::Create, &read));
+        assert!(is_signature(Act::Replace, &parts("host%3Bif-match")));
+        let without = |part| read.replace(&format!("{part}=x&"), "");
+        assert!(is_signature(Act::Read, &without("X-Amz-Security-Token")));
+        for other in [
+            String::new(),
+            without("X-Amz-Date"),
+            format!("{read}&versionId=1"),
+            format!("uploadId=1&{read}"),
+            format!("torrent&{read}"),
+            format!("{read}&X-Amz-Date=x"),
+            read.replace("=host", "=host%3Bx-amz-copy-source"),
+        ] {
+            assert!(!is_signature(Act::Read, &other), "{other}");
+        }
+    }
 }

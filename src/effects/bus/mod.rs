@@ -9,7 +9,8 @@
 //! A message holds room of its subscription until it is dropped. So the sum of all bytes that wait
 //! anywhere in this process is bounded, whatever channel they wait in.
 //!
-//! Its methods block, and are called outside the runtime, but for [`Bus::ask`].
+//! Its methods block, and are called outside the runtime, but for [`Bus::ask`] and
+//! [`Bus::tell`].
 
 mod connect;
 
@@ -275,6 +276,12 @@ impl Bus {
                 }
             }
         });
+    }
+
+    /// Sends as [`Bus::publish`] does, inside the runtime. What does not get through is lost.
+    pub async fn tell(&self, subject: &str, bytes: Vec<u8>) {
+        let sent = self.client.publish(subject.to_owned(), bytes.into());
+        drop(timeout(QUEUE_WAIT, sent).await);
     }
 
     /// Asks as [`Bus::request`] does, inside the runtime.

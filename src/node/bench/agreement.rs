@@ -181,7 +181,7 @@ impl Watcher {
         let options = network.bus(&key.public(), CONNECT).map_err(|error| failed(&error))?;
         let bus = Bus::connect(&options, runtime, |_| {}).map_err(|error| failed(&error))?;
         let home = Home::at(&scratch.join(home));
-        let booted = link::open(network, &home).map_err(|error| failed(&error))?;
+        let booted = link::open(network, &home, None).map_err(|error| failed(&error))?;
         let (outbox, inbox) = mpsc::channel::<Heard>();
         let follower = Follower::start(&bus, Replica::new(booted), &outbox);
         let follower = follower.map_err(|error| failed(&error))?;

@@ -50,7 +50,7 @@ pub fn late(slots: u32) -> Result<Measurement, BenchError> {
     for name in names() {
         let begun = Clock::start();
         let home = Home::at(&folder.join(&name).join("home"));
-        let mut replica = Replica::new(link::open(&network, &home).map_err(|e| failed(&e))?);
+        let mut replica = Replica::new(link::open(&network, &home, None).map_err(|e| failed(&e))?);
         replica.hand_out(Some(RETAINED));
         for some in history.chunks(500) {
             replica.take(some, &mut |_, _| {}).map_err(|error| failed(&error))?;

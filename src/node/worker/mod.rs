@@ -32,6 +32,7 @@ use crate::domain::classes::Classes;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
 use crate::domain::state::State;
+use crate::effects::artifacts::Presigner;
 use crate::effects::bus::Bus;
 pub use crate::effects::bus::News;
 use crate::effects::clock::{Clock, wall_ms};
@@ -137,6 +138,8 @@ struct Shift<'a> {
     wire: Wire,
     follower: Follower,
     machine: Worker,
+    /// Has its requests to the store signed, where it has no credentials.
+    asker: Option<Arc<Asker>>,
     bid: Bid,
     classes: Classes,
     crew: Crew,
@@ -162,7 +165,10 @@ pub fn work(
     runtime: &Runtime,
     hooks: Hooks<'_>,
 ) -> Result<Ohc, LinkError> {
-    let mut booted = link::open(network, home)?;
+    let asker = offer.is_presigned.then(|| Arc::new(Asker::new(network.id(), key.clone())));
+    let presigner = asker.clone().map(|asker| asker as Arc<dyn Presigner>);
+    let booted = link::open(network, home, presigner)?;
+    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
@@ -175,11 +181,10 @@ pub fn work(
     let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
     let name = format!("ohc worker {}", me.short());
     let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
-    if offer.is_presigned {
-        let asker = Asker::new(bus.clone(), network.id(), key.clone());
-        booted.artifacts = link::artifacts(network, home, Some(Arc::new(asker)))?;
+    if let Some(asker) = &asker {
+        asker.connect(bus.clone());
+        asker.folded(&booted.state);
     }
-    let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
     let bid = bid(booted.state.params().base_price, offer, pace);
     let follower = Follower::start(&bus, Replica::new(booted), &outbox)?;
     let crew = Crew::start(offer.threads, (me, &bench, clock), &outbox);
@@ -189,6 +194,7 @@ pub fn work(
         bus,
         follower,
         machine: Worker::new(Signer::new(key), bid).taking(offer.classes),
+        asker,
         bid,
         classes: offer.classes,
         crew,
@@ -351,6 +357,9 @@ impl Shift<'_> {
             }
         };
         let folded = self.follower.hear(now, heard, &mut shown)?;
+        if let Some(asker) = self.asker.as_ref().filter(|_| folded > 0) {
+            asker.folded(self.follower.state());
+        }
         if !self.is_ready && !self.is_draining && self.follower.is_current() {
             self.is_ready = true;
             (self.watch)(Sight::Ready(self.follower.state(), &self.bid, self.classes));

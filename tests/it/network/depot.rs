@@ -6,6 +6,7 @@ use crate::sources::buckets::S3;
 use object_store::aws::AmazonS3Builder;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use ohc::base::canon::Digest;
+use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::domain::job::{Chunk, Pin};
 use ohc::effects::artifacts::{Access, Act, ArtifactError, Artifacts, ObjectRequest, Presigner};
 use ohc::effects::sources::Patience;
@@ -107,25 +108,41 @@ async fn overwrite(s3: &S3, digest: Digest, bytes: &'static [u8]) {
     store.put(&path.into(), PutPayload::from_static(bytes)).await.unwrap();
 }
 
-/// Signs with the credentials of another node, but for the first so many times, in which it gives
-/// `wrong`.
+const LEASE: LeaseId = LeaseId { block: BlockId { run: RunId(7), index: 3 }, attempt: 2 };
+
+/// What is made of a signature before it is handed on.
+type Change = fn(String) -> Option<String>;
+
+/// Signs with the credentials of another node; the first so many signatures are changed.
 #[derive(Debug)]
 struct Other {
     node: Artifacts,
-    wrong: Option<&'static str>,
+    change: Change,
     times: usize,
     asked: AtomicUsize,
 }
 
 #[async_trait::async_trait]
 impl Presigner for Other {
-    async fn presign(&self, act: Act, path: &str) -> Option<String> {
-        if self.asked.fetch_add(1, Ordering::SeqCst) < self.times {
-            return self.wrong.map(str::to_owned);
+    async fn presign(&self, act: Act, path: &str, _turn: usize) -> Option<String> {
+        let request = ObjectRequest::of(LEASE, act, path)?;
+        let query = self.node.presign(request).await.ok().flatten()?;
+        match self.asked.fetch_add(1, Ordering::SeqCst) < self.times {
+            true => (self.change)(query),
+            false => Some(query),
         }
-        self.node.presign(ObjectRequest::of(act, path)?).await.ok()
     }
 }
+
+/// A node without credentials, for which one with some signs.
+fn without(dir: &Path, s3: &S3, name: &str, (change, times): (Change, usize)) -> Artifacts {
+    let (node, asked) = (node(dir, "validator", &access(s3, &s3.key)), AtomicUsize::new(0));
+    let presigner = Some(Arc::new(Other { node, change, times, asked }) as Arc<dyn Presigner>);
+    let settings = access(s3, "").settings.map(|known| known[..2].to_vec());
+    super::depot::node(dir, name, &Access { settings, presigner, ..access(s3, "") })
+}
+
+const AS_IT_IS: (Change, usize) = (Some, 0);
 
 #[test]
 fn who_has_no_credentials_reads_and_writes_what_others_sign_for_and_nothing_else() {
@@ -133,20 +150,13 @@ fn who_has_no_credentials_reads_and_writes_what_others_sign_for_and_nothing_else
     let (dir, empty) = (dir.path(), dir.path().join("objects"));
     std::fs::create_dir(&empty).unwrap();
     let s3 = S3::start(&empty);
-    let good = access(&s3, &s3.key);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let without = |name: &str, wrong, times| {
-        let (node, asked) = (node(dir, "validator", &good), AtomicUsize::new(0));
-        let presigner = Some(Arc::new(Other { node, wrong, times, asked }) as Arc<dyn Presigner>);
-        let settings = access(&s3, "").settings.map(|known| known[..2].to_vec());
-        super::depot::node(dir, name, &Access { settings, presigner, ..access(&s3, "") })
-    };
     runtime.block_on(async {
-        let client = node(dir, "client", &good);
+        let client = node(dir, "client", &access(&s3, &s3.key));
         client.begin().await.unwrap();
         let data = client.put(b"data").await.unwrap();
 
-        let worker = without("worker", None, 0);
+        let worker = without(dir, &s3, "worker", AS_IT_IS);
         assert_eq!(worker.get(data).await.unwrap(), b"data");
         let model = worker.put(b"model").await.unwrap();
         assert_eq!(client.get(model).await.unwrap(), b"model");
@@ -154,36 +164,71 @@ fn who_has_no_credentials_reads_and_writes_what_others_sign_for_and_nothing_else
         let never = worker.get(Digest::of(b"never")).await;
         assert!(matches!(never, Err(ArtifactError::Missing { .. })), "{never:?}");
         // What is there already is looked at, not written again.
-        assert_eq!(without("second", None, 0).put(b"model").await.unwrap(), model);
+        assert_eq!(without(dir, &s3, "second", AS_IT_IS).put(b"model").await.unwrap(), model);
 
-        // Some sign wrongly, or not at all; others are asked.
-        for wrong in [None, Some("X-Amz-Signature=00"), Some("not a query \n")] {
-            let bytes = wrong.unwrap_or_default().as_bytes();
-            let digest = without("other", wrong, 3).put(bytes).await;
-            assert!(digest.is_ok(), "{wrong:?}: {digest:?}");
-            let none = without("none", wrong, 99).get(data).await.unwrap_err();
-            assert!(matches!(none, ArtifactError::Away { .. }), "{wrong:?}: {none}");
+        // Some sign wrongly, or not at all, or something else; others are asked.
+        let wrong: [Change; 5] = [
+            |_| None,
+            |_| Some("not a query \n".into()),
+            |query| Some(query + "&versionId=1"),
+            |query| Some(query.replace("X-Amz-Date=2", "X-Amz-Date=1")),
+            |query| Some(query.replace("X-Amz-Signature=", "X-Amz-Signature=0")),
+        ];
+        for (number, change) in (0u8..).zip(wrong) {
+            let other = without(dir, &s3, &format!("other-{number}"), (change, 2));
+            let digest = other.put(&[number]).await.unwrap_or_else(|e| panic!("{number}: {e}"));
+            assert_eq!(client.get(digest).await.unwrap(), [number]);
         }
+        let none = without(dir, &s3, "none", (|_| None, 99)).get(data).await.unwrap_err();
+        assert!(none.is_passing() && none.to_string().contains("no validator signs"), "{none}");
 
-        // Nobody without credentials writes over what is there, be it damaged.
+        // Damaged bytes are replaced, and no others.
         overwrite(&s3, model, b"modem").await;
-        let over = without("late", None, 0).put(b"model").await.unwrap_err();
-        assert!(matches!(over, ArtifactError::Away { .. }), "{over}");
+        without(dir, &s3, "late", AS_IT_IS).put(b"model").await.unwrap();
+        let healed = node(dir, "fresh", &access(&s3, &s3.key)).get(model).await;
+        assert_eq!(healed.unwrap(), b"model");
+        let replace = ObjectRequest { lease: LEASE, act: Act::Replace, artifact: Some(model) };
+        assert_eq!(client.presign(replace).await.unwrap(), None, "it is as it should be");
         create_alone(&s3, &client, data).await;
     });
+}
+
+#[test]
+fn nobody_signs_writes_where_a_store_takes_what_was_not_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, empty) = (dir.path(), dir.path().join("objects"));
+    std::fs::create_dir(&empty).unwrap();
+    let s3 = S3::start_lax(&empty);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = node(dir, "client", &access(&s3, &s3.key));
+        client.begin().await.unwrap();
+        let data = client.put(b"data").await.unwrap();
+        let request = |act| ObjectRequest { lease: LEASE, act, artifact: Some(data) };
+        assert!(client.presign(request(Act::Read)).await.unwrap().is_some());
+        let lax = client.presign(request(Act::Create)).await.unwrap_err().to_string();
+        assert!(lax.contains("a write over what is there") && lax.contains("not 403"), "{lax}");
+    });
+    let folder = format!("file://{}", dir.join("folder").display());
+    let closed = Artifacts::open_shared(dir, &folder, &Access::default()).unwrap();
+    let request = ObjectRequest { lease: LEASE, act: Act::Read, artifact: None };
+    let unsigned = runtime.block_on(closed.presign(request)).unwrap_err();
+    assert!(matches!(unsigned, ArtifactError::Unsigned));
 }
 
 /// What is signed for creation creates, under its condition, once and in no other place.
 async fn create_alone(s3: &S3, signer: &Artifacts, there: Digest) {
     let new = Digest::of(b"new");
     let query = async |artifact| {
-        let request = ObjectRequest { act: Act::Create, artifact: Some(artifact) };
-        signer.presign(request).await.unwrap()
+        let (act, artifact) = (Act::Create, Some(artifact));
+        signer.presign(ObjectRequest { lease: LEASE, act, artifact }).await.unwrap().unwrap()
     };
     let (fresh, known) = (query(new).await, query(there).await);
     let condition = "If-None-Match: *\r\n";
     assert_eq!(send(s3, "PUT", new, &fresh, ""), 403, "the condition is left out");
     assert_eq!(send(s3, "PUT", new, &fresh, "If-None-Match: x\r\n"), 403, "it is another");
+    let copies = format!("{condition}x-amz-copy-source: /lake/networks/lab/ohc-store\r\n");
+    assert_eq!(send(s3, "PUT", new, &fresh, &copies), 403, "it would be a copy");
     assert_eq!(send(s3, "DELETE", there, &known, condition), 403, "it is for another act");
     assert_eq!(send(s3, "PUT", there, &fresh, condition), 403, "it is for another object");
     assert_eq!(send(s3, "PUT", there, &known, condition), 412, "something is there");

@@ -77,7 +77,7 @@ impl Seat {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (home, key) = (Home::at(&dir.join("lone")), link::key(&key_file(dir)).unwrap());
         let me = key.public();
-        let booted = link::open(&network, &home).unwrap();
+        let booted = link::open(&network, &home, None).unwrap();
         runtime.block_on(booted.artifacts.begin()).unwrap();
         let handle = runtime.handle();
         let soon = Duration::from_secs(10);

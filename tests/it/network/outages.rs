@@ -4,6 +4,7 @@
 use super::lab::Lab;
 use crate::site::Site;
 use crate::sources::buckets::S3;
+use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::effects::artifacts::{Act, ObjectRequest};
 use ohc::effects::bus::Bus;
@@ -102,7 +103,8 @@ fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
     assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
     assert!(!lab.logs().contains("trouble"), "{}", lab.logs());
 
-    // Now they hold none; and a lease is no use to who cannot sign for it.
+    // A lease that is over opens nothing.
+    let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
     let (mut network, worker, client) = (lab.network(), lab.key("worker-1"), lab.key("client"));
     network.credentials = Some(lab.folder.join("worker-1/nats.seed"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -111,7 +113,7 @@ fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
     let bus = Bus::connect(&options, runtime.handle(), |_| {}).unwrap();
     let wire = Wire::new(network.id());
     for key in [&worker, &client] {
-        let request = ObjectRequest { act: Act::Read, artifact: None };
+        let request = ObjectRequest { lease, act: Act::Read, artifact: None };
         let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
         let answer = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, patience).unwrap();
         assert_eq!(wire.unframe(&answer, WIRE_BYTES_MAX), Ok(Answer::Nothing));
