@@ -7,7 +7,7 @@
 //! What is counted differs a little from machine to machine (paths and threads have buffers of
 //! their own), so whoever looks into such a failure holds an eighth less to be too much already.
 
-use super::Fault;
+use super::{Cause, Fault};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -203,7 +203,7 @@ fn too_much(account: &Account) -> Fault {
         "raise the upper end of `resources.memory`, or let it take less at a time: smaller \
          batches (`batch`, `accumulate`), fewer rows or columns",
     );
-    Fault { is_of_memory: true, ..fault }
+    Fault { cause: Cause::Memory, ..fault }
 }
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ mod tests {
         });
         if let Err(fault) = &held {
             assert_eq!(fault.message, format!("the job needs more than its {} MiB of memory", 8));
-            assert!(fault.is_of_memory);
+            assert_eq!(fault.cause, Cause::Memory);
         }
         held.is_err()
     }

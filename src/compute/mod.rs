@@ -52,16 +52,27 @@ pub struct Fault {
     pub message: String,
     /// What to do about it; empty if there is nothing to say.
     pub hint: String,
-    /// Whether it is that the job takes more memory than it may: the one fault that depends on a
-    /// bound, and so not on the job alone.
-    pub is_of_memory: bool,
+    /// By what, for whoever has other advice to give than a manifest's author needs. No receipt
+    /// says it.
+    pub cause: Cause,
+}
+
+/// By what a job fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// By itself.
+    Job,
+    /// By its bound of memory: with another one it may not.
+    Memory,
+    /// By a cell of a source that is not of the kind that its column was declared to be.
+    Cell,
 }
 
 impl Fault {
     /// A failure and what to do about it.
     #[must_use]
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), is_of_memory: false }
+        Self { message: message.into(), hint: hint.into(), cause: Cause::Job }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::compute::encoder::{Encoder, Folder, PARTS};
 use crate::compute::predict;
 use crate::compute::predictor::Predictor;
 use crate::compute::table::{Surveyor, Table, read_chunks};
-use crate::compute::{Fault, quote};
+use crate::compute::{Cause, Fault, quote};
 use crate::domain::job::{
     ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Ingest, Predict, Reading,
 };
@@ -259,12 +259,12 @@ fn divided(begin: &[u8], format: Format, needs: &[Column]) -> Result<(), Fault> 
 
 /// The advice of a cell that is not of its kind: no manifest says here how it is read.
 fn advised(fault: Fault) -> Fault {
-    match fault.hint.contains("onBadRow") {
-        true => Fault {
+    match fault.cause {
+        Cause::Cell => Fault {
             hint: "correct the cell; --nulls says which words stand for an empty one".to_owned(),
             ..fault
         },
-        false => fault,
+        Cause::Job | Cause::Memory => fault,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::memory::Bound;
-use crate::compute::{self, Ended, Ends, Fault, Machine, Named, Progress, forget};
+use crate::compute::{self, Cause, Ended, Ends, Fault, Machine, Named, Progress, forget};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Flaw, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
@@ -459,6 +459,9 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
         let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
         text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
     };
-    let flaw = if fault.is_of_memory { Flaw::Memory } else { Flaw::Job };
+    let flaw = match fault.cause {
+        Cause::Memory => Flaw::Memory,
+        Cause::Job | Cause::Cell => Flaw::Job,
+    };
     Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint), flaw }
 }

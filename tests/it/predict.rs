@@ -190,7 +190,8 @@ fn what_cannot_be_predicted_is_said_with_its_place_and_leaves_nothing() {
         }
     };
     check("age\n30\n", &[], &["rows.csv", "no column \"city\""]);
-    check("age,city\nold,Bern\n", &[], &["rows.csv", "line 2", "age"]);
+    let advice = "correct the cell; --nulls says";
+    check("age,city\nold,Bern\n", &[], &["rows.csv", "line 2", "age", advice]);
     check("age,city\n30,Bern\n", &["--keep", "nmae"], &["no column \"nmae\""]);
     check("age,city,prediction\n30,Bern,1\n", &[], &["column \"prediction\" already"]);
     check("age,city\n30,Bern\n4,B,c\n", &["--out", "said.csv"], &["line 3"]);

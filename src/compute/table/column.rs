@@ -10,7 +10,7 @@ use super::index::Rows;
 use super::lanes::Text;
 use super::number::{Shape, integer, real, shape, truth};
 use super::row::{Flaw, Row, mark};
-use crate::compute::quote;
+use crate::compute::{Cause, quote};
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
 use arrow_array::{ArrayRef, StringArray};
@@ -102,6 +102,19 @@ impl Guess {
 pub(super) struct Wrong {
     pub(super) what: String,
     pub(super) hint: &'static str,
+    pub(super) cause: Cause,
+}
+
+impl Wrong {
+    pub(super) const fn new(what: String, hint: &'static str) -> Self {
+        Self { what, hint, cause: Cause::Job }
+    }
+
+    /// A cell that is not of its kind.
+    pub(super) const fn cell(what: String) -> Self {
+        let hint = "declare another kind, or let `onBadRow` be `skip` or `null`";
+        Self { what, hint, cause: Cause::Cell }
+    }
 }
 
 /// What to do about bytes that are no text.
@@ -223,7 +236,7 @@ impl Judge {
         let (text, marks) = row.cell(column);
         if marks & mark::HIGH != 0 && std::str::from_utf8(text.alone()).is_err() {
             let what = format!("is not UTF-8 in column {}", self.shown(column));
-            return Some(Wrong { what, hint: ENCODING });
+            return Some(Wrong::new(what, ENCODING));
         }
         let kind = self.declared(column)?;
         if self.nulls.has(text, marks) || holds(kind, text) {
@@ -233,7 +246,7 @@ impl Judge {
         let article = if kind == ColumnKind::Integer { "an" } else { "a" };
         let what =
             format!("has {text} in column {}, not {article} {}", self.shown(column), kind.word());
-        Some(Wrong { what, hint: "declare another kind, or let `onBadRow` be `skip` or `null`" })
+        Some(Wrong::cell(what))
     }
 
     fn shown(&self, column: usize) -> String {
@@ -242,18 +255,18 @@ impl Judge {
 
     fn describe(&self, flaw: &Flaw) -> Wrong {
         match flaw {
-            Flaw::Ragged(cells) => Wrong {
-                what: format!("has {cells} cells, but there are {} columns", self.names.len()),
-                hint: "put cells that contain a delimiter or a line break in quotes",
-            },
-            Flaw::BehindQuote => Wrong {
-                what: "goes on behind a closing quote".to_owned(),
-                hint: "write a quote inside a quoted cell twice: \"a \"\"quoted\"\" word\"",
-            },
-            Flaw::Form(what) => Wrong {
-                what: what.clone(),
-                hint: "each line is an object whose values are numbers, text, booleans or null",
-            },
+            Flaw::Ragged(cells) => Wrong::new(
+                format!("has {cells} cells, but there are {} columns", self.names.len()),
+                "put cells that contain a delimiter or a line break in quotes",
+            ),
+            Flaw::BehindQuote => Wrong::new(
+                "goes on behind a closing quote".to_owned(),
+                "write a quote inside a quoted cell twice: \"a \"\"quoted\"\" word\"",
+            ),
+            Flaw::Form(what) => Wrong::new(
+                what.clone(),
+                "each line is an object whose values are numbers, text, booleans or null",
+            ),
         }
     }
 }

@@ -239,10 +239,7 @@ fn wrong(array: &ArrayRef, row: usize, name: &str, kind: ColumnKind) -> Wrong {
         ColumnKind::Text => "text",
         ColumnKind::Truth => "a boolean",
     };
-    Wrong {
-        what: format!("has {} in column {}, not {what}", shown(array, row), quote(name)),
-        hint: "declare another kind, or let `onBadRow` be `skip` or `null`",
-    }
+    Wrong::cell(format!("has {} in column {}, not {what}", shown(array, row), quote(name)))
 }
 
 /// The table of chunks of a job, read group by group.

@@ -63,7 +63,7 @@ fn label(look: Look, file: &str) -> Result<String, Wrong> {
     let is_said = |label: &&str| look.label == Label::None || !label.is_empty();
     match found.filter(is_fit).filter(is_said) {
         Some(label) => Ok(label.to_owned()),
-        None => Err(Wrong { what: "has a name that says no label".to_owned(), hint }),
+        None => Err(Wrong::new("has a name that says no label".to_owned(), hint)),
     }
 }
 
@@ -71,14 +71,14 @@ fn label(look: Look, file: &str) -> Result<String, Wrong> {
 fn examine(look: Look, label: &str, bytes: &[u8], extent: Option<Extent>) -> Result<Image, Wrong> {
     if label.is_empty() && look.label != Label::None {
         let hint = "put it into a folder that is called as what it shows";
-        return Err(Wrong { what: "has a name that says no label".to_owned(), hint });
+        return Err(Wrong::new("has a name that says no label".to_owned(), hint));
     }
     let image = png::read(bytes, look.channels)?;
     match extent {
-        Some(extent) if extent != image.extent => Err(Wrong {
-            what: format!("is an image of {}, the first is of {extent}", image.extent),
-            hint: "scale them before, say `png: { pixels: … }`, or let `onBadRow` be `skip`",
-        }),
+        Some(extent) if extent != image.extent => Err(Wrong::new(
+            format!("is an image of {}, the first is of {extent}", image.extent),
+            "scale them before, say `png: { pixels: … }`, or let `onBadRow` be `skip`",
+        )),
         _ => Ok(image),
     }
 }

@@ -46,7 +46,8 @@ impl BadRows {
         on_bad_row: OnBadRow,
     ) -> Result<(), Fault> {
         if on_bad_row == OnBadRow::Fail {
-            return Err(Fault::new(format!("{noun} {place} {}", wrong.what), wrong.hint));
+            let fault = Fault::new(format!("{noun} {place} {}", wrong.what), wrong.hint);
+            return Err(Fault { cause: wrong.cause, ..fault });
         }
         self.bad += 1;
         if self.offenders.len() < OFFENDERS_MAX {

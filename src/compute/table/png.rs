@@ -103,12 +103,12 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 
 fn damaged(why: &dyn fmt::Display) -> Wrong {
     let why: String = why.to_string().chars().take(120).collect();
-    Wrong { what: format!("is no PNG that can be read: {why}"), hint: DAMAGED }
+    Wrong::new(format!("is no PNG that can be read: {why}"), DAMAGED)
 }
 
 fn too_many(extent: Extent) -> Wrong {
-    Wrong {
-        what: format!("is an image of {extent}: a table has fewer than {COLUMNS_MAX} pixels"),
-        hint: "scale it before, or let `onBadRow` be `skip`",
-    }
+    Wrong::new(
+        format!("is an image of {extent}: a table has fewer than {COLUMNS_MAX} pixels"),
+        "scale it before, or let `onBadRow` be `skip`",
+    )
 }

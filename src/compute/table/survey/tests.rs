@@ -3,6 +3,7 @@
 
 use super::super::{ColumnKind, Table, read_chunks};
 use super::*;
+use crate::compute::Cause;
 use crate::domain::job::{Declared, Dialect, Format, Ingest, OnBadRow};
 use proptest::prelude::*;
 
@@ -432,4 +433,18 @@ proptest! {
         let (a, b): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
         prop_assert_eq!((read("a"), read("b")), (a, b));
     }
+}
+
+#[test]
+fn a_cell_that_is_not_of_its_kind_is_told_from_other_faults() {
+    let columns = vec![Declared { name: "a".into(), kind: Some(ColumnKind::Integer) }];
+    let cause = |format: Format, text: &str| {
+        let reading = Reading { format, columns: columns.clone(), ..Reading::csv() };
+        survey(&reading, None, text.as_bytes()).unwrap_err().cause
+    };
+    let csv = Reading::csv().format;
+    assert_eq!(cause(csv, "a\n1\nold\n"), Cause::Cell);
+    assert_eq!(cause(Format::Json, "{\"a\": 1}\n{\"a\": \"old\"}\n"), Cause::Cell);
+    assert_eq!(cause(csv, "a\n1\n2,3\n"), Cause::Job);
+    assert_eq!(cause(Format::Json, "{\"a\": [1]}\n"), Cause::Job);
 }
