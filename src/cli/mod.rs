@@ -35,6 +35,7 @@ mod signals;
 mod stake;
 mod subject;
 mod tend;
+mod usage;
 mod validate;
 mod validator;
 mod wallet;
@@ -45,7 +46,6 @@ pub use exit::Exit;
 
 use crate::node::work;
 use args::{Cli, SchemaKind, Verb};
-use clap::error::ErrorKind;
 use exit::Stop;
 use report::Screen;
 use std::ffi::OsString;
@@ -77,10 +77,10 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
     // `arg_required_else_help` would take what the environment sets for an argument.
     let is_bare = args.len() == 1;
     args.extend(is_bare.then(|| "--help".into()));
-    let Cli { home, network, color, verb } = match Cli::read(args) {
+    let Cli { home, network, color, verb } = match Cli::read(args.clone()) {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = usage(&error);
+            let exit = usage::complain(&error, &args);
             return if is_bare { Exit::Usage } else { exit }.code();
         }
     };
@@ -97,16 +97,6 @@ pub fn run(args: impl Iterator<Item = OsString>, quit: fn(u8) -> !) -> u8 {
         }
     };
     exit.code()
-}
-
-/// Prints help, the version or what is wrong with the command line.
-fn usage(error: &clap::Error) -> Exit {
-    // A reader that has gone away does not want to know.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
-    }
 }
 
 fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {

@@ -52,6 +52,7 @@ pub(super) fn stop(error: NetworkError) -> Stop {
     let exit = match error {
         NetworkError::Name { .. }
         | NetworkError::Unknown { .. }
+        | NetworkError::Misplaced { .. }
         | NetworkError::Founding { .. } => Exit::Usage,
         _ => Exit::Failed,
     };

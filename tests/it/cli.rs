@@ -28,6 +28,31 @@ fn a_wrong_command_line_exits_64() {
 }
 
 #[test]
+fn a_wrong_command_line_is_told_to_programs_too() {
+    let site = Site::new();
+    let told = |args: &[&str]| {
+        let ran = site.run(args);
+        assert_eq!(ran.code(), Some(64), "{args:?}: {}", ran.err());
+        assert!(ran.err().contains("error: "), "{args:?} says nothing to people");
+        let last = ran.last();
+        assert_eq!((&last["kind"], &last["status"]), (&"Error".into(), &"failed".into()), "{last}");
+        last["error"].clone()
+    };
+    let error = told(&["apply", "iris.yaml", "--detahc", "-o", "json"]);
+    assert_eq!(error["message"], "unexpected argument '--detahc' found");
+    assert_eq!(error["hint"], "a similar argument exists: '--detach'");
+    let error = told(&["get", "-o=json"]);
+    assert!(error["message"].as_str().unwrap().contains("not provided"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("--help"), "{error}");
+    told(&["appyl", "--output", "json"]);
+    told(&["network", "-ojson"]);
+    // People are told once, and whoever asks for help is given it.
+    assert_eq!(site.run(&["apply"]).out(), "");
+    let help = site.run(&["apply", "-o", "json", "--help"]);
+    assert!(help.code() == Some(0) && help.out().starts_with("Run"), "{}", help.out());
+}
+
+#[test]
 fn a_wrong_manifest_is_shown_at_its_place_with_a_hint() {
     let site = Site::new();
     site.vary("key.yaml", "epochs: ${{", "epoch: ${{");

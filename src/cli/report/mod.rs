@@ -73,15 +73,20 @@ impl Screen {
         self.out.flush()
     }
 
-    /// Says why a command did not get to its end: on the standard error, and to programs also as
-    /// the last object of the standard output.
-    pub(crate) fn complain(&mut self, stop: &Stop, format: Format) -> io::Result<()> {
+    /// The last object of the standard output, for programs, of a command that failed.
+    pub(crate) fn answer(&mut self, stop: &Stop, format: Format) {
         if let (true, Some(error)) = (format.is_data(), error_json(stop)) {
             let object = json::object("Error", json!({"status": "failed", "error": error}));
-            // What it says is said below too, where the standard output takes nothing.
+            // What it says is said to people too, where the standard output takes nothing.
             let _ = self.data(&object, format);
         }
         let _ = self.flush();
+    }
+
+    /// Says why a command did not get to its end: on the standard error, and to programs also as
+    /// the last object of the standard output.
+    pub(crate) fn complain(&mut self, stop: &Stop, format: Format) -> io::Result<()> {
+        self.answer(stop, format);
         let mut err = io::stderr().lock();
         match stop {
             Stop::Pipe | Stop::Said(_) => Ok(()),

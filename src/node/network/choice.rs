@@ -3,7 +3,7 @@
 
 use super::fields::{self, Fields, quoted};
 use super::founding::SEED_FILE;
-use super::{Network, NetworkError, folder, named};
+use super::{Document, Network, NetworkError, folder, named};
 use crate::domain::manifest::suggest;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -125,7 +125,8 @@ impl Contexts {
             return Ok(Self::default());
         };
         let base = folder(path);
-        fields::read(path, &["current-context", "contexts"], |fields| {
+        let known = &["current-context", "contexts"];
+        fields::read(path, (Document::Contexts, known), |fields| {
             let current = fields.maybe("current-context", "a name", named);
             Some(Self { current, all: contexts(fields, base) })
         })

@@ -2,7 +2,7 @@
 
 use super::fields::{self, Fields};
 use super::reach::tls;
-use super::{CONFIG_FILE, Network, NetworkError, folder};
+use super::{CONFIG_FILE, Document, Network, NetworkError, folder};
 use crate::base::amount::Price;
 use crate::domain::classes::Classes;
 use crate::domain::manifest::bytes;
@@ -84,7 +84,7 @@ impl Config {
             "cache",
         ];
         let (part, network, key, home, credentials, tls, cache) =
-            fields::read(&file, KNOWN, |fields| {
+            fields::read(&file, (Document::Node, KNOWN), |fields| {
                 let network = fields.needed_text("network").map(|text| base.join(text));
                 let key = fields.needed_text("key").map(|text| base.join(text));
                 let home = fields.needed_text("home").map(|text| base.join(text));

@@ -1,7 +1,7 @@
 //! The keys of a small YAML file, taken one by one. Never lets an unknown key pass: whoever wrote
 //! it meant something by it.
 
-use super::NetworkError;
+use super::{Document, NetworkError};
 use crate::domain::manifest::Place;
 use crate::domain::manifest::diagnostic::{Faults, suggest};
 use crate::domain::manifest::node::{Key, Kind, Node, parse};
@@ -26,15 +26,19 @@ pub(super) fn text(path: &Path) -> Result<String, NetworkError> {
 }
 
 /// Reads a file with `read`, which takes what it knows from the fields of its one mapping. All
-/// faults are told at once.
+/// faults are told at once; of a file that is another one, nothing but that.
 pub(super) fn read<T>(
     path: &Path,
-    known: &[&str],
+    (wanted, known): (Document, &[&str]),
     read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Result<T, NetworkError> {
     let text = text(path)?;
     let mut faults = Faults::default();
-    let value = parse(&text, &mut faults).and_then(|node| {
+    let node = parse(&text, &mut faults);
+    if let Some(is) = node.as_ref().and_then(Document::of).filter(|is| *is != wanted) {
+        return Err(NetworkError::Misplaced { path: path.to_owned(), is, wanted });
+    }
+    let value = node.and_then(|node| {
         let mut fields = Fields::of(&node, known, &mut faults);
         read(&mut fields)
     });

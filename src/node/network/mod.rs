@@ -4,6 +4,7 @@
 
 mod choice;
 mod config;
+mod document;
 mod fields;
 mod founding;
 mod guard;
@@ -12,6 +13,7 @@ mod reach;
 
 pub use choice::{Chosen, Context, Contexts, EMBEDDED, Surroundings, choose};
 pub use config::{Config, Fleet, Part};
+pub use document::Document;
 pub use founding::{Founded, Founding, found};
 pub use reach::{Network, Tls};
 
@@ -52,6 +54,17 @@ pub enum NetworkError {
         text: String,
         /// All that is wrong with it.
         faults: Vec<Diagnostic>,
+    },
+    /// A file is another one of ours than the one that is wanted.
+    #[error("{} is {}, not {}; hint: {}", .path.display(), .is.what(), .wanted.what(),
+        .is.instead_of(*.wanted))]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        is: Document,
+        /// What it should be.
+        wanted: Document,
     },
     /// The genesis cannot start a network.
     #[error("{} can start no network: {error}; hint: take the file that the founders gave out",

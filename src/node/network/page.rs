@@ -3,7 +3,7 @@
 //! a default of another version would be another network.
 
 use super::fields::{self, Fields};
-use super::{NetworkError, named};
+use super::{Document, NetworkError, named};
 use crate::base::amount::Ohc;
 use crate::base::canon::Digest;
 use crate::base::keys::PublicKey;
@@ -15,7 +15,7 @@ use std::path::Path;
 /// Reads a genesis that can start a network.
 pub(super) fn read(path: &Path) -> Result<Genesis, NetworkError> {
     let known = ["name", "salt", "params", "allocations"];
-    let genesis = fields::read(path, &known, |fields| {
+    let genesis = fields::read(path, (Document::Genesis, &known), |fields| {
         let name = fields.needed("name");
         let name = name.and_then(|node| fields.parsed("name", node, "a name", named));
         let salt = fields.needed("salt").and_then(|node| {

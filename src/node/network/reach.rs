@@ -1,7 +1,7 @@
 //! What it takes to reach a network: `network.yaml`. Never says who we are on it.
 
 use super::fields::{self, Fields};
-use super::{NETWORK_FILE, NetworkError, folder, named, page, place};
+use super::{Document, NETWORK_FILE, NetworkError, folder, named, page, place};
 use crate::base::canon::Digest;
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::domain::genesis::Genesis;
@@ -68,7 +68,7 @@ impl Network {
         let base = folder(&file).to_owned();
         const KNOWN: &[&str] =
             &["name", "id", "genesis", "nats", "store", "credentials", "tls", "names"];
-        let draft = fields::read(&file, KNOWN, |fields| {
+        let draft = fields::read(&file, (Document::Network, KNOWN), |fields| {
             Some(Draft {
                 name: fields.maybe("name", "a name", named),
                 id: fields.maybe("id", "64 hex digits", |text| text.parse().ok()),

@@ -177,6 +177,42 @@ fn a_node_says_how_much_it_keeps() {
 }
 
 #[test]
+fn a_file_that_is_another_one_is_told_as_that_and_as_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = lab(&dir);
+    let (network, node) = (lab.network.file.clone(), lab.nodes[0].join(CONFIG_FILE));
+    let genesis = network.with_file_name("genesis.yaml");
+    let manifest = dir.path().join("iris.yaml");
+    fs::write(&manifest, include_str!("../../../manifests/iris.yaml")).unwrap();
+    let told = |error: NetworkError, is: &str, wanted: &str| {
+        let said = error.to_string();
+        assert!(said.contains(&format!(" is {is}, not {wanted}; hint: ")), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    let config = "the configuration of a node";
+    told(Config::read(&network).unwrap_err(), "the file of a network", config);
+    told(Config::read(&genesis).unwrap_err(), "the genesis of a network", config);
+    told(Config::read(&manifest).unwrap_err(), "the manifest of a pipeline", config);
+    told(Network::read(&node).unwrap_err(), config, "the file of a network");
+    told(Network::read(&genesis).unwrap_err(), "the genesis of a network", "the file of a network");
+    let mut around = around(&dir);
+    around.config = Some(network.clone());
+    let list = "the list of the networks that you know";
+    told(Contexts::read(&around).unwrap_err(), "the file of a network", list);
+    let mut contexts = Contexts::default();
+    contexts.add("lab", &network, None).unwrap();
+    let known = dir.path().join("known.yaml");
+    around.config = Some(known.clone());
+    contexts.save(&around).unwrap();
+    told(Config::read(&known).unwrap_err(), list, config);
+    // A good one with a fault is still told where it is.
+    let text = fs::read_to_string(&node).unwrap();
+    fs::write(&node, text.replace("key:", "kye:")).unwrap();
+    let said = Config::read(&node).unwrap_err().to_string();
+    assert!(said.contains("`kye`") && said.contains("`key` is missing"), "{said}");
+}
+
+#[test]
 fn a_network_is_chosen_by_name_by_files_or_by_what_was_chosen_before() {
     let dir = tempfile::tempdir().unwrap();
     let (lab, mut around) = (lab(&dir), around(&dir));
