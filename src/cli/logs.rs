@@ -44,8 +44,7 @@ pub(super) fn logs(args: &Logs, context: &mut Context) -> Result<Exit, Stop> {
         teller: Teller::new(&names),
         since: args.since.map(|ms| wall_ms().saturating_sub(ms)),
         end: None,
-        stages: BTreeSet::new(),
-        is_found: args.stage.is_none(),
+        others: args.stage.is_some().then(BTreeSet::new),
         args,
         scribe,
         screen: &mut context.screen,
@@ -181,10 +180,8 @@ struct Follower<'a> {
     /// What is older is not shown.
     since: Option<u64>,
     end: Option<End>,
-    /// The stages that were told of.
-    stages: BTreeSet<String>,
-    /// Whether something was about the stage that is wanted.
-    is_found: bool,
+    /// The stages that were told of, as long as nothing was about the one that is wanted.
+    others: Option<BTreeSet<String>>,
     args: &'a Logs,
     scribe: Option<Scribe>,
     screen: &'a mut Screen,
@@ -200,9 +197,10 @@ impl Follower<'_> {
         let stage = self.args.stage.as_ref();
         let is_wanted = stage.is_none_or(|stage| is_about(&line.entry, stage));
         let is_shown = is_young && is_wanted;
-        if !self.is_found {
-            self.is_found = is_wanted;
-            self.stages.extend(stages(&line.entry).map(str::to_owned));
+        match &mut self.others {
+            others if is_wanted => *others = None,
+            Some(others) => others.extend(stages(&line.entry).map(str::to_owned)),
+            None => {}
         }
         Ok(Some((self.teller.take(line), is_shown)))
     }
@@ -229,9 +227,11 @@ impl Follower<'_> {
 
     /// Says that a stage is not one of a run that is over. One that goes on may still come to it.
     fn missed(&self, run: RunId) -> Result<Exit, Stop> {
-        let (Some(stage), false) = (&self.args.stage, self.is_found) else { return Ok(Exit::Done) };
+        let (Some(stage), Some(others)) = (&self.args.stage, &self.others) else {
+            return Ok(Exit::Done);
+        };
         match self.end {
-            Some(End::Ended(_)) => Err(prose::untold(run, stage, &self.stages)),
+            Some(End::Ended(_)) => Err(prose::untold(run, stage, others)),
             Some(End::Paused(_)) | None => Ok(Exit::Done),
         }
     }
