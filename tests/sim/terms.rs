@@ -365,6 +365,53 @@ fn a_block_is_never_given_to_a_worker_that_has_too_little() {
 }
 
 #[test]
+fn whoever_plans_is_told_what_the_workers_lack() {
+    let gib = 1u64 << 30;
+    let worker = |cores, memory, gpus, kinds: &str| {
+        let (ask, capacity) = (Price::new(1), Work::new(1_000));
+        let has = Equipment { cores, memory: memory * gib, gpus };
+        let takes = if kinds.is_empty() { Classes::ALL } else { Classes::read(kinds).unwrap() };
+        forecast::Stall { bid: Bid { ask, capacity, has }, takes }
+    };
+    let fold = Fold::new(1);
+    let check = |stage: &str, bids: &[forecast::Stall], message: &str, advice: &str| {
+        let manifest = noops("terms", SOLO, &[&format!("a: {{ uses: noop{stage} }}")]);
+        let (manifest, plan) = plan::derive(&submission(manifest, Vec::new(), ohc(5))).unwrap();
+        let (client, name) = (&CLIENT.key(), manifest.name.as_str());
+        let wish = forecast::Wish { client, name, bids, again: &[] };
+        let forecast = forecast::forecast(&fold.state, &plan, &wish, &|_| false).unwrap();
+        let told = forecast.warnings(&manifest, &plan);
+        let messages: Vec<&str> = told.iter().map(|warning| warning.message.as_str()).collect();
+        let wanted: Vec<&str> = Some(message).into_iter().filter(|m| !m.is_empty()).collect();
+        assert_eq!(messages, wanted);
+        let hints = told.iter().filter_map(|warning| warning.hint.as_deref());
+        assert!(hints.fold(true, |all, hint| all && hint.contains(advice)), "{told:?}");
+    };
+    let big = ", resources: { cpu: 4.., memory: 2GiB.., gpu: 1.. }";
+    let (all, other) = (worker(8, 4, 1, ""), worker(8, 4, 1, "train"));
+    check(big, &[all, other], "", "");
+    // Of what is asked for, that of which nobody has enough.
+    let said = "no worker has what stage `a` asks for: `gpu: 1..`";
+    check(big, &[worker(8, 4, 0, ""), worker(2, 4, 0, "")], said, "lower its `resources`");
+    let said = "no worker has what stage `a` asks for: `cpu: 4..`, `memory: 2GiB..`, `gpu: 1..`";
+    check(big, &[worker(8, 1, 0, ""), worker(2, 4, 1, "")], said, "lower its `resources`");
+    // There is a worker that has it; its jobs are of a kind that it leaves to others.
+    let said = "no worker takes on the jobs of stage `a`: noop";
+    check(big, &[other, worker(8, 4, 1, "evaluate")], said, "`--classes`");
+    let said = "no worker that has what stage `a` asks for (`cpu: 4..`, `memory: 2GiB..`, \
+        `gpu: 1..`) takes on its jobs: noop";
+    check(big, &[other, worker(8, 4, 0, "")], said, "has it and whose `--classes`");
+    let said =
+        "no worker has what stage `a` asks for: `gpu: 1..`; and none takes on its jobs: noop";
+    check(big, &[worker(8, 4, 0, "train")], said, "has it and whose `--classes`");
+    let two = ", verification: { replicate: 2 }";
+    let said = "stage `a` asks for 2 different workers for each job, and there are fewer that \
+        could do it";
+    check(two, &[all, other], said, "lower its `replicate`");
+    check(two, &[other, other], "no worker takes on the jobs of stage `a`: noop", "`--classes`");
+}
+
+#[test]
 fn a_block_is_never_given_to_a_worker_that_bids_for_other_kinds_of_jobs() {
     let mut fold = Fold::new(1);
     let bid =

@@ -2,10 +2,12 @@
 //! anything is spent. Never changes the state, and promises no price: `price` bounds it, the
 //! auction decides.
 
+mod lack;
 mod outlook;
 mod stake;
 mod why;
 
+pub use lack::Lack;
 pub use outlook::{Detection, StageForecast, Time, UNITS_PER_SECOND};
 pub use stake::{Stake, needed_ppm, scaled_gain};
 pub use why::{InputPart, KeyParts, key_parts};
@@ -90,8 +92,8 @@ pub struct Forecast {
     pub stages: Vec<StageForecast>,
     /// How long it takes.
     pub time: Time,
-    /// The blocks that would be run, but that no worker has enough for.
-    pub impossible: Vec<u32>,
+    /// The blocks that would be run, but find no worker, or too few; and why.
+    pub impossible: Vec<(u32, Lack)>,
 }
 
 /// What a block would cost.

@@ -5,13 +5,14 @@
 //! `ohc bench train` measures on a processor with AVX-512, and about a quarter of it as a rule.
 //! Blocks that wait for each other take their turns; all others share the workers evenly.
 
+use super::lack::{self, Lack};
 use super::stake::Stake;
 use super::{BlockForecast, Fate, Forecast, Stall};
 use crate::base::amount::{Ohc, Rounding, Work, mul_div};
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::domain::plan::{Block, Plan};
 use crate::domain::price::{Quote, audited_ppm};
-use crate::domain::terms::{Auction, Equipment};
+use crate::domain::terms::Auction;
 use crate::domain::verdict::{PPM, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -201,37 +202,17 @@ fn ms(units: u64) -> u64 {
     mul_div(units, 1_000, UNITS_PER_SECOND, Rounding::Ceil).unwrap_or(u64::MAX)
 }
 
-/// The blocks that no worker takes on or has enough for, or too few where several are to compute
-/// the same.
+/// The blocks that find no worker, or too few where several are to compute the same, and why.
 pub(super) fn impossible(
     plan: &Plan,
     blocks: &[Option<BlockForecast>],
     stalls: &[Stall],
-) -> Vec<u32> {
-    let is = |(forecast, block): (&BlockForecast, &Block)| {
-        let able = stalls.iter().filter(|stall| {
-            stall.bid.has.meets(&forecast.needs) && stall.takes.has(forecast.classes)
-        });
-        able.take(block.replicas as usize).count() < block.replicas.max(1) as usize
-    };
+) -> Vec<(u32, Lack)> {
     let each = (0u32..).zip(blocks.iter().zip(&plan.blocks));
-    let each = each
-        .filter_map(|(index, (forecast, block))| is((forecast.as_ref()?, block)).then_some(index));
-    each.collect()
-}
-
-const LESS_NEEDS: &str = "lower its `resources`, or let a worker with more take part";
-const MORE_CLASSES: &str = "start a worker whose `--classes` name all of them, or that names none";
-const LESS_REPLICAS: &str = "lower its `replicate`, or let more workers take part";
-
-/// What a worker must have, in the words of a manifest.
-fn asked(needs: Equipment) -> String {
-    let Equipment { cores, memory, gpus } = needs;
-    let memory = (memory.div_ceil(1 << 30), "memory", "GiB");
-    let all = [(cores, "cpu", ""), memory, (gpus, "gpu", "")];
-    let some = all.iter().filter(|(amount, ..)| *amount > 0);
-    let words = some.map(|(amount, name, unit)| format!("`{name}: {amount}{unit}..`"));
-    words.collect::<Vec<_>>().join(", ")
+    let lack = |(index, (forecast, block)): (u32, (&Option<BlockForecast>, &Block))| {
+        Some((index, lack::of(block, forecast.as_ref()?, stalls)?))
+    };
+    each.filter_map(lack).collect()
 }
 
 /// Parts per million as a percentage, exactly.
@@ -277,27 +258,13 @@ pub(super) fn warnings(forecast: &Forecast, manifest: &Manifest, plan: &Plan) ->
         }
     }
     let mut told = BTreeSet::new();
-    for block in &forecast.impossible {
+    for (block, lack) in &forecast.impossible {
         let first = plan.blocks.get(*block as usize).and_then(|block| block.jobs.first());
         let Some(job) = first.and_then(|id| plan.job(*id)) else { continue };
         let Some(written) = manifest.stages.get(&job.stage) else { continue };
-        let needs = forecast.blocks.get(*block as usize).and_then(Option::as_ref);
-        if let (Some(BlockForecast { needs, classes, .. }), true) = (needs, told.insert(&job.stage))
-        {
-            let workers = written.terms.replicas();
-            let (message, hint) = if workers > 1 {
-                let what = "different workers for each job, and there are fewer that could do it";
-                (format!("stage `{}` asks for {workers} {what}", job.stage), LESS_REPLICAS)
-            } else if needs == &Equipment::default() {
-                let jobs =
-                    format!("no worker takes on the jobs of stage `{}`: {classes}", job.stage);
-                (jobs, MORE_CLASSES)
-            } else {
-                let asked = asked(*needs);
-                (format!("no worker has what stage `{}` asks for: {asked}", job.stage), LESS_NEEDS)
-            };
-            let hint = hint.to_owned();
-            all.push(Diagnostic::new(written.place, &message, Some(hint)));
+        if told.insert(&job.stage) {
+            let (message, hint) = lack.words(&job.stage, written.terms.replicas());
+            all.push(Diagnostic::new(written.place, &message, Some(hint.to_owned())));
         }
     }
     all
