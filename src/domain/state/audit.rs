@@ -140,15 +140,15 @@ impl State {
     }
 
     /// Ends the round of the beacon that is complete, and opens one for what waits to be drawn.
-    /// Nobody who delivered before it opened has seen a value that is revealed in it.
+    /// Nobody who delivered before it opened has seen a value that is revealed in it. Whoever
+    /// is alone draws from the chain: this is the only place that opens a round, so there is none.
     pub(super) fn hold_round(&mut self, events: &mut Vec<Event>) {
-        if self.is_alone() {
+        self.end_round(events);
+        if self.is_alone() || self.beacon.is_busy() || self.undrawn.is_empty() {
             return;
         }
-        self.end_round(events);
         let pledged: BTreeSet<PublicKey> = self.beacon.pledged().copied().collect();
-        let waits = !self.beacon.is_busy() && !self.undrawn.is_empty();
-        if waits && is_quorum(&pledged, &self.validators) {
+        if is_quorum(&pledged, &self.validators) {
             let there = pledged.iter().filter(|key| !self.absent.contains(key));
             let there: BTreeSet<PublicKey> = there.copied().collect();
             let awaited = if there.is_empty() { pledged } else { there };

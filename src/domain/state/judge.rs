@@ -30,7 +30,7 @@ impl State {
         }
         self.beacon.reveal(author, reveal, self.height).map_err(|_| Reject::OutOfTurn)?;
         self.absent.remove(&author);
-        if self.beacon.is_complete() && !self.is_alone() {
+        if self.beacon.is_complete() {
             self.end_round(events);
         }
         Ok(())

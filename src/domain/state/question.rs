@@ -181,7 +181,7 @@ impl State {
     /// complete the round, or if the seed waits for the chain.
     #[must_use]
     pub fn foresee(&self, reveals: impl Iterator<Item = (PublicKey, Reveal)>) -> Option<Foresight> {
-        let is_open = self.beacon.is_busy() && self.params.beacon_ticks == 0 && !self.is_alone();
+        let is_open = self.beacon.is_busy() && self.params.beacon_ticks == 0;
         if !is_open {
             return None;
         }
