@@ -14,8 +14,9 @@ mod transform;
 
 pub use memory::Memory;
 
-use super::job::{ColumnKind, Embed, Format, Generate, Ingest, Merge, Rule, Spec, Train};
+use super::job::{ColumnKind, Embed, Format, Generate, Ingest, Merge, Predict, Rule, Spec, Train};
 use crate::base::amount::Work;
+use crate::base::limits::ARTIFACT_BYTES_MAX;
 use std::ops::RangeInclusive;
 
 /// Units that every job costs.
@@ -49,9 +50,9 @@ const ROWS_PER_SHARE: u64 = 16;
 pub const PARTS_MAX: u64 = 64;
 
 /// What a report takes.
-const REPORT: Shape = Shape { rows: 0, columns: 0, bytes: 1024, tokens: 0, over: 0 };
+const REPORT: Shape = Shape { bytes: 1024, ..Shape::NONE };
 /// What a card takes.
-const CARD: Shape = Shape { rows: 0, columns: 0, bytes: 4096, tokens: 0, over: 0 };
+const CARD: Shape = Shape { bytes: 4096, ..Shape::NONE };
 
 /// What is known of an artifact before it exists: an estimate, from the pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,24 +66,57 @@ pub struct Shape {
     /// Different tokens of a table of tokens, at the most; 0 where nobody knows before the text is
     /// read, as with characters, and for anything else.
     pub tokens: u64,
-    /// How many times more rows and bytes than these there may be at the most: 1 means twice as
-    /// many, [`Shape::UNKNOWN`] that nobody can tell before the data is read.
+    /// How many times more bytes than these there may be at the most: 1 means twice as many,
+    /// [`Shape::UNKNOWN`] that nobody can tell before the data is read.
     pub over: u64,
+    /// How many more rows there may be at the most.
+    pub more_rows: u64,
+    /// How many more columns there may be at the most.
+    pub more_columns: u64,
+    /// What it takes to bring raw rows here, or to what a model says of them.
+    pub way: Way,
+}
+
+/// The way of raw rows through the steps of a recipe, and through the model that was trained on
+/// what they make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Way {
+    /// Rows that a raw one becomes, where it becomes a stream of its tokens; 0 where it stays one.
+    pub times: u64,
+    /// Bytes of a raw row where it is largest.
+    pub row: u64,
+    /// The same at the most.
+    pub row_most: u64,
+    /// Bytes of the rows that go through the model at once; 0 of a table.
+    pub batch: u64,
 }
 
 impl Shape {
     /// There may be any number more.
     pub const UNKNOWN: u64 = u64::MAX;
+    /// Of nothing.
+    pub const NONE: Self = Self {
+        rows: 0,
+        columns: 0,
+        bytes: 0,
+        tokens: 0,
+        over: 0,
+        more_rows: 0,
+        more_columns: 0,
+        way: Way { times: 0, row: 0, row_most: 0, batch: 0 },
+    };
 
-    /// As large as it may be at the most; none where nobody can tell.
+    /// As large as it may be at the most: no artifact is larger than one may be.
     #[must_use]
-    pub const fn most(self) -> Option<Self> {
-        if self.over == Self::UNKNOWN {
-            return None;
-        }
-        let times = self.over.saturating_add(1);
-        let (rows, bytes) = (self.rows.saturating_mul(times), self.bytes.saturating_mul(times));
-        Some(Self { rows, bytes, over: 0, ..self })
+    pub fn most(self) -> Self {
+        let room = self.bytes.max(ARTIFACT_BYTES_MAX as u64);
+        let bytes = self.bytes.saturating_mul(self.over.saturating_add(1)).min(room);
+        // Rows of about as many bytes each.
+        let fit = self.rows.saturating_mul(room.div_ceil(self.bytes.max(1)));
+        let rows = self.rows.saturating_add(self.more_rows).min(fit.max(self.rows));
+        let columns = self.columns.saturating_add(self.more_columns);
+        let way = Way { row: self.way.row_most, ..self.way };
+        Self { rows, columns, bytes, over: 0, more_rows: 0, more_columns: 0, way, ..self }
     }
 
     /// The same, of which there may be so many times as much.
@@ -100,6 +134,13 @@ impl Shape {
             bytes: self.bytes.saturating_add(other.bytes),
             tokens: if self.tokens > other.tokens { self.tokens } else { other.tokens },
             over: if self.over > other.over { self.over } else { other.over },
+            more_rows: self.more_rows.saturating_add(other.more_rows),
+            more_columns: if self.more_columns > other.more_columns {
+                self.more_columns
+            } else {
+                other.more_columns
+            },
+            way: if self.way.row_most > other.way.row_most { self.way } else { other.way },
         }
     }
 }
@@ -142,7 +183,9 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             // Shares are reals and the pure layers do no float arithmetic: each part is taken for
             // an equal share. The sum over the parts is right.
             let parts = split.ratios.len().max(1) as u64;
-            let part = Shape { rows: first.rows / parts, bytes: first.bytes / parts, ..first };
+            let rows = first.rows / parts;
+            let more_rows = first.more_rows.saturating_add(first.rows - rows);
+            let part = Shape { rows, more_rows, bytes: first.bytes / parts, ..first };
             (cells(first), vec![part.times(parts); split.ratios.len()])
         }
         Spec::Train(train) => train::estimate(train, first, inputs.get(1..).unwrap_or_default()),
@@ -154,14 +197,10 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Noop(_) => (0, vec![Shape::default()]),
         Spec::Predict(predict) => {
             let data = inputs.get(1).copied().unwrap_or_default();
-            let probabilities = if predict.probabilities { CLASSES_ASSUMED } else { 0 };
-            let kept = predict.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
-            let columns = kept.saturating_add(1 + probabilities);
-            let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
             let flop = forward_flop(first.bytes, data.rows)
                 .saturating_add(cells(data))
                 .saturating_add(embed::flop(None, data, inputs.get(2)));
-            (flop, vec![Shape { rows: data.rows, columns, bytes, tokens: 0, over: data.over }])
+            (flop, vec![predicted(predict, data)])
         }
         Spec::Export(_) => (0, vec![first, CARD]),
         Spec::Embed(spec) => {
@@ -188,7 +227,9 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
         Spec::Transform(transform) => {
             let right = inputs.get(1).copied().unwrap_or_default();
             let (flop, table) = transform::estimate(transform, first, right);
-            let recipe = Shape { bytes: 4096, ..Shape::default() };
+            // A recipe is applied elsewhere: it tells what it makes of rows.
+            let Shape { columns, more_columns, way, .. } = table;
+            let recipe = Shape { bytes: 4096, columns, more_columns, way, ..Shape::NONE };
             let outputs = vec![recipe; spec.outputs().len().saturating_sub(1)];
             (flop, [vec![table], outputs].concat())
         }
@@ -221,7 +262,26 @@ fn evaluated(inputs: &[Shape]) -> (u64, Vec<Shape>) {
     });
     let bytes = models().map(|shape| shape.bytes).max().unwrap_or(0);
     let over = models().map(|shape| shape.over).max().unwrap_or(0);
-    (flop, vec![Shape { bytes, over, ..Shape::default() }, REPORT])
+    let way = models().map(|shape| shape.way).max_by_key(|way| way.row_most).unwrap_or_default();
+    (flop, vec![Shape { bytes, over, way, ..Shape::default() }, REPORT])
+}
+
+/// The table of predictions: columns of the rows, and what is said.
+fn predicted(spec: &Predict, data: Shape) -> Shape {
+    let kept = spec.keep.as_ref().map_or(data.columns, |keep| keep.len() as u64);
+    let (probabilities, more) = match spec.probabilities {
+        true => (CLASSES_ASSUMED, memory::CLASSES_MAX - CLASSES_ASSUMED),
+        false => (0, 0),
+    };
+    let columns = kept.saturating_add(1 + probabilities);
+    let bytes = data.rows.saturating_mul(columns).saturating_mul(8);
+    let more_columns = more.saturating_add(data.more_columns);
+    // What is kept may be all that is large.
+    let most = data.rows.saturating_mul(columns.saturating_add(more)).saturating_mul(8);
+    let most = most.saturating_add(data.bytes);
+    let over = data.times(most.div_ceil(bytes.max(1)).max(1)).over;
+    let way = Way::default();
+    Shape { rows: data.rows, columns, bytes, tokens: 0, over, more_columns, way, ..data }
 }
 
 /// What is written: each token asks the model for all that it sees again.
@@ -234,7 +294,7 @@ fn written(generate: &Generate, inputs: &[Shape]) -> (u64, Vec<Shape>) {
     let bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
     // A token may be a whole word.
     let over = BYTES_PER_TOKEN;
-    let table = Shape { rows, columns: 2, bytes, tokens: 0, over };
+    let table = Shape { rows, columns: 2, bytes, over, ..Shape::NONE };
     (flop, vec![table, Shape { bytes, over, ..Shape::default() }])
 }
 
@@ -295,7 +355,7 @@ fn table(ingest: &Ingest, source: Shape) -> Shape {
         })
     });
     let bytes = rows.saturating_mul(row);
-    let shape = Shape { rows, columns: columns.len() as u64, bytes, tokens: 0, over: 0 };
+    let shape = Shape { rows, columns: columns.len() as u64, bytes, ..Shape::NONE };
     let has_text = columns.iter().any(|column| column.kind == ColumnKind::Text);
     match ingest.reading.format {
         _ if !has_text => shape,

@@ -1,7 +1,7 @@
 //! What it takes to embed texts, and the shape of the table that is made.
 //! Never knows a text: how many tokens they have is taken from the bytes of the table.
 
-use super::Shape;
+use super::{Shape, Way};
 use crate::domain::job::Embed;
 #[cfg(test)]
 use crate::domain::job::{Mode, Part};
@@ -24,7 +24,11 @@ pub(super) fn estimate(spec: &Embed, table: Shape, encoder: Shape) -> (u64, Shap
     let columns = table.columns.saturating_add(encoder.columns).saturating_sub(1);
     let made = table.rows.saturating_mul(encoder.columns).saturating_mul(8);
     let bytes = table.bytes.saturating_add(made);
-    (flop, Shape { rows: table.rows, columns, bytes, tokens: 0, over: table.over })
+    // The vectors as they grow, and the cells that they become.
+    let own = (bytes / table.rows.max(1)).saturating_add(encoder.columns.saturating_mul(24));
+    let Way { row, row_most, .. } = table.way;
+    let way = Way { row: row.max(own), row_most: row_most.max(own), ..table.way };
+    (flop, Shape { columns, bytes, tokens: 0, way, ..table })
 }
 
 /// Operations of an encoder over all texts of a table, if there is one: of each so many tokens at
@@ -52,14 +56,11 @@ mod tests {
             part: Part::WHOLE,
             mode: Mode::Exact,
         };
-        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, tokens: 0, over: 0 };
-        let encoder = Shape { rows: 0, columns: 384, bytes: 90_000_000, tokens: 0, over: 0 };
+        let table = Shape { rows: 1_000, columns: 2, bytes: 80_000, ..Shape::NONE };
+        let encoder = Shape { columns: 384, bytes: 90_000_000, ..Shape::NONE };
         let (flop, made) = estimate(&spec, table, encoder);
         assert_eq!(flop, 45_000_000 * 22 * 1_000);
-        assert_eq!(
-            made,
-            Shape { rows: 1_000, columns: 385, bytes: 80_000 + 384 * 8_000, tokens: 0, over: 0 }
-        );
+        assert_eq!((made.rows, made.columns, made.bytes), (1_000, 385, 80_000 + 384 * 8_000));
         let short = Embed { length: Some(10), ..spec };
         assert_eq!(estimate(&short, table, encoder).0, 45_000_000 * 10 * 1_000);
     }

@@ -20,8 +20,8 @@ mod tests {
     #[test]
     fn tokens_of_overlapping_windows_cost_as_often_as_they_are_seen() {
         let spec = Perplexity { column: "text".into(), joined: true, length: 512, stride: 512 };
-        let table = Shape { rows: 100, columns: 1, bytes: 3_000, tokens: 0, over: 0 };
-        let model = Shape { rows: 0, columns: 0, bytes: 2_000_000, tokens: 0, over: 0 };
+        let table = Shape { rows: 100, columns: 1, bytes: 3_000, ..Shape::NONE };
+        let model = Shape { bytes: 2_000_000, ..Shape::NONE };
         assert_eq!(estimate(&spec, table, model), 2_000_000 * 1_100);
         let half = Perplexity { stride: 256, ..spec };
         assert_eq!(estimate(&half, table, model), 2 * 2_000_000 * 1_100);

@@ -1,8 +1,8 @@
 //! The work of a training, before it is run.
 //! Never asks how many epochs will be run: one that may stop early is taken for all of them.
 
-use super::memory::classes_most;
-use super::{CLASSES_ASSUMED, Shape};
+use super::memory::{classes_most, way};
+use super::{CLASSES_ASSUMED, Shape, Way};
 use crate::domain::job::{Gpt, Model, Parallel, Reader, Task, Train};
 
 /// Floating-point operations of a part of a training, and its outputs: 6 per product and row of
@@ -45,7 +45,9 @@ pub(super) fn estimate(train: &Train, data: Shape, others: &[Shape]) -> (u64, Ve
         true => Shape::UNKNOWN,
         false => known.over,
     };
-    let shape = |bytes| Shape { rows: 0, columns: 0, bytes, tokens: 0, over };
+    // A model tells what it takes to hear it; a state is not asked.
+    let way = if train.gives_model() { way(train, data) } else { Way::default() };
+    let shape = |bytes| Shape { bytes, over, way, ..Shape::NONE };
     (flop, bytes.into_iter().map(shape).collect())
 }
 
@@ -111,7 +113,7 @@ pub(super) fn features(train: &Train, data: Shape) -> u64 {
 
 /// Tokens of a vocabulary that nobody knows yet: how many characters a text has is known when it
 /// has been read. Those of bytes and of pairs are what the tokenisation says.
-const TOKENS_ASSUMED: u64 = 1_024;
+pub(super) const TOKENS_ASSUMED: u64 = 1_024;
 
 /// 12 squares of the width in every block, and the table of the tokens. With the length of the
 /// context for the two products of attention this is also what there is to multiply.
@@ -150,8 +152,7 @@ pub(super) mod tests {
         Part, Scaling, Schedule,
     };
 
-    pub(in super::super) const DATA: Shape =
-        Shape { rows: 1000, columns: 11, bytes: 0, tokens: 0, over: 0 };
+    pub(in super::super) const DATA: Shape = Shape { rows: 1000, columns: 11, ..Shape::NONE };
 
     pub(in super::super) fn linear(task: Task, targets: &[&str]) -> Train {
         Train {
@@ -240,8 +241,8 @@ pub(super) mod tests {
     #[test]
     fn rows_to_validate_on_cost_a_third_of_rows_to_learn_from() {
         let train = linear(Task::Regression, &["y"]);
-        let rows = Shape { rows: 300, columns: 11, bytes: 0, tokens: 0, over: 0 };
-        let state = Shape { rows: 0, columns: 0, bytes: 500, tokens: 0, over: 0 };
+        let rows = Shape { rows: 300, columns: 11, ..Shape::NONE };
+        let state = Shape { bytes: 500, ..Shape::NONE };
         let with = estimate(&train, DATA, &[rows, state]).0;
         assert_eq!(with - estimate(&train, DATA, &[state]).0, 11 * 2 * 300 * 5);
     }

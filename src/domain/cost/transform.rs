@@ -5,13 +5,26 @@
 //! training: a number is touched for 4, a text or a key for 32, and a row that moves pays 4 for
 //! each of its cells.
 
-use super::{CLASSES_ASSUMED, Shape};
-use crate::domain::job::{BYTES, Layout, SampleSize, Step, Tokens, Transform};
+mod memory;
+
+pub(super) use memory::memory;
+
+use super::{CLASSES_ASSUMED, Shape, Way};
+use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::domain::job::{
+    BYTES, Cell, Expr, Fill, Filling, Formula, Layout, Measure, Op, SampleSize, Step, Summary,
+    Tokenize, Tokens, Transform,
+};
 
 const NUMBER: u64 = 4;
 const TEXT: u64 = 32;
 /// Bytes of text in one learned token of several bytes, about.
 const BYTES_PER_PAIR: u64 = 3;
+/// Bytes of a number in a table, and of one as text at the most.
+const CELL: u64 = 8;
+const CELL_AS_TEXT: u64 = 32;
+/// Values of a column that become a column each, at the most.
+const VALUES_MAX: u64 = 4_096;
 
 /// Operations of all steps, and the shape of the result.
 pub(super) fn estimate(spec: &Transform, table: Shape, right: Shape) -> (u64, Shape) {
@@ -25,7 +38,23 @@ pub(super) fn estimate(spec: &Transform, table: Shape, right: Shape) -> (u64, Sh
         }
         shape = after(step, shape, right);
     }
+    if spec.steps.is_empty() {
+        shape = brought(table, right);
+    }
     (flop, shape)
+}
+
+/// A table that was brought to where a recipe ends. What that costs is not in the price.
+fn brought(table: Shape, fitted: Shape) -> Shape {
+    let most = table.rows.saturating_mul(fitted.way.row_most).max(table.bytes);
+    let times = most.div_ceil(table.bytes.max(1)).max(1);
+    let columns = fitted.columns.saturating_add(fitted.more_columns);
+    let more_columns = columns.saturating_sub(table.columns).max(table.more_columns);
+    let more_rows = match fitted.way.times {
+        0 | 1 => table.more_rows,
+        times => table.most().rows.saturating_mul(times).saturating_sub(table.rows),
+    };
+    Shape { over: table.times(times).over, more_columns, more_rows, way: fitted.way, ..table }
 }
 
 /// Operations for each row that the step is given.
@@ -71,11 +100,24 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
 
 /// The shape of the table after a step, cells being as large as before.
 fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
+    if let Step::Tokenize(tokenize) = step {
+        return tokenized(step, tokenize, shape);
+    }
     let cells = shape.rows.saturating_mul(shape.columns).max(1);
     let cell = shape.bytes.div_ceil(cells);
-    let Shape { rows, columns, tokens: known, .. } = shape;
+    let (rows, columns) = extent(step, shape, right);
+    let bytes = rows.saturating_mul(columns).saturating_mul(cell);
+    let (more_rows, more_columns) = more(step, shape, rows);
+    let over = over(step, shape, bytes);
+    let made = Shape { rows, columns, bytes, over, more_rows, more_columns, ..shape };
+    Shape { way: way(step, shape, made), ..made }
+}
+
+/// Rows and columns after a step that tokenises nothing.
+fn extent(step: &Step, shape: Shape, right: Shape) -> (u64, u64) {
+    let Shape { rows, columns, .. } = shape;
     let count = |names: usize| names as u64;
-    let (rows, columns) = match step {
+    match step {
         Step::Select(names) => (rows, count(names.len())),
         Step::Drop(names) => (rows, columns.saturating_sub(count(names.len())).max(1)),
         Step::Derive(names) => (rows, columns.saturating_add(count(names.len()))),
@@ -106,23 +148,6 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
             let rows = if aggregate.by.is_empty() { 1 } else { rows };
             (rows, count(aggregate.by.len() + aggregate.measures.len()))
         }
-        // All that the table holds may be text, and each byte of it a token.
-        Step::Tokenize(tokenize) => {
-            let (each, tokens) = match tokenize.by {
-                Tokens::Char => (1, 0),
-                Tokens::Byte => (1, u64::from(BYTES)),
-                Tokens::Pairs { vocabulary } => (BYTES_PER_PAIR, u64::from(vocabulary)),
-            };
-            let (rows, columns) = match &tokenize.into {
-                Layout::Stream { .. } => (shape.bytes / each, 1),
-                Layout::Rows { length } => {
-                    (rows, columns.saturating_add(u64::from(*length)).saturating_sub(1))
-                }
-            };
-            let bytes = rows.saturating_mul(columns).saturating_mul(8);
-            // A pair may be one byte.
-            return Shape { rows, columns, bytes, tokens, over: shape.times(each).over };
-        }
         Step::Rename(_)
         | Step::Cast(_)
         | Step::Fill(_)
@@ -130,20 +155,147 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
         | Step::Filter(_)
         | Step::Dedupe(_)
         | Step::Sort(_)
-        | Step::Shuffle { .. } => (rows, columns),
+        | Step::Shuffle { .. }
+        | Step::Tokenize(_) => (rows, columns),
+    }
+}
+
+/// Rows and columns that there may be beyond those after a step that leaves so many rows.
+fn more(step: &Step, shape: Shape, rows: u64) -> (u64, u64) {
+    let more_rows = match step {
+        // A row may have any number of partners.
+        Step::Join(_) => Shape::UNKNOWN,
+        Step::Sample(_) => shape.rows.saturating_sub(rows).saturating_add(shape.more_rows),
+        _ => shape.more_rows,
     };
-    let bytes = rows.saturating_mul(columns).saturating_mul(cell);
-    Shape { rows, columns, bytes, tokens: known, over: over(step, shape, bytes) }
+    let more_columns = match step {
+        Step::OneHot(one_hot) => {
+            let more = (one_hot.columns.len() as u64) * (VALUES_MAX - CLASSES_ASSUMED);
+            shape.more_columns.saturating_add(more)
+        }
+        Step::Select(_) | Step::Aggregate(_) => 0,
+        _ => shape.more_columns,
+    };
+    (more_rows, more_columns)
+}
+
+/// All that the table holds may be text, and each byte of it a token.
+fn tokenized(step: &Step, tokenize: &Tokenize, shape: Shape) -> Shape {
+    let (each, tokens) = match tokenize.by {
+        Tokens::Char => (1, 0),
+        Tokens::Byte => (1, u64::from(BYTES)),
+        Tokens::Pairs { vocabulary } => (BYTES_PER_PAIR, u64::from(vocabulary)),
+    };
+    let Shape { rows, columns, .. } = shape;
+    let (rows, columns) = match &tokenize.into {
+        Layout::Stream { .. } => (shape.bytes / each, 1),
+        Layout::Rows { length } => {
+            (rows, columns.saturating_add(u64::from(*length)).saturating_sub(1))
+        }
+    };
+    let bytes = rows.saturating_mul(columns).saturating_mul(8);
+    // A pair may be one byte.
+    let (over, most) = (shape.times(each).over, rows.saturating_mul(each));
+    let (times, more_rows) = match &tokenize.into {
+        Layout::Stream { .. } => (
+            (shape.way.times.max(1)).saturating_mul(most.div_ceil(shape.rows.max(1))),
+            most.saturating_mul(shape.over.saturating_add(1)).saturating_sub(rows),
+        ),
+        Layout::Rows { .. } => (shape.way.times, shape.more_rows),
+    };
+    let made = Shape { rows, columns, bytes, tokens, over, more_rows, ..shape };
+    Shape { way: Way { times, ..way(step, shape, made) }, ..made }
 }
 
 /// How many times more there may be after a step that leaves about so many bytes.
 fn over(step: &Step, before: Shape, bytes: u64) -> u64 {
     match step {
-        // A row may have any number of partners, and a column any number of values.
-        Step::Join(_) | Step::OneHot(_) => Shape::UNKNOWN,
+        // A row may have any number of partners.
+        Step::Join(_) => Shape::UNKNOWN,
         // What is left may be all that was large.
-        _ => before.times(before.bytes.div_ceil(bytes.max(1)).max(1)).over,
+        _ => {
+            let most = before.bytes.saturating_add(added(step, before, VALUES_MAX));
+            before.times(most.div_ceil(bytes.max(1)).max(1)).over
+        }
     }
+}
+
+/// Bytes that a step may add to a table, where each column that is divided has so many values.
+fn added(step: &Step, table: Shape, values: u64) -> u64 {
+    let of_rows = |bytes: u64| table.rows.saturating_mul(bytes);
+    let all = |columns: usize, each: u64| (columns as u64).saturating_mul(each);
+    // Of a column that may be text nobody knows how much of the table it is.
+    let texts = |of: u64| of.saturating_mul(table.bytes);
+    match step {
+        Step::Cast(cast) => of_rows(all(cast.columns.len(), CELL_AS_TEXT)),
+        Step::Fill(Fill { with: Filling::Previous, columns }) => texts(columns.len() as u64),
+        Step::Fill(Fill { with: Filling::Value(Cell::Text(text)), columns }) => {
+            of_rows(all(columns.len(), CELL.saturating_add(text.len() as u64)))
+        }
+        Step::Fill(fill) => of_rows(all(fill.columns.len(), CELL)),
+        Step::Scale(scale) => of_rows(all(scale.columns.len(), CELL)),
+        Step::Derive(columns) => {
+            let of_text = columns.iter().filter(|(_, formula)| may_be_text(formula)).count();
+            of_rows(all(columns.len(), CELL)).saturating_add(texts(of_text as u64))
+        }
+        // No column becomes more than an artifact may be.
+        Step::OneHot(one_hot) => {
+            let each = of_rows(values.saturating_mul(CELL)).min(ARTIFACT_BYTES_MAX as u64);
+            all(one_hot.columns.len(), each)
+        }
+        Step::Hash(hash) => {
+            of_rows(u64::from(hash.buckets).saturating_mul(CELL)).min(ARTIFACT_BYTES_MAX as u64)
+        }
+        Step::Aggregate(aggregate) => {
+            let picks = |measure: &Measure| {
+                matches!(measure.of, Summary::Min | Summary::Max | Summary::First)
+            };
+            let picked = aggregate.measures.iter().filter(|(_, measure)| picks(measure)).count();
+            let counted = aggregate.measures.len() - picked;
+            of_rows(all(counted, CELL)).saturating_add(texts(picked as u64))
+        }
+        Step::Select(_)
+        | Step::Drop(_)
+        | Step::Rename(_)
+        | Step::Filter(_)
+        | Step::Dedupe(_)
+        | Step::Sort(_)
+        | Step::Shuffle { .. }
+        | Step::Sample(_)
+        | Step::Join(_)
+        | Step::Tokenize(_) => 0,
+    }
+}
+
+/// Whether a formula may give text, which is as long as that of a column.
+fn may_be_text(formula: &Formula) -> bool {
+    let gives = |op: &Op| matches!(op, Op::Lower | Op::Upper | Op::Coalesce | Op::If);
+    match formula.root() {
+        Expr::Column(_) | Expr::Text(_) => true,
+        Expr::Apply(op, _) => gives(op),
+        _ => false,
+    }
+}
+
+/// The way of a raw row behind a step: rows are on it before and behind the step at a time.
+fn way(step: &Step, before: Shape, made: Shape) -> Way {
+    if matches!(step, Step::Join(_) | Step::Aggregate(_))
+        || matches!(step, Step::Fill(fill) if fill.with == Filling::Previous)
+    {
+        // Its rows are raw ones again.
+        return Way::default();
+    }
+    if !step.is_row_wise() {
+        return before.way;
+    }
+    let of = |before: Shape, made: Shape| {
+        let raw = before.rows.div_ceil(before.way.times.max(1)).max(1);
+        before.bytes.saturating_add(made.bytes).div_ceil(raw)
+    };
+    let Way { row, row_most, .. } = before.way;
+    let (most, made_most) = (before.most(), Shape { more_rows: 0, ..made }.most());
+    let row_most = row_most.max(of(Shape { rows: before.rows, ..most }, made_most));
+    Way { row: row.max(of(before, made)), row_most, ..before.way }
 }
 
 #[cfg(test)]
@@ -151,16 +303,14 @@ mod tests {
     use super::*;
     use crate::domain::job::{Formula, Join, JoinKind, Sample, Tokenize};
 
-    const TABLE: Shape =
-        Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, tokens: 0, over: 0 };
+    const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, ..Shape::NONE };
 
     #[track_caller]
     fn check(step: Step, flop: u64, rows: u64, columns: u64) {
-        let right = Shape { rows: 100, columns: 3, bytes: 2_400, tokens: 0, over: 0 };
+        let right = Shape { rows: 100, columns: 3, bytes: 2_400, ..Shape::NONE };
         let (got, shape) = estimate(&Transform { steps: vec![step] }, TABLE, right);
         let bytes = rows * columns * 8;
-        let shape = Shape { over: 0, ..shape };
-        assert_eq!((got, shape), (flop, Shape { rows, columns, bytes, tokens: 0, over: 0 }));
+        assert_eq!((got, shape.rows, shape.columns, shape.bytes), (flop, rows, columns, bytes));
     }
 
     #[test]

@@ -130,5 +130,5 @@ fn numbered(port: &str, index: usize, count: usize) -> String {
 
 fn shape(pin: &Pin) -> Shape {
     let columns = pin.columns.len() as u64;
-    Shape { rows: pin.rows, columns, bytes: pin.bytes, tokens: 0, over: 0 }
+    Shape { rows: pin.rows, columns, bytes: pin.bytes, ..Shape::default() }
 }

@@ -254,7 +254,7 @@ impl State {
         let task = |id: &JobId| {
             let job = run.plan.job(*id)?;
             let inputs = run.inputs(*id).into_iter().map(input).collect::<Option<_>>()?;
-            let estimated = || job.size.memory.and_then(|memory| memory.bound);
+            let estimated = || job.size.memory.map(|memory| memory.bound);
             let memory = job.terms.resources.memory.max.or_else(estimated);
             let (address, spec) = (job.to_string(), job.spec.clone());
             Some(Task { job: *id, address, spec, inputs, memory })
