@@ -95,8 +95,11 @@ fn init(args: &Found, screen: &mut Screen) -> Result<(), Stop> {
             screen.line("")?;
             screen
                 .line("Start a server of NATS (`nats-server`), then on each machine its node:")?;
-            screen.line(format!("  ohc validator --config {folder}/validator-1"))?;
-            screen.line(format!("  ohc worker --config {folder}/worker-1"))?;
+            for (kind, count) in [("validator", validators), ("worker", workers)] {
+                if *count > 0 {
+                    screen.line(format!("  ohc {kind} --config {folder}/{kind}-1"))?;
+                }
+            }
             screen.line("and wherever a pipeline is:")?;
             screen.line(format!("  ohc apply FILE --network {}", relative(out)))?;
         }

@@ -10,6 +10,7 @@ use super::report::prose;
 use super::signals::Signals;
 use super::worker::stop;
 use crate::base::canon::Canonical;
+use crate::base::keys::PublicKey;
 use crate::base::time::Millis;
 use crate::domain::event::Event;
 use crate::domain::state::State;
@@ -17,6 +18,7 @@ use crate::node::Clock;
 use crate::node::apply::start_runtime;
 use crate::node::home::Home;
 use crate::node::inbox::Handle;
+use crate::node::link;
 use crate::node::network::{Config, Part};
 use crate::node::validator::{self, Hooks, Sight};
 use serde_json::{Value, json};
@@ -38,7 +40,8 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
     let signals = Signals::start(context.quit);
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
     let lines = Lines::new(&mut context.screen, args.output.format, "ValidatorEvent");
-    let mut teller = Teller { lines, settled: 0, told: None, clock: Clock::start() };
+    let me = link::key(&config.key).map_err(|error| stop(&error))?.public();
+    let mut teller = Teller { lines, me, settled: 0, told: None, clock: Clock::start() };
     let mut begun = |handle: Handle| signals.serve(Some(handle));
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
@@ -54,6 +57,7 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
 /// Says what a validator sees, a line each.
 struct Teller<'a> {
     lines: Lines<'a>,
+    me: PublicKey,
     /// Blocks that were settled since the last line about the log.
     settled: usize,
     /// When that was.
@@ -66,9 +70,18 @@ impl Teller<'_> {
         match sight {
             Sight::Ready(state) => {
                 let (height, count) = (state.height(), state.validators().len());
-                let line = format!("ready    at slot {height}, one of {count} validators");
-                self.lines
-                    .say(line, json!({"event": "ready", "height": height.0, "validators": count}));
+                let is_one = state.validators().contains_key(&self.me);
+                let what = match is_one {
+                    true => format!("one of {count} validators"),
+                    false => format!(
+                        "none of the {count} validators: `ohc stake bond` makes it one, from a \
+                         boundary on"
+                    ),
+                };
+                let line = format!("ready    at slot {height}, {what}");
+                let fields = json!({"event": "ready", "height": height.0, "validators": count,
+                    "counts": is_one});
+                self.lines.say(line, fields);
             }
             Sight::Folded(state, events) => self.folded(state, events),
             Sight::News(news) => self.lines.news(news),

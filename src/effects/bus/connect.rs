@@ -3,9 +3,12 @@
 
 use super::{BusError, News, Tell};
 use crate::base::limits::WIRE_BYTES_MAX;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError,
+};
+use std::error::Error;
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -117,6 +120,9 @@ pub(super) async fn connect(options: &Options, tell: &Tell) -> Result<Client, Bu
                 ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => {
                     return Err(BusError::Absent { urls, what });
                 }
+                _ if is_of_certificate(&error) => {
+                    return Err(BusError::Untrusted { urls, what });
+                }
                 _ => {}
             }
             if last.as_ref() != Some(&what) {
@@ -138,6 +144,20 @@ pub(super) async fn connect(options: &Options, tell: &Tell) -> Result<Client, Bu
         return Err(BusError::Narrow { most: server.max_payload, needed: WIRE_BYTES_MAX });
     }
     Ok(client)
+}
+
+/// Whether there is a server, but none that may be believed: the one kind of error that rustls
+/// has for `std::io`.
+fn is_of_certificate(error: &ConnectError) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        let of_io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if of_io == Some(io::ErrorKind::InvalidData) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn addresses(options: &Options) -> Result<Vec<ServerAddr>, BusError> {

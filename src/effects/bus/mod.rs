@@ -66,6 +66,18 @@ pub enum BusError {
         /// What came of the last attempt.
         what: String,
     },
+    /// A server shows a certificate that nobody whom we trust has signed for it.
+    #[error(
+        "the NATS server at {urls} is not to be trusted: {what}; hint: name the authority that \
+         signed its certificate (`tls: {{ ca: FILE }}` in network.yaml), and have the certificate \
+         name this address"
+    )]
+    Untrusted {
+        /// Where it is.
+        urls: String,
+        /// What is wrong with its certificate.
+        what: String,
+    },
     /// The servers do not know us.
     #[error(
         "the NATS server at {urls} lets us not in: {what}; hint: check the credentials that the \

@@ -228,6 +228,11 @@ fn config(kind: &str) -> String {
              # ask: 1000000\n\
              # capacity: 100000\n\
              # threads: 1\n\
+             # Which kinds of jobs it takes on, when in a day (UTC), and after how many blocks it \
+             ends.\n\
+             # classes: train,evaluate\n\
+             # hours: 22:00-06:00\n\
+             # maxBlocks: 1000\n\
              # Whether validators sign its requests to the store while it holds a lease, so\n\
              # that it needs no credentials.\n\
              # presigned: true\n"
@@ -239,9 +244,13 @@ fn config(kind: &str) -> String {
         }
         _ => "",
     };
+    let twice = match kind {
+        "validator" => "may vote twice, and loses its stake for it",
+        _ => "works against itself",
+    };
     format!(
         "# One {kind}: `ohc {kind} --config` and the path of this file run it. Nobody else may\n\
-         # have its key: a {kind} that runs twice works against itself.\n\
+         # have its key: a {kind} that runs twice {twice}.\n\
          kind: {kind}\n\
          network: ../{NETWORK_FILE}\n\
          key: key.pem\n\
