@@ -16,6 +16,7 @@ const SMALL: u64 = 4 << 20;
 
 /// Runs all jobs of a pipeline on these sources, each a name and CSV. No estimate is more than so
 /// many times what was taken.
+#[expect(clippy::print_stdout, reason = "whoever measures wants to see it")]
 fn check(stages: &str, sources: &[(&str, String)], times: u64) {
     let mut text = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: held }\nspec:\n  \
         budget: { total: \"1000000.00\" }\n  sources:\n"
@@ -41,9 +42,9 @@ fn check(stages: &str, sources: &[(&str, String)], times: u64) {
     let mut made: Vec<Vec<Named>> = Vec::new();
     for job in &jobs {
         let bytes = |from: &From| match from {
-            From::Source { digest, .. } => artifacts[digest].clone(),
+            From::Source { digest, .. } => artifacts.get(digest).unwrap().clone(),
             From::Job { id, output } => {
-                let outputs = &made[id.0 as usize];
+                let outputs = made.get(id.0 as usize).unwrap();
                 outputs.iter().find(|named| named.name == *output).unwrap().bytes.clone()
             }
         };

@@ -384,8 +384,8 @@ fn whoever_plans_is_told_what_the_workers_lack() {
         let messages: Vec<&str> = told.iter().map(|warning| warning.message.as_str()).collect();
         let wanted: Vec<&str> = Some(message).into_iter().filter(|m| !m.is_empty()).collect();
         assert_eq!(messages, wanted);
-        let hints = told.iter().filter_map(|warning| warning.hint.as_deref());
-        assert!(hints.fold(true, |all, hint| all && hint.contains(advice)), "{told:?}");
+        let mut hints = told.iter().filter_map(|warning| warning.hint.as_deref());
+        assert!(hints.all(|hint| hint.contains(advice)), "{told:?}");
     };
     let big = ", resources: { cpu: 4.., memory: 2GiB.., gpu: 1.. }";
     let (all, other) = (worker(8, 4, 1, ""), worker(8, 4, 1, "train"));
