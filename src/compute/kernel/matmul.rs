@@ -32,16 +32,19 @@ pub struct Shape {
     pub k: usize,
 }
 
-/// Depth of a packed block: a panel of A stays in the first-level cache.
-const DEPTH: usize = 256;
+/// Terms of a block: a panel of A stays in the first-level cache.
+const DEPTH: usize = 512;
+/// The same where rows are so few that B is read once: pages of as many terms are known at a time.
+const FLAT: usize = 128;
 /// Columns of a packed block: `DEPTH × WIDTH` floats stay in the second-level cache.
-const WIDTH: usize = 1024;
+const WIDTH: usize = 512;
 /// Panels of a transposed A that are packed at a time: they stay in the second-level cache.
 const GROUP: usize = 10;
 /// Columns up to which A is read where it lies.
 const LYING: usize = 256;
-/// The same of a transposed one.
-const LYING_TRANSPOSED: usize = 64;
+/// Elements of B, in the terms of a block or in as many as there are rows, up to which it is read
+/// where it lies: to pack it would take longer than it saves.
+const NEAR: usize = 1 << 16;
 /// Multiply-adds below which a thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 17;
 
@@ -177,27 +180,28 @@ impl Product<'_> {
     ) {
         let Self { isa, a, b, k, diagonal } = *self;
         let most = tile::extent(isa);
-        PACKED.with_borrow_mut(|(panels, block)| {
-            for column in (0..columns).step_by(WIDTH) {
-                let width = WIDTH.min(columns - column);
-                for first in (0..k).step_by(DEPTH) {
-                    let range @ (_, depth) = (first, DEPTH.min(k - first));
-                    let of = (from + column, width);
-                    let block = pack::columns_of_b(isa, b, of, most.columns, range, block);
-                    let (together, lies) = if a.transposed {
-                        (GROUP * most.rows, width <= LYING_TRANSPOSED)
+        let together = if a.transposed { GROUP * most.rows } else { most.rows };
+        PACKED.with_borrow_mut(|(panels, space)| {
+            let mut column = 0;
+            while column < columns {
+                let next = self.next(rows, columns - column);
+                let (of, a_lies) = ((from + column, next.width), next.width <= LYING);
+                for first in (0..k).step_by(next.depth) {
+                    let range @ (_, depth) = (first, next.depth.min(k - first));
+                    let block = if next.lies {
+                        Block::Lying(&b.values[first * b.stride + of.0..], b.stride)
                     } else {
-                        (most.rows, width <= LYING)
+                        Block::Packed(pack::columns_of_b(isa, b, of, most.columns, range, space))
                     };
                     let mut packed: &[f32] = &[];
                     for i in (0..rows).step_by(most.rows) {
                         let (at, high) = (row + i, most.rows.min(rows - i));
                         let in_group = i % together;
-                        if !lies && in_group == 0 {
+                        if !a_lies && in_group == 0 {
                             let group = (at, together.min(rows - i));
                             packed = pack::rows_of_a(isa, a, group, most.rows, range, panels);
                         }
-                        let (a, lie) = match (lies, a.transposed) {
+                        let (a, lie) = match (a_lies, a.transposed) {
                             (false, _) => (&packed[in_group * depth..], Rows::Beside(high)),
                             (true, true) => {
                                 (&a.values[first * a.stride + at..], Rows::Beside(a.stride))
@@ -209,21 +213,54 @@ impl Product<'_> {
                         let strip =
                             Strip { isa, a, lie, block, depth, rows: high, carry: first > 0 };
                         let wanted = diagonal.map_or(usize::MAX, |more| at + high + more);
-                        let wanted = wanted.saturating_sub(from + column);
-                        strip.run(&mut out[i * stride + column..], (width, wanted), stride);
+                        let wanted = wanted.saturating_sub(of.0);
+                        strip.run(&mut out[i * stride + column..], (next.width, wanted), stride);
                     }
                 }
+                column += next.width;
             }
         });
     }
+
+    /// What is done next of so many rows where so many columns are left.
+    fn next(&self, rows: usize, left: usize) -> Next {
+        let Extent { rows: high, columns: panel } = tile::extent(self.isa);
+        let is_few = rows <= high;
+        let depth = if is_few { FLAT } else { DEPTH };
+        // All blocks are about equally deep: a flat one is slow for each of its terms.
+        let depth = self.k.div_ceil(self.k.div_ceil(depth)).next_multiple_of(4);
+        let is_near = depth.min(rows).saturating_mul(self.b.stride) <= NEAR;
+        let whole = left - left % (panel / 2);
+        if !self.b.transposed && whole > 0 && (is_few || is_near) {
+            return Next { width: whole, depth, lies: true };
+        }
+        Next { width: left.min(if is_few { panel } else { WIDTH }), depth, lies: false }
+    }
 }
 
-/// One panel of A against all panels of a block of B.
+/// What is done next of a product: so many columns, so many terms at a time, with B where it lies
+/// or from a copy.
+struct Next {
+    width: usize,
+    depth: usize,
+    lies: bool,
+}
+
+/// Columns of B.
+#[derive(Clone, Copy)]
+enum Block<'a> {
+    /// In panels.
+    Packed(&'a [f32]),
+    /// Beside each other, so many elements from one term to the next: whole or half panels.
+    Lying(&'a [f32], usize),
+}
+
+/// One panel of A against a block of B.
 struct Strip<'a> {
     isa: Isa,
     a: &'a [f32],
     lie: Rows,
-    block: &'a [f32],
+    block: Block<'a>,
     depth: usize,
     rows: usize,
     carry: bool,
@@ -231,21 +268,30 @@ struct Strip<'a> {
 
 impl Strip<'_> {
     fn run(&self, out: &mut [f32], (width, wanted): (usize, usize), stride: usize) {
-        let panel = tile::extent(self.isa).columns;
-        let mut block = self.block;
-        for column in (0..width.min(wanted)).step_by(panel) {
-            let used = panel.min(width - column);
-            let columns = padded(used, panel);
-            let (b, rest) = block.split_at(self.depth * columns);
-            block = rest;
-            let Self { a, lie, depth, rows, carry, .. } = *self;
-            let tile = Tile { a, lie, b, depth, rows, columns, carry };
+        let Self { a, lie, block, depth, rows, carry, .. } = *self;
+        let most = tile::extent(self.isa);
+        let (panel, wide) = (most.columns, most.wide(rows));
+        let mut column = 0;
+        while column < width.min(wanted) {
+            let left = width - column;
+            let (b, step, used, columns) = match block {
+                Block::Packed(values) => {
+                    let (used, columns) = (panel.min(left), padded(panel.min(left), panel));
+                    (&values[column * depth..], columns, used, columns)
+                }
+                Block::Lying(values, step) => {
+                    let used = if left < wide { panel.min(left) } else { wide };
+                    (&values[column..], step, used, used)
+                }
+            };
+            let tile = Tile { a, lie, b, step, depth, rows, columns, carry };
             let out = &mut out[column..];
             if used == columns {
                 tile.run(self.isa, out, stride);
             } else {
                 self.ragged(&tile, out, used, stride);
             }
+            column += used;
         }
     }
 
@@ -331,13 +377,21 @@ mod tests {
 
     #[test]
     fn packed_rows_give_the_bits_of_the_naive_loop() {
-        let wide = LYING + 1;
+        // Columns of whole tiles, and one more.
+        let wide = LYING + 17;
         // Panels of every height, terms that are fours and more, and a second block of them.
         for rows in 1..=12 {
             check(12 + rows, wide, 16 + rows % 5, &[1]);
         }
         check(13, WIDTH + wide, 7, &[1, 2]);
         check(26, wide, DEPTH + 19, &[1, 3]);
+    }
+
+    #[test]
+    fn packed_columns_give_the_bits_of_the_naive_loop() {
+        // So many that B is near no more, and a second block of them.
+        let (rows, columns) = (NEAR / WIDTH + 2, WIDTH + 9);
+        check(rows, columns, rows + 1, &[1, 2]);
     }
 
     #[test]
@@ -372,6 +426,13 @@ mod tests {
             m in 1usize..40, n in 1usize..70, k in 1usize..300,
         ) {
             check(m, n, k, &[1]);
+        }
+
+        #[test]
+        fn few_rows_give_the_bits_of_the_naive_loop(
+            m in 1usize..=13, n in 1usize..300, k in 1usize..2 * FLAT + 20,
+        ) {
+            check(m, n, k, &[1, 2]);
         }
     }
 }

@@ -129,12 +129,16 @@ fn band(
     }
 }
 
-/// The first `len` elements of a space that only ever grows; what they hold is of no use.
+/// Numbers of a line of the cache: panels begin with one, or each load of a register takes two.
+const LINE: usize = 16;
+
+/// So many elements of a space that only ever grows; what they hold is of no use.
 pub(super) fn reserve(space: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if space.len() < len {
-        space.resize(len, 0.0);
+    if space.len() < len + LINE {
+        space.resize(len + LINE, 0.0);
     }
-    &mut space[..len]
+    let first = space.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    &mut space[first..][..len]
 }
 
 /// Columns that `width` columns take up when packed.
@@ -154,15 +158,8 @@ fn interleave(
 ) {
     let depth = out.len() / stride;
     let of = &from.values[line * from.stride + first..];
-    let (turned, terms) = tile::turn(isa, (of, from.stride), (lines, depth), out, stride);
+    let turned = tile::turn(isa, (of, from.stride), (lines, depth), out, stride);
     let source = |i: usize| &of[i * from.stride..][..depth];
-    for i in 0..turned {
-        for (packed, &value) in
-            out[terms * stride..].chunks_exact_mut(stride).zip(&source(i)[terms..])
-        {
-            packed[i] = value;
-        }
-    }
     // In squares of 4 × 4 that compilers turn into shuffles of registers.
     let fours = lines / 4 * 4;
     for i in (turned..fours).step_by(4) {

@@ -20,7 +20,7 @@ pub fn multiply_adds(engine: Engine, times: usize) -> f64 {
         for _ in 0..times {
             let (rows, columns) = (most.rows, most.columns);
             let (a, lie, b, depth) = (a.as_slice(), Rows::Beside(rows), b.as_slice(), DEPTH);
-            let tile = Tile { a, lie, b, depth, rows, columns, carry: false };
+            let tile = Tile { a, lie, b, step: columns, depth, rows, columns, carry: false };
             tile.run(engine.isa, &mut out, columns);
             black_box(&mut out);
         }

@@ -17,8 +17,24 @@ use super::isa::{Isa, Kind};
 pub(super) struct Extent {
     /// Rows of the tile.
     pub rows: usize,
-    /// Columns of the tile; a narrow tile has half of them.
+    /// Columns of the tile; a narrow tile has half of them, a low one more ([`Extent::wide`]).
     pub columns: usize,
+}
+
+impl Extent {
+    /// Columns of a tile of so many rows that has as many accumulators.
+    pub(super) const fn wide(self, rows: usize) -> usize {
+        self.columns * beside(self.rows, rows)
+    }
+}
+
+/// How many tiles of a few rows beside each other have about as many accumulators as one of `most`.
+const fn beside(most: usize, rows: usize) -> usize {
+    match most / rows {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    }
 }
 
 /// Elements of the largest tile of any instruction set.
@@ -50,75 +66,94 @@ pub(super) struct Tile<'a> {
     pub a: &'a [f32],
     /// How it lies.
     pub lie: Rows,
-    /// `depth × columns`, packed.
+    /// The right factor, from the first term of the first column on: columns are beside each other.
     pub b: &'a [f32],
+    /// Elements from one of its terms to the next.
+    pub step: usize,
     /// Terms of every sum.
     pub depth: usize,
     /// At most the rows of the extent.
     pub rows: usize,
-    /// The columns of the extent, or half of them.
+    /// The columns of the extent, half of them, or as many as it has for these rows.
     pub columns: usize,
     /// Whether to go on from what the output holds (a later block of k) or from +0.0.
     pub carry: bool,
 }
 
 macro_rules! by_rows {
-    ($rows:expr, $wide:expr, $f:ident, $args:tt, $columns:literal: $($r:literal)*) => {
-        match ($rows, $wide) {
-            $(($r, true) => $f::<$r, { $columns }> $args,
-              ($r, false) => $f::<$r, { $columns / 2 }> $args,)*
+    ($rows:expr, $width:expr, $f:ident, $args:tt, $columns:literal, $most:literal: $($r:literal)*)
+    => {
+        match ($rows, $width) {
+            $(($r, Width::Narrow) => $f::<$r, { $columns / 2 }> $args,
+              ($r, Width::Usual) => $f::<$r, { $columns }> $args,
+              ($r, Width::Wide) => $f::<$r, { $columns * beside($most, $r) }> $args,)*
             _ => unreachable!("a tile has at most the rows of its extent"),
         }
     };
+}
+
+/// How wide a tile is, by its extent.
+#[derive(Clone, Copy)]
+enum Width {
+    Narrow,
+    Usual,
+    Wide,
 }
 
 impl Tile<'_> {
     /// Computes the tile into `out`, whose rows are `stride` apart.
     pub(super) fn run(&self, isa: Isa, out: &mut [f32], stride: usize) {
         let most = extent(isa);
-        let wide = self.columns == most.columns;
-        assert!(wide || self.columns == most.columns / 2, "a tile is wide or half as wide");
         assert!((1..=most.rows).contains(&self.rows), "a tile has at most the rows of its extent");
+        let width = match self.columns {
+            columns if columns == most.columns => Width::Usual,
+            columns if columns == most.wide(self.rows) => Width::Wide,
+            columns => {
+                assert!(columns == most.columns / 2, "a tile has a width of its extent");
+                Width::Narrow
+            }
+        };
         assert!(self.depth > 0, "a sum has a term");
         let has_a = match self.lie {
             Rows::Beside(step) => reaches(self.a, self.depth, step, self.rows),
             Rows::Apart(stride) => reaches(self.a, self.rows, stride, self.depth),
         };
         assert!(has_a, "panel of a is too short");
-        let panel = self.depth.checked_mul(self.columns);
-        assert!(holds(self.b.len(), panel), "panel of b is too short");
+        assert!(reaches(self.b, self.depth, self.step, self.columns), "panel of b is too short");
         assert!(reaches(out, self.rows, stride, self.columns), "output is too short");
         match isa.kind() {
-            Kind::Portable => by_rows!(self.rows, wide, portable, (self, out, stride), 16: 1 2 3 4),
+            Kind::Portable => {
+                by_rows!(self.rows, width, portable, (self, out, stride), 16, 4: 1 2 3 4)
+            }
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => {
-                let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), out.as_mut_ptr());
+                let (a, b, c) = (self.a.as_ptr(), (self.b.as_ptr(), self.step), out.as_mut_ptr());
                 let (depth, carry) = (self.depth, self.carry);
                 // SAFETY: the `Isa` proves AVX2 and FMA; the asserts above prove that every term of
-                // every row lies in `a`, that `b` holds depth·columns elements, and that every row
-                // of the tile lies in `out`; columns = 8·V with the V that is chosen here.
+                // every row lies in `a` and of every column in `b`, and that every row of the tile
+                // lies in `out`; columns = 8·V with the V that is chosen here.
                 unsafe {
                     match self.lie {
-                        Rows::Beside(step) => by_rows!(self.rows, wide, avx2_beside,
-                            (depth, (a, step), b, c, stride, carry), 2: 1 2 3 4 5 6),
-                        Rows::Apart(apart) => by_rows!(self.rows, wide, avx2_apart,
-                            (depth, (a, apart), b, c, stride, carry), 2: 1 2 3 4 5 6),
+                        Rows::Beside(step) => by_rows!(self.rows, width, avx2_beside,
+                            (depth, (a, step), b, c, stride, carry), 2, 6: 1 2 3 4 5 6),
+                        Rows::Apart(apart) => by_rows!(self.rows, width, avx2_apart,
+                            (depth, (a, apart), b, c, stride, carry), 2, 6: 1 2 3 4 5 6),
                     }
                 }
             }
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => {
-                let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), out.as_mut_ptr());
+                let (a, b, c) = (self.a.as_ptr(), (self.b.as_ptr(), self.step), out.as_mut_ptr());
                 let (depth, carry) = (self.depth, self.carry);
                 // SAFETY: as above, with AVX-512F and columns = 16·V.
                 unsafe {
                     match self.lie {
-                        Rows::Beside(step) => by_rows!(self.rows, wide, avx512_beside,
+                        Rows::Beside(step) => by_rows!(self.rows, width, avx512_beside,
                             (depth, (a, step), b, c, stride, carry),
-                            2: 1 2 3 4 5 6 7 8 9 10 11 12),
-                        Rows::Apart(apart) => by_rows!(self.rows, wide, avx512_apart,
+                            2, 12: 1 2 3 4 5 6 7 8 9 10 11 12),
+                        Rows::Apart(apart) => by_rows!(self.rows, width, avx512_apart,
                             (depth, (a, apart), b, c, stride, carry),
-                            2: 1 2 3 4 5 6 7 8 9 10 11 12),
+                            2, 12: 1 2 3 4 5 6 7 8 9 10 11 12),
                     }
                 }
             }
@@ -126,21 +161,21 @@ impl Tile<'_> {
     }
 }
 
-/// Transposes as many whole fours of lines and terms as there are: term k of line i of `from`,
-/// whose lines are `stride` apart, becomes element i of line k of `out`, whose lines are `columns`
-/// apart. Gives how many terms of how many lines were done: none where `isa` has no registers for
-/// it.
+/// Transposes as many whole fours of lines as there are: term k of line i of `from`, whose lines
+/// are `stride` apart, becomes element i of line k of `out`, whose lines are `columns` apart. Gives
+/// how many lines were done: none where `isa` has no registers for it, or there are under four
+/// terms.
 pub(super) fn turn(
     isa: Isa,
     (from, stride): (&[f32], usize),
     (lines, depth): (usize, usize),
     out: &mut [f32],
     columns: usize,
-) -> (usize, usize) {
-    let (lines, depth) = (lines / 4 * 4, depth / 4 * 4);
+) -> usize {
+    let lines = lines / 4 * 4;
     match isa.kind() {
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 if lines > 0 && depth > 0 => {
+        Kind::Avx512 if lines > 0 && depth >= 4 => {
             assert!(reaches(from, lines, stride, depth), "lines are too short");
             assert!(reaches(out, depth, columns, lines), "output is too short");
             for i in (0..lines).step_by(16) {
@@ -157,16 +192,16 @@ pub(super) fn turn(
                     }
                 }
             }
-            (lines, depth)
+            lines
         }
-        _ => (0, 0),
+        _ => 0,
     }
 }
 
 /// Transposes `F` fours of lines.
 ///
 /// # Safety
-/// The CPU has AVX-512F; `depth` is a multiple of 4; `from + i·stride` is valid for `depth` reads
+/// The CPU has AVX-512F; `depth` is at least 4; `from + i·stride` is valid for `depth` reads
 /// for every `i < 4·F`, and `out + k·columns` for `4·F` writes for every `k < depth`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
@@ -181,6 +216,8 @@ unsafe fn fours<const F: usize>(
         _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
     for k in (0..depth).step_by(4) {
+        // The last four may have terms of those before: they are written again.
+        let k = k.min(depth - 4);
         // In quarter q of register i: the line 4q + i.
         let mut a = [_mm512_setzero_ps(); 4];
         for (i, lines) in a.iter_mut().enumerate() {
@@ -245,7 +282,8 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
         Rows::Beside(step) => (1, step),
         Rows::Apart(stride) => (stride, 1),
     };
-    for (k, b) in tile.b.chunks_exact(W).take(tile.depth).enumerate() {
+    for k in 0..tile.depth {
+        let b = &tile.b[k * tile.step..][..W];
         for (r, sums) in sums.iter_mut().enumerate() {
             let x = tile.a[r * row + k * term];
             for (sum, &y) in sums.iter_mut().zip(b) {
@@ -262,12 +300,16 @@ fn portable<const R: usize, const W: usize>(tile: &Tile<'_>, out: &mut [f32], st
 #[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 8;
 
+/// Terms between which addresses are not counted on.
+#[cfg(target_arch = "x86_64")]
+const TERMS: usize = 4;
+
 /// The body of a tile. `$rows` are places from which those of a row are found: row `$r` is at
 /// `$x` of them, and each goes on by `$term` from one term to the next.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector_body {
     ($lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident,
-     ($depth:ident, $rows:ident, $b:ident, $c:ident, $stride:ident, $carry:ident),
+     ($depth:ident, $rows:ident, $b:ident, $step:ident, $c:ident, $stride:ident, $carry:ident),
      $r:ident => $x:expr, $term:expr) => {{
         use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
         use std::arch::x86_64::{$fma, $load, $splat, $store, $zero};
@@ -287,26 +329,40 @@ macro_rules! vector_body {
                 }
             }
         }
-        for _ in 0..$depth {
-            let mut columns = [$zero(); V];
-            for v in 0..V {
-                // The second cache is not always as fast as the products are.
-                _mm_prefetch::<_MM_HINT_T0>($b.wrapping_add((AHEAD * V + v) * $lanes).cast());
-                // SAFETY: `b` has advanced by fewer than depth panels' rows.
-                columns[v] = unsafe { $load($b.add(v * $lanes)) };
-            }
-            for $r in 0..R {
-                // SAFETY: the rows have advanced by fewer than depth terms.
-                let x = $splat(unsafe { *$x });
+        // Several terms at a time, so that addresses are seldom counted on.
+        let mut left = $depth;
+        while left > 0 {
+            let terms = if left >= TERMS { TERMS } else { 1 };
+            let mut term = |k: usize| {
+                let mut columns = [$zero(); V];
                 for v in 0..V {
-                    sums[$r][v] = $fma(x, columns[v], sums[$r][v]);
+                    // The second cache is not always as fast as the products are.
+                    let ahead = $b.wrapping_add((AHEAD + k) * $step + v * $lanes);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    // SAFETY: `b` has advanced to where as many terms are left.
+                    columns[v] = unsafe { $load($b.add(k * $step + v * $lanes)) };
                 }
+                for $r in 0..R {
+                    // SAFETY: so have the rows.
+                    let x = $splat(unsafe { *$x.add(k * $term) });
+                    for v in 0..V {
+                        sums[$r][v] = $fma(x, columns[v], sums[$r][v]);
+                    }
+                }
+            };
+            if terms == TERMS {
+                for k in 0..TERMS {
+                    term(k);
+                }
+            } else {
+                term(0);
             }
             // Behind the last term they may point to nothing, and are not read.
             for row in &mut $rows {
-                *row = row.wrapping_add($term);
+                *row = row.wrapping_add(terms * $term);
             }
-            $b = $b.wrapping_add(V * $lanes);
+            $b = $b.wrapping_add(terms * $step);
+            left -= terms;
         }
         for r in 0..R {
             for v in 0..V {
@@ -322,21 +378,21 @@ macro_rules! vector_tile {
      $store:ident, $splat:ident, $fma:ident) => {
         /// # Safety
         /// The CPU has the features; `a + k·term` is valid for `R` reads for every `k < depth`,
-        /// `b` for `depth·V·lanes`, and `c + r·stride` for `V·lanes` reads and writes for every
+        /// `b + k·step` for `V·lanes`, and `c + r·stride` for `V·lanes` reads and writes for every
         /// `r < R`.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         unsafe fn $beside<const R: usize, const V: usize>(
             depth: usize,
             (a, term): (*const f32, usize),
-            mut b: *const f32,
+            (mut b, step): (*const f32, usize),
             c: *mut f32,
             stride: usize,
             carry: bool,
         ) {
             let mut rows = [a];
             vector_body!($lanes, $zero, $load, $store, $splat, $fma,
-                (depth, rows, b, c, stride, carry), r => rows[0].add(r), term);
+                (depth, rows, b, step, c, stride, carry), r => rows[0].add(r), term);
         }
 
         /// # Safety
@@ -346,7 +402,7 @@ macro_rules! vector_tile {
         unsafe fn $apart<const R: usize, const V: usize>(
             depth: usize,
             (a, apart): (*const f32, usize),
-            mut b: *const f32,
+            (mut b, step): (*const f32, usize),
             c: *mut f32,
             stride: usize,
             carry: bool,
@@ -355,7 +411,7 @@ macro_rules! vector_tile {
             let (fourth, seventh) = (a.wrapping_add(3 * apart), a.wrapping_add(6 * apart));
             let mut rows: [*const f32; 4] = [a, fourth, seventh, a.wrapping_add(9 * apart)];
             vector_body!($lanes, $zero, $load, $store, $splat, $fma,
-                (depth, rows, b, c, stride, carry), r => rows[r / 3].add(r % 3 * apart), 1);
+                (depth, rows, b, step, c, stride, carry), r => rows[r / 3].add(r % 3 * apart), 1);
         }
     };
 }
