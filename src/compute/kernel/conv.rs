@@ -304,9 +304,8 @@ fn add(sum: &mut [f32], other: &[f32]) {
 fn panels(engine: Engine, values: &[f32], columns: usize) -> Vec<f32> {
     let view = View { values, stride: columns, transposed: false };
     let (panel, depth) = (gather::extent(engine.isa).columns, values.len() / columns.max(1));
-    let mut packed = Vec::new();
-    pack::columns_of_b(engine.isa, view, (0, columns), panel, (0, depth), &mut packed);
-    packed
+    let space = &mut Vec::new();
+    pack::columns_of_b(engine.isa, view, (0, columns), panel, (0, depth), space).to_vec()
 }
 
 /// An image in a frame of zeros.
