@@ -2,7 +2,7 @@
 //! decides what is said over it.
 
 use super::boot::{self, BootError, Booted};
-use super::follow::Refusal;
+use super::follow::{Heard, Refusal};
 use super::home::Home;
 use super::network::{Network, NetworkError};
 use crate::base::keys::{PublicKey, SecretKey};
@@ -11,8 +11,15 @@ use crate::effects::bus::{Bus, BusError, News, Options};
 use crate::effects::keyring::{self, KeyringError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// How long a node tries for its first connection.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a node that connects looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why a node is not on a network, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +80,41 @@ pub fn connect(
     runtime: &Handle,
     tell: impl Fn(News) + Send + Sync + 'static,
 ) -> Result<Bus, LinkError> {
+    Ok(Bus::connect(&options(network, me, name, patience)?, runtime, tell)?)
+}
+
+/// Connects a node that reads an inbox. Until it is connected `hear` takes what comes there, and
+/// says whether the node is to stop: then there is no bus.
+pub fn join<T: From<Heard> + Send + 'static>(
+    network: &Network,
+    (me, name): (&PublicKey, &str),
+    runtime: &Handle,
+    (outbox, inbox): (&Sender<T>, &Receiver<T>),
+    hear: &mut dyn FnMut(T) -> bool,
+) -> Result<Option<Bus>, LinkError> {
+    let options = options(network, me, name, PATIENCE)?;
+    let (news, halt) = (outbox.clone(), Notify::new());
+    let tell = move |said| drop(news.send(Heard::News(said).into()));
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| Bus::connect_until(&options, runtime, tell, &halt));
+        while !connecting.is_finished() {
+            if inbox.recv_timeout(LOOK_EVERY).is_ok_and(&mut *hear) {
+                halt.notify_one();
+            }
+        }
+        let connected = connecting.join();
+        Ok(connected.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+    })
+}
+
+fn options(
+    network: &Network,
+    me: &PublicKey,
+    name: &str,
+    patience: Duration,
+) -> Result<Options, LinkError> {
     // What a node says itself it knows.
-    let name = name.to_owned();
-    let options = Options { name, no_echo: true, ..network.bus(me, patience)? };
-    Ok(Bus::connect(&options, runtime, tell)?)
+    Ok(Options { name: name.to_owned(), no_echo: true, ..network.bus(me, patience)? })
 }
 
 /// Opens a home with a copy of the log of a network, and of its artifacts: see [`artifacts`].

@@ -40,8 +40,6 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// How long the bus is tried at a start.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// So long what was sent last may take to leave the process.
 const FLUSH: Duration = Duration::from_secs(2);
 /// Threads that check a Proof of History: a machine may hold several validators.
@@ -136,10 +134,20 @@ pub fn validate(
     (hooks.begun)(Handle::new(outbox.clone()));
     let (server_key, clock) = (Arc::new(link::key(key)?), Clock::start());
     let me = server_key.public();
-    let news = outbox.clone();
-    let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
     let name = format!("ohc validator {}", me.short());
-    let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
+    let watch = &mut *hooks.watch;
+    let mut hear = |message| match message {
+        Inbox::Told(Told::Stop(_)) => true,
+        Inbox::Heard(Heard::News(news)) => {
+            watch(Sight::News(&news));
+            false
+        }
+        _ => false,
+    };
+    let ends = (&outbox, &inbox);
+    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut hear)? else {
+        return Ok(());
+    };
     let (store, genesis) = (booted.store.clone(), booted.genesis.clone());
     let consensus =
         Consensus::new(link::key(key)?, clock.now(), (&booted.state, booted.parent), POH_THREADS);

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -222,10 +223,27 @@ impl Bus {
         runtime: &Handle,
         tell: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<Self, BusError> {
+        let connected = Self::connect_until(options, runtime, tell, &Notify::new())?;
+        connected.ok_or(BusError::Away)
+    }
+
+    /// The same, unless `halt` is notified before there is a connection: then there is none.
+    pub fn connect_until(
+        options: &Options,
+        runtime: &Handle,
+        tell: impl Fn(News) + Send + Sync + 'static,
+        halt: &Notify,
+    ) -> Result<Option<Self>, BusError> {
         super::install_tls();
         let tell: Tell = Arc::new(tell);
-        let client = runtime.block_on(connect::connect(options, &tell))?;
-        Ok(Self { client, runtime: runtime.clone(), tell, urls: options.urls.join(", ") })
+        let connected = runtime.block_on(async {
+            tokio::select! {
+                connected = connect::connect(options, &tell) => connected.map(Some),
+                () = halt.notified() => Ok(None),
+            }
+        });
+        let urls = options.urls.join(", ");
+        Ok(connected?.map(|client| Self { client, runtime: runtime.clone(), tell, urls }))
     }
 
     /// Where the servers are.

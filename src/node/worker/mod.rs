@@ -45,8 +45,6 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// How long the bus is tried at a start.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often one looks whether its hours have come or are over: the time of day may be set.
 const HOURS_MS: u64 = 10_000;
 /// It takes on at a time what it does in a second, and at least a few small blocks.
@@ -177,10 +175,20 @@ pub fn work(
     if offer.capacity.is_none() {
         (hooks.watch)(Sight::Measured(pace, machine::graphics_cards()));
     }
-    let news = outbox.clone();
-    let tell = move |said| drop(news.send(Inbox::Heard(Heard::News(said))));
     let name = format!("ohc worker {}", me.short());
-    let bus = link::connect(network, &me, &name, PATIENCE, runtime.handle(), tell)?;
+    let watch = &mut *hooks.watch;
+    let mut hear = |message| match message {
+        Inbox::Told(Told::Stop(_)) => true,
+        Inbox::Heard(Heard::News(news)) => {
+            watch(Sight::News(&news));
+            false
+        }
+        _ => false,
+    };
+    let ends = (&outbox, &inbox);
+    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut hear)? else {
+        return Ok(earned(&booted.state, &me));
+    };
     if let Some(asker) = &asker {
         asker.connect(bus.clone());
         asker.folded(&booted.state);

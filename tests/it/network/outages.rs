@@ -2,15 +2,19 @@
 //! same as if nothing had happened, and so is the money. Never a mock: processes are killed.
 
 use super::lab::Lab;
-use crate::site::Site;
+use crate::site::{Ran, Site};
 use crate::sources::buckets::S3;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::effects::artifacts::{Act, ObjectRequest};
 use ohc::effects::bus::Bus;
 use ohc::node::wire::{Answer, Ask, Wire};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -117,6 +121,27 @@ fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
         let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
         let answer = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, patience).unwrap();
         assert_eq!(wire.unframe(&answer, WIRE_BYTES_MAX), Ok(Answer::Nothing));
+    }
+}
+
+#[test]
+fn a_node_that_finds_no_server_of_messages_says_so_and_ends_when_it_is_asked_to() {
+    let site = Site::new();
+    // Nobody listens there any more.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nats = format!("nats://127.0.0.1:{port}");
+    let init = ["network", "init", "--validators", "1", "--workers", "1", "--out", "lab"];
+    let founded = site.run(&[&init[..], &["--nats", &nats, "--store", "store"]].concat());
+    assert_eq!(founded.code(), Some(0), "{}", founded.err());
+    for kind in ["validator", "worker"] {
+        let mut command = site.command(&[kind, "--config", &format!("lab/{kind}-1"), "-o", "json"]);
+        let mut node = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(node.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().contains("\"offline\"")), "{kind} says nothing");
+        let id = i32::try_from(node.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        let ended = Ran::of(node);
+        assert_eq!(ended.code(), Some(0), "{kind} gave up by itself: {}", ended.err());
     }
 }
 
