@@ -93,6 +93,6 @@ mod tests {
         let (message, hint) = said("ohc apply");
         assert!(message.contains("not provided: <MANIFEST>"), "{message}");
         assert_eq!(hint, "`--help` says what there is");
-        assert_eq!(said("ohc network -o json").0, "a command is missing");
+        assert_eq!(said("ohc network").0, "a command is missing");
     }
 }

@@ -8,6 +8,9 @@ use crate::base::ids::LeaseId;
 pub use crate::effects::buckets::presigned::{Act, Presigner};
 use object_store::path::Path;
 
+/// Digits of a digest by which artifacts are put into folders.
+const SHELF: usize = 2;
+
 /// A request about one object of the store of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectRequest {
@@ -25,9 +28,10 @@ impl ObjectRequest {
     #[must_use]
     pub fn of(lease: LeaseId, act: Act, path: &str) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/')?;
+        let shelf = folder.rsplit('/').next().filter(|shelf| shelf.len() == SHELF);
         let artifact = match name {
             MARK => None,
-            _ => Some(format!("{}{name}", folder.rsplit('/').next()?).parse().ok()?),
+            _ => Some(format!("{}{name}", shelf?).parse().ok()?),
         };
         Some(Self { lease, act, artifact })
     }
