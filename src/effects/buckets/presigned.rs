@@ -85,13 +85,19 @@ impl Signable<'_> {
         }
     }
 
-    /// The header that is part of what is signed.
-    fn condition(self) -> Option<(&'static str, HeaderValue)> {
-        match self {
+    /// The header that is part of what is signed. A tag that can be none is an error: without it
+    /// anything might be written over.
+    fn condition(self) -> object_store::Result<Option<(&'static str, HeaderValue)>> {
+        Ok(match self {
             Self::Read | Self::Look => None,
             Self::Create => Some((IF_NONE, HeaderValue::from_static("*"))),
-            Self::Replace(tag) => Some((IF_SAME, HeaderValue::from_str(tag).ok()?)),
-        }
+            Self::Replace(tag) => {
+                let value = HeaderValue::from_str(tag);
+                let value = value
+                    .map_err(|error| Error::Generic { store: "S3", source: Box::new(error) })?;
+                Some((IF_SAME, value))
+            }
+        })
     }
 }
 
@@ -124,7 +130,7 @@ impl Signatory {
 
     async fn url(&self, what: Signable<'_>, object: &Path) -> object_store::Result<String> {
         let mut options = SignedUrlOptions::new();
-        if let Some((name, value)) = what.condition() {
+        if let Some((name, value)) = what.condition()? {
             options = options.with_signed_header(HeaderName::from_static(name), value);
         }
         let (signer, method) = (&self.signer, what.method());
@@ -171,7 +177,7 @@ impl Signatory {
         let url = self.url(what, object).await?;
         *request.uri_mut() = url.parse().map_err(|error| failed(Box::new(error)))?;
         let more = more.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        for (name, value) in what.condition().into_iter().chain(more) {
+        for (name, value) in what.condition()?.into_iter().chain(more) {
             request.headers_mut().insert(name, value);
         }
         let answer = self.client.execute(request).await;
@@ -275,6 +281,15 @@ fn with_query(request: &HttpRequest, query: &str) -> Option<HttpRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_write_has_a_condition_or_is_none() {
+        let name = |what: Signable<'_>| what.condition().map(|found| found.map(|(name, _)| name));
+        assert_eq!(name(Signable::Create).unwrap(), Some(IF_NONE));
+        assert_eq!(name(Signable::Replace("\"5eed\"")).unwrap(), Some(IF_SAME));
+        assert!(name(Signable::Replace("no\ntag")).is_err());
+        assert_eq!(name(Signable::Read).unwrap(), None);
+    }
 
     #[test]
     fn a_query_that_asks_for_something_else_is_no_signature() {
