@@ -185,6 +185,25 @@ fn fail_fast_skips_the_rest_of_a_stage_of_a_run_that_goes_on() {
 }
 
 #[test]
+fn a_stage_that_fails_at_once_as_is_known_is_finished_once() {
+    let [cells, all] = sweep(", failFast: true }", &format!("{FAILING_TAG}, 1, 2"));
+    let cells = format!("{cells}, onFailure: continue }}");
+    let two = "  run: { limits: { jobsPerBlock: 2 } }\n";
+    for spec in [SOLO, two] {
+        let mut fold = begun(spec, &[&cells, &all]);
+        work_on(&mut fold);
+        ended(&fold, |ending| *ending == Ending::Settled);
+        // What fails is known now, what else is in the pipeline is not.
+        let other = "other: { uses: noop, with: { tag: 77 }, verification: full }";
+        fold.submit(&noops("terms", spec, &[&cells, &all, other]), ohc(5));
+        assert_eq!(fold.status(2), Status::Running, "the other stage is not done");
+        work(&mut fold, "other");
+        ended(&fold, |ending| *ending == Ending::Settled);
+        assert!(run(&fold).result(job(&fold, "other")).is_some());
+    }
+}
+
+#[test]
 fn no_more_blocks_of_a_stage_are_live_than_it_says() {
     let [cells, all] = sweep(", maxParallel: 2 }", "1, 2, 3, 4, 5");
     let mut fold = begun(SOLO, &[&format!("{cells} }}"), &all]);

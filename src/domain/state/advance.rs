@@ -23,6 +23,8 @@ enum Left {
     Known,
     /// Nothing: none of its jobs is to be run.
     Skipped,
+    /// Nothing: the failure of one of its jobs has finished it with the rest of its stage.
+    Finished,
     /// It does not matter: its run ends because of it.
     Ends,
 }
@@ -108,6 +110,7 @@ impl State {
                     self.hurry(block);
                 }
                 Left::Skipped => self.finish_block(block, Phase::Skipped),
+                Left::Finished => {}
                 Left::Ends => return,
                 Left::Jobs(todo) => {
                     if !self.offer(block, todo, events) {
@@ -156,6 +159,9 @@ impl State {
                     self.fail_job(id, job, failure, events);
                     if !self.runs.get(&id).is_some_and(|run| run.is_wanted(block.index)) {
                         return Left::Ends;
+                    }
+                    if !matches!(self.phase(block), Some(Phase::Waiting)) {
+                        return Left::Finished;
                     }
                 }
             }
