@@ -133,6 +133,22 @@ fn two_of_four_cannot_void_a_receipt_and_who_says_it_is_there_pays_nothing() {
 }
 
 #[test]
+fn whoever_is_silent_does_not_hold_others_to_what_they_could_not_find() {
+    let (mut fold, receipt, input) = chained(4, [FIRST, SECOND], true);
+    let say_once = |fold: &mut Fold, who: &[u8], finding| {
+        who.iter().for_each(|n| drop(fold.judge(*n, &receipt, finding)));
+        fold.slot(20_000, &[]);
+    };
+    // The first could not find an input that the others find, and one never says anything.
+    say(&mut fold, &receipt, &[0], lost(input));
+    let deny = Finding::Deny { segment: SEGMENT };
+    say_once(&mut fold, &[1, 2], deny);
+    assert!(!has(&fold, |event| matches!(event, Event::Overruled { .. })));
+    (0..3).for_each(|_| say_once(&mut fold, &[0, 1, 2], deny));
+    assert!(has(&fold, |event| matches!(event, Event::Overruled { .. })), "{:?}", fold.events);
+}
+
+#[test]
 fn a_lie_does_not_hide_behind_one_validator_that_cannot_find_its_inputs() {
     let (mut fold, receipt, input) = chained(4, [FIRST, SECOND], false);
     let object = Finding::Object { segment: SEGMENT, found: Found::Other };
@@ -144,18 +160,44 @@ fn a_lie_does_not_hide_behind_one_validator_that_cannot_find_its_inputs() {
 
 #[test]
 fn a_challenge_that_nobody_can_look_into_leaves_everything_as_it_was() {
+    // What others made, or what the receipt itself names: that was there when it was accepted.
+    for is_own in [false, true] {
+        let (mut fold, receipt, input) = chained(4, [FIRST, SECOND], true);
+        (0..4).for_each(|n| drop(fold.judge(n, &receipt, Finding::Agree)));
+        assert!(settled(&fold.state, RunId(1)).is_some(), "{:?}", fold.status(1));
+        let Outcome::Done(claims) = &receipt.outcome else { panic!() };
+        let artifact = if is_own { claims[0].outputs[0] } else { input };
+        let worth = |fold: &Fold| (fold.balance(CLIENT), fold.balance(SECOND));
+        let (before, known) = (worth(&fold), fold.state.cache().len());
+        fold.send(CLIENT, Command::Challenge { lease: receipt.lease, segment: SEGMENT });
+        assert!(fold.balance(CLIENT) < before.0);
+        let verdict = fold.verdict(&receipt, lost(artifact));
+        (0..3).for_each(|n| {
+            fold.send(Who::Validator(n), Command::Judge(vec![verdict.clone()]));
+        });
+        let free = |event: &Event| matches!(event, Event::Dismissed { deposit: Ohc::ZERO, .. });
+        assert!(has(&fold, free), "{:?}", fold.events);
+        assert!(!has(&fold, |e| matches!(e, Event::Lazy { .. } | Event::Revoked { .. })));
+        assert_eq!((worth(&fold), fold.state.cache().len()), (before, known));
+        assert_eq!(fold.held_money(), 0);
+    }
+}
+
+#[test]
+fn a_challenge_that_splits_the_votes_is_voted_again() {
     let (mut fold, receipt, input) = chained(4, [FIRST, SECOND], true);
     (0..4).for_each(|n| drop(fold.judge(n, &receipt, Finding::Agree)));
-    assert!(settled(&fold.state, RunId(1)).is_some(), "{:?}", fold.status(1));
-    let (before, known) = (fold.balance(CLIENT), fold.state.cache().len());
     fold.send(CLIENT, Command::Challenge { lease: receipt.lease, segment: SEGMENT });
-    assert!(fold.balance(CLIENT) < before);
-    let verdict = fold.verdict(&receipt, lost(input));
-    (0..3).for_each(|n| {
-        fold.send(Who::Validator(n), Command::Judge(vec![verdict.clone()]));
-    });
-    let dismissed = |event: &Event| matches!(event, Event::Dismissed { deposit: Ohc::ZERO, .. });
-    assert!(has(&fold, dismissed), "{:?}", fold.events);
-    assert_eq!((fold.balance(CLIENT), fold.state.cache().len()), (before, known));
+    let vote = |fold: &mut Fold, n: u8, finding| {
+        let verdict = fold.verdict(&receipt, finding);
+        fold.send(Who::Validator(n), Command::Judge(vec![verdict]));
+    };
+    let deny = Finding::Deny { segment: SEGMENT };
+    vote(&mut fold, 0, lost(input));
+    (1..3).for_each(|n| vote(&mut fold, n, deny));
+    fold.slot(100_000, &[]);
+    assert!(!has(&fold, |event| matches!(event, Event::Dismissed { .. })));
+    (0..3).for_each(|n| vote(&mut fold, n, deny));
+    assert!(has(&fold, |event| matches!(event, Event::Dismissed { .. })), "{:?}", fold.events);
     assert_eq!(fold.held_money(), 0);
 }

@@ -205,18 +205,16 @@ impl State {
         self.validators.keys().filter(|key| !ballots.contains_key(key)).copied().collect()
     }
 
-    /// A vote came to nothing. If all have voted, what some could not fetch may be there by now.
+    /// A vote came to nothing and is held again: what some could not fetch may be there by now,
+    /// and whoever is silent must not hold the others to what they said.
     fn vote_again(&mut self, lease: LeaseId, silent: Vec<PublicKey>, events: &mut Vec<Event>) {
-        let all = silent.is_empty();
         for validator in silent {
             self.miss(validator, events);
         }
         let Some(block) = self.block_mut(lease.block) else { return };
         let Phase::Judged(judging) = &mut block.phase else { return };
         let Some(dispute) = &mut judging.dispute else { return };
-        if all {
-            dispute.ballots.clear();
-        }
+        dispute.ballots.clear();
     }
 
     /// Who does not say what a state was has lost; of two, he who objects.

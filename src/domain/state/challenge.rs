@@ -20,7 +20,7 @@ use crate::domain::event::{Event, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::receipt::{Outcome, Receipt};
 use crate::domain::settle;
-use crate::domain::verdict::{Ballot, Finding, Segment, Verdict};
+use crate::domain::verdict::{Ballot, Finding, Found, Segment, Verdict};
 use std::collections::BTreeMap;
 
 /// What was settled under a lease, while it can be challenged.
@@ -129,7 +129,12 @@ impl State {
         let asked = challenge.ok_or(Reject::NoReceipt)?.segment;
         let ballot = match verdict.finding {
             Finding::Object { segment, .. } | Finding::Deny { segment } if segment == asked => {
-                self.ballot(&past.receipt, past.worker, verdict.finding)?
+                let ballot = self.ballot(&past.receipt, past.worker, verdict.finding)?;
+                match verdict.finding {
+                    // It was there when the receipt was accepted: that it is gone is nobody's lie.
+                    Finding::Object { found: Found::Lost(artifact), .. } => Ballot::Lost(artifact),
+                    _ => ballot,
+                }
             }
             _ => return Err(Reject::NoReceipt),
         };
@@ -173,6 +178,8 @@ impl State {
             if let Some(past) = self.past.get_mut(&lease) {
                 past.until = now.after(past.window.max(1));
                 self.past_dues.insert((past.until, lease));
+                // It is voted again, as about a receipt.
+                past.challenge.iter_mut().for_each(|challenge| challenge.ballots.clear());
             }
         }
     }
