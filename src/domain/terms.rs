@@ -261,7 +261,7 @@ pub enum CacheMode {
     Off,
     /// Those of the same client.
     Private,
-    /// Everybody's.
+    /// Everybody's; those of other clients if all of them was computed again.
     Settled,
 }
 

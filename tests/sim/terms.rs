@@ -359,6 +359,20 @@ fn a_private_cache_uses_only_results_of_the_same_client() {
 }
 
 #[test]
+fn of_others_only_what_was_computed_again_from_end_to_end_is_used() {
+    // A no-op has one segment: who draws one draws all.
+    for (terms, is_free) in [("none", false), ("{ audit: { rate: 1.0, segments: 1 } }", true)] {
+        let stage = format!("a: {{ uses: noop, verification: {terms} }}");
+        let mut fold = begun(SOLO, &[&stage]);
+        work_on(&mut fold);
+        let text = noops("terms", SOLO, &[&stage]);
+        assert_eq!(offers(&submit_for(&mut fold, CLIENT, &text)), 0, "{terms}: its own");
+        let offered = offers(&submit_for(&mut fold, Who::Client(1), &text));
+        assert_eq!(offered == 0, is_free, "{terms}");
+    }
+}
+
+#[test]
 fn a_result_that_is_too_old_is_made_again_and_is_young_then() {
     let mut fold = begun(SOLO, &["a: { uses: noop, verification: full }"]);
     work_on(&mut fold);

@@ -40,6 +40,7 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::Again(_) => "to be run again".into(),
         Fate::Unused(Unused::Off) => "its stage uses no cache".into(),
         Fate::Unused(Unused::Foreign) => "its result belongs to another client".into(),
+        Fate::Unused(Unused::Sampled) => "another client's result, checked in part".into(),
         Fate::Unused(Unused::Aged) => "its result is too old".into(),
         Fate::Skipped(Skip::Condition) => "skipped: its condition does not hold".into(),
         Fate::Skipped(Skip::Beaten) => "skipped: others of its stage do better".into(),

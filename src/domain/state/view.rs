@@ -13,6 +13,7 @@ use crate::domain::job::Spec;
 use crate::domain::ledger::Ledger;
 use crate::domain::poh::Place;
 use crate::domain::terms::{Cache, CacheMode, Terms};
+use crate::domain::verdict::Verification;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub enum Unused {
     Off,
     /// It is another client's.
     Foreign,
+    /// It is another client's, and not all of it was computed again.
+    Sampled,
     /// It is older than the stage allows.
     Aged,
 }
@@ -153,6 +156,10 @@ impl State {
         match mode {
             CacheMode::Off => Some(Unused::Off),
             CacheMode::Private if known.client != *client => Some(Unused::Foreign),
+            // A lie of which no part was drawn costs its author nothing in a run of its own.
+            _ if known.client != *client && known.checked != Verification::Full => {
+                Some(Unused::Sampled)
+            }
             _ if age_max.is_some_and(|max| known.at.after(max) < self.now()) => Some(Unused::Aged),
             CacheMode::Private | CacheMode::Settled => None,
         }

@@ -217,7 +217,8 @@ static CACHE: Object = Object {
             "mode",
             Type::Word(CACHE_MODES),
             "settled",
-            "Whose: everybody's that are settled, those of the same client, or nobody's (`off`).",
+            "Whose: everybody's that are settled (of other clients only what validators computed \
+             again from end to end), those of the same client, or nobody's (`off`).",
             "private",
         ),
         optional(
