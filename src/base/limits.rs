@@ -13,6 +13,9 @@ pub const MANIFEST_ALIASES_MAX: usize = 1_000;
 pub const INSTANCES_PER_STAGE_DEFAULT: usize = 256;
 /// Jobs of one run, whatever a manifest asks for.
 pub const JOBS_PER_RUN_MAX: usize = 200_000;
+/// Jobs of the runs that begin in one slot, from which on no other begins in it: every node makes
+/// their plans before it has the next slot.
+pub const JOBS_PER_SLOT_MAX: usize = 100_000;
 /// Shards of one training.
 pub const SHARDS_MAX: usize = 64;
 /// Jobs sold together in one block.

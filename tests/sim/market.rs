@@ -5,7 +5,7 @@ use crate::fold::{CLIENT, Fold, WORKER, one, refused};
 use crate::ground::{Who, genesis, noops, ohc, submission};
 use ohc::base::amount::{Ohc, Price, SUPPLY};
 use ohc::base::ids::RunId;
-use ohc::base::limits::{ACCOUNT_NANO_MIN, RUNS_OPEN_MAX};
+use ohc::base::limits::{ACCOUNT_NANO_MIN, JOBS_PER_SLOT_MAX, RUNS_OPEN_MAX};
 use ohc::domain::command::Command;
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::genesis::Params;
@@ -207,4 +207,33 @@ fn a_client_has_a_bounded_number_of_open_runs() {
     fold.send(CLIENT, Command::Cancel { run: RUN });
     let events = fold.submit(&one(), Ohc::ZERO);
     assert!(events.iter().any(|event| matches!(event, Event::Submitted { .. })), "{events:?}");
+}
+
+#[test]
+fn a_slot_takes_so_many_jobs_and_who_comes_too_late_pays_nothing() {
+    let mut fold = Fold::new(1);
+    let other = Who::Client(1);
+    let axis = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+    let many = format!(
+        "a: {{ uses: noop, matrix: {{ axes: {{ x: [{}], y: [{}] }} }} }}",
+        axis(JOBS_PER_SLOT_MAX / 500),
+        axis(500)
+    );
+    let bounds = format!("  run: {{ limits: {{ instances: {JOBS_PER_SLOT_MAX} }} }}\n");
+    let manifests = [noops("many", &bounds, &[&many]), one()];
+    let submit = |fold: &mut Fold, which: &[(Who, usize)]| {
+        let order = |(who, n): &(Who, usize)| {
+            let submission = submission(manifests[*n].clone(), Vec::new(), ohc(1));
+            fold.sign(*who, Command::Submit(Box::new(submission)))
+        };
+        let orders: Vec<_> = which.iter().map(order).collect();
+        fold.slot(0, &orders)
+    };
+    let before = fold.balance(other);
+    let events = submit(&mut fold, &[(CLIENT, 0), (other, 1)]);
+    refused(&events, Reject::Crowded);
+    assert_eq!((fold.state.runs().len(), fold.balance(other)), (1, before));
+    // In the next slot there is room.
+    let events = submit(&mut fold, &[(other, 1), (CLIENT, 1)]);
+    assert_eq!(fold.state.runs().len(), 3, "{events:?}");
 }

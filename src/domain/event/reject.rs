@@ -113,6 +113,9 @@ pub enum Reject {
     /// The accused has nothing at stake.
     #[error("the accused has nothing at stake")]
     NoStake,
+    /// The runs that began in this slot have as many jobs as a slot takes.
+    #[error("other runs of this slot have many jobs: it may be sent again")]
+    Crowded,
 }
 canonical_enum!(Reject {
     1 => Replayed,
@@ -151,4 +154,5 @@ canonical_enum!(Reject {
     46 => TooOld,
     47 => Punished,
     48 => NoStake,
+    49 => Crowded,
 });

@@ -5,7 +5,9 @@ use super::{State, Worker};
 use crate::base::amount::Ohc;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
-use crate::base::limits::{ACCOUNT_NANO_MIN, BIDS_MAX, RUNS_OPEN_MAX, STAKE_PER_ESCROW};
+use crate::base::limits::{
+    ACCOUNT_NANO_MIN, BIDS_MAX, JOBS_PER_SLOT_MAX, RUNS_OPEN_MAX, STAKE_PER_ESCROW,
+};
 use crate::domain::event::{Event, Reject};
 use crate::domain::lease::Lease;
 use crate::domain::ledger::{Hold, Payee};
@@ -32,6 +34,17 @@ impl State {
     pub(super) fn may_begin(&self, client: PublicKey) -> Result<(), Reject> {
         let open = self.runs.values().filter(|run| run.client == client && !run.is_over());
         if open.take(RUNS_OPEN_MAX).count() < RUNS_OPEN_MAX { Ok(()) } else { Err(Reject::TooMany) }
+    }
+
+    /// Whether another run may begin in a slot of which these are the events: its plan takes time
+    /// of every node.
+    pub(super) fn may_plan(&self, events: &[Event]) -> Result<(), Reject> {
+        let jobs = |event: &Event| match event {
+            Event::Submitted { run, .. } => self.runs.get(run).map_or(0, |run| run.results.len()),
+            _ => 0,
+        };
+        let planned: usize = events.iter().map(jobs).sum();
+        if planned < JOBS_PER_SLOT_MAX { Ok(()) } else { Err(Reject::Crowded) }
     }
 
     /// Whether one more bid may stand: every auction looks at all of them.
@@ -76,13 +89,13 @@ impl State {
     }
 
     /// Whoever was refused at this slot pays a fee for each time, as far as its balance goes. Not
-    /// for a replay, which anybody can send in another's name, or a lapse, which has its price; and
-    /// not a validator, whose verdict may come when the others have decided.
+    /// for a replay, which anybody can send in another's name, a lapse, which has its price, or what
+    /// others had sent to the same slot; and not a validator, whose verdict may come when the others have decided.
     pub(super) fn charge_refused(&mut self, events: &mut Vec<Event>) {
         let mut refused: BTreeMap<PublicKey, u32> = BTreeMap::new();
         for event in events.iter() {
             if let Event::Rejected { author, reason, .. } = event
-                && !matches!(reason, Reject::Replayed | Reject::Lapsed)
+                && !matches!(reason, Reject::Replayed | Reject::Lapsed | Reject::Crowded)
                 && !self.validators.contains_key(author)
             {
                 *refused.entry(*author).or_default() += 1;

@@ -108,9 +108,14 @@ impl State {
             return Err(Reject::Unbounded);
         }
         self.may_begin(client)?;
+        self.covers(submission.budget)?;
+        if self.ledger.account(&client).balance < submission.budget {
+            return Err(Reject::Short);
+        }
+        // The plan comes last: it takes more time than all else.
+        self.may_plan(events)?;
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
-        self.covers(submission.budget)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {

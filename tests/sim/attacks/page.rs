@@ -130,8 +130,8 @@ const OPEN: &str = "
 
 What reading the rules as an attacker has found and nothing prevents yet. None of it makes money out of nothing.
 
-- *Free plans*: a submission costs nothing, whatever its budget: plans of many jobs take time of every node
-  in the slot, and runs that are over keep their blocks in the state.
+- *Free plans*: a submission costs nothing, whatever its budget: some hundred thousand jobs a slot may take
+  the place of others' submissions, and runs that are over keep their blocks in the state.
 - *Free names*: accounts, once known, cost nothing to keep, and accepted commands have no fee: many names may
   fill a validator's room for commands, so that honest heartbeats wait and leases lapse.
 - *Bids without a purse*: bids never expire, and 4,096 of accounts without coins leave no place for others.
