@@ -14,6 +14,7 @@ mod column;
 mod columnar;
 mod convert;
 mod csv;
+mod foreign;
 mod groups;
 mod images;
 mod index;

@@ -9,7 +9,7 @@ use super::ColumnKind;
 use super::index::Rows;
 use super::lanes::Text;
 use super::number::{Shape, integer, real, shape, truth};
-use super::row::{Flaw, Row, mark};
+use super::row::{Flaw, NO_OBJECT, Row, mark};
 use crate::compute::{Cause, quote};
 use crate::domain::job::Declared;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
@@ -263,12 +263,20 @@ impl Judge {
                 "goes on behind a closing quote".to_owned(),
                 "write a quote inside a quoted cell twice: \"a \"\"quoted\"\" word\"",
             ),
-            Flaw::Form(what) => Wrong::new(
-                what.clone(),
-                "each line is an object whose values are numbers, text, booleans or null",
-            ),
+            Flaw::Form(what) => Wrong::new(what.clone(), form_hint(what)),
         }
     }
+}
+
+/// What to do about a line of JSON that makes no row.
+fn form_hint(what: &str) -> &'static str {
+    if what.starts_with("has a list under") || what.starts_with("has an object under") {
+        return "leave it out: name the columns to read in `columns: [ … ]` of the source";
+    }
+    if what == NO_OBJECT {
+        return "each line is an object; one list of all of them is made lines by: jq -c '.[]' FILE";
+    }
+    "each line is an object whose values are numbers, text, booleans or null"
 }
 
 /// Whether a kind holds a cell, which is not null.

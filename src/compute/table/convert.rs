@@ -172,8 +172,26 @@ pub(super) fn shown(array: &ArrayRef, row: usize) -> String {
 
 /// A format's crate refuses the bytes.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> Fault {
-    Fault::new(
-        format!("the file cannot be read: {}", quote(&error.to_string())),
-        "look whether it is whole, and of the `format` that the source says",
-    )
+    let said = error.to_string();
+    compressed(&said).unwrap_or_else(|| {
+        Fault::new(
+            format!("the file cannot be read: {}", quote(&said)),
+            "look whether it is whole, and of the `format` that the source says",
+        )
+    })
+}
+
+/// Sound bytes, but in a compression that this program does not know.
+fn compressed(said: &str) -> Option<Fault> {
+    let word = |text: &str| text.split_whitespace().next().map(str::to_owned);
+    // Parquet's crate says the first, Arrow's the second.
+    if let Some((_, codec)) = said.split_once("Disabled feature at compile time: ") {
+        let message = format!("the file is compressed by {}, which is not read", word(codec)?);
+        return Some(Fault::new(message, "write it with snappy, gzip or zstd, or uncompressed"));
+    }
+    let (before, _) = said.split_once(" IPC decompression")?;
+    let message =
+        format!("the file is compressed by {}, which is not read", before.split(' ').next_back()?);
+    let hint = "write it uncompressed: in pandas to_feather(FILE, compression='uncompressed')";
+    Some(Fault::new(message, hint))
 }

@@ -2,7 +2,7 @@
 //! Never changes a number: its text is kept, and what it says is decided like that of any cell.
 
 use super::is_column_name;
-use super::row::{Flaw, Row, Span, Step, line, mark};
+use super::row::{Flaw, NO_OBJECT, Row, Span, Step, line, mark};
 use crate::base::limits;
 use crate::compute::quote;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ impl Json {
 
     fn object(&mut self, text: &[u8], from: usize) -> Result<(), Wrong> {
         if text.get(from) != Some(&b'{') {
-            return Err("is not a JSON object".to_owned());
+            return Err(NO_OBJECT.to_owned());
         }
         let mut at = blanks(text, from + 1);
         let mut place = 0;

@@ -8,6 +8,7 @@
 use super::ahead::{Learned, Outlook, Stretch};
 use super::column::{ENCODING, Guess, Judge};
 use super::csv::Csv;
+use super::foreign;
 use super::index::StructuralIndex;
 use super::row::Step;
 use super::scan::{Scanner, listed};
@@ -338,9 +339,10 @@ impl Lines {
 
     /// Passes what stands before the rows of a file. False if it has not come as a whole.
     fn head(&mut self, is_end: bool) -> Result<bool, Fault> {
-        if self.pending.len() < BYTE_ORDER_MARK.len() && !is_end {
+        if self.pending.len() < foreign::BYTES && !is_end {
             return Ok(false);
         }
+        foreign::refuse(&self.pending)?;
         let mut from = if self.pending.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
         if let (Scanner::Csv(csv), Format::Csv(dialect)) = (&mut self.scanner, self.reading.format)
         {
@@ -453,7 +455,8 @@ fn header(cells: &[&[u8]], line: u64) -> Result<Vec<String>, Fault> {
         if name.is_empty() {
             return Err(Fault::new(
                 format!("column {place} has no name"),
-                "the first line must name every column; a comma at its end starts one more",
+                "the first line must name every column; a comma at its end starts one more, and \
+                 pandas writes its index so unless `to_csv` is told index=False",
             ));
         }
         if !is_column_name(name) {

@@ -31,6 +31,9 @@ impl Span {
     }
 }
 
+/// What is wrong with a line of JSON that is no object.
+pub(super) const NO_OBJECT: &str = "is not a JSON object";
+
 /// What a glance at a cell tells.
 pub(super) mod mark {
     /// There are, or may be, bytes of characters beyond ASCII; without it there are none.

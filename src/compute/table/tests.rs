@@ -116,6 +116,23 @@ fn what_is_not_a_table_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_called_what_it_is() {
+    let check = |bytes: &[u8], message: &str, hint: &str| {
+        let fault = Table::from_csv(bytes).unwrap_err();
+        assert_eq!(fault.message, message);
+        assert!(fault.hint.contains(hint), "{}", fault.hint);
+    };
+    check(b"\x1f\x8b\x08\0\0\0\0\0", "the file is compressed by gzip", "gunzip");
+    check(b"PK\x03\x04\x14\0\x06\0", "the file is a zip file, as workbooks of Excel are", "CSV");
+    check(b"\xff\xfea\0\n\x001\0\n\0", "the file is UTF-16", "iconv -f utf-16");
+    check(b"PAR1\x15\0\x15\0", "the file is Parquet", "format: parquet");
+    // Names of columns may look like that.
+    for csv in ["PAR1,BZh9\n1,2\n", "PK,ARROW1\n1,2\n"] {
+        assert_eq!(Table::from_csv(csv.as_bytes()).unwrap().columns().len(), 2);
+    }
+}
+
+#[test]
 fn as_many_columns_as_the_bound_allows_are_read() {
     let header: Vec<_> = (0..limits::COLUMNS_MAX).map(|i| format!("c{i}")).collect();
     let row = vec!["1"; limits::COLUMNS_MAX].join(",");

@@ -266,6 +266,9 @@ fn json_lines_are_read_by_key_and_numbers_keep_their_text() {
         b"{\"a\":\"\\ud83d\"}\n",
         "file1: line 1 has half of a surrogate pair in a string",
     );
+    let hint = |source: &[u8]| fed(&json(), &[source], usize::MAX, None).unwrap_err().hint;
+    assert!(hint(b"{\"a\":{\"b\":1}}\n").contains("`columns: [ … ]`"));
+    assert!(hint(b"[{\"a\":1}]\n").contains("jq -c '.[]'"));
     let columns = vec![Declared { name: "b".into(), kind: None }];
     check(&Reading { columns, ..json() }, b"{\"a\":[1],\"b\":2}\n", &["b Integer 2"]);
 }
