@@ -7,7 +7,7 @@
 use super::table::{Cells, Column, ColumnKind, Table};
 use super::{Fault, exact, quote};
 use crate::base::limits;
-use crate::domain::job::{Expr, Formula, Mismatch, Op};
+use crate::domain::job::{Expr, Formula, Mismatch, Op, REPLACE_GROWTH_MAX};
 use arrow_arith::arity::{binary, unary, unary_mut};
 use arrow_arith::boolean;
 use arrow_array::{
@@ -248,6 +248,11 @@ impl Rows<'_> {
                 let parts = rest.next().unwrap_or(Value::Null).texts(count);
                 Value::Truth(part_of(op, &first.texts(count), &parts))
             }
+            Op::Replace => {
+                let old = rest.next().unwrap_or(Value::Null).texts(count);
+                let new = rest.next().unwrap_or(Value::Null).texts(count);
+                Value::Text(replaced(&first.texts(count), &old, &new))
+            }
             Op::Coalesce => rest.fold(first, |best, next| self.or_else(best, next)),
             Op::If => {
                 let then = rest.next().unwrap_or(Value::Null);
@@ -412,6 +417,19 @@ fn part_of(op: Op, texts: &StringArray, parts: &StringArray) -> BooleanArray {
         _ => text.starts_with(part),
     };
     texts.iter().zip(parts.iter()).map(|(text, part)| Some(test(text?, part?))).collect()
+}
+
+/// Null where the text would be longer than it was by more than [`REPLACE_GROWTH_MAX`] bytes.
+fn replaced(texts: &StringArray, old: &StringArray, new: &StringArray) -> StringArray {
+    let replace = |text: &str, old: &str, new: &str| {
+        if old.is_empty() {
+            return Some(text.to_owned());
+        }
+        let more = text.matches(old).count().saturating_mul(new.len().saturating_sub(old.len()));
+        (more as u64 <= REPLACE_GROWTH_MAX).then(|| text.replace(old, new))
+    };
+    let parts = old.iter().zip(new.iter());
+    texts.iter().zip(parts).map(|(text, (old, new))| replace(text?, old?, new?)).collect()
 }
 
 #[cfg(test)]

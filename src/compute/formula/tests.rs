@@ -76,6 +76,16 @@ fn text_is_counted_in_characters_and_knows_its_cases() {
     check("contains(t, 'pf')", ["true", "false", "null"]);
     check("starts_with(t, 'Ä')", ["true", "false", "null"]);
     check("contains(t, t)", ["true", "true", "null"]);
+    check("replace(upper(t), 'P', '--')", ["Ä--FEL", "B", "null"]);
+    check("replace(t, '', 'x') = t", ["true", "true", "null"]);
+    check("replace(t, 'b', null)", ["null", "null", "null"]);
+    // What would grow without bounds has no value.
+    let more = |first: usize| {
+        let (first, then) = ("y".repeat(first), "z".repeat(512));
+        format!("length(replace(replace(t, 'b', '{first}'), 'y', '{then}'))")
+    };
+    check(&more(8), ["5", "4096", "null"]);
+    check(&more(9), ["5", "null", "null"]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use compare::Compare;
 pub use embed::{Embed, Pooling, embedded};
 pub use evaluate::{Evaluate, Goal, Metric, Select};
 pub use export::{Export, ModelFormat};
-pub use formula::{Expr, Formula, Mismatch, Op, Unreadable, functions};
+pub use formula::{Expr, Formula, Mismatch, Op, REPLACE_GROWTH_MAX, Unreadable, functions};
 pub use generate::Generate;
 pub use gpt::{BLOCKS_MAX, CONTEXT_MAX, Gpt, HEADS_MAX, Norm, Positions};
 pub use images::{Images, Label};

@@ -93,11 +93,11 @@ fn applied(
             all("numbers", is_number)?;
             joined(kinds)?
         }
-        Op::Length | Op::Lower | Op::Upper | Op::Contains | Op::StartsWith => {
+        Op::Length | Op::Lower | Op::Upper | Op::Contains | Op::StartsWith | Op::Replace => {
             all("text", |kind| kind == Text)?;
             Some(match op {
                 Op::Length => Integer,
-                Op::Lower | Op::Upper => Text,
+                Op::Lower | Op::Upper | Op::Replace => Text,
                 _ => Truth,
             })
         }

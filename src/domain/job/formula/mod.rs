@@ -117,11 +117,16 @@ pub enum Op {
     Contains,
     /// Whether the first text begins with the second.
     StartsWith,
+    /// The first text, where each second in it has become the third.
+    Replace,
     /// The first that is not null.
     Coalesce,
     /// The second if the first holds, else the third.
     If,
 }
+
+/// Bytes that `replace` may make a text longer by; what would be longer still is null.
+pub const REPLACE_GROWTH_MAX: u64 = 4_096;
 
 /// The operations that are written as functions: name, the fewest and the most arguments.
 const FUNCTIONS: &[(&str, Op, usize, usize)] = &[
@@ -139,6 +144,7 @@ const FUNCTIONS: &[(&str, Op, usize, usize)] = &[
     ("upper", Op::Upper, 1, 1),
     ("contains", Op::Contains, 2, 2),
     ("starts_with", Op::StartsWith, 2, 2),
+    ("replace", Op::Replace, 3, 3),
     ("coalesce", Op::Coalesce, 2, usize::MAX),
     ("if", Op::If, 3, 3),
 ];
@@ -178,6 +184,21 @@ impl Formula {
         let mut found = BTreeSet::new();
         visit(&self.0, &mut found);
         found
+    }
+
+    /// Bytes that its text may be longer by than those that it reads, at the most.
+    #[must_use]
+    pub fn growth(&self) -> u64 {
+        fn count(expr: &Expr) -> u64 {
+            let Expr::Apply(op, args) = expr else { return 0 };
+            let may_grow = match (op, args.as_slice()) {
+                (Op::Replace, [_, Expr::Text(old), Expr::Text(new)]) => new.len() > old.len(),
+                (op, _) => *op == Op::Replace,
+            };
+            let own = if may_grow { REPLACE_GROWTH_MAX } else { 0 };
+            args.iter().map(count).fold(own, u64::saturating_add)
+        }
+        count(&self.0)
     }
 
     /// How many operations a row takes: at least 1.

@@ -44,6 +44,15 @@ fn formulas_print_with_the_fewest_brackets() {
 }
 
 #[test]
+fn only_what_replaces_by_more_may_grow() {
+    let growth = |text: &str| Formula::parse(text).unwrap().growth();
+    assert_eq!(growth("lower(a)"), 0);
+    assert_eq!(growth("replace(replace(a, '.', ''), ',', '.')"), 0);
+    assert_eq!(growth("length(replace(a, '&', 'and'))"), REPLACE_GROWTH_MAX);
+    assert_eq!(growth("replace(replace(a, b, ''), '', 'c')"), 2 * REPLACE_GROWTH_MAX);
+}
+
+#[test]
 fn numbers_keep_their_sign_and_their_kind() {
     check("-5", "-5");
     check("-(5)", "-5");
