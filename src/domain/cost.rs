@@ -154,6 +154,8 @@ pub struct Size {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Steps of a training: no work in themselves, but each takes its time.
+    pub steps: u64,
     /// What it takes of memory, where anybody can tell before.
     pub memory: Option<Memory>,
 }
@@ -236,7 +238,11 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
     };
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let memory = memory::estimate(spec, inputs, &outputs);
-    (Size { flop, bytes_in, bytes_out, memory }, outputs)
+    let steps = match spec {
+        Spec::Train(train) => train::steps(train, first),
+        _ => 0,
+    };
+    (Size { flop, bytes_in, bytes_out, steps, memory }, outputs)
 }
 
 /// What is made of deltas, as if all were of AdamW: a delta has three bytes of a parameter, the
@@ -329,7 +335,8 @@ fn segment_flop(train: &Train, data: Shape) -> u64 {
 #[must_use]
 pub fn shares(spec: &Embed, table: Shape, encoder: Shape) -> u32 {
     let (flop, made) = embed::estimate(spec, table, encoder);
-    let size = Size { flop, bytes_in: table.bytes, bytes_out: made.bytes, memory: None };
+    let (bytes_in, bytes_out) = (table.bytes, made.bytes);
+    let size = Size { flop, bytes_in, bytes_out, ..Size::default() };
     let work = size.work();
     // Nobody knows for sure how many rows there will be, and no share may be empty.
     let most = (table.rows / ROWS_PER_SHARE).clamp(1, SHARES_MAX);

@@ -71,7 +71,11 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
             operations.fold(0, u64::saturating_add).saturating_mul(NUMBER)
         }
         Step::OneHot(one_hot) => count(one_hot.columns.len()) * (2 * TEXT + CLASSES_ASSUMED),
-        Step::Hash(hash) => 8 * TEXT + u64::from(hash.buckets),
+        // The text may be all that a row is.
+        Step::Hash(hash) => {
+            let bytes = shape.bytes.div_ceil(shape.rows.max(1));
+            bytes.saturating_mul(2 * NUMBER).saturating_add(u64::from(hash.buckets))
+        }
         Step::Filter(formula) => formula.operations().saturating_mul(NUMBER).saturating_add(moved),
         Step::Dedupe(by) => {
             let keys = if by.is_empty() { shape.columns } else { count(by.len()) };
@@ -98,7 +102,8 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
     }
 }
 
-/// The shape of the table after a step, cells being as large as before.
+/// The shape of the table after a step, cells being as large as before; numbers that it makes have
+/// a size of their own, whatever stood there.
 fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     if let Step::Tokenize(tokenize) = step {
         return tokenized(step, tokenize, shape);
@@ -106,11 +111,25 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     let cells = shape.rows.saturating_mul(shape.columns).max(1);
     let cell = shape.bytes.div_ceil(cells);
     let (rows, columns) = extent(step, shape, right);
-    let bytes = rows.saturating_mul(columns).saturating_mul(cell);
+    let numbers = made_numbers(step).min(columns);
+    let row = (columns - numbers).saturating_mul(cell).saturating_add(numbers * CELL);
+    let bytes = rows.saturating_mul(row);
     let (more_rows, more_columns) = more(step, shape, rows);
     let over = over(step, shape, bytes);
     let made = Shape { rows, columns, bytes, over, more_rows, more_columns, ..shape };
     Shape { way: way(step, shape, made), ..made }
+}
+
+/// Columns of numbers that a step makes, beside or in the place of others.
+fn made_numbers(step: &Step) -> u64 {
+    match step {
+        Step::Derive(columns) => {
+            columns.iter().filter(|(_, formula)| !may_be_text(formula)).count() as u64
+        }
+        Step::OneHot(one_hot) => one_hot.columns.len() as u64 * CLASSES_ASSUMED,
+        Step::Hash(hash) => u64::from(hash.buckets),
+        _ => 0,
+    }
 }
 
 /// Rows and columns after a step that tokenises nothing.
@@ -236,7 +255,10 @@ fn added(step: &Step, table: Shape, values: u64) -> u64 {
         Step::Scale(scale) => of_rows(all(scale.columns.len(), CELL)),
         Step::Derive(columns) => {
             let of_text = columns.iter().filter(|(_, formula)| may_be_text(formula)).count();
-            of_rows(all(columns.len(), CELL)).saturating_add(texts(of_text as u64))
+            let grown = columns.iter().map(|(_, formula)| formula.growth());
+            let grown = grown.fold(0, u64::saturating_add);
+            of_rows(all(columns.len(), CELL).saturating_add(grown))
+                .saturating_add(texts(of_text as u64))
         }
         // No column becomes more than an artifact may be.
         Step::OneHot(one_hot) => {
@@ -269,7 +291,7 @@ fn added(step: &Step, table: Shape, values: u64) -> u64 {
 
 /// Whether a formula may give text, which is as long as that of a column.
 fn may_be_text(formula: &Formula) -> bool {
-    let gives = |op: &Op| matches!(op, Op::Lower | Op::Upper | Op::Coalesce | Op::If);
+    let gives = |op: &Op| matches!(op, Op::Lower | Op::Upper | Op::Replace | Op::Coalesce | Op::If);
     match formula.root() {
         Expr::Column(_) | Expr::Text(_) => true,
         Expr::Apply(op, _) => gives(op),
@@ -301,7 +323,7 @@ fn way(step: &Step, before: Shape, made: Shape) -> Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Formula, Join, JoinKind, Sample, Tokenize};
+    use crate::domain::job::{Formula, Hash, Join, JoinKind, OneHot, Sample, Tokenize, Unknown};
 
     const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, ..Shape::NONE };
 
@@ -322,6 +344,26 @@ mod tests {
         check(Step::Sample(Sample { size, seed: 1 }), 72_000_000, 100_000, 10);
         let join = Join { on: vec!["a".into()], kind: JoinKind::Left };
         check(Step::Join(join), 104_010_400, 1_000_000, 12);
+    }
+
+    #[test]
+    fn numbers_that_are_made_of_long_texts_are_not_as_long_as_these() {
+        let texts = Shape { rows: 1_000, columns: 2, bytes: 2_000_000, ..Shape::NONE };
+        let made = |step| {
+            let (flop, shape) = estimate(&Transform { steps: vec![step] }, texts, Shape::NONE);
+            (flop, shape.bytes)
+        };
+        let hash = Hash { column: "a".into(), buckets: 500 };
+        // 2,000 bytes of a row are read; beside 500 counts the label stays, as long as a cell.
+        assert_eq!(made(Step::Hash(hash)), (16_500_000, 1_000 * (1_000 + 500 * 8)));
+        let one_hot = OneHot { columns: vec!["a".into()], unknown: Unknown::Zeros };
+        assert_eq!(made(Step::OneHot(one_hot)).1, 1_000 * (1_000 + 10 * 8));
+        let derive = |text: &str| {
+            let formula = Formula::parse(text).unwrap();
+            made(Step::Derive(vec![("c".into(), formula)])).1
+        };
+        assert_eq!(derive("length(a)"), 1_000 * (2_000 + 8));
+        assert_eq!(derive("lower(a)"), 1_000 * 3_000);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 mod lack;
 mod outlook;
+mod pace;
 mod stake;
 mod why;
 
 pub use lack::Lack;
-pub use outlook::{Detection, StageForecast, Time, UNITS_PER_SECOND};
+pub use outlook::{Detection, StageForecast, Time};
 pub use stake::{Stake, needed_ppm, scaled_gain};
 pub use why::{InputPart, KeyParts, key_parts};
 
@@ -203,7 +204,7 @@ pub fn forecast(
         blocks.push(Some(BlockForecast { work, needs, classes, ceiling, quote: own }));
     }
     let stages = outlook::stages(plan, &fates, &blocks, state.params().bond_factor)?;
-    let time = outlook::time(plan, &blocks, wish.bids.len());
+    let time = outlook::time(plan, &fates, wish.bids.len());
     let impossible = outlook::impossible(plan, &blocks, wish.bids);
     Some(Forecast { fates, blocks, quote, stages, time, impossible })
 }

@@ -1,14 +1,15 @@
 //! The sums of a forecast: by stage, in time, and what people should be warned of.
 //! Never says why a job runs.
 //!
-//! Time is a guess from work: a core does [`UNITS_PER_SECOND`] at its best, which is what
-//! `ohc bench train` measures on a processor with AVX-512, and about a quarter of it as a rule.
-//! Blocks that wait for each other take their turns; all others share the workers evenly.
+//! Time is a guess from the sizes of jobs ([`super::pace`]). Blocks that wait for each other take their
+//! turns; all others share the workers evenly.
 
 use super::lack::{self, Lack};
+use super::pace::{BEST, LIKELY};
 use super::stake::Stake;
 use super::{BlockForecast, Fate, Forecast, Stall};
-use crate::base::amount::{Ohc, Rounding, Work, mul_div};
+use crate::base::amount::{Ohc, Work};
+use crate::base::ids::JobId;
 use crate::domain::manifest::{Diagnostic, Manifest};
 use crate::domain::plan::{Block, Plan};
 use crate::domain::price::{Quote, audited_ppm};
@@ -16,12 +17,8 @@ use crate::domain::terms::Auction;
 use crate::domain::verdict::{PPM, Verification};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Units of work that one core does in a second at its best.
-pub const UNITS_PER_SECOND: u64 = 150_000;
-/// How many times as long a block takes as a rule.
-const LIKELY: u64 = 4;
 /// Offering, leasing, committing, auditing and settling a block, in milliseconds, as a rule.
-const BLOCK_MS: u64 = 5;
+const BLOCK_MS: u64 = 10;
 
 /// How long a plan takes, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -163,30 +160,36 @@ fn detection(policy: Verification, segments: u32, blocks: u64) -> Detection {
 }
 
 /// The longer of the longest chain of blocks and of all work shared by the workers.
-pub(super) fn time(plan: &Plan, blocks: &[Option<BlockForecast>], workers: usize) -> Time {
+pub(super) fn time(plan: &Plan, fates: &[Fate], workers: usize) -> Time {
     let workers = (workers as u64).max(1);
-    let (mut units, mut count) = (0u64, 0u64);
-    let (mut low, mut likely) = (0u64, 0u64);
-    let mut done: Vec<(u64, u64)> = Vec::with_capacity(blocks.len());
-    for (block, forecast) in plan.blocks.iter().zip(blocks) {
+    let (mut all, mut low, mut likely) = ((0u64, 0u64), 0u64, 0u64);
+    let mut done: Vec<(u64, u64)> = Vec::with_capacity(plan.blocks.len());
+    for block in &plan.blocks {
         let before = block.needs.iter().filter_map(|need| done.get(*need as usize));
         let begin = before.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
-        let own = forecast.map_or((0, 0), |forecast| {
-            let own = forecast.work.units();
-            units = units.saturating_add(own);
-            count += 1;
-            let wait = windows_ms(plan, block);
-            let likely = ms(own).saturating_mul(LIKELY).saturating_add(BLOCK_MS);
-            (ms(own).saturating_add(wait), likely.saturating_add(wait))
-        });
-        let end = (begin.0.saturating_add(own.0), begin.1.saturating_add(own.1));
+        let (best, rule) = micros(plan, fates, block).unwrap_or_default();
+        all = (all.0.saturating_add(best), all.1.saturating_add(rule));
+        let wait = windows_ms(plan, block).saturating_mul(1_000);
+        let wait = if rule == 0 { 0 } else { wait };
+        let end = (
+            begin.0.saturating_add(best).saturating_add(wait),
+            begin.1.saturating_add(rule).saturating_add(wait),
+        );
         (low, likely) = (low.max(end.0), likely.max(end.1));
         done.push(end);
     }
-    let shared = ms(units) / workers;
-    let waits = count.saturating_mul(BLOCK_MS) / workers;
-    let likely_shared = shared.saturating_mul(LIKELY).saturating_add(waits);
-    Time { low_ms: low.max(shared), likely_ms: likely.max(likely_shared) }
+    let ms = |chain: u64, shared: u64| chain.max(shared / workers).div_ceil(1_000);
+    Time { low_ms: ms(low, all.0), likely_ms: ms(likely, all.1) }
+}
+
+/// What the jobs of a block that run take, at best and as a rule; `None` if none does.
+fn micros(plan: &Plan, fates: &[Fate], block: &Block) -> Option<(u64, u64)> {
+    let runs = |id: &&JobId| fates.get(id.index()).is_some_and(Fate::runs);
+    let jobs = block.jobs.iter().filter(runs).filter_map(|id| plan.job(*id));
+    let each = jobs.map(|job| (BEST.of(&job.spec, &job.size), LIKELY.of(&job.spec, &job.size)));
+    let add = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
+    let (best, rule) = each.reduce(add)?;
+    Some((best, rule.saturating_add(BLOCK_MS * 1_000)))
 }
 
 /// How long a block is on the market before it can be sold.
@@ -196,10 +199,6 @@ fn windows_ms(plan: &Plan, block: &Block) -> u64 {
         Some(Auction::Sealed { window_ms }) => window_ms.saturating_mul(2),
         _ => 0,
     }
-}
-
-fn ms(units: u64) -> u64 {
-    mul_div(units, 1_000, UNITS_PER_SECOND, Rounding::Ceil).unwrap_or(u64::MAX)
 }
 
 /// The blocks that find no worker, or too few where several are to compute the same, and why.
