@@ -11,7 +11,7 @@ use super::report::table::wrap;
 use crate::base::amount::Ohc;
 use crate::domain::job::{Expr, Format, Op, Task};
 use crate::node::apply;
-use crate::node::draft::{self, Draft, Reason, Treatment};
+use crate::node::draft::{self, Commas, Draft, Reason, Treatment};
 use crate::node::pipeline::{Pipeline, PrepareError};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -252,6 +252,10 @@ fn rows(draft: &Draft, text: &mut String) {
         );
         from = "labelled.table";
     }
+    if !draft.commas.is_empty() {
+        numbers(draft, from, text);
+        from = "numbers.table";
+    }
     comment("    ", HELD_OUT, text);
     let stratify = match draft.is_stratified {
         true => format!("        stratify: {}\n", quoted(&draft.target)),
@@ -261,6 +265,31 @@ fn rows(draft: &Draft, text: &mut String) {
         text,
         "    split:\n      uses: split\n      inputs: {{ table: {from} }}\n      with:\n        \
          ratios: {{ train: 0.8, test: 0.2 }}\n{stratify}        seed: 1\n"
+    );
+}
+
+/// Numbers that are written with commas, as numbers.
+fn numbers(draft: &Draft, from: &str, text: &mut String) {
+    let columns = draft.commas.iter().map(|(name, commas)| {
+        let column = Expr::Column(name.clone());
+        let formula = match commas {
+            Commas::Decimal => format!("replace(replace({column}, '.', ''), ',', '.')"),
+            Commas::Thousands => format!("replace({column}, ',', '')"),
+        };
+        (quoted(name), serde_json::Value::from(formula).to_string())
+    });
+    let columns: Vec<(String, String)> = columns.collect();
+    let lines = |each: &dyn Fn(&(String, String)) -> String| -> String {
+        columns.iter().map(|column| format!("              {}\n", each(column))).collect()
+    };
+    comment("    ", "Numbers with commas are text until a step makes numbers of them.", text);
+    let _ = write!(
+        text,
+        "    numbers:\n      uses: transform\n      inputs: {{ table: {from} }}\n      \
+         with:\n        steps:\n          - derive:\n{}          \
+         - cast:\n              columns:\n{}",
+        lines(&|(name, formula)| format!("{name}: {formula}")),
+        lines(&|(name, _)| format!("  {name}: number")),
     );
 }
 
@@ -279,6 +308,9 @@ fn steps(draft: &Draft) -> Vec<(String, String)> {
     add(of(&|t| t == Treatment::DropId), "They number or name the rows.", &|columns| {
         format!("drop: [{columns}]")
     });
+    let words = "Days or times are text, which no step takes apart: to learn from them, write the \
+                 year, the month or the hour as columns of their own.";
+    add(of(&|t| t == Treatment::DropTime), words, &|columns| format!("drop: [{columns}]"));
     add(of(&|t| t == Treatment::DropConstant), "All rows have the same value.", &|columns| {
         format!("drop: [{columns}]")
     });

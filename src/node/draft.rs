@@ -2,7 +2,8 @@
 //! to train. Never writes the manifest: the words of it are those of `cli`.
 
 use crate::base::limits::ARTIFACT_BYTES_MAX;
-use crate::compute::profile::{Profile, profiles};
+pub use crate::compute::profile::Commas;
+use crate::compute::profile::{Profile, is_number, profiles};
 use crate::compute::table::Table;
 use crate::domain::job::{ColumnKind, Dialect, Format, Reading, Task};
 use std::collections::BTreeSet;
@@ -55,6 +56,8 @@ pub struct Draft {
     pub classes: usize,
     /// Whether some rows have none: they are left out.
     pub has_gaps: bool,
+    /// Columns of numbers that are written with commas, the target among them.
+    pub commas: Vec<(String, Commas)>,
     /// Whether every class has rows enough to be divided in the same shares.
     pub is_stratified: bool,
     /// What becomes of the other columns, in their order.
@@ -95,6 +98,8 @@ pub enum Treatment {
     Hash(u32),
     /// It numbers or names the rows.
     DropId,
+    /// Days or times, which no step takes apart.
+    DropTime,
     /// All rows have the same value, or none.
     DropConstant,
 }
@@ -174,8 +179,19 @@ pub enum DraftError {
 /// Drafts a pipeline on a file: on its first part, where it is large.
 pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Draft, DraftError> {
     let Sample { format, nulls, table, is_sample } = read(path)?;
-    let draft = of(path, &profiles(&table), is_sample, target, task)?;
-    Ok(Draft { format, nulls, ..draft })
+    let mut profiles = profiles(&table);
+    // Where a comma stands between cells, one in a cell is rather there for the thousands.
+    let is_between = matches!(format, Format::Csv(dialect) if dialect.delimiter == b',');
+    let likely = if is_between { <[Commas]>::last } else { <[Commas]>::first };
+    let mut commas = Vec::new();
+    for profile in &mut profiles {
+        if let Some(found) = likely(&profile.commas) {
+            profile.kind = ColumnKind::Real;
+            commas.push((profile.name.clone(), *found));
+        }
+    }
+    let draft = of(path, &profiles, is_sample, target, task)?;
+    Ok(Draft { format, nulls, commas, ..draft })
 }
 
 /// A file as far as it is looked at.
@@ -238,10 +254,6 @@ fn gaps(table: &Table) -> Vec<String> {
     all.into_iter().collect()
 }
 
-fn is_number(text: &str) -> bool {
-    text.parse().is_ok_and(f64::is_finite)
-}
-
 /// What a file is: by the end of its name, else by its beginning.
 fn format(path: &Path, bytes: &[u8]) -> Format {
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
@@ -299,8 +311,10 @@ fn of(
         .filter(|profile| profile.name != name)
         .map(|profile| (profile.name.clone(), treatment(profile)))
         .collect();
-    let is_feature =
-        |treatment: &Treatment| !matches!(treatment, Treatment::DropId | Treatment::DropConstant);
+    let is_feature = |treatment: &Treatment| {
+        use Treatment::{DropConstant, DropId, DropTime};
+        !matches!(treatment, DropId | DropTime | DropConstant)
+    };
     if !columns.iter().any(|(_, treatment)| is_feature(treatment)) {
         return Err(DraftError::NoFeatures { path: path.to_owned(), target: name });
     }
@@ -316,6 +330,7 @@ fn of(
         classes: target.distinct,
         format: Format::Csv(Dialect::RFC_4180),
         nulls: Vec::new(),
+        commas: Vec::new(),
         has_gaps: target.nulls > 0,
         is_stratified: task == Task::Classification && target.rarest >= STRATUM_MIN,
         columns,
@@ -380,6 +395,7 @@ fn treatment(profile: &Profile) -> Treatment {
             Treatment::OneHot(profile.distinct)
         }
         ColumnKind::Text if is_note => Treatment::Hash(BUCKETS),
+        ColumnKind::Text if profile.is_time => Treatment::DropTime,
         // Names: half of the rows or more have one of their own.
         ColumnKind::Text if profile.distinct * 2 >= profile.rows => Treatment::DropId,
         ColumnKind::Text => Treatment::Hash(BUCKETS),
@@ -476,6 +492,33 @@ mod tests {
         let draft = draft(&path, None, None).unwrap();
         assert_eq!(draft.nulls, ["NA"]);
         assert_eq!(draft.columns, [("a".to_owned(), Treatment::Median)]);
+    }
+
+    #[test]
+    fn numbers_with_commas_are_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.csv");
+        let found = |header: &str, line: &dyn Fn(usize) -> String, target: Option<&str>| {
+            std::fs::write(&path, table(header, line)).unwrap();
+            draft(&path, target, None)
+        };
+        let line = |n: usize| match n {
+            3 => "NA;1.234,5;7".into(),
+            _ => format!("{n},5;{},25;{}", n * 3, n % 2),
+        };
+        let decimal = found("a;b;y", &line, Some("b")).unwrap();
+        assert_eq!((decimal.task, &decimal.nulls), (Task::Regression, &vec!["NA".to_owned()]));
+        let commas = [("a".to_owned(), Commas::Decimal), ("b".to_owned(), Commas::Decimal)];
+        assert_eq!(decimal.commas, commas);
+        assert_eq!(decimal.columns[0], ("a".to_owned(), Treatment::Median));
+        let line = |n: usize| format!("\"{},{:03}.5\",{}", n + 1, n, n % 2);
+        let parted = found("a,y", &line, None).unwrap();
+        assert_eq!(parted.commas, [("a".to_owned(), Commas::Thousands)]);
+        let doubtful = found("a;y", &|n| format!("1,{n:03};{}", n % 2), None).unwrap();
+        assert_eq!(doubtful.commas, [("a".to_owned(), Commas::Decimal)]);
+        let days = table("day,a,y", |n| format!("2026-01-{:02},{n}.5,{}", n + 1, n % 2));
+        let draft = drafted(&days, None).unwrap();
+        assert_eq!(draft.columns[0], ("day".to_owned(), Treatment::DropTime));
     }
 
     #[test]

@@ -129,6 +129,39 @@ fn a_column_of_numbers_is_predicted_as_a_number() {
 }
 
 #[test]
+fn numbers_with_decimal_commas_are_learned_from_and_predicted() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut csv = "nr;Fläche (m²);tag;preis\n".to_owned();
+    for row in 0..300 {
+        let (tenths, day) = (200 + draw(1_000), 1 + draw(28));
+        let price = 50 * tenths;
+        let area =
+            if row % 20 == 7 { "NA".into() } else { format!("{},{}", tenths / 10, tenths % 10) };
+        let shown = format!("{}.{:03},50", price / 1_000, price % 1_000);
+        let _ = writeln!(csv, "{row};{area};{day}.{}.2026;{shown}", 1 + row % 12);
+    }
+    site.write("wohnungen.csv", &csv);
+    let result = apply(&site, &["wohnungen.csv", "--target", "preis"], "wohnungen.yaml");
+    let r2 = result["metrics"]["evaluate"]["r2"].as_f64();
+    assert!(r2.is_some_and(|r2| r2 > 0.8), "{result}");
+    let manifest = fs::read_to_string(site.path("wohnungen.yaml")).unwrap();
+    assert!(manifest.contains("nulls: [\"\",\"NA\"]"), "{manifest}");
+    assert!(manifest.contains("Days or times are text"), "{manifest}");
+    let rows = "nr,Fläche (m²),tag\n1,\"20,5\",1.1.2026\n2,\"110,0\",1.1.2026\n";
+    site.write("neu.csv", rows);
+    let ran = site.run(&["predict", "out/wohnungen", "neu.csv", "-o", "json"]);
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    let said = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row["prediction"].as_f64().unwrap()
+    };
+    let prices: Vec<f64> = ran.out().lines().map(said).collect();
+    let is_near = |price: f64, wanted: f64| (price - wanted).abs() < 8_000.0;
+    assert!(is_near(prices[0], 10_250.0) && is_near(prices[1], 55_000.0), "{prices:?}");
+}
+
+#[test]
 fn other_formats_are_read_as_what_they_are() {
     let site = Site::new();
     let mut draw = lots();
