@@ -226,3 +226,54 @@ fn an_exported_model_explains_itself_and_does_in_numpy_what_it_does_here() {
         assert_eq!(String::from_utf8_lossy(&ran.stdout), "150\n");
     }
 }
+
+/// A tensor of F32 in a file of safetensors: its dimensions and numbers.
+fn tensor(file: &[u8], name: &str) -> (Vec<usize>, Vec<f32>) {
+    let head = usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
+    let header: Value = serde_json::from_slice(&file[8..8 + head]).unwrap();
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    let numbers = |key: &str| -> Vec<usize> {
+        header[name][key].as_array().unwrap().iter().map(number).collect()
+    };
+    assert_eq!(header[name]["dtype"], "F32", "{header}");
+    let bytes = &file[8 + head..];
+    let of = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+    let at = numbers("data_offsets");
+    (numbers("shape"), bytes[at[0]..at[1]].chunks(4).map(of).collect())
+}
+
+#[test]
+fn a_model_file_is_what_its_page_says() {
+    let site = Site::new();
+    let applied = site.run(&["apply", "iris.yaml"]);
+    assert_eq!(applied.code(), Some(0), "{}", applied.err());
+    let file = fs::read(site.path("out/iris/model.safetensors")).unwrap();
+    let row = [5.9f32, 3.0, 4.2, 1.5];
+    let (mean, scale) = (tensor(&file, "scaling.mean").1, tensor(&file, "scaling.scale").1);
+    let mut x: Vec<f32> = (0..4).map(|at| (row[at] - mean[at]) * scale[at]).collect();
+    for layer in ["layers.00", "layers.01"] {
+        let (shape, weight) = tensor(&file, &format!("{layer}.weight"));
+        let bias = tensor(&file, &format!("{layer}.bias")).1;
+        assert_eq!((shape[0], shape[1]), (x.len(), bias.len()), "inputs × outputs");
+        let unit = |out: usize| {
+            let products = x.iter().enumerate().map(|(at, x)| x * weight[at * bias.len() + out]);
+            bias[out] + products.sum::<f32>()
+        };
+        let is_last = layer == "layers.01";
+        x = (0..bias.len()).map(unit).map(|y| if is_last { y } else { y.max(0.0) }).collect();
+    }
+    let sum: f32 = x.iter().map(|y| y.exp()).sum();
+    site.write(
+        "row.csv",
+        &format!(
+            "sepal_length,sepal_width,petal_length,petal_width\n{},{},{},{}\n",
+            row[0], row[1], row[2], row[3]
+        ),
+    );
+    let ran = site.run(&["predict", "out/iris", "row.csv", "--probabilities", "-o", "json"]);
+    let said: Value = serde_json::from_str(ran.out().trim()).unwrap();
+    for (class, y) in ["setosa", "versicolor", "virginica"].iter().zip(&x) {
+        let told = said[format!("p({class})")].as_f64().unwrap_or_else(|| panic!("{said}"));
+        assert!((told - f64::from(y.exp() / sum)).abs() < 1e-5, "{class}: {said} {x:?}");
+    }
+}
