@@ -427,7 +427,8 @@ fn finite(name: &str, cells: impl Iterator<Item = Option<f32>>) -> Result<Vec<f3
 fn null_fault(name: &str, i: usize) -> Fault {
     Fault::new(
         format!("feature {} is empty in row {}", quote(name), i + 1),
-        "fill the cell, or leave the row or the column out of the source",
+        "`fill` the column or `filter` such rows out in a transform, or leave it out of the \
+         `features`",
     )
 }
 

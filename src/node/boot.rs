@@ -71,7 +71,7 @@ pub enum BootError {
     /// A key that the log depends on is gone: a new one would be somebody else.
     #[error(
         "the {name} key of this home is gone: there is no file {}; hint: restore it from a copy; \
-         without it nobody can {loss}", .path.display()
+         without it nobody can {loss}; `ohc log verify` needs none", .path.display()
     )]
     KeyGone {
         /// Whose.

@@ -24,6 +24,7 @@ fn a_wrong_command_line_exits_64() {
     check(&site, &["apply"], 64, &["MANIFEST"]);
     check(&site, &["apply", "iris.yaml", "-p", "epochs"], 64, &["KEY=VALUE"]);
     check(&site, &["apply", "iris.yaml", "--budget", "1e3"], 64, &["decimal amount"]);
+    check(&site, &["cancel", "latest"], 64, &["write it as run-1", "ohc get runs"]);
     check(&site, &["--version"], 0, &[]);
 }
 

@@ -149,6 +149,7 @@ pub(crate) struct Diff {
 #[derive(Debug, Args)]
 pub(crate) struct Tended {
     /// The run, such as run-1
+    #[arg(value_parser = by_number)]
     pub(crate) run: RunId,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -158,6 +159,7 @@ pub(crate) struct Tended {
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
     /// The run, such as run-1
+    #[arg(value_parser = by_number)]
     pub(crate) run: RunId,
     /// Give it a larger budget: so many OhC in all, or so many more as +OHC
     #[arg(long, value_name = "OHC")]
@@ -167,6 +169,11 @@ pub(crate) struct Resume {
     pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// A run that something is done to: never the latest one, which may be another by then.
+fn by_number(text: &str) -> Result<RunId, &'static str> {
+    text.parse().map_err(|_| "write it as run-1: `ohc get runs` lists them")
 }
 
 /// How a budget is raised.
