@@ -76,8 +76,8 @@ const DOMAIN: &[(&str, &[&str])] = &[
     (
         "forecast",
         &[
-            "classes", "command", "event", "graph", "job", "manifest", "plan", "price", "state",
-            "terms", "verdict",
+            "classes", "command", "cost", "event", "graph", "job", "manifest", "plan", "price",
+            "state", "terms", "verdict",
         ],
     ),
 ];

@@ -102,8 +102,8 @@ fn per_row(step: &Step, shape: Shape) -> u64 {
     }
 }
 
-/// The shape of the table after a step, cells being as large as before; numbers that it makes have
-/// a size of their own, whatever stood there.
+/// The shape of the table after a step, cells being as large as before; counts of words have a size
+/// of their own, however long the text was.
 fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     if let Step::Tokenize(tokenize) = step {
         return tokenized(step, tokenize, shape);
@@ -111,8 +111,8 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     let cells = shape.rows.saturating_mul(shape.columns).max(1);
     let cell = shape.bytes.div_ceil(cells);
     let (rows, columns) = extent(step, shape, right);
-    let numbers = made_numbers(step).min(columns);
-    let row = (columns - numbers).saturating_mul(cell).saturating_add(numbers * CELL);
+    let counts = counts(step).min(columns);
+    let row = (columns - counts).saturating_mul(cell).saturating_add(counts * CELL);
     let bytes = rows.saturating_mul(row);
     let (more_rows, more_columns) = more(step, shape, rows);
     let over = over(step, shape, bytes);
@@ -120,13 +120,10 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     Shape { way: way(step, shape, made), ..made }
 }
 
-/// Columns of numbers that a step makes, beside or in the place of others.
-fn made_numbers(step: &Step) -> u64 {
+/// Columns of counts that a step makes in the place of a text. Those of other steps are taken for as
+/// large as the cells before them, as they always were: a log holds what they were quoted at.
+fn counts(step: &Step) -> u64 {
     match step {
-        Step::Derive(columns) => {
-            columns.iter().filter(|(_, formula)| !may_be_text(formula)).count() as u64
-        }
-        Step::OneHot(one_hot) => one_hot.columns.len() as u64 * CLASSES_ASSUMED,
         Step::Hash(hash) => u64::from(hash.buckets),
         _ => 0,
     }
@@ -323,7 +320,7 @@ fn way(step: &Step, before: Shape, made: Shape) -> Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Formula, Hash, Join, JoinKind, OneHot, Sample, Tokenize, Unknown};
+    use crate::domain::job::{Formula, Hash, Join, JoinKind, Sample, Tokenize};
 
     const TABLE: Shape = Shape { rows: 1_000_000, columns: 10, bytes: 80_000_000, ..Shape::NONE };
 
@@ -347,23 +344,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_made_of_long_texts_are_not_as_long_as_these() {
+    fn counts_of_the_words_of_long_texts_are_not_as_long_as_these() {
         let texts = Shape { rows: 1_000, columns: 2, bytes: 2_000_000, ..Shape::NONE };
-        let made = |step| {
-            let (flop, shape) = estimate(&Transform { steps: vec![step] }, texts, Shape::NONE);
-            (flop, shape.bytes)
-        };
         let hash = Hash { column: "a".into(), buckets: 500 };
+        let transform = Transform { steps: vec![Step::Hash(hash)] };
+        let (flop, shape) = estimate(&transform, texts, Shape::NONE);
         // 2,000 bytes of a row are read; beside 500 counts the label stays, as long as a cell.
-        assert_eq!(made(Step::Hash(hash)), (16_500_000, 1_000 * (1_000 + 500 * 8)));
-        let one_hot = OneHot { columns: vec!["a".into()], unknown: Unknown::Zeros };
-        assert_eq!(made(Step::OneHot(one_hot)).1, 1_000 * (1_000 + 10 * 8));
-        let derive = |text: &str| {
-            let formula = Formula::parse(text).unwrap();
-            made(Step::Derive(vec![("c".into(), formula)])).1
-        };
-        assert_eq!(derive("length(a)"), 1_000 * (2_000 + 8));
-        assert_eq!(derive("lower(a)"), 1_000 * 3_000);
+        assert_eq!((flop, shape.bytes), (16_500_000, 1_000 * (1_000 + 500 * 8)));
     }
 
     #[test]

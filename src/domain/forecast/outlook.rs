@@ -1,8 +1,8 @@
 //! The sums of a forecast: by stage, in time, and what people should be warned of.
 //! Never says why a job runs.
 //!
-//! Time is a guess from the sizes of jobs ([`super::pace`]). Blocks that wait for each other take their
-//! turns; all others share the workers evenly.
+//! Time is a guess from the sizes of jobs ([`super::pace`]). Blocks that wait for each other take
+//! their turns; all others share the workers evenly.
 
 use super::lack::{self, Lack};
 use super::pace::{BEST, LIKELY};
