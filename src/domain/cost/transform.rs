@@ -120,8 +120,8 @@ fn after(step: &Step, shape: Shape, right: Shape) -> Shape {
     Shape { way: way(step, shape, made), ..made }
 }
 
-/// Columns of counts that a step makes in the place of a text. Those of other steps are taken for as
-/// large as the cells before them, as they always were: a log holds what they were quoted at.
+/// Columns of counts that a step makes in the place of a text. Those of other steps are taken for
+/// as large as the cells before them, as they always were: a log holds what they were quoted at.
 fn counts(step: &Step) -> u64 {
     match step {
         Step::Hash(hash) => u64::from(hash.buckets),
