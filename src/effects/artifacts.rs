@@ -102,6 +102,16 @@ pub enum ArtifactError {
          need a store at s3://"
     )]
     Unsigned,
+    /// The store does not hold signatures to what they are for.
+    #[error("the store {store} cannot be written by others' signatures: {why}; hint: {hint}")]
+    Unheld {
+        /// The address of the store.
+        store: String,
+        /// What it does.
+        why: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// An address that is none of a store.
     #[error(
         "{url} is no store for artifacts: {why}; hint: name a folder, or file://, s3://, gs:// \

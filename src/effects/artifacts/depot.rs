@@ -5,7 +5,7 @@
 use super::presigned::{Act, ObjectRequest, Presigner};
 use super::{ArtifactError, place, read, whole};
 use crate::base::canon::Digest;
-use crate::effects::buckets::presigned::{Signable, Signatory};
+use crate::effects::buckets::presigned::{Signable, Signatory, Unproven};
 use crate::effects::buckets::{self, Bucket, Opening, Patience, Provider, Unopened};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
@@ -110,7 +110,8 @@ impl Depot {
         let within = |place: Path| Path::from_iter(prefix.parts().chain(place.parts()));
         if matches!(request.act, Act::Create | Act::Replace) {
             self.check_mark("sign a request for", digest).await?;
-            signatory.prove(&within(MARK.into()), MARKED).await.map_err(failed)?;
+            let proven = signatory.prove(&within(MARK.into()), MARKED).await;
+            proven.map_err(|error| self.unproven(error, failed))?;
         }
         let tag;
         let what = match request.act {
@@ -126,6 +127,16 @@ impl Depot {
             },
         };
         signatory.sign(what, &within(request.place())).await.map(Some).map_err(failed)
+    }
+
+    fn unproven(&self, error: Unproven, away: impl Fn(Error) -> ArtifactError) -> ArtifactError {
+        let why = error.to_string();
+        let hint = match error {
+            Unproven::Asked(error) => return away(error),
+            Unproven::Conditions(_) => "give workers credentials, or take another store",
+            Unproven::Headers(_) => "put deploy/s3/haproxy.cfg before it, which refuses those",
+        };
+        ArtifactError::Unheld { store: self.shown.clone(), why, hint }
     }
 
     /// The tag of the bytes that lie under a digest and have another one.

@@ -32,6 +32,10 @@ const UNTAKEN: [u16; 3] = [400, 401, 403];
 const UNMET: u16 = 412;
 /// What it answers to a header that is not signed and should be.
 const FORBIDDEN: u16 = 403;
+/// What it answers a write with that it has made.
+const MADE: [u16; 2] = [200, 204];
+/// What it answers to what it does not know.
+const UNKNOWN: u16 = 501;
 /// So long a signed request may be made.
 const SIGNED_FOR: Duration = Duration::from_secs(600);
 /// What a signature may consist of. Anything else would be a request for something else.
@@ -51,6 +55,8 @@ const IF_NONE: &str = "if-none-match";
 const IF_SAME: &str = "if-match";
 /// Has a write be a copy of another object.
 const COPY: &str = "x-amz-copy-source";
+/// The same to a store that reads `_` as `-`; nothing to others.
+const COPY_TOO: &str = "x_amz_copy_source";
 
 /// What is done with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +107,20 @@ impl Signable<'_> {
     }
 }
 
+/// Why a store has not proven that it holds signatures to what they are for.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::effects) enum Unproven {
+    /// It says neither that it does nor that it does not.
+    #[error(transparent)]
+    Asked(#[from] Error),
+    /// It writes whatever the condition is; it answers this.
+    #[error("it writes over what is there although it must not (status {0}, not {UNMET})")]
+    Conditions(u16),
+    /// It looks at headers that nobody signed; it answers this.
+    #[error("it takes headers that nobody signed, as one to copy (status {0}, not {FORBIDDEN})")]
+    Headers(u16),
+}
+
 /// Signs requests of others with credentials of a bucket.
 #[derive(Debug)]
 pub(in crate::effects) struct Signatory {
@@ -145,18 +165,28 @@ impl Signatory {
         &self,
         object: &Path,
         bytes: &'static [u8],
-    ) -> object_store::Result<()> {
-        let trials = [
-            (Signable::Create, None, UNMET),
-            (Signable::Replace("\"0\""), None, UNMET),
-            (Signable::Create, Some((COPY, "/ohc/ohc")), FORBIDDEN),
+    ) -> Result<(), Unproven> {
+        // That to copy tells a store that does not look at it from one that looks for the source.
+        let copy = |name| Some((name, "/ohc/ohc"));
+        let trials: [(_, _, &[u16]); 4] = [
+            (Signable::Create, None, &[UNMET]),
+            (Signable::Replace("\"0\""), None, &[UNMET]),
+            (Signable::Create, copy(COPY), &[FORBIDDEN]),
+            (Signable::Create, copy(COPY_TOO), &[FORBIDDEN, UNMET]),
         ];
         let proven = self.is_proven.get_or_try_init(async || {
             for (what, more, expect) in trials {
                 let status = self.try_write(what, object, bytes, more).await?;
-                if status != expect {
-                    let why = format!("a write over what is there: {status}, not {expect}");
-                    return Err(Error::NotSupported { source: why.into() });
+                match (expect.contains(&status), more) {
+                    (true, _) => {}
+                    (false, Some(_)) if status < 500 => return Err(Unproven::Headers(status)),
+                    (false, None) if MADE.contains(&status) || status == UNKNOWN => {
+                        return Err(Unproven::Conditions(status));
+                    }
+                    (false, _) => {
+                        let source = format!("a write over what is there: {status}").into();
+                        return Err(Error::Generic { store: "S3", source }.into());
+                    }
                 }
             }
             Ok(())
@@ -235,7 +265,7 @@ impl HttpService for Service {
             }
             refused = Some(answer);
         }
-        let why = "no validator signs requests for this worker";
+        let why = "no validator signs requests for this worker (their logs say why)";
         refused.ok_or_else(|| HttpError::new(HttpErrorKind::Connect, io::Error::other(why)))
     }
 }
