@@ -45,15 +45,22 @@ pub(super) struct Depot {
     shown: String,
     /// Signs requests of others, and where in the bucket this store begins.
     signatory: Option<(Signatory, Path)>,
-    /// Whether others sign its own.
-    is_presigned: bool,
-    is_read_only: bool,
-    /// Whether it has not refused yet to write only where nothing is.
-    is_exclusive: AtomicBool,
+    writing: Writing,
     /// Where it lies, if it is a folder, which may come and go while the path to it stays.
     folder: Option<PathBuf>,
     /// Whether its mark was seen.
     is_marked: AtomicBool,
+}
+
+/// How one may write to a store.
+#[derive(Debug)]
+enum Writing {
+    /// Not at all.
+    Never,
+    /// Where nothing is; and anywhere once the store has said that it cannot tell.
+    Own { is_exclusive: AtomicBool },
+    /// What others sign: where nothing is, or over bytes that are damaged.
+    Presigned,
 }
 
 impl Depot {
@@ -80,21 +87,14 @@ impl Depot {
                 None => return Err(wrong(&format!("nobody knows the scheme `{scheme}`"))),
             },
         };
-        let (is_exclusive, is_marked) = (AtomicBool::new(true), AtomicBool::new(false));
-        let (shown, is_presigned) = (url.to_owned(), access.presigner.is_some());
-        if is_presigned && signatory.is_none() {
-            return Err(ArtifactError::Unsigned);
-        }
-        Ok(Self {
-            store,
-            shown,
-            signatory,
-            is_presigned,
-            is_read_only,
-            is_exclusive,
-            folder,
-            is_marked,
-        })
+        let writing = match (&access.presigner, &signatory) {
+            (Some(_), None) => return Err(ArtifactError::Unsigned),
+            (Some(_), Some(_)) => Writing::Presigned,
+            (None, _) if is_read_only => Writing::Never,
+            (None, _) => Writing::Own { is_exclusive: AtomicBool::new(true) },
+        };
+        let (shown, is_marked) = (url.to_owned(), AtomicBool::new(false));
+        Ok(Self { store, shown, signatory, writing, folder, is_marked })
     }
 
     /// Signs a request for another, unless it would replace what is as it should be.
@@ -197,7 +197,7 @@ impl Depot {
 
     /// Stores the bytes of a digest unless they are there; damaged ones are replaced.
     pub(super) async fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
-        if self.is_read_only {
+        if matches!(self.writing, Writing::Never) {
             return Err(self.gone("write", digest, "is one to read alone".into()));
         }
         self.patiently(async || self.put_once(digest, bytes).await).await
@@ -209,15 +209,19 @@ impl Depot {
             self.check_mark("write", digest).await?;
             self.is_marked.store(true, Ordering::Relaxed);
         }
-        if self.is_exclusive.load(Ordering::Relaxed) {
+        let may_cease = match &self.writing {
+            Writing::Own { is_exclusive } => Some(is_exclusive),
+            _ => None,
+        };
+        if may_cease.is_none_or(|is_exclusive| is_exclusive.load(Ordering::Relaxed)) {
             match self.write(digest, bytes, PutMode::Create).await {
                 Ok(()) => return self.check_written(digest).await,
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
                 // Some stores cannot: under a digest, the second writer writes the same.
-                Err(error) if is_unable(&error) && !self.is_presigned => {
-                    self.is_exclusive.store(false, Ordering::Relaxed);
-                }
-                Err(error) => return Err(self.away("write", digest, &error)),
+                Err(error) => match may_cease.filter(|_| is_unable(&error)) {
+                    Some(is_exclusive) => is_exclusive.store(false, Ordering::Relaxed),
+                    None => return Err(self.away("write", digest, &error)),
+                },
             }
         }
         match self.fetch(digest).await {
@@ -237,7 +241,7 @@ impl Depot {
 
     /// How damaged bytes are replaced: those that are there now where somebody else signs it.
     async fn over(&self, digest: Digest) -> Result<PutMode, ArtifactError> {
-        if !self.is_presigned {
+        if !matches!(self.writing, Writing::Presigned) {
             return Ok(PutMode::Overwrite);
         }
         let found = self.store.head(&place(digest)).await;
@@ -314,13 +318,14 @@ impl Depot {
     fn away(&self, doing: &'static str, digest: Digest, error: &Error) -> ArtifactError {
         let denied =
             matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
+        let is_presigned = matches!(self.writing, Writing::Presigned);
         let mut cause = error as &(dyn std::error::Error + 'static);
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
         let why: String = cause.to_string().chars().take(WHY_CHARS_MAX).collect();
         let (why, hint) = match denied {
-            true if self.is_presigned => (
+            true if is_presigned => (
                 format!("takes no validator's signature: {why}"),
                 "give this worker the same AWS_REGION and AWS_ENDPOINT_URL as the validators, and \
                  look at their clocks and credentials",
@@ -337,14 +342,14 @@ impl Depot {
         };
         let store = self.shown.clone();
         // Another validator may sign what one of them does not.
-        let is_passing = !denied || self.is_presigned;
+        let is_passing = !denied || is_presigned;
         ArtifactError::Away { doing, digest, store, why, hint, is_passing }
     }
 
     fn gone(&self, doing: &'static str, digest: Digest, why: String) -> ArtifactError {
         let hint = "mount the folder, or look at its name in network.yaml; the first `ohc apply` \
                     to a network begins its store";
-        let (store, is_passing) = (self.shown.clone(), !self.is_read_only);
+        let (store, is_passing) = (self.shown.clone(), !matches!(self.writing, Writing::Never));
         ArtifactError::Away { doing, digest, store, why, hint, is_passing }
     }
 }
