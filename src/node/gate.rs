@@ -27,6 +27,9 @@ pub(super) const QUESTIONS: Limits = Limits {
     bytes: Rate { burst: 128 << 20, second: 32 << 20 },
 };
 
+/// The same of questions that were too many, and are answered with a few bytes: as often again.
+pub(super) const PUT_OFF: Limits = QUESTIONS;
+
 const _: () = assert!(WIRE_BYTES_MAX <= WIRE_ROOM_BYTES / 4);
 /// Questions of one sender that wait, in bytes, with what each costs beside them.
 pub(super) const ASKED_BYTES: usize = 200 * (QUESTION_BYTES_MAX + 512);

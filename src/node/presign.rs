@@ -16,9 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 /// So long one validator may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Who asks more than it may asks again after so long, and so often at the most: as long as one
+/// that does not answer is waited for.
+const LATER: Duration = Duration::from_millis(200);
+const LATER_MAX: usize = 10;
 /// Requests that a validator signs at a time: a few microseconds each, unless it has to look for
 /// its own credentials first, or at what is to be replaced.
 const SIGNING_MAX: usize = 64;
@@ -85,13 +90,27 @@ impl Presigner for Asker {
         let (lease, subject) = self.standing(turn)?;
         let request = ObjectRequest::of(lease, act, path)?;
         let ask = Ask::Presign(self.key.seal(self.network, request));
-        let question = self.wire.frame(&ask);
-        let answer = self.bus.get()?.ask(&subject, question, WIRE_BYTES_MAX, PATIENCE).await;
-        match self.wire.unframe(&answer.ok()?, WIRE_BYTES_MAX) {
-            Ok(Answer::Presigned(query)) => Some(query),
-            _ => None,
+        let (question, bus) = (self.wire.frame(&ask), self.bus.get()?);
+        let ask = || async {
+            let answer = bus.ask(&subject, question.clone(), WIRE_BYTES_MAX, PATIENCE).await;
+            self.wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()
+        };
+        answered(ask).await
+    }
+}
+
+/// The query that somebody gives who may say that it is asked too much for now.
+async fn answered<F: Future<Output = Option<Answer>>>(
+    mut ask: impl FnMut() -> F,
+) -> Option<String> {
+    for _ in 0..LATER_MAX {
+        match ask().await? {
+            Answer::Presigned(query) => return Some(query),
+            Answer::Later => sleep(LATER).await,
+            _ => return None,
         }
     }
+    None
 }
 
 /// Signs requests of workers for the leases that they hold.
@@ -167,5 +186,30 @@ impl Signatory {
             drop(place);
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(answers: impl Fn(usize) -> Option<Answer>) -> (Option<String>, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut count = 0;
+        let found = runtime.block_on(answered(|| {
+            count += 1;
+            std::future::ready(answers(count))
+        }));
+        (found, count)
+    }
+
+    #[test]
+    fn who_is_put_off_asks_again_and_not_for_ever() {
+        let signed = || Some(Answer::Presigned("query".into()));
+        let late = |count| if count > 2 { signed() } else { Some(Answer::Later) };
+        assert_eq!(asked(late), (Some("query".into()), 3));
+        assert_eq!(asked(|_| Some(Answer::Later)), (None, LATER_MAX));
+        assert_eq!(asked(|_| Some(Answer::Nothing)), (None, 1), "another may know more");
+        assert_eq!(asked(|_| None), (None, 1));
     }
 }

@@ -4,7 +4,7 @@
 //! Two threads: one answers questions, in the order in which they come; the other says how far the
 //! log goes, each second while it grows and every few seconds while it does not.
 
-use super::gate::{ASKED_BYTES, Gate, QUESTIONS};
+use super::gate::{ASKED_BYTES, Gate, PUT_OFF, QUESTIONS};
 use super::handouts::{Handout, Handouts};
 use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker};
 use crate::base::canon::{Decode, Encode, Reader};
@@ -90,20 +90,24 @@ impl Server {
     ) -> Result<Self, BusError> {
         let network = log.genesis.network();
         let (wire, me, log) = (Wire::new(network), log.key.public(), Arc::new(log));
-        let (sender, questions) = mpsc::channel::<Message>();
-        let gate = Gate::new(QUESTIONS);
+        let (sender, questions) = mpsc::channel();
+        let (gate, put_off) = (Gate::new(QUESTIONS), Gate::new(PUT_OFF));
         let listen = |subject: &str, group| {
-            let (sender, gate, desk) = (sender.clone(), gate.clone(), desk.clone());
+            let (sender, desk) = (sender.clone(), desk.clone());
+            let (gate, put_off) = (gate.clone(), put_off.clone());
             bus.subscribe(subject, group, ROOM_BYTES, move |question| {
                 let asker = question.reply.as_deref().and_then(asker);
-                match gate.admit(asker, question.bytes.len()) {
-                    Ok(()) => return sender.send(question).is_ok(),
-                    Err(flood) if flood.is_news => {
-                        desk(Asked::Flooded(question.subject));
-                    }
-                    Err(_) => {}
+                let flood = match gate.admit(asker, question.bytes.len()) {
+                    Ok(()) => return sender.send(Turn::Now(question)).is_ok(),
+                    Err(flood) => flood,
+                };
+                if flood.is_news {
+                    desk(Asked::Flooded(question.subject.clone()));
                 }
-                true
+                match put_off.admit(asker, question.bytes.len()) {
+                    Ok(()) => sender.send(Turn::Later(question)).is_ok(),
+                    Err(_) => true,
+                }
             })
         };
         let subscriptions =
@@ -130,18 +134,31 @@ impl Drop for Server {
 
 type Shared = (Bus, Wire, Arc<Log>);
 
+/// When a question is answered.
+enum Turn {
+    Now(Message),
+    /// Not now, for its author has asked too much: it is told so where it would wait.
+    Later(Message),
+}
+
 fn answer_all(
-    questions: &Receiver<Message>,
+    turns: &Receiver<Turn>,
     (bus, wire, log): &Shared,
     gate: &Gate,
     desk: &dyn Fn(Asked) -> bool,
 ) {
     let (clock, mut handed) = (Clock::start(), None);
-    for question in questions {
+    for turn in turns {
+        let (question, is_now) = match turn {
+            Turn::Now(question) => (question, true),
+            Turn::Later(question) => (question, false),
+        };
         let Some(reply) = &question.reply else { continue };
         // Nonsense gets no answer: who asks it would make nothing of one.
         let Ok(ask) = wire.unframe(&question.bytes, QUESTION_BYTES_MAX) else { continue };
         let answer = match ask {
+            Ask::Presign(_) if !is_now => Answer::Later,
+            _ if !is_now => continue,
             Ask::Work { worker } => {
                 // Whoever asks too often is left to ask again: what has the state has other work.
                 let now = clock.now();

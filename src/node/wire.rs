@@ -169,6 +169,8 @@ pub enum Answer {
     /// The query of a request to the store, with its signature. Whoever has it may make the
     /// request, for a while.
     Presigned(String),
+    /// It was asked for more signatures than it gives in such a time: again, a little later.
+    Later,
 }
 canonical_enum!(Answer {
     1 => Genesis(x),
@@ -181,6 +183,7 @@ canonical_enum!(Answer {
     8 => Part(x),
     9 => Pruned { first, snapshot },
     10 => Presigned(x),
+    11 => Later,
 });
 
 /// Why a message is not one.

@@ -279,6 +279,7 @@ impl Vectors {
             ("a part", Answer::Part(vec![1, 2, 3])),
             ("pruned", Answer::Pruned { first: Height(8), snapshot: Height(9) }),
             ("a signature", Answer::Presigned("X-Amz-Signature=5eed".into())),
+            ("too many questions", Answer::Later),
         ] {
             self.message(name, "Answer", "a reply", &answer);
         }

@@ -6,9 +6,11 @@ use super::language::fold;
 use super::outages::digests;
 use crate::site::Site;
 use ohc::base::amount::Ohc;
+use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, Signed};
 use ohc::domain::command::{Command, Order, SignedOrder};
 use ohc::domain::state::State;
+use ohc::effects::artifacts::{Act, ObjectRequest};
 use ohc::effects::bus::{Bus, BusError};
 use ohc::node::network::Network;
 use ohc::node::wire::{Answer, Ask, Wire};
@@ -111,3 +113,29 @@ fn r13_who_floods_is_dropped_and_others_are_served() {
 }
 
 const EMBEDDED: [&str; 2] = ["--network", "embedded"];
+
+#[test]
+fn who_asks_for_too_many_signatures_is_told_so_at_once() {
+    let site = Site::new();
+    let Some(lab) = Lab::start(site, 1, 1) else { return };
+    let (runtime, network) = (Runtime::new().unwrap(), lab.network());
+    let (wire, asked) = (Wire::new(network.id()), lab.public("validator-1"));
+    let (_, bus) = connect(&lab, "worker-1", &runtime);
+    let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
+    let request = ObjectRequest { lease, act: Act::Read, artifact: None };
+    let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
+    let subject = wire.fetch_of(&asked);
+    bus.request(&subject, frame.clone(), 1_024, SOON).unwrap();
+    let asks = (0..350).map(|_| bus.ask(&subject, frame.clone(), 1_024, SOON));
+    let answers = runtime.block_on(futures_util::future::join_all(asks));
+    let said = |expect: &Answer| {
+        let is = |answer: &&Result<Vec<u8>, BusError>| {
+            let bytes = answer.as_ref().unwrap();
+            wire.unframe::<Answer>(bytes, 1_024).as_ref() == Ok(expect)
+        };
+        answers.iter().filter(is).count()
+    };
+    let (refused, later) = (said(&Answer::Nothing), said(&Answer::Later));
+    assert!(refused >= 199 && later > 50, "{refused} refused, {later} put off");
+    assert_eq!(refused + later, 350, "none is left to wait");
+}
