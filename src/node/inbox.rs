@@ -2,6 +2,7 @@
 //! handle for who tells it from outside. Never decides what follows.
 
 use super::embedded::Failure;
+use super::follow::Heard;
 use super::notice::Notice;
 use crate::base::ids::LeaseId;
 use crate::base::time::Height;
@@ -13,6 +14,32 @@ use crate::domain::state::Matter;
 use crate::domain::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+
+/// What the loop of a node of a network reads: beside what any hears, what its kind does.
+pub(super) enum Inbox<Own> {
+    Done(Done),
+    Told(Told),
+    Heard(Heard),
+    Own(Own),
+}
+
+impl<Own> From<Done> for Inbox<Own> {
+    fn from(done: Done) -> Self {
+        Self::Done(done)
+    }
+}
+
+impl<Own> From<Told> for Inbox<Own> {
+    fn from(told: Told) -> Self {
+        Self::Told(told)
+    }
+}
+
+impl<Own> From<Heard> for Inbox<Own> {
+    fn from(heard: Heard) -> Self {
+        Self::Heard(heard)
+    }
+}
 
 /// What the threads of a node tell its loop; workers are named by their places.
 pub(super) enum Done {

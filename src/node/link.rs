@@ -4,6 +4,7 @@
 use super::boot::{self, BootError, Booted};
 use super::follow::{Heard, Refusal};
 use super::home::Home;
+use super::inbox::{Inbox, Told};
 use super::network::{Network, NetworkError};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::effects::artifacts::{Access, ArtifactError, Artifacts, Presigner};
@@ -83,14 +84,14 @@ pub fn connect(
     Ok(Bus::connect(&options(network, me, name, patience)?, runtime, tell)?)
 }
 
-/// Connects a node that reads an inbox. Until it is connected `hear` takes what comes there, and
-/// says whether the node is to stop: then there is no bus.
-pub fn join<T: From<Heard> + Send + 'static>(
+/// Connects a node that reads an inbox, and shows what happens meanwhile. There is no bus if the
+/// node is asked to stop before.
+pub(super) fn join<Own: Send + 'static>(
     network: &Network,
     (me, name): (&PublicKey, &str),
     runtime: &Handle,
-    (outbox, inbox): (&Sender<T>, &Receiver<T>),
-    hear: &mut dyn FnMut(T) -> bool,
+    (outbox, inbox): (&Sender<Inbox<Own>>, &Receiver<Inbox<Own>>),
+    show: &mut dyn FnMut(&News),
 ) -> Result<Option<Bus>, LinkError> {
     let options = options(network, me, name, PATIENCE)?;
     let (news, halt) = (outbox.clone(), Notify::new());
@@ -98,8 +99,10 @@ pub fn join<T: From<Heard> + Send + 'static>(
     std::thread::scope(|scope| {
         let connecting = scope.spawn(|| Bus::connect_until(&options, runtime, tell, &halt));
         while !connecting.is_finished() {
-            if inbox.recv_timeout(LOOK_EVERY).is_ok_and(&mut *hear) {
-                halt.notify_one();
+            match inbox.recv_timeout(LOOK_EVERY) {
+                Ok(Inbox::Told(Told::Stop(_))) => halt.notify_one(),
+                Ok(Inbox::Heard(Heard::News(news))) => show(&news),
+                _ => {}
             }
         }
         let connected = connecting.join();

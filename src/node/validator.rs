@@ -10,7 +10,7 @@ use super::follow::{Follower, Heard, Refusal, Replica};
 use super::gate::{COMMANDS, Gate, SAYINGS};
 use super::handouts::Handouts;
 use super::home::Home;
-use super::inbox::{Done, Handle, Told};
+use super::inbox::{self, Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::presign::Signatory;
@@ -71,11 +71,8 @@ pub struct Hooks<'a> {
     pub watch: &'a mut dyn FnMut(Sight<'_>),
 }
 
-/// What the loop reads.
-enum Inbox {
-    Done(Done),
-    Told(Told),
-    Heard(Heard),
+/// What the loop of a validator alone reads.
+enum Own {
     Command(Message),
     Consensus(Message),
     /// What does this worker hold, and where is that to be answered?
@@ -86,23 +83,7 @@ enum Inbox {
     Flooded(String),
 }
 
-impl From<Done> for Inbox {
-    fn from(done: Done) -> Self {
-        Self::Done(done)
-    }
-}
-
-impl From<Told> for Inbox {
-    fn from(told: Told) -> Self {
-        Self::Told(told)
-    }
-}
-
-impl From<Heard> for Inbox {
-    fn from(heard: Heard) -> Self {
-        Self::Heard(heard)
-    }
-}
+type Inbox = inbox::Inbox<Own>;
 
 /// A validator at its seat.
 struct Seat<'a> {
@@ -135,17 +116,8 @@ pub fn validate(
     let (server_key, clock) = (Arc::new(link::key(key)?), Clock::start());
     let me = server_key.public();
     let name = format!("ohc validator {}", me.short());
-    let watch = &mut *hooks.watch;
-    let mut hear = |message| match message {
-        Inbox::Told(Told::Stop(_)) => true,
-        Inbox::Heard(Heard::News(news)) => {
-            watch(Sight::News(&news));
-            false
-        }
-        _ => false,
-    };
-    let ends = (&outbox, &inbox);
-    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut hear)? else {
+    let (ends, mut show) = ((&outbox, &inbox), |news: &News| (hooks.watch)(Sight::News(news)));
+    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut show)? else {
         return Ok(());
     };
     let (store, genesis) = (booted.store.clone(), booted.genesis.clone());
@@ -159,15 +131,15 @@ pub fn validate(
     let follower = Follower::start(&bus, replica, &outbox)?;
     let log = Log::new(store, genesis, server_key, Handouts::of(home));
     let tell = outbox.clone();
-    let unsigned = move |error| drop(tell.send(Inbox::Unsigned(error)));
+    let unsigned = move |error| drop(tell.send(Inbox::Own(Own::Unsigned(error))));
     let signing = (bus.clone(), network.id(), runtime.handle().clone());
     let signatory = Signatory::new(artifacts.clone(), signing, unsigned);
     signatory.folded(follower.state());
     let (tell, signs) = (outbox.clone(), signatory.clone());
     let desk = move |asked| match asked {
-        Asked::Work(worker, reply) => tell.send(Inbox::Work(worker, reply)).is_ok(),
+        Asked::Work(worker, reply) => tell.send(Inbox::Own(Own::Work(worker, reply))).is_ok(),
         Asked::Presign(request, reply) => signs.sign(request, reply),
-        Asked::Flooded(reply) => tell.send(Inbox::Flooded(reply)).is_ok(),
+        Asked::Flooded(reply) => tell.send(Inbox::Own(Own::Flooded(reply))).is_ok(),
     };
     let server = Server::start_with(&bus, log, desk)?;
     let bench = Bench::new(artifacts, runtime.handle().clone());
@@ -201,7 +173,7 @@ fn listen(
     outbox: &Sender<Inbox>,
 ) -> Result<[Subscription; 2], LinkError> {
     let own = wire.consensus(me);
-    let to = |what: fn(Message) -> Inbox, limits| {
+    let to = |what: fn(Message) -> Own, limits| {
         let (outbox, gate, own) = (outbox.clone(), Gate::new(limits), own.clone());
         move |message: Message| {
             // What this validator said it knows itself.
@@ -209,15 +181,17 @@ fn listen(
                 return true;
             }
             match gate.admit(sender(&message.subject), message.bytes.len()) {
-                Ok(()) => outbox.send(what(message)).is_ok(),
-                Err(flood) if flood.is_news => outbox.send(Inbox::Flooded(message.subject)).is_ok(),
+                Ok(()) => outbox.send(Inbox::Own(what(message))).is_ok(),
+                Err(flood) if flood.is_news => {
+                    outbox.send(Inbox::Own(Own::Flooded(message.subject))).is_ok()
+                }
                 Err(_) => true,
             }
         }
     };
-    let commands = to(Inbox::Command, COMMANDS);
+    let commands = to(Own::Command, COMMANDS);
     let orders = bus.subscribe(&wire.command_of_all(), None, WIRE_ROOM_BYTES, commands)?;
-    let (votes, sayings) = (wire.consensus_of_all(), to(Inbox::Consensus, SAYINGS));
+    let (votes, sayings) = (wire.consensus_of_all(), to(Own::Consensus, SAYINGS));
     let votes = bus.subscribe(&votes, None, WIRE_ROOM_BYTES, sayings)?;
     Ok([orders, votes])
 }
@@ -303,20 +277,6 @@ impl Seat<'_> {
 
     fn take(&mut self, message: Inbox) -> Result<(), LinkError> {
         match message {
-            Inbox::Command(message) => {
-                // What makes no sense concerns nobody.
-                match self.wire.unframe::<SignedOrder>(&message.bytes, MESSAGE_BYTES_MAX) {
-                    Ok(order) => self.admit(order),
-                    Err(_) => Ok(()),
-                }
-            }
-            Inbox::Consensus(message) => {
-                let said = self.wire.unframe::<consensus::Message>(&message.bytes, WIRE_BYTES_MAX);
-                match said {
-                    Ok(said) => self.tell_consensus(consensus::Input::Message(said)),
-                    Err(_) => Ok(()),
-                }
-            }
             Inbox::Done(Done::Checked(matter, Ok(verdict))) => {
                 self.tell_role(validator::Input::Checked(matter, verdict))
             }
@@ -331,27 +291,47 @@ impl Seat<'_> {
                 (self.watch)(Sight::Trouble(&failure));
                 Ok(())
             }
-            Inbox::Work(worker, reply) => {
-                // Who asked asks again, or somebody else.
-                let answer = work_of(self.state(), &worker);
-                drop(self.bus.publish(&reply, self.wire.frame(&answer)));
-                Ok(())
-            }
-            Inbox::Unsigned(error) => {
-                (self.watch)(Sight::Unsigned(&error));
-                Ok(())
-            }
-            Inbox::Flooded(subject) => {
-                (self.watch)(Sight::Flooded(&subject));
-                Ok(())
-            }
             Inbox::Done(_) => Ok(()),
             Inbox::Heard(heard) => self.hear(heard),
+            Inbox::Own(own) => self.take_own(own),
             Inbox::Told(Told::Stop(_)) => {
                 self.is_over = true;
                 Ok(())
             }
             Inbox::Told(Told::Asked(..)) => Ok(()),
+        }
+    }
+
+    fn take_own(&mut self, message: Own) -> Result<(), LinkError> {
+        match message {
+            Own::Command(message) => {
+                // What makes no sense concerns nobody.
+                match self.wire.unframe::<SignedOrder>(&message.bytes, MESSAGE_BYTES_MAX) {
+                    Ok(order) => self.admit(order),
+                    Err(_) => Ok(()),
+                }
+            }
+            Own::Consensus(message) => {
+                let said = self.wire.unframe::<consensus::Message>(&message.bytes, WIRE_BYTES_MAX);
+                match said {
+                    Ok(said) => self.tell_consensus(consensus::Input::Message(said)),
+                    Err(_) => Ok(()),
+                }
+            }
+            Own::Work(worker, reply) => {
+                // Who asked asks again, or somebody else.
+                let answer = work_of(self.state(), &worker);
+                drop(self.bus.publish(&reply, self.wire.frame(&answer)));
+                Ok(())
+            }
+            Own::Unsigned(error) => {
+                (self.watch)(Sight::Unsigned(&error));
+                Ok(())
+            }
+            Own::Flooded(subject) => {
+                (self.watch)(Sight::Flooded(&subject));
+                Ok(())
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub use hours::Hours;
 use super::embedded::Failure;
 use super::follow::{Follower, Heard, Replica};
 use super::home::Home;
-use super::inbox::{Done, Handle, Told};
+use super::inbox::{self, Done, Handle, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::notice::Notice;
@@ -40,6 +40,7 @@ use crate::effects::machine;
 use crate::role::worker::{Input, Output, Worker};
 use crate::role::{Machine, Signer};
 use crew::Crew;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -105,29 +106,7 @@ pub struct Hooks<'a> {
 }
 
 /// What the loop reads.
-enum Inbox {
-    Done(Done),
-    Told(Told),
-    Heard(Heard),
-}
-
-impl From<Done> for Inbox {
-    fn from(done: Done) -> Self {
-        Self::Done(done)
-    }
-}
-
-impl From<Told> for Inbox {
-    fn from(told: Told) -> Self {
-        Self::Told(told)
-    }
-}
-
-impl From<Heard> for Inbox {
-    fn from(heard: Heard) -> Self {
-        Self::Heard(heard)
-    }
-}
+type Inbox = inbox::Inbox<Infallible>;
 
 /// A worker at work.
 struct Shift<'a> {
@@ -176,17 +155,8 @@ pub fn work(
         (hooks.watch)(Sight::Measured(pace, machine::graphics_cards()));
     }
     let name = format!("ohc worker {}", me.short());
-    let watch = &mut *hooks.watch;
-    let mut hear = |message| match message {
-        Inbox::Told(Told::Stop(_)) => true,
-        Inbox::Heard(Heard::News(news)) => {
-            watch(Sight::News(&news));
-            false
-        }
-        _ => false,
-    };
-    let ends = (&outbox, &inbox);
-    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut hear)? else {
+    let (ends, mut show) = ((&outbox, &inbox), |news: &News| (hooks.watch)(Sight::News(news)));
+    let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut show)? else {
         return Ok(earned(&booted.state, &me));
     };
     if let Some(asker) = &asker {
@@ -313,6 +283,7 @@ impl Shift<'_> {
         match message {
             Inbox::Heard(heard) => self.hear(heard)?,
             Inbox::Done(done) => self.done(done),
+            Inbox::Own(never) => match never {},
             Inbox::Told(Told::Stop(_)) if !self.is_draining => self.drain(),
             // Nobody asks a worker for anything else.
             Inbox::Told(Told::Stop(_) | Told::Asked(..)) => {}
