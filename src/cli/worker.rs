@@ -26,6 +26,9 @@ use crate::node::worker::{self, Hooks, Offer, Sight};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// An offer that nobody takes rises five times by 1/8: by less than so many times in all.
+const DEAR: u64 = 2;
+
 /// Runs a worker until it is stopped.
 pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit, Stop> {
     let config = Config::read(&args.config).map_err(network::stop)?;
@@ -170,6 +173,14 @@ impl Teller<'_> {
                     let line = "warning: it has nothing to put up as a bond, and will be leased \
                                 nothing; `ohc wallet transfer` gives it some";
                     self.lines.say(line.to_owned(), json!({"event": "poor"}));
+                }
+                let paid = state.base_price().nano_per_unit();
+                if ask > paid.saturating_mul(DEAR) {
+                    let line = format!(
+                        "warning: offers begin at {paid} nano-OhC a unit and rise to less than \
+                         {DEAR} times that: nobody will lease it anything for {ask}"
+                    );
+                    self.lines.say(line, json!({"event": "dear", "price": paid}));
                 }
             }
             Sight::Folded(state, events) => self.folded(state, events),

@@ -229,6 +229,10 @@ fn pause(attempt: usize) -> Duration {
     Duration::from_millis(10_u64.saturating_mul(2_u64.saturating_pow(exponent))).min(PAUSE_MAX)
 }
 
+/// What a refusal comes from.
+const TOGETHER: &str = "the key, the seed by which NATS knows it and network.yaml have to belong \
+                        together, and the server's users be those of that network";
+
 fn news(event: Event) -> Option<News> {
     match event {
         Event::Connected => Some(News::Up),
@@ -237,7 +241,7 @@ fn news(event: Event) -> Option<News> {
         Event::SlowConsumer(_) | Event::ServerError(ServerError::SlowConsumer(_)) => {
             Some(News::Lost)
         }
-        Event::ServerError(error) => Some(News::Refused(error.to_string())),
+        Event::ServerError(error) => Some(News::Refused(format!("{error}; hint: {TOGETHER}"))),
         // An attempt to connect again that failed, and the end of one that is about to end.
         Event::ClientError(_) | Event::LameDuckMode | Event::Draining => None,
     }

@@ -3,7 +3,7 @@
 
 use super::fields::{self, Fields, quoted};
 use super::founding::SEED_FILE;
-use super::{Document, Network, NetworkError, folder, named};
+use super::{Document, NETWORK_FILE, Network, NetworkError, folder, named};
 use crate::domain::manifest::suggest;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -136,6 +136,8 @@ impl Contexts {
     pub fn get(&self, name: &str) -> Result<&Context, NetworkError> {
         self.all.get(name).ok_or_else(|| {
             let near = suggest(name, self.all.keys().map(String::as_str));
+            let is_here = Path::new(name).join(NETWORK_FILE).is_file();
+            let near = is_here.then(|| format!("did you mean the folder `./{name}`?")).or(near);
             let near = near.map(|near| format!(" ({near})"));
             NetworkError::Unknown { name: name.to_owned(), near }
         })

@@ -185,7 +185,8 @@ fn who_is_not_known_is_let_in_nowhere_and_who_may_not_speak_is_told() {
     let (bus, news) = password("secret").unwrap();
     bus.publish("ohc.b", b"not mine".to_vec()).unwrap();
     let refused = until(&news, |news| matches!(news, News::Refused(_)));
-    assert!(format!("{refused:?}").contains("Permissions Violation"), "{refused:?}");
+    let refused = format!("{refused:?}");
+    assert!(refused.contains("Permissions Violation") && refused.contains("; hint: "), "{refused}");
 }
 
 #[test]

@@ -133,6 +133,8 @@ fn a_node_that_finds_no_server_of_messages_says_so_and_ends_when_it_is_asked_to(
     let init = ["network", "init", "--validators", "1", "--workers", "1", "--out", "lab"];
     let founded = site.run(&[&init[..], &["--nats", &nats, "--store", "store"]].concat());
     assert_eq!(founded.code(), Some(0), "{}", founded.err());
+    let named = site.run(&["get", "runs", "--network", "lab"]).err();
+    assert!(named.contains("did you mean the folder `./lab`?"), "{named}");
     for kind in ["validator", "worker"] {
         let mut command = site.command(&[kind, "--config", &format!("lab/{kind}-1"), "-o", "json"]);
         let mut node = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
