@@ -226,3 +226,26 @@ fn a_worker_that_is_killed_in_its_work_is_replaced_by_itself_or_another() {
     lab.run("worker-2");
     assert_eq!(digests(&client.end(&lab)), expected);
 }
+
+#[test]
+fn a_worker_that_asks_more_than_anybody_pays_is_told_so() {
+    let Some(mut lab) = Lab::start(Site::new(), 1, 1) else { return };
+    let file = lab.folder.join("worker-1/config.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("# ask: 1000000\n"), "it is not taught: {text}");
+    let mut run = |ask: &str, until: &str| {
+        fs::write(&file, text.replace("# ask: 1000000\n", ask)).unwrap();
+        lab.run("worker-1");
+        let said = || fs::read_to_string(file.with_file_name("log")).unwrap();
+        (0..600).find(|_| {
+            thread::sleep(Duration::from_millis(50));
+            said().contains(until)
+        });
+        lab.kill("worker-1");
+        said()
+    };
+    let usual = run("", "bid      worker-1");
+    assert!(usual.contains("bid      worker-1") && !usual.contains("nobody will lease"), "{usual}");
+    let dear = run("ask: 2000001\n", "nobody will lease");
+    assert!(dear.contains("offers begin at 1000000 nano-OhC a unit"), "{dear}");
+}
