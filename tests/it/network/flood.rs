@@ -125,7 +125,12 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let request = ObjectRequest { lease, act: Act::Read, artifact: None };
     let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
     let subject = wire.fetch_of(&asked);
-    bus.request(&subject, frame.clone(), 1_024, SOON).unwrap();
+    // It takes a while until somebody listens.
+    let is_there = |_: u32| {
+        thread::sleep(Duration::from_millis(50));
+        bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, SOON).is_ok()
+    };
+    assert!((0..600).any(is_there), "{}", lab.logs());
     let asks = (0..350).map(|_| bus.ask(&subject, frame.clone(), 1_024, SOON));
     let answers = runtime.block_on(futures_util::future::join_all(asks));
     let said = |expect: &Answer| {
