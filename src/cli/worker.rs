@@ -14,6 +14,7 @@ use crate::base::amount::{Ohc, Price, Work};
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::domain::classes::Classes;
+use crate::domain::command::Bid;
 use crate::domain::event::Event;
 use crate::domain::state::State;
 use crate::node::apply::start_runtime;
@@ -150,39 +151,7 @@ impl Teller<'_> {
                 let fields = json!({"event": event, "hours": hours.to_string()});
                 self.lines.say(line, fields);
             }
-            Sight::Ready(state, bid, classes) => {
-                let held = state.workers().get(&self.me);
-                self.held = held.map(|me| me.leases.clone()).unwrap_or_default();
-                let (height, ask) = (state.height(), bid.ask.nano_per_unit());
-                let balance = state.ledger().account(&self.me).balance;
-                let capacity = bid.capacity.units();
-                let kinds = match *classes {
-                    Classes::ALL => String::new(),
-                    some => format!(" of {some}"),
-                };
-                self.lines.say(
-                    format!(
-                        "ready    at slot {height}: asks {ask} nano-OhC a unit, takes {capacity} \
-                         units{kinds} at a time, has {balance} OhC"
-                    ),
-                    json!({"event": "ready", "height": height.0, "ask": ask,
-                        "capacity": capacity, "classes": json::classes(*classes),
-                        "balance": json::ohc(balance)}),
-                );
-                if balance == Ohc::ZERO {
-                    let line = "warning: it has nothing to put up as a bond, and will be leased \
-                                nothing; `ohc wallet transfer` gives it some";
-                    self.lines.say(line.to_owned(), json!({"event": "poor"}));
-                }
-                let paid = state.base_price().nano_per_unit();
-                if ask > paid.saturating_mul(DEAR) {
-                    let line = format!(
-                        "warning: offers begin at {paid} nano-OhC a unit and rise to less than \
-                         {DEAR} times that: nobody will lease it anything for {ask}"
-                    );
-                    self.lines.say(line, json!({"event": "dear", "price": paid}));
-                }
-            }
+            Sight::Ready(state, bid, classes) => self.ready(state, bid, *classes),
             Sight::Folded(state, events) => self.folded(state, events),
             Sight::Notice(Notice::Began { lease, address, .. }) => {
                 let line = format!("began    {} {address}", lease.block);
@@ -216,6 +185,41 @@ impl Teller<'_> {
         }
         let fields = json!({"event": "measured", "unitsPerSecond": pace, "cards": cards});
         self.lines.say(line, fields);
+    }
+
+    /// It begins: what it offers, and what may keep it from being leased anything.
+    fn ready(&mut self, state: &State, bid: &Bid, classes: Classes) {
+        let held = state.workers().get(&self.me);
+        self.held = held.map(|me| me.leases.clone()).unwrap_or_default();
+        let (height, ask) = (state.height(), bid.ask.nano_per_unit());
+        let balance = state.ledger().account(&self.me).balance;
+        let capacity = bid.capacity.units();
+        let kinds = match classes {
+            Classes::ALL => String::new(),
+            some => format!(" of {some}"),
+        };
+        self.lines.say(
+            format!(
+                "ready    at slot {height}: asks {ask} nano-OhC a unit, takes {capacity} \
+                 units{kinds} at a time, has {balance} OhC"
+            ),
+            json!({"event": "ready", "height": height.0, "ask": ask,
+                "capacity": capacity, "classes": json::classes(classes),
+                "balance": json::ohc(balance)}),
+        );
+        if balance == Ohc::ZERO {
+            let line = "warning: it has nothing to put up as a bond, and will be leased \
+                        nothing; `ohc wallet transfer` gives it some";
+            self.lines.say(line.to_owned(), json!({"event": "poor"}));
+        }
+        let paid = state.base_price().nano_per_unit();
+        if ask > paid.saturating_mul(DEAR) {
+            let line = format!(
+                "warning: offers begin at {paid} nano-OhC a unit and rise to less than \
+                 {DEAR} times that: nobody will lease it anything for {ask}"
+            );
+            self.lines.say(line, json!({"event": "dear", "price": paid}));
+        }
     }
 
     fn folded(&mut self, state: &State, events: &[Event]) {
