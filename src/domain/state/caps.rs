@@ -89,8 +89,9 @@ impl State {
     }
 
     /// Whoever was refused at this slot pays a fee for each time, as far as its balance goes. Not
-    /// for a replay, which anybody can send in another's name, a lapse, which has its price, or what
-    /// others had sent to the same slot; and not a validator, whose verdict may come when the others have decided.
+    /// for a replay, which anybody can send in another's name, a lapse, which has its price, or
+    /// what others had sent to the same slot; and not a validator, whose verdict may come when the
+    /// others have decided.
     pub(super) fn charge_refused(&mut self, events: &mut Vec<Event>) {
         let mut refused: BTreeMap<PublicKey, u32> = BTreeMap::new();
         for event in events.iter() {
