@@ -284,6 +284,10 @@ fn replay(
     Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
 }
 
+/// What a slot whose commands give other events than it says is told to be: nobody can tell which.
+pub(super) const OTHER_EVENTS: &str = "its events are not those that were signed: it was changed, \
+    or a version of ohc with other rules wrote it, which can still read it";
+
 /// Folds stored slots one after the other: each must follow the one before and give the events that
 /// were signed. The signatures of the last stand for those before it, which it names.
 pub(super) struct Fold<'a> {
@@ -314,7 +318,7 @@ impl<'a> Fold<'a> {
         let validators = self.state.validators().clone();
         let events = self.state.apply(height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
-            return Err(damaged("its events are not those that were signed".into()));
+            return Err(damaged(OTHER_EVENTS.into()));
         }
         let before = std::mem::replace(&mut self.parent, slot.head.digest());
         self.last = Some((slot, before, validators));

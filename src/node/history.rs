@@ -1,7 +1,7 @@
 //! History: the log of a home folded again, slot by slot, for whoever wants to see what it did.
 //! Never writes, and holds one slot at a time.
 
-use super::boot::BootError;
+use super::boot::{BootError, OTHER_EVENTS};
 use super::view::View;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::{Event, Reject, events_root};
@@ -51,7 +51,7 @@ pub fn fold(view: &View, watch: &mut dyn FnMut(&Page<'_>)) -> Result<State, Boot
         }
         let events = state.apply(height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
-            return damaged("its events are not those that were signed");
+            return damaged(OTHER_EVENTS);
         }
         let trace = state.take_trace();
         watch(&Page { slot: &slot, state: &state, events: &events, trace: &trace });

@@ -389,7 +389,7 @@ impl Fold {
         }
         let events = self.state.apply(slot.head.height, &slot.poh, &slot.commands);
         if events_root(&events) != slot.head.events {
-            return Err("the events root is not that of the fold".into());
+            return Err(boot::OTHER_EVENTS.into());
         }
         self.verdict.slots += 1;
         self.verdict.commands += slot.commands.len() as u64;
