@@ -167,10 +167,10 @@ pub(super) fn time(plan: &Plan, fates: &[Fate], workers: usize) -> Time {
     for block in &plan.blocks {
         let before = block.needs.iter().filter_map(|need| done.get(*need as usize));
         let begin = before.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
-        let (best, rule) = micros(plan, fates, block).unwrap_or_default();
+        let own = micros(plan, fates, block);
+        let wait = own.map_or(0, |_| windows_ms(plan, block).saturating_mul(1_000));
+        let (best, rule) = own.unwrap_or_default();
         all = (all.0.saturating_add(best), all.1.saturating_add(rule));
-        let wait = windows_ms(plan, block).saturating_mul(1_000);
-        let wait = if rule == 0 { 0 } else { wait };
         let end = (
             begin.0.saturating_add(best).saturating_add(wait),
             begin.1.saturating_add(rule).saturating_add(wait),

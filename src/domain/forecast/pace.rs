@@ -3,8 +3,8 @@
 //!
 //! Four things take time: what is multiplied, cells that are looked at one by one, bytes that are
 //! hashed, written and read back, and the beginning of each step of a training, however small it
-//! is. The paces are those of the jobs of `manifests/` on a processor with AVX-512: at its best,
-//! and on a machine that does other things too.
+//! is. The paces are guessed from jobs like those of `manifests/` on a processor with AVX-512 that
+//! did other things too: docs/benchmarks.md has no row for them.
 
 use crate::domain::cost::Size;
 use crate::domain::job::Spec;

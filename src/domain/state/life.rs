@@ -101,7 +101,7 @@ impl State {
     pub(super) fn accept(&mut self, judging: Judging, events: &mut Vec<Event>) {
         self.keep_past(&judging, self.client(judging.delivery.lease.id.block.run));
         let Judging { delivery, audit, verdicts, .. } = judging;
-        let is_whole = segments_of(&delivery.receipt).all(|of| audit.segments.contains(&of));
+        let is_whole = segments_of(&delivery.receipt).count() == audit.segments.len();
         let checked = if is_whole { Verification::Full } else { self.policy(&delivery) };
         let (lease, receipt) = (delivery.lease, delivery.receipt);
         let attesters = self.validators.iter().filter(|(key, _)| verdicts.contains_key(key));

@@ -8,6 +8,9 @@
 //! | an input that the same worker made before         | the same                       |
 //! | any other input                                   | void: no pay, and no fine      |
 //! | anything else                                     | the verdict makes no sense     |
+//!
+//! Once the receipt was accepted all of it had been there: what is missing then is lost, whoever
+//! made it (`challenge`).
 
 use super::State;
 use super::run::Phase;
