@@ -1,6 +1,11 @@
 //! Every bound of the system, in one file, with the assertions that tie them together.
 //! Anything from outside is measured against one of these before it is allocated.
 
+/// The version of the rules: of all that decides what follows from a genesis and its slots. Whoever
+/// changes what the fold of any log gives raises it (`tests/sim/rules.rs` sees to that), and who
+/// opens an older log is told so.
+pub const RULES: u32 = 1;
+
 /// The canonical manifest of a submission, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 /// How deep a manifest may nest.
@@ -16,6 +21,8 @@ pub const JOBS_PER_RUN_MAX: usize = 200_000;
 /// Jobs of the runs that begin in one slot, from which on no other begins in it: every node makes
 /// their plans before it has the next slot.
 pub const JOBS_PER_SLOT_MAX: usize = 100_000;
+/// Jobs of a plan that cost as much as a command.
+pub const JOBS_PER_FEE: u64 = 10;
 /// Shards of one training.
 pub const SHARDS_MAX: usize = 64;
 /// Jobs sold together in one block.

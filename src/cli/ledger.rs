@@ -64,6 +64,8 @@ pub(super) enum What {
     Forfeit,
     /// What an objection that did not hold cost.
     Fine,
+    /// What a command costs beside what it is about.
+    Fee,
     /// What somebody puts at risk who says that a settled result is false.
     Deposit,
     /// Coins of a stake waited to count, began to, left it, or are free.
@@ -86,6 +88,7 @@ impl What {
             Self::Return => "return",
             Self::Forfeit => "forfeit",
             Self::Fine => "fine",
+            Self::Fee => "fee",
             Self::Deposit => "deposit",
             Self::Stake => "stake",
             Self::Transfer => "transfer",
@@ -106,6 +109,7 @@ impl What {
             Self::Return => "at risk no more:",
             Self::Forfeit => "forfeited by",
             Self::Fine => "fined",
+            Self::Fee => "paid as a fee",
             Self::Deposit => "at risk for the challenge of",
             Self::Stake => "moved for the stake of",
             Self::Transfer => "transferred",
@@ -117,6 +121,7 @@ impl What {
         match (posting.from, posting.to, posting.kind) {
             (.., Movement::Transferred) => Self::Transfer,
             (.., Movement::Fined) => Self::Fine,
+            (.., Movement::Fee) => Self::Fee,
             (Place::Hold(Hold::Stake(_) | Hold::Unbonding { .. }), ..)
             | (_, Place::Hold(Hold::Stake(_) | Hold::Unbonding { .. }), _) => Self::Stake,
             (_, Place::Hold(Hold::Escrow(_)), Movement::Pending) => Self::Budget,
@@ -188,6 +193,7 @@ const fn movement(kind: Movement) -> &'static str {
         Movement::Posted => "posted",
         Movement::Voided => "voided",
         Movement::Fined => "fined",
+        Movement::Fee => "fee",
     }
 }
 

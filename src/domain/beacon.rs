@@ -13,6 +13,7 @@
 //! its time to reveal is over. A short delay helps nobody but the proposer of the last value's
 //! slot, who can try pages then.
 
+use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_newtype, canonical_struct};
 use crate::base::ids::LeaseId;
 use crate::base::keys::{NetworkId, PublicKey, SecretKey};
@@ -63,10 +64,14 @@ impl Seed {
     /// A number below `n` (at least 1), the same on every node. The bias is below 2^-32 · n.
     #[must_use]
     pub fn below(&self, n: u32, purpose: &str, lease: LeaseId, draw: u32) -> u32 {
+        u32::try_from(self.roll(u64::from(n), purpose, lease, draw)).unwrap_or(0)
+    }
+
+    fn roll(self, n: u64, purpose: &str, lease: LeaseId, draw: u32) -> u64 {
         let roll = Roll { seed: self.0, purpose, lease, n: draw }.digest();
         let word = roll.0.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let product = u128::from(word) * u128::from(n.max(1));
-        u32::try_from(product >> 64).unwrap_or(0)
+        u64::try_from(product >> 64).unwrap_or(0)
     }
 
     /// Chooses `k` of `items` without replacement; the result keeps their order.
@@ -83,6 +88,33 @@ impl Seed {
             }
         }
         chosen.iter().filter_map(|i| items.get(*i as usize).copied()).collect()
+    }
+
+    /// Chooses `k` of `items` without replacement, one after the other, each with a chance that is
+    /// its share of what is left; the result keeps their order. (Successive sampling: Rosén 1972.)
+    #[must_use]
+    pub fn choose_by_stake<T: Copy>(
+        self,
+        purpose: &str,
+        lease: LeaseId,
+        items: &[(T, Ohc)],
+        k: u32,
+    ) -> Vec<T> {
+        let mut left: Vec<(usize, u64)> =
+            items.iter().enumerate().map(|(i, (_, stake))| (i, stake.nano())).collect();
+        let mut chosen = BTreeSet::new();
+        for draw in 0..k {
+            let all = left.iter().fold(0u64, |sum, (_, stake)| sum.saturating_add(*stake));
+            let mut rest = self.roll(all, purpose, lease, draw);
+            let hit = left.iter().position(|(_, stake)| {
+                let is_hit = rest < *stake;
+                rest = rest.saturating_sub(*stake);
+                is_hit
+            });
+            let Some(hit) = hit else { break };
+            chosen.insert(left.remove(hit).0);
+        }
+        chosen.iter().filter_map(|i| items.get(*i)).map(|(item, _)| *item).collect()
     }
 }
 

@@ -21,7 +21,7 @@ const NAMES: [&str; 12] = [
 ];
 
 /// A set of kinds of jobs.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Classes(u32);
 
 impl Classes {

@@ -359,6 +359,13 @@ pub enum Event {
         /// The share of the work asked for that nobody took, in parts per million.
         unfilled_ppm: u64,
     },
+    /// A command costs its author this, beside what it is about: burned.
+    Fee {
+        /// Whose.
+        author: PublicKey,
+        /// How much.
+        fee: Ohc,
+    },
     /// Commands were refused, and their author pays for the trouble.
     Charged {
         /// Whose.
@@ -471,6 +478,7 @@ canonical_enum!(Event {
     40 => Late { lease, ticks, grace, price },
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
+    59 => Fee { author, fee },
     43 => Sealed { lease, seal },
     44 => Opening { block, ticks },
     45 => Tendered { block, ticks },

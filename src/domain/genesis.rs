@@ -3,12 +3,14 @@
 use crate::base::amount::{Ohc, Price, SUPPLY};
 use crate::base::canon::{Canonical, canonical_struct};
 use crate::base::keys::{NetworkId, PublicKey};
-use crate::base::limits::{STAKE_FLOOR_OHC, VALIDATORS_MAX};
+use crate::base::limits::{RULES, STAKE_FLOOR_OHC, VALIDATORS_MAX};
 use std::collections::BTreeSet;
 
 /// The numbers of a network. Times are ticks; shares are parts per million.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Params {
+    /// The version of the rules by which the log is folded ([`RULES`]).
+    pub rules: u32,
     /// SHA-256 links between two ticks.
     pub hashes_per_tick: u64,
     /// Ticks that validators aim at in one second of wall time.
@@ -54,6 +56,8 @@ pub struct Params {
     pub base_price_min: Price,
     /// The base price never rises above this.
     pub base_price_max: Price,
+    /// What a command costs its author beside what it is about, unless the fold has asked for it.
+    pub order_fee: Ohc,
     /// What a refused command costs its author, unless it is a replay.
     pub reject_fee: Ohc,
     /// What a sealed bid puts at risk, as a share of the reserve.
@@ -149,6 +153,7 @@ macro_rules! params {
 }
 
 params!(
+    rules,
     hashes_per_tick,
     ticks_per_second,
     base_price,
@@ -171,6 +176,7 @@ params!(
     unfilled_ppm,
     base_price_min,
     base_price_max,
+    order_fee,
     reject_fee,
     bid_bond_ppm,
     set_ticks,
@@ -187,6 +193,7 @@ impl Params {
     #[must_use]
     pub const fn embedded() -> Self {
         Self {
+            rules: RULES,
             hashes_per_tick: 1_000,
             ticks_per_second: 100,
             base_price: Price::new(1_000_000),
@@ -209,6 +216,7 @@ impl Params {
             unfilled_ppm: 50_000,
             base_price_min: Price::new(1_000),
             base_price_max: Price::new(1_000_000_000),
+            order_fee: Ohc::ZERO,
             reject_fee: Ohc::from_nano(100_000),
             bid_bond_ppm: 20_000,
             set_ticks: 0,
@@ -243,6 +251,8 @@ impl Params {
     ///   that is not met, and 5 % of unsold work keep it still.
     /// - *Lies.* `lazy_fine` is 1 % of the least stake: with one canary in a hundred audits,
     ///   looking is worth 3.99 OhC an audit.
+    /// - *Fees.* A submission, a bid or a transfer costs 0.1 ‰ of an OhC, a plan of 100,000 jobs
+    ///   an OhC. In a network of one's own nobody has to be kept from anything.
     /// - *Coming and going.* Each 10 minutes. Consensus shows a double vote within seconds; a day
     ///   is for people. While coins are locked the chain counts time, about a slot a second: a
     ///   network that mostly idles pays for a longer lock in bytes of its log, one whose clients
@@ -262,6 +272,7 @@ impl Params {
             set_ticks: 60_000,
             evidence_ticks: 8_640_000,
             unbonding_ticks: 9_000_000,
+            order_fee: Ohc::from_nano(100_000),
             snapshot_events: 60_000,
             ..Self::embedded()
         }
@@ -328,6 +339,9 @@ pub enum GenesisError {
     /// A parameter that would stop the network.
     #[error("a parameter is zero that must not be")]
     Zero,
+    /// Its log is folded by other rules.
+    #[error("its log is kept by the rules {0}, and this ohc follows the rules {RULES}")]
+    Rules(u32),
     /// A share of more than the whole.
     #[error("parameters whose names end in _ppm are shares: at most 1000000")]
     Share,
@@ -365,6 +379,9 @@ impl Genesis {
             return Err(GenesisError::Stake);
         }
         let p = &self.params;
+        if p.rules != RULES {
+            return Err(GenesisError::Rules(p.rules));
+        }
         // Two: the last link of a tick belongs to the tick, so a mix-in needs one before it.
         if p.hashes_per_tick < 2
             || [p.ticks_per_second, p.heartbeat_ticks, p.reprice_ticks].contains(&0)

@@ -156,6 +156,8 @@ pub enum Movement {
     Voided,
     /// A penalty.
     Fined,
+    /// What a command costs beside what it is about.
+    Fee,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -334,6 +336,14 @@ impl Ledger {
         self.debit(from, amount)?;
         self.credit(Payee::Account(to), amount);
         self.note(Movement::Transferred, Place::Account(from), Place::Account(to), amount);
+        Ok(())
+    }
+
+    /// Takes a fee from a balance; it is burned. Nothing has moved if it fails.
+    pub fn burn(&mut self, from: PublicKey, amount: Ohc) -> Result<(), LedgerError> {
+        self.debit(from, amount)?;
+        self.credit(Payee::Burn, amount);
+        self.note(Movement::Fee, Place::Account(from), Place::Burned, amount);
         Ok(())
     }
 

@@ -199,7 +199,7 @@ pub struct Resources {
 
 /// What a worker has, as it declares itself. Nobody checks it: who declares more than there is
 /// loses its bonds by attempts that come to nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Equipment {
     /// Cores.
     pub cores: u64,

@@ -2,6 +2,7 @@
 //! Never knows money.
 
 use super::beacon::Seed;
+use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, canonical_struct};
 use crate::base::ids::{JobId, LeaseId};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey};
@@ -70,14 +71,15 @@ pub struct Audit {
 }
 canonical_struct!(Audit { committee, segments });
 
-/// Draws the audit of one receipt from a seed that is younger than it.
+/// Draws the audit of one receipt from a seed that is younger than it. Who has more at stake
+/// has a seat more often: who spreads a stake over many names has no more seats by it.
 #[must_use]
 pub fn draw(
     seed: Seed,
     lease: LeaseId,
     policy: Verification,
     all: &[Segment],
-    validators: &[PublicKey],
+    validators: &[(PublicKey, Ohc)],
     committee: u32,
 ) -> Audit {
     let segments: Vec<Segment> = match policy {
@@ -94,7 +96,7 @@ pub fn draw(
     if segments.is_empty() {
         return Audit::default();
     }
-    Audit { committee: seed.choose("committee", lease, validators, committee), segments }
+    Audit { committee: seed.choose_by_stake("committee", lease, validators, committee), segments }
 }
 
 /// What one validator concludes about exactly one receipt.
@@ -246,7 +248,7 @@ mod tests {
     fn a_quarter_of_the_receipts_is_drawn_at_a_rate_of_a_quarter() {
         let seed = Seed::of_chain(Digest::of(b"slot"));
         let policy = Verification::Audit { rate_ppm: 250_000, segments: 1 };
-        let validators = [PublicKey([1; 32])];
+        let validators = [(PublicKey([1; 32]), Ohc::from_nano(1))];
         let drawn = (0..4_000)
             .filter(|i| {
                 !draw(seed, lease(*i), policy, &segments(8), &validators, 3).segments.is_empty()
@@ -255,12 +257,35 @@ mod tests {
         assert!((900..1_100).contains(&drawn), "{drawn} of 4000");
     }
 
+    #[test]
+    fn a_stake_that_is_spread_over_many_names_has_no_more_seats() {
+        let seed = Seed::of_chain(Digest::of(b"slot"));
+        // A quarter of the stake under 15 of 20 names: by heads it would fill 40 % of all
+        // committees, by stake 1.3 %.
+        let stake = |n: u8| Ohc::from_nano(if n < 15 { 1_000_000 } else { 9_000_000 });
+        let validators: Vec<_> = (0..20).map(|n| (PublicKey([n; 32]), stake(n))).collect();
+        let all = segments(8);
+        let committees: Vec<Vec<PublicKey>> = (0..4_000)
+            .map(|i| draw(seed, lease(i), Verification::Full, &all, &validators, 3).committee)
+            .collect();
+        let is_spread = |key: &PublicKey| key.0[0] < 15;
+        let whole = committees.iter().filter(|c| c.iter().all(is_spread)).count();
+        assert!((20..100).contains(&whole), "{whole} of 4000");
+        let first = committees.iter().filter(|c| c.contains(&PublicKey([19; 32]))).count();
+        assert!((1_600..2_200).contains(&first), "{first} of 4000: three seats, 15 % of the stake");
+        assert!(committees.iter().all(|c| c.len() == 3 && c.is_sorted()));
+    }
+
     proptest! {
         #[test]
         fn a_draw_is_a_subset_of_the_size_asked_for(n in 0u32..40, k in 0u32..50, salt: u64) {
             let seed = Seed::of_chain(Digest::of(&salt.to_le_bytes()));
             let all = segments(n);
             let picked = seed.choose("test", lease(0), &all, k);
+            prop_assert_eq!(picked.len() as u32, n.min(k));
+            prop_assert!(picked.windows(2).all(|w| w[0] < w[1]));
+            let staked: Vec<_> = all.iter().map(|s| (*s, Ohc::from_nano(salt | 1))).collect();
+            let picked = seed.choose_by_stake("test", lease(0), &staked, k);
             prop_assert_eq!(picked.len() as u32, n.min(k));
             prop_assert!(picked.windows(2).all(|w| w[0] < w[1]));
         }

@@ -2,6 +2,7 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
+mod budget;
 mod error;
 mod watch;
 
@@ -40,7 +41,7 @@ use crate::effects::journal::JournalError;
 use crate::effects::store::{Store, StoreError};
 use crate::effects::{Peril, pass};
 use crate::role::Signer;
-use crate::role::client::{Client, goes_on, lacks};
+use crate::role::client::Client;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -316,39 +317,6 @@ impl Site {
         let origin = Origin { artifacts, runtime: self.runtime.handle(), state };
         let is_gone = |job: JobId| forecast.fates.get(job.index()).is_some_and(Fate::is_gone);
         Ok(publish::publish(&origin, pipeline, base, &known, &is_gone)?)
-    }
-
-    /// What may be spent: what was asked for, else the manifest's budget, else the high quote; or
-    /// why that cannot be. A run that goes on has its budget already.
-    pub fn budget(
-        &self,
-        pipeline: &Pipeline,
-        forecast: &Forecast,
-        asked: Option<Ohc>,
-    ) -> Result<Ohc, ApplyError> {
-        let quote = forecast.quote;
-        let budget = asked.or(pipeline.manifest.budget).unwrap_or(quote.high);
-        let submission = self.submission(pipeline, forecast, budget);
-        let open = self.open_run(pipeline);
-        if open.is_some_and(|run| goes_on(run, &submission)) {
-            return Ok(budget);
-        }
-        let lacking = open.and_then(|run| lacks(run, &submission));
-        if lacking.is_none() && budget < quote.low {
-            return Err(ApplyError::Budget { budget, low: quote.low, high: quote.high });
-        }
-        let client = self.client();
-        let balance = self.view.state.ledger().account(&client).balance;
-        if balance < lacking.unwrap_or(budget) {
-            return Err(ApplyError::Balance { budget, balance });
-        }
-        // An open run of the same pipeline goes on, or gives back what it has before this one
-        // begins.
-        let room = self.view.state.escrow_room();
-        if open.is_none() && budget > room {
-            return Err(ApplyError::Uncovered { budget, room });
-        }
-        Ok(budget)
     }
 
     fn submission(&self, pipeline: &Pipeline, forecast: &Forecast, budget: Ohc) -> Submission {

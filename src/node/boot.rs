@@ -117,8 +117,11 @@ pub enum BootError {
     /// The artifact store cannot be opened.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
-    /// The genesis on disk is not one.
-    #[error("the genesis in the log is damaged: {0}; hint: restore the home from a copy")]
+    /// The genesis on disk is not one, or not of these rules.
+    #[error(
+        "the log in this home cannot be folded: {0}; hint: use the ohc that wrote it, or move the \
+         home away to begin a new history"
+    )]
     Genesis(#[from] GenesisError),
     /// A stored slot is not one.
     #[error(
@@ -141,7 +144,10 @@ pub enum BootError {
         base: Height,
     },
     /// The bytes of the genesis do not decode.
-    #[error("the genesis in the log is damaged: {0}; hint: restore the home from a copy")]
+    #[error(
+        "the genesis in the log cannot be read ({0}): it is damaged, or an older ohc wrote it; \
+         hint: use that one, restore the home from a copy, or move it away to begin a new history"
+    )]
     Decode(#[from] DecodeError),
 }
 

@@ -297,7 +297,7 @@ impl Checker {
                 let is_held = attempt.stage == Stage::Held;
                 ensure(is_held, "R-5", || format!("{lease} is late with an answer it gave"))
             }
-            Event::Charged { author, fee, .. } => {
+            Event::Charged { author, fee, .. } | Event::Fee { author, fee } => {
                 self.gain(author, *fee, -1);
                 self.burned += i128::from(fee.nano());
                 Ok(())

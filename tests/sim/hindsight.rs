@@ -58,7 +58,7 @@ pub fn settled(state: &State, run: RunId) -> Option<&Run> {
     matches!(run.status, Status::Ended { ending: Ending::Settled, .. }).then_some(run)
 }
 
-/// everything that settled is submitted once more.
+/// everything that settled is submitted once more, and costs no more than to ask for it.
 pub fn reapply(world: &World) -> Result<(), Breach> {
     let mut state = world.state();
     for (who, want, end) in world.ends() {
@@ -78,7 +78,10 @@ pub fn reapply(world: &World) -> Result<(), Breach> {
             matches!(event, Event::Ended { ending: Ending::Settled, refund: r, .. } if *r == refund)
         });
         let all_free = events.iter().all(|event| !matches!(event, Event::Leased { .. }));
-        if !is_free || !all_free || state.ledger() != without.ledger() {
+        let asked = state.submission_fee(state.runs()[&run].results.len());
+        let mut ledger = without.ledger().clone();
+        ledger.burn(who.key(), asked).unwrap();
+        if !is_free || !all_free || *state.ledger() != ledger {
             return Err(Breach { rule: "R-12", what: format!("{run} again: {events:?}") });
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Bill {
     pub(crate) reward: Ohc,
     /// What the validators got.
     pub(crate) gas: Ohc,
+    /// What the commands about it cost beside the budget; nobody got it.
+    pub(crate) fees: Ohc,
     /// What went back to the client.
     pub(crate) refunded: Ohc,
     /// Blocks that were run.
@@ -43,13 +45,13 @@ pub(crate) struct Line {
 impl Bill {
     /// What the client has paid.
     pub(crate) fn total(&self) -> Ohc {
-        self.reward.checked_add(self.gas).unwrap_or_default()
+        Ohc::sum([self.reward, self.gas, self.fees]).unwrap_or_default()
     }
 
     /// The bill of a run as it stands. Panics if a run that is over does not add up.
     pub(crate) fn of(run: &Run) -> Self {
         let (reward, gas) = run.spent();
-        let mut bill = Self { budget: run.budget, reward, gas, ..Self::default() };
+        let mut bill = Self { budget: run.budget, reward, gas, fees: run.fees, ..Self::default() };
         let mut by_stage: BTreeMap<String, usize> = BTreeMap::new();
         for (index, block) in (0u32..).zip(&run.blocks) {
             let stage = run.plan.stages_of(index);
@@ -79,6 +81,7 @@ impl Bill {
             let all = Ohc::sum([bill.reward, bill.gas, bill.refunded]);
             assert!(all == Some(run.budget), "R-1: a bill adds up to the budget");
             let lines = bill.lines.iter().flat_map(|line| [line.reward, line.gas]);
+            let lines = lines.chain([bill.fees]);
             assert!(Ohc::sum(lines) == Some(bill.total()), "R-1: a bill is the sum of its lines");
         }
         bill

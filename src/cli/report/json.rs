@@ -97,6 +97,9 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
             "kind": "base-price", "was": was.nano_per_unit(), "now": price.nano_per_unit(),
             "unfilled_ppm": unfilled_ppm,
         }),
+        Event::Fee { author, fee } => json!({
+            "kind": "fee", "author": names.of(author), "fee": ohc(*fee),
+        }),
         Event::Charged { author, refused, fee } => json!({
             "kind": "charged", "author": names.of(author), "refused": refused, "fee": ohc(*fee),
         }),
@@ -492,7 +495,8 @@ pub(crate) fn bill(bill: &Bill) -> Value {
 
 fn cost(bill: &Bill) -> Value {
     json!({
-        "reward": ohc(bill.reward), "gas": ohc(bill.gas), "refunded": ohc(bill.refunded),
+        "reward": ohc(bill.reward), "gas": ohc(bill.gas), "fees": ohc(bill.fees),
+        "refunded": ohc(bill.refunded),
         "total": ohc(bill.total()),
     })
 }

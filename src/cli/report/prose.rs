@@ -117,9 +117,10 @@ pub(crate) fn bill(bill: &Bill, paint: Paint) -> String {
     let mut text = table(&columns, &bill.lines.iter().map(row).collect::<Vec<_>>(), paint, None);
     let total = paint.bold(&bill.total().to_string());
     // The numbers of a bill can be added up by whoever reads it.
+    let fees = if bill.fees > Ohc::ZERO { format!(" + fees {}", bill.fees) } else { String::new() };
     let _ = writeln!(
         text,
-        "total {total} OhC = reward {} + gas {}; refunded {} of {}",
+        "total {total} OhC = reward {} + gas {}{fees}; refunded {} of {}",
         bill.reward, bill.gas, bill.refunded, bill.budget
     );
     text
@@ -167,6 +168,7 @@ pub(crate) fn event(
             | Event::BidGone { .. }
             | Event::BaseMoved { .. }
             | Event::Charged { .. }
+            | Event::Fee { .. }
             | Event::Rejected { .. }
             | Event::Absent { .. }
             | Event::Bonded { .. }
@@ -245,6 +247,7 @@ pub(crate) fn told(
                 "price    {was} -> {now} nano-OhC per unit: {unsold} % of the work found nobody"
             )
         }
+        Event::Fee { author, fee } => format!("fee      {} pays {fee} OhC", names.of(author)),
         Event::Charged { author, refused, fee } => {
             let commands = count(*refused as usize, "refused command");
             format!("charged  {} pays {fee} OhC for {commands}", names.of(author))

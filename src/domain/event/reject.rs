@@ -8,8 +8,8 @@ pub enum Reject {
     /// Its number is not above the author's last one: a replay.
     #[error("its number was used before")]
     Replayed,
-    /// A list is longer, or a text larger, than its bound.
-    #[error("it exceeds a bound")]
+    /// A list is longer, or a text larger, than its bound; or it says nothing.
+    #[error("it exceeds a bound, or says nothing")]
     Unbounded,
     /// The author cannot pay.
     #[error("the author cannot pay")]

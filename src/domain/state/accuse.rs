@@ -4,19 +4,37 @@
 //!
 //! What is lost: the share of all stake that signed two things about this height, three times over,
 //! and at least `equivocation_ppm`. A single slip costs its author some; those who could split the
-//! log, a third of the stake, lose everything. What had left the stake before the epoch of that
+//! log, a third of the stake, lose everything: with everyone who is shown, those who were shown
+//! before lose as much as he does. What had left the stake before the epoch of that
 //! height is not touched; what left it since is, so that nobody leaves in time.
 
 use super::State;
 use crate::base::amount::{Ohc, Rounding, mul_div};
+use crate::base::canon::canonical_struct;
 use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Tick};
 use crate::domain::event::{Event, Reject};
 use crate::domain::settle;
 use crate::domain::vote::Evidence;
+use std::ops::RangeInclusive;
 
 /// How many times over the share of the stake that offended is lost by those who did.
 const OFFENDERS_FACTOR: u64 = 3;
+
+/// Who was punished for a height.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Punished {
+    /// What it had at risk when it was shown first.
+    at_risk: Ohc,
+    /// What it has lost for this height.
+    lost: Ohc,
+}
+canonical_struct!(Punished { at_risk, lost });
+
+/// All that is said of a height.
+fn at(height: Height) -> RangeInclusive<(Height, PublicKey)> {
+    (height, PublicKey([0; 32]))..=(height, PublicKey([u8::MAX; 32]))
+}
 
 impl State {
     pub(super) fn accuse(
@@ -27,17 +45,21 @@ impl State {
     ) -> Result<(), Reject> {
         let (validator, height) = evidence.proves(self.network).ok_or(Reject::NoEvidence)?;
         let (since, at_risk) = self.charge(validator, height)?;
-        self.membership.punished.insert((height, validator), at_risk);
-        let lost = at_risk.ratio(self.lost_ppm(height, since), 1_000_000, Rounding::Ceil);
-        let fine = settle::equivocation(
-            &mut self.ledger,
-            validator,
-            lost.unwrap_or(at_risk),
-            since,
-            author,
-        );
+        let punished = Punished { at_risk, lost: Ohc::ZERO };
+        self.membership.punished.insert((height, validator), punished);
         self.membership.jailed.insert(validator);
-        events.push(Event::Equivocated { validator, height, by: author, fine });
+        let ppm = self.lost_ppm(height, since);
+        for ((_, validator), punished) in self.membership.punished.range_mut(at(height)) {
+            let due = punished.at_risk.ratio(ppm, 1_000_000, Rounding::Ceil);
+            let more = due.unwrap_or(punished.at_risk).checked_sub(punished.lost);
+            let more = more.unwrap_or_default();
+            if more > Ohc::ZERO {
+                let fine = settle::equivocation(&mut self.ledger, *validator, more, since, author);
+                punished.lost = punished.lost.checked_add(more).unwrap_or(punished.lost);
+                let validator = *validator;
+                events.push(Event::Equivocated { validator, height, by: author, fine });
+            }
+        }
         Ok(())
     }
 
@@ -87,11 +109,11 @@ impl State {
 
     /// The share of what it had at risk that whoever offended at a height loses.
     fn lost_ppm(&self, height: Height, since: Tick) -> u64 {
-        let all = self.stakers().into_iter().map(|key| self.at_risk(&key, since));
-        let all = Ohc::sum(all).unwrap_or_default();
-        let of = |key: u8| (height, PublicKey([key; 32]));
-        let offended = self.membership.punished.range(of(0)..=of(u8::MAX)).map(|(_, risk)| *risk);
-        let offended = Ohc::sum(offended).unwrap_or_default();
+        let offenders = || self.membership.punished.range(at(height)).map(|(_, punished)| punished);
+        let rest = self.stakers().into_iter().map(|key| self.at_risk(&key, since));
+        let all = Ohc::sum(rest.chain(offenders().map(|punished| punished.lost)));
+        let all = all.unwrap_or_default();
+        let offended = Ohc::sum(offenders().map(|punished| punished.at_risk)).unwrap_or_default();
         let share = offended.nano().saturating_mul(OFFENDERS_FACTOR);
         let share = mul_div(share, 1_000_000, all.nano(), Rounding::Ceil);
         share.unwrap_or(1_000_000).clamp(self.params.equivocation_ppm, 1_000_000)

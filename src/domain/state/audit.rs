@@ -70,7 +70,7 @@ impl State {
         &self,
         seed: Seed,
         until: Height,
-        there: &[PublicKey],
+        there: &[(PublicKey, Ohc)],
     ) -> impl Iterator<Item = Judging> {
         let delivery = move |lease: &LeaseId| match self.phase(lease.block)? {
             Phase::Delivered(delivery) if delivery.at <= until => Some(Delivery::clone(delivery)),
@@ -80,7 +80,7 @@ impl State {
         waits.map(move |delivery| self.judging_with(delivery, seed, there))
     }
 
-    fn judging_with(&self, delivery: Delivery, seed: Seed, there: &[PublicKey]) -> Judging {
+    fn judging_with(&self, delivery: Delivery, seed: Seed, there: &[(PublicKey, Ohc)]) -> Judging {
         let lease = delivery.lease.id;
         let all: Vec<Segment> = segments_of(&delivery.receipt).collect();
         let policy = self.policy(&delivery);
@@ -103,8 +103,8 @@ impl State {
         }
     }
 
-    /// The validators that are counted on, without some; all, if none is left.
-    fn there(&self, without: &BTreeSet<PublicKey>) -> Vec<PublicKey> {
+    /// The validators that are counted on, with their stakes, without some; all, if none is left.
+    fn there(&self, without: &BTreeSet<PublicKey>) -> Vec<(PublicKey, Ohc)> {
         self.present(&self.absent, without)
     }
 
@@ -113,9 +113,10 @@ impl State {
         &self,
         absent: &BTreeSet<PublicKey>,
         without: &BTreeSet<PublicKey>,
-    ) -> Vec<PublicKey> {
-        let all = || self.validators.keys().filter(|key| !without.contains(key)).copied();
-        let there: Vec<PublicKey> = all().filter(|key| !absent.contains(key)).collect();
+    ) -> Vec<(PublicKey, Ohc)> {
+        let all = || self.validators.iter().filter(|(key, _)| !without.contains(key));
+        let all = || all().map(|(key, stake)| (*key, *stake));
+        let there: Vec<_> = all().filter(|(key, _)| !absent.contains(key)).collect();
         if there.is_empty() { all().collect() } else { there }
     }
 
@@ -246,11 +247,12 @@ impl State {
         let heard: BTreeSet<PublicKey> =
             committee.iter().copied().chain(judging.lazy.iter().copied()).collect();
         let absent = &self.absent;
-        let others = self.validators.keys().filter(|k| !heard.contains(k) && !absent.contains(k));
-        let others: Vec<PublicKey> = others.copied().collect();
+        let is_free = |key: &PublicKey| !heard.contains(key) && !absent.contains(key);
+        let others = self.validators.iter().filter(|(key, _)| is_free(key));
+        let others: Vec<(PublicKey, Ohc)> = others.map(|(key, stake)| (*key, *stake)).collect();
         let count = u32::try_from(missing.len()).unwrap_or(u32::MAX);
         let purpose = format!("redraw {}", self.height);
-        let fresh = judging.seed.choose(&purpose, lease, &others, count);
+        let fresh = judging.seed.choose_by_stake(&purpose, lease, &others, count);
         let left = committee.iter().filter(|key| !missing.contains(key)).copied();
         let next: BTreeSet<PublicKey> = left.chain(fresh).collect();
         // Nobody at all is there: they are waited for.
@@ -293,7 +295,8 @@ impl State {
                     }
                     Decision::Widen => {
                         let lazy = judging.lazy.clone();
-                        self.seat_committee(lease, self.there(&lazy), events);
+                        let all = self.there(&lazy).into_iter().map(|(key, _)| key).collect();
+                        self.seat_committee(lease, all, events);
                         self.move_window(lease);
                     }
                     Decision::Lazy(validator) => self.exclude(lease, validator, events),

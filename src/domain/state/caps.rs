@@ -1,4 +1,4 @@
-//! Caps: how much may be open at once, what comes too late, and what refused commands cost.
+//! Caps: how much may be open at once, and what comes too late.
 //! Never says whether a command is refused for any other reason: `order` does.
 
 use super::{State, Worker};
@@ -10,8 +10,7 @@ use crate::base::limits::{
 };
 use crate::domain::event::{Event, Reject};
 use crate::domain::lease::Lease;
-use crate::domain::ledger::{Hold, Payee};
-use std::collections::BTreeMap;
+use crate::domain::ledger::Hold;
 
 impl State {
     /// What may still be locked for runs: validators must lose more by colluding than there is to
@@ -47,14 +46,27 @@ impl State {
         if planned < JOBS_PER_SLOT_MAX { Ok(()) } else { Err(Reject::Crowded) }
     }
 
-    /// Whether one more bid may stand: every auction looks at all of them.
-    pub(super) fn may_bid(&self, worker: PublicKey) -> Result<(), Reject> {
+    /// Makes place for one more bid: every auction looks at all of them. Where there is none, the
+    /// poorest of those who hold nothing makes place, if it has less than this one: who would keep
+    /// others out needs a purse for every bid.
+    pub(super) fn make_place(
+        &mut self,
+        author: PublicKey,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
         let stands = |worker: &Worker| worker.bid.is_some();
-        if self.workers.get(&worker).is_some_and(stands) {
+        if self.workers.get(&author).is_some_and(stands) {
             return Ok(());
         }
-        let others = self.workers.values().filter(|worker| stands(worker));
-        if others.take(BIDS_MAX).count() < BIDS_MAX { Ok(()) } else { Err(Reject::TooMany) }
+        let others = || self.workers.iter().filter(|(_, worker)| stands(worker));
+        if others().take(BIDS_MAX).count() < BIDS_MAX {
+            return Ok(());
+        }
+        let purse = |key: &PublicKey| self.ledger.account(key).balance;
+        let idle = others().filter(|(_, worker)| worker.leases.is_empty()).map(|(key, _)| *key);
+        let poorest = idle.min_by_key(|key| (purse(key), *key));
+        let poorest = poorest.filter(|key| purse(key) < purse(&author)).ok_or(Reject::TooMany)?;
+        self.withdraw(poorest, events)
     }
 
     /// Whether a payment is worth an entry in the ledger.
@@ -86,28 +98,5 @@ impl State {
         let is_lapsed = block
             .is_some_and(|block| block.lapsed == Some(author) && block.attempts == lease.attempt);
         if is_lapsed { Reject::Lapsed } else { Reject::NoLease }
-    }
-
-    /// Whoever was refused at this slot pays a fee for each time, as far as its balance goes. Not
-    /// for a replay, which anybody can send in another's name, a lapse, which has its price, or
-    /// what others had sent to the same slot; and not a validator, whose verdict may come when the
-    /// others have decided.
-    pub(super) fn charge_refused(&mut self, events: &mut Vec<Event>) {
-        let mut refused: BTreeMap<PublicKey, u32> = BTreeMap::new();
-        for event in events.iter() {
-            if let Event::Rejected { author, reason, .. } = event
-                && !matches!(reason, Reject::Replayed | Reject::Lapsed | Reject::Crowded)
-                && !self.validators.contains_key(author)
-            {
-                *refused.entry(*author).or_default() += 1;
-            }
-        }
-        for (author, refused) in refused {
-            let fee = self.params.reject_fee.nano().saturating_mul(u64::from(refused));
-            let fee = self.ledger.fine(author, Ohc::from_nano(fee), &[(Payee::Burn, 1)]);
-            if fee > Ohc::ZERO {
-                events.push(Event::Charged { author, refused, fee });
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! 1. time moves to the end of the slot's Proof-of-History segment;
 //! 2. audits are drawn for the receipts of earlier slots, from a seed that is younger;
 //! 3. the commands are applied in their order (`state::order`, `state::judge`), each accepted or
-//!    rejected whole, and whoever was refused pays a fee (`state::caps`);
+//!    rejected whole, and paid for (`state::fees`);
 //! 4. leases that are silent or late lapse, deadlines pass, offers that nobody takes are repriced,
 //!    verdicts become settlements (`state::audit`, `state::life`, `state::challenge`); where an
 //!    epoch of the set is over, validators come and go (`state::stake`); what is
@@ -23,6 +23,7 @@ mod audit;
 mod caps;
 mod challenge;
 mod commitment;
+mod fees;
 mod halt;
 mod judge;
 mod life;

@@ -35,6 +35,7 @@ impl State {
             return Err(Reject::Short);
         }
         self.nonces.insert(author, nonce);
+        self.pay_for(author, &order.body.command, events)?;
         match &order.body.command {
             Command::Transfer { to, amount } => self.transfer(author, *to, *amount, events),
             Command::Submit(submission) => self.submit(author, submission, events),
@@ -116,6 +117,8 @@ impl State {
         self.may_plan(events)?;
         let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
+        let fees = self.submission_fee(plan.dag.jobs.len());
+        self.pay(client, fees, events)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {
@@ -135,6 +138,7 @@ impl State {
             name: manifest.name,
             fresh: submission.fresh.iter().copied().collect(),
             budget,
+            fees,
             on_exhausted: manifest.on_exhausted,
             status: Status::Running,
             results: vec![None; plan.dag.jobs.len()],
@@ -225,14 +229,18 @@ impl State {
         takes: Classes,
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
-        self.may_bid(author)?;
+        self.make_place(author, events)?;
         let worker = self.workers.entry(author).or_default();
         (worker.bid, worker.takes) = (Some(bid), takes);
         events.push(Event::BidPlaced { worker: author });
         Ok(())
     }
 
-    fn withdraw(&mut self, author: PublicKey, events: &mut Vec<Event>) -> Result<(), Reject> {
+    pub(super) fn withdraw(
+        &mut self,
+        author: PublicKey,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
         let worker = self.workers.get_mut(&author).ok_or(Reject::NotYours)?;
         if worker.bid.take().is_some() {
             events.push(Event::BidGone { worker: author });
@@ -309,7 +317,7 @@ fn each<T>(
     events: &mut Vec<Event>,
     mut apply: impl FnMut(&T, &mut Vec<Event>) -> Result<(), Reject>,
 ) -> Result<(), Reject> {
-    if items.len() > BATCH_MAX {
+    if items.is_empty() || items.len() > BATCH_MAX {
         return Err(Reject::Unbounded);
     }
     for item in items {

@@ -201,6 +201,7 @@ impl State {
         let (seed, until) = beacon.draw(None)?;
         let there = self.present(&absent, &BTreeSet::new());
         let drawn = self.drawn(seed, until, &there).collect();
+        let there = there.into_iter().map(|(key, _)| key).collect();
         Some(Foresight { seed, drawn, there })
     }
 

@@ -36,6 +36,8 @@ pub struct Run {
     pub fresh: BTreeSet<Digest>,
     /// What was locked when it began, and what was added since.
     pub budget: Ohc,
+    /// What its client paid for the commands about it, beside the budget.
+    pub fees: Ohc,
     /// What follows where a budget is used up.
     pub on_exhausted: OnExhausted,
     /// Whether it goes on.

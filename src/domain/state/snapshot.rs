@@ -36,8 +36,8 @@ canonical_struct!(Worker { bid, takes, record, queued, sealed, leases, busy_unti
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
 canonical_struct!(Run {
-    id, client, subject, name, plan, fresh, budget, on_exhausted, status, gone, stages, finishing,
-    blocks, ready, blocks_left, blocks_live, since,
+    id, client, subject, name, plan, fresh, budget, fees, on_exhausted, status, gone, stages,
+    finishing, blocks, ready, blocks_left, blocks_live, since,
 } without { results });
 canonical_enum!(OnExhausted { 1 => Pause, 2 => Fail });
 canonical_enum!(Status {

@@ -14,6 +14,7 @@
 //! are at risk for everything that was said while they were at stake.
 
 use super::State;
+use super::accuse::Punished;
 use crate::base::amount::Ohc;
 use crate::base::canon::canonical_struct;
 use crate::base::keys::PublicKey;
@@ -40,8 +41,8 @@ pub(super) struct Membership {
     pub(super) ends: BTreeMap<Height, Tick>,
     /// What was signed about slots before this one is too old.
     pub(super) oldest: Height,
-    /// Who was punished for which height, and what it had at risk.
-    pub(super) punished: BTreeMap<(Height, PublicKey), Ohc>,
+    /// Who was punished for which height.
+    pub(super) punished: BTreeMap<(Height, PublicKey), Punished>,
 }
 canonical_struct!(Membership { epoch, joining, leaving, unlocks, jailed, ends, oldest, punished });
 

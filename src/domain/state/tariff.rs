@@ -5,9 +5,13 @@ use super::State;
 use super::run::Phase;
 use crate::base::amount::{Price, Rounding, Work, mul_div};
 use crate::base::canon::canonical_struct;
+use crate::domain::classes::Classes;
 use crate::domain::event::Event;
 use crate::domain::genesis::Params;
+use crate::domain::lease::Offered;
 use crate::domain::price;
+use crate::domain::terms::Equipment;
+use std::collections::BTreeMap;
 
 /// The price at which blocks are offered at first, and the demand since it last could move.
 #[derive(Clone, Debug)]
@@ -61,13 +65,24 @@ impl State {
         }
     }
 
-    /// The work of the blocks that could be leased and are not.
+    /// The work of the blocks that could be leased and are not. What none of the bids is for,
+    /// at any price, says nothing about the price.
     fn unfilled(&self) -> Work {
         let all = self.offers.iter().chain(self.tenders.keys());
         let open = all.filter_map(|block| match self.phase(*block)? {
-            Phase::Offered(offer) if offer.since <= self.now() => Some(offer.work),
+            Phase::Offered(offer) if offer.since <= self.now() => Some(offer),
             _ => None,
         });
-        open.fold(Work::ZERO, Work::saturating_add)
+        let bids = || self.workers.values().filter_map(|worker| Some((worker.takes, worker.bid?)));
+        let is_empty = bids().next().is_none();
+        // Kinds of offers are few, offers may be many.
+        let mut kinds: BTreeMap<(Equipment, Classes), bool> = BTreeMap::new();
+        let is_for = |offer: &&Offered| {
+            let Offered { needs, classes, .. } = **offer;
+            *kinds.entry((needs, classes)).or_insert_with(|| {
+                is_empty || bids().any(|(takes, bid)| takes.has(classes) && bid.has.meets(&needs))
+            })
+        };
+        open.filter(is_for).map(|offer| offer.work).fold(Work::ZERO, Work::saturating_add)
     }
 }

@@ -54,12 +54,14 @@ pub enum ApplyError {
     },
     /// The client has less than the budget.
     #[error(
-        "the budget of {budget} OhC is more than the {balance} OhC that this home can spend; hint: \
-         set a smaller --budget"
+        "the budget of {budget} OhC and the fee of {fee} OhC are more than the {balance} OhC that \
+         this home can spend; hint: set a smaller --budget"
     )]
     Balance {
         /// What may be spent.
         budget: Ohc,
+        /// What it costs to ask for it.
+        fee: Ohc,
         /// What there is.
         balance: Ohc,
     },

@@ -131,24 +131,14 @@ const OPEN: &str = "
 What reading the rules as an attacker has found and nothing prevents yet. None of it makes money
 out of nothing.
 
-- *Free plans*: a submission costs nothing, whatever its budget: some hundred thousand jobs a slot
-  may take the place of others' submissions, and runs that are over keep their blocks in the
-  state.
-- *Free names*: accounts, once known, cost nothing to keep, and accepted commands have no fee:
-  many names may fill a validator's room for commands, so that honest heartbeats wait and leases
-  lapse.
-- *Bids without a purse*: bids never expire, and 4,096 of accounts without coins leave no place
-  for others.
-- *Offers that nobody can take* count as unsold work and raise the base price, at no cost to who
-  offers them.
+- *Cheap state*: what is in the state of every node was paid for once, and stays: a coin buys the
+  plan of 100,000 jobs, of which each keeps its block when the run is over.
+- *Bids of the rich*: bids never expire. Who has 4,096 purses, each larger than another worker's,
+  keeps that one out of the market.
 - *Escrow for nothing*: all escrows together are at most a third of the stakes; one run that is
   paused may hold all of that.
-- *Committees by heads*: seats are drawn by heads and the quorum is by stake: who pays for most of
-  twenty seats with the least stake has most committees with a quarter of the stake.
 - *Old keys*: who joins with a genesis alone believes its validators, also those who have left
   with their stake and sign another history: ask somebody for a recent head.
-- *The first equivocators of a height* lose three times the share that was shown until then, and
-  are not charged again when more are.
 ";
 
 #[test]

@@ -17,6 +17,9 @@ impl World {
     /// Where validators come and go, an epoch of the set is two seconds.
     pub(super) fn genesis_of(stakes: &[u64], purse: Ohc, weather: Weather) -> Genesis {
         let mut genesis = staked(stakes, purse);
+        if stakes.len() > 1 {
+            genesis.params.order_fee = Params::network().order_fee;
+        }
         if weather.comings {
             let (set_ticks, evidence_ticks, unbonding_ticks) = (200, 500, 700);
             // Here the beacon waits for the chain; elsewhere it does not.

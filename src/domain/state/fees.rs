@@ -1,0 +1,137 @@
+//! Fees: what commands cost beside what they are about. All of it is burned: nobody gains by what
+//! nobody needs. Never says whether a command is refused for any other reason: `order` does.
+//!
+//! | command                                        | costs its author                           |
+//! |------------------------------------------------|--------------------------------------------|
+//! | an answer to what this fold asks: of a lease, a tender, an audit, a dispute | nothing       |
+//! | heartbeats of which one is due                 | nothing                                    |
+//! | a challenge, an accusation that holds          | nothing: it has a deposit, or a culprit    |
+//! | a submission                                   | a fee, and one for each `JOBS_PER_FEE` jobs |
+//! | anything else                                  | a fee, done or refused                     |
+//! | what is refused                                | `reject_fee`; a validator's nothing        |
+
+use super::State;
+use super::run::Phase;
+use crate::base::amount::{Ohc, Rounding, SUPPLY};
+use crate::base::ids::RunId;
+use crate::base::keys::PublicKey;
+use crate::base::limits::JOBS_PER_FEE;
+use crate::domain::command::{Beat, Command};
+use crate::domain::event::{Event, Reject};
+use crate::domain::ledger::Payee;
+use std::collections::BTreeMap;
+
+/// A heartbeat counts as asked for once this part of the time is over in which one must come.
+const BEATS_PER_SILENCE: u64 = 8;
+
+impl State {
+    /// What a client pays for a submission whose plan has so many jobs: every node makes the plan,
+    /// and keeps what became of it.
+    #[must_use]
+    pub fn submission_fee(&self, jobs: usize) -> Ohc {
+        let fee = self.params.order_fee;
+        let plan = fee.ratio(jobs as u64, JOBS_PER_FEE, Rounding::Ceil);
+        plan.and_then(|plan| fee.checked_add(plan)).unwrap_or(SUPPLY)
+    }
+
+    /// What a client pays for any other command about its runs.
+    #[must_use]
+    pub fn order_fee(&self) -> Ohc {
+        self.params.order_fee
+    }
+
+    /// Has the author pay for a command before it is looked at.
+    pub(super) fn pay_for(
+        &mut self,
+        author: PublicKey,
+        command: &Command,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        let run = match command {
+            // Their price is known when there is a plan.
+            Command::Submit(_) => return Ok(()),
+            Command::Heartbeat(beats) if beats.iter().any(|beat| self.is_due(author, beat)) => {
+                return Ok(());
+            }
+            Command::Deliver(_)
+            | Command::Seal(_)
+            | Command::Open(_)
+            | Command::Tender(_)
+            | Command::Tell(_)
+            | Command::Judge(_)
+            | Command::Reveal(_)
+            | Command::SealVerdicts(_)
+            | Command::Bisect(_)
+            | Command::Challenge { .. }
+            | Command::Accuse(_) => return Ok(()),
+            Command::Cancel { run } | Command::Pause { run } | Command::Resume { run, .. } => {
+                Some(*run)
+            }
+            Command::Transfer { .. }
+            | Command::Bid(_)
+            | Command::BidFor { .. }
+            | Command::Withdraw
+            | Command::Heartbeat(_)
+            | Command::Bond { .. }
+            | Command::Unbond { .. } => None,
+        };
+        self.pay(author, self.params.order_fee, events)?;
+        self.bill_fee(author, run);
+        Ok(())
+    }
+
+    /// Burns a fee.
+    pub(super) fn pay(
+        &mut self,
+        author: PublicKey,
+        fee: Ohc,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reject> {
+        if fee > Ohc::ZERO {
+            self.ledger.burn(author, fee).map_err(|_| Reject::Short)?;
+            events.push(Event::Fee { author, fee });
+        }
+        Ok(())
+    }
+
+    /// What was paid for a command about a run of one's own is on its bill.
+    fn bill_fee(&mut self, author: PublicKey, run: Option<RunId>) {
+        let run = run.and_then(|run| self.runs.get_mut(&run));
+        if let Some(run) = run.filter(|run| run.client == author) {
+            run.fees = run.fees.checked_add(self.params.order_fee).unwrap_or(run.fees);
+        }
+    }
+
+    /// Whether a lease is to have a sign of life by now.
+    fn is_due(&self, author: PublicKey, beat: &Beat) -> bool {
+        let Some(Phase::Leased(lease)) = self.phase(beat.lease.block) else { return false };
+        let silence = self.params.heartbeat_ticks;
+        let next = silence.saturating_sub(silence / BEATS_PER_SILENCE);
+        lease.id == beat.lease
+            && lease.worker == author
+            && lease.silent_until <= self.now().after(next)
+    }
+
+    /// Whoever was refused at this slot pays a fee for each time, as far as its balance goes. Not
+    /// for a replay, which anybody can send in another's name, a lapse, which has its price, or
+    /// what others had sent to the same slot; and not a validator, whose verdict may come when the
+    /// others have decided.
+    pub(super) fn charge_refused(&mut self, events: &mut Vec<Event>) {
+        let mut refused: BTreeMap<PublicKey, u32> = BTreeMap::new();
+        for event in events.iter() {
+            if let Event::Rejected { author, reason, .. } = event
+                && !matches!(reason, Reject::Replayed | Reject::Lapsed | Reject::Crowded)
+                && !self.validators.contains_key(author)
+            {
+                *refused.entry(*author).or_default() += 1;
+            }
+        }
+        for (author, refused) in refused {
+            let fee = self.params.reject_fee.nano().saturating_mul(u64::from(refused));
+            let fee = self.ledger.fine(author, Ohc::from_nano(fee), &[(Payee::Burn, 1)]);
+            if fee > Ohc::ZERO {
+                events.push(Event::Charged { author, refused, fee });
+            }
+        }
+    }
+}
