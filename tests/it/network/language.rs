@@ -84,7 +84,8 @@ fn a_worker_in_another_language_bids_runs_blocks_and_is_paid() {
     let known = &state.workers()[&me];
     assert!(known.earned > Ohc::ZERO && known.leases.is_empty());
     let balance = state.ledger().account(&me).balance;
-    assert_eq!(balance, Ohc::from_whole(10_000).unwrap().checked_add(known.earned).unwrap());
+    let earned = known.earned.checked_sub(state.order_fee()).unwrap();
+    assert_eq!(balance, Ohc::from_whole(10_000).unwrap().checked_add(earned).unwrap());
     drop(worker.stdin.take());
     assert!(worker.wait().unwrap().success());
     fold(&bus, &wire, &mut state);

@@ -59,7 +59,9 @@ fn hand_over(
     let stake = history.state.stake_of(&history.key(old[0]).public()).stake;
     for n in new {
         let to = history.key(*n).public();
-        let paid = history.order(CLIENT, Command::Transfer { to, amount: stake });
+        // What it bonds, and the fee for that.
+        let amount = stake.checked_add(history.state.order_fee()).unwrap();
+        let paid = history.order(CLIENT, Command::Transfer { to, amount });
         history.add(vec![paid], signers);
     }
     let bonds = new.iter().map(|n| history.order(*n, Command::Bond { amount: stake }));
