@@ -31,7 +31,7 @@ use crate::compute::kernel::cores;
 use crate::domain::classes::Classes;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
-use crate::domain::state::State;
+use crate::domain::state::{State, Worker as Known};
 use crate::effects::artifacts::Presigner;
 use crate::effects::bus::Bus;
 pub use crate::effects::bus::News;
@@ -52,6 +52,9 @@ const HOURS_MS: u64 = 10_000;
 const CAPACITY_MIN: u64 = 1_000;
 /// How often it is told that the network is not there yet.
 const WAITING_MS: u64 = 5_000;
+/// Where it holds nothing it waits so long for the log to say that its bid is gone: the network may
+/// have ended before it.
+const PARTING_MS: u64 = 10_000;
 /// So long what was sent last may take to leave the process.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -124,7 +127,8 @@ struct Shift<'a> {
     watch: &'a mut dyn FnMut(Sight<'_>),
     speaker: Speaker,
     is_ready: bool,
-    is_draining: bool,
+    /// Since when it takes on nothing more.
+    draining: Option<Millis>,
     is_resting: bool,
     hours: Option<Hours>,
     look_at: Millis,
@@ -180,7 +184,7 @@ pub fn work(
         watch: hooks.watch,
         speaker: Speaker::new(),
         is_ready: false,
-        is_draining: false,
+        draining: None,
         is_resting: false,
         hours: offer.hours,
         look_at: Millis(0),
@@ -234,11 +238,11 @@ impl Shift<'_> {
 
     /// Whether it has nothing left to do and was asked to stop.
     fn is_over(&self) -> bool {
-        if !self.is_draining {
-            return false;
-        }
+        let Some(since) = self.draining else { return false };
+        let is_late = self.clock.now() >= since.after(PARTING_MS);
         let known = self.follower.state().workers().get(&self.machine.key());
-        !self.is_ready || known.is_none_or(|me| me.bid.is_none() && me.leases.is_empty())
+        let is_free = |me: &Known| me.leases.is_empty() && (me.bid.is_none() || is_late);
+        !self.is_ready || known.is_none_or(is_free)
     }
 
     fn receive(&self) -> Result<Inbox, RecvTimeoutError> {
@@ -246,7 +250,9 @@ impl Shift<'_> {
         let waiting = (!self.is_ready).then_some(self.tell_at);
         let looks = self.hours.filter(|_| self.is_ready).map(|_| self.look_at);
         let (follower, crew) = (self.follower.deadline(), self.crew.deadline());
-        let all = [machine, waiting, looks, follower, crew, self.speaker.deadline()];
+        let parting = self.draining.map(|since| since.after(PARTING_MS));
+        let parting = parting.filter(|at| *at > self.clock.now());
+        let all = [machine, waiting, looks, follower, crew, self.speaker.deadline(), parting];
         match all.into_iter().flatten().min() {
             Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -284,7 +290,7 @@ impl Shift<'_> {
             Inbox::Heard(heard) => self.hear(heard)?,
             Inbox::Done(done) => self.done(done),
             Inbox::Own(never) => match never {},
-            Inbox::Told(Told::Stop(_)) if !self.is_draining => self.drain(),
+            Inbox::Told(Told::Stop(_)) if self.draining.is_none() => self.drain(),
             // Nobody asks a worker for anything else.
             Inbox::Told(Told::Stop(_) | Told::Asked(..)) => {}
         }
@@ -293,7 +299,7 @@ impl Shift<'_> {
 
     /// Takes on nothing more.
     fn drain(&mut self) {
-        self.is_draining = true;
+        self.draining = Some(self.clock.now());
         let held = self.follower.state().workers().get(&self.machine.key());
         (self.watch)(Sight::Draining(held.map_or(0, |me| me.leases.len())));
         if self.is_ready {
@@ -303,9 +309,8 @@ impl Shift<'_> {
 
     /// Takes on work in its hours alone. What it holds it finishes.
     fn keep_hours(&mut self, now: Millis) {
-        let Some(hours) = self.hours.filter(|_| now >= self.look_at && !self.is_draining) else {
-            return;
-        };
+        let is_time = now >= self.look_at && self.draining.is_none();
+        let Some(hours) = self.hours.filter(|_| is_time) else { return };
         self.look_at = now.after(HOURS_MS);
         let is_resting = !hours.hold(wall_ms());
         if is_resting != self.is_resting {
@@ -339,13 +344,13 @@ impl Shift<'_> {
         if let Some(asker) = self.asker.as_ref().filter(|_| folded > 0) {
             asker.folded(self.follower.state());
         }
-        if !self.is_ready && !self.is_draining && self.follower.is_current() {
+        if !self.is_ready && self.draining.is_none() && self.follower.is_current() {
             self.is_ready = true;
             (self.watch)(Sight::Ready(self.follower.state(), &self.bid, self.classes));
             self.keep_hours(now);
             self.tell(Input::Folded);
         } else if self.is_ready && folded > 0 {
-            if !self.is_draining && self.blocks_max.is_some_and(|max| self.leased >= max) {
+            if self.draining.is_none() && self.blocks_max.is_some_and(|max| self.leased >= max) {
                 self.drain();
             }
             self.tell(Input::Folded);

@@ -7,6 +7,7 @@ use crate::site::{Ran, SUPPLY_NANO, Site, nano};
 use ohc::base::keys::{NetworkId, PublicKey, SecretKey};
 use ohc::effects::keyring;
 use ohc::node::network::{Founding, Network, found};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -161,6 +162,21 @@ impl Lab {
         let mut child = self.nodes.remove(name).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Asks a node to end, and waits for it: whether it does, and ends well.
+    pub(super) fn ends(&mut self, name: &str) -> bool {
+        let mut child = self.nodes.remove(name).unwrap();
+        let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(process, Signal::TERM).unwrap();
+        for _ in 0..600 {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child.kill().unwrap();
+        false
     }
 
     /// A command of the client.

@@ -249,3 +249,11 @@ fn a_worker_that_asks_more_than_anybody_pays_is_told_so() {
     let dear = run("ask: 2000001\n", "nobody will lease");
     assert!(dear.contains("offers begin at 1000000 nano-OhC a unit"), "{dear}");
 }
+
+#[test]
+fn a_worker_that_holds_nothing_ends_though_its_network_has_gone_before_it() {
+    let Some(mut lab) = lab() else { return };
+    lab.client(&APPLY).end(&lab);
+    (1..=4).for_each(|n| lab.kill(&format!("validator-{n}")));
+    assert!(lab.ends("worker-1"), "{}", lab.logs());
+}
