@@ -8,9 +8,11 @@ use super::names::Names;
 use super::report::prose;
 use super::{network, plan};
 use crate::base::time::Height;
+use crate::domain::milestone::Checkpoint;
 use crate::node::Clock;
 use crate::node::apply::{ApplyError, Site};
 use crate::node::boot;
+use crate::node::client::Arriving;
 use crate::node::doctor::Membership;
 use crate::node::home::Home;
 use crate::node::network::Chosen;
@@ -70,6 +72,11 @@ impl Place {
         self.network.as_ref()?.key.as_deref()
     }
 
+    /// What the log of the network that is meant must lead by.
+    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
+        self.network.as_ref()?.network.checkpoint
+    }
+
     /// The network whose log it holds a copy of, as a check-up needs to know it.
     pub(super) fn membership(&self) -> Option<Membership<'_>> {
         let chosen = self.network.as_ref()?;
@@ -102,13 +109,16 @@ impl Place {
 
     fn reach(&self, chosen: &Chosen) -> Result<Site, ApplyError> {
         let (clock, mut told) = (Clock::start(), 0);
-        let mut waiting = |here: Height, there: Option<Height>| {
+        let mut waiting = |arriving: Arriving| {
             let seconds = clock.now().0 / 1_000;
-            if seconds > told {
-                told = seconds;
-                // Whether or not anybody reads it, the log comes.
-                let _ = writeln!(io::stderr(), "{}", prose::catching_up(here, there));
-            }
+            let line = match arriving {
+                Arriving::Behind(..) if seconds <= told => return,
+                Arriving::Behind(here, there) => prose::catching_up(here, there),
+                Arriving::LongAgo(long_ago) => prose::long_ago(long_ago),
+            };
+            told = seconds;
+            // Whether or not anybody reads it, the log comes.
+            let _ = writeln!(io::stderr(), "{line}");
         };
         Site::reach(self.home.clone(), &chosen.network, chosen.key.as_deref(), &mut waiting)
     }

@@ -3,7 +3,8 @@
 
 use super::args::Format;
 use super::exit::{Exit, Stop};
-use super::report::{Screen, json};
+use super::report::{Screen, json, prose};
+use crate::node::follow::LongAgo;
 use crate::node::worker::News;
 use serde_json::{Value, json};
 use std::io;
@@ -54,6 +55,12 @@ impl<'a> Lines<'a> {
         };
         let line = format!("{word:<8} {why}").trim_end().to_owned();
         self.say(line, json!({"event": word, "why": why}));
+    }
+
+    /// Says that the log rests on who validated long ago.
+    pub(super) fn long_ago(&mut self, long_ago: LongAgo) {
+        let fields = json!({"event": "longAgo", "since": long_ago.since.0});
+        self.say(prose::long_ago(long_ago), fields);
     }
 
     /// The node has ended well.

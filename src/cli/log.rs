@@ -101,7 +101,7 @@ fn event_text(event: &Event, state: &State, names: &Names) -> String {
 }
 
 fn verify(home: &Place, output: Format, context: &mut Context) -> Result<Exit, Stop> {
-    let verdict = verify::home(home, cores());
+    let verdict = verify::home(home, home.checkpoint(), cores());
     let verdict = verdict.map_err(|error| Stop::because(Exit::Failed, &error))?;
     let screen = &mut context.screen;
     match output {

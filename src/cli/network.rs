@@ -1,17 +1,20 @@
 //! `ohc network`: founds networks, shows them, and remembers what they are called. Talks to
-//! nobody: these are files.
+//! nobody: these are files; only for a checkpoint it looks how far the network is.
 
 use super::Context;
 use super::args::{Format, Found, NetworkVerb};
 use super::exit::{Exit, Stop};
+use super::home;
 use super::report::Screen;
 use super::report::json;
 use super::report::sheet::{Sheet, numbers, words};
 use crate::base::amount::Ohc;
 use crate::domain::genesis::Params;
+use crate::domain::milestone::Checkpoint;
 use crate::node::network::{
     self, Chosen, Contexts, EMBEDDED, Founding, Network, NetworkError, Surroundings,
 };
+use crate::node::view::LastChange;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -21,12 +24,15 @@ pub(super) fn network(verb: &NetworkVerb, context: &mut Context) -> Result<Exit,
         let chosen = chosen(context)?;
         return show(&chosen, format, &mut context.screen).map(|()| Exit::Done);
     }
+    if let NetworkVerb::Checkpoint { .. } = verb {
+        return checkpoint(format, context).map(|()| Exit::Done);
+    }
     let screen = &mut context.screen;
     match verb {
         NetworkVerb::Init(args) => init(args, screen)?,
-        NetworkVerb::Show { .. } => {}
-        NetworkVerb::Add { name, path, key, .. } => {
-            add(name, path, key.as_deref(), format, screen)?;
+        NetworkVerb::Show { .. } | NetworkVerb::Checkpoint { .. } => {}
+        NetworkVerb::Add { name, path, key, checkpoint, .. } => {
+            add(name, path, (key.as_deref(), *checkpoint), format, screen)?;
         }
         NetworkVerb::Use { name, .. } => use_it(name, format, screen)?,
         NetworkVerb::List { .. } => list(format, screen)?,
@@ -130,6 +136,7 @@ fn show(chosen: &Chosen, format: Format, screen: &mut Screen) -> Result<(), Stop
     if !matches!(format, Format::Table | Format::Wide) {
         let fields = json!({"name": name, "id": network.id().0.to_string(),
             "nats": network.nats, "store": network.store, "home": home.display().to_string(),
+            "checkpoint": network.checkpoint.map(|checkpoint| checkpoint.to_string()),
             "key": key.as_ref().map(|key| key.display().to_string()),
             "params": params(&genesis.params)});
         let columns = vec![words("validator")];
@@ -141,6 +148,9 @@ fn show(chosen: &Chosen, format: Format, screen: &mut Screen) -> Result<(), Stop
     screen.line(format!("  store  {}", network.store))?;
     let payer = key.as_ref().map_or_else(|| "none".into(), |key| key.display().to_string());
     screen.line(format!("  key    {payer}"))?;
+    if let Some(checkpoint) = network.checkpoint {
+        screen.line(format!("  by     checkpoint {checkpoint}"))?;
+    }
     screen.line(format!("  home   {}\n", home.display()))?;
     let columns = vec![words("validator"), numbers("stake"), numbers("share"), words("key").wide()];
     let fields = json!({});
@@ -164,16 +174,50 @@ fn share(part: Ohc, whole: Ohc) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
+/// Prints where the validators changed last, as far as the network is now.
+fn checkpoint(format: Format, context: &mut Context) -> Result<(), Stop> {
+    let name = chosen(context)?.name;
+    let (view, _) = home::open(&home::wanted(context)?)?;
+    let last = view.last_change().map_err(|error| home::stop(&error))?;
+    let found = match last {
+        LastChange::At(checkpoint) => Some(checkpoint),
+        LastChange::Never => None,
+        LastChange::Unknown => {
+            let hint = "ask where all of it is, or move the folder `log` of the home away";
+            let message = "this copy of the log begins after the last change of the validators";
+            return Err(Stop::failed(message, Some(hint.into())));
+        }
+        LastChange::Elsewhere => {
+            let message = "another process has the log of this home open";
+            return Err(Stop::failed(message, Some("ask again when it is over".into())));
+        }
+    };
+    let (text, screen) = (found.map(|found| found.to_string()), &mut context.screen);
+    match (format, text) {
+        (Format::Json | Format::Yaml, text) => {
+            let fields = json!({"name": name, "checkpoint": text,
+                "height": view.state.height().0});
+            screen.data(&json::object("Checkpoint", fields), format)?;
+        }
+        (_, Some(text)) => screen.line(text)?,
+        (Format::Name, None) => {}
+        (Format::Table | Format::Wide, None) => screen.line(format!(
+            "{name}: the validators are those of the genesis: who joins needs no checkpoint"
+        ))?,
+    }
+    Ok(())
+}
+
 fn add(
     name: &str,
     path: &Path,
-    key: Option<&Path>,
+    given: (Option<&Path>, Option<Checkpoint>),
     format: Format,
     screen: &mut Screen,
 ) -> Result<(), Stop> {
     let around = Surroundings::of_process();
     let mut contexts = Contexts::read(&around).map_err(stop)?;
-    let network = contexts.add(name, path, key).map_err(stop)?;
+    let network = contexts.add(name, path, given).map_err(stop)?;
     // The first one is what is meant: there is no other.
     let is_first = contexts.all.len() == 1 && contexts.current.is_none();
     contexts.current = contexts.current.or_else(|| is_first.then(|| name.to_owned()));

@@ -93,6 +93,7 @@ impl Teller<'_> {
                 let line = format!("trouble  a worker's request could not be signed: {error}");
                 self.lines.say(line, json!({"event": "unsigned", "why": error.to_string()}));
             }
+            Sight::LongAgo(long_ago) => self.lines.long_ago(*long_ago),
             Sight::Flooded(subject) => {
                 let line = format!("flooded  {subject}: what is too much is dropped");
                 self.lines.say(line, json!({"event": "flooded", "subject": subject}));

@@ -165,6 +165,7 @@ impl Teller<'_> {
                 let line = format!("trouble  {lease}: {why}; it is tried again");
                 self.lines.say(line, json!({"event": "trouble", "lease": lease, "why": why}));
             }
+            Sight::LongAgo(long_ago) => self.lines.long_ago(*long_ago),
             Sight::Draining(held) => {
                 let leases = prose::count(*held, "lease");
                 let line = format!(

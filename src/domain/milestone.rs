@@ -7,6 +7,10 @@
 //! have signed, however many slots and changes lie between (skipping verification, as light clients
 //! of Tendermint do it), if those who had to sign it have too. Where too many have gone since, the
 //! slots that changed the set are taken one after the other: each is signed by those before it.
+//!
+//! Those who have left with their stake have nothing to lose by signing another history. Whoever has
+//! a [`Checkpoint`] believes none but the one that it stands in: who signs from there on is in what
+//! its head names, whoever has signed that head.
 
 use super::event::{Event, events_digest, shown_root};
 use super::slot::{Head, Slot};
@@ -17,6 +21,35 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_PART_BYTES, VALIDATORS_MAX};
 use crate::base::time::Height;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// A slot that changed the set of validators, as one who follows the log names it to one who does
+/// not yet: `HEIGHT:DIGEST`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// Its number.
+    pub height: Height,
+    /// The digest of its head.
+    pub head: Digest,
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.height, self.head)
+    }
+}
+
+impl FromStr for Checkpoint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "it is not HEIGHT:DIGEST, as `ohc network checkpoint` prints it";
+        let (height, head) = text.split_once(':').ok_or(WHAT)?;
+        let height = height.parse().ok().filter(|height| *height > 0).ok_or(WHAT)?;
+        Ok(Self { height: Height(height), head: head.parse().map_err(|_| WHAT)? })
+    }
+}
 
 /// A slot as whoever has no log needs it.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,6 +93,12 @@ pub enum Doubt {
     /// Nothing in it is of use.
     #[error("it shows neither validators nor a state")]
     Nothing,
+    /// It comes after a checkpoint that has not been seen.
+    #[error("the checkpoint comes before it")]
+    Beyond,
+    /// It stands where the checkpoint does, and is another one.
+    #[error("it is not the checkpoint")]
+    Other,
     /// The digests of the parts are not those of the state.
     #[error("its parts are not those that the log commits to")]
     Parts,
@@ -112,6 +151,19 @@ impl Milestone {
         Some(Self { head, certificate, event, all: events_digest(events) })
     }
 
+    /// Where it is to be found, if it changes the set.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let Head { height, .. } = self.head;
+        self.change().map(|_| Checkpoint { height, head: self.head.digest() })
+    }
+
+    /// Whether its head names what it shows.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        shown_root(&self.event, self.all) == self.head.events
+    }
+
     /// The state that its slot commits to, if it does.
     #[must_use]
     pub fn committed(&self) -> Option<Committed> {
@@ -135,6 +187,19 @@ impl Milestone {
     }
 }
 
+impl Checkpoint {
+    /// Whether a milestone is the one that it names: what makes its signatures count is its head.
+    fn check(&self, milestone: &Milestone) -> Result<(), Doubt> {
+        if milestone.head.height != self.height {
+            return Err(Doubt::Beyond);
+        }
+        if milestone.head.digest() != self.head {
+            return Err(Doubt::Other);
+        }
+        if milestone.is_shown() { Ok(()) } else { Err(Doubt::Events) }
+    }
+}
+
 type Set = BTreeMap<PublicKey, Ohc>;
 
 /// Who is believed: the validators after some slot.
@@ -143,13 +208,27 @@ pub struct Trust {
     network: NetworkId,
     height: Height,
     validators: Set,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Trust {
     /// In those who sign after this slot.
     #[must_use]
     pub const fn new(network: NetworkId, height: Height, validators: Set) -> Self {
-        Self { network, height, validators }
+        Self { network, height, validators, checkpoint: None }
+    }
+
+    /// The same, by way of a checkpoint if it is later: nothing after it is believed before it is.
+    #[must_use]
+    pub const fn by(mut self, checkpoint: Option<Checkpoint>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
+    /// The checkpoint, as long as it has not been seen.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Checkpoint> {
+        self.checkpoint.filter(|checkpoint| checkpoint.height > self.height)
     }
 
     /// After which slot they sign.
@@ -166,9 +245,13 @@ impl Trust {
 
     /// Believes the validators that a milestone shows.
     pub fn follow(&mut self, milestone: &Milestone) -> Result<(), Doubt> {
-        self.check(milestone)?;
+        let here = self.awaited().filter(|awaited| milestone.head.height >= awaited.height);
+        match here {
+            Some(checkpoint) => checkpoint.check(milestone)?,
+            None => self.check(milestone)?,
+        }
         let Some((was, now)) = milestone.change() else { return Err(Doubt::Nothing) };
-        if was != &self.validators && !milestone.is_final(self.network, was) {
+        if (here.is_some() || was != &self.validators) && !milestone.is_final(self.network, was) {
             return Err(Doubt::Certificate);
         }
         (self.height, self.validators) = (milestone.head.height, now.clone());
@@ -178,6 +261,9 @@ impl Trust {
     /// The state that a milestone shows. Whoever has it must still see that its own validators have
     /// signed the milestone: [`Milestone::is_final`].
     pub fn see(&self, milestone: &Milestone) -> Result<Committed, Doubt> {
+        if self.awaited().is_some() {
+            return Err(Doubt::Beyond);
+        }
         self.check(milestone)?;
         milestone.committed().ok_or(Doubt::Nothing)
     }
@@ -185,11 +271,11 @@ impl Trust {
     /// Whether those who are known, with more than 2/3 of the stake that they had, have signed a
     /// later slot, and this is what it shows.
     fn check(&self, milestone: &Milestone) -> Result<(), Doubt> {
-        let Milestone { head, certificate, event, all } = milestone;
+        let Milestone { head, certificate, .. } = milestone;
         if head.height <= self.height {
             return Err(Doubt::Old);
         }
-        if shown_root(event, *all) != head.events {
+        if !milestone.is_shown() {
             return Err(Doubt::Events);
         }
         if certificate.signatures.len() > VALIDATORS_MAX {

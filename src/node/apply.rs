@@ -10,7 +10,7 @@ pub use error::ApplyError;
 
 use super::attach::{Errand, Host};
 use super::boot::{self, BootError, Keys};
-use super::client::{self, Course, Line};
+use super::client::{self, Arriving, Course, Line};
 use super::embedded::{self, Embedded, Failure, Handle, Happening, Stopped};
 use super::home::Home;
 use super::link::{self, LinkError};
@@ -147,7 +147,7 @@ impl Site {
         home: Home,
         network: &Network,
         key: Option<&Path>,
-        told: &mut dyn FnMut(Height, Option<Height>),
+        told: &mut dyn FnMut(Arriving),
     ) -> Result<Self, ApplyError> {
         let runtime = start_runtime()?;
         let key = key.map(|path| Ok::<_, LinkError>((path.to_owned(), link::key(path)?.public())));

@@ -10,6 +10,7 @@ use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::Height;
 use crate::domain::event::{Event, events_root};
 use crate::domain::genesis::{Allocation, Genesis, GenesisError, Params};
+use crate::domain::milestone::Checkpoint;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::artifacts::{ArtifactError, Artifacts};
@@ -40,6 +41,8 @@ pub struct Booted {
     pub parent: Digest,
     /// The log.
     pub store: Arc<Store>,
+    /// What its log is to lead to, or has led by.
+    pub checkpoint: Option<Checkpoint>,
     /// The artifacts.
     pub artifacts: Arc<Artifacts>,
     /// What was found when the log was opened.
@@ -287,7 +290,8 @@ fn replay(
     keeper.finish(&state, parent);
     let (store, snapshot) = (Arc::new(store), found);
     pass(Peril::BootFolded);
-    Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+    let checkpoint = None;
+    Ok(Booted { genesis, state, parent, store, checkpoint, artifacts, recovery, snapshot, keeper })
 }
 
 /// What a slot whose commands give other events than it says is told to be: nobody can tell which.

@@ -6,7 +6,7 @@
 
 use super::boot::Booted;
 use super::embedded::{Failure, Happening};
-use super::follow::{Follower, Heard, Peers, Refusal, Replica};
+use super::follow::{Follower, Heard, LongAgo, Peers, Refusal, Replica};
 use super::inbox::{Handle, Stopped, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
@@ -79,6 +79,15 @@ impl From<Told> for Inbox {
     }
 }
 
+/// What is said of a log that comes.
+#[derive(Debug, Clone, Copy)]
+pub enum Arriving {
+    /// It is so far, and so far the network is, if somebody said.
+    Behind(Height, Option<Height>),
+    /// It is here, and rests on who validated long ago.
+    LongAgo(LongAgo),
+}
+
 impl Line {
     /// Connects to the bus of a network; `me` is what the servers call us.
     pub(super) fn connect(
@@ -121,10 +130,11 @@ impl Line {
 pub(super) fn arrive(
     line: &Line,
     booted: Booted,
-    told: &mut dyn FnMut(Height, Option<Height>),
+    told: &mut dyn FnMut(Arriving),
 ) -> Result<Booted, LinkError> {
-    let Booted { genesis, artifacts, recovery, snapshot, .. } = &booted;
-    let rest = (genesis.clone(), artifacts.clone(), recovery.clone(), snapshot.clone());
+    let Booted { genesis, artifacts, recovery, snapshot, checkpoint, .. } = &booted;
+    let rest =
+        (genesis.clone(), artifacts.clone(), recovery.clone(), snapshot.clone(), *checkpoint);
     let (outbox, inbox) = mpsc::channel();
     line.listen(Some(outbox.clone()));
     let clock = Clock::start();
@@ -142,7 +152,7 @@ pub(super) fn arrive(
             Ok(Inbox::Heard(heard)) => {
                 if follower.hear(now, heard, &mut |_, _| {})? > 0 {
                     moved = now;
-                    told(follower.state().height(), follower.target());
+                    told(Arriving::Behind(follower.state().height(), follower.target()));
                 }
             }
             Ok(Inbox::Told(_) | Inbox::Spoken(_)) | Err(RecvTimeoutError::Timeout) => {}
@@ -150,11 +160,12 @@ pub(super) fn arrive(
         }
     }
     line.listen(None);
-    let (genesis, artifacts, recovery, snapshot) = rest;
+    follower.long_ago().into_iter().for_each(|long_ago| told(Arriving::LongAgo(long_ago)));
+    let (genesis, artifacts, recovery, snapshot, checkpoint) = rest;
     let (replica, peers) = follower.pause();
     *line.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((peers, line.clock.now()));
     let (state, parent, store, keeper) = replica.into_parts();
-    Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+    Ok(Booted { genesis, state, parent, store, checkpoint, artifacts, recovery, snapshot, keeper })
 }
 
 /// Has one command of a key folded. Gives the slot in which it was, or why it had no effect, and

@@ -2,7 +2,7 @@
 //! decides what is said over it.
 
 use super::boot::{self, BootError, Booted};
-use super::follow::{Heard, Refusal};
+use super::follow::{self, Heard, Refusal};
 use super::home::Home;
 use super::inbox::{Inbox, Told};
 use super::network::{Network, NetworkError};
@@ -120,13 +120,19 @@ fn options(
     Ok(Options { name: name.to_owned(), no_echo: true, ..network.bus(me, patience)? })
 }
 
-/// Opens a home with a copy of the log of a network, and of its artifacts: see [`artifacts`].
+/// Opens a home with a copy of the log of a network, in which its checkpoint stands or is still to
+/// come, and of its artifacts: see [`artifacts`].
 pub fn open(
     network: &Network,
     home: &Home,
     presigner: Option<Arc<dyn Presigner>>,
 ) -> Result<Booted, LinkError> {
-    Ok(boot::join(home, &network.genesis, artifacts(network, home, presigner)?)?)
+    let booted = boot::join(home, &network.genesis, artifacts(network, home, presigner)?)?;
+    let checkpoint = network.checkpoint;
+    if let Some(checkpoint) = checkpoint {
+        follow::stands(&booted.store, booted.state.height(), checkpoint)?;
+    }
+    Ok(Booted { checkpoint, ..booted })
 }
 
 /// The artifacts of a network, behind the folder of a home: by credentials of the environment, or

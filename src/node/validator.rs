@@ -6,7 +6,7 @@
 //! vote leaves, and a slot is durable before anything that follows from it is done.
 
 use super::embedded::Failure;
-use super::follow::{Follower, Heard, Refusal, Replica};
+use super::follow::{Follower, Heard, LongAgo, Refusal, Replica};
 use super::gate::{COMMANDS, Gate, SAYINGS};
 use super::handouts::Handouts;
 use super::home::Home;
@@ -59,6 +59,8 @@ pub enum Sight<'a> {
     Unsigned(&'a ArtifactError),
     /// Somebody has said two things at once.
     Evidence(&'a Evidence),
+    /// Its log rests on who validated long ago.
+    LongAgo(LongAgo),
     /// Somebody sends more than anybody may: what is too much is dropped. Told once while it lasts.
     Flooded(&'a str),
 }
@@ -352,9 +354,12 @@ impl Seat<'_> {
         let (now, watch) = (self.clock.now(), &mut self.watch);
         let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
         match self.follower.hear(now, heard, &mut show)? {
-            0 => Ok(()),
-            _ => self.folded(),
+            0 => {}
+            _ => self.folded()?,
         }
+        let long_ago = self.follower.long_ago();
+        long_ago.into_iter().for_each(|long_ago| (self.watch)(Sight::LongAgo(long_ago)));
+        Ok(())
     }
 
     /// The log is further: all is durable.

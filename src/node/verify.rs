@@ -2,7 +2,9 @@
 //! the Proof-of-History, and the fold itself. Believes nothing that the node did before.
 //!
 //! A log that begins later than with the first slot begins with a state: the validators must have
-//! signed it, and those of the genesis, or who came after them, must have signed who they are.
+//! signed it, and those of the genesis, or who came after them, must have signed who they are. Where
+//! there is a checkpoint, it must stand in the log, or those who sign from there on must have signed
+//! what the log begins with.
 
 use super::boot;
 use super::handouts::Handouts;
@@ -15,9 +17,9 @@ use crate::base::time::Height;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::events_root;
 use crate::domain::genesis::Genesis;
-use crate::domain::milestone::{Milestone, Trust};
+use crate::domain::milestone::{Checkpoint, Doubt, Milestone, Trust};
 use crate::domain::poh::{self, Segment};
-use crate::domain::slot::{Slot, SlotError};
+use crate::domain::slot::{Head, Slot, SlotError};
 use crate::domain::state::State;
 use crate::effects::store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +59,11 @@ pub struct LogFault {
 
 /// Verifies the log of a home, on so many threads. Damage is a verdict; an error is only what keeps
 /// anybody from looking: another process, the file system.
-pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
+pub fn home(
+    home: &Home,
+    checkpoint: Option<Checkpoint>,
+    threads: usize,
+) -> Result<LogVerdict, StoreError> {
     let opened = Store::open(&home.log()).and_then(|(store, _)| {
         let genesis = store.get_own(boot::GENESIS)?;
         Ok((store, genesis))
@@ -81,23 +87,44 @@ pub fn home(home: &Home, threads: usize) -> Result<LogVerdict, StoreError> {
         return Ok(damaged(Height(0), format!("the genesis: {error}")));
     }
     let base = store.base();
-    if base == Height(0) {
-        return Ok(verify(&genesis, store.iter(), threads));
+    let verdict = match base {
+        Height(0) => verify(&genesis, store.iter(), threads),
+        _ => match beginning(&genesis, &store, (&Handouts::of(home), checkpoint)) {
+            Ok((state, parent)) => {
+                let slots = store.iter_from(state.height().next());
+                verify_from((state, parent), slots, threads)
+            }
+            Err(what) => damaged(base, what),
+        },
+    };
+    match checkpoint.filter(|checkpoint| checkpoint.height > verdict.base) {
+        Some(checkpoint) if verdict.first_fault.is_none() => passes(&store, checkpoint, verdict),
+        _ => Ok(verdict),
     }
-    Ok(match beginning(&genesis, &store, &Handouts::of(home)) {
-        Ok((state, parent)) => {
-            let slots = store.iter_from(state.height().next());
-            verify_from((state, parent), slots, threads)
-        }
-        Err(what) => damaged(base, what),
-    })
 }
 
-/// The state that the log of a store begins with, if those of the genesis vouch for it.
+/// What is said of a log that holds together, if a checkpoint is to stand in it.
+fn passes(
+    store: &Store,
+    Checkpoint { height, head }: Checkpoint,
+    verdict: LogVerdict,
+) -> Result<LogVerdict, StoreError> {
+    let slot = store.read(height)?;
+    let found = slot.and_then(|slot| Head::of_bytes(&slot)).map(|head| head.digest());
+    let what = match found {
+        Some(found) if found == head => return Ok(verdict),
+        Some(found) => format!("its head is {found}, and that of the checkpoint is {head}"),
+        None => "the checkpoint is there, and the log here ends before it".to_owned(),
+    };
+    Ok(LogVerdict { first_fault: Some(LogFault { height, what }), ..verdict })
+}
+
+/// The state that the log of a store begins with, if those of the genesis vouch for it, or those of
+/// a checkpoint before it. One that the checkpoint comes after needs nobody: what follows names it.
 fn beginning(
     genesis: &Genesis,
     store: &Store,
-    handouts: &Handouts,
+    (handouts, checkpoint): (&Handouts, Option<Checkpoint>),
 ) -> Result<(State, Digest), String> {
     let base = store.base();
     let mut heights = handouts.heights().into_iter().filter(|height| *height >= base);
@@ -106,16 +133,25 @@ fn beginning(
     let handout = handouts.open(height).map_err(|error| what(&error))?;
     let network = genesis.network();
     let validators = State::new(genesis).validators().clone();
-    let mut trust = Trust::new(network, Height(0), validators);
+    if checkpoint.is_some_and(|checkpoint| checkpoint.height > height) {
+        let committed = handout.milestone.committed().filter(|_| handout.milestone.is_shown());
+        let committed = committed.ok_or_else(|| what(&Doubt::Events))?;
+        handout.parts.check(&committed).map_err(|doubt| what(&doubt))?;
+        return handout.state(network).map_err(|error| what(&error));
+    }
+    let mut trust = Trust::new(network, Height(0), validators).by(checkpoint);
     for stored in store.milestones(Height(0)) {
         let (_, bytes) = stored.map_err(|error| error.to_string())?;
         let stone = Milestone::from_bytes(&bytes).map_err(|error| what(&error))?;
         if trust.see(&handout.milestone).is_ok() || stone.head.height >= height {
             break;
         }
-        if stone.committed().is_none() {
-            trust.follow(&stone).map_err(|doubt| what(&doubt))?;
+        if stone.committed().is_some() {
+            continue;
         }
+        // Who signed what comes before the checkpoint need not be known.
+        let is_before = trust.awaited().is_some_and(|awaited| stone.head.height < awaited.height);
+        trust.follow(&stone).or_else(|doubt| if is_before { Ok(()) } else { Err(what(&doubt)) })?;
     }
     let committed = trust.see(&handout.milestone).map_err(|doubt| what(&doubt))?;
     handout.parts.check(&committed).map_err(|doubt| what(&doubt))?;

@@ -12,6 +12,7 @@ use crate::base::time::Height;
 use crate::domain::command::{Command, Submission};
 use crate::domain::event::Event;
 use crate::domain::genesis::Genesis;
+use crate::domain::milestone::{Checkpoint, Milestone};
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::domain::state::run::Run;
@@ -50,6 +51,19 @@ enum Log {
     Own(Arc<Store>, Keeper),
     /// The process that has the log open.
     Attached(Home, Peer),
+}
+
+/// Where the set of validators changed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastChange {
+    /// In this slot.
+    At(Checkpoint),
+    /// They are those of the genesis.
+    Never,
+    /// Before the log here begins, and it was not told.
+    Unknown,
+    /// Another process has the log open, and knows.
+    Elsewhere,
 }
 
 /// What became of a log that is followed.
@@ -99,7 +113,7 @@ impl View {
     /// What is known of a home that this process has open.
     #[must_use]
     pub fn of(booted: Booted) -> Self {
-        let Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper } =
+        let Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper, .. } =
             booted;
         let (base, log) = (store.base(), Log::Own(store, keeper));
         Self { genesis, state, parent, base, artifacts, recovery, snapshot, log }
@@ -110,7 +124,19 @@ impl View {
         let Self { genesis, state, parent, artifacts, recovery, snapshot, log, .. } = self;
         match log {
             Log::Own(store, keeper) => {
-                Ok(Booted { genesis, state, parent, store, artifacts, recovery, snapshot, keeper })
+                // Whoever reads a log has it as far as that.
+                let checkpoint = None;
+                Ok(Booted {
+                    genesis,
+                    state,
+                    parent,
+                    store,
+                    checkpoint,
+                    artifacts,
+                    recovery,
+                    snapshot,
+                    keeper,
+                })
             }
             Log::Attached(home, _) => Err(busy(home.log())),
         }
@@ -142,6 +168,30 @@ impl View {
     #[must_use]
     pub const fn base(&self) -> Height {
         self.base
+    }
+
+    /// Where the set of validators changed last: what whoever joins should know.
+    pub fn last_change(&self) -> Result<LastChange, BootError> {
+        let genesis = State::new(&self.genesis);
+        let Log::Own(store, _) = &self.log else { return Ok(LastChange::Elsewhere) };
+        let mut last = None;
+        for stored in store.milestones(Height(0)) {
+            let (height, bytes) = stored?;
+            let stone = Milestone::from_bytes(&bytes)
+                .map_err(|_| store.damaged(height, "a milestone that makes no sense"))?;
+            if let (Some(checkpoint), Event::SetChanged { now, .. }) =
+                (stone.checkpoint(), stone.event)
+            {
+                last = Some((checkpoint, now));
+            }
+        }
+        let validators = self.state.validators();
+        Ok(match last {
+            Some((checkpoint, now)) if now == *validators => LastChange::At(checkpoint),
+            None if genesis.validators() == validators => LastChange::Never,
+            // Whoever gave the state that the log here begins with did not say.
+            _ => LastChange::Unknown,
+        })
     }
 
     /// The state that the slots follow which are here: that before the first slot of all, or one

@@ -2,6 +2,7 @@
 //! Never reads a file.
 
 use super::output::Output;
+use crate::domain::milestone::Checkpoint;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -30,6 +31,20 @@ pub(crate) enum NetworkVerb {
         /// The file of the key that pays [default: client/key.pem beside network.yaml]
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// What its log must lead by: what `ohc network checkpoint` prints for somebody you trust
+        #[arg(long, value_name = "HEIGHT:DIGEST")]
+        checkpoint: Option<Checkpoint>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print where the validators of a network changed last: who joins compares it
+    #[command(after_help = "Examples:\n  ohc network checkpoint --network lab\n  \
+        ohc network add lab lab/network.yaml --checkpoint \"$(cat told-by-a-friend)\"\n\n\
+        Whoever joins with a genesis alone believes its validators, also those who have left with\n\
+        their stake and sign another history. With a checkpoint from somebody you trust, in\n\
+        network.yaml, in the config.yaml of a node (`checkpoint:`) or for a name (`add`), a history\n\
+        without it is refused.")]
+    Checkpoint {
         #[command(flatten)]
         output: Output,
     },
@@ -102,6 +117,7 @@ impl NetworkVerb {
             Self::Init(found) => &found.output,
             Self::Show { output, .. }
             | Self::Add { output, .. }
+            | Self::Checkpoint { output }
             | Self::Use { output, .. }
             | Self::List { output } => output,
         }

@@ -5,7 +5,7 @@ mod logs;
 mod refusals;
 mod stakes;
 
-pub(crate) use logs::{begins_after, catching_up};
+pub(crate) use logs::{begins_after, catching_up, long_ago};
 pub(crate) use refusals::*;
 
 use super::Paint;

@@ -211,3 +211,50 @@ fn a_milestone_of_the_largest_set_is_as_short_as_it_must_be() {
     let bytes = stone.to_bytes().len();
     assert!(bytes <= MILESTONE_BYTES_MAX && bytes > MILESTONE_BYTES_MAX - 512, "{bytes}");
 }
+
+#[test]
+fn a_checkpoint_is_read_as_it_is_written_and_nothing_else_is() {
+    let checkpoint = Checkpoint { height: Height(1_234), head: Digest([0xab; 32]) };
+    let text = checkpoint.to_string();
+    assert_eq!(text, format!("1234:{}", "ab".repeat(32)));
+    assert_eq!(text.parse(), Ok(checkpoint));
+    for wrong in ["", "1234", ":", "0:", "1234:ab", "-1:", "12 34:", &text.replace("1234", "0")] {
+        assert!(wrong.parse::<Checkpoint>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn with_a_checkpoint_those_who_sign_from_there_on_are_believed_and_nobody_else() {
+    let honest = change(300, (&[1, 2, 3, 4], &[5, 6, 7, 8]), &[1, 2, 3]);
+    let forged = change(300, (&[1, 2, 3, 4], &[21, 22, 23]), &[1, 2, 3]);
+    let checkpoint = honest.checkpoint().unwrap();
+    let (ours, theirs) = (snapshot(900, &[5, 6, 7]), snapshot(900, &[21, 22, 23]));
+    // The control: whoever of the first signs for others brings them in.
+    let mut naive = genesis();
+    naive.follow(&forged).unwrap();
+    assert!(naive.see(&theirs).is_ok());
+
+    let mut trust = genesis().by(Some(checkpoint));
+    assert_eq!(trust.awaited(), Some(checkpoint));
+    assert_eq!(trust.follow(&forged), Err(Doubt::Other));
+    // Nothing that comes after it is believed before, whoever has signed it.
+    for early in [snapshot(900, &[1, 2, 3]), theirs.clone(), snapshot(200, &[1, 2, 3])] {
+        assert_eq!(trust.see(&early), Err(Doubt::Beyond));
+    }
+    let skips = change(400, (&[1, 2, 3, 4], &[21, 22, 23]), &[1, 2, 3]);
+    assert_eq!(trust.follow(&skips), Err(Doubt::Beyond));
+    // Even where those before it are others: its head says who signs.
+    let before = change(200, (&[1, 2, 3, 4], &[21, 22, 23]), &[1, 2, 3]);
+    trust.follow(&before).unwrap();
+    let mut other = honest.clone();
+    other.event = Event::SetChanged { was: set(&[1, 2, 3, 4]), now: set(&[21]) };
+    assert_eq!(trust.follow(&other), Err(Doubt::Events));
+    other = honest.clone();
+    other.certificate = Certificate::default();
+    assert_eq!(trust.follow(&other), Err(Doubt::Certificate));
+    trust.follow(&honest).unwrap();
+    assert_eq!((trust.awaited(), trust.height()), (None, Height(300)));
+    assert!(trust.see(&ours).is_ok());
+    assert_eq!(trust.see(&theirs), Err(Doubt::Strangers));
+    assert_eq!(ours.checkpoint(), None, "a state changes no set");
+}

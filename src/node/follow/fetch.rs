@@ -1,12 +1,13 @@
 //! Fetching: asks validators for what is missing, on a thread of its own, one question at a time.
-//! Never looks into a slot: what comes back is said by whom, and judged by who asked.
+//! Never looks into a slot beyond its head: what comes back is said by whom, and judged by who asked.
 
 use super::Heard;
-use super::sync::{self, Synced};
+use super::sync::{self, Asker, Quest, Synced};
+use crate::base::canon::{Canonical as _, Digest};
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
-use crate::domain::milestone::Trust;
+use crate::domain::slot::Head;
 use crate::effects::bus::Bus;
 use crate::node::wire::{Answer, Ask, Pulse, Wire};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -21,9 +22,10 @@ const PULSE_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum Errand {
     /// Slots from this one on, from the first of these who has any, or else from any validator.
-    Slots { from: Height, peers: Vec<PublicKey>, ticket: u64 },
-    /// A state of at least this height, for who believes these.
-    State { trust: Trust, peers: Vec<PublicKey>, least: Height, ticket: u64 },
+    /// Where their heads are known, those with these heads and no others.
+    Slots { from: Height, heads: Vec<Digest>, peers: Vec<PublicKey>, ticket: u64 },
+    /// A state to go on from, or what leads to a checkpoint.
+    State { quest: Box<Quest>, ticket: u64 },
     /// How far these are.
     Pulses { peers: Vec<PublicKey> },
 }
@@ -87,10 +89,13 @@ fn run<T: From<Heard>>(
     let tell = |what| outbox.send(Heard::Fetched(Fetched { what }).into());
     for errand in errands {
         let told = match errand {
-            Errand::Slots { from, peers, ticket } => tell(slots(bus, &wire, from, &peers, ticket)),
-            Errand::State { trust, peers, least, ticket } => {
+            Errand::Slots { from, heads, peers, ticket } => {
                 let asker = |peer: Option<&PublicKey>, what| ask(bus, &wire, peer, what, PATIENCE);
-                let synced = Box::new(sync::sync(&asker, &trust, &peers, least));
+                tell(slots(&asker, (from, &heads), &peers, ticket))
+            }
+            Errand::State { quest, ticket } => {
+                let asker = |peer: Option<&PublicKey>, what| ask(bus, &wire, peer, what, PATIENCE);
+                let synced = Box::new(sync::sync(&asker, &quest));
                 tell(What::State { synced, ticket })
             }
             Errand::Pulses { peers } => {
@@ -106,15 +111,28 @@ fn run<T: From<Heard>>(
     }
 }
 
-fn slots(bus: &Bus, wire: &Wire, from: Height, peers: &[PublicKey], ticket: u64) -> What {
+fn slots(
+    ask: Asker<'_>,
+    (from, heads): (Height, &[Digest]),
+    peers: &[PublicKey],
+    ticket: u64,
+) -> What {
     let mut silent = Vec::new();
     let (mut empty, mut is_pruned) = (None, false);
     for peer in peers.iter().copied().map(Some).chain([None]) {
-        if peer.is_none() && (empty.is_some() || is_pruned) {
+        // Where it is known what comes, nobody is believed that there is nothing.
+        if peer.is_none() && heads.is_empty() && (empty.is_some() || is_pruned) {
             break;
         }
-        match ask(bus, wire, peer.as_ref(), Ask::Slots { from }, PATIENCE) {
-            Some(Answer::Slots { slots, last }) if !slots.is_empty() => {
+        match ask(peer.as_ref(), Ask::Slots { from }) {
+            Some(Answer::Slots { mut slots, last }) if !slots.is_empty() => {
+                let head = |slot: &Vec<u8>| Head::of_bytes(slot).map(|head| head.digest());
+                let mut known = slots.iter().zip(heads);
+                if !known.all(|(slot, known)| head(slot) == Some(*known)) {
+                    silent.extend(peer);
+                    continue;
+                }
+                slots.truncate(if heads.is_empty() { slots.len() } else { heads.len() });
                 return What::Slots { by: peer, slots, last, silent, ticket };
             }
             Some(Answer::Slots { last, .. }) => empty = Some((peer, last)),

@@ -7,7 +7,8 @@
 //! last are folded. What comes too early waits, as far as there is room.
 //!
 //! Who begins far behind takes a state that the log commits to and goes on from there (`sync`), and
-//! so does who misses slots that nobody has any more.
+//! so does who misses slots that nobody has any more. Who has a checkpoint that is still to come
+//! takes nothing before it knows what leads there.
 //!
 //! A loop owns the follower and hands it what it hears ([`Heard`]).
 
@@ -18,12 +19,13 @@ mod sync;
 
 pub use fetch::Fetched;
 pub use peers::Peers;
-pub use replica::{Refusal, Replica, Watch};
+pub use replica::{Refusal, Replica, Watch, stands};
 
 use super::wire::{Pulse, Wire};
+use crate::base::amount::Ohc;
 use crate::base::keys::{PublicKey, Signed};
 use crate::base::limits::{WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
-use crate::base::time::{Height, Millis};
+use crate::base::time::{Height, Millis, Tick};
 use crate::domain::milestone::Trust;
 use crate::domain::slot::Slot;
 use crate::domain::state::State;
@@ -31,7 +33,7 @@ use crate::effects::bus::{Bus, BusError, Message, News, Subscription};
 use fetch::{Errand, Fetcher, What};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
-use sync::Synced;
+use sync::{Missed, Quest, Synced};
 
 /// Slots that came too early and wait: so many, of so many bytes in all.
 const EARLY_MAX: u64 = 256;
@@ -81,7 +83,24 @@ pub struct Follower {
     early: BTreeMap<Height, Vec<u8>>,
     /// All have been asked how far they are, once.
     has_asked: bool,
+    /// What was here at the beginning, until it is asked for how long ago that was.
+    begun: Option<Begun>,
     _subscriptions: [Subscription; 2],
+}
+
+/// What a copy of the log was when it began to be kept up: all that came since is believed because
+/// of the validators of then.
+struct Begun {
+    height: Height,
+    tick: Tick,
+    validators: BTreeMap<PublicKey, Ohc>,
+}
+
+/// That a log rests on validators of so long ago that some may have left since, with their stake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongAgo {
+    /// The slot after which they were the validators; 0 where they are those of the genesis.
+    pub since: Height,
 }
 
 impl Follower {
@@ -116,7 +135,11 @@ impl Follower {
             bus.subscribe(&wire.head_of_all(), None, PULSES_BYTES, to(Heard::Pulse))?,
         ];
         let start = || Fetcher::start(bus.clone(), network, outbox.clone());
+        let state = replica.state();
+        let validators = state.validators().clone();
+        let begun = Some(Begun { height: state.height(), tick: state.tick(), validators });
         Ok(Self {
+            begun,
             replica,
             wire,
             fetcher: start(),
@@ -161,12 +184,29 @@ impl Follower {
     }
 
     /// Whether the copy has what validators with more than 1/3 of the stake say there is: one of
-    /// them is honest. False until so many have said anything.
+    /// them is honest. False until so many have said anything, and before a checkpoint.
     #[must_use]
     pub fn is_current(&self) -> bool {
+        if self.replica.awaited().is_some() {
+            return false;
+        }
         let (state, height) = (self.state(), self.state().height());
         let others = self.peers.certain(state.validators());
         others.is_some_and(|others| height >= others) && !self.is_fetching
+    }
+
+    /// Whether what was believed here at the beginning, or the checkpoint, is of so long ago that
+    /// its validators may have left with their stake: then they can sign another history and lose
+    /// nothing. Told once, when the copy is current.
+    pub fn long_ago(&mut self) -> Option<LongAgo> {
+        let Begun { mut height, tick, mut validators } =
+            self.is_current().then(|| self.begun.take()).flatten()?;
+        if let Some((stone, now)) = self.replica.passed(height) {
+            (height, validators) = (stone.height, now);
+        }
+        let state = self.replica.state();
+        let is_long = state.tick().since(tick) > state.params().unbonding_ticks;
+        (is_long && state.validators() != &validators).then_some(LongAgo { since: height })
     }
 
     /// How far validators with more than 1/3 of the stake are, if so many have said it.
@@ -254,7 +294,7 @@ impl Follower {
         let here = self.state().height();
         let is_new = here == Height(0) && !self.has_looked;
         let there = self.peers.highest().max(self.spoken_of);
-        if self.is_pruned || (is_new && there.0 > SKIP_MIN) {
+        if self.is_pruned || self.replica.is_lost() || (is_new && there.0 > SKIP_MIN) {
             return self.look(now, here.next());
         }
         self.fetch_from(now, self.replica.next());
@@ -265,17 +305,19 @@ impl Follower {
         let validators = self.replica.state().validators().clone();
         let peers = self.peers.order(now, least, &validators);
         let (network, here) = (self.state().network(), self.state().height());
-        let trust = Trust::new(network, here, validators);
+        let trust = Trust::new(network, here, validators).by(self.replica.awaited());
+        let quest = Box::new(Quest { trust, parent: self.replica.parent(), peers, least });
         self.ticket += 1;
         (self.is_fetching, self.has_looked, self.ask_at) = (true, true, None);
-        self.fetcher.send(Errand::State { trust, peers, least, ticket: self.ticket });
+        self.fetcher.send(Errand::State { quest, ticket: self.ticket });
     }
 
     fn fetch_from(&mut self, now: Millis, from: Height) {
         let peers = self.peers.order(now, from, self.replica.state().validators());
         self.ticket += 1;
         (self.is_fetching, self.from, self.ask_at) = (true, from, None);
-        self.fetcher.send(Errand::Slots { from, peers, ticket: self.ticket });
+        let heads = self.replica.heads(from).to_vec();
+        self.fetcher.send(Errand::Slots { from, heads, peers, ticket: self.ticket });
     }
 
     /// A slot that was told to all. Anybody may say anything there: it is believed for its
@@ -321,7 +363,8 @@ impl Follower {
 
     /// Whether somebody says that there is more.
     fn is_behind(&self) -> bool {
-        !self.early.is_empty() || self.peers.highest() > self.state().height()
+        let is_told = !self.early.is_empty() || self.peers.highest() > self.state().height();
+        is_told || self.replica.awaited().is_some()
     }
 
     fn pulse(&mut self, now: Millis, frame: &[u8]) {
@@ -385,21 +428,33 @@ impl Follower {
     /// Goes on from a state that was found, or slot by slot if there is none.
     fn synced(&mut self, now: Millis, synced: Synced, watch: Watch<'_>) -> Result<usize, Refusal> {
         self.is_fetching = false;
-        let Synced { found, liars, silent } = synced;
+        let Synced { found, pins, missed, liars, silent } = synced;
         self.peers.fail(now, &silent.into_iter().collect::<Vec<_>>());
         for liar in liars {
             self.peers.lies(now, liar);
         }
+        if let (Some(missed), Some(checkpoint)) = (missed, self.replica.awaited()) {
+            return Err(match missed {
+                Missed::Theirs(found) => Refusal::Elsewhere { checkpoint, found },
+                Missed::Ours => Refusal::Astray { checkpoint, found: None },
+            });
+        }
         let Some(found) = found else {
-            match self.is_pruned {
-                true => self.wait(now),
-                false => self.fetch(now),
+            match pins {
+                Some(pins) => {
+                    self.is_pruned = false;
+                    self.replica.pin(pins);
+                    self.fetch(now);
+                }
+                None if self.is_pruned || self.replica.is_lost() => self.wait(now),
+                None => self.fetch(now),
             }
             return Ok(0);
         };
         match self.replica.adopt(&found.milestone, &found.state, &found.way) {
             Ok(()) => {
                 (self.is_pruned, self.pause_ms) = (false, 0);
+                self.replica.pin(pins.unwrap_or_default());
                 // Whoever looks on sees where it is now.
                 watch(self.replica.state(), &[]);
                 self.survey();

@@ -6,14 +6,17 @@
 //! the validators who have to sign are those of the state that the batch follows. Where the fold
 //! shows that they change, what comes after is checked against the new ones.
 //!
+//! Where a checkpoint is to come, no slot before it is taken but those that lead there (`pin`).
+//!
 //! Commands and the Proof-of-History chain are not checked again: more than 2/3 of the stake have
 //! signed that they did.
 
+use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Decode, Digest, Encode};
 use crate::base::keys::{NetworkId, PublicKey, Signature};
 use crate::base::time::Height;
 use crate::domain::event::{Event, events_root};
-use crate::domain::milestone::Milestone;
+use crate::domain::milestone::{Checkpoint, Milestone};
 use crate::domain::slot::{Head, Slot};
 use crate::domain::state::State;
 use crate::domain::vote::Vote;
@@ -22,11 +25,15 @@ use crate::node::boot::Booted;
 use crate::node::handouts::{self, Maker};
 use crate::node::snapshot::Keeper;
 use crate::role::Verifiers;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So many certificates are worth getting to know the validators, which takes as long as ten checks
 /// of each.
 const CERTIFICATES_MANY: u32 = 20;
+
+/// Heads of slots that are asked for at a time: more of them than fit into one answer.
+const HEADS_MAX: usize = 8_192;
 
 /// Why slots were not taken.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +63,61 @@ pub enum Refusal {
         /// Which slot.
         height: Height,
     },
+    /// The validators show a history without the checkpoint.
+    #[error(
+        "the checkpoint {checkpoint} is not in the history that is shown here: {}; nothing of it \
+         was taken; hint: ask people whom you trust for what `ohc network checkpoint` prints. If \
+         it is this one, whoever answers signs another history; if not, correct `checkpoint:`",
+        .found.map_or_else(
+            || format!("no change of its validators is slot {}", checkpoint.height),
+            |found| format!("slot {} has the head {found}", checkpoint.height))
+    )]
+    Elsewhere {
+        /// What should be there.
+        checkpoint: Checkpoint,
+        /// What is, if it was said.
+        found: Option<Digest>,
+    },
+    /// The log here does not have the checkpoint, or does not lead there.
+    #[error(
+        "the log of this home does not have the checkpoint {checkpoint}: {}; hint: if the \
+         checkpoint is right, move the folder `log` of the home away, and it is fetched again; if \
+         not, correct `checkpoint:` to what `ohc network checkpoint` prints elsewhere",
+        .found.map_or_else(
+            || format!("it has no change of the validators in slot {} that leads there",
+                checkpoint.height),
+            |found| format!("its slot {} has the head {found}", checkpoint.height))
+    )]
+    Astray {
+        /// What should be there.
+        checkpoint: Checkpoint,
+        /// What is, if anything.
+        found: Option<Digest>,
+    },
     /// The state cannot be kept.
     #[error("cannot keep the state to go on from: {0}; hint: check the home's folder and its disk")]
     Handout(String),
     /// The log cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Whether a log that goes so far has a checkpoint, or has not come to it.
+pub fn stands(store: &Store, last: Height, checkpoint: Checkpoint) -> Result<(), Refusal> {
+    let Checkpoint { height, .. } = checkpoint;
+    if height > last {
+        return Ok(());
+    }
+    let stone = store.milestone(height)?.and_then(|stone| Milestone::from_bytes(&stone).ok());
+    if stone.as_ref().and_then(Milestone::checkpoint) == Some(checkpoint) {
+        return Ok(());
+    }
+    let head = |slot: Vec<u8>| Head::of_bytes(&slot).map(|head| head.digest());
+    let found = match stone {
+        Some(stone) => Some(stone.head.digest()),
+        None => store.read(height)?.and_then(head),
+    };
+    Err(Refusal::Astray { checkpoint, found: found.filter(|found| *found != checkpoint.head) })
 }
 
 /// Is shown each slot as it is folded.
@@ -79,6 +135,10 @@ pub struct Replica {
     verifiers: Verifiers,
     /// What makes states for others, if anything does.
     maker: Option<Maker>,
+    /// What it is to lead to.
+    checkpoint: Option<Checkpoint>,
+    /// The heads up to there, the last of them that of the checkpoint.
+    pins: Vec<Digest>,
 }
 
 /// A slot and the bytes that it was read from.
@@ -92,10 +152,61 @@ impl Replica {
     /// The copy that a home holds.
     #[must_use]
     pub fn new(booted: Booted) -> Self {
-        let Booted { genesis, state, parent, store, keeper, .. } = booted;
-        let (network, verifiers) = (genesis.network(), Verifiers::default());
-        let (certificates, maker) = (0, None);
-        Self { network, state, parent, store, keeper, certificates, verifiers, maker }
+        let Booted { genesis, state, parent, store, checkpoint, keeper, .. } = booted;
+        Self {
+            network: genesis.network(),
+            state,
+            parent,
+            store,
+            keeper,
+            certificates: 0,
+            verifiers: Verifiers::default(),
+            maker: None,
+            checkpoint,
+            pins: Vec::new(),
+        }
+    }
+
+    /// The checkpoint that is still to come.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Checkpoint> {
+        self.checkpoint.filter(|checkpoint| checkpoint.height > self.state.height())
+    }
+
+    /// Whether no slot can be taken: which ones lead to the checkpoint is not known.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.awaited().is_some() && self.pins.is_empty()
+    }
+
+    /// The checkpoint, if it came after this slot, and who signs from there on.
+    pub(super) fn passed(&self, after: Height) -> Option<(Checkpoint, BTreeMap<PublicKey, Ohc>)> {
+        let checkpoint = self.checkpoint.filter(|checkpoint| checkpoint.height > after)?;
+        let stone = self.store.milestone(checkpoint.height).ok()??;
+        match Milestone::from_bytes(&stone).ok()?.event {
+            Event::SetChanged { now, .. } => Some((checkpoint, now)),
+            _ => None,
+        }
+    }
+
+    /// From now on the slots with these heads are taken, the last of which is the checkpoint.
+    pub(super) fn pin(&mut self, heads: Vec<Digest>) {
+        self.pins = heads;
+    }
+
+    /// The heads of slots from this one on, of as many as come at a time, that lead to the checkpoint.
+    pub(super) fn heads(&self, from: Height) -> &[Digest] {
+        let to = self.awaited().map_or(Height(0), |checkpoint| checkpoint.height);
+        let left = usize::try_from(to.next().0.saturating_sub(from.0)).unwrap_or(usize::MAX);
+        let begin = self.pins.len().checked_sub(left).unwrap_or(self.pins.len());
+        let heads = self.pins.get(begin..).unwrap_or_default();
+        heads.get(..HEADS_MAX).unwrap_or(heads)
+    }
+
+    /// Whether a slot leads to the checkpoint that is awaited, or comes after it.
+    fn leads(&self, height: Height, head: Digest) -> bool {
+        let is_after = self.awaited().is_none_or(|checkpoint| checkpoint.height < height);
+        is_after || self.heads(height).first() == Some(&head)
     }
 
     /// Has states made for others, of which at least so many slots are kept.
@@ -167,7 +278,9 @@ impl Replica {
         bytes: &[u8],
         watch: Watch<'_>,
     ) -> Result<bool, Refusal> {
-        if slot.head.height != self.next() || slot.head.parent != self.parent {
+        let is_next = slot.head.height == self.next() && slot.head.parent == self.parent;
+        // Who agrees with those of another history has decided nothing.
+        if !is_next || self.awaited().is_some() {
             return Ok(false);
         }
         let head = slot.head.digest();
@@ -216,6 +329,9 @@ impl Replica {
             }
             slot.check_content(parent).map_err(|error| lie(height, error.to_string()))?;
             parent = slot.head.digest();
+            if !self.leads(height, parent) {
+                return Err(lie(height, "it does not lead to the checkpoint".to_owned()));
+            }
             next = next.next();
             read.push(Read { slot, bytes, head: parent });
         }
@@ -252,7 +368,7 @@ impl Replica {
         let first = self.next();
         let validators = self.state.validators().clone();
         let (mut kept, mut last) = (Vec::new(), Vec::new());
-        let (mut milestones, mut given) = (Vec::new(), None);
+        let (mut milestones, mut given, awaited) = (Vec::new(), None, self.awaited());
         for Read { slot, bytes, head } in slots {
             self.keeper.count(&last);
             let height = slot.head.height;
@@ -263,7 +379,13 @@ impl Replica {
             watch(&self.state, &events);
             self.parent = *head;
             kept.push(*bytes);
-            if let Some(milestone) = Milestone::of(slot, &events) {
+            let milestone = Milestone::of(slot, &events);
+            if let Some(checkpoint) = awaited.filter(|awaited| awaited.height == height)
+                && milestone.as_ref().and_then(Milestone::checkpoint) != Some(checkpoint)
+            {
+                return Err(Refusal::Elsewhere { checkpoint, found: None });
+            }
+            if let Some(milestone) = milestone {
                 milestones.push((height, milestone.to_bytes()));
                 // They are of no use to who makes nothing of them.
                 let state = self.state.take_committed();

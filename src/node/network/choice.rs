@@ -5,6 +5,7 @@ use super::fields::{self, Fields, quoted};
 use super::founding::SEED_FILE;
 use super::{Document, NETWORK_FILE, Network, NetworkError, folder, named};
 use crate::domain::manifest::suggest;
+use crate::domain::milestone::Checkpoint;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -23,6 +24,8 @@ pub struct Context {
     pub key: Option<PathBuf>,
     /// Credentials for NATS that take the place of the network's.
     pub credentials: Option<PathBuf>,
+    /// A checkpoint that takes the place of the network's.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// All contexts of a user: `~/.config/ohc/config.yaml`.
@@ -91,6 +94,7 @@ pub fn choose(asked: Option<&str>, around: &Surroundings) -> Result<Option<Chose
     let context = contexts.get(name)?;
     let mut network = Network::read(&context.network)?;
     network.credentials = context.credentials.clone().or(network.credentials);
+    network.checkpoint = context.checkpoint.or(network.checkpoint);
     let home = home(name, &network, around);
     Ok(Some(Chosen { network, name: name.to_owned(), key: context.key.clone(), home }))
 }
@@ -149,7 +153,7 @@ impl Contexts {
         &mut self,
         name: &str,
         path: &Path,
-        key: Option<&Path>,
+        (key, checkpoint): (Option<&Path>, Option<Checkpoint>),
     ) -> Result<Network, NetworkError> {
         if named(name).is_none() || name == EMBEDDED {
             return Err(NetworkError::Name { name: name.to_owned() });
@@ -168,7 +172,7 @@ impl Contexts {
         let key = key.map(Path::to_owned).or_else(|| beside("key.pem"));
         let key = key.map(|key| whole(&key)).transpose()?;
         let credentials = beside(SEED_FILE).map(|seed| whole(&seed)).transpose()?;
-        let context = Context { network: whole(&network.file)?, key, credentials };
+        let context = Context { network: whole(&network.file)?, key, credentials, checkpoint };
         self.all.insert(name.to_owned(), context);
         Ok(network)
     }
@@ -194,13 +198,16 @@ impl Contexts {
             let _ = writeln!(text, "current-context: {current}");
         }
         text.push_str(if self.all.is_empty() { "contexts: {}\n" } else { "contexts:\n" });
-        for (name, Context { network, key, credentials }) in &self.all {
+        for (name, Context { network, key, credentials, checkpoint }) in &self.all {
             let _ = writeln!(text, "  {name}:");
             let lines = [("network", Some(network)), ("key", key.as_ref())];
             for (key, path) in lines.into_iter().chain([("credentials", credentials.as_ref())]) {
                 if let Some(path) = path {
                     let _ = writeln!(text, "    {key}: {}", quoted(&path.display().to_string()));
                 }
+            }
+            if let Some(checkpoint) = checkpoint {
+                let _ = writeln!(text, "    checkpoint: \"{checkpoint}\"");
             }
         }
         text
@@ -210,12 +217,13 @@ impl Contexts {
 fn contexts(fields: &mut Fields<'_>, base: &Path) -> BTreeMap<String, Context> {
     let Some(node) = fields.get("contexts") else { return BTreeMap::new() };
     let names = node.entries().iter().map(|(key, node)| (key.text.clone(), node));
-    let known = ["network", "key", "credentials"];
+    let known = ["network", "key", "credentials", "checkpoint"];
     let one = |(name, node)| {
         let context = fields.below(node, &known, |fields| {
             let network = fields.needed_text("network").map(|text| base.join(text))?;
             let (key, credentials) = (fields.path("key", base), fields.path("credentials", base));
-            Some(Context { network, key, credentials })
+            let checkpoint = fields.checkpoint();
+            Some(Context { network, key, credentials, checkpoint })
         });
         context.map(|context| (name, context))
     };

@@ -61,8 +61,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The node of a `config.yaml`, or of the folder that it lies in. Credentials that it names
-    /// take the place of the network's.
+    /// The node of a `config.yaml`, or of the folder that it lies in. Credentials and a checkpoint
+    /// that it names take the place of the network's.
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
         let file = if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
         let base = folder(&file).to_owned();
@@ -71,6 +71,7 @@ impl Config {
             "network",
             "key",
             "home",
+            "checkpoint",
             "credentials",
             "tls",
             "ask",
@@ -83,20 +84,22 @@ impl Config {
             "retainSlots",
             "cache",
         ];
-        let (part, network, key, home, credentials, tls, cache) =
+        let (part, network, (key, home), checkpoint, credentials, tls, cache) =
             fields::read(&file, (Document::Node, KNOWN), |fields| {
                 let network = fields.needed_text("network").map(|text| base.join(text));
                 let key = fields.needed_text("key").map(|text| base.join(text));
                 let home = fields.needed_text("home").map(|text| base.join(text));
                 let credentials = fields.path("credentials", &base);
+                let checkpoint = fields.checkpoint();
                 let (tls, part) = (tls(fields, &base), part(fields));
                 let size = "a number of bytes with its unit, such as 10GiB";
                 let cache = fields.maybe("cache", size, bytes);
-                Some((part?, network?, key?, home?, credentials, tls, cache))
+                Some((part?, network?, (key?, home?), checkpoint, credentials, tls, cache))
             })?;
         let mut network = Network::read(&network)?;
         network.credentials = credentials.or(network.credentials);
         network.tls = tls.or(network.tls);
+        network.checkpoint = checkpoint.or(network.checkpoint);
         network.cache = Some(cache.unwrap_or(CACHE_BYTES));
         Ok(Self { file, part, network, key, home })
     }

@@ -5,6 +5,7 @@ use super::{Document, NetworkError};
 use crate::domain::manifest::Place;
 use crate::domain::manifest::diagnostic::{Faults, suggest};
 use crate::domain::manifest::node::{Key, Kind, Node, parse};
+use crate::domain::milestone::Checkpoint;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -152,6 +153,12 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         let node = self.get(key)?;
         self.parsed(key, node, what, parse)
+    }
+
+    /// What a log must lead by, if it is there.
+    pub(super) fn checkpoint(&mut self) -> Option<Checkpoint> {
+        let what = "HEIGHT:DIGEST, as `ohc network checkpoint` prints it";
+        self.maybe("checkpoint", what, |text| text.parse().ok())
     }
 
     /// A path that is relative to `base`, if the key is there.

@@ -5,6 +5,7 @@ use super::{Document, NETWORK_FILE, NetworkError, folder, named, page, place};
 use crate::base::canon::Digest;
 use crate::base::keys::{NetworkId, PublicKey};
 use crate::domain::genesis::Genesis;
+use crate::domain::milestone::Checkpoint;
 use crate::effects::bus::{self, Login, Options};
 use crate::node::wire::inbox;
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct Network {
     pub tls: Option<Tls>,
     /// What people call some of its keys.
     pub names: BTreeMap<PublicKey, String>,
+    /// What its log must lead by, for who joins: where there is none the genesis alone is believed.
+    pub checkpoint: Option<Checkpoint>,
     /// Bytes of artifacts that this node keeps copies of, at the most; no bound for who only asks.
     pub cache: Option<u64>,
 }
@@ -56,6 +59,7 @@ struct Draft {
     store: Option<String>,
     nats: Option<Vec<String>>,
     names: BTreeMap<PublicKey, String>,
+    checkpoint: Option<Checkpoint>,
     credentials: Option<PathBuf>,
     tls: Option<Tls>,
 }
@@ -66,8 +70,17 @@ impl Network {
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
         let file = if path.is_dir() { path.join(NETWORK_FILE) } else { path.to_owned() };
         let base = folder(&file).to_owned();
-        const KNOWN: &[&str] =
-            &["name", "id", "genesis", "nats", "store", "credentials", "tls", "names"];
+        const KNOWN: &[&str] = &[
+            "name",
+            "id",
+            "genesis",
+            "nats",
+            "store",
+            "checkpoint",
+            "credentials",
+            "tls",
+            "names",
+        ];
         let draft = fields::read(&file, (Document::Network, KNOWN), |fields| {
             Some(Draft {
                 name: fields.maybe("name", "a name", named),
@@ -76,11 +89,13 @@ impl Network {
                 store: fields.needed_text("store").map(|text| place(&base, &text)),
                 nats: servers(fields),
                 names: known_keys(fields),
+                checkpoint: fields.checkpoint(),
                 credentials: fields.path("credentials", &base),
                 tls: tls(fields, &base),
             })
         })?;
-        let Draft { name, id: asked, genesis: path, store, nats, names, credentials, tls } = draft;
+        let Draft { name, id: asked, genesis: path, store, nats, .. } = draft;
+        let Draft { names, checkpoint, credentials, tls, .. } = draft;
         let (path, store) = (path.unwrap_or_default(), store.unwrap_or_default());
         let genesis = page::read(&path)?;
         let found = genesis.network().0;
@@ -89,7 +104,7 @@ impl Network {
         }
         let (name, nats) = (name.unwrap_or(genesis.name.clone()), nats.unwrap_or_default());
         let cache = None;
-        Ok(Self { name, file, genesis, nats, store, credentials, tls, names, cache })
+        Ok(Self { name, file, genesis, nats, store, credentials, tls, names, checkpoint, cache })
     }
 
     /// How the node with that key connects, and how long it tries at first.

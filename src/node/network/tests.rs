@@ -200,7 +200,7 @@ fn a_file_that_is_another_one_is_told_as_that_and_as_nothing_else() {
     let list = "the list of the networks that you know";
     told(Contexts::read(&around).unwrap_err(), "the file of a network", list);
     let mut contexts = Contexts::default();
-    contexts.add("lab", &network, None).unwrap();
+    contexts.add("lab", &network, (None, None)).unwrap();
     let known = dir.path().join("known.yaml");
     around.config = Some(known.clone());
     contexts.save(&around).unwrap();
@@ -219,7 +219,7 @@ fn a_network_is_chosen_by_name_by_files_or_by_what_was_chosen_before() {
     assert_eq!(choose(None, &around).unwrap(), None, "nobody said anything");
 
     let mut contexts = Contexts::read(&around).unwrap();
-    contexts.add("home", &folder(&lab.network.file).join("."), None).unwrap();
+    contexts.add("home", &folder(&lab.network.file).join("."), (None, None)).unwrap();
     contexts.save(&around).unwrap();
     assert_eq!(Contexts::read(&around).unwrap(), contexts);
     assert_eq!(choose(None, &around).unwrap(), None, "none is current");
@@ -245,11 +245,11 @@ fn a_context_names_files_that_are_there() {
     let (lab, around) = (lab(&dir), around(&dir));
     let mut contexts = Contexts::default();
     assert!(matches!(
-        contexts.add("embedded", &lab.network.file, None),
+        contexts.add("embedded", &lab.network.file, (None, None)),
         Err(NetworkError::Name { .. })
     ));
-    assert!(contexts.add("lab", &dir.path().join("none"), None).is_err());
-    assert!(contexts.add("lab", &lab.network.file, Some(Path::new("/none.pem"))).is_err());
+    assert!(contexts.add("lab", &dir.path().join("none"), (None, None)).is_err());
+    assert!(contexts.add("lab", &lab.network.file, (Some(Path::new("/none.pem")), None)).is_err());
     assert_eq!(contexts, Contexts::default());
     fs::create_dir_all(dir.path().join("config")).unwrap();
     fs::write(around.config.as_ref().unwrap(), "current: lab\ncontexts: { lab: { key: x } }")

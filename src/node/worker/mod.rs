@@ -13,7 +13,7 @@ mod hours;
 pub use hours::Hours;
 
 use super::embedded::Failure;
-use super::follow::{Follower, Heard, Replica};
+use super::follow::{Follower, Heard, LongAgo, Replica};
 use super::home::Home;
 use super::inbox::{self, Done, Handle, Told};
 use super::link::{self, LinkError};
@@ -98,6 +98,8 @@ pub enum Sight<'a> {
     Resting(bool, Hours),
     /// It takes on nothing more, and finishes what it holds: so many leases.
     Draining(usize),
+    /// Its log rests on who validated long ago.
+    LongAgo(LongAgo),
 }
 
 /// How it is shown, and stopped.
@@ -347,6 +349,8 @@ impl Shift<'_> {
         if !self.is_ready && self.draining.is_none() && self.follower.is_current() {
             self.is_ready = true;
             (self.watch)(Sight::Ready(self.follower.state(), &self.bid, self.classes));
+            let long_ago = self.follower.long_ago();
+            long_ago.into_iter().for_each(|long_ago| (self.watch)(Sight::LongAgo(long_ago)));
             self.keep_hours(now);
             self.tell(Input::Folded);
         } else if self.is_ready && folded > 0 {

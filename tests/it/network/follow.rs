@@ -7,12 +7,13 @@ use ohc::base::canon::{Decode, Digest, Encode};
 use ohc::base::keys::SecretKey;
 use ohc::base::time::Height;
 use ohc::domain::genesis::Genesis;
+use ohc::domain::milestone::Checkpoint;
 use ohc::domain::slot::Slot;
 use ohc::effects::artifacts::Artifacts;
 use ohc::effects::bus::{Bus, Options, Subscription};
 use ohc::effects::store::Store;
 use ohc::node::Clock;
-use ohc::node::boot;
+use ohc::node::boot::{self, Booted};
 use ohc::node::follow::{Follower, Heard, Refusal, Replica};
 use ohc::node::handouts::Handouts;
 use ohc::node::home::Home;
@@ -117,9 +118,20 @@ impl Scene {
     }
 
     pub(super) fn follow(&self, genesis: &Genesis, name: &str) -> Reader {
+        self.follow_by(genesis, name, None)
+    }
+
+    /// The same by way of a checkpoint.
+    pub(super) fn follow_by(
+        &self,
+        genesis: &Genesis,
+        name: &str,
+        checkpoint: Option<Checkpoint>,
+    ) -> Reader {
         let (sender, inbox) = mpsc::channel();
         let bus = self.bus(Some(sender.clone()));
-        let replica = replica(&self.dir.path().join(name), genesis);
+        let replica =
+            Replica::new(Booted { checkpoint, ..booted(&self.dir.path().join(name), genesis) });
         let follower = Follower::start(&bus, replica, &sender).unwrap();
         Reader { follower, inbox, clock: self.clock, _bus: bus }
     }
@@ -130,14 +142,26 @@ fn pulse(key: &SecretKey, network: ohc::base::keys::NetworkId, height: u64) -> A
 }
 
 pub(super) fn replica(dir: &Path, genesis: &Genesis) -> Replica {
+    Replica::new(booted(dir, genesis))
+}
+
+pub(super) fn booted(dir: &Path, genesis: &Genesis) -> Booted {
     let home = Home::find(Some(dir), dir);
     let artifacts = Arc::new(Artifacts::open(&home.artifacts()).unwrap());
-    Replica::new(boot::join(&home, genesis, artifacts).unwrap())
+    boot::join(&home, genesis, artifacts).unwrap()
 }
 
 impl Reader {
     /// Follows until something holds.
     pub(super) fn until(&mut self, holds: impl Fn(&Follower) -> bool) {
+        self.until_refused(holds).unwrap();
+    }
+
+    /// The same, or until what it hears is refused.
+    pub(super) fn until_refused(
+        &mut self,
+        holds: impl Fn(&Follower) -> bool,
+    ) -> Result<(), Refusal> {
         let begin = self.clock.now();
         while !holds(&self.follower) {
             let now = self.clock.now();
@@ -145,9 +169,10 @@ impl Reader {
             self.follower.wake(now);
             let at_most = self.follower.deadline().map_or(500, |at| at.since(now)).min(500);
             if let Ok(heard) = self.inbox.recv_timeout(Duration::from_millis(at_most)) {
-                self.follower.hear(self.clock.now(), heard, &mut |_, _| {}).unwrap();
+                self.follower.hear(self.clock.now(), heard, &mut |_, _| {})?;
             }
         }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! (`OHC_NATS_SERVER`, or on the PATH) these tests say so and prove nothing.
 
 mod bus;
+mod checkpoints;
 mod credentials;
 mod depot;
 mod dev;

@@ -32,11 +32,11 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Those who forge a history.
-const FORGERS: [u8; 4] = [21, 22, 23, 24];
+pub(super) const FORGERS: [u8; 4] = [21, 22, 23, 24];
 const SOON: Duration = Duration::from_secs(10);
 
 /// A network of validators 1 to 4 whose set changes each hundred ticks.
-fn history() -> History {
+pub(super) fn history() -> History {
     let genesis = History::new(4, 0).genesis;
     let params = Params {
         snapshot_events: 600,
@@ -50,7 +50,7 @@ fn history() -> History {
 
 /// Has some validators go and as many others come. The slot that changes the set has such commands
 /// too; gives what it shows, and the bytes of all that it did.
-fn hand_over(
+pub(super) fn hand_over(
     history: &mut History,
     (old, new): (&[u8], &[u8]),
     signers: &[u8],
@@ -89,7 +89,7 @@ fn hand_over(
 
 /// What a history shows to who has none of it: who follows whom, and the last state that it commits
 /// to.
-fn shown(history: &History) -> (Vec<Milestone>, (Milestone, Vec<u8>)) {
+pub(super) fn shown(history: &History) -> (Vec<Milestone>, (Milestone, Vec<u8>)) {
     let mut state = State::new(&history.genesis);
     let (mut changes, mut last) = (Vec::new(), None);
     for slot in history.slots.iter().map(|bytes| Slot::from_bytes(bytes).unwrap()) {
@@ -120,7 +120,7 @@ fn forgery(mut history: History) -> (Vec<Milestone>, (Milestone, Vec<u8>)) {
 }
 
 /// What somebody answers who forges a history; counts how often it is asked for the last state.
-fn lie(
+pub(super) fn lie(
     (changes, (stone, state)): (Vec<Milestone>, (Milestone, Vec<u8>)),
     asked: Arc<AtomicUsize>,
 ) -> impl Fn(Ask) -> Answer + Send + 'static {
@@ -145,7 +145,7 @@ fn lie(
 }
 
 /// One home that is served as by these validators.
-fn serve(scene: &Scene, history: &History, home: &Home, as_whom: &[u8]) -> Vec<Server> {
+pub(super) fn serve(scene: &Scene, history: &History, home: &Home, as_whom: &[u8]) -> Vec<Server> {
     let store = Arc::new(Store::open(&home.log()).unwrap().0);
     let serve = |n: &u8| {
         let (genesis, handouts) = (history.genesis.clone(), Handouts::of(home));

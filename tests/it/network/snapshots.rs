@@ -109,7 +109,7 @@ fn who_comes_late_goes_on_from_a_state_though_all_slots_before_are_pruned() {
     assert_eq!(again.parent(), history.parent);
     drop(again);
     for home in [&Home::at(&dir), &homes[0]] {
-        let verdict = verify::home(home, 2).unwrap();
+        let verdict = verify::home(home, None, 2).unwrap();
         assert_eq!(verdict.first_fault, None);
         assert_eq!(verdict.base.0 + verdict.slots, SLOTS as u64);
         assert_eq!(verdict.base, Height(COMMITTED));
@@ -120,7 +120,7 @@ fn who_comes_late_goes_on_from_a_state_though_all_slots_before_are_pruned() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let verdict = verify::home(&Home::at(&dir), 2).unwrap();
+    let verdict = verify::home(&Home::at(&dir), None, 2).unwrap();
     assert!(verdict.first_fault.unwrap().what.contains("the state to begin with"));
 }
 
