@@ -8,8 +8,8 @@
 //! of Tendermint do it), if those who had to sign it have too. Where too many have gone since, the
 //! slots that changed the set are taken one after the other: each is signed by those before it.
 //!
-//! Those who have left with their stake have nothing to lose by signing another history. Whoever has
-//! a [`Checkpoint`] believes none but the one that it stands in: who signs from there on is in what
+//! Those who have left with their stake have nothing to lose by signing another history. Who has a
+//! [`Checkpoint`] believes none but the one that it stands in: who signs from there on is in what
 //! its head names, whoever has signed that head.
 
 use super::event::{Event, events_digest, shown_root};

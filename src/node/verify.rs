@@ -2,9 +2,9 @@
 //! the Proof-of-History, and the fold itself. Believes nothing that the node did before.
 //!
 //! A log that begins later than with the first slot begins with a state: the validators must have
-//! signed it, and those of the genesis, or who came after them, must have signed who they are. Where
-//! there is a checkpoint, it must stand in the log, or those who sign from there on must have signed
-//! what the log begins with.
+//! signed it, and those of the genesis, or who came after them, must have signed who they are.
+//! Where there is a checkpoint, it must stand in the log, or those who sign from there on must have
+//! signed what the log begins with.
 
 use super::boot;
 use super::handouts::Handouts;

@@ -1,5 +1,6 @@
 //! Fetching: asks validators for what is missing, on a thread of its own, one question at a time.
-//! Never looks into a slot beyond its head: what comes back is said by whom, and judged by who asked.
+//! Never looks into a slot beyond its head: what comes back is said by whom, and judged by who
+//! asked.
 
 use super::Heard;
 use super::sync::{self, Asker, Quest, Synced};

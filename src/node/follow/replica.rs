@@ -194,7 +194,7 @@ impl Replica {
         self.pins = heads;
     }
 
-    /// The heads of slots from this one on, of as many as come at a time, that lead to the checkpoint.
+    /// The heads that lead to the checkpoint, from this slot on: of as many as come at a time.
     pub(super) fn heads(&self, from: Height) -> &[Digest] {
         let to = self.awaited().map_or(Height(0), |checkpoint| checkpoint.height);
         let left = usize::try_from(to.next().0.saturating_sub(from.0)).unwrap_or(usize::MAX);

@@ -19,7 +19,8 @@ use crate::node::wire::{Answer, Ask};
 use chain::chain;
 use std::collections::BTreeSet;
 
-/// Changes that come before the checkpoint are taken along, as many as come with so many answers.
+/// Answers that somebody may give who has little to say. As many changes that come before the
+/// checkpoint are taken along as come with so many.
 const ANSWERS_MAX: usize = 64;
 
 /// Asks one validator, or any.
@@ -117,7 +118,10 @@ pub(super) fn sync(ask: Asker<'_>, quest: &Quest) -> Synced {
             Err(Miss::Lie) => synced.liars.extend(peer),
             Err(Miss::Missed(missed)) => {
                 synced.liars.extend(peer.filter(|_| missed != Missed::Ours));
-                synced.missed.get_or_insert(missed);
+                // Who says what is there says more.
+                if !matches!(synced.missed, Some(Missed::Theirs(Some(_)))) {
+                    synced.missed = Some(missed);
+                }
             }
         }
     }

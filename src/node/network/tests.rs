@@ -213,6 +213,34 @@ fn a_file_that_is_another_one_is_told_as_that_and_as_nothing_else() {
 }
 
 #[test]
+fn a_checkpoint_of_a_node_or_a_name_takes_the_place_of_the_networks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lab, around) = (lab(&dir), around(&dir));
+    let [theirs, ours] = ["7", "9"].map(|height| format!("{height}:{}", "ab".repeat(32)));
+    let by = |network: &Network| network.checkpoint.map(|checkpoint| checkpoint.to_string());
+    let (file, node) = (lab.network.file.clone(), lab.nodes[0].clone());
+    let node = if node.is_dir() { node.join(super::CONFIG_FILE) } else { node };
+    let add = |file: &Path, checkpoint: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(file, format!("{text}checkpoint: \"{checkpoint}\"\n")).unwrap();
+    };
+    assert_eq!(by(&Config::read(&node).unwrap().network), None);
+    add(&file, &theirs);
+    assert_eq!(by(&Config::read(&node).unwrap().network), Some(theirs.clone()));
+    add(&node, &ours);
+    assert_eq!(by(&Config::read(&node).unwrap().network), Some(ours.clone()));
+    let mut contexts = Contexts::default();
+    contexts.add("plain", &file, (None, None)).unwrap();
+    contexts.add("lab", &file, (None, Some(ours.parse().unwrap()))).unwrap();
+    contexts.save(&around).unwrap();
+    assert_eq!(Contexts::read(&around).unwrap(), contexts);
+    let chosen = |name| by(&choose(Some(name), &around).unwrap().unwrap().network);
+    assert_eq!((chosen("plain"), chosen("lab")), (Some(theirs), Some(ours)));
+    add(&file, "7:ab");
+    assert!(Network::read(&file).is_err());
+}
+
+#[test]
 fn a_network_is_chosen_by_name_by_files_or_by_what_was_chosen_before() {
     let dir = tempfile::tempdir().unwrap();
     let (lab, mut around) = (lab(&dir), around(&dir));

@@ -325,6 +325,35 @@ fn fill(lab: &Lab, who: &[&str]) {
     }
 }
 
+/// What one client prints another joins by, and with another digest nobody does.
+fn by_checkpoint(lab: &Lab, printed: &serde_json::Value) {
+    let checkpoint = printed.as_str().unwrap_or_else(|| panic!("{printed}"));
+    let file = lab.folder.join("network.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let join = |half: usize, by: &str| {
+        fs::write(&file, format!("{text}checkpoint: \"{by}\"\n")).unwrap();
+        Ran::of(lab.command_in(half, &["get", "accounts"]).spawn().unwrap())
+    };
+    let joined = join(1, checkpoint);
+    assert_eq!(joined.code(), Some(0), "{}\n{}", joined.err(), lab.logs());
+    let verdict = Ran::of(lab.command_in(1, &["log", "verify", "-o", "json"]).spawn().unwrap());
+    assert_eq!(verdict.last()["ok"], true, "{}", verdict.out());
+    let shown = Ran::of(lab.command_in(1, &["network", "checkpoint"]).spawn().unwrap());
+    assert_eq!(shown.out().trim(), checkpoint);
+    let last = if checkpoint.ends_with('0') { "1" } else { "0" };
+    let other = format!("{}{last}", &checkpoint[..checkpoint.len() - 1]);
+    // One who has nothing yet, and one whose log has the right one.
+    for half in [2, 1] {
+        let refused = join(half, &other);
+        assert_eq!(refused.code(), Some(1), "{}", refused.out());
+        let (_, head) = checkpoint.split_once(':').unwrap();
+        for part in [&*other, head, "hint", "ohc network checkpoint"] {
+            assert!(refused.err().contains(part), "{part}: {}", refused.err());
+        }
+    }
+    fs::write(&file, text).unwrap();
+}
+
 #[test]
 fn who_has_only_the_genesis_joins_when_half_of_its_validators_have_gone() {
     let store = ("store/", Vec::new());
@@ -391,6 +420,7 @@ fn who_has_only_the_genesis_joins_when_half_of_its_validators_have_gone() {
     let verdict = late(&lab, &["log", "verify", "-o", "json"]);
     assert!(verdict["ok"] == true && verdict["base"].as_u64() > Some(0), "{verdict}");
     assert_eq!(lab.all_money(), SUPPLY_NANO);
+    by_checkpoint(&lab, &late(&lab, &["network", "checkpoint", "-o", "json"])["checkpoint"]);
     // The late one takes part: without it two of three others are not enough.
     lab.kill("validator-3");
     run(&lab, &["wallet", "transfer", "worker-1", "1.5", "-y"]);

@@ -138,7 +138,9 @@ out of nothing.
 - *Escrow for nothing*: all escrows together are at most a third of the stakes; one run that is
   paused may hold all of that.
 - *Old keys*: who joins with a genesis alone believes its validators, also those who have left
-  with their stake and sign another history: ask somebody for a recent head.
+  with their stake and sign another history. With a checkpoint it is refused (ADR 32): ask somebody
+  whom you trust for what `ohc network checkpoint` prints. Who has none is told, and not kept from
+  joining; and somebody has to be asked.
 ";
 
 #[test]

@@ -1,10 +1,11 @@
-//! Chains: the heads of all slots from one on up to a checkpoint. Each names the one before, so that
-//! what leads to the checkpoint is certain, whoever gave it and whoever has signed it. Never keeps
+//! Chains: the heads of all slots from one on up to a checkpoint. Each names the one before, so
+//! that what leads to the checkpoint is certain, whoever gave it and whoever has signed it. Never keeps
 //! the slots: they are had again, from anybody.
 
-use super::{Asker, Miss, Missed};
+use super::{ANSWERS_MAX, Asker, Miss, Missed};
 use crate::base::canon::{Canonical as _, Digest};
 use crate::base::keys::PublicKey;
+use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
 use crate::domain::milestone::Checkpoint;
 use crate::domain::slot::Head;
@@ -24,7 +25,7 @@ pub(super) fn chain(
         return Err(Miss::Nothing);
     }
     let (mut next, mut parent, mut is_ours) = (from.next(), first, true);
-    let mut pins = Vec::new();
+    let (mut pins, mut answers, mut bytes) = (Vec::new(), 0, 0);
     while next <= to.height {
         let slots = match ask(peer, Ask::Slots { from: next }) {
             Some(Answer::Slots { slots, .. }) if !slots.is_empty() => slots,
@@ -32,6 +33,12 @@ pub(super) fn chain(
             Some(_) => return Err(Miss::Lie),
             None => return Err(Miss::Silent),
         };
+        // Two answers together are as long as one may be: who gives less has us wait.
+        answers += 1;
+        bytes += slots.iter().map(Vec::len).sum::<usize>();
+        if answers > ANSWERS_MAX + bytes / (WIRE_BYTES_MAX / 4) {
+            return Err(Miss::Lie);
+        }
         for slot in slots {
             if next > to.height {
                 break;

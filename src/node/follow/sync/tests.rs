@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::amount::Ohc;
-use crate::base::canon::Encode as _;
+use crate::base::canon::{Decode as _, Encode as _};
 use crate::base::keys::{NetworkId, SecretKey};
 use crate::base::limits::SNAPSHOT_PART_BYTES;
 use crate::domain::event::{Event, events_digest, events_root};
