@@ -1,6 +1,6 @@
 //! Chains: the heads of all slots from one on up to a checkpoint. Each names the one before, so
-//! that what leads to the checkpoint is certain, whoever gave it and whoever has signed it. Never keeps
-//! the slots: they are had again, from anybody.
+//! that what leads to the checkpoint is certain, whoever gave it and whoever has signed it. Never
+//! keeps the slots: they are had again, from anybody.
 
 use super::{ANSWERS_MAX, Asker, Miss, Missed};
 use crate::base::canon::{Canonical as _, Digest};
