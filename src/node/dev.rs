@@ -222,7 +222,8 @@ impl Dev {
     }
 
     fn height(&self, validator: &PublicKey) -> Option<Height> {
-        let (subject, ask) = (self.wire.fetch_of(validator), self.wire.frame(&Ask::Pulse));
+        let subject = self.wire.fetch_of(Some(validator), self.bus.inbox());
+        let ask = self.wire.frame(&Ask::Pulse);
         let answer = self.bus.request(&subject, ask, WIRE_BYTES_MAX, ANSWER_WITHIN).ok()?;
         match self.wire.unframe(&answer, WIRE_BYTES_MAX).ok()? {
             Answer::Pulse(pulse) if pulse.author == *validator => Some(pulse.body.height),

@@ -66,14 +66,17 @@ impl Asker {
     }
 
     /// The lease to ask for, and on which subject in this turn.
-    fn standing(&self, turn: usize) -> Option<(LeaseId, String)> {
+    fn standing(&self, turn: usize, inbox: &str) -> Option<(LeaseId, String)> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = usize::from(self.key.public().0[0]);
         let named = turn.checked_sub(1).and_then(|turn| {
             let place = (first + turn).checked_rem(standing.validators.len())?;
             standing.validators.get(place)
         });
-        let subject = named.map_or_else(|| self.wire.fetch(), |key| self.wire.fetch_of(key));
+        let subject = match named {
+            Some(_) => self.wire.fetch_of(named, inbox),
+            None => self.wire.fetch(inbox),
+        };
         Some((standing.lease?, subject))
     }
 }
@@ -87,10 +90,11 @@ impl fmt::Debug for Asker {
 #[async_trait]
 impl Presigner for Asker {
     async fn presign(&self, act: Act, path: &str, turn: usize) -> Option<String> {
-        let (lease, subject) = self.standing(turn)?;
+        let bus = self.bus.get()?;
+        let (lease, subject) = self.standing(turn, bus.inbox())?;
         let request = ObjectRequest::of(lease, act, path)?;
         let ask = Ask::Presign(self.key.seal(self.network, request));
-        let (question, bus) = (self.wire.frame(&ask), self.bus.get()?);
+        let question = self.wire.frame(&ask);
         let ask = || async {
             let answer = bus.ask(&subject, question.clone(), WIRE_BYTES_MAX, PATIENCE).await;
             self.wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()

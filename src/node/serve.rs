@@ -96,7 +96,10 @@ impl Server {
             let (sender, desk) = (sender.clone(), desk.clone());
             let (gate, put_off) = (gate.clone(), put_off.clone());
             bus.subscribe(subject, group, ROOM_BYTES, move |question| {
-                let asker = question.reply.as_deref().and_then(asker);
+                let asker = asker(&question.subject, question.reply.as_deref());
+                if asker.is_none() {
+                    return true; // an answer would go where nobody waits for one
+                }
                 let flood = match gate.admit(asker, question.bytes.len()) {
                     Ok(()) => return sender.send(Turn::Now(question)).is_ok(),
                     Err(flood) => flood,
@@ -110,8 +113,10 @@ impl Server {
                 }
             })
         };
-        let subscriptions =
-            vec![listen(&wire.fetch(), Some(VALIDATORS))?, listen(&wire.fetch_of(&me), None)?];
+        let subscriptions = vec![
+            listen(&wire.fetch_by_all(), Some(VALIDATORS))?,
+            listen(&wire.fetch_of_by_all(&me), None)?,
+        ];
         let (beat, over) = mpsc::channel();
         let (shared, own) = ((bus.clone(), wire.clone(), log.clone()), (bus.clone(), wire, log));
         let threads = vec![
@@ -175,7 +180,7 @@ fn answer_all(
             ask => log.answer(ask).unwrap_or(Answer::Nothing),
         };
         let frame = wire.frame(&answer);
-        gate.charge(asker(reply), frame.len());
+        gate.charge(asker(&question.subject, Some(reply)), frame.len());
         // Who asked asks again, or somebody else.
         drop(bus.publish(reply, frame));
     }

@@ -9,8 +9,8 @@
 //! | `ohc.N.consensus.K` | a message of the agreement | validator K | all validators |
 //! | `ohc.N.slot` | a final slot | its proposer | everybody |
 //! | `ohc.N.head.K` | a signed [`Pulse`] | validator K | everybody |
-//! | `ohc.N.fetch` | an [`Ask`], answered by an [`Answer`] | anybody | one validator |
-//! | `ohc.N.fetch.K` | the same | anybody | validator K |
+//! | `ohc.N.fetch.K` | an [`Ask`], answered by an [`Answer`] | anybody, as K | one validator |
+//! | `ohc.N.fetch.V.K` | the same | anybody, as K | the validator whose name V is |
 //! | `ohc.N.journal.R.K` | signed [`super::words::Words`] | worker K | who follows run R |
 //!
 //! A frame is a version (`u16`, little-endian), the first 8 bytes of the network id, and canonical
@@ -30,9 +30,11 @@ use crate::role::quota::Sender;
 pub const VERSION: u16 = 1;
 /// Bytes of a network id in a frame.
 const NETWORK_BYTES: usize = 8;
+/// What every inbox begins with.
+const INBOX: &str = "_INBOX_";
 /// What stands before the canonical bytes.
 pub const HEADER_BYTES: usize = 2 + NETWORK_BYTES;
-/// Those who answer on `ohc.N.fetch`: one of them gets each question.
+/// Those who answer on `ohc.N.fetch.K`: one of them gets each question.
 pub const VALIDATORS: &str = "validators";
 
 /// How far the log of a validator goes.
@@ -277,16 +279,29 @@ impl Wire {
         format!("{}.head.*", self.prefix)
     }
 
-    /// Where any validator is asked.
+    /// Where any validator is asked by who gets answers in this inbox.
     #[must_use]
-    pub fn fetch(&self) -> String {
-        format!("{}.fetch", self.prefix)
+    pub fn fetch(&self, inbox: &str) -> String {
+        format!("{}.fetch.{}", self.prefix, owner(inbox))
     }
 
-    /// Where this validator is asked.
+    /// Where any validator is asked by anybody.
     #[must_use]
-    pub fn fetch_of(&self, validator: &PublicKey) -> String {
-        format!("{}.fetch.{}", self.prefix, short(validator))
+    pub fn fetch_by_all(&self) -> String {
+        format!("{}.fetch.*", self.prefix)
+    }
+
+    /// Where this validator, or each if none is named, is asked by who gets answers in this inbox.
+    #[must_use]
+    pub fn fetch_of(&self, validator: Option<&PublicKey>, inbox: &str) -> String {
+        let validator = validator.map_or_else(|| "*".to_owned(), short);
+        format!("{}.fetch.{validator}.{}", self.prefix, owner(inbox))
+    }
+
+    /// Where this validator is asked by anybody.
+    #[must_use]
+    pub fn fetch_of_by_all(&self, validator: &PublicKey) -> String {
+        format!("{}.fetch.{}.*", self.prefix, short(validator))
     }
 
     /// Where a worker says what it does for a run.
@@ -352,7 +367,12 @@ pub fn short(key: &PublicKey) -> String {
 /// What the subjects begin with on which a key gets answers.
 #[must_use]
 pub fn inbox(key: &PublicKey) -> String {
-    format!("_INBOX_{}", short(key))
+    format!("{INBOX}{}", short(key))
+}
+
+/// The name of the key that an inbox is for.
+fn owner(inbox: &str) -> &str {
+    inbox.strip_prefix(INBOX).unwrap_or_default()
 }
 
 /// The key that a subject ends with, as far as subjects tell keys apart.
@@ -361,10 +381,12 @@ pub fn sender(subject: &str) -> Sender {
     named(subject.rsplit('.').next()?)
 }
 
-/// The key that waits for an answer on a subject, if it is one's inbox.
+/// The key that asks on a subject and waits for its answer in its own inbox. Servers let nobody ask
+/// under the name of another; where an answer goes they leave to who gives it.
 #[must_use]
-pub fn asker(reply: &str) -> Sender {
-    named(reply.split('.').next()?.strip_prefix("_INBOX_")?)
+pub fn asker(subject: &str, reply: Option<&str>) -> Sender {
+    let (inbox, _) = reply?.split_once('.')?;
+    sender(subject).filter(|asker| named(owner(inbox)) == Some(*asker))
 }
 
 fn named(digits: &str) -> Sender {
@@ -413,17 +435,45 @@ mod tests {
         let n = "07".repeat(8);
         assert_eq!(wire(7).command(&key), format!("ohc.{n}.command.{k}"));
         assert_eq!(wire(7).consensus(&key), format!("ohc.{n}.consensus.{k}"));
-        assert_eq!(wire(7).fetch_of(&key), format!("ohc.{n}.fetch.{k}"));
+        let own = inbox(&key);
+        assert_eq!(own, format!("_INBOX_{k}"));
+        assert_eq!(wire(7).fetch(&own), format!("ohc.{n}.fetch.{k}"));
+        let validator = SecretKey::from_bytes(&[2; 32]).public();
+        let v = short(&validator);
+        assert_eq!(wire(7).fetch_of(Some(&validator), &own), format!("ohc.{n}.fetch.{v}.{k}"));
         assert_eq!(wire(7).journal(RunId(3), &key), format!("ohc.{n}.journal.3.{k}"));
         assert_eq!(wire(7).journal_of(RunId(3)), format!("ohc.{n}.journal.3.*"));
         assert_eq!(wire(7).journals(Some(&key)), format!("ohc.{n}.journal.*.{k}"));
-        assert_eq!(inbox(&key), format!("_INBOX_{k}"));
         let name = u64::from_str_radix(&k, 16).ok();
         assert_eq!(sender(&wire(7).command(&key)), name);
-        assert_eq!(asker(&format!("{}.a.b", inbox(&key))), name);
         for nobody in ["", "a", "ohc.command", "ohc.command.+12345678901234", &k[1..]] {
-            assert_eq!((sender(nobody), asker(nobody)), (None, None), "{nobody}");
+            assert_eq!(sender(nobody), None, "{nobody}");
         }
+    }
+
+    #[test]
+    fn r13_an_answer_goes_to_the_inbox_of_who_asks_and_nowhere_else() {
+        let [key, other] = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
+        let (wire, own) = (wire(7), inbox(&key));
+        let (reply, name) = (format!("{own}.a.b"), sender(&wire.command(&key)));
+        for subject in [wire.fetch(&own), wire.fetch_of(Some(&other), &own)] {
+            assert_eq!(asker(&subject, Some(&reply)), name);
+            let foreign = [
+                wire.slot(),
+                wire.consensus(&other),
+                wire.consensus(&key),
+                format!("{}.a", inbox(&other)),
+                format!("{own}0.a"),
+                format!("a.{reply}"),
+                own.clone(),
+                String::new(),
+            ];
+            for reply in foreign.iter().map(|reply| Some(reply.as_str())).chain([None]) {
+                assert_eq!(asker(&subject, reply), None, "{reply:?}");
+            }
+        }
+        assert_eq!(asker("ohc.07.fetch", Some("_INBOX_test.a")), None);
+        assert_eq!(asker("ohc.07.fetch.", Some("_INBOX_.a")), None);
     }
 
     fn held() -> Held {

@@ -22,7 +22,7 @@ use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Found, SealedVerdict, Segment, Verdict};
 use ohc::domain::vote::{Certificate, Evidence, Kind, Proposal, Vote};
 use ohc::effects::artifacts::{Act, ObjectRequest};
-use ohc::node::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, Wire};
+use ohc::node::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, Wire, inbox};
 use ohc::node::words::{What, Word, Words};
 use ohc::role::consensus::{Message, Passed, Polka};
 use serde_json::{Map, Value, json};
@@ -237,7 +237,8 @@ impl Vectors {
     }
 
     fn questions(&mut self) {
-        let (any, one) = (self.wire.fetch(), self.wire.fetch_of(&key(1).public()));
+        let own = inbox(&key(5).public());
+        let (any, one) = (self.wire.fetch(&own), self.wire.fetch_of(Some(&key(1).public()), &own));
         self.message("ask for the genesis", "Ask", &any, &Ask::Genesis);
         self.message("ask how far", "Ask", &one, &Ask::Pulse);
         self.message("ask for slots", "Ask", &any, &Ask::Slots { from: Height(3) });

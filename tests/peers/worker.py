@@ -47,6 +47,7 @@ class Worker:
         self.store = network.parent / self.network["store"]
         self.secret = secret_of((folder / config["key"]).read_text())
         self.key = public_of(self.secret)
+        self.name = self.key.hex()[:16]
         seed = base64.b32decode((folder / config["credentials"]).read_text().strip() + "======")
         self.nkey = Ed25519PrivateKey.from_private_bytes(seed[2:34])
         # What is known of the log: its last slot, the digest of that one's head, our last number.
@@ -60,7 +61,7 @@ class Worker:
         # The library wants a module of its own for this, and it is but a name and a signature.
         self.bus._public_nkey = base64.b32encode(public).decode().rstrip("=")
         sign = lambda nonce: base64.b64encode(self.nkey.sign(nonce.encode()))  # noqa: E731
-        inbox = f"_INBOX_{self.key.hex()[:16]}".encode()
+        inbox = f"_INBOX_{self.name}".encode()
         await self.bus.connect(self.network["nats"], signature_cb=sign, inbox_prefix=inbox)
 
     def subject(self, name):
@@ -68,7 +69,7 @@ class Worker:
 
     async def ask(self, question):
         data = frame(self.id, self.codec.encode("Ask", question))
-        answer = await self.bus.request(self.subject("fetch"), data, timeout=RESEND)
+        answer = await self.bus.request(self.subject(f"fetch.{self.name}"), data, timeout=RESEND)
         assert answer.data[:10] == frame(self.id, b""), "of another network or version"
         return self.codec.decode("Answer", answer.data[10:])
 

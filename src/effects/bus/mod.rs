@@ -202,6 +202,7 @@ pub struct Bus {
     runtime: Handle,
     tell: Tell,
     urls: String,
+    inbox: String,
 }
 
 /// Messages come in while this is held.
@@ -242,14 +243,20 @@ impl Bus {
                 () = halt.notified() => Ok(None),
             }
         });
-        let urls = options.urls.join(", ");
-        Ok(connected?.map(|client| Self { client, runtime: runtime.clone(), tell, urls }))
+        let (urls, inbox) = (options.urls.join(", "), options.inbox.clone());
+        Ok(connected?.map(|client| Self { client, runtime: runtime.clone(), tell, urls, inbox }))
     }
 
     /// Where the servers are.
     #[must_use]
     pub fn urls(&self) -> &str {
         &self.urls
+    }
+
+    /// What the subjects begin with on which answers come.
+    #[must_use]
+    pub fn inbox(&self) -> &str {
+        &self.inbox
     }
 
     /// Whether the connection is there now.

@@ -156,7 +156,8 @@ fn pulses(
     peers: &[PublicKey],
     said: &mut dyn FnMut(PublicKey, Pulse) -> bool,
 ) {
-    let subjects: Vec<String> = peers.iter().map(|peer| wire.fetch_of(peer)).collect();
+    let subjects: Vec<String> =
+        peers.iter().map(|peer| wire.fetch_of(Some(peer), bus.inbox())).collect();
     let pulse = |peer: &PublicKey, answer: &[u8]| match wire.unframe(answer, WIRE_BYTES_MAX).ok()? {
         Answer::Pulse(pulse) => {
             pulse.verify(network).ok().filter(|pulse| pulse.author() == *peer).map(|p| *p.body())
@@ -181,7 +182,10 @@ fn ask(
     ask: Ask,
     within: Duration,
 ) -> Option<Answer> {
-    let subject = peer.map_or_else(|| wire.fetch(), |peer| wire.fetch_of(peer));
+    let subject = match peer {
+        Some(_) => wire.fetch_of(peer, bus.inbox()),
+        None => wire.fetch(bus.inbox()),
+    };
     let answer = bus.request(&subject, wire.frame(&ask), WIRE_BYTES_MAX, within);
     wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()
 }

@@ -95,15 +95,13 @@ struct Permissions {
     answers: bool,
 }
 
-/// Everybody sends commands under its own name, asks, and hears what is final. Who computes says
+/// Everybody sends commands and asks under its own name, and hears what is final. Who computes says
 /// what it does, for who follows runs. A validator speaks besides, hears the others, and answers.
 /// Nobody hears answers that others are given.
 fn permissions(network: NetworkId, guest: &Guest) -> Permissions {
-    let wire = Wire::new(network);
-    let all = |subject: String| format!("{subject}.*");
-    let mut publish = vec![wire.command(&guest.key), wire.fetch(), all(wire.fetch())];
-    let own = format!("{}.>", inbox(&guest.key));
-    let mut subscribe = vec![wire.slot(), wire.head_of_all(), own];
+    let (wire, own) = (Wire::new(network), inbox(&guest.key));
+    let mut publish = vec![wire.command(&guest.key), wire.fetch(&own), wire.fetch_of(None, &own)];
+    let mut subscribe = vec![wire.slot(), wire.head_of_all(), format!("{own}.>")];
     let answers = guest.role == Role::Validator;
     if guest.role == Role::Follower {
         publish.push(wire.journals(Some(&guest.key)));
@@ -111,9 +109,9 @@ fn permissions(network: NetworkId, guest: &Guest) -> Permissions {
     }
     if answers {
         publish.extend([wire.consensus(&guest.key), wire.head(&guest.key), wire.slot()]);
-        let heard = [wire.command_of_all(), wire.consensus_of_all(), wire.fetch()];
+        let heard = [wire.command_of_all(), wire.consensus_of_all(), wire.fetch_by_all()];
         subscribe.extend(heard);
-        subscribe.push(wire.fetch_of(&guest.key));
+        subscribe.push(wire.fetch_of_by_all(&guest.key));
     }
     Permissions { publish, subscribe, answers }
 }

@@ -6,14 +6,16 @@ use super::language::fold;
 use super::outages::digests;
 use crate::site::Site;
 use ohc::base::amount::Ohc;
+use ohc::base::canon::Encode;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::keys::{PublicKey, Signed};
+use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::domain::command::{Command, Order, SignedOrder};
 use ohc::domain::state::State;
 use ohc::effects::artifacts::{Act, ObjectRequest};
-use ohc::effects::bus::{Bus, BusError};
+use ohc::effects::bus::{Bus, BusError, Message};
 use ohc::node::network::Network;
-use ohc::node::wire::{Answer, Ask, Wire};
+use ohc::node::wire::{Answer, Ask, Wire, inbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -83,8 +85,9 @@ fn r13_who_floods_is_dropped_and_others_are_served() {
         let (is_over, wire) = (is_over.clone(), wire.clone());
         thread::spawn(move || {
             let (mut answered, mut dropped, wait) = (0, 0, Duration::from_millis(300));
+            let subject = wire.fetch_of(Some(&asked), bus.inbox());
             while !is_over.load(Ordering::SeqCst) {
-                match bus.request(&wire.fetch_of(&asked), wire.frame(&Ask::Pulse), 1_024, wait) {
+                match bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, wait) {
                     Err(BusError::Silent { .. }) => dropped += 1,
                     _ => answered += 1,
                 }
@@ -97,7 +100,8 @@ fn r13_who_floods_is_dropped_and_others_are_served() {
     let (_, client) = connect(&lab, "client", &runtime);
     for _ in 0..50 {
         let pulse = wire.frame(&Ask::Pulse);
-        let answer = client.request(&wire.fetch_of(&asked), pulse, 1_024, SOON).unwrap();
+        let subject = wire.fetch_of(Some(&asked), client.inbox());
+        let answer = client.request(&subject, pulse, 1_024, SOON).unwrap();
         assert!(matches!(wire.unframe(&answer, 1_024), Ok(Answer::Pulse(_))));
     }
     thread::sleep(Duration::from_secs(2));
@@ -106,7 +110,8 @@ fn r13_who_floods_is_dropped_and_others_are_served() {
     let (answered, dropped) = asking.join().unwrap();
     assert!(answered > 200 && dropped > 0, "{answered} answered, {dropped} not");
     let logs = lab.logs();
-    for subject in [wire.consensus(&speaker), wire.command(&payer), wire.fetch_of(&asked)] {
+    let asking = wire.fetch_of(Some(&asked), &inbox(&payer));
+    for subject in [wire.consensus(&speaker), wire.command(&payer), asking] {
         assert!(logs.contains(&format!("flooded  {subject}")), "{subject}\n{logs}");
     }
     assert_eq!(digests(&result), digests(&lab.site.json(&[&afresh[..], &EMBEDDED].concat())));
@@ -124,7 +129,7 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
     let request = ObjectRequest { lease, act: Act::Read, artifact: None };
     let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
-    let subject = wire.fetch_of(&asked);
+    let subject = wire.fetch_of(Some(&asked), bus.inbox());
     // It takes a while until somebody listens.
     let is_there = |_: u32| {
         thread::sleep(Duration::from_millis(50));
@@ -143,4 +148,62 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let (refused, later) = (said(&Answer::Nothing), said(&Answer::Later));
     assert!(refused >= 199 && later > 50, "{refused} refused, {later} put off");
     assert_eq!(refused + later, 350, "none is left to wait");
+}
+
+/// A question of a worker that wants its answer said somewhere else.
+fn misdirect(lab: &Lab, runtime: &Runtime, subject: &str, reply: &str, question: &[u8]) {
+    let seed = std::fs::read_to_string(lab.folder.join("worker-1/nats.seed")).unwrap();
+    let options = async_nats::ConnectOptions::with_nkey(seed.trim().to_owned());
+    runtime.block_on(async {
+        let client = options.connect(lab.network().nats[0].as_str()).await.unwrap();
+        let (subject, reply) = (subject.to_owned(), reply.to_owned());
+        let question = question.to_vec().into();
+        client.publish_with_reply(subject, reply, question).await.unwrap();
+        client.flush().await.unwrap();
+    });
+}
+
+#[test]
+fn r13_nobody_has_an_answer_said_where_another_listens() {
+    let site = Site::new();
+    let Some(mut lab) = Lab::start(site, 4, 2) else { return };
+    let (runtime, network) = (Runtime::new().unwrap(), lab.network());
+    let (wire, asked) = (Wire::new(network.id()), lab.public("validator-1"));
+    lab.kill("validator-4");
+    let ((other, bus), (_, fellow)) =
+        (connect(&lab, "worker-2", &runtime), connect(&lab, "validator-4", &runtime));
+    let (sender, heard) = std::sync::mpsc::channel::<Message>();
+    let hear = |bus: &Bus, subject: &str| {
+        let sender = sender.clone();
+        bus.subscribe(subject, None, 1 << 24, move |said| sender.send(said).is_ok()).unwrap()
+    };
+    let own = inbox(&other);
+    let _held = [
+        hear(&bus, &wire.slot()),
+        hear(&bus, &format!("{own}.elsewhere.>")),
+        hear(&fellow, &wire.consensus_of_all()),
+    ];
+    let subject = wire.fetch_of(Some(&asked), bus.inbox());
+    let is_there = |_: u32| {
+        thread::sleep(Duration::from_millis(50));
+        bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, SOON).is_ok()
+    };
+    assert!((0..600).any(is_there), "{}", lab.logs());
+
+    let question = wire.frame(&Ask::Genesis);
+    let answer = wire.frame(&Answer::Genesis(network.genesis.to_bytes()));
+    let places = [wire.slot(), wire.consensus(&asked), format!("{own}.elsewhere.1")];
+    let from = wire.fetch_of(Some(&asked), &inbox(&lab.public("worker-1")));
+    for reply in &places {
+        misdirect(&lab, &runtime, &from, reply, &question);
+    }
+    // What was asked before is answered before.
+    assert_eq!(bus.request(&subject, question, WIRE_BYTES_MAX, SOON).unwrap(), answer);
+    thread::sleep(Duration::from_millis(500));
+    let said: Vec<Message> = heard.try_iter().collect();
+    let misled = said.iter().filter(|said| said.bytes == answer).map(|said| &said.subject);
+    assert_eq!(misled.collect::<Vec<_>>(), Vec::<&String>::new());
+    // What the one that was asked says to the others still gets through.
+    let spoken = said.iter().any(|said| said.subject == wire.consensus(&asked));
+    assert!(spoken, "validator-1 is not heard: {}", lab.logs());
 }

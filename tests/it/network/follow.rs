@@ -18,7 +18,7 @@ use ohc::node::follow::{Follower, Heard, Refusal, Replica};
 use ohc::node::handouts::Handouts;
 use ohc::node::home::Home;
 use ohc::node::serve::{Log, Server};
-use ohc::node::wire::{Answer, Ask, Pulse, Wire};
+use ohc::node::wire::{Answer, Ask, Pulse, Wire, inbox};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -55,7 +55,7 @@ impl Scene {
         let options = Options {
             urls: vec![self.nats.url()],
             name: "test".into(),
-            inbox: "_INBOX_test".into(),
+            inbox: inbox(&key(77).public()),
             patience: SOON,
             ..Options::default()
         };
@@ -103,7 +103,7 @@ impl Scene {
         let (bus, network) = (self.bus(None), genesis.network());
         let (wire, liar) = (Wire::new(network), key(n));
         let (sender, questions) = mpsc::channel::<ohc::effects::bus::Message>();
-        let subject = wire.fetch_of(&liar.public());
+        let subject = wire.fetch_of_by_all(&liar.public());
         let held = bus.subscribe(&subject, None, 1 << 20, move |m| sender.send(m).is_ok());
         std::thread::spawn(move || {
             for question in questions {
@@ -250,7 +250,8 @@ fn r13_nonsense_on_every_subject_changes_nothing_and_stops_nobody() {
     far.head.height = Height(1 << 60);
     let unsigned = history.slot(vec![], &[4]).0;
     let k = key(1).public();
-    for subject in [wire.slot(), wire.head(&k), wire.fetch(), wire.command(&k)] {
+    let asks = wire.fetch(bus.inbox());
+    for subject in [wire.slot(), wire.head(&k), asks, wire.command(&k)] {
         for bytes in [&b""[..], b"\x01", &[0xff; 900], &wire.frame_bytes(&[0xff; 99])] {
             bus.publish(&subject, bytes.to_vec()).unwrap();
         }

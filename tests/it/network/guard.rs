@@ -8,7 +8,7 @@ use ohc::base::keys::PublicKey;
 use ohc::effects::bus::{Bus, BusError, Message, News, Options};
 use ohc::effects::keyring;
 use ohc::node::network::{Config, Founding, Network, Tls, found};
-use ohc::node::wire::Wire;
+use ohc::node::wire::{Wire, inbox};
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
@@ -114,13 +114,15 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
     let (worker_key, options, _) = lab.node("worker-1");
     let worker = lab.connect(&options).unwrap();
     let wire = Wire::new(network.id());
-    let own_inbox = |key: &PublicKey| format!("{}.>", ohc::node::wire::inbox(key));
+    let own_inbox = |key: &PublicKey| format!("{}.>", inbox(key));
 
     for (subject, of_validator, of_worker) in [
         (wire.command(&one), true, false),
         (wire.command(&worker_key), false, true),
-        (wire.fetch(), true, true),
-        (wire.fetch_of(&other), true, true),
+        (wire.fetch(&inbox(&one)), true, false),
+        (wire.fetch(&inbox(&worker_key)), false, true),
+        (wire.fetch_of(Some(&other), &inbox(&one)), true, false),
+        (wire.fetch_of(Some(&other), &inbox(&worker_key)), false, true),
         (wire.slot(), true, false),
         (wire.consensus(&one), true, false),
         (wire.head(&one), true, false),
@@ -143,9 +145,9 @@ fn a_node_may_say_and_hear_what_its_role_does_and_nothing_else() {
         (own_inbox(&worker_key), false, true),
         (wire.command_of_all(), true, false),
         (wire.consensus_of_all(), true, false),
-        (wire.fetch(), true, false),
-        (wire.fetch_of(&one), true, false),
-        (wire.fetch_of(&other), false, false),
+        (wire.fetch_by_all(), true, false),
+        (wire.fetch_of_by_all(&one), true, false),
+        (wire.fetch_of_by_all(&other), false, false),
         ("_INBOX_*.>".into(), false, false),
         (">".into(), false, false),
     ] {
@@ -161,7 +163,8 @@ fn a_question_is_answered_to_who_asked_it() {
     let (bus, news) = lab.connect(&options).unwrap();
     let (sender, questions) = mpsc::channel::<Message>();
     let wire = Wire::new(network.id());
-    let _held = bus.subscribe(&wire.fetch_of(&key), None, 1 << 20, move |m| sender.send(m).is_ok());
+    let asked = wire.fetch_of_by_all(&key);
+    let _held = bus.subscribe(&asked, None, 1 << 20, move |m| sender.send(m).is_ok());
     assert!(!was_refused(&bus, &news));
     let answering = std::thread::spawn(move || {
         let asked = questions.recv_timeout(SOON).unwrap();
@@ -170,7 +173,8 @@ fn a_question_is_answered_to_who_asked_it() {
     });
     let (_, options, _) = lab.node("worker-1");
     let (worker, _news) = lab.connect(&options).unwrap();
-    let answer = worker.request(&wire.fetch_of(&key), b"how far?".to_vec(), 99, SOON).unwrap();
+    let subject = wire.fetch_of(Some(&key), worker.inbox());
+    let answer = worker.request(&subject, b"how far?".to_vec(), 99, SOON).unwrap();
     assert_eq!(answer, b"how far?");
     assert!(!was_refused(&answering.join().unwrap(), &news));
 }

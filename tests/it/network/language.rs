@@ -36,7 +36,9 @@ fn what_the_schema_says_is_enough_to_read_write_and_sign_every_message() {
 /// What the log comes to by now, as one of the validators has it.
 pub(super) fn fold(bus: &Bus, wire: &Wire, state: &mut State) {
     let ask = wire.frame(&Ask::Slots { from: state.height().next() });
-    let Ok(answer) = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, SOON) else { return };
+    let Ok(answer) = bus.request(&wire.fetch(bus.inbox()), ask, WIRE_BYTES_MAX, SOON) else {
+        return;
+    };
     let answer = wire.unframe(&answer, WIRE_BYTES_MAX).unwrap();
     let Answer::Slots { slots, .. } = answer else { panic!("{answer:?}") };
     for slot in slots {

@@ -258,14 +258,15 @@ impl Voice {
 
     fn ask(&self, who: &PublicKey, ask: Ask) -> Option<Answer> {
         let question = self.wire.frame(&ask);
-        let answer = self.bus.request(&self.wire.fetch_of(who), question, WIRE_BYTES_MAX, SOON);
+        let subject = self.wire.fetch_of(Some(who), self.bus.inbox());
+        let answer = self.bus.request(&subject, question, WIRE_BYTES_MAX, SOON);
         self.wire.unframe(&answer.ok()?, WIRE_BYTES_MAX).ok()
     }
 
     /// Answers as this validator: to whoever asks it, and says that it has more than all others.
     fn answer(self, network: NetworkId, answer: impl Fn(Ask) -> Answer + Send + 'static) {
         let (sender, questions) = mpsc::channel::<Message>();
-        let subject = self.wire.fetch_of(&self.key.public());
+        let subject = self.wire.fetch_of_by_all(&self.key.public());
         let held = self.bus.subscribe(&subject, None, 1 << 20, move |m| sender.send(m).is_ok());
         let held = held.unwrap();
         std::thread::spawn(move || {

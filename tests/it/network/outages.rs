@@ -119,7 +119,7 @@ fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
     for key in [&worker, &client] {
         let request = ObjectRequest { lease, act: Act::Read, artifact: None };
         let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
-        let answer = bus.request(&wire.fetch(), ask, WIRE_BYTES_MAX, patience).unwrap();
+        let answer = bus.request(&wire.fetch(bus.inbox()), ask, WIRE_BYTES_MAX, patience).unwrap();
         assert_eq!(wire.unframe(&answer, WIRE_BYTES_MAX), Ok(Answer::Nothing));
     }
 }
