@@ -109,7 +109,7 @@ fn field(text: &str) -> String {
 /// Writes the curves as CSV into a file, or onto the standard output where it is called `-`.
 pub(super) fn write_csv(curves: &Curves, file: &Path, screen: &mut Screen) -> Result<(), Stop> {
     if file == Path::new("-") {
-        return Ok(screen.text(curves.csv())?);
+        return Ok(screen.bytes(&curves.csv())?);
     }
     std::fs::write(file, curves.csv()).map_err(|error| unwritten(file, &error))
 }

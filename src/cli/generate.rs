@@ -25,7 +25,7 @@ pub(super) fn generate(args: &Generate, context: &mut Context) -> Result<Exit, S
     let (tokens, line, seed) = (args.tokens, args.line, args.seed);
     let request = Request { prompt, tokens, choice, line, seed };
     let mut take = |text: &str| {
-        context.screen.text(text)?;
+        context.screen.bytes(text)?;
         context.screen.flush()
     };
     generate::run(&request, &model, &mut take).map_err(stop)?;

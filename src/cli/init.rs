@@ -44,7 +44,7 @@ pub(super) fn init(args: &Init, context: &mut Context) -> Result<Exit, Stop> {
     let budget = budget(&about, base)?;
     let text = manifest(&about, budget);
     if to_screen {
-        context.screen.text(text)?;
+        context.screen.bytes(&text)?;
         return Ok(Exit::Done);
     }
     write(&out, &text, args.force)?;

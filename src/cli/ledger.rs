@@ -278,7 +278,7 @@ pub(super) fn ledger(args: &Ledger, context: &mut Context) -> Result<Exit, Stop>
     let state = history::fold(&view, &mut |page| entries.take(page));
     let state = state.map_err(|error| home::stop(&error))?;
     let LedgerFormat::Shown(format) = args.output else {
-        context.screen.text(csv(&entries, &names))?;
+        context.screen.bytes(&csv(&entries, &names))?;
         return Ok(Exit::Done);
     };
     let is_table = matches!(format, Format::Table | Format::Wide) && !entries.kept.is_empty();

@@ -24,7 +24,7 @@ pub(super) fn man(args: &Man, context: &mut Context) -> Result<Exit, Stop> {
             hint: Some("`ohc --help` lists them".to_owned()),
         })?;
     }
-    context.screen.text(String::from_utf8_lossy(&page(command)?))?;
+    context.screen.bytes(&String::from_utf8_lossy(&page(command)?))?;
     Ok(Exit::Done)
 }
 

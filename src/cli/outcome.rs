@@ -5,7 +5,7 @@ use super::args::Format;
 use super::exit::{Exit, Stop};
 use super::report::bill::Bill;
 use super::report::table::wrap;
-use super::report::{self, Screen, json, prose};
+use super::report::{self, Screen, escape, json, prose};
 use crate::base::ids::JobId;
 use crate::domain::event::Ending;
 use crate::domain::job::Spec;
@@ -155,7 +155,9 @@ pub(super) fn selection<'a>(
         let Some(known) = known(JobId(id)).filter(|_| matches!(job.spec, Spec::Evaluate(_))) else {
             continue;
         };
-        let measure = |(name, value): &(String, f64)| format!("{name} {}", prose::measure(*value));
+        let measure = |(name, value): &(String, f64)| {
+            format!("{} {}", escape::one_line(name), prose::measure(*value))
+        };
         let measures: Vec<String> = known.metrics.iter().map(measure).collect();
         let text = format!("{job}: {}", measures.join(", "));
         // Lines for pipes are not broken.

@@ -39,7 +39,7 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
     match &args.out {
         None => {
             let shape = (context.screen.paint, context.screen.width);
-            let mut write = |text: &str| context.screen.text(text);
+            let mut write = |text: &str| context.screen.bytes(text);
             let mut sink = Sink::new(args.output, shape, &mut write);
             predict::run(&spec, asked, rows, &mut |batch| sink.take(batch)).map_err(stop)?;
             sink.end()?;

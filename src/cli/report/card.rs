@@ -2,7 +2,7 @@
 //! Never knows what it describes.
 
 use super::table::{Align, table, wrap};
-use super::{Screen, json, prose};
+use super::{Screen, escape, json, prose};
 use crate::cli::args::Format;
 use serde_json::Value;
 use std::io;
@@ -104,7 +104,9 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| format!("{name} {}", plain(value));
+            let field = |(name, value): (&String, &Value)| {
+                format!("{} {}", escape::one_line(name), plain(value))
+            };
             fields.iter().map(field).collect::<Vec<_>>().join(", ")
         }
     }

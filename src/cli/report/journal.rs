@@ -2,7 +2,7 @@
 //! Never reads a file or a clock.
 
 use super::json::{event as event_json, object};
-use super::{prose, time};
+use super::{escape, prose, time};
 use crate::base::ids::JobId;
 use crate::cli::names::Names;
 use crate::node::journal::{Entry, Line};
@@ -102,9 +102,12 @@ impl<'a> Teller<'a> {
                 text
             }
             Entry::Measured { stage, metrics } => {
-                let measure = |(name, value): &(String, Option<f64>)| match value {
-                    Some(value) => format!("{name} {}", prose::measure(*value)),
-                    None => format!("{name} is not a number"),
+                let measure = |(name, value): &(String, Option<f64>)| {
+                    let name = escape::one_line(name);
+                    match value {
+                        Some(value) => format!("{name} {}", prose::measure(*value)),
+                        None => format!("{name} is not a number"),
+                    }
                 };
                 let measures: Vec<String> = metrics.iter().map(measure).collect();
                 format!("measured {stage}  {}", measures.join(", "))

@@ -1,7 +1,7 @@
 //! Progress: shows a run while it happens, as redrawn lines, plain lines or JSON.
 //! Never stops a run: a screen that cannot be written to is left alone.
 
-use super::{Screen, json, prose};
+use super::{Screen, escape, json, prose};
 use crate::base::amount::Ohc;
 use crate::base::ids::{JobId, LeaseId, RunId};
 use crate::base::time::Millis;
@@ -134,7 +134,7 @@ impl<'a> Watcher<'a> {
     /// Programs see that nothing comes.
     fn news(&mut self, news: &News) -> io::Result<()> {
         match (self.mode, prose::news(news)) {
-            (Mode::Live, Some(line)) => self.bars.println(line),
+            (Mode::Live, Some(line)) => self.bars.println(escape::harmless(&line, false)),
             (Mode::Plain, Some(line)) => self.screen.line(line),
             _ => Ok(()),
         }
@@ -223,7 +223,9 @@ impl<'a> Watcher<'a> {
             return Ok(());
         }
         match prose::event(event, self.names, &job, &stage) {
-            Some(line) if self.mode == Mode::Live => self.bars.println(line),
+            Some(line) if self.mode == Mode::Live => {
+                self.bars.println(escape::harmless(&line, false))
+            }
             Some(line) => self.screen.line(line),
             None => Ok(()),
         }

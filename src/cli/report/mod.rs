@@ -4,6 +4,7 @@
 pub(crate) mod bill;
 pub(crate) mod card;
 pub(crate) mod diagnostics;
+pub(crate) mod escape;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod live;
@@ -26,6 +27,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 /// The standard output, and what may be done on it.
 pub(crate) struct Screen {
     out: BufWriter<Stdout>,
+    is_terminal: bool,
     /// How text is made to stand out there.
     pub(crate) paint: Paint,
     /// How text is made to stand out on the standard error.
@@ -51,6 +53,7 @@ impl Screen {
         };
         Self {
             out: BufWriter::new(io::stdout()),
+            is_terminal: out,
             paint: Paint(allowed(out)),
             paint_errors: Paint(allowed(err)),
             is_live: out && err && obeys,
@@ -60,12 +63,26 @@ impl Screen {
 
     /// Writes one line.
     pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
+        let text = self.shown(&text);
         writeln!(self.out, "{text}")
     }
 
     /// Writes text that ends its own lines.
     pub(crate) fn text(&mut self, text: impl Display) -> io::Result<()> {
+        let text = self.shown(&text);
         write!(self.out, "{text}")
+    }
+
+    /// Writes what was asked for byte by byte; a terminal is not steered by it either.
+    pub(crate) fn bytes(&mut self, text: &str) -> io::Result<()> {
+        match self.is_terminal {
+            true => self.text(text),
+            false => self.out.write_all(text.as_bytes()),
+        }
+    }
+
+    fn shown(&self, text: &impl Display) -> String {
+        escape::harmless(&text.to_string(), self.paint.0)
     }
 
     /// Lets the reader see what was written so far.
@@ -95,9 +112,10 @@ impl Screen {
                 write!(err, "{report}")
             }
             Stop::Error { message, hint, .. } => {
-                writeln!(err, "{} {message}", self.paint_errors.red("error:"))?;
+                let shown = |text: &str| escape::harmless(text, false);
+                writeln!(err, "{} {}", self.paint_errors.red("error:"), shown(message))?;
                 match hint {
-                    Some(hint) => writeln!(err, "  hint: {hint}"),
+                    Some(hint) => writeln!(err, "  hint: {}", shown(hint)),
                     None => Ok(()),
                 }
             }
@@ -156,5 +174,21 @@ impl Paint {
 
     pub(crate) fn green(self, text: &str) -> String {
         self.wrap("32", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r13_texts_of_others_steer_no_terminal_and_colours_stay_ours() {
+        let metric = "\x1b]52;c;aGk=\x07accuracy";
+        let (never, always) = (Screen::new(Color::Never), Screen::new(Color::Always));
+        for screen in [&never, &always] {
+            assert_eq!(screen.shown(&metric), "\u{fffd}]52;c;aGk=\u{fffd}accuracy");
+        }
+        assert_eq!(always.shown(&Paint(true).red("lost")), "\x1b[1;31mlost\x1b[0m");
+        assert_eq!(never.shown(&Paint(false).red("lost")), "lost");
     }
 }

@@ -2,7 +2,7 @@
 //! for scripts and objects for programs. Never knows what it lists.
 
 use super::table::{Align, table};
-use super::{Screen, json, yaml};
+use super::{Screen, escape, json, yaml};
 use crate::cli::args::Format;
 use serde_json::Value;
 use std::io;
@@ -104,7 +104,7 @@ impl Screen {
                 let text = format!("---\n{}", yaml::yaml(value));
                 self.text(text)
             }
-            _ => self.line(value),
+            _ => self.line(escape::json(&value.to_string())),
         }
     }
 }

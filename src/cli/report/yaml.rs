@@ -2,6 +2,7 @@
 //! could be anything else are quoted. Never reads YAML, and writes no anchors, tags or flow but
 //! for what is empty.
 
+use crate::domain::manifest::diagnostic::is_steering;
 use serde_json::{Number, Value};
 
 /// Words that some reader takes for something else than text.
@@ -145,7 +146,7 @@ fn quoted(text: &str) -> String {
 
 /// What a reader would take for a line break, or not take at all; all of it is below U+10000.
 fn needs_escape(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    is_steering(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]

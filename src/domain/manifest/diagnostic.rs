@@ -62,7 +62,7 @@ impl Diagnostic {
 }
 
 /// Whether a character steers a terminal instead of showing something (control, bidirectional).
-pub(super) fn is_steering(c: char) -> bool {
+pub(crate) fn is_steering(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
