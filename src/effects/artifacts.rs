@@ -20,6 +20,7 @@ use cache::Cache;
 pub use cache::Held;
 pub use depot::Access;
 use depot::Depot;
+use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
 use outputs::{check_names, write_all};
@@ -334,25 +335,21 @@ impl Artifacts {
 
     /// Whether they are there and whole, for who needs no more than that: no copy is kept.
     pub async fn look(&self, digest: Digest) -> Result<(), ArtifactError> {
-        let here = self.get_here(digest).await;
-        let bytes = match &self.depot {
-            Some(depot) if here.is_err() => depot.get(digest).await,
+        let here = self.get_here(digest).await.map(drop);
+        let looked = match &self.depot {
+            Some(depot) if here.is_err() => depot.look(digest).await,
             _ => here,
         };
-        self.noted(digest, bytes).map(drop)
+        self.noted(digest, looked)
     }
 
     /// Remembers what was seen whole, and forgets what was not.
-    fn noted(
-        &self,
-        digest: Digest,
-        bytes: Result<Vec<u8>, ArtifactError>,
-    ) -> Result<Vec<u8>, ArtifactError> {
-        match &bytes {
+    fn noted<T>(&self, digest: Digest, seen: Result<T, ArtifactError>) -> Result<T, ArtifactError> {
+        match &seen {
             Ok(_) => self.remember(digest),
             Err(_) => drop(self.present().remove(&digest)),
         }
-        bytes
+        seen
     }
 
     /// The bytes that lie here under a digest, checked.
@@ -507,6 +504,19 @@ async fn whole(
         Ok(bytes) => Ok(Ok(bytes.into())),
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// Whether the bytes of an object are those of the digest, a piece at a time: who asks for that
+/// alone holds no more of them.
+async fn is_whole(found: GetResult, digest: Digest) -> object_store::Result<bool> {
+    if found.meta.size > ARTIFACT_BYTES_MAX as u64 {
+        return Ok(false);
+    }
+    let (mut hasher, mut pieces) = (blake3::Hasher::new(), found.into_stream());
+    while let Some(piece) = pieces.try_next().await? {
+        hasher.update(&piece);
+    }
+    Ok(Digest(*hasher.finalize().as_bytes()) == digest)
 }
 
 fn place(digest: Digest) -> path::Path {

@@ -25,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_millis(200);
 const LATER_MAX: usize = 10;
 /// Requests that a validator signs at a time: a few microseconds each, unless it has to look for
-/// its own credentials first, or at what is to be replaced.
+/// its own credentials first.
 const SIGNING_MAX: usize = 64;
+/// Of these, requests to replace something: all of what lies there is read first.
+const REPLACING_MAX: usize = 1;
 
 /// Asks validators for signatures: first whichever hears it, then one after the other.
 pub(super) struct Asker {
@@ -129,6 +131,7 @@ struct Desk {
     runtime: Handle,
     held: RwLock<BTreeSet<(PublicKey, LeaseId)>>,
     places: Arc<Semaphore>,
+    looks: Semaphore,
     is_told: AtomicBool,
     trouble: Box<dyn Fn(ArtifactError) + Send + Sync>,
 }
@@ -148,6 +151,7 @@ impl Signatory {
             runtime,
             held: RwLock::default(),
             places: Arc::new(Semaphore::new(SIGNING_MAX)),
+            looks: Semaphore::new(REPLACING_MAX),
             is_told: AtomicBool::new(false),
             trouble: Box::new(trouble),
         }))
@@ -174,22 +178,35 @@ impl Signatory {
         };
         let Ok(request) = request.verify(desk.network) else { return false };
         self.0.runtime.spawn(async move {
-            let answer = match desk.artifacts.presign(*request.body()).await {
-                Ok(query) => {
-                    desk.is_told.store(false, Ordering::Relaxed);
-                    query.map_or(Answer::Nothing, Answer::Presigned)
-                }
-                Err(error) => {
-                    if !desk.is_told.swap(true, Ordering::Relaxed) {
-                        (desk.trouble)(error);
-                    }
-                    Answer::Nothing
-                }
-            };
+            let answer = desk.answer(*request.body()).await;
             desk.bus.tell(&reply, desk.wire.frame(&answer)).await;
             drop(place);
         });
         true
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: ObjectRequest) -> Answer {
+        let _look = match request.act {
+            Act::Replace => match self.looks.try_acquire() {
+                Ok(look) => Some(look),
+                Err(_) => return Answer::Later,
+            },
+            Act::Read | Act::Look | Act::Create => None,
+        };
+        match self.artifacts.presign(request).await {
+            Ok(query) => {
+                self.is_told.store(false, Ordering::Relaxed);
+                query.map_or(Answer::Nothing, Answer::Presigned)
+            }
+            Err(error) => {
+                if !self.is_told.swap(true, Ordering::Relaxed) {
+                    (self.trouble)(error);
+                }
+                Answer::Nothing
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod jobs;
 
-use ohc::base::canon::{Decode, Encode};
+use ohc::base::canon::{Decode, Digest, Encode};
 use ohc::compute::encoder::{Encoder, Folder};
 use ohc::compute::llama::Llama;
 use ohc::compute::predictor::Predictor;
@@ -18,9 +18,12 @@ use ohc::domain::cost::{self, Shape};
 use ohc::domain::job::{Dealing, Embed, Format, Mode, Part, Perplexity, Reading, Spec, Split};
 use ohc::domain::slot::Slot;
 use ohc::domain::state::State;
+use ohc::effects::artifacts::{Access, ArtifactError, Artifacts};
 use ohc::effects::store::Store;
 use ohc::node::home::Home;
 use peak_alloc::PeakAlloc;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -265,4 +268,46 @@ fn what_a_job_takes_is_about_what_was_estimated_and_less_than_its_bound() {
         assert!(taken <= memory.bound, "{kind}: {taken} beyond {memory:?}");
         assert!(memory.estimate <= 4 * taken, "{kind}: {memory:?} for {taken}");
     }
+}
+
+/// A server of one artifact: the same piece, so many times.
+fn serve(piece: &'static [u8], times: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            let length = piece.len() * times;
+            let head = "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\nConnection: close";
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{head}\r\n\r\n")
+                .unwrap();
+            // Who asks may have heard enough.
+            let _ = (0..times).try_for_each(|_| stream.write_all(piece));
+        }
+    });
+    url
+}
+
+#[test]
+fn r13_who_looks_whether_an_artifact_is_whole_holds_a_piece_of_it_at_a_time() {
+    static PIECE: [u8; 1 << 16] = [7; 1 << 16];
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let times = 1_024;
+    let digest = Digest::of(&PIECE.repeat(times));
+    let dir = tempfile::tempdir().unwrap();
+    let artifacts = Artifacts::open_shared(dir.path(), &serve(&PIECE, times), &Access::default());
+    let (artifacts, runtime) = (artifacts.unwrap(), tokio::runtime::Runtime::new().unwrap());
+    let other = Digest::of(b"other");
+    let taken = most(|| {
+        runtime.block_on(artifacts.look(digest)).unwrap();
+        let damaged = runtime.block_on(artifacts.look(other));
+        assert!(matches!(damaged, Err(ArtifactError::Damaged { .. })), "{damaged:?}");
+    });
+    assert!(taken < 16 << 20, "{taken} bytes for an artifact of {}", PIECE.len() * times);
 }

@@ -3,7 +3,7 @@
 //! bucket that is not there hold nothing either. So the store has a mark; what has none is away.
 
 use super::presigned::{Act, ObjectRequest, Presigner};
-use super::{ArtifactError, place, read, whole};
+use super::{ArtifactError, is_whole, place, read, whole};
 use crate::base::canon::Digest;
 use crate::effects::buckets::presigned::{Signable, Signatory, Unproven};
 use crate::effects::buckets::{self, Bucket, Opening, Patience, Provider, Unopened};
@@ -11,7 +11,9 @@ use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
+use object_store::{
+    Error, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion,
+};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -144,11 +146,8 @@ impl Depot {
         let failed = |error| self.away("read", digest, &error);
         let found = self.store.get(&place(digest)).await.map_err(failed)?;
         let tag = found.meta.e_tag.clone();
-        match whole(found, digest).await {
-            Ok(bytes) => bytes.map(|_| None).map_err(failed),
-            Err(ArtifactError::Damaged { .. } | ArtifactError::TooLarge { .. }) => Ok(tag),
-            Err(other) => Err(other),
-        }
+        let is_whole = is_whole(found, digest).await.map_err(failed)?;
+        Ok(tag.filter(|_| !is_whole))
     }
 
     /// Sets the mark where there is none.
@@ -171,6 +170,22 @@ impl Depot {
     /// The bytes under a digest, checked.
     pub(super) async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
         self.patiently(async || self.fetch(digest).await).await
+    }
+
+    /// Whether the bytes under a digest are its own, of which none are kept.
+    pub(super) async fn look(&self, digest: Digest) -> Result<(), ArtifactError> {
+        if self.folder.is_some() {
+            return self.get(digest).await.map(drop);
+        }
+        self.patiently(async || {
+            let found = self.found(digest).await?;
+            match is_whole(found, digest).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(ArtifactError::Damaged { digest }),
+                Err(error) => Err(self.away("read", digest, &error)),
+            }
+        })
+        .await
     }
 
     /// Whether something lies under a digest.
@@ -276,11 +291,14 @@ impl Depot {
                 found => found,
             };
         }
+        let bytes = whole(self.found(digest).await?, digest).await?;
+        bytes.map_err(|error| self.away("read", digest, &error))
+    }
+
+    /// What lies under a digest, of which nothing is read yet.
+    async fn found(&self, digest: Digest) -> Result<GetResult, ArtifactError> {
         match self.store.get(&place(digest)).await {
-            Ok(found) => {
-                let bytes = whole(found, digest).await?;
-                bytes.map_err(|error| self.away("read", digest, &error))
-            }
+            Ok(found) => Ok(found),
             Err(Error::NotFound { .. }) => {
                 self.check_mark("read", digest).await?;
                 Err(ArtifactError::Missing { digest })
