@@ -141,7 +141,7 @@ impl Embedded {
         let (outbox, inbox) = mpsc::channel();
         let bid = standing_bid(state.params());
         let validator = validator::Validator::new(Signer::new(keys.validator), clock.now());
-        let audits = spawn_auditor(bench.clone(), outbox.clone());
+        let audits = spawn_auditor(bench.clone(), None, outbox.clone());
         let mut this = Self {
             clock,
             state,

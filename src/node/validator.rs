@@ -15,7 +15,7 @@ use super::link::{self, LinkError};
 use super::network::Network;
 use super::presign::Signatory;
 use super::serve::{Asked, Log, Server, work_of};
-use super::threads::{Inquiry, spawn_auditor};
+use super::threads::{Inquiry, Wanted, locked, spawn_auditor};
 use super::wire::{Wire, sender};
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
@@ -25,7 +25,7 @@ use crate::base::time::Millis;
 use crate::domain::command::SignedOrder;
 use crate::domain::event::Event;
 use crate::domain::slot::Slot;
-use crate::domain::state::State;
+use crate::domain::state::{Matter, State};
 use crate::domain::vote::Evidence;
 use crate::effects::artifacts::ArtifactError;
 pub use crate::effects::bus::News;
@@ -96,6 +96,8 @@ struct Seat<'a> {
     role: validator::Validator,
     consensus: Consensus,
     audits: Sender<Inquiry>,
+    /// What the auditor is still to look into.
+    asked: Wanted<Matter>,
     signatory: Signatory,
     inbox: Receiver<Inbox>,
     watch: &'a mut dyn FnMut(Sight<'_>),
@@ -144,7 +146,7 @@ pub fn validate(
         Asked::Flooded(reply) => tell.send(Inbox::Own(Own::Flooded(reply))).is_ok(),
     };
     let server = Server::start_with(&bus, log, desk)?;
-    let bench = Bench::new(artifacts, runtime.handle().clone());
+    let (bench, asked) = (Bench::new(artifacts, runtime.handle().clone()), Wanted::default());
     let mut seat = Seat {
         clock,
         bus,
@@ -152,7 +154,8 @@ pub fn validate(
         follower,
         role,
         consensus,
-        audits: spawn_auditor(bench, outbox),
+        audits: spawn_auditor(bench, Some(asked.clone()), outbox),
+        asked,
         signatory,
         inbox,
         watch: hooks.watch,
@@ -418,7 +421,12 @@ impl Seat<'_> {
 
     fn tell_role(&mut self, input: validator::Input) -> Result<(), LinkError> {
         let (now, mut out) = (self.clock.now(), Vec::new());
+        let is_command = matches!(input, validator::Input::Command(_));
         self.role.handle(now, self.follower.state(), input, &mut out);
+        // A command alone ends no question, and begins one only with what comes out.
+        if !is_command || !out.is_empty() {
+            locked(&self.asked).clone_from(self.role.checking());
+        }
         for output in out {
             match output {
                 // The auditor lives as long as this sender.

@@ -16,6 +16,7 @@ use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::{Peril, pass};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shelf::{AT_A_TIME, SMALL_BYTES, Shelf};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -63,6 +64,17 @@ fn claimed_end(task: &Task, claim: &Claim, segment: Segment) -> Option<Digest> {
         true => state_at(claim, segment.index.saturating_add(1)),
         false => claim.outputs.first().copied(),
     }
+}
+
+/// The artifacts that are claimed, each once and with the first job that claims it: a receipt may
+/// name one as often as it has room for.
+fn claimed(claims: &[Claim]) -> Vec<(JobId, Digest)> {
+    let mut seen = BTreeSet::new();
+    let named = |claim: &Claim| {
+        let digests = claim.outputs.iter().chain(&claim.segments);
+        digests.map(|digest| (claim.job, *digest)).collect::<Vec<_>>()
+    };
+    claims.iter().flat_map(named).filter(|(_, digest)| seen.insert(*digest)).collect()
 }
 
 /// The artifacts that an assignment reads.
@@ -240,13 +252,10 @@ impl Bench {
 
     /// The trace of what was re-executed, if all of it is as claimed.
     fn check_claims(&self, duty: &Duty, claims: &[Claim]) -> Result<Digest, Doubt> {
-        for claim in claims {
+        for (job, digest) in claimed(claims) {
             // Most of them nobody here reads again, so no copies are kept.
-            for digest in claim.outputs.iter().chain(&claim.segments) {
-                let looked = self.runtime.block_on(self.artifacts.look(*digest));
-                let segment = Segment { job: claim.job, index: 0 };
-                looked.map_err(|error| doubt(error, segment, Found::Withheld))?;
-            }
+            let looked = self.runtime.block_on(self.artifacts.look(digest));
+            looked.map_err(|error| doubt(error, Segment { job, index: 0 }, Found::Withheld))?;
         }
         let mut traces = Vec::new();
         for segment in &duty.segments {
@@ -464,4 +473,21 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
         Cause::Job | Cause::Cell => Flaw::Job,
     };
     Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint), flaw }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r13_an_artifact_is_looked_at_once_however_often_a_receipt_names_it() {
+        let digests = |n: u8| vec![Digest([n; 32]); 1_000];
+        let claim = |job: u32, outputs: Vec<Digest>, segments: Vec<Digest>| {
+            let (bytes, read, given, metrics) = Default::default();
+            Claim { job: JobId(job), outputs, bytes, read, given, segments, metrics }
+        };
+        let claims = [claim(4, digests(2), digests(1)), claim(5, digests(3), digests(2))];
+        let expect = [(4, 2), (4, 1), (5, 3)].map(|(job, n)| (JobId(job), Digest([n; 32])));
+        assert!(claimed(&claims) == expect, "{} looks", claimed(&claims).len());
+    }
 }

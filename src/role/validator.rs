@@ -141,6 +141,12 @@ impl Validator {
         self.mempool.newest()
     }
 
+    /// What it has given out to be looked into and is still asked.
+    #[must_use]
+    pub fn checking(&self) -> &BTreeSet<Matter> {
+        &self.checking
+    }
+
     /// Signs what the fold made of a draft. In a network of one that is the certificate.
     #[must_use]
     pub fn seal(&self, state: &State, draft: Draft, parent: Digest, events: Digest) -> Slot {

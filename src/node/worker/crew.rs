@@ -43,7 +43,7 @@ impl Crew {
         };
         Self {
             threads: (0..threads).map(start).collect(),
-            witness: spawn_auditor(bench.clone(), outbox.clone()),
+            witness: spawn_auditor(bench.clone(), None, outbox.clone()),
             idle: (0..threads).rev().collect(),
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
