@@ -337,11 +337,13 @@ impl Follower {
         }
     }
 
-    /// Keeps a slot that came too early, if there is room: whether it is one will show.
+    /// Keeps a slot that came too early, if there is room, and if the validators of now have signed
+    /// it: what nobody signed would take the place of those that will be wanted.
     fn keep(&mut self, height: Height, bytes: &[u8]) {
         let is_near = height.0 <= self.state().height().0 + EARLY_MAX;
         let held: usize = self.early.values().map(Vec::len).sum();
-        if is_near && held + bytes.len() <= EARLY_BYTES_MAX {
+        let has_room = is_near && held + bytes.len() <= EARLY_BYTES_MAX;
+        if has_room && !self.early.contains_key(&height) && self.replica.is_final(bytes) {
             self.early.insert(height, bytes.to_vec());
         }
     }

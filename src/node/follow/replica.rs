@@ -269,6 +269,17 @@ impl Replica {
         Ok(read.len())
     }
 
+    /// Whether a slot that does not follow yet is one that the validators of now have signed.
+    #[must_use]
+    pub fn is_final(&self, bytes: &[u8]) -> bool {
+        let Ok(slot) = Slot::from_bytes(bytes) else { return false };
+        let is_signed = |key: &PublicKey, vote: &Vote, signature: &Signature| {
+            self.verifiers.verifies(key, self.network, vote, signature)
+        };
+        slot.check_content(slot.head.parent).is_ok()
+            && slot.check_certificate(self.state.validators(), &is_signed).is_ok()
+    }
+
     /// Takes a slot that this node has taken part in making final: its part of the agreement has
     /// tried it on this log, and has checked each signature in its certificate. Gives whether it is
     /// the next one.

@@ -6,6 +6,7 @@ use super::nats::Nats;
 use ohc::base::canon::{Decode, Digest, Encode};
 use ohc::base::keys::SecretKey;
 use ohc::base::time::Height;
+use ohc::domain::command::{Command, Submission};
 use ohc::domain::genesis::Genesis;
 use ohc::domain::milestone::Checkpoint;
 use ohc::domain::slot::Slot;
@@ -344,4 +345,35 @@ fn a_slot_that_was_decided_here_is_taken_if_it_is_the_next() {
     assert!(copy.take_decided(later, &bytes, &mut |_, _| {}).unwrap());
     assert_eq!(copy.store().read(Height(1)).unwrap(), Some(next));
     assert_eq!(copy.state().height(), Height(2));
+}
+
+#[test]
+fn r13_junk_takes_no_room_from_slots_that_come_early() {
+    let Some(scene) = Scene::new() else { return };
+    let (mut history, mut junk) = (History::new(4, 0), Vec::new());
+    for n in 0..12 {
+        // Well formed, of nearly a megabyte, and signed by nobody but one.
+        let orders: Vec<_> = (0..2)
+            .map(|_| {
+                let manifest = "x".repeat(450_000);
+                let (params, pins, budget, fresh) = Default::default();
+                let submission = Submission { manifest, params, pins, budget, fresh };
+                history.order(8, Command::Submit(Box::new(submission)))
+            })
+            .collect();
+        let (mut slot, _) = history.slot(orders, &[4]);
+        slot.head.height = Height(3 + n);
+        junk.push(slot.to_bytes());
+    }
+    history.grow(12, &QUORUM);
+    // Nobody answers: what is not kept is gone.
+    let mut reader = scene.follow(&history.genesis, "reader");
+    let (bus, wire) = (scene.bus(None), Wire::new(history.genesis.network()));
+    let say = |slot: &Vec<u8>| bus.publish(&wire.slot(), wire.frame_bytes(slot)).unwrap();
+    junk.iter().for_each(say);
+    history.slots[1..].iter().for_each(say);
+    junk.iter().for_each(say);
+    say(&history.slots[0]);
+    reader.until(|follower| follower.state().height() == Height(12));
+    assert_eq!(reader.follower.replica().parent(), history.parent);
 }
