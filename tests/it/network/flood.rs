@@ -33,6 +33,17 @@ fn connect(lab: &Lab, name: &str, runtime: &Runtime) -> (PublicKey, Bus) {
     (key, Bus::connect(&options, runtime.handle(), |_| {}).unwrap())
 }
 
+/// Waits until a validator listens.
+fn listens(lab: &Lab, bus: &Bus, validator: &PublicKey) {
+    let wire = Wire::new(lab.network().id());
+    let subject = wire.fetch_of(Some(validator), bus.inbox());
+    let is_there = |_: u32| {
+        thread::sleep(Duration::from_millis(50));
+        bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, SOON).is_ok()
+    };
+    assert!((0..600).any(is_there), "{}", lab.logs());
+}
+
 /// A payment of a worker; nobody else may sign it.
 fn payment(lab: &Lab, wire: &Network, nonce: u64) -> SignedOrder {
     let command = Command::Transfer { to: lab.public("client"), amount: Ohc::from_nano(1_000_000) };
@@ -51,6 +62,7 @@ fn r13_who_floods_is_dropped_and_others_are_served() {
 
     // Much, and not too much: all of it is heard.
     let (payer, bus) = connect(&lab, "worker-2", &runtime);
+    (1..=4).for_each(|n| listens(&lab, &bus, &lab.public(&format!("validator-{n}"))));
     for nonce in 1..=500 {
         bus.publish(&wire.command(&payer), wire.frame(&payment(&lab, &network, nonce))).unwrap();
     }
@@ -130,12 +142,7 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let request = ObjectRequest { lease, act: Act::Read, artifact: None };
     let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
     let subject = wire.fetch_of(Some(&asked), bus.inbox());
-    // It takes a while until somebody listens.
-    let is_there = |_: u32| {
-        thread::sleep(Duration::from_millis(50));
-        bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, SOON).is_ok()
-    };
-    assert!((0..600).any(is_there), "{}", lab.logs());
+    listens(&lab, &bus, &asked);
     let asks = (0..350).map(|_| bus.ask(&subject, frame.clone(), 1_024, SOON));
     let answers = runtime.block_on(futures_util::future::join_all(asks));
     let said = |expect: &Answer| {
@@ -184,11 +191,7 @@ fn r13_nobody_has_an_answer_said_where_another_listens() {
         hear(&fellow, &wire.consensus_of_all()),
     ];
     let subject = wire.fetch_of(Some(&asked), bus.inbox());
-    let is_there = |_: u32| {
-        thread::sleep(Duration::from_millis(50));
-        bus.request(&subject, wire.frame(&Ask::Pulse), 1_024, SOON).is_ok()
-    };
-    assert!((0..600).any(is_there), "{}", lab.logs());
+    listens(&lab, &bus, &asked);
 
     let question = wire.frame(&Ask::Genesis);
     let answer = wire.frame(&Answer::Genesis(network.genesis.to_bytes()));
