@@ -127,9 +127,9 @@ fn a_heartbeat_is_free_when_one_is_due() {
         assert!(!events.iter().any(|event| matches!(event, Event::Rejected { .. })));
         fees(&events, WORKER)
     };
-    assert_eq!(after(silence / 3), [], "it is due");
+    assert_eq!(after(silence / 3), [0; 0], "it is due");
     assert_eq!(after(0), [fee], "one has just come");
-    assert_eq!(after(silence / 8), []);
+    assert_eq!(after(silence / 8), [0; 0]);
     // Empty batches ask for nothing.
     let events = fold.send(WORKER, Command::Heartbeat(Vec::new()));
     refused(&events, Reject::Unbounded);
