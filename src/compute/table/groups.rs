@@ -1,6 +1,9 @@
 //! Parquet and Arrow IPC: files of row groups or record batches, which are read by themselves.
 //! Never decodes a column that is not asked for, and never more of a file than its groups.
 
+mod footer;
+mod thrift;
+
 use super::convert::{kind_of, unreadable};
 use super::is_column_name;
 use crate::base::limits::{COLUMNS_MAX, TEXT_BYTES_MAX};
@@ -64,6 +67,7 @@ impl File {
             };
             let (schema, groups) = match form {
                 Form::Parquet => {
+                    footer::check(&bytes)?;
                     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone());
                     let builder = builder.map_err(unreadable)?;
                     let size = |number: i64| u64::try_from(number).map_err(unreadable);
