@@ -6,18 +6,23 @@ mod thrift;
 
 use super::convert::{kind_of, unreadable};
 use super::is_column_name;
-use crate::base::limits::{COLUMNS_MAX, TEXT_BYTES_MAX};
-use crate::compute::{Fault, quote};
+use crate::base::limits::{ARTIFACT_BYTES_MAX, COLUMNS_MAX, TEXT_BYTES_MAX};
+use crate::compute::{Fault, memory, quote};
 use crate::domain::job::{Column, Declared, Format};
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::{FileReader, StreamReader};
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::ConvertedType;
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Rows that are decoded together, at most.
 const BATCH_ROWS: usize = 1 << 13;
@@ -30,6 +35,8 @@ pub(super) struct File {
     bytes: Bytes,
     form: Form,
     schema: SchemaRef,
+    /// How a parquet file is read: texts share what they have in common.
+    shared: Option<ArrowReaderMetadata>,
     /// Of each group, where the format tells: rows and bytes.
     groups: Option<Vec<(u64, u64)>>,
 }
@@ -65,11 +72,13 @@ impl File {
                 _ if bytes.starts_with(ARROW_FILE) => Form::ArrowFile,
                 _ => Form::ArrowStream,
             };
+            let mut shared = None;
             let (schema, groups) = match form {
                 Form::Parquet => {
                     footer::check(&bytes)?;
                     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone());
                     let builder = builder.map_err(unreadable)?;
+                    shared = Some(sharing(&builder)?);
                     let size = |number: i64| u64::try_from(number).map_err(unreadable);
                     let groups = builder.metadata().row_groups().iter();
                     let groups = groups
@@ -80,7 +89,7 @@ impl File {
                 Form::ArrowFile => (arrow_file(&bytes, None)?.schema(), None),
                 Form::ArrowStream => (arrow_stream(&bytes, None)?.schema(), None),
             };
-            Ok(Self { bytes, form, schema, groups })
+            Ok(Self { bytes, form, schema, shared, groups })
         })
     }
 
@@ -144,10 +153,16 @@ impl File {
         columns: &[&str],
         each: &mut dyn FnMut(Batch) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
-        let roots: Vec<usize> = {
-            let fields = self.schema.fields().iter().enumerate();
-            let wanted = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
-            wanted.map(|(place, _)| place).collect()
+        let fields = self.schema.fields().iter().enumerate();
+        let wanted = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
+        // A pin may lie: what no table has is not decoded.
+        let root = |(place, field): (usize, &Arc<Field>)| {
+            kind_of(field.name(), field.data_type()).map(|_| place)
+        };
+        let roots = wanted.map(root).collect::<Result<Vec<usize>, Fault>>()?;
+        let each = &mut |batch: Batch| {
+            room(&batch.rows)?;
+            each(batch)
         };
         let groups = first..first.saturating_add(count);
         guarded(|| match self.form {
@@ -179,6 +194,25 @@ impl File {
         })
     }
 
+    /// The crate looks at the characters only of what is annotated as text by its old name.
+    fn of_characters(&self, rows: RecordBatch) -> Result<RecordBatch, Fault> {
+        let Some(shared) = &self.shared else { return Ok(rows) };
+        let leaves = shared.parquet_schema().columns().iter();
+        let unsure = leaves.filter(|leaf| leaf.converted_type() != ConvertedType::UTF8);
+        let unsure: BTreeSet<&str> = unsure.map(|leaf| leaf.name()).collect();
+        let fields = rows.schema();
+        for (field, column) in fields.fields().iter().zip(rows.columns()) {
+            if *field.data_type() != DataType::Utf8View || !unsure.contains(field.name().as_str()) {
+                continue;
+            }
+            let bytes = column.as_string_view().clone().to_binary_view();
+            if bytes.iter().flatten().any(|text| std::str::from_utf8(text).is_err()) {
+                return Err(unreadable(format!("column {} is no UTF-8", quote(field.name()))));
+            }
+        }
+        Ok(rows)
+    }
+
     fn parquet(
         &self,
         groups: std::ops::Range<u32>,
@@ -186,8 +220,9 @@ impl File {
         each: &mut dyn FnMut(Batch) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
         for group in groups {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(self.bytes.clone());
-            let builder = builder.map_err(unreadable)?;
+            let Some(shared) = self.shared.clone() else { break };
+            let builder =
+                ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), shared);
             if group as usize >= builder.metadata().num_row_groups() {
                 break;
             }
@@ -195,12 +230,82 @@ impl File {
             let builder = builder.with_row_groups(vec![group as usize]).with_projection(mask);
             let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
             for rows in reader {
-                if !each(Batch { group, rows: rows.map_err(unreadable)? })? {
+                let rows = rows.map_err(unreadable)?;
+                if !each(Batch { group, rows: self.of_characters(rows)? })? {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Reads every text as a view: where a dictionary has it once, it is in memory once.
+fn sharing(builder: &ParquetRecordBatchReaderBuilder<Bytes>) -> Result<ArrowReaderMetadata, Fault> {
+    let as_view = |field: &Arc<Field>| match is_text(field.data_type()) {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        false => Arc::clone(field),
+    };
+    let fields: Vec<_> = builder.schema().fields().iter().map(as_view).collect();
+    let schema = Schema::new_with_metadata(fields, builder.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(builder.metadata()), options).map_err(unreadable)
+}
+
+fn is_text(ty: &DataType) -> bool {
+    match ty {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+/// Fails where the cells of a batch, each for itself, are more than a table or the job may hold:
+/// a dictionary of a few bytes can stand for any number.
+fn room(rows: &RecordBatch) -> Result<(), Fault> {
+    let bytes = rows.columns().iter().map(|column| bytes_of(column));
+    let bytes = bytes.fold(0, usize::saturating_add);
+    if bytes > ARTIFACT_BYTES_MAX {
+        return Err(super::too_large(bytes));
+    }
+    memory::room(bytes)
+}
+
+/// Bytes of the texts of a column, each for itself; of one that is missing, its place.
+fn bytes_of(array: &dyn Array) -> usize {
+    match array.data_type() {
+        DataType::Null => array.len().saturating_mul(size_of::<i32>()),
+        ty if is_text(ty) => {
+            lengths(array).iter().fold(0, |sum, length| sum.saturating_add(*length))
+        }
+        _ => 0,
+    }
+}
+
+/// Of each cell of a column of texts, its bytes.
+fn lengths(array: &dyn Array) -> Vec<usize> {
+    let all = 0..array.len();
+    let of = |length: &dyn Fn(usize) -> usize| {
+        all.map(|row| if array.is_null(row) { 0 } else { length(row) }).collect()
+    };
+    match array.data_type() {
+        DataType::Utf8 => of(&|row| array.as_string::<i32>().value_length(row) as usize),
+        DataType::LargeUtf8 => of(&|row| array.as_string::<i64>().value_length(row) as usize),
+        DataType::Utf8View => {
+            let views = array.as_string_view().views();
+            // The lowest 32 bits of a view are the length.
+            of(&|row| views.get(row).map_or(0, |view| *view as u32 as usize))
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = lengths(dictionary.values().as_ref());
+            if values.is_empty() {
+                return Vec::new();
+            }
+            let keys = dictionary.normalized_keys();
+            of(&|row| keys.get(row).and_then(|key| values.get(*key)).copied().unwrap_or_default())
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::super::{read_chunks, survey};
 use super::*;
+use crate::compute::Cause;
+use crate::compute::memory::Bound;
 use crate::domain::job::{Declared, Format};
 use arrow_array::builder::{ListBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int8Type;
@@ -13,7 +15,9 @@ use arrow_array::{
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -316,4 +320,56 @@ proptest! {
         let _ = read(&reading(format), &bytes, |_| {});
         let _ = read(&reading(format), &bytes[..cut.index(bytes.len())], |_| {});
     }
+}
+
+/// So many rows of the same text of a MiB, which the file has once, in two columns.
+fn repeated(rows: usize) -> RecordBatch {
+    let mut texts = StringDictionaryBuilder::<Int8Type>::new();
+    let text = "x".repeat(1 << 20);
+    (0..rows).for_each(|_| texts.append_value(&text));
+    let array: ArrayRef = Arc::new(texts.finish());
+    batch(vec![("a", Arc::clone(&array)), ("b", array)])
+}
+
+#[test]
+fn r13_a_text_that_a_file_has_once_is_no_more_often_in_memory_than_a_table_may_have_it() {
+    for (format, bytes) in all(&[repeated(40)]) {
+        let reading = reading(format);
+        let read_it = || read(&reading, &bytes, |_| ());
+        let (table, _) = read_it().unwrap();
+        assert_eq!(
+            (table.rows(), table.column("b").unwrap().texts()[39].as_ref().unwrap().len()),
+            (40, 1 << 20)
+        );
+        // Nothing was taken yet when the job has no room for all of it.
+        let held = Bound::new(64 << 20).hold(0, read_it);
+        assert_eq!(held.unwrap_err().cause, Cause::Memory, "{format:?}");
+    }
+    for (format, bytes) in all(&[repeated(600)]) {
+        let fault = read(&reading(format), &bytes, |_| ()).unwrap_err();
+        assert!(fault.message.contains("1258291200 bytes are more"), "{format:?}: {fault:?}");
+    }
+}
+
+#[test]
+fn what_is_no_text_in_a_column_of_json_is_refused() {
+    let schema = "message m { optional binary j (JSON); }";
+    let write = |cell: &'static [u8]| {
+        let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let cells = [ByteArray::from(cell)];
+        column.typed::<ByteArrayType>().write_batch(&cells, Some(&[1]), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    };
+    let (table, _) = read(&reading(Format::Parquet), &write(b"{}"), |_| ()).unwrap();
+    assert_eq!(table.column("j").unwrap().texts(), [Some("{}".to_owned())]);
+    let fault = read(&reading(Format::Parquet), &write(b"\xff\xfe"), |_| ()).unwrap_err();
+    assert!(fault.message.contains("UTF-8"), "{fault:?}");
 }
