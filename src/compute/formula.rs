@@ -17,6 +17,7 @@ use arrow_ord::cmp;
 use arrow_schema::DataType;
 use arrow_select::concat::concat;
 use arrow_select::zip::zip;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Rows that are computed at a time: a bound on memory, and small enough for a cache.
@@ -28,6 +29,11 @@ const _: () = assert!(matches!(char::UNICODE_VERSION, (17, 0, 0)));
 
 /// The cells that a formula gives for the rows of a table.
 pub(super) fn evaluate(formula: &Formula, table: &Table) -> Result<ArrayRef, Fault> {
+    bounded(formula, table, limits::ARTIFACT_BYTES_MAX)
+}
+
+/// The same with no more bytes than these, neither at the end nor between two operations.
+fn bounded(formula: &Formula, table: &Table, most: usize) -> Result<ArrayRef, Fault> {
     let columns = table.schema();
     let kind = formula.kind(&columns).map_err(|mismatch| misfit(formula, &mismatch, &columns))?;
     let kind = kind.ok_or_else(|| {
@@ -39,12 +45,13 @@ pub(super) fn evaluate(formula: &Formula, table: &Table) -> Result<ArrayRef, Fau
     let mut parts = Vec::new();
     let mut bytes = 0usize;
     for first in (0..table.rows()).step_by(ROWS) {
-        let rows = Rows { table, first, count: ROWS.min(table.rows() - first) };
+        let count = ROWS.min(table.rows() - first);
+        let rows = Rows { table, first, count, most, is_beyond: Cell::new(false) };
         let part = rows.value(formula.root()).array(kind, rows.count);
         bytes = bytes.saturating_add(sound(part.to_data().get_slice_memory_size()));
-        if bytes > limits::ARTIFACT_BYTES_MAX {
+        if bytes > most || rows.is_beyond.get() {
             let message = format!("the formula {} gives too much", quote(&formula.to_string()));
-            let hint = format!("an artifact has at most {} bytes", limits::ARTIFACT_BYTES_MAX);
+            let hint = format!("an artifact has at most {most} bytes");
             return Err(Fault::new(message, hint));
         }
         parts.push(part);
@@ -185,7 +192,14 @@ struct Rows<'a> {
     table: &'a Table,
     first: usize,
     count: usize,
+    /// Bytes of texts that an operation may give. Two times as many are as much as a column of
+    /// texts can have: what joins two of them needs no bound of its own.
+    most: usize,
+    /// Whether one would have given more.
+    is_beyond: Cell<bool>,
 }
+
+const _: () = assert!(2 * limits::ARTIFACT_BYTES_MAX - 1 <= i32::MAX as usize);
 
 impl Rows<'_> {
     fn value(&self, expr: &Expr) -> Value {
@@ -207,6 +221,31 @@ impl Rows<'_> {
                 let first = args.next().unwrap_or(Value::Null);
                 self.apply(*op, first, args)
             }
+        }
+    }
+
+    /// A column of texts as long as they are not too many; from there on, of none.
+    fn texts(&self, texts: impl Iterator<Item = Option<String>>) -> StringArray {
+        let mut bytes = 0usize;
+        let held = texts.map(|text| {
+            bytes = bytes.saturating_add(text.as_ref().map_or(0, String::len));
+            if bytes < self.most {
+                return text;
+            }
+            self.is_beyond.set(true);
+            None
+        });
+        held.collect()
+    }
+
+    /// Texts of two columns, or none of them where they are too many.
+    fn joined(&self, value: Value) -> Value {
+        match value {
+            Value::Text(cells) if cells.value_data().len() >= self.most => {
+                self.is_beyond.set(true);
+                Value::Text(StringArray::new_null(cells.len()))
+            }
+            value => value,
         }
     }
 
@@ -243,7 +282,13 @@ impl Rows<'_> {
             Op::Min | Op::Max => rest.fold(first, |best, next| self.arithmetic(op, best, next)),
             Op::Neg | Op::Abs | Op::Round | Op::Floor | Op::Ceil => whole(op, first),
             Op::Sqrt | Op::Ln | Op::Exp => Value::Real(smooth(op, first.reals(count))),
-            Op::Length | Op::Lower | Op::Upper => words(op, &first.texts(count)),
+            Op::Length => lengths(&first.texts(count)),
+            Op::Lower => Value::Text(
+                self.texts(first.texts(count).iter().map(|text| text.map(str::to_lowercase))),
+            ),
+            Op::Upper => Value::Text(
+                self.texts(first.texts(count).iter().map(|text| text.map(str::to_uppercase))),
+            ),
             Op::Contains | Op::StartsWith => {
                 let parts = rest.next().unwrap_or(Value::Null).texts(count);
                 Value::Truth(part_of(op, &first.texts(count), &parts))
@@ -251,7 +296,7 @@ impl Rows<'_> {
             Op::Replace => {
                 let old = rest.next().unwrap_or(Value::Null).texts(count);
                 let new = rest.next().unwrap_or(Value::Null).texts(count);
-                Value::Text(replaced(&first.texts(count), &old, &new))
+                Value::Text(self.texts(replaced(&first.texts(count), &old, &new)))
             }
             Op::Coalesce => rest.fold(first, |best, next| self.or_else(best, next)),
             Op::If => {
@@ -338,7 +383,7 @@ impl Rows<'_> {
         let a = a.array(kind, self.count);
         let is_there = sound(boolean::is_not_null(&a));
         let b = b.array(kind, self.count);
-        Value::of(sound(zip(&is_there, &a, &b)).as_ref())
+        self.joined(Value::of(sound(zip(&is_there, &a, &b)).as_ref()))
     }
 
     /// The first where the condition holds, the second where it does not or is null.
@@ -346,7 +391,7 @@ impl Rows<'_> {
         let Some(kind) = joined(a.kind(), b.kind()) else { return Value::Null };
         let (a, b) = (a.array(kind, self.count), b.array(kind, self.count));
         let holds: BooleanArray = condition.iter().map(|x| Some(x == Some(true))).collect();
-        Value::of(sound(zip(&holds, &a, &b)).as_ref())
+        self.joined(Value::of(sound(zip(&holds, &a, &b)).as_ref()))
     }
 }
 
@@ -400,15 +445,9 @@ fn smooth(op: Op, cells: Float64Array) -> Float64Array {
     })
 }
 
-fn words(op: Op, cells: &StringArray) -> Value {
-    match op {
-        Op::Length => {
-            let count = |text: &str| i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-            Value::Integer(cells.iter().map(|text| text.map(count)).collect())
-        }
-        Op::Lower => Value::Text(cells.iter().map(|text| text.map(str::to_lowercase)).collect()),
-        _ => Value::Text(cells.iter().map(|text| text.map(str::to_uppercase)).collect()),
-    }
+fn lengths(cells: &StringArray) -> Value {
+    let count = |text: &str| i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    Value::Integer(cells.iter().map(|text| text.map(count)).collect())
 }
 
 fn part_of(op: Op, texts: &StringArray, parts: &StringArray) -> BooleanArray {
@@ -420,7 +459,11 @@ fn part_of(op: Op, texts: &StringArray, parts: &StringArray) -> BooleanArray {
 }
 
 /// Null where the text would be longer than it was by more than [`REPLACE_GROWTH_MAX`] bytes.
-fn replaced(texts: &StringArray, old: &StringArray, new: &StringArray) -> StringArray {
+fn replaced<'a>(
+    texts: &'a StringArray,
+    old: &'a StringArray,
+    new: &'a StringArray,
+) -> impl Iterator<Item = Option<String>> + 'a {
     let replace = |text: &str, old: &str, new: &str| {
         if old.is_empty() {
             return Some(text.to_owned());
@@ -429,7 +472,7 @@ fn replaced(texts: &StringArray, old: &StringArray, new: &StringArray) -> String
         (more as u64 <= REPLACE_GROWTH_MAX).then(|| text.replace(old, new))
     };
     let parts = old.iter().zip(new.iter());
-    texts.iter().zip(parts).map(|(text, (old, new))| replace(text?, old?, new?)).collect()
+    texts.iter().zip(parts).map(move |(text, (old, new))| replace(text?, old?, new?))
 }
 
 #[cfg(test)]

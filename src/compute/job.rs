@@ -47,6 +47,31 @@ pub fn run<E>(
     keep: Keep<'_, E>,
 ) -> Result<Done, Ended<E>> {
     let _seat = Seat::take();
+    let done = computed(machine, spec, inputs, progress, keep)?;
+    fit(&done.outputs, ARTIFACT_BYTES_MAX)?;
+    Ok(done)
+}
+
+/// Fails where an output is more than any store takes: on every machine the same, and no reason to
+/// try again.
+fn fit(outputs: &[Named], most: usize) -> Result<(), Fault> {
+    let Some(output) = outputs.iter().find(|output| output.bytes.len() > most) else {
+        return Ok(());
+    };
+    let (name, bytes) = (quote(&output.name), output.bytes.len());
+    Err(Fault::new(
+        format!("the output {name} has {bytes} bytes, more than one artifact may have"),
+        format!("take fewer rows or columns: the bound is {most} bytes"),
+    ))
+}
+
+fn computed<E>(
+    machine: &Machine,
+    spec: &Spec,
+    inputs: &[Named],
+    progress: &mut dyn FnMut(Progress),
+    keep: Keep<'_, E>,
+) -> Result<Done, Ended<E>> {
     let done = match spec {
         Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
         Spec::Split(spec) => {

@@ -23,6 +23,26 @@ fn check(formula: &str, want: [&str; 3]) {
 }
 
 #[test]
+fn texts_between_two_operations_are_bounded_too() {
+    let table = table("t,u\nabcd,x\nefgh,yz\n");
+    let bytes = |formula: &str, most| {
+        let made = bounded(&Formula::parse(formula).unwrap(), &table, most);
+        made.map(drop).map_err(|fault| fault.message)
+    };
+    for formula in [
+        "length(upper(t))",
+        "length(lower(t))",
+        "length(replace(t, 'x', 'y'))",
+        "length(coalesce(t, u))",
+        "length(if(length(u) > 0, t, u))",
+    ] {
+        assert_eq!(bytes(formula, 1000), Ok(()), "{formula}");
+        let fault = bytes(formula, 8).unwrap_err();
+        assert!(fault.contains("gives too much"), "{formula}: {fault}");
+    }
+}
+
+#[test]
 fn arithmetic_gives_null_where_there_is_no_finite_number() {
     check("i + 1", ["3", "-6", "null"]);
     check("i * 2 - i", ["2", "-7", "null"]);

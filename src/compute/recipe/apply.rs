@@ -109,8 +109,21 @@ pub(in crate::compute) fn table_of(columns: Columns) -> Result<Table, Fault> {
         }
     }
     drop(seen);
+    let sizes =
+        columns.iter().filter_map(|(_, array)| array.to_data().get_slice_memory_size().ok());
+    fits(sizes.fold(0, usize::saturating_add), limits::ARTIFACT_BYTES_MAX)?;
     Table::new(columns.into_iter())
         .ok_or_else(|| Fault::new("no row is left", "a table has at least one row"))
+}
+
+/// Fails where a step gives more than one artifact may have.
+fn fits(bytes: usize, most: usize) -> Result<(), Fault> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("the step gives {bytes} bytes, more than one artifact may have");
+    let hint = format!("take fewer rows or columns, or shorter texts: the bound is {most} bytes");
+    Err(Fault::new(message, hint))
 }
 
 /// The table with some columns changed at their places.
@@ -288,7 +301,9 @@ fn cast(name: &str, array: &ArrayRef, to: ColumnKind, cast: &Cast) -> Result<Arr
     let texts = cells.texts();
     let is_text = cells.kind() == ColumnKind::Text;
     let cast: ArrayRef = match to {
-        ColumnKind::Text => return Ok(Arc::new(StringArray::from_iter(texts))),
+        ColumnKind::Text => {
+            return Ok(Arc::new(as_texts(texts, limits::ARTIFACT_BYTES_MAX)?));
+        }
         ColumnKind::Real => Arc::new(Float64Array::from_iter(read(name, &texts, cast, |text| {
             text.parse().ok().filter(|x: &f64| x.is_finite()).or_else(|| truth(text, is_text))
         })?)),
@@ -306,6 +321,11 @@ fn cast(name: &str, array: &ArrayRef, to: ColumnKind, cast: &Cast) -> Result<Arr
         }
     };
     Ok(cast)
+}
+
+fn as_texts(texts: Vec<Option<String>>, most: usize) -> Result<StringArray, Fault> {
+    fits(texts.iter().flatten().map(String::len).fold(0, usize::saturating_add), most)?;
+    Ok(StringArray::from_iter(texts))
 }
 
 /// A real without a fraction that fits 64 bits: `2.0` and `1e3`.
@@ -344,4 +364,28 @@ fn read<T>(
         cells.push(cell);
     }
     Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_gives_no_more_than_an_artifact() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(64 << 20)]));
+        let columns = |count: usize| {
+            table_of((0..count).map(|at| (format!("c{at}"), Arc::clone(&column))).collect())
+        };
+        assert!(columns(15).is_ok());
+        let fault = columns(17).unwrap_err();
+        assert!(fault.message.contains("more than one artifact may have"), "{fault:?}");
+    }
+
+    #[test]
+    fn numbers_become_texts_as_far_as_these_fit() {
+        let texts = || Cells::Real(&Float64Array::from(vec![1e300; 10])).texts();
+        assert_eq!(as_texts(texts(), 3010).unwrap().value(9).len(), 301);
+        let fault = as_texts(texts(), 3009).unwrap_err();
+        assert!(fault.message.contains("3010 bytes"), "{fault:?}");
+    }
 }
