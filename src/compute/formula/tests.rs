@@ -24,7 +24,9 @@ fn check(formula: &str, want: [&str; 3]) {
 
 #[test]
 fn texts_between_two_operations_are_bounded_too() {
-    let table = table("t,u\nabcd,x\nefgh,yz\n");
+    // What these formulas give is 16 bytes.
+    let long = "a".repeat(40);
+    let table = table(&format!("t,u\n{long},x\n{long},yz\n"));
     let bytes = |formula: &str, most| {
         let made = bounded(&Formula::parse(formula).unwrap(), &table, most);
         made.map(drop).map_err(|fault| fault.message)
@@ -37,7 +39,7 @@ fn texts_between_two_operations_are_bounded_too() {
         "length(if(length(u) > 0, t, u))",
     ] {
         assert_eq!(bytes(formula, 1000), Ok(()), "{formula}");
-        let fault = bytes(formula, 8).unwrap_err();
+        let fault = bytes(formula, 64).unwrap_err();
         assert!(fault.contains("gives too much"), "{formula}: {fault}");
     }
 }

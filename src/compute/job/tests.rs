@@ -230,3 +230,11 @@ fn a_permutation_holds_every_row_once_and_differs_by_seed_and_stratum() {
     assert_ne!(permutation(1, 2, 100), permutation(1, 3, 100));
     assert_ne!(permutation(1, 2, 100), permutation(2, 2, 100));
 }
+
+#[test]
+fn an_output_that_no_store_takes_is_a_fault() {
+    let outputs = [named("a", &[0; 10]), named("table", &[0; 11])];
+    assert_eq!(fit(&outputs, 11), Ok(()));
+    let fault = fit(&outputs, 10).unwrap_err();
+    assert!(fault.message.contains("\"table\" has 11 bytes"), "{fault:?}");
+}
