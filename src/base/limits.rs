@@ -138,6 +138,8 @@ pub const MILESTONE_BYTES_MAX: usize = 4 * 1024;
 
 /// One artifact held in memory, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
+/// What one job reads, in bytes, each input as often as it is named.
+pub const INPUTS_BYTES_MAX: u64 = 8 << 30;
 
 const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);

@@ -5,9 +5,9 @@ mod shelf;
 
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
-use crate::base::limits::TEXT_BYTES_MAX;
+use crate::base::limits::{INPUTS_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::compute::memory::Bound;
-use crate::compute::{self, Cause, Ended, Ends, Fault, Machine, Named, Progress, forget};
+use crate::compute::{self, Cause, Ended, Ends, Fault, Machine, Named, Progress};
 use crate::domain::bisection::{Move, Step};
 use crate::domain::receipt::{Claim, Flaw, Outcome, Receipt};
 use crate::domain::state::{Assignment, Duty, Query, Task, TaskInput};
@@ -144,10 +144,13 @@ impl Bench {
         let mut earlier: Vec<Vec<Named>> = Vec::new();
         for task in &assignment.tasks {
             begin(task);
-            let inputs = self.inputs(task, &earlier)?;
-            pass(Peril::WorkFetched);
-            match self.run_on(&machine(task), task, &inputs, progress) {
-                Ok((done, states)) => {
+            let ran = self.inputs(task, &earlier).and_then(|inputs| {
+                pass(Peril::WorkFetched);
+                let ran = self.run_on(&machine(task), task, &inputs, progress);
+                ran.map(|(done, states)| (inputs, done, states))
+            });
+            match ran {
+                Ok((inputs, done, states)) => {
                     let claim = self.claim(task.job, &done, states)?;
                     claims.push(Claim { read: fetched(task, &inputs), ..claim });
                     earlier.push(done.outputs);
@@ -212,18 +215,15 @@ impl Bench {
         self.runtime.block_on(self.artifacts.get(digest))
     }
 
-    fn inputs(&self, task: &Task, earlier: &[Vec<Named>]) -> Result<Vec<Named>, ArtifactError> {
-        let input = |(name, from): &(String, TaskInput)| {
-            let bytes = match from {
-                TaskInput::Artifact(digest) => self.fetch(*digest)?,
-                TaskInput::Earlier { task, output } => {
-                    let given = earlier.get(*task).and_then(|outputs| outputs.get(*output));
-                    given.map(|named| named.bytes.clone()).unwrap_or_default()
-                }
-            };
-            Ok(Named { name: name.clone(), bytes })
-        };
-        task.inputs.iter().map(input).collect()
+    fn inputs(
+        &self,
+        task: &Task,
+        earlier: &[Vec<Named>],
+    ) -> Result<Vec<Named>, Ended<ArtifactError>> {
+        gather(task, INPUTS_BYTES_MAX, |from| match from {
+            TaskInput::Artifact(digest) => self.fetch(*digest),
+            TaskInput::Earlier { task, output } => Ok(given(earlier, *task, *output)),
+        })
     }
 
     /// Looks into a question about a receipt: whether its artifacts are there and whole, and
@@ -374,21 +374,22 @@ impl Bench {
     ) -> Result<(&'a Task, Vec<Named>), Doubt> {
         let task = assignment.tasks.iter().find(|task| task.job == segment.job);
         let Some(task) = task else { return Err(Doubt::About(segment, Found::Other)) };
-        let mut inputs = Vec::new();
-        for (name, from) in &task.inputs {
-            let bytes = match from {
-                TaskInput::Artifact(digest) => self.fetch_input(*digest, segment)?,
-                TaskInput::Earlier { task, output } => {
-                    let earlier = assignment.tasks.get(*task).map(|task| task.job);
-                    let claim = earlier.and_then(|job| receipt.claim(job));
-                    let digest = claim.and_then(|claim| claim.outputs.get(*output).copied());
-                    let digest = digest.ok_or(Doubt::About(segment, Found::Withheld))?;
-                    self.fetch_claimed(digest, segment)?
-                }
-            };
-            inputs.push(Named { name: name.clone(), bytes });
+        let inputs = gather(task, INPUTS_BYTES_MAX, |from| match from {
+            TaskInput::Artifact(digest) => self.fetch_input(*digest, segment),
+            TaskInput::Earlier { task, output } => {
+                let earlier = assignment.tasks.get(*task).map(|task| task.job);
+                let claim = earlier.and_then(|job| receipt.claim(job));
+                let digest = claim.and_then(|claim| claim.outputs.get(*output).copied());
+                let digest = digest.ok_or(Doubt::About(segment, Found::Withheld))?;
+                self.fetch_claimed(digest, segment)
+            }
+        });
+        match inputs {
+            Ok(inputs) => Ok((task, inputs)),
+            // It fails where the receipt says that it is done.
+            Err(Ended::Failed(_)) => Err(Doubt::About(segment, Found::Other)),
+            Err(Ended::Unkept(doubt)) => Err(doubt),
         }
-        Ok((task, inputs))
     }
 
     /// The state before a segment; none for the first, which follows from the inputs.
@@ -404,25 +405,27 @@ impl Bench {
         let is_of_memory =
             matches!(duty.receipt.outcome, Outcome::Failed { flaw: Flaw::Memory, .. });
         for task in &duty.assignment.tasks {
-            for (_, from) in &task.inputs {
-                if let TaskInput::Artifact(digest) = from {
-                    self.fetch_input(*digest, Segment { job, index: 0 })?;
-                }
-            }
-            let inputs = self.inputs(task, &earlier).map_err(Doubt::Host)?;
-            let exact = Machine::default();
-            let run = || compute::job::run(&exact, &task.spec, &inputs, &mut |_| {}, &mut forget);
+            let inputs = gather(task, INPUTS_BYTES_MAX, |from| match from {
+                TaskInput::Artifact(digest) => self.fetch_input(*digest, Segment { job, index: 0 }),
+                TaskInput::Earlier { task, output } => Ok(given(&earlier, *task, *output)),
+            });
             // Only of who says so it matters how much it took.
-            let done = match task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job)
-            {
-                Some(bound) => bound.hold_tighter(bytes_of(&inputs), run),
-                None => run(),
-            };
+            let bound = task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job);
+            let done = inputs.and_then(|inputs| {
+                let keep = &mut |_| Ok::<(), Doubt>(());
+                let exact = Machine::default();
+                let mut run = || compute::job::run(&exact, &task.spec, &inputs, &mut |_| {}, keep);
+                match bound {
+                    Some(bound) => bound.hold_tighter(bytes_of(&inputs), run),
+                    None => run(),
+                }
+            });
             match done {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
                 Err(Ended::Failed(fault)) if failed(task.job, &fault) == duty.receipt.outcome => {
                     return Ok(Digest::of(fault.message.as_bytes()));
                 }
+                Err(Ended::Unkept(doubt)) => return Err(doubt),
                 _ => return Err(other),
             }
         }
@@ -448,6 +451,34 @@ fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
         | ArtifactError::TooLarge { .. } => Doubt::About(segment, found),
         host => Doubt::Host(host),
     }
+}
+
+/// The inputs of a task. What is too much together is a fault of the job, whoever runs it, and
+/// nothing is fetched beyond it: what a plan says about the length of a source may be a lie.
+fn gather<E>(
+    task: &Task,
+    most: u64,
+    mut fetch: impl FnMut(&TaskInput) -> Result<Vec<u8>, E>,
+) -> Result<Vec<Named>, Ended<E>> {
+    let (mut inputs, mut sum) = (Vec::new(), 0u64);
+    for (name, from) in &task.inputs {
+        let bytes = fetch(from).map_err(Ended::Unkept)?;
+        sum = sum.saturating_add(bytes.len() as u64);
+        if sum > most {
+            return Err(Ended::Failed(Fault::new(
+                format!("what it reads has more than {most} bytes together"),
+                "give it fewer or smaller inputs",
+            )));
+        }
+        inputs.push(Named { name: name.clone(), bytes });
+    }
+    Ok(inputs)
+}
+
+/// What an earlier job of the same block gave.
+fn given(earlier: &[Vec<Named>], task: usize, output: usize) -> Vec<u8> {
+    let given = earlier.get(task).and_then(|outputs| outputs.get(output));
+    given.map(|named| named.bytes.clone()).unwrap_or_default()
 }
 
 fn bytes_of(all: &[Named]) -> u64 {
@@ -478,6 +509,32 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::job::{Noop, Spec};
+
+    #[test]
+    fn r13_what_a_job_reads_is_bounded_while_it_is_fetched() {
+        let artifact = |n: u8| ("rows".to_owned(), TaskInput::Artifact(Digest([n; 32])));
+        let task = |inputs: Vec<(String, TaskInput)>| Task {
+            job: JobId(0),
+            address: "a".into(),
+            spec: Spec::Noop(Noop { tag: 0 }),
+            inputs,
+            memory: None,
+        };
+        // The same two artifacts, over and over.
+        let inputs: Vec<_> = (0..2_048).map(|n| artifact(n as u8 % 2)).collect();
+        let mut fetched = 0;
+        let mut fetch = |_: &TaskInput| {
+            fetched += 1;
+            Ok::<_, ArtifactError>(vec![0; 100])
+        };
+        let all = gather(&task(inputs.clone()), 1_000, &mut fetch);
+        assert!(matches!(all, Err(Ended::Failed(fault)) if fault.message.contains("1000 bytes")));
+        assert_eq!(fetched, 11, "nothing is fetched beyond the bound");
+        let few =
+            gather(&task(inputs[..10].to_vec()), 1_000, |_| Ok::<_, ArtifactError>(vec![0; 100]));
+        assert_eq!(few.map_err(|_| ()).map(|few| few.len()), Ok(10));
+    }
 
     #[test]
     fn r13_an_artifact_is_looked_at_once_however_often_a_receipt_names_it() {
