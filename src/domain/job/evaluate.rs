@@ -1,6 +1,7 @@
 //! Evaluations: by which measure models are compared.
 //! Never measures.
 
+use super::Task;
 use crate::base::canon::{canonical_enum, canonical_struct};
 
 /// `uses: evaluate`: inputs `models` (one or more) and `data`; outputs `best` and `report`.
@@ -117,6 +118,27 @@ impl Metric {
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.word() == word)
+    }
+
+    /// Whether it is measured of models for a task.
+    #[must_use]
+    pub const fn is_of(self, task: Task) -> bool {
+        match self {
+            Self::Accuracy | Self::Loss => !matches!(task, Task::Regression),
+            Self::Precision
+            | Self::Recall
+            | Self::F1
+            | Self::PrecisionWeighted
+            | Self::RecallWeighted
+            | Self::F1Weighted
+            | Self::RocAuc => matches!(task, Task::Classification | Task::MultiLabel),
+            Self::CalibrationError => matches!(task, Task::Classification),
+            Self::F1Micro | Self::HammingLoss => matches!(task, Task::MultiLabel),
+            Self::Mse | Self::Rmse | Self::Mae | Self::MedianAbsoluteError | Self::R2 => {
+                matches!(task, Task::Regression)
+            }
+            Self::Perplexity => matches!(task, Task::Language),
+        }
     }
 
     /// The selection by its good end.

@@ -167,6 +167,11 @@ pub(crate) fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a word is `known`, or that misspelt.
+pub(crate) fn is_near(word: &str, known: &str) -> bool {
+    nearest(word, [known]).is_some()
+}
+
 /// The known word that is nearest to `word`, if one is near; the first of several.
 fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().count() > WORD_CHARS_MAX {

@@ -30,13 +30,14 @@ mod reach;
 mod read;
 mod reference;
 mod schema;
+mod select;
 mod source;
 mod stage;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use diagnostic::suggest;
 pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
+pub(crate) use diagnostic::{is_near, suggest};
 pub use params::params_file;
 pub use quantity::{bytes, duration_ms};
 pub use schema::json_schema;
@@ -291,6 +292,7 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         .map(|(name, draft)| (*name, reference::edges(draft, &known, faults)))
         .collect();
     cycle::find(&reference::waits(&edges), faults);
+    select::check(&drafts, &edges, faults);
     let outputs = reference::outputs(spec.get("outputs"), &known, faults);
     if !faults.has_errors() {
         reach::check(&edges, spec, &outputs, &known, faults);
