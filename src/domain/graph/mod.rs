@@ -2,6 +2,7 @@
 //! Never cuts jobs into blocks and never sees a price.
 
 mod chunks;
+mod columns;
 mod inputs;
 mod parts;
 mod rounds;
@@ -20,6 +21,7 @@ use super::verdict::Verification;
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
 use crate::base::limits::CHUNKS_PER_SOURCE_MAX;
+use columns::Columns;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,10 @@ pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
 const ENCODER: &str = "encoder";
 /// The input of a stage that is a model, perhaps a source that has no rows either.
 const MODEL: &str = "model";
+/// Names of columns that are followed through the transforms of one manifest.
+const NAMES_MAX: usize = 1_000_000;
+/// The input of a transform that takes the steps of another.
+const FITTED: &str = "fitted";
 
 /// The jobs of a run, and what of their results is published.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -202,6 +208,7 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         made: BTreeMap::new(),
         undivided: undivided(manifest),
         faults,
+        room: NAMES_MAX,
     };
     for stage in stages {
         build.stage(stage).map_err(|fault| vec![fault])?;
@@ -261,8 +268,8 @@ struct Made<'a> {
     instances: Vec<MadeInstance<'a>>,
     /// Label → index, where there is more than one.
     by_label: BTreeMap<&'a str, usize>,
-    /// The columns of its tables, if it gives tables.
-    columns: Option<Arc<[Column]>>,
+    /// The columns of its tables, if it gives tables and they are known.
+    columns: Option<Arc<Columns>>,
 }
 
 struct MadeInstance<'a> {
@@ -284,6 +291,8 @@ struct Build<'a> {
     made: BTreeMap<&'a str, Made<'a>>,
     undivided: BTreeSet<&'a str>,
     faults: BTreeSet<Diagnostic>,
+    /// Names of columns that may still be followed through transforms.
+    room: usize,
 }
 
 impl<'a> Build<'a> {
@@ -342,27 +351,69 @@ impl<'a> Build<'a> {
             0 | 1 => BTreeMap::new(),
             _ => instances.iter().enumerate().map(|(index, made)| (made.label, index)).collect(),
         };
-        let columns = match stage.instances.first().map(|instance| &instance.spec) {
-            Some(Spec::Ingest(ingest)) => columns.map(|columns| ingest.table(&columns).into()),
-            Some(Spec::Split(_)) => columns,
-            Some(Spec::Embed(embed)) => {
-                columns.and_then(|columns| Some(embed.table(&columns, self.encoder(stage)?).into()))
-            }
-            _ => None,
-        };
+        let columns = self.results(stage, columns);
         self.made.insert(&stage.name, Made { instances, by_label, columns });
         Ok(())
     }
 
     /// The columns of the table that reaches a stage, if a pinned source is where it began.
-    fn columns(&self, stage: &Stage) -> Option<Arc<[Column]>> {
+    fn columns(&self, stage: &Stage) -> Option<Arc<Columns>> {
         let mut tables = stage.inputs.iter().filter(|(port, ..)| port != ENCODER && port != MODEL);
-        tables.find_map(|(_, from, _)| match from {
-            InputRef::Source(source) => self.pins.get(source).map(|pin| pin.columns.clone().into()),
+        tables.next().and_then(|(_, from, _)| self.columns_of(from))
+    }
+
+    fn columns_of(&self, from: &InputRef) -> Option<Arc<Columns>> {
+        match from {
+            InputRef::Source(source) => {
+                self.pins.get(source).map(|pin| Arc::new(Columns::new(&pin.columns)))
+            }
             InputRef::Output { stage, .. } | InputRef::Each { stage, .. } => {
                 self.made.get(stage.as_str())?.columns.clone()
             }
-        })
+        }
+    }
+
+    /// The columns of the tables that a stage gives, by those of the table that reaches it.
+    fn results(&mut self, stage: &Stage, given: Option<Arc<Columns>>) -> Option<Arc<Columns>> {
+        match &stage.instances.first()?.spec {
+            Spec::Ingest(ingest) => {
+                given.and_then(|given| Some(Arc::new(Columns::new(&ingest.table(&given.all()?)))))
+            }
+            Spec::Split(_) => given,
+            Spec::Embed(embed) => {
+                let table = embed.table(&given?.all()?, self.encoder(stage)?);
+                Some(Arc::new(Columns::new(&table)))
+            }
+            Spec::Transform(_) => self.transformed(stage, &*given?).map(Arc::new),
+            _ => None,
+        }
+    }
+
+    /// What the instances of a transform may make of a table, and what they name that is not in it.
+    fn transformed(&mut self, stage: &Stage, given: &Columns) -> Option<Columns> {
+        if let Some((_, fitted, _)) = stage.inputs.iter().find(|(port, ..)| port == FITTED) {
+            let fitted = self.columns_of(fitted)?;
+            self.room = self.room.checked_sub(given.size() + fitted.size())?;
+            let mut result = given.clone();
+            result.join(&fitted);
+            return Some(result);
+        }
+        let mut result = Some(Columns::default());
+        let mut told = BTreeSet::new();
+        for instance in &stage.instances {
+            let Spec::Transform(transform) = &instance.spec else { continue };
+            let (made, missing) = columns::transformed(transform, given, &mut self.room);
+            for (key, name) in missing {
+                if told.insert(name.clone()) {
+                    self.no_column(stage, (key, &name), given);
+                }
+            }
+            match (&mut result, made) {
+                (Some(result), Some(made)) => result.join(&made),
+                (result, _) => *result = None,
+            }
+        }
+        result
     }
 
     /// The columns that the encoder of a stage gives to each text.
@@ -402,15 +453,19 @@ impl<'a> Build<'a> {
         &mut self,
         stage: &Stage,
         (what, column): (&str, &str),
-        columns: Option<&[Column]>,
+        columns: Option<&Columns>,
     ) {
-        if let Some(columns) = columns
-            && !columns.iter().any(|known| known.name == column)
-            && self.faults.len() < FAULTS_MAX
-        {
+        if let Some(columns) = columns.filter(|columns| !columns.may_have(column)) {
+            self.no_column(stage, (what, column), columns);
+        }
+    }
+
+    fn no_column(&mut self, stage: &Stage, (what, column): (&str, &str), columns: &Columns) {
+        if self.faults.len() < FAULTS_MAX {
             let message = format!("`{what}` names the column `{column}`, but the data has no such");
-            let known = || suggest(column, columns.iter().map(|known| known.name.as_str()));
-            let hint = one_cell(columns).or_else(known);
+            let known = || suggest(column, columns.names().collect::<Vec<_>>());
+            let near = || known().filter(|_| !columns.may_have(column));
+            let hint = one_cell(columns).or_else(near);
             self.faults.insert(fault(stage.column_place, message, hint));
         }
     }
@@ -439,13 +494,13 @@ impl<'a> Build<'a> {
 }
 
 /// What to do about a table of one column that looks like several.
-fn one_cell(columns: &[Column]) -> Option<String> {
-    let [only] = columns else { return None };
+fn one_cell(columns: &Columns) -> Option<String> {
+    let mut names = columns.names();
+    let (Some(only), None) = (names.next(), names.next()) else { return None };
     let (_, mark) = [(';', ";"), ('\t', "tab"), ('|', "|")]
         .into_iter()
-        .find(|(mark, _)| only.name.contains(*mark))?;
-    let name = &only.name;
-    Some(format!("there is only `{name}`: write `csv: {{ delimiter: \"{mark}\" }}` at the source"))
+        .find(|(mark, _)| only.contains(*mark))?;
+    Some(format!("there is only `{only}`: write `csv: {{ delimiter: \"{mark}\" }}` at the source"))
 }
 
 /// The terms of a stage: what an evaluation says decides what is published, so that all of it is

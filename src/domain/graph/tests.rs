@@ -488,10 +488,107 @@ proptest! {
 fn a_table_of_one_column_that_looks_like_several_says_how_to_divide_it() {
     let hint = |names: &[&str]| {
         let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Text };
-        one_cell(&names.iter().map(column).collect::<Vec<_>>())
+        one_cell(&Columns::new(&names.iter().map(column).collect::<Vec<_>>()))
     };
     for (name, mark) in [("a;b;y", ";"), ("a\tb", "tab"), ("a|b", "|")] {
         assert!(hint(&[name]).unwrap().contains(&format!("delimiter: \"{mark}\"")), "{name}");
     }
     assert_eq!((hint(&["a"]), hint(&["a;b", "c"]), hint(&[])), (None, None, None));
+}
+
+/// What is wrong with stages behind a table of `id`, `city`, `age`, `note` and `y`.
+fn wrong(stages: &str) -> Vec<String> {
+    let head = "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: { name: t }\nspec:\n  sources: \
+                { s: { url: a.csv, format: csv } }\n  stages:\n    t: { uses: ingest, inputs: { \
+                rows: sources.s } }\n";
+    let (manifest, faults) = compile(&format!("{head}{stages}"), &BTreeMap::new());
+    let manifest = manifest.unwrap_or_else(|| panic!("{faults:?}"));
+    let column = |name: &str| Column { name: name.to_owned(), kind: ColumnKind::Real };
+    let columns = ["id", "city", "age", "note", "y"].map(column).to_vec();
+    let pin = Pin { source: "s".to_owned(), columns, ..chunked(&[("s", 100)]) };
+    let dag = expand(&manifest, &BTreeMap::from([("s".to_owned(), pin)]));
+    let faults = dag.err().unwrap_or_default();
+    faults.into_iter().map(|fault| fault.message).collect()
+}
+
+fn steps(steps: &str) -> String {
+    format!(
+        "    f: {{ uses: transform, inputs: {{ table: t.table }}, with: {{ steps: [{steps}] }} }}\n"
+    )
+}
+
+fn train(data: &str, with: &str) -> String {
+    format!(
+        "    m: {{ uses: train, inputs: {{ data: {data} }}, with: {{ {with}, model: {{ kind: mlp, \
+         hidden: [4] }}, epochs: 1, optimizer: {{ kind: adamw, lr: 0.01 }}, seed: 1 }} }}\n"
+    )
+}
+
+#[track_caller]
+fn check_columns(stages: &str, expect: &[&str]) {
+    let found = wrong(stages);
+    let said: Vec<String> = expect
+        .iter()
+        .map(|expect| {
+            let (key, name) = expect.split_once(' ').unwrap();
+            format!("`{key}` names the column `{name}`, but the data has no such")
+        })
+        .collect();
+    assert_eq!(found, said, "{stages}");
+}
+
+#[test]
+fn columns_are_followed_through_the_steps_of_a_transform() {
+    let known = "{ drop: [id] }, { fill: { columns: [age], with: median } }, { rename: { age: \
+                 years } }, { derive: { a: \"years + 1\", b: \"a * 2\" } }, { oneHot: { columns: \
+                 [city] } }, { hash: { column: note, buckets: 8 } }, { standardise: [b] }";
+    let table = steps(known);
+    for features in ["years, b, \"city=Bern\", \"note#7\"", "a"] {
+        let with = format!("target: y, features: [{features}]");
+        check_columns(&format!("{table}{}", train("f.table", &with)), &[]);
+    }
+    let target = |name: &str| format!("{table}{}", train("f.table", &format!("target: {name}")));
+    check_columns(&target("yy"), &["target yy"]);
+    check_columns(&target("id"), &["target id"]);
+    check_columns(&target("age"), &["target age"]);
+    check_columns(&target("city"), &["target city"]);
+    // Each step is looked at where it stands.
+    check_columns(&steps("{ drop: [ID] }"), &["drop ID"]);
+    check_columns(&steps("{ drop: [id] }, { minMax: [id] }"), &["minMax id"]);
+    check_columns(&steps("{ filter: \"agee > 1\" }"), &["filter agee"]);
+    check_columns(&steps("{ derive: { a: \"b\", b: \"a\" } }"), &["derive b"]);
+    check_columns(
+        &steps("{ aggregate: { by: [city], measures: { n: { sum: agge } } } }"),
+        &["aggregate agge"],
+    );
+    let split = format!(
+        "{}    s: {{ uses: split, inputs: {{ table: f.table }}, with: {{ ratios: {{ a: 0.5, b: 0.5 \
+         }}, stratify: yy, seed: 1 }} }}\n",
+        steps("{ select: [age, y] }")
+    );
+    check_columns(&split, &["stratify yy"]);
+}
+
+#[test]
+fn what_is_not_known_of_columns_for_sure_is_no_fault() {
+    // What a join adds, and what comes after it.
+    let join = "    f: { uses: transform, inputs: { table: t.table, right: t.table }, with: { \
+                steps: [{ join: { on: [id] } }, { drop: [other] }] } }\n";
+    check_columns(&format!("{join}{}", train("f.table", "target: z")), &[]);
+    // What was fitted elsewhere may have made it.
+    let fitted = format!(
+        "{}    g: {{ uses: transform, inputs: {{ table: t.table, fitted: f.fitted }} }}\n",
+        steps("{ derive: { z: \"age\" } }")
+    );
+    check_columns(&format!("{fitted}{}", train("g.table", "target: z")), &[]);
+    check_columns(&format!("{fitted}{}", train("g.table", "target: zz")), &["target zz"]);
+    // What only some cells of a matrix make.
+    let matrix = "    f: { uses: transform, matrix: { axes: { c: [id, age] } }, inputs: { table: \
+                  t.table }, with: { steps: [{ drop: [\"${{ matrix.c }}\"] }] } }\n";
+    let model = train("f.table", "target: id").replace(
+        "uses: train,",
+        "uses: train, matrix: { \
+        axes: { c: [id, age] } },",
+    );
+    check_columns(&format!("{matrix}{model}"), &[]);
 }
