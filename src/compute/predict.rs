@@ -33,7 +33,8 @@ pub fn run(
     let raw = match encoder {
         None => model.answers(data)?,
         Some(encoder) => {
-            let rows = embed::bring(model.recipe(), data, model.features(), encoder)?;
+            let recipe = model.recipe_for(data)?;
+            let rows = embed::bring(&recipe, data, model.features(), encoder)?;
             model.answers(&rows)?
         }
     };
@@ -54,7 +55,7 @@ pub fn run(
     if let Some((name, _)) = made.iter().find(|(name, _)| columns.iter().any(|(x, _)| x == name)) {
         return Err(Fault::new(
             format!("the rows have a column {} already", quote(name)),
-            "name the columns to keep: `keep: [id]`",
+            "name the columns to keep: `keep: [id]`, or `--keep id` on the command line",
         ));
     }
     columns.extend(made);
@@ -220,6 +221,13 @@ mod tests {
         let cells = run(&ALL, &digits, &rows).unwrap();
         assert_eq!(cells.column("prediction").unwrap().kind().word(), "integer");
         assert_eq!(texts(&cells, "prediction"), ["3", "10"]);
+    }
+
+    #[test]
+    fn a_column_that_was_whole_by_chance_takes_any_number() {
+        let line = model(Task::Regression, &["y"], &[], &[1.0, 2.0, 0.5]);
+        let rows = table("city,x\nBern,1.5\nGenf,1e2\n");
+        assert_eq!(texts(&run(&ALL, &line, &rows).unwrap(), "prediction"), ["1.75", "52"]);
     }
 
     #[test]

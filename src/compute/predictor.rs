@@ -19,7 +19,7 @@ use super::kernel::elementary;
 use super::kernel::softmax::softmax;
 use super::model::{Memory, Network, ParameterShape, Reads, Shape, fault};
 use super::recipe::Recipe;
-use super::table::Table;
+use super::table::{Column, Table};
 use super::tokenizer::Tokenizer;
 use crate::base::canon::{Decode, Encode};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
@@ -30,6 +30,7 @@ use images::Images;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 const FORMAT: &str = "ohc/model/1";
 const KEY: &str = "ohc";
@@ -336,9 +337,30 @@ impl Predictor {
         if self.about.task == Task::Language {
             return Err(says_nothing());
         }
-        let rows = self.recipe().bring_toward(table, self.features())?;
+        let rows = self.recipe_for(table)?.bring_toward(table, self.features())?;
         let values = matrix(&rows, self.features())?;
         self.raw_outputs(&values, rows.rows())
+    }
+
+    /// The raw columns that its features are made from, each of the widest kind that is read.
+    pub fn reads(&self) -> Result<Vec<Column>, Fault> {
+        match self.takes_numbers() {
+            true => self.recipe().reads(self.features()),
+            false => self.recipe().needs(self.features()),
+        }
+    }
+
+    /// The steps that bring the rows of a table to its features.
+    pub fn recipe_for(&self, table: &Table) -> Result<Cow<'_, Recipe>, Fault> {
+        match self.takes_numbers() {
+            true => self.recipe().read_as(table, self.features()),
+            false => Ok(Cow::Borrowed(self.recipe())),
+        }
+    }
+
+    /// Whether its features are any numbers, and not the indices of tokens.
+    const fn takes_numbers(&self) -> bool {
+        matches!(self.model, Model::Mlp { .. } | Model::Linear | Model::Cnn(_))
     }
 
     /// What [`Predictor::answers`] mean.
@@ -360,7 +382,7 @@ impl Predictor {
             let rows = recipe.bring_toward(table, targets)?;
             return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
         }
-        let rows = recipe.bring_toward(table, &self.wanted())?;
+        let rows = self.recipe_for(table)?.bring_toward(table, &self.wanted())?;
         Examples::for_model(&rows, *task, targets, features, classes)
     }
 

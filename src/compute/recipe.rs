@@ -9,6 +9,7 @@
 //! value) begin a new raw table.
 
 mod apply;
+mod loose;
 #[cfg(test)]
 mod tests;
 mod tokens;

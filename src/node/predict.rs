@@ -189,13 +189,12 @@ pub fn run(
 ) -> Result<u64, PredictError> {
     let Rows { name, from, reading } = rows;
     let bad = |line| move |fault| PredictError::BadRows { rows: name.to_owned(), line, fault };
+    // As the rows of the training were, and as these may be besides.
     let needs = model.recipe().needs(model.features()).map_err(bad(None))?;
-    let declared = needs
-        .iter()
-        .map(|column| Declared { name: column.name.clone(), kind: Some(column.kind) })
-        .collect();
-    let reading = Reading { columns: declared, ..reading };
-    let mut surveyor = Surveyor::new(&reading, Some(ChunkTarget::Bytes(CHUNK_BYTES)));
+    let wide = model.reads().map_err(bad(None))?;
+    let ways = [&needs, &wide].map(|columns| (columns, declaring(&reading, columns)));
+    let [_, (_, widest)] = &ways;
+    let mut surveyor = Surveyor::new(widest, Some(ChunkTarget::Bytes(CHUNK_BYTES)));
     surveyor.begin("").map_err(bad(None))?;
     // The columns of the first rows: those of all predictions.
     let mut keep: Option<Vec<String>> = None;
@@ -213,18 +212,25 @@ pub fn run(
             None => surveyor.end(),
         };
         for cut in cuts.map_err(advised).map_err(bad(None))? {
-            let columns = kinds(&surveyor.columns(), &needs, reading.format);
-            let names = || columns.iter().map(|column| column.name.clone()).collect();
+            let known = surveyor.columns();
+            let names = || known.iter().map(|column| column.name.clone()).collect();
             let kept = keep.get_or_insert_with(names).clone();
             for chunk in cut.chunks {
                 let line = Some(chunk.first_line).filter(|_| count > 0);
-                let ingest = Ingest {
-                    columns: columns.clone(),
-                    keep: Some(kept.clone()),
-                    chunks: vec![chunk],
-                    ..Ingest::unpinned(reading.clone())
+                let read = |(columns, reading): &(&Vec<Column>, Reading)| {
+                    let ingest = Ingest {
+                        columns: kinds(&known, columns, reading.format),
+                        keep: Some(kept.clone()),
+                        chunks: vec![chunk.clone()],
+                        ..Ingest::unpinned(reading.clone())
+                    };
+                    read_chunks(&ingest, &[&cut.bytes])
                 };
-                let read = read_chunks(&ingest, &[&cut.bytes]);
+                let [narrow, widest] = &ways;
+                let read = read(narrow).or_else(|fault| match needs == wide {
+                    true => Err(fault),
+                    false => read(widest),
+                });
                 let (table, _) = read.map_err(advised).map_err(bad(line))?;
                 count += table.rows() as u64;
                 let said = predict::run(spec, model, &table, encoder).map_err(bad(line))?;
@@ -237,6 +243,13 @@ pub fn run(
     }
     surveyor.finish().map_err(bad(None))?;
     Ok(count)
+}
+
+/// A way to read rows, of which these columns are known.
+fn declaring(reading: &Reading, columns: &[Column]) -> Reading {
+    let declared =
+        |column: &Column| Declared { name: column.name.clone(), kind: Some(column.kind) };
+    Reading { columns: columns.iter().map(declared).collect(), ..reading.clone() }
 }
 
 /// Refuses rows of a single cell in which all columns seem to stand, by the beginning of the rows.

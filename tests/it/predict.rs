@@ -109,6 +109,12 @@ fn a_model_takes_raw_rows_in_the_pipeline_and_on_the_command_line() {
     assert_eq!((&rows[0]["extra"], &rows[0]["prediction"]), (&"a, b".into(), &"yes".into()));
     assert!(rows[1]["extra"].is_null() && rows[3]["age"].is_null(), "{rows:?}");
 
+    // That all ages of the training were whole is chance.
+    site.write("half.csv", "age,city\n30.5,Genf\n3e1,Bern\n");
+    let half = site.run(&["predict", "out/model", "half.csv"]);
+    let expect = "age,city,prediction\n30.5,Genf,yes\n30,Bern,no\n";
+    assert_eq!(half.out(), expect, "{}", half.err());
+
     let people = site.run(&["predict", "out/model", "others.csv", "-o", "table"]);
     assert!(people.out().starts_with("CITY"), "{}", people.out());
     site.write("broken.csv", "age,city,\"two\nlines\"\n30,Bern,x\n");

@@ -122,3 +122,38 @@ fn the_bits_of_a_chain_are_golden() {
     let digests = [Digest::of(&train.to_bytes()), Digest::of(&train.recipe().to_bytes())];
     assert_eq!(digests.map(|d| d.short()), ["eaed9f7549e9", "be570b858998"]);
 }
+
+#[test]
+fn integers_are_read_as_reals_where_no_feature_tells_them_apart() {
+    let steps = vec![
+        Step::Rename(vec![("a".into(), "b".into())]),
+        Step::Derive(vec![("d".into(), Formula::parse("b / 2").unwrap())]),
+        Step::Scale(Scale { columns: names(&["b"]), to: ScaleTo::MinMax }),
+        Step::OneHot(OneHot { columns: names(&["c"]), unknown: Unknown::Zeros }),
+    ];
+    let train = table("a,c,e\n0,7,1\n4,9007199254740993,3\n");
+    let small = table("a,c,e\n0,7,1\n4,17,3\n");
+    let fitted =
+        |table: Table| transform::run(&Transform { steps: steps.clone() }, table, None, None);
+    let small = fitted(small).unwrap().recipe().clone();
+    let reads = |recipe: &Recipe, features: &[&str]| {
+        let reads = recipe.reads(&names(features)).unwrap();
+        reads.into_iter().map(|column| column.kind.word()).collect::<Vec<_>>()
+    };
+    assert_eq!(reads(&small, &["b", "c=17", "e"]), ["number"; 3]);
+    // A formula may tell, and integers that are too large for a real of 64 bits do.
+    assert_eq!(reads(&small, &["d", "e"]), ["integer", "number"]);
+    let large = fitted(train).unwrap().recipe().clone();
+    assert_eq!(reads(&large, &["c=7", "e"]), ["integer", "number"]);
+
+    let features = names(&["b", "c=17", "e"]);
+    let rows = table("a,c,e\n1.5,17.0,1e1\n2,7.5,0.5\n");
+    let brought = small.read_as(&rows, &features).unwrap().bring_toward(&rows, &features).unwrap();
+    let all = ["b", "c=17", "e"].map(|name| texts(&brought, name));
+    assert_eq!(all, [["0.375", "0.5"], ["1", "0"], ["10", "0.5"]]);
+    let fault = small.bring_toward(&rows, &features).unwrap_err();
+    assert_eq!(fault.message, "column \"a\" is number, not integer");
+    // Whole numbers are what they were.
+    let whole = table("a,c,e\n1,17,1\n");
+    assert_eq!(*small.read_as(&whole, &features).unwrap(), small);
+}
