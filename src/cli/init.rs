@@ -66,11 +66,16 @@ fn name(data: &Path) -> String {
     }
 }
 
-/// A path to the data that holds in the folder of the manifest.
+/// A path to the data that holds in the folder of the manifest: whole only where it was given so.
 fn url(data: &Path, base: &Path) -> io::Result<String> {
-    let (data, base) = (data.canonicalize()?, base.canonicalize()?);
-    let inside = data.strip_prefix(&base).map(Path::to_owned);
-    Ok(inside.unwrap_or(data).display().to_string())
+    let (found, base) = (data.canonicalize()?, base.canonicalize()?);
+    let shared = found.components().zip(base.components()).take_while(|(a, b)| a == b).count();
+    let up = base.components().count() - shared;
+    if data.is_absolute() && up > 0 {
+        return Ok(found.display().to_string());
+    }
+    let below: PathBuf = found.components().skip(shared).collect();
+    Ok(format!("{}{}", "../".repeat(up), below.display()))
 }
 
 /// The highest quote of the pipeline, rounded up to whole OhC; or what is wrong with it.
@@ -143,6 +148,14 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// The name of a pipeline as YAML flow text.
+fn label(name: &str) -> String {
+    match name.split('-').all(|part| part.is_empty() || quoted(part) == part) {
+        true => name.to_owned(),
+        false => serde_json::Value::from(name).to_string(),
+    }
+}
+
 fn manifest(about: &About<'_>, budget: Ohc) -> String {
     let mut text = String::new();
     head(about, budget, &mut text);
@@ -192,8 +205,9 @@ fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
     comment("", &next, text);
     let _ = write!(
         text,
-        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n  \
-         params:\n"
+        "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: {} }}\nspec:\n  \
+         params:\n",
+        label(name)
     );
     comment("    ", &format!("Another value for one run: `ohc apply {out} -p epochs=90`."), text);
     let _ = write!(
@@ -389,6 +403,32 @@ mod tests {
         check("1st", "\"1st\"");
         check("sepal length (cm)", "\"sepal length (cm)\"");
         check("a\"b: #", "\"a\\\"b: #\"");
+    }
+
+    #[test]
+    fn the_name_of_a_pipeline_is_text_whatever_it_looks_like() {
+        assert_eq!([label("flowers"), label("my-flowers--b2")], ["flowers", "my-flowers--b2"]);
+        for number in ["2024", "1e5", "0x10", "2024-01-02", "true", "null", "y"] {
+            assert_eq!(label(number), format!("\"{number}\""));
+        }
+    }
+
+    #[test]
+    fn data_is_named_as_the_manifest_sees_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("data")).unwrap();
+        std::fs::create_dir_all(at("sub/dir")).unwrap();
+        std::fs::write(at("data/x.csv"), "a\n").unwrap();
+        let beside = url(&at("data/x.csv"), &at("data")).unwrap();
+        let below = url(&at("data/x.csv"), dir.path()).unwrap();
+        assert_eq!([beside.as_str(), below.as_str()], ["x.csv", "data/x.csv"]);
+        // As it was given: a whole path stays one.
+        let whole = at("data/x.csv").canonicalize().unwrap();
+        assert_eq!(url(&whole, &at("sub/dir")).unwrap(), whole.display().to_string());
+        let here = std::env::current_dir().unwrap();
+        let found = url(Path::new("Cargo.toml"), &here.join("src/cli")).unwrap();
+        assert_eq!(found, "../../Cargo.toml");
     }
 
     #[test]

@@ -103,10 +103,13 @@ pub fn is_number(text: &str) -> bool {
     is_plain || is_decimal(text) || is_of_thousands(text)
 }
 
-/// What commas may be in texts; nothing where one is no number, or none has a comma.
+/// What commas may be in texts; nothing where one is no number, or none has a comma
+/// or several points.
 fn commas<'a>(texts: impl Iterator<Item = &'a String> + Clone) -> Vec<Commas> {
     let is_there = texts.clone().any(|text| text.contains(','));
-    let all = |is: fn(&str) -> bool| is_there && texts.clone().all(|text| is(text));
+    // Two points part thousands, or the text is no number.
+    let is_parted = texts.clone().any(|text| text.matches('.').nth(1).is_some());
+    let all = |is: fn(&str) -> bool| (is_there || is_parted) && texts.clone().all(|text| is(text));
     let decimal = all(is_decimal).then_some(Commas::Decimal);
     decimal.into_iter().chain(all(is_of_thousands).then_some(Commas::Thousands)).collect()
 }
@@ -188,6 +191,9 @@ mod tests {
         assert_eq!(of(["0,125", "1,250"]), [Commas::Decimal]);
         assert_eq!(of(["1,25", "1,234.5"]), []);
         assert_eq!(of(["1.5", "7"]), []);
+        assert_eq!(of(["1.263.611", "950.000"]), [Commas::Decimal]);
+        assert_eq!(of(["1.263.611", "9.5"]), []);
+        assert_eq!(of(["950.000", "1.000"]), []);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 pub use crate::compute::profile::Commas;
 use crate::compute::profile::{Profile, is_number, profiles};
+use crate::compute::quote;
 use crate::compute::table::Table;
 use crate::domain::job::{ColumnKind, Dialect, Format, Reading, Task};
 use std::collections::BTreeSet;
@@ -180,6 +181,7 @@ pub enum DraftError {
 pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Draft, DraftError> {
     let Sample { format, nulls, table, is_sample } = read(path)?;
     let mut profiles = profiles(&table);
+    nameable(path, &profiles)?;
     // Where a comma stands between cells, one in a cell is rather there for the thousands.
     let is_between = matches!(format, Format::Csv(dialect) if dialect.delimiter == b',');
     let likely = if is_between { <[Commas]>::last } else { <[Commas]>::first };
@@ -192,6 +194,30 @@ pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Dr
     }
     let draft = of(path, &profiles, is_sample, target, task)?;
     Ok(Draft { format, nulls, commas, ..draft })
+}
+
+/// Refuses columns that no manifest can name, and a text, which has none.
+fn nameable(path: &Path, profiles: &[Profile]) -> Result<(), DraftError> {
+    let no_table = |message: String, hint: &str| {
+        let (path, hint) = (path.to_owned(), hint.to_owned());
+        Err(DraftError::NoTable { path, message, hint })
+    };
+    if let ([_], Some("txt" | "text" | "md")) =
+        (profiles, path.extension().and_then(|end| end.to_str()))
+    {
+        let message = "it is a text rather than a table of several columns".to_owned();
+        let hint = "a model of its language learns from a source with `format: text`, as in \
+                    manifests/writer.yaml";
+        return no_table(message, hint);
+    }
+    match profiles.iter().find(|profile| profile.name.contains(char::is_control)) {
+        None => Ok(()),
+        Some(profile) => {
+            let name = quote(&profile.name);
+            let message = format!("the column {name} has a line break or the like in its name");
+            no_table(message, "rename it in the first line: a manifest could not name it")
+        }
+    }
 }
 
 /// A file as far as it is looked at.
@@ -519,6 +545,20 @@ mod tests {
         let days = table("day,a,y", |n| format!("2026-01-{:02},{n}.5,{}", n + 1, n % 2));
         let draft = drafted(&days, None).unwrap();
         assert_eq!(draft.columns[0], ("day".to_owned(), Treatment::DropTime));
+    }
+
+    #[test]
+    fn what_no_manifest_could_name_and_texts_are_told_as_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            draft(&path, None, None).unwrap_err().to_string()
+        };
+        let broken = said("d.csv", "\"a\nb\",y\n1.5,0\n2,1\n3,0\n2.5,1\n");
+        assert!(broken.contains("a\\nb") && broken.contains("rename it"), "{broken}");
+        let text = said("play.txt", "First Citizen:\nBefore we proceed any further.\n");
+        assert!(text.contains("`format: text`"), "{text}");
     }
 
     #[test]
