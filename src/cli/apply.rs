@@ -18,6 +18,7 @@ use super::signals::Signals;
 use crate::base::amount::Ohc;
 use crate::base::ids::{JobId, RunId};
 use crate::domain::forecast::{Fate, Forecast};
+use crate::domain::manifest;
 use crate::node::Clock;
 use crate::node::apply::{ApplyError, Hooks, Site};
 use crate::node::attach::Errand;
@@ -63,12 +64,19 @@ pub(super) fn apply(args: &args::Apply, context: &mut Context) -> Result<Exit, S
     }
     let wanted = wanted(args)?;
     let params = documents::params(&args.params)?;
+    let stops = unsound(&wanted, &params);
     let show = Show { output: args.output.format, clock: Clock::start() };
     let signals = Signals::start(context.quit);
     let is_detached = args.detach;
     let watch = Watch { show, timeout: args.timeout, signals, is_detached };
     let batch = Batch { args, params, watch };
     let mut worst = Exit::Done;
+    if !stops.is_empty() {
+        for stop in stops {
+            worst = worst.worse(told(Err(stop), None, &batch, context)?);
+        }
+        return Ok(worst);
+    }
     for wanted in &wanted {
         let mut run = None;
         let applied = match wanted {
@@ -95,6 +103,28 @@ fn wanted(args: &args::Apply) -> Result<Vec<Wanted>, Stop> {
         }
     }
     Ok(all)
+}
+
+/// Why nothing of several pipelines is applied: one that is wrong is told before another is paid.
+fn unsound(wanted: &[Wanted], params: &BTreeMap<String, String>) -> Vec<Stop> {
+    let documents = wanted.iter().filter_map(|wanted| match wanted {
+        Wanted::Pipeline(document) => Some(document),
+        Wanted::Saved(_) => None,
+    });
+    let documents: Vec<&Document> = documents.collect();
+    if wanted.len() < 2 {
+        return Vec::new();
+    }
+    let compiled: Vec<_> =
+        documents.iter().map(|document| manifest::compile(&document.text, params)).collect();
+    let each = documents.iter().zip(&compiled);
+    let sound =
+        each.clone().filter_map(|(document, (found, _))| Some((*document, found.as_ref()?)));
+    let collisions = documents::collisions(sound);
+    let collisions = collisions.into_iter().map(|(document, fault)| (document, vec![fault]));
+    let wrong = each.filter(|(_, (found, _))| found.is_none());
+    let wrong = wrong.map(|(document, (_, faults))| (*document, faults.clone()));
+    wrong.chain(collisions).map(|(document, faults)| document.wrong(faults, Exit::Failed)).collect()
 }
 
 /// Reports why one of several was not applied; programs get a result for each, whatever came of it.

@@ -5,11 +5,11 @@ use super::args;
 use super::exit::{Exit, Stop};
 use super::home;
 use super::report::prose;
-use crate::domain::manifest::{self, Diagnostic};
+use crate::domain::manifest::{self, Diagnostic, Manifest, Place};
 use crate::node::pipeline::{self, ReadError};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What stands for the standard input.
 const STDIN: &str = "-";
@@ -44,6 +44,25 @@ impl Document {
         Stop::Manifest { path, text: self.whole.clone(), faults, exit }
     }
 
+    /// The file, and the line that it begins on where it is not the first of it.
+    fn at(&self) -> String {
+        let path = self.path.display();
+        if self.before.1 == 0 { path.to_string() } else { format!("{path}:{}", self.before.1 + 1) }
+    }
+
+    /// Where its name stands, roughly: the line of its metadata.
+    fn name_place(&self) -> Option<Place> {
+        let mut offset = 0;
+        for (number, line) in (1..).zip(self.text.split_inclusive('\n')) {
+            if line.starts_with("metadata:") {
+                let length = line.trim_end().len();
+                return Some(Place { offset, length, line: number, column: 1 });
+            }
+            offset += line.len();
+        }
+        None
+    }
+
     /// The file, to show faults in.
     pub(super) fn whole(&self) -> &str {
         &self.whole
@@ -71,14 +90,69 @@ pub(super) fn read(files: &args::Files) -> Result<Vec<Document>, Stop> {
 
 /// The documents of one path.
 pub(super) fn of(path: &Path) -> Result<Vec<Document>, Stop> {
+    each(path)?.into_iter().map(|each| each.map_err(|(_, stop)| stop)).collect()
+}
+
+/// A document, or a file that has none and why.
+pub(super) type Found = Result<Document, (PathBuf, Stop)>;
+
+/// The documents of one path, and the files in it that cannot be read.
+pub(super) fn each(path: &Path) -> Result<Vec<Found>, Stop> {
     match path.is_dir() {
         true => of_folder(path),
-        false => Ok(split(path, text(path)?)),
+        false => Ok(of_file(path)),
     }
+}
+
+fn of_file(path: &Path) -> Vec<Found> {
+    match text(path) {
+        Ok(text) => split(path, text).into_iter().map(Ok).collect(),
+        Err(stop) => vec![Err((path.to_owned(), stop))],
+    }
+}
+
+/// What keeps pipelines from being applied together, each with the document that it is a fault of:
+/// they have one name, or write to one folder.
+pub(super) fn collisions<'a>(
+    all: impl Iterator<Item = (&'a Document, &'a Manifest)>,
+) -> Vec<(&'a Document, Diagnostic)> {
+    let (mut names, mut folders) = (BTreeMap::new(), BTreeMap::new());
+    let mut found = Vec::new();
+    for (document, manifest) in all {
+        let key = (document.folder(), manifest.name.as_str());
+        if let Some(first) = names.insert(key, document) {
+            let message = format!("a pipeline of {} is called `{}` too", first.at(), manifest.name);
+            let hint = "give each a name of its own: runs are found by it".to_owned();
+            let place = manifest.stages.values().map(|stage| stage.place).min();
+            let place = document.name_place().or(place).unwrap_or_default();
+            found.push((document, Diagnostic::new(place, &message, Some(hint))));
+        }
+        for publish in manifest.outputs.values() {
+            let to = written(&document.folder().join(&publish.to));
+            match folders.insert(to, document) {
+                Some(first) if !std::ptr::eq(first, document) => {
+                    let message = format!("{} writes to `{}` too", first.at(), publish.to);
+                    let hint = "one would replace what the other wrote: choose another folder";
+                    let place = publish.from.2;
+                    found.push((document, Diagnostic::new(place, &message, Some(hint.into()))));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// A path without the parts that say nothing.
+fn written(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// The only document of a file.
 pub(super) fn read_one(path: &Path) -> Result<Document, Stop> {
+    if path.is_dir() {
+        return Err(prose::not_a_folder(path));
+    }
     let documents = split(path, text(path)?);
     match <[Document; 1]>::try_from(documents) {
         Ok([document]) => Ok(document),
@@ -95,7 +169,7 @@ fn text(path: &Path) -> Result<String, Stop> {
 }
 
 /// The pipelines of a folder: what else lies there is left alone.
-fn of_folder(folder: &Path) -> Result<Vec<Document>, Stop> {
+fn of_folder(folder: &Path) -> Result<Vec<Found>, Stop> {
     let failed = |source| {
         let path = folder.display().to_string();
         Stop::because(Exit::Failed, &ReadError::Io { path, source })
@@ -109,15 +183,20 @@ fn of_folder(folder: &Path) -> Result<Vec<Document>, Stop> {
     files.sort();
     let mut all = Vec::new();
     for path in files {
-        all.extend(split(&path, text(&path)?).into_iter().filter(|doc| is_pipeline(&doc.text)));
+        let is_one = |found: &Found| found.as_ref().map_or(true, |doc| is_pipeline(&doc.text));
+        all.extend(of_file(&path).into_iter().filter(is_one));
     }
     if all.is_empty() { Err(prose::no_pipeline(folder)) } else { Ok(all) }
 }
 
+/// Whether a text is meant for a pipeline, though a word of it may be misspelt.
 fn is_pipeline(text: &str) -> bool {
-    let kind = text.lines().find_map(|line| line.strip_prefix("kind:"));
-    let word = kind.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
-    word.trim_matches(['"', '\'']) == "Pipeline"
+    let value = |key: &str| {
+        let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(rest.split_whitespace().next().unwrap_or_default().trim_matches(['"', '\'']))
+    };
+    let is_ours = value("apiVersion:").is_some_and(|version| version.starts_with("ohc/"));
+    is_ours || value("kind:").is_some_and(|kind| manifest::is_near(kind, "Pipeline"))
 }
 
 /// Divides a file at the lines that begin a document: `---` at the beginning of a line means that
@@ -212,6 +291,10 @@ mod tests {
     fn only_a_pipeline_is_one() {
         assert!(is_pipeline("apiVersion: x\nkind: Pipeline # y\n"));
         assert!(is_pipeline("kind: \"Pipeline\"\n"));
-        assert!(!is_pipeline("kind: Pipelines\n") && !is_pipeline("a:\n  kind: Pipeline\n"));
+        assert!(!is_pipeline("kind: Service\n") && !is_pipeline("a:\n  kind: Pipeline\n"));
+        assert!(!is_pipeline("epochs: 90\n"));
+        // What is misspelt is a fault rather than nothing.
+        assert!(is_pipeline("kind: Pipelin\n") && is_pipeline("kind: pipeline\n"));
+        assert!(is_pipeline("apiVersion: ohc/v1alpha1\nknd: Pipeline\n"));
     }
 }

@@ -15,24 +15,22 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
     let params = documents::params(&args.params)?;
     let mut files = Vec::new();
     let mut exit = Exit::Done;
-    for path in args.files.all() {
-        for (name, text, faults) in found(path, &params)? {
-            let is_sound = !faults.iter().any(Diagnostic::is_error);
-            if !is_sound {
-                exit = Exit::Failed;
+    for (name, text, faults) in found(args.files.all(), &params)? {
+        let is_sound = !faults.iter().any(Diagnostic::is_error);
+        if !is_sound {
+            exit = Exit::Failed;
+        }
+        let screen = &mut context.screen;
+        match args.format {
+            Findings::Text if faults.is_empty() => screen.line(format!("{name}: sound"))?,
+            Findings::Text => {
+                let colour = screen.paint.0;
+                screen.text(diagnostics::text(&name, &text, &faults, colour))?;
             }
-            let screen = &mut context.screen;
-            match args.format {
-                Findings::Text if faults.is_empty() => screen.line(format!("{name}: sound"))?,
-                Findings::Text => {
-                    let colour = screen.paint.0;
-                    screen.text(diagnostics::text(&name, &text, &faults, colour))?;
-                }
-                Findings::Github => screen.text(diagnostics::github(&name, &faults))?,
-                Findings::Json => files.push(json!({
-                    "file": name, "ok": is_sound, "faults": diagnostics::json(&name, &faults),
-                })),
-            }
+            Findings::Github => screen.text(diagnostics::github(&name, &faults))?,
+            Findings::Json => files.push(json!({
+                "file": name, "ok": is_sound, "faults": diagnostics::json(&name, &faults),
+            })),
         }
     }
     if args.format == Findings::Json {
@@ -46,20 +44,50 @@ pub(super) fn validate(args: &Validate, context: &mut Context) -> Result<Exit, S
 /// A file, its text, and all that is wrong with it.
 type Found = (String, String, Vec<Diagnostic>);
 
-/// What is wrong with each document that a path stands for; a file that is none has one fault.
-fn found(path: &Path, params: &BTreeMap<String, String>) -> Result<Vec<Found>, Stop> {
-    let documents = match documents::of(path) {
-        Ok(documents) => documents,
-        Err(Stop::Error { message, hint, .. }) => {
-            let fault = Diagnostic::new(Place::default(), &message, hint);
-            return Ok(vec![(path.display().to_string(), String::new(), vec![fault])]);
+/// What is wrong with each document that paths stand for; a file that is none has one fault.
+fn found(
+    paths: impl Iterator<Item = impl AsRef<Path>>,
+    params: &BTreeMap<String, String>,
+) -> Result<Vec<Found>, Stop> {
+    let mut all = Vec::new();
+    for path in paths {
+        let path = path.as_ref();
+        match documents::each(path) {
+            Ok(found) => all.extend(found),
+            Err(stop) => all.push(Err((path.to_owned(), stop))),
         }
-        Err(stop) => return Err(stop),
-    };
-    let compiled = documents.into_iter().map(|document| {
-        let (_, faults) = manifest::compile(&document.text, params);
-        let (name, faults) = (document.path.display().to_string(), document.placed(faults));
-        (name, document.whole().to_owned(), faults)
+    }
+    let compiled = all.iter().map(|found| {
+        let document = found.as_ref().ok()?;
+        Some((document, manifest::compile(&document.text, params)))
     });
-    Ok(compiled.collect())
+    let compiled: Vec<_> = compiled.collect();
+    let sound = compiled.iter().flatten();
+    let sound = sound.filter_map(|(document, (manifest, _))| Some((*document, manifest.as_ref()?)));
+    let collisions = documents::collisions(sound);
+    let mut each = Vec::new();
+    for (found, compiled) in all.iter().zip(&compiled) {
+        match (found, compiled) {
+            (Ok(_), Some((document, (_, faults)))) => {
+                let mut faults = faults.clone();
+                let own = collisions.iter().filter(|(other, _)| std::ptr::eq(*other, *document));
+                faults.extend(own.map(|(_, fault)| fault.clone()));
+                let (name, faults) = (document.path.display().to_string(), document.placed(faults));
+                each.push((name, document.whole().to_owned(), faults));
+            }
+            (Err((path, Stop::Error { message, hint, .. })), _) => {
+                let fault = Diagnostic::new(Place::default(), message, hint.clone());
+                each.push((path.display().to_string(), String::new(), vec![fault]));
+            }
+            _ => {}
+        }
+    }
+    // Whatever else keeps a file from being read is the end.
+    match all.into_iter().find_map(|found| match found {
+        Err((_, Stop::Error { .. })) | Ok(_) => None,
+        Err((_, stop)) => Some(stop),
+    }) {
+        Some(stop) => Err(stop),
+        None => Ok(each),
+    }
 }

@@ -170,9 +170,24 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
 
     let broken = noop("third").replace("noop,", "nope,");
     site.write("some.yaml", &format!("{broken}---\n{}", noop("fourth")));
-    check(&site, &["apply", "some.yaml"], 1, &["some.yaml:6:", "fourth: settled"]);
+    let ran = check(&site, &["apply", "some.yaml"], 1, &["some.yaml:6:"]);
+    assert!(!ran.out().contains("fourth"), "{}", ran.out());
     site.write("late.yaml", &format!("{}---\n{broken}", noop("fourth")));
     check(&site, &["validate", "late.yaml"], 1, &["late.yaml:13:", "late.yaml: sound"]);
+    // What is wrong with the last is told before the first is paid.
+    let ran = check(&site, &["apply", "late.yaml"], 1, &["late.yaml:13:"]);
+    assert!(!ran.out().contains("fourth"), "{}", ran.out());
+    site.write("twice.yaml", &format!("{}---\n{}", noop("fifth"), noop("fifth")));
+    for verb in ["validate", "apply"] {
+        let says = ["twice.yaml:10:1", "a pipeline of twice.yaml is called `fifth` too"];
+        check(&site, &[verb, "twice.yaml"], 1, &says);
+    }
+    fs::create_dir(site.path("pair")).unwrap();
+    site.write("pair/a.yaml", &fs::read_to_string(site.path("iris.yaml")).unwrap());
+    site.vary("pair/a.yaml", "data/iris.csv", "../data/iris.csv");
+    site.write("pair/b.yaml", &fs::read_to_string(site.path("pair/a.yaml")).unwrap());
+    site.vary("pair/b.yaml", "name: iris", "name: other");
+    check(&site, &["validate", "pair"], 1, &["pair/a.yaml: sound", "pair/a.yaml writes to `"]);
 
     fs::create_dir(site.path("many")).unwrap();
     site.write("many/b.yml", &noop("b"));
@@ -180,6 +195,11 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
     site.write("many/other.yaml", "kind: Service\n");
     let ran = check(&site, &["apply", "many"], 0, &["a: settled", "b: settled"]);
     assert!(ran.out().find("a: settled") < ran.out().find("b: settled"));
+    // What is misspelt or no text is told beside the others, with its file.
+    site.write("many/c.yaml", &noop("c").replace("Pipeline", "Pipelin"));
+    fs::write(site.path("many/d.yaml"), b"kind: Pipeline # \xe4\n").unwrap();
+    let says = ["many/c.yaml:2:", "many/d.yaml is not UTF-8", "many/a.yaml: sound"];
+    check(&site, &["validate", "many"], 1, &says);
 
     let mut child = site.command(&["apply", "-"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

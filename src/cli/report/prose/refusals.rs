@@ -23,6 +23,12 @@ pub(crate) fn several(path: &Path, found: usize) -> Stop {
     stop(Exit::Usage, message, "name a file with one document")
 }
 
+/// A folder where one pipeline is needed.
+pub(crate) fn not_a_folder(path: &Path) -> Stop {
+    let message = format!("{} is a folder: one pipeline is needed here", path.display());
+    stop(Exit::Usage, message, "name one of its files")
+}
+
 /// A folder without a pipeline.
 pub(crate) fn no_pipeline(folder: &Path) -> Stop {
     let message = format!("there is no pipeline in the folder {}", folder.display());
