@@ -115,7 +115,7 @@ fn ready(
             for node in nodes {
                 screen.line(format!("  {}", line(node)))?;
             }
-            screen.line(format!("ohc apply FILE --network {}", path.display()))?;
+            screen.line(format!("ohc apply FILE -y --network {}", path.display()))?;
             screen.line("Ctrl-C stops all of it")?;
         }
     }

@@ -64,7 +64,8 @@ pub struct Change {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// The file system refuses.
-    #[error("cannot {doing} {}: {source}; hint: check the folder and its permissions",
+    #[error("cannot {doing} {}: {source}; hint: check the folder and its \
+        permissions; --locked reads the lock and does not write it",
         .path.display())]
     Io {
         /// What was tried.

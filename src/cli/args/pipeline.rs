@@ -87,7 +87,8 @@ pub(crate) struct Apply {
     /// Show the plan and stop
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Spend up to the highest quote without asking, where no budget is set
+    /// Spend without asking: at most the budget or, where none is set, the highest quote. A network
+    /// asks where `--budget` is not given, whatever the manifest allows
     #[arg(short = 'y', long)]
     pub(crate) yes: bool,
     /// Follow the run to its end. This is the default: the network is this process

@@ -388,7 +388,45 @@ pub fn find(path: &str) -> Result<Topic, Option<String>> {
         }
         names.extend(known(&section));
     }
-    Err(suggest(first, names))
+    let paths = if rest.is_empty() { paths_to(first) } else { Vec::new() };
+    Err(match paths.as_slice() {
+        [] => suggest(first, names),
+        paths => Some(format!("did you mean {}?", paths.join(" or "))),
+    })
+}
+
+/// How deep a key is looked for, and how many paths to it are told.
+const DEPTH_MAX: usize = 5;
+const PATHS_MAX: usize = 6;
+
+/// The paths that end in a key, those of the kinds first: `train.optimizer` of `optimizer`.
+fn paths_to(word: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for kind in kinds() {
+        below(&kind.with(), word, kind.name(), DEPTH_MAX, &mut paths);
+    }
+    let document = document();
+    for key in document.keys.iter().filter(|key| key.name() == "spec") {
+        key.below().iter().for_each(|spec| below(spec, word, "", DEPTH_MAX, &mut paths));
+    }
+    paths.truncate(PATHS_MAX);
+    paths
+}
+
+fn below(section: &Section, word: &str, path: &str, depth: usize, paths: &mut Vec<String>) {
+    if depth == 0 {
+        return;
+    }
+    for key in section.keys.iter().filter(|key| !key.is_by_kind()) {
+        let dot = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{dot}{}", key.name());
+        let told = format!("`{path}`");
+        if key.name() == word && matches!(find(&path), Ok(_)) && !paths.contains(&told) {
+            paths.push(told);
+        }
+        let path = format!("{path}{}", key.steps());
+        key.below().iter().for_each(|next| below(next, word, &path, depth - 1, paths));
+    }
 }
 
 /// Follows the words of a path below a mapping; `kind` is the last word so far that names one.

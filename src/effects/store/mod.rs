@@ -80,6 +80,15 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// What it lies on cannot be written to.
+    #[error(
+        "{} cannot be written to: {}; hint: copy the folder to a place that can be: whoever reads \
+         a log locks it too", .path.display(), io::ErrorKind::ReadOnlyFilesystem
+    )]
+    ReadOnly {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// The file system refuses.
     #[error("cannot {doing} {}: {source}; hint: check the directory and its permissions",
         .path.display())]
@@ -493,6 +502,7 @@ fn io_error(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> StoreErro
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             StoreError::Full { path: path.to_owned() }
         }
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.to_owned() },
         _ => StoreError::Io { path: path.to_owned(), doing, source },
     }
 }

@@ -245,6 +245,8 @@ fn after_a_failed_write_nothing_more_is_written() {
 fn a_full_disk_is_called_so() {
     let full = io_error(Path::new("x"), "write")(io::ErrorKind::StorageFull.into());
     assert!(matches!(full, StoreError::Full { .. }));
+    let fixed = io_error(Path::new("x"), "open")(io::ErrorKind::ReadOnlyFilesystem.into());
+    assert!(fixed.to_string().contains("copy the folder"), "{fixed}");
     let full = fjall::Error::Storage(fjall::LsmError::Io(io::ErrorKind::StorageFull.into()));
     assert!(matches!(fjall_error(Path::new("x"), full, None), StoreError::Full { .. }));
 }

@@ -94,6 +94,12 @@ fn a_path_finds_what_it_names_however_it_is_written() {
 #[test]
 fn a_path_that_names_nothing_says_what_is_near() {
     check("stage", "unknown; did you mean `stages`?");
+    check("optimizer", "unknown; did you mean `train.optimizer`?");
+    check("epochs", "unknown; did you mean `train.epochs`?");
+    check("lr", "unknown; did you mean `train.optimizer.lr` or `train.parallel.outer.lr`?");
+    check("oneHot", "unknown; did you mean `transform.steps[].oneHot`?");
+    check("matrix", "unknown; did you mean `stages.STAGE.matrix`?");
+    check("csv", "unknown; did you mean `sources.SOURCE.csv`?");
     check("train.optimiser", "unknown; did you mean `optimizer`?");
     check("train.model.widht", "unknown; did you mean `width`?");
     check("stages.mine.retri", "unknown; did you mean `retry`?");
