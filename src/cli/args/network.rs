@@ -39,7 +39,8 @@ pub(crate) enum NetworkVerb {
     },
     /// Print where the validators of a network changed last: who joins compares it
     #[command(after_help = "Examples:\n  ohc network checkpoint --network lab\n  \
-        ohc network add lab lab/network.yaml --checkpoint \"$(cat told-by-a-friend)\"\n\n\
+        ohc network add lab lab/network.yaml \
+         --checkpoint 4200:9c019c019c019c019c019c019c019c019c019c019c019c019c019c019c019c01\n\n\
         Whoever joins with a genesis alone believes its validators, also those who have left with \
         their stake and sign another history. With a checkpoint from somebody you trust, in \
         network.yaml or the config.yaml of a node (`checkpoint:`), or for a name (`add`), a \
