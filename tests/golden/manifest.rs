@@ -11,7 +11,7 @@ use ohc::domain::command::Bid;
 use ohc::domain::forecast::{Stall, Wish, forecast};
 use ohc::domain::genesis::{Allocation, Genesis, Params};
 use ohc::domain::graph::{Dag, Edge, From, Job, Output, expand};
-use ohc::domain::job::{Chunk, Column, ColumnKind, Pin};
+use ohc::domain::job::{Chunk, Column, ColumnKind, Format, Pin};
 use ohc::domain::manifest::{Diagnostic, Manifest, Source, compile, json_schema};
 use ohc::domain::plan::plan;
 use ohc::domain::state::State;
@@ -33,12 +33,20 @@ fn pins(manifest: &Manifest) -> BTreeMap<String, Pin> {
             digest,
             bytes,
             rows,
-            columns: columns(&source.url),
+            columns: match (&source.made, source.reading.format) {
+                (Some(_), _) => ["text", "question", "answer"].map(text).to_vec(),
+                (None, Format::Text) => vec![text("text")],
+                (None, _) => columns(&source.url),
+            },
             chunks: vec![Chunk { digest, bytes, rows, first_line: 1, groups: None }],
         };
         (name.clone(), pin)
     };
     manifest.sources.iter().map(pin).collect()
+}
+
+fn text(name: &str) -> Column {
+    Column { name: name.to_owned(), kind: ColumnKind::Text }
 }
 
 /// The columns of a table below `manifests`, by its head and its first row; those of a parquet
