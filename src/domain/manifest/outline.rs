@@ -421,7 +421,7 @@ fn below(section: &Section, word: &str, path: &str, depth: usize, paths: &mut Ve
         let dot = if path.is_empty() { "" } else { "." };
         let path = format!("{path}{dot}{}", key.name());
         let told = format!("`{path}`");
-        if key.name() == word && matches!(find(&path), Ok(_)) && !paths.contains(&told) {
+        if key.name() == word && find(&path).is_ok() && !paths.contains(&told) {
             paths.push(told);
         }
         let path = format!("{path}{}", key.steps());

@@ -23,6 +23,9 @@ pub(super) enum Kind {
     Structs,
 }
 
+/// Hears the numbers and texts of a struct, each by the fields that lead there.
+type Each<'f, 'a> = &'f mut dyn FnMut(&[i16], Value<'a>) -> Result<(), Fault>;
+
 /// Fields of a struct that the crate knows.
 pub(super) type Fields = &'static [(i16, Kind)];
 
@@ -149,11 +152,7 @@ impl<'a> Thrift<'a> {
     }
 
     /// Reads a struct: `each` is told the numbers and texts in it, by the fields that lead there.
-    pub(super) fn read(
-        &mut self,
-        fields: Fields,
-        each: &mut dyn FnMut(&[i16], Value<'a>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    pub(super) fn read(&mut self, fields: Fields, each: Each<'_, 'a>) -> Result<(), Fault> {
         self.read_below(fields, &mut Vec::new(), each)
     }
 
@@ -162,7 +161,7 @@ impl<'a> Thrift<'a> {
         &mut self,
         fields: Fields,
         path: &mut Vec<i16>,
-        each: &mut dyn FnMut(&[i16], Value<'a>) -> Result<(), Fault>,
+        each: Each<'_, 'a>,
     ) -> Result<(), Fault> {
         let mut last = 0;
         while let Some((id, code)) = self.field(&mut last)? {

@@ -1,4 +1,5 @@
 //! Footers that no writer makes: each is a fault, on a thread with as little stack as a worker's.
+//! Never reads a page.
 
 use super::super::File;
 use super::check;
