@@ -168,7 +168,8 @@ pub(crate) fn list(words: &[&str]) -> String {
 }
 
 /// Whether a word is `known`, or that misspelt.
-pub(crate) fn is_near(word: &str, known: &str) -> bool {
+#[must_use]
+pub fn is_near(word: &str, known: &str) -> bool {
     nearest(word, [known]).is_some()
 }
 

@@ -36,8 +36,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity};
-pub(crate) use diagnostic::{is_near, suggest};
+pub(crate) use diagnostic::suggest;
+pub use diagnostic::{Diagnostic, FAULTS_MAX, Place, Severity, is_near};
 pub use params::params_file;
 pub use quantity::{bytes, duration_ms};
 pub use schema::json_schema;
