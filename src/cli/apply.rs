@@ -292,7 +292,7 @@ fn decide<'a>(
     let is_allowed = ready.site.is_embedded() && pipeline.manifest.budget.is_some();
     let has_cap = args.yes || args.budget.is_some() || is_allowed;
     match ready.todo {
-        Todo::Run(budget) if !has_cap => agree(budget, &ready.site).map(|()| ready),
+        Todo::Run(budget) if !has_cap => agree(budget, &ready).map(|()| ready),
         _ => Ok(ready),
     }
 }
@@ -319,10 +319,13 @@ pub(super) fn ready<'a>(
 
 /// Asks whether an amount may be spent that nobody has set, or that goes to others. Where nobody
 /// can answer, nothing is spent: a script says with -y or --budget what it means.
-fn agree(budget: Ohc, site: &Site) -> Result<(), Stop> {
-    let is_own = site.is_embedded();
-    let question = if is_own { prose::question } else { prose::question_of_network };
-    match consent::ask(&question(budget))? {
+fn agree(budget: Ohc, ready: &Ready<'_>) -> Result<(), Stop> {
+    let (is_own, jobs) = (ready.site.is_embedded(), ready.forecast.fates.len());
+    let question = match is_own {
+        true => prose::question(budget),
+        false => prose::question_of_network(budget, ready.site.view().state.submission_fee(jobs)),
+    };
+    match consent::ask(&question)? {
         Some(true) => Ok(()),
         Some(false) => Err(consent::declined()),
         None if is_own => Err(prose::no_budget(budget)),

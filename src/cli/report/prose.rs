@@ -457,8 +457,9 @@ pub(crate) fn question(quote: Ohc) -> String {
 }
 
 /// The same of money that goes to others.
-pub(crate) fn question_of_network(budget: Ohc) -> String {
-    format!("Workers and validators of the network are paid. Spend up to {budget} OhC?")
+pub(crate) fn question_of_network(budget: Ohc, fee: Ohc) -> String {
+    let what = "Workers and validators of the network are paid";
+    format!("{what}. Spend up to {budget} OhC, and a fee of {fee} OhC?")
 }
 
 /// A pipeline of which everything is known.
