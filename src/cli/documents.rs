@@ -7,7 +7,7 @@ use super::home;
 use super::report::prose;
 use crate::domain::manifest::{self, Diagnostic, Manifest, Place};
 use crate::node::pipeline::{self, ReadError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -118,7 +118,12 @@ pub(super) fn collisions<'a>(
 ) -> Vec<(&'a Document, Diagnostic)> {
     let (mut names, mut folders) = (BTreeMap::new(), BTreeMap::new());
     let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
     for (document, manifest) in all {
+        // The same one, named twice.
+        if !seen.insert(document.at()) {
+            continue;
+        }
         let key = (document.folder(), manifest.name.as_str());
         if let Some(first) = names.insert(key, document) {
             let message = format!("a pipeline of {} is called `{}` too", first.at(), manifest.name);
@@ -196,7 +201,10 @@ fn is_pipeline(text: &str) -> bool {
         Some(rest.split_whitespace().next().unwrap_or_default().trim_matches(['"', '\'']))
     };
     let is_ours = value("apiVersion:").is_some_and(|version| version.starts_with("ohc/"));
-    is_ours || value("kind:").is_some_and(|kind| manifest::is_near(kind, "Pipeline"))
+    let is_near = |kind: &str| manifest::is_near(kind, "Pipeline");
+    // What says that it is for another program is none of ours misspelt.
+    let kind = value("kind:").unwrap_or_default();
+    is_ours || kind == "Pipeline" || (value("apiVersion:").is_none() && is_near(kind))
 }
 
 /// Divides a file at the lines that begin a document: `---` at the beginning of a line means that
@@ -293,6 +301,7 @@ mod tests {
         assert!(is_pipeline("kind: \"Pipeline\"\n"));
         assert!(!is_pipeline("kind: Service\n") && !is_pipeline("a:\n  kind: Pipeline\n"));
         assert!(!is_pipeline("epochs: 90\n"));
+        assert!(!is_pipeline("apiVersion: tekton.dev/v1\nkind: PipelineRun\n"));
         // What is misspelt is a fault rather than nothing.
         assert!(is_pipeline("kind: Pipelin\n") && is_pipeline("kind: pipeline\n"));
         assert!(is_pipeline("apiVersion: ohc/v1alpha1\nknd: Pipeline\n"));

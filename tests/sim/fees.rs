@@ -10,6 +10,7 @@ use ohc::base::limits::{BIDS_MAX, COMMANDS_PER_SLOT_MAX};
 use ohc::domain::command::{Beat, Bid, Command, Order, SignedOrder};
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::genesis::{GenesisError, Params};
+use ohc::domain::state::run::Status;
 use ohc::domain::verdict::Finding;
 
 const RUN: RunId = RunId(1);
@@ -48,6 +49,7 @@ fn what_is_not_asked_for_costs_a_fee_done_or_refused() {
     };
     costs(&mut fold, Command::Transfer { to, amount: Ohc::from_nano(1) });
     costs(&mut fold, Command::Bid(bid()));
+    assert_eq!(fees(&fold.send(CLIENT, Command::Withdraw), CLIENT), [0; 0], "who ends is not kept");
     costs(&mut fold, Command::Withdraw);
     let refused_one = costs(&mut fold, Command::Cancel { run: RUN });
     refused(&refused_one, Reject::NoRun);
@@ -62,17 +64,19 @@ fn a_submission_costs_more_the_longer_its_plan_is_and_it_is_on_the_bill() {
     let mut fold = dear(1);
     let fee = fold.state.order_fee().nano();
     let events = fold.submit(&one(), ohc(5));
-    assert_eq!(fees(&events, CLIENT), [fee + fee / 10]);
+    assert_eq!(fees(&events, CLIENT), [fee, fee / 10]);
     let seeds: Vec<String> = (0..200).map(|n| n.to_string()).collect();
     let axes = format!("{{ seed: [{}] }}", seeds.join(", "));
     let stage = format!("a: {{ uses: noop, matrix: {{ axes: {axes} }} }}");
     let many = noops("many", "", &[&stage]);
     let events = fold.submit(&many, ohc(5));
-    assert_eq!(fees(&events, CLIENT), [fee + 20 * fee]);
+    assert_eq!(fees(&events, CLIENT), [fee, 20 * fee]);
+    fold.send(CLIENT, Command::Pause { run: RunId(2) });
+    fold.send(CLIENT, Command::Resume { run: RunId(2), added: Ohc::ZERO });
     fold.send(CLIENT, Command::Cancel { run: RunId(2) });
     let runs = fold.state.runs();
     assert_eq!(runs[&RUN].fees.nano(), fee + fee / 10);
-    assert_eq!(runs[&RunId(2)].fees.nano(), fee + 20 * fee + fee, "and to cancel it");
+    assert_eq!(runs[&RunId(2)].fees.nano(), fee + 20 * fee + fee, "and to go on");
     // Somebody else's fee is not on it.
     let other = Who::Client(1);
     let events = fold.send(other, Command::Cancel { run: RUN });
@@ -87,6 +91,10 @@ fn who_cannot_pay_a_fee_is_refused_and_nothing_begins() {
     // The budget is there, the fee is not.
     let events = fold.submit(&one(), ohc(1_000));
     refused(&events, Reject::Short);
+    let most = fold.balance(CLIENT).checked_sub(fee).unwrap();
+    let events = fold.submit(&one(), most);
+    refused(&events, Reject::Short);
+    assert_eq!(fees(&events, CLIENT), [fee.nano()], "the plan is not paid for if nothing begins");
     assert!(fold.state.runs().is_empty() && fold.held_money() == 0);
     let rest = fold.balance(CLIENT).checked_sub(fee).unwrap();
     fold.send(CLIENT, Command::Transfer { to: Who::Client(1).key(), amount: rest });
@@ -194,4 +202,41 @@ fn a_log_of_other_rules_is_told() {
     genesis.params.rules += 1;
     let Err(error @ GenesisError::Rules(_)) = genesis.check() else { panic!("it is read") };
     assert!(error.to_string().contains("by the rules 2, and this ohc follows the rules 1"));
+}
+
+#[test]
+fn whoever_has_nothing_left_can_stop_what_costs_him() {
+    let mut fold = dear(1);
+    let fee = fold.state.submission_fee(1);
+    let budget = fold.balance(CLIENT).checked_sub(fee).unwrap();
+    fold.submit(&one(), budget);
+    assert_eq!(fold.balance(CLIENT), Ohc::ZERO);
+    fold.send(CLIENT, Command::Pause { run: RUN });
+    assert!(matches!(fold.status(1), Status::Paused(_)));
+    fold.send(CLIENT, Command::Cancel { run: RUN });
+    assert!(fold.state.runs()[&RUN].is_over());
+    assert_eq!(fold.balance(CLIENT), budget);
+}
+
+#[test]
+fn plans_of_which_nothing_comes_take_room_of_their_slot() {
+    let mut fold = dear(1);
+    let seeds: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let axes = format!("a: [{0}], b: [{0}]", seeds.join(", "));
+    let stage = format!("a: {{ uses: noop, matrix: {{ axes: {{ {axes} }} }} }}");
+    let many = noops("many", "  run: { limits: { instances: 90000 } }\n", &[&stage]);
+    // All but a plan's fee is meant to be locked.
+    let budget = Ohc::from_nano(999_500_000_000);
+    let submit = || Command::Submit(Box::new(submission(many.clone(), Vec::new(), budget)));
+    let orders: Vec<SignedOrder> = (0..4).map(|_| fold.sign(CLIENT, submit())).collect();
+    let reasons: Vec<Reject> = fold
+        .slot(0, &orders)
+        .iter()
+        .filter_map(|event| match event {
+            Event::Rejected { reason, .. } => Some(*reason),
+            _ => None,
+        })
+        .collect();
+    let expect = [Reject::Short, Reject::Short, Reject::Crowded, Reject::Crowded];
+    assert_eq!(reasons, expect);
 }

@@ -55,7 +55,7 @@ impl State {
             let more = more.unwrap_or_default();
             if more > Ohc::ZERO {
                 let fine = settle::equivocation(&mut self.ledger, *validator, more, since, author);
-                punished.lost = punished.lost.checked_add(more).unwrap_or(punished.lost);
+                punished.lost = punished.lost.checked_add(fine).unwrap_or(punished.lost);
                 let validator = *validator;
                 events.push(Event::Equivocated { validator, height, by: author, fine });
             }

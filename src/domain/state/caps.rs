@@ -6,11 +6,14 @@ use crate::base::amount::Ohc;
 use crate::base::ids::LeaseId;
 use crate::base::keys::PublicKey;
 use crate::base::limits::{
-    ACCOUNT_NANO_MIN, BIDS_MAX, JOBS_PER_SLOT_MAX, RUNS_OPEN_MAX, STAKE_PER_ESCROW,
+    ACCOUNT_NANO_MIN, BIDS_MAX, JOBS_PER_FAULT, JOBS_PER_SLOT_MAX, RUNS_OPEN_MAX, STAKE_PER_ESCROW,
 };
+use crate::domain::command::Submission;
 use crate::domain::event::{Event, Reject};
 use crate::domain::lease::Lease;
 use crate::domain::ledger::Hold;
+use crate::domain::manifest::Manifest;
+use crate::domain::plan::{self, Plan};
 
 impl State {
     /// What may still be locked for runs: validators must lose more by colluding than there is to
@@ -35,15 +38,16 @@ impl State {
         if open.take(RUNS_OPEN_MAX).count() < RUNS_OPEN_MAX { Ok(()) } else { Err(Reject::TooMany) }
     }
 
-    /// Whether another run may begin in a slot of which these are the events: its plan takes time
-    /// of every node.
-    pub(super) fn may_plan(&self, events: &[Event]) -> Result<(), Reject> {
-        let jobs = |event: &Event| match event {
-            Event::Submitted { run, .. } => self.runs.get(run).map_or(0, |run| run.results.len()),
-            _ => 0,
-        };
-        let planned: usize = events.iter().map(jobs).sum();
-        if planned < JOBS_PER_SLOT_MAX { Ok(()) } else { Err(Reject::Crowded) }
+    /// Plans a submission, if this slot has room for another plan: it takes time of every node,
+    /// whatever becomes of it.
+    pub(super) fn plan(&mut self, submission: &Submission) -> Result<(Manifest, Plan), Reject> {
+        if self.planned >= JOBS_PER_SLOT_MAX {
+            return Err(Reject::Crowded);
+        }
+        let planned = plan::derive(submission);
+        let jobs = planned.as_ref().map_or(JOBS_PER_FAULT, |(_, plan)| plan.dag.jobs.len());
+        self.planned = self.planned.saturating_add(jobs);
+        planned.map_err(|_| Reject::BadManifest)
     }
 
     /// Makes place for one more bid: every auction looks at all of them. Where there is none, the

@@ -6,12 +6,13 @@
 //! | an answer to what this fold asks: of a lease, a tender, an audit, a dispute | nothing       |
 //! | heartbeats of which one is due                 | nothing                                    |
 //! | a challenge, an accusation that holds          | nothing: it has a deposit, or a culprit    |
+//! | the end of one's own run or bid, a pause, a stake that is to leave | nothing                |
 //! | a submission                                   | a fee, and one for each `JOBS_PER_FEE` jobs |
 //! | anything else                                  | a fee, done or refused                     |
 //! | what is refused                                | `reject_fee`; a validator's nothing        |
 
 use super::State;
-use super::run::Phase;
+use super::run::{Phase, Run, Status};
 use crate::base::amount::{Ohc, Rounding, SUPPLY};
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
@@ -29,9 +30,30 @@ impl State {
     /// and keeps what became of it.
     #[must_use]
     pub fn submission_fee(&self, jobs: usize) -> Ohc {
-        let fee = self.params.order_fee;
-        let plan = fee.ratio(jobs as u64, JOBS_PER_FEE, Rounding::Ceil);
-        plan.and_then(|plan| fee.checked_add(plan)).unwrap_or(SUPPLY)
+        self.params.order_fee.checked_add(self.plan_fee(jobs)).unwrap_or(SUPPLY)
+    }
+
+    fn plan_fee(&self, jobs: usize) -> Ohc {
+        let fee = self.params.order_fee.ratio(jobs as u64, JOBS_PER_FEE, Rounding::Ceil);
+        fee.unwrap_or(SUPPLY)
+    }
+
+    /// Has a client pay for a plan of so many jobs, if the budget is there still; returns all that
+    /// the submission cost.
+    pub(super) fn pay_plan(
+        &mut self,
+        client: PublicKey,
+        budget: Ohc,
+        jobs: usize,
+        events: &mut Vec<Event>,
+    ) -> Result<Ohc, Reject> {
+        let fee = self.plan_fee(jobs);
+        let due = budget.checked_add(fee).ok_or(Reject::Short)?;
+        if self.ledger.account(&client).balance < due {
+            return Err(Reject::Short);
+        }
+        self.pay(client, fee, events)?;
+        Ok(self.submission_fee(jobs))
     }
 
     /// What a client pays for any other command about its runs.
@@ -48,8 +70,14 @@ impl State {
         events: &mut Vec<Event>,
     ) -> Result<(), Reject> {
         let run = match command {
-            // Their price is known when there is a plan.
-            Command::Submit(_) => return Ok(()),
+            // Whoever cannot pay must be able to stop what costs him more.
+            Command::Cancel { run } | Command::Pause { run } if self.stands(author, *run) => {
+                return Ok(());
+            }
+            Command::Withdraw if self.workers.get(&author).is_some_and(|me| me.bid.is_some()) => {
+                return Ok(());
+            }
+            Command::Unbond { .. } => return Ok(()),
             Command::Heartbeat(beats) if beats.iter().any(|beat| self.is_due(author, beat)) => {
                 return Ok(());
             }
@@ -67,13 +95,14 @@ impl State {
             Command::Cancel { run } | Command::Pause { run } | Command::Resume { run, .. } => {
                 Some(*run)
             }
-            Command::Transfer { .. }
+            // And for the plan, once there is one.
+            Command::Submit(_)
+            | Command::Transfer { .. }
             | Command::Bid(_)
             | Command::BidFor { .. }
             | Command::Withdraw
             | Command::Heartbeat(_)
-            | Command::Bond { .. }
-            | Command::Unbond { .. } => None,
+            | Command::Bond { .. } => None,
         };
         self.pay(author, self.params.order_fee, events)?;
         self.bill_fee(author, run);
@@ -92,6 +121,12 @@ impl State {
             events.push(Event::Fee { author, fee });
         }
         Ok(())
+    }
+
+    /// Whether a run of one's own goes on, or stands still.
+    fn stands(&self, author: PublicKey, run: RunId) -> bool {
+        let stands = |run: &Run| matches!(run.status, Status::Running | Status::Paused(_));
+        self.runs.get(&run).is_some_and(|run| run.client == author && stands(run))
     }
 
     /// What was paid for a command about a run of one's own is on its bill.

@@ -129,6 +129,8 @@ pub struct State {
     tariff: Tariff,
     /// What was folded since the log committed to a state.
     commitment: Commitment,
+    /// Jobs that were planned at this slot.
+    planned: usize,
     /// The bytes of the state that the last slot commits to, until somebody takes them, or the
     /// next.
     committed: Option<Arc<Vec<u8>>>,
@@ -204,6 +206,7 @@ impl State {
             tallies: None,
             tariff: Tariff::new(&genesis.params),
             commitment: Commitment::default(),
+            planned: 0,
             committed: None,
         }
     }
@@ -213,7 +216,7 @@ impl State {
     pub fn apply(&mut self, height: Height, poh: &[Entry], commands: &[SignedOrder]) -> Vec<Event> {
         assert!(height == self.height.next(), "slots are folded in their order");
         let mut events = Vec::new();
-        (self.height, self.committed) = (height, None);
+        (self.height, self.committed, self.planned) = (height, None, 0);
         let chain = self.run_chain(poh);
         self.forget_plans();
         self.draw_audits(chain, &mut events);

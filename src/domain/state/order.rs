@@ -14,7 +14,7 @@ use crate::domain::command::{Beat, Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Ending, Event, Pause, Reject};
 use crate::domain::ledger::{Hold, Owner};
 use crate::domain::manifest::Stage;
-use crate::domain::plan::{self, Planned};
+use crate::domain::plan::Planned;
 use crate::domain::receipt::{Claim, Outcome, Receipt};
 use crate::domain::verdict::Segment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,11 +114,9 @@ impl State {
             return Err(Reject::Short);
         }
         // The plan comes last: it takes more time than all else.
-        self.may_plan(events)?;
-        let (manifest, plan) = plan::derive(submission).map_err(|_| Reject::BadManifest)?;
+        let (manifest, plan) = self.plan(submission)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
-        let fees = self.submission_fee(plan.dag.jobs.len());
-        self.pay(client, fees, events)?;
+        let fees = self.pay_plan(client, submission.budget, plan.dag.jobs.len(), events)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {

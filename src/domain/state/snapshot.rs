@@ -31,7 +31,7 @@ canonical_struct!(State {
     network, params, validators, membership, height, place, ledger, nonces, workers, runs, cache,
     own, failures, offers, tenders, lapses, reprices, dues, undrawn, judging, windows, beacon,
     absent, past, past_dues, sealed, touched, ended, tariff,
-} without { tallies, commitment, committed });
+} without { tallies, commitment, planned, committed });
 canonical_struct!(Worker { bid, takes, record, queued, sealed, leases, busy_until, earned });
 canonical_struct!(Record { good, bad });
 // Its results follow the state: they refer to the cache.
