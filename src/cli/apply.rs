@@ -107,14 +107,14 @@ fn wanted(args: &args::Apply) -> Result<Vec<Wanted>, Stop> {
 
 /// Why nothing of several pipelines is applied: one that is wrong is told before another is paid.
 fn unsound(wanted: &[Wanted], params: &BTreeMap<String, String>) -> Vec<Stop> {
+    if wanted.len() < 2 {
+        return Vec::new();
+    }
     let documents = wanted.iter().filter_map(|wanted| match wanted {
         Wanted::Pipeline(document) => Some(document),
         Wanted::Saved(_) => None,
     });
     let documents: Vec<&Document> = documents.collect();
-    if wanted.len() < 2 {
-        return Vec::new();
-    }
     let compiled: Vec<_> =
         documents.iter().map(|document| manifest::compile(&document.text, params)).collect();
     let each = documents.iter().zip(&compiled);

@@ -49,14 +49,13 @@ impl State {
         self.membership.punished.insert((height, validator), punished);
         self.membership.jailed.insert(validator);
         let ppm = self.lost_ppm(height, since);
-        for ((_, validator), punished) in self.membership.punished.range_mut(at(height)) {
+        for (&(_, validator), punished) in self.membership.punished.range_mut(at(height)) {
             let due = punished.at_risk.ratio(ppm, 1_000_000, Rounding::Ceil);
             let more = due.unwrap_or(punished.at_risk).checked_sub(punished.lost);
             let more = more.unwrap_or_default();
             if more > Ohc::ZERO {
-                let fine = settle::equivocation(&mut self.ledger, *validator, more, since, author);
+                let fine = settle::equivocation(&mut self.ledger, validator, more, since, author);
                 punished.lost = punished.lost.checked_add(fine).unwrap_or(punished.lost);
-                let validator = *validator;
                 events.push(Event::Equivocated { validator, height, by: author, fine });
             }
         }

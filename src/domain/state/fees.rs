@@ -56,7 +56,7 @@ impl State {
         Ok(self.submission_fee(jobs))
     }
 
-    /// What a client pays for any other command about its runs.
+    /// What a command costs that nothing has asked for, but a submission: to let a run go on, say.
     #[must_use]
     pub fn order_fee(&self) -> Ohc {
         self.params.order_fee

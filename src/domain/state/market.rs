@@ -134,10 +134,7 @@ impl State {
         let others: Vec<PublicKey> = self.other_hands(block).collect();
         let (needs, classes) = (offer.needs, offer.classes);
         self.workers.iter().filter(move |(key, worker)| {
-            !barred.contains(key)
-                && !others.contains(key)
-                && worker.takes.has(classes)
-                && worker.bid.is_some_and(|bid| bid.has.meets(&needs))
+            !barred.contains(key) && !others.contains(key) && worker.bids_for(&needs, classes)
         })
     }
 

@@ -56,6 +56,7 @@ use super::genesis::{Genesis, Params};
 use super::lease::Lease;
 use super::ledger::{Account, Ledger};
 use super::poh::{Entry, Place};
+use super::terms::Equipment;
 use crate::base::amount::{Ohc, SUPPLY, Work};
 use crate::base::canon::Digest;
 use crate::base::ids::{BlockId, JobId, LeaseId, RunId};
@@ -158,6 +159,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Whether it bids for blocks that need this, of these kinds of jobs, at whatever price.
+    fn bids_for(&self, needs: &Equipment, classes: Classes) -> bool {
+        self.takes.has(classes) && self.bid.is_some_and(|bid| bid.has.meets(needs))
+    }
+
     /// Whether it holds something that it will be done with by itself. An answer under a seal may
     /// have to wait for others for ever.
     fn is_busy(&self) -> bool {

@@ -73,14 +73,13 @@ impl State {
             Phase::Offered(offer) if offer.since <= self.now() => Some(offer),
             _ => None,
         });
-        let bids = || self.workers.values().filter_map(|worker| Some((worker.takes, worker.bid?)));
-        let is_empty = bids().next().is_none();
+        let is_empty = self.workers.values().all(|worker| worker.bid.is_none());
         // Kinds of offers are few, offers may be many.
         let mut kinds: BTreeMap<(Equipment, Classes), bool> = BTreeMap::new();
         let is_for = |offer: &&Offered| {
             let Offered { needs, classes, .. } = **offer;
             *kinds.entry((needs, classes)).or_insert_with(|| {
-                is_empty || bids().any(|(takes, bid)| takes.has(classes) && bid.has.meets(&needs))
+                is_empty || self.workers.values().any(|worker| worker.bids_for(&needs, classes))
             })
         };
         open.filter(is_for).map(|offer| offer.work).fold(Work::ZERO, Work::saturating_add)
