@@ -320,10 +320,13 @@ pub(super) fn ready<'a>(
 /// Asks whether an amount may be spent that nobody has set, or that goes to others. Where nobody
 /// can answer, nothing is spent: a script says with -y or --budget what it means.
 fn agree(budget: Ohc, ready: &Ready<'_>) -> Result<(), Stop> {
-    let (is_own, jobs) = (ready.site.is_embedded(), ready.forecast.fates.len());
+    let is_own = ready.site.is_embedded();
     let question = match is_own {
         true => prose::question(budget),
-        false => prose::question_of_network(budget, ready.site.view().state.submission_fee(jobs)),
+        false => {
+            let fees = ready.site.fees(ready.pipeline).map_err(|error| super::plan::stop(&error));
+            prose::question_of_network(budget, fees?)
+        }
     };
     match consent::ask(&question)? {
         Some(true) => Ok(()),

@@ -90,7 +90,7 @@ impl Teller<'_> {
                 self.lines.say(line, json!({"event": "trouble", "why": failure.to_string()}));
             }
             Sight::Unsigned(error) => {
-                let line = format!("trouble  a worker's request could not be signed: {error}");
+                let line = format!("trouble  a request to the store could not be signed: {error}");
                 self.lines.say(line, json!({"event": "unsigned", "why": error.to_string()}));
             }
             Sight::LongAgo(long_ago) => self.lines.long_ago(*long_ago),

@@ -49,7 +49,7 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
         threads: args.threads.or(fleet.threads).unwrap_or_else(cores).max(1),
         hours: args.hours.or(fleet.hours),
         blocks_max: args.max_blocks.or(fleet.blocks_max),
-        is_presigned: args.presigned || fleet.is_presigned.unwrap_or_default(),
+        is_presigned: args.presigned || fleet.is_presigned.unwrap_or(config.network.is_presigned),
     };
     let key = link::key(&config.key).map_err(|error| stop(&error))?;
     let me = key.public();

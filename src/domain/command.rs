@@ -94,6 +94,11 @@ pub enum Command {
     Tender(Vec<Tender>),
     /// Tells such bids, when no more are taken.
     Tell(Vec<Revealed>),
+    /// Pays for bytes that the author brings to the store: so many validators sign.
+    Upload {
+        /// How many.
+        bytes: u64,
+    },
 }
 canonical_enum!(Command {
     1 => Transfer { to, amount },
@@ -118,6 +123,7 @@ canonical_enum!(Command {
     22 => Tender(x),
     23 => Tell(x),
     24 => BidFor { bid, classes },
+    25 => Upload { bytes },
 } tag "ohc/command/1");
 
 /// A command and its place among its author's commands: a number counts once.

@@ -366,6 +366,13 @@ pub enum Event {
         /// How much.
         fee: Ohc,
     },
+    /// Somebody may bring so many bytes to the store; what that costs is a fee.
+    Uploading {
+        /// Who.
+        author: PublicKey,
+        /// How many, beside those that were paid for before.
+        bytes: u64,
+    },
     /// Commands were refused, and their author pays for the trouble.
     Charged {
         /// Whose.
@@ -479,6 +486,7 @@ canonical_enum!(Event {
     41 => BaseMoved { was, price, unfilled_ppm },
     42 => Charged { author, refused, fee },
     59 => Fee { author, fee },
+    60 => Uploading { author, bytes },
     43 => Sealed { lease, seal },
     44 => Opening { block, ticks },
     45 => Tendered { block, ticks },

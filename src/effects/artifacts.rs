@@ -220,10 +220,15 @@ impl Artifacts {
     }
 
     /// The query with which whoever has it may make this request to the store that all nodes reach,
-    /// for a while; none where it would replace what is as it should be.
-    pub async fn presign(&self, request: ObjectRequest) -> Result<Option<String>, ArtifactError> {
+    /// for a while; none where it would replace what is as it should be. That store is begun before
+    /// where nobody has yet, if it may be.
+    pub async fn presign(
+        &self,
+        request: ObjectRequest,
+        may_begin: bool,
+    ) -> Result<Option<String>, ArtifactError> {
         match &self.depot {
-            Some(depot) => depot.presign(request).await,
+            Some(depot) => depot.presign(request, may_begin).await,
             None => Err(ArtifactError::Unsigned),
         }
     }
@@ -237,15 +242,33 @@ impl Artifacts {
         }
     }
 
-    /// Has an artifact that lies here stored where all nodes reach it.
+    /// Whether all nodes reach an artifact, whose bytes are read for that and not kept: what has
+    /// another digest is not it.
+    pub async fn is_shared(&self, digest: Digest) -> Result<bool, ArtifactError> {
+        let Some(depot) = self.depot.as_ref().filter(|_| !self.is_known(digest)) else {
+            return Ok(true);
+        };
+        match depot.look(digest).await {
+            Ok(()) => {
+                self.remember(digest);
+                Ok(true)
+            }
+            Err(
+                ArtifactError::Missing { .. }
+                | ArtifactError::Damaged { .. }
+                | ArtifactError::TooLarge { .. },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has an artifact that lies here stored where all nodes reach it. Damaged bytes under the same
+    /// digest are replaced.
     pub async fn share(&self, digest: Digest) -> Result<(), ArtifactError> {
         let Some(depot) = self.depot.as_ref().filter(|_| !self.is_known(digest)) else {
             return Ok(());
         };
-        // What somebody else has put there is not sent again, and need not lie here.
-        if !depot.has(digest).await? {
-            depot.put(digest, &self.get_here(digest).await?).await?;
-        }
+        depot.put(digest, &self.get_here(digest).await?).await?;
         self.remember(digest);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! HTTP unless it is told to.
 
 pub(super) mod presigned;
+mod sigv4;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};

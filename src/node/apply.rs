@@ -2,6 +2,7 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
+mod bring;
 mod budget;
 mod error;
 mod watch;
@@ -16,9 +17,9 @@ use super::home::Home;
 use super::link::{self, LinkError};
 use super::network::Network;
 use super::pipeline::Pipeline;
+use super::presign::Asker;
 use super::publish::{self, Origin, Published};
 use super::record::Recorder;
-use super::upload::upload;
 use super::view::View;
 use super::work::Bench;
 use crate::base::amount::{Ohc, Rounding};
@@ -35,7 +36,7 @@ use crate::domain::genesis::Params;
 use crate::domain::price::{self, Quote};
 use crate::domain::state::State;
 use crate::domain::state::run::{Known, Run, Status};
-use crate::effects::artifacts::Artifacts;
+use crate::effects::artifacts::{Artifacts, Presigner};
 use crate::effects::clock::Clock;
 use crate::effects::journal::JournalError;
 use crate::effects::store::{Store, StoreError};
@@ -154,19 +155,34 @@ impl Site {
         let key = key.transpose()?;
         let party =
             |key, line| Who::Client(Box::new(Party { network: network.clone(), key, line }));
-        let booted = match link::open(network, &home, None) {
+        // Whoever only reads needs no name.
+        let me = key.as_ref().map_or(PublicKey(network.id().0.0), |(_, me)| *me);
+        let asker = match key.as_ref().filter(|_| network.is_presigned) {
+            Some((file, _)) => Some(Arc::new(Asker::client(network.id(), link::key(file)?))),
+            None => None,
+        };
+        let presigner = || asker.clone().map(|asker| asker as Arc<dyn Presigner>);
+        let connected = |line: &Line, view: &View| {
+            if let Some(asker) = &asker {
+                asker.connect(line.bus().clone());
+                asker.folded(&view.state);
+            }
+        };
+        let booted = match link::open(network, &home, presigner()) {
             Err(LinkError::Boot(BootError::Store(StoreError::Busy { .. }))) => {
-                let view = View::attached(&home, link::artifacts(network, &home, None)?)?;
+                let view = View::attached(&home, link::artifacts(network, &home, presigner())?)?;
+                if asker.is_some() {
+                    connected(&Line::connect(network, &me, &runtime)?, &view);
+                }
                 let who = party(key, None);
                 return Ok(Self { home, runtime, view, who, host: None });
             }
             booted => booted?,
         };
         let host = Host::start(&home, booted.store.clone(), booted.genesis.to_bytes()).ok();
-        // Whoever only reads needs no name.
-        let me = key.as_ref().map_or(PublicKey(network.id().0.0), |(_, me)| *me);
         let line = Line::connect(network, &me, &runtime)?;
         let view = View::of(client::arrive(&line, booted, told)?);
+        connected(&line, &view);
         let who = party(key, Some(line));
         Ok(Self { home, runtime, view, who, host })
     }
@@ -339,9 +355,9 @@ impl Site {
         hooks: Hooks<'_>,
     ) -> Result<Finished, ApplyError> {
         publish::prepare(pipeline, base)?;
-        self.upload(pipeline)?;
-        let submission = self.submission(pipeline, forecast, budget);
-        if let (Some(store), Ok(folder)) = (self.view.store(), base.canonicalize()) {
+        let this = self.bring(pipeline)?;
+        let submission = this.submission(pipeline, forecast, budget);
+        if let (Some(store), Ok(folder)) = (this.view.store(), base.canonicalize()) {
             // For a resume, which knows the run and not where its manifest lies.
             let (name, folder) = (folder_of(submission.subject()), folder.display().to_string());
             if store.get_own(&name)?.as_deref() != Some(folder.as_bytes()) {
@@ -349,10 +365,10 @@ impl Site {
                 pass(Peril::FolderKept);
             }
         }
-        let bond = dearest_bond(forecast, self.view.state.params());
+        let bond = dearest_bond(forecast, this.view.state.params());
         let name = pipeline.manifest.name.clone();
         let client = |signer| Client::new(signer, name, submission);
-        let served = self.serve(client, bond, hooks)?;
+        let served = this.serve(client, bond, hooks)?;
         served.publish(pipeline, base)
     }
 
@@ -399,7 +415,9 @@ impl Site {
         let booted = self.view.into_booted()?;
         let Who::Client(party) = self.who else { return Err(ApplyError::NoKey) };
         let Some(line) = party.line else { return Err(ApplyError::NoKey) };
-        Ok(client::order(&line, booted, &mut Signer::new(link::key(key)?), command)?)
+        let (done, booted) =
+            client::order(&line, booted, &mut Signer::new(link::key(key)?), command)?;
+        Ok((done, booted.finish()))
     }
 
     /// Runs the network until the client is done or somebody stops it.
@@ -459,16 +477,6 @@ impl Site {
         let (outputs, unrecorded) = (Vec::new(), None);
         let finished = Finished { run, stopped, is_embedded, state, outputs, unrecorded };
         Ok(Served { finished, recorder, artifacts, runtime, _home: (host, store) })
-    }
-
-    /// Has what the pipeline reads stored where all nodes of a network reach it.
-    fn upload(&self, pipeline: &Pipeline) -> Result<(), ApplyError> {
-        if self.is_embedded() {
-            return Ok(());
-        }
-        let mut told = |_, _| {};
-        let sent = upload(&self.view.artifacts, &pipeline.pins, &mut told);
-        Ok(self.runtime.block_on(sent)?)
     }
 }
 

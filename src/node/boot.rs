@@ -53,6 +53,15 @@ pub struct Booted {
     pub keeper: Keeper,
 }
 
+impl Booted {
+    /// Ends: takes a snapshot if the next start would be slow without. Gives the state.
+    #[must_use]
+    pub fn finish(mut self) -> State {
+        self.keeper.finish(&self.state, self.parent);
+        self.state
+    }
+}
+
 /// The keys of an embedded network.
 pub struct Keys {
     /// Pays for runs, and owns everything that is not staked.

@@ -10,6 +10,7 @@ use super::follow::{Follower, Heard, LongAgo, Peers, Refusal, Replica};
 use super::inbox::{Handle, Stopped, Told};
 use super::link::{self, LinkError};
 use super::network::Network;
+use super::snapshot::Found;
 use super::wire::Wire;
 use super::words::{Listener as Ear, Spoken};
 use crate::base::ids::RunId;
@@ -17,9 +18,13 @@ use crate::base::keys::PublicKey;
 use crate::base::time::{Height, Millis};
 use crate::domain::command::{Command, SignedOrder};
 use crate::domain::event::{Event, Reject};
+use crate::domain::genesis::Genesis;
+use crate::domain::milestone::Checkpoint;
 use crate::domain::state::State;
+use crate::effects::artifacts::Artifacts;
 use crate::effects::bus::{Bus, News};
 use crate::effects::clock::Clock;
+use crate::effects::store::Recovery;
 use crate::role::client::{Client, Input, Output};
 use crate::role::{Machine, Signer};
 use std::collections::BTreeMap;
@@ -79,6 +84,28 @@ impl From<Told> for Inbox {
     }
 }
 
+/// What there is beside a log, while that is followed.
+struct Rest {
+    genesis: Genesis,
+    artifacts: Arc<Artifacts>,
+    recovery: Recovery,
+    snapshot: Found,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Rest {
+    fn of(booted: &Booted) -> Self {
+        let Booted { genesis, artifacts, recovery, snapshot, checkpoint, .. } = booted;
+        Self {
+            genesis: genesis.clone(),
+            artifacts: artifacts.clone(),
+            recovery: recovery.clone(),
+            snapshot: snapshot.clone(),
+            checkpoint: *checkpoint,
+        }
+    }
+}
+
 /// What is said of a log that comes.
 #[derive(Debug, Clone, Copy)]
 pub enum Arriving {
@@ -89,6 +116,11 @@ pub enum Arriving {
 }
 
 impl Line {
+    /// The bus.
+    pub(super) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
     /// Connects to the bus of a network; `me` is what the servers call us.
     pub(super) fn connect(
         network: &Network,
@@ -120,6 +152,15 @@ impl Line {
         })
     }
 
+    /// Ends following a log for now; what is known of the validators stays.
+    fn pause(&self, follower: Follower, rest: Rest) -> Booted {
+        let Rest { genesis, artifacts, recovery, snapshot, checkpoint } = rest;
+        let (replica, peers) = follower.pause();
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((peers, self.clock.now()));
+        let (state, parent, store, keeper) = replica.into_parts();
+        Booted { genesis, state, parent, store, checkpoint, artifacts, recovery, snapshot, keeper }
+    }
+
     fn listen(&self, outbox: Option<Sender<Inbox>>) {
         *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = outbox;
     }
@@ -132,9 +173,7 @@ pub(super) fn arrive(
     booted: Booted,
     told: &mut dyn FnMut(Arriving),
 ) -> Result<Booted, LinkError> {
-    let Booted { genesis, artifacts, recovery, snapshot, checkpoint, .. } = &booted;
-    let rest =
-        (genesis.clone(), artifacts.clone(), recovery.clone(), snapshot.clone(), *checkpoint);
+    let rest = Rest::of(&booted);
     let (outbox, inbox) = mpsc::channel();
     line.listen(Some(outbox.clone()));
     let clock = Clock::start();
@@ -161,21 +200,18 @@ pub(super) fn arrive(
     }
     line.listen(None);
     follower.long_ago().into_iter().for_each(|long_ago| told(Arriving::LongAgo(long_ago)));
-    let (genesis, artifacts, recovery, snapshot, checkpoint) = rest;
-    let (replica, peers) = follower.pause();
-    *line.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((peers, line.clock.now()));
-    let (state, parent, store, keeper) = replica.into_parts();
-    Ok(Booted { genesis, state, parent, store, checkpoint, artifacts, recovery, snapshot, keeper })
+    Ok(line.pause(follower, rest))
 }
 
 /// Has one command of a key folded. Gives the slot in which it was, or why it had no effect, and
-/// the state after it.
+/// the log with it.
 pub(super) fn order(
     line: &Line,
     booted: Booted,
     signer: &mut Signer,
     command: Command,
-) -> Result<(Result<Height, Reject>, State), LinkError> {
+) -> Result<(Result<Height, Reject>, Booted), LinkError> {
+    let rest = Rest::of(&booted);
     let (outbox, inbox) = mpsc::channel();
     line.listen(Some(outbox.clone()));
     let wire = Wire::new(booted.genesis.network());
@@ -208,9 +244,8 @@ pub(super) fn order(
         })?;
     }
     line.listen(None);
-    let (state, _) = follower.into_replica().finish();
     let height = done.unwrap_or_default();
-    Ok((refused.map_or(Ok(height), Err), state))
+    Ok((refused.map_or(Ok(height), Err), line.pause(follower, rest)))
 }
 
 /// One client at work.

@@ -137,8 +137,7 @@ pub fn validate(
     let tell = outbox.clone();
     let unsigned = move |error| drop(tell.send(Inbox::Own(Own::Unsigned(error))));
     let signing = (bus.clone(), network.id(), runtime.handle().clone());
-    let signatory = Signatory::new(artifacts.clone(), signing, unsigned);
-    signatory.folded(follower.state());
+    let signatory = Signatory::new(artifacts.clone(), signing, follower.state(), unsigned);
     let (tell, signs) = (outbox.clone(), signatory.clone());
     let desk = move |asked| match asked {
         Asked::Work(worker, reply) => tell.send(Inbox::Own(Own::Work(worker, reply))).is_ok(),
@@ -354,8 +353,11 @@ impl Seat<'_> {
         if let Heard::News(news) = &heard {
             (self.watch)(Sight::News(news));
         }
-        let (now, watch) = (self.clock.now(), &mut self.watch);
-        let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
+        let (now, watch, signatory) = (self.clock.now(), &mut self.watch, &self.signatory);
+        let mut show = |state: &State, events: &[Event]| {
+            signatory.saw(events);
+            watch(Sight::Folded(state, events));
+        };
         match self.follower.hear(now, heard, &mut show)? {
             0 => {}
             _ => self.folded()?,
@@ -409,7 +411,11 @@ impl Seat<'_> {
     fn decide(&mut self, slot: Slot) -> Result<(), LinkError> {
         let is_told = slot.head.proposer == self.consensus.key() || slot.certificate.round > 0;
         let (now, bytes, watch) = (self.clock.now(), slot.to_bytes(), &mut self.watch);
-        let mut show = |state: &State, events: &[Event]| watch(Sight::Folded(state, events));
+        let signatory = &self.signatory;
+        let mut show = |state: &State, events: &[Event]| {
+            signatory.saw(events);
+            watch(Sight::Folded(state, events));
+        };
         if self.follower.decided(now, (slot, &bytes), &mut show)? == 0 {
             return Ok(());
         }

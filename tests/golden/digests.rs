@@ -193,6 +193,7 @@ fn commands() -> Vec<Command> {
         Command::Bond { amount: nano(40_000) },
         Command::Unbond { amount: nano(40_000) },
         Command::Accuse(Box::new(evidence())),
+        Command::Upload { bytes: 1_024 },
     ]
 }
 
@@ -226,6 +227,7 @@ fn events(worker: PublicKey) -> Vec<Event> {
         Event::Rejected { author: worker, nonce: 3, reason: Reject::NoLease },
         Event::Transferred { from: worker, to: validator, amount },
         Event::Submitted { run, client: worker, subject: digest(8), budget: amount },
+        Event::Uploading { author: worker, bytes: 1_024 },
         Event::BidPlaced { worker },
         Event::BidGone { worker },
         Event::Cached { run, job },

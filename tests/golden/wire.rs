@@ -118,6 +118,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("challenge", Command::Challenge { lease: LEASE, segment: SEGMENT }),
         ("bond", Command::Bond { amount }),
         ("unbond", Command::Unbond { amount }),
+        ("upload", Command::Upload { bytes: 1_048_576 }),
         ("accuse of votes", Command::Accuse(Box::new(votes()))),
         ("accuse of proposals", Command::Accuse(Box::new(proposals()))),
     ]
@@ -250,7 +251,8 @@ impl Vectors {
         let ask = Ask::Part { height: Height(9), part: 2 };
         self.message("ask for a part", "Ask", &one, &ask);
         for artifact in [None, Some(Digest::of(b"model"))] {
-            let request = ObjectRequest { lease: LEASE, act: Act::Create, artifact };
+            let (lease, act) = (artifact.map(|_| LEASE), Act::Create { bytes: 4_096 });
+            let request = ObjectRequest { lease, act, artifact };
             let ask = Ask::Presign(key(5).seal(self.network, request));
             self.message("ask for a signature", "Ask", &any, &ask);
         }

@@ -4,7 +4,7 @@ Takes the folder whose files become the objects of the bucket `lake`. Prints one
 port, and a key that may read) when it is ready, and ends when its standard input does. From then
 on every request must be signed by a key that it knows: in a header, or in its query, which moto
 does not check by itself. With `lax` it takes `x-amz-…` headers beside such a query that are not
-signed, as some do.
+signed, as some do; with `longer` it takes more bytes than were signed.
 """
 
 import datetime
@@ -49,22 +49,35 @@ key = iam.create_access_key(UserName="reader")["AccessKey"]
 
 def header(environ, name):
     """A header of a request, as WSGI names it."""
-    return environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+    name = name.upper().replace("-", "_")
+    return environ.get(name if name == "CONTENT_LENGTH" else "HTTP_" + name, "")
 
 
 def is_signed(environ, query):
+    """Whether the signature of a request holds, for its own length or, with `longer`, any below."""
+    lengths = [header(environ, "content-length")]
+    if "longer" in sys.argv:
+        lengths += [str(length) for length in range(int(lengths[0] or 0))]
+    return any(is_signed_for(length, environ, query) for length in lengths)
+
+
+def is_signed_for(length, environ, query):
     """Whether the signature in a query holds, and is not too old: AWS Signature Version 4, section
     "Authenticating requests: using query parameters"."""
     given, signed = query["X-Amz-Signature"], dict(query)
     del signed["X-Amz-Signature"]
     identity, day, region, service, kind = query["X-Amz-Credential"].split("/")
     names = query["X-Amz-SignedHeaders"].split(";")
+
+    def value(name):
+        return length if name == "content-length" else header(environ, name).strip()
+
     quoted = {urllib.parse.quote(k, "-_.~"): urllib.parse.quote(v, "-_.~") for k, v in signed.items()}
     canonical = [
         environ["REQUEST_METHOD"],
         environ["REQUEST_URI"].split("?")[0],
         "&".join(f"{name}={value}" for name, value in sorted(quoted.items())),
-        *[f"{name}:{header(environ, name).strip()}" for name in names],
+        *[f"{name}:{value(name)}" for name in names],
         "",
         ";".join(names),
         "UNSIGNED-PAYLOAD",

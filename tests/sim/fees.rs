@@ -6,7 +6,7 @@ use crate::ground::{Who, genesis, noops, ohc, submission};
 use ohc::base::amount::{Ohc, Price, Work};
 use ohc::base::ids::RunId;
 use ohc::base::keys::SecretKey;
-use ohc::base::limits::{BIDS_MAX, COMMANDS_PER_SLOT_MAX};
+use ohc::base::limits::{BIDS_MAX, COMMANDS_PER_SLOT_MAX, RULES};
 use ohc::domain::command::{Beat, Bid, Command, Order, SignedOrder};
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::genesis::{GenesisError, Params};
@@ -57,6 +57,24 @@ fn what_is_not_asked_for_costs_a_fee_done_or_refused() {
     let left = ohc(1_000).nano() - 1 - spent - lost;
     assert_eq!(fold.balance(CLIENT).nano(), left);
     assert_eq!(fold.state.ledger().burned().nano(), spent + lost);
+}
+
+#[test]
+fn bytes_for_the_store_are_paid_for_by_the_kibibyte() {
+    let mut fold = dear(1);
+    let (fee, kib) = (fold.state.order_fee().nano(), fold.state.params().gas_per_kib.nano());
+    assert!(kib > 0);
+    for (bytes, count) in [(0, 0), (1, 1), (1024, 1), (1025, 2), (1 << 30, 1 << 20)] {
+        let before = fold.balance(CLIENT).nano();
+        let events = fold.send(CLIENT, Command::Upload { bytes });
+        let cost = fee + count * kib;
+        assert_eq!(fees(&events, CLIENT), [cost], "{bytes}");
+        assert!(events.contains(&Event::Uploading { author: CLIENT.key(), bytes }), "{events:?}");
+        assert_eq!(fold.balance(CLIENT).nano(), before - cost);
+    }
+    let events = fold.send(CLIENT, Command::Upload { bytes: u64::MAX });
+    refused(&events, Reject::Short);
+    assert!(!events.iter().any(|event| matches!(event, Event::Uploading { .. })), "{events:?}");
 }
 
 #[test]
@@ -201,7 +219,8 @@ fn a_log_of_other_rules_is_told() {
     let mut genesis = genesis(1, ohc(100));
     genesis.params.rules += 1;
     let Err(error @ GenesisError::Rules(_)) = genesis.check() else { panic!("it is read") };
-    assert!(error.to_string().contains("by the rules 2, and this ohc follows the rules 1"));
+    let told = format!("by the rules {}, and this ohc follows the rules {RULES}", RULES + 1);
+    assert!(error.to_string().contains(&told), "{error}");
 }
 
 #[test]

@@ -100,6 +100,9 @@ pub(crate) fn event(event: &Event, names: &Names) -> Value {
         Event::Fee { author, fee } => json!({
             "kind": "fee", "author": names.of(author), "fee": ohc(*fee),
         }),
+        Event::Uploading { author, bytes } => json!({
+            "kind": "uploading", "author": names.of(author), "bytes": bytes,
+        }),
         Event::Charged { author, refused, fee } => json!({
             "kind": "charged", "author": names.of(author), "refused": refused, "fee": ohc(*fee),
         }),
@@ -328,12 +331,12 @@ pub(crate) const fn phase(phase: &Phase) -> &'static str {
     }
 }
 
-/// A command in one word.
 /// Kinds of jobs, by their names.
 pub(crate) fn classes(classes: Classes) -> Value {
     classes.names().collect()
 }
 
+/// A command in one word.
 pub(crate) const fn command(command: &Command) -> &'static str {
     match command {
         Command::Transfer { .. } => "transfer",
@@ -357,6 +360,7 @@ pub(crate) const fn command(command: &Command) -> &'static str {
         Command::Bond { .. } => "bond",
         Command::Unbond { .. } => "unbond",
         Command::Accuse(_) => "accuse",
+        Command::Upload { .. } => "upload",
     }
 }
 

@@ -5,12 +5,13 @@ mod logs;
 mod refusals;
 mod stakes;
 
-pub(crate) use logs::{begins_after, catching_up, long_ago};
+pub(crate) use logs::{begins_after, catching_up, ignored, long_ago, recovered};
 pub(crate) use refusals::*;
 
 use super::Paint;
 use super::bill::Bill;
 use super::json::ending;
+use super::size::size;
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
@@ -23,7 +24,6 @@ use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
 use crate::node::embedded::Stopped;
-use crate::node::snapshot::Found;
 use crate::node::worker::News;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -169,6 +169,7 @@ pub(crate) fn event(
             | Event::BaseMoved { .. }
             | Event::Charged { .. }
             | Event::Fee { .. }
+            | Event::Uploading { .. }
             | Event::Rejected { .. }
             | Event::Absent { .. }
             | Event::Bonded { .. }
@@ -248,6 +249,9 @@ pub(crate) fn told(
             )
         }
         Event::Fee { author, fee } => format!("fee      {} pays {fee} OhC", names.of(author)),
+        Event::Uploading { author, bytes } => {
+            format!("upload   {} may bring {}", names.of(author), size(*bytes))
+        }
         Event::Charged { author, refused, fee } => {
             let commands = count(*refused as usize, "refused command");
             format!("charged  {} pays {fee} OhC for {commands}", names.of(author))
@@ -426,24 +430,6 @@ pub(crate) fn stopping(why: Stopped) -> String {
 /// Behind the reason of a stage whose jobs are in blocks of another one.
 pub(crate) fn sold_with(stage: &str) -> String {
     format!(" (in the price of {stage})")
-}
-
-/// What a crash left, and was taken away.
-pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
-    let path = path.display();
-    format!(
-        "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
-    )
-}
-
-/// Why the start took longer than it need have; nothing if it did not.
-pub(crate) fn ignored(snapshot: &Found) -> Option<String> {
-    let Found::Ignored { path, why } = snapshot else { return None };
-    let path = path.display();
-    Some(format!(
-        "note: the snapshot {path} is ignored: {why}; the whole log was folded instead, and you \
-         may delete the file"
-    ))
 }
 
 /// What of a run was not written down.

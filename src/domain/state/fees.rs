@@ -8,6 +8,7 @@
 //! | a challenge, an accusation that holds          | nothing: it has a deposit, or a culprit    |
 //! | the end of one's own run or bid, a pause, a stake that is to leave | nothing                |
 //! | a submission                                   | a fee, and one for each `JOBS_PER_FEE` jobs |
+//! | bytes for the store                            | a fee, and `gas_per_kib` for each KiB       |
 //! | anything else                                  | a fee, done or refused                     |
 //! | what is refused                                | `reject_fee`; a validator's nothing        |
 
@@ -31,6 +32,14 @@ impl State {
     #[must_use]
     pub fn submission_fee(&self, jobs: usize) -> Ohc {
         self.params.order_fee.checked_add(self.plan_fee(jobs)).unwrap_or(SUPPLY)
+    }
+
+    /// What it costs to bring so many bytes to the store: as much for each KiB as a block pays for
+    /// outputs, which stay there too.
+    #[must_use]
+    pub fn upload_fee(&self, bytes: u64) -> Ohc {
+        let fee = self.params.gas_per_kib.ratio(bytes.div_ceil(1024), 1, Rounding::Ceil);
+        fee.and_then(|fee| fee.checked_add(self.params.order_fee)).unwrap_or(SUPPLY)
     }
 
     fn plan_fee(&self, jobs: usize) -> Ohc {
@@ -103,6 +112,7 @@ impl State {
             | Command::Withdraw
             | Command::Heartbeat(_)
             | Command::Bond { .. } => None,
+            Command::Upload { bytes } => return self.pay(author, self.upload_fee(*bytes), events),
         };
         self.pay(author, self.params.order_fee, events)?;
         self.bill_fee(author, run);

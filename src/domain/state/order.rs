@@ -38,6 +38,10 @@ impl State {
         self.pay_for(author, &order.body.command, events)?;
         match &order.body.command {
             Command::Transfer { to, amount } => self.transfer(author, *to, *amount, events),
+            Command::Upload { bytes } => {
+                events.push(Event::Uploading { author, bytes: *bytes });
+                Ok(())
+            }
             Command::Submit(submission) => self.submit(author, submission, events),
             Command::Cancel { run } => self.cancel(author, *run, events),
             Command::Pause { run } => self.pause_for(author, *run, events),

@@ -103,14 +103,18 @@ impl Depot {
     pub(super) async fn presign(
         &self,
         request: ObjectRequest,
+        may_begin: bool,
     ) -> Result<Option<String>, ArtifactError> {
         let Some((signatory, prefix)) = &self.signatory else {
             return Err(ArtifactError::Unsigned);
         };
+        if may_begin {
+            self.mark().await?;
+        }
         let digest = request.artifact.unwrap_or_default();
         let failed = |error| self.away("sign a request for", digest, &error);
         let within = |place: Path| Path::from_iter(prefix.parts().chain(place.parts()));
-        if matches!(request.act, Act::Create | Act::Replace) {
+        if matches!(request.act, Act::Create { .. } | Act::Replace { .. }) {
             self.check_mark("sign a request for", digest).await?;
             let proven = signatory.prove(&within(MARK.into()), MARKED).await;
             proven.map_err(|error| self.unproven(error, failed))?;
@@ -119,11 +123,11 @@ impl Depot {
         let what = match request.act {
             Act::Read => Signable::Read,
             Act::Look => Signable::Look,
-            Act::Create => Signable::Create,
-            Act::Replace => match self.damaged(digest).await? {
+            Act::Create { bytes } => Signable::Create(bytes),
+            Act::Replace { bytes } => match self.damaged(digest).await? {
                 Some(found) => {
                     tag = found;
-                    Signable::Replace(&tag)
+                    Signable::Replace(bytes, &tag)
                 }
                 None => return Ok(None),
             },
@@ -135,7 +139,9 @@ impl Depot {
         let why = error.to_string();
         let hint = match error {
             Unproven::Asked(error) => return away(error),
-            Unproven::Conditions(_) => "give workers credentials, or take another store",
+            Unproven::Conditions(_) | Unproven::Lengths(_) => {
+                "give those who write credentials, or take another store"
+            }
             Unproven::Headers(_) => "put deploy/s3/haproxy.cfg before it, which refuses those",
         };
         ArtifactError::Unheld { store: self.shown.clone(), why, hint }
@@ -152,19 +158,19 @@ impl Depot {
 
     /// Sets the mark where there is none.
     pub(super) async fn begin(&self) -> Result<(), ArtifactError> {
-        let digest = Digest::of(MARKED);
-        self.patiently(async || {
-            let found = self.store.head(&MARK.into()).await;
-            match found {
-                Ok(_) => return Ok(()),
-                Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(self.away("begin with", digest, &error)),
-            }
-            // Whoever else begins it writes the same.
-            let put = self.store.put(&MARK.into(), PutPayload::from_static(MARKED)).await;
-            put.map(drop).map_err(|error| self.away("begin with", digest, &error))
-        })
-        .await
+        self.patiently(|| self.mark()).await
+    }
+
+    async fn mark(&self) -> Result<(), ArtifactError> {
+        let failed = |error| self.away("begin with", Digest::of(MARKED), &error);
+        match self.store.head(&MARK.into()).await {
+            Ok(_) => return Ok(()),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // Whoever else begins it writes the same.
+        let put = self.store.put(&MARK.into(), PutPayload::from_static(MARKED)).await;
+        put.map(drop).map_err(failed)
     }
 
     /// The bytes under a digest, checked.

@@ -14,19 +14,20 @@ const SHELF: usize = 2;
 /// A request about one object of the store of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectRequest {
-    /// For which lease: when that is over, nobody signs it any more.
-    pub lease: LeaseId,
+    /// For which lease: when that is over, nobody signs it any more. For the account of who asks
+    /// where there is none.
+    pub lease: Option<LeaseId>,
     /// What is to be done.
     pub act: Act,
     /// With which artifact; with the mark of the store where there is none.
     pub artifact: Option<Digest>,
 }
-canonical_struct!(ObjectRequest { lease, act, artifact } tag "ohc/object-request/1");
+canonical_struct!(ObjectRequest { lease, act, artifact } tag "ohc/object-request/2");
 
 impl ObjectRequest {
     /// That about the object at the end of a path, if it is one of a store.
     #[must_use]
-    pub fn of(lease: LeaseId, act: Act, path: &str) -> Option<Self> {
+    pub fn of(lease: Option<LeaseId>, act: Act, path: &str) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/')?;
         let shelf = folder.rsplit('/').next().filter(|shelf| shelf.len() == SHELF);
         let artifact = match name {
@@ -53,15 +54,16 @@ mod tests {
     fn a_request_is_known_by_its_path_and_nothing_else_is_one() {
         let digest = Digest::of(b"model");
         for artifact in [None, Some(digest)] {
-            let request = ObjectRequest { lease: LEASE, act: Act::Create, artifact };
+            let (lease, act) = (Some(LEASE), Act::Create { bytes: 7 });
+            let request = ObjectRequest { lease, act, artifact };
             for before in ["/", "/bucket/", "/bucket/networks/lab/"] {
                 let path = format!("{before}{}", request.place());
-                assert_eq!(ObjectRequest::of(LEASE, Act::Create, &path), Some(request), "{path}");
+                assert_eq!(ObjectRequest::of(lease, act, &path), Some(request), "{path}");
             }
         }
         let hex = digest.to_string();
         for path in ["", "/", MARK, "/bucket/data.csv", &format!("/{hex}"), &format!("/ab/{hex}")] {
-            assert_eq!(ObjectRequest::of(LEASE, Act::Read, path), None, "{path}");
+            assert_eq!(ObjectRequest::of(None, Act::Read, path), None, "{path}");
         }
     }
 }

@@ -5,14 +5,16 @@
 //! The store's own client makes each request without a signature. One is asked for, put into the
 //! query, and the request goes out; what comes back is the client's to understand.
 
+use super::sigv4;
 use crate::base::canon::canonical_enum;
 use async_trait::async_trait;
+use object_store::aws::AmazonS3;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::path::Path;
-use object_store::signer::{HeaderName, Method, SignedUrlOptions, Signer};
+use object_store::signer::{Method, Signer as _};
 use object_store::{ClientOptions, Error, HeaderMap, HeaderValue};
 use std::fmt::Debug;
 use std::io;
@@ -53,6 +55,8 @@ const PARTS: [&str; 7] = [
 const IF_NONE: &str = "if-none-match";
 /// Has an object written only over the one with this tag.
 const IF_SAME: &str = "if-match";
+/// How many bytes a request brings.
+const LENGTH: &str = "content-length";
 /// Has a write be a copy of another object.
 const COPY: &str = "x-amz-copy-source";
 /// The same to a store that reads `_` as `-`; nothing to others.
@@ -66,20 +70,27 @@ pub enum Act {
     /// It is asked whether it is there.
     Look,
     /// It is written where nothing is.
-    Create,
+    Create {
+        /// So many bytes.
+        bytes: u64,
+    },
     /// It is written where damaged bytes are.
-    Replace,
+    Replace {
+        /// So many bytes.
+        bytes: u64,
+    },
 }
-canonical_enum!(Act { 1 => Read, 2 => Look, 3 => Create, 4 => Replace });
+canonical_enum!(Act { 1 => Read, 2 => Look, 3 => Create { bytes }, 4 => Replace { bytes } });
 
 /// A request that can be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::effects) enum Signable<'a> {
     Read,
     Look,
-    Create,
-    /// Over what has this tag.
-    Replace(&'a str),
+    /// So many bytes.
+    Create(u64),
+    /// So many bytes over what has this tag.
+    Replace(u64, &'a str),
 }
 
 impl Signable<'_> {
@@ -87,23 +98,17 @@ impl Signable<'_> {
         match self {
             Self::Read => Method::GET,
             Self::Look => Method::HEAD,
-            Self::Create | Self::Replace(_) => Method::PUT,
+            Self::Create(_) | Self::Replace(..) => Method::PUT,
         }
     }
 
-    /// The header that is part of what is signed. A tag that can be none is an error: without it
-    /// anything might be written over.
-    fn condition(self) -> object_store::Result<Option<(&'static str, HeaderValue)>> {
-        Ok(match self {
+    /// Of a write its length, and the header under whose condition alone it is made.
+    fn write(self) -> Option<(u64, (&'static str, String))> {
+        match self {
             Self::Read | Self::Look => None,
-            Self::Create => Some((IF_NONE, HeaderValue::from_static("*"))),
-            Self::Replace(tag) => {
-                let value = HeaderValue::from_str(tag);
-                let value = value
-                    .map_err(|error| Error::Generic { store: "S3", source: Box::new(error) })?;
-                Some((IF_SAME, value))
-            }
-        })
+            Self::Create(bytes) => Some((bytes, (IF_NONE, "*".into()))),
+            Self::Replace(bytes, tag) => Some((bytes, (IF_SAME, tag.into()))),
+        }
     }
 }
 
@@ -116,6 +121,9 @@ pub(in crate::effects) enum Unproven {
     /// It writes whatever the condition is; it answers this.
     #[error("it writes over what is there although it must not (status {0}, not {UNMET})")]
     Conditions(u16),
+    /// It takes more bytes than were signed; it answers this.
+    #[error("it takes more bytes than were signed (status {0}, not {FORBIDDEN})")]
+    Lengths(u16),
     /// It looks at headers that nobody signed; it answers this.
     #[error("it takes headers that nobody signed, as one to copy (status {0}, not {FORBIDDEN})")]
     Headers(u16),
@@ -124,18 +132,28 @@ pub(in crate::effects) enum Unproven {
 /// Signs requests of others with credentials of a bucket.
 #[derive(Debug)]
 pub(in crate::effects) struct Signatory {
-    signer: Arc<dyn Signer>,
+    bucket: Arc<AmazonS3>,
     client: HttpClient,
     is_proven: OnceCell<()>,
 }
 
+/// A write that a store must refuse, and how it does.
+struct Trial {
+    what: Signable<'static>,
+    /// A header that is not signed.
+    more: Option<(&'static str, &'static str)>,
+    expect: &'static [u16],
+    /// What is wrong where it does not.
+    wrong: fn(u16) -> Unproven,
+}
+
 impl Signatory {
     pub(super) fn new(
-        signer: Arc<dyn Signer>,
+        bucket: Arc<AmazonS3>,
         options: &ClientOptions,
     ) -> object_store::Result<Self> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(Self { signer, client, is_proven: OnceCell::new() })
+        Ok(Self { bucket, client, is_proven: OnceCell::new() })
     }
 
     /// The query with which the bucket takes such a request for this object, for a while.
@@ -144,18 +162,27 @@ impl Signatory {
         what: Signable<'_>,
         object: &Path,
     ) -> object_store::Result<String> {
-        let url = self.url(what, object).await?;
-        Ok(url.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default())
+        Ok(self.signed(what, object).await?.1)
     }
 
-    async fn url(&self, what: Signable<'_>, object: &Path) -> object_store::Result<String> {
-        let mut options = SignedUrlOptions::new();
-        if let Some((name, value)) = what.condition()? {
-            options = options.with_signed_header(HeaderName::from_static(name), value);
-        }
-        let (signer, method) = (&self.signer, what.method());
-        let url = signer.signed_url_opts(method, object, SIGNED_FOR, &options).await?;
-        Ok(url.to_string())
+    /// The address of an object, and such a query.
+    async fn signed(
+        &self,
+        what: Signable<'_>,
+        object: &Path,
+    ) -> object_store::Result<(String, String)> {
+        let credential = self.bucket.credentials().get_credential().await?;
+        let url = self.bucket.signed_url(what.method(), object, SIGNED_FOR).await?.to_string();
+        let (address, query) = url.split_once('?').unwrap_or((&url, ""));
+        let Some((bytes, (condition, value))) = what.write() else {
+            return Ok((address.to_owned(), query.to_owned()));
+        };
+        let bytes = bytes.to_string();
+        let headers = [(condition, value.as_str()), (LENGTH, bytes.as_str())];
+        let query = sigv4::query(&url, what.method().as_str(), &headers, &credential);
+        // It was another one a moment ago.
+        let query = query.ok_or_else(|| failed("its credentials change".into()))?;
+        Ok((address.to_owned(), query))
     }
 
     /// Whether this store holds signatures to what they are for. Not all do: some know no
@@ -166,26 +193,18 @@ impl Signatory {
         object: &Path,
         bytes: &'static [u8],
     ) -> Result<(), Unproven> {
-        // That to copy tells a store that does not look at it from one that looks for the source.
-        let copy = |name| Some((name, "/ohc/ohc"));
-        let trials: [(_, _, &[u16]); 4] = [
-            (Signable::Create, None, &[UNMET]),
-            (Signable::Replace("\"0\""), None, &[UNMET]),
-            (Signable::Create, copy(COPY), &[FORBIDDEN]),
-            (Signable::Create, copy(COPY_TOO), &[FORBIDDEN, UNMET]),
-        ];
         let proven = self.is_proven.get_or_try_init(async || {
-            for (what, more, expect) in trials {
-                let status = self.try_write(what, object, bytes, more).await?;
-                match (expect.contains(&status), more) {
-                    (true, _) => {}
-                    (false, Some(_)) if status < 500 => return Err(Unproven::Headers(status)),
-                    (false, None) if MADE.contains(&status) || status == UNKNOWN => {
-                        return Err(Unproven::Conditions(status));
-                    }
-                    (false, _) => {
-                        let source = format!("a write over what is there: {status}").into();
-                        return Err(Error::Generic { store: "S3", source }.into());
+            for trial in trials(bytes.len() as u64) {
+                let status = self.try_write(&trial, object, bytes).await?;
+                let tells = match trial.more {
+                    Some(_) => status < 500,
+                    None => MADE.contains(&status) || [UNKNOWN, UNMET].contains(&status),
+                };
+                match trial.expect.contains(&status) {
+                    true => {}
+                    false if tells => return Err((trial.wrong)(status)),
+                    false => {
+                        return Err(failed(format!("a write over what is there: {status}")).into());
                     }
                 }
             }
@@ -196,23 +215,45 @@ impl Signatory {
 
     async fn try_write(
         &self,
-        what: Signable<'_>,
+        trial: &Trial,
         object: &Path,
         bytes: &'static [u8],
-        more: Option<(&'static str, &'static str)>,
     ) -> object_store::Result<u16> {
-        let failed = |source| Error::Generic { store: "S3", source };
         let mut request = HttpRequest::new(HttpRequestBody::from(bytes.to_vec()));
-        *request.method_mut() = what.method();
-        let url = self.url(what, object).await?;
-        *request.uri_mut() = url.parse().map_err(|error| failed(Box::new(error)))?;
-        let more = more.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        for (name, value) in what.condition()?.into_iter().chain(more) {
+        *request.method_mut() = trial.what.method();
+        let (address, query) = self.signed(trial.what, object).await?;
+        let uri = format!("{address}?{query}").parse();
+        *request.uri_mut() = uri.map_err(|error| failed(format!("{error}")))?;
+        let condition = trial.what.write().map(|(_, condition)| condition);
+        let more = trial.more.map(|(name, value)| (name, value.to_owned()));
+        for (name, value) in condition.into_iter().chain(more) {
+            let value = HeaderValue::try_from(value).map_err(|error| failed(error.to_string()))?;
             request.headers_mut().insert(name, value);
         }
         let answer = self.client.execute(request).await;
-        Ok(answer.map_err(|error| failed(Box::new(error)))?.status().as_u16())
+        Ok(answer.map_err(|error| failed(error.to_string()))?.status().as_u16())
     }
+}
+
+/// What a store must refuse that has an object of so many bytes.
+fn trials(bytes: u64) -> [Trial; 5] {
+    // That to copy tells a store that does not look at it from one that looks for the source.
+    let copy = |name| Some((name, "/ohc/ohc"));
+    let (create, less) = (Signable::Create(bytes), Signable::Create(bytes.saturating_sub(1)));
+    let conditions = Unproven::Conditions;
+    let headers = Unproven::Headers;
+    let over = Signable::Replace(bytes, "\"0\"");
+    [
+        Trial { what: create, more: None, expect: &[UNMET], wrong: conditions },
+        Trial { what: over, more: None, expect: &[UNMET], wrong: conditions },
+        Trial { what: less, more: None, expect: &[FORBIDDEN], wrong: Unproven::Lengths },
+        Trial { what: create, more: copy(COPY), expect: &[FORBIDDEN], wrong: headers },
+        Trial { what: create, more: copy(COPY_TOO), expect: &[FORBIDDEN, UNMET], wrong: headers },
+    ]
+}
+
+fn failed(why: String) -> Error {
+    Error::Generic { store: "S3", source: why.into() }
 }
 
 /// Whoever has requests signed.
@@ -244,7 +285,8 @@ impl HttpConnector for Connector {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let Some(act) = act(request.method().as_str(), request.headers()) else {
+        let bytes = request.body().content_length() as u64;
+        let Some(act) = act(request.method().as_str(), request.headers(), bytes) else {
             let why = "nobody signs a request to change or delete what is there";
             return Err(HttpError::new(HttpErrorKind::Unknown, io::Error::other(why)));
         };
@@ -265,18 +307,18 @@ impl HttpService for Service {
             }
             refused = Some(answer);
         }
-        let why = "no validator signs requests for this worker (their logs say why)";
+        let why = "no validator signs this request (their logs say why)";
         refused.ok_or_else(|| HttpError::new(HttpErrorKind::Connect, io::Error::other(why)))
     }
 }
 
 /// What a request does, if it is one that somebody may sign.
-fn act(method: &str, headers: &HeaderMap) -> Option<Act> {
+fn act(method: &str, headers: &HeaderMap, bytes: u64) -> Option<Act> {
     match method {
         "GET" => Some(Act::Read),
         "HEAD" => Some(Act::Look),
-        "PUT" if headers.get(IF_NONE).is_some_and(|tag| tag == "*") => Some(Act::Create),
-        "PUT" if headers.contains_key(IF_SAME) => Some(Act::Replace),
+        "PUT" if headers.get(IF_NONE).is_some_and(|tag| tag == "*") => Some(Act::Create { bytes }),
+        "PUT" if headers.contains_key(IF_SAME) => Some(Act::Replace { bytes }),
         _ => None,
     }
 }
@@ -285,8 +327,8 @@ fn act(method: &str, headers: &HeaderMap) -> Option<Act> {
 fn is_signature(act: Act, query: &str) -> bool {
     let headers = match act {
         Act::Read | Act::Look => "host",
-        Act::Create => "host%3Bif-none-match",
-        Act::Replace => "host%3Bif-match",
+        Act::Create { .. } => "content-length%3Bhost%3Bif-none-match",
+        Act::Replace { .. } => "content-length%3Bhost%3Bif-match",
     };
     let mut left = PARTS.to_vec();
     let are_known = query.split('&').all(|pair| {
@@ -313,12 +355,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_write_has_a_condition_or_is_none() {
-        let name = |what: Signable<'_>| what.condition().map(|found| found.map(|(name, _)| name));
-        assert_eq!(name(Signable::Create).unwrap(), Some(IF_NONE));
-        assert_eq!(name(Signable::Replace("\"5eed\"")).unwrap(), Some(IF_SAME));
-        assert!(name(Signable::Replace("no\ntag")).is_err());
-        assert_eq!(name(Signable::Read).unwrap(), None);
+    fn every_write_has_a_condition_and_a_length_or_is_none() {
+        let one = |name: &'static str, value: &str| Some((7, (name, value.to_owned())));
+        assert_eq!(Signable::Create(7).write(), one(IF_NONE, "*"));
+        assert_eq!(Signable::Replace(7, "\"5eed\"").write(), one(IF_SAME, "\"5eed\""));
+        assert_eq!(Signable::Read.write(), None);
+        assert_eq!(Signable::Look.write(), None);
     }
 
     #[test]
@@ -328,10 +370,13 @@ mod tests {
             let pairs = PARTS.map(|part| format!("{part}={}", value(part)));
             pairs.join("&")
         };
-        let (read, create) = (parts("host"), parts("host%3Bif-none-match"));
+        let read = parts("host");
+        let written = |condition: &str| parts(&format!("content-length%3Bhost%3B{condition}"));
+        let create = written("if-none-match");
         assert!(is_signature(Act::Read, &read) && is_signature(Act::Look, &read));
-        assert!(is_signature(Act::Create, &create) && !is_signature(Act::Create, &read));
-        assert!(is_signature(Act::Replace, &parts("host%3Bif-match")));
+        let act = Act::Create { bytes: 7 };
+        assert!(is_signature(act, &create) && !is_signature(act, &read));
+        assert!(is_signature(Act::Replace { bytes: 7 }, &written("if-match")));
         let without = |part| read.replace(&format!("{part}=x&"), "");
         assert!(is_signature(Act::Read, &without("X-Amz-Security-Token")));
         for other in [

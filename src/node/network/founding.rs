@@ -203,6 +203,9 @@ fn reach(founding: &Founding, genesis: &Genesis, names: &BTreeMap<PublicKey, Str
          # A folder that all nodes reach, or file://, s3://, gs:// or az://. What opens it comes\n\
          # from each node's environment (AWS_ACCESS_KEY_ID, …).\n\
          store: {}\n\
+         # Whether validators sign the requests of workers and clients to a store at s3://, so\n\
+         # that they need nothing that opens it: a worker's configuration may say otherwise.\n\
+         # presigned: true\n\
          # For servers with TLS whose certificate is signed by an authority of your own:\n\
          # tls: {{ ca: ca.pem }}\n\
          # What people call its keys; no rule knows these names.\n\
@@ -234,7 +237,7 @@ fn config(kind: &str) -> String {
              # hours: 22:00-06:00\n\
              # maxBlocks: 1000\n\
              # Whether validators sign its requests to the store while it holds a lease, so\n\
-             # that it needs no credentials.\n\
+             # that it needs no credentials; as network.yaml says where nothing is said.\n\
              # presigned: true\n"
         }
         "validator" => {

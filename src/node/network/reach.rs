@@ -47,6 +47,9 @@ pub struct Network {
     pub names: BTreeMap<PublicKey, String>,
     /// What its log must lead by, for who joins: where there is none the genesis alone is believed.
     pub checkpoint: Option<Checkpoint>,
+    /// Whether validators sign the requests of workers and clients to the store, unless a node says
+    /// something else.
+    pub is_presigned: bool,
     /// Bytes of artifacts that this node keeps copies of, at the most; no bound for who only asks.
     pub cache: Option<u64>,
 }
@@ -62,6 +65,7 @@ struct Draft {
     checkpoint: Option<Checkpoint>,
     credentials: Option<PathBuf>,
     tls: Option<Tls>,
+    is_presigned: Option<bool>,
 }
 
 impl Network {
@@ -76,6 +80,7 @@ impl Network {
             "genesis",
             "nats",
             "store",
+            "presigned",
             "checkpoint",
             "credentials",
             "tls",
@@ -92,10 +97,12 @@ impl Network {
                 checkpoint: fields.checkpoint(),
                 credentials: fields.path("credentials", &base),
                 tls: tls(fields, &base),
+                is_presigned: fields.maybe("presigned", "true or false", |t| t.parse().ok()),
             })
         })?;
         let Draft { name, id: asked, genesis: path, store, nats, .. } = draft;
-        let Draft { names, checkpoint, credentials, tls, .. } = draft;
+        let Draft { names, checkpoint, credentials, tls, is_presigned, .. } = draft;
+        let is_presigned = is_presigned.unwrap_or_default();
         let (path, store) = (path.unwrap_or_default(), store.unwrap_or_default());
         let genesis = page::read(&path)?;
         let found = genesis.network().0;
@@ -103,8 +110,19 @@ impl Network {
             return Err(NetworkError::Other { path, by: file, asked, found });
         }
         let (name, nats) = (name.unwrap_or(genesis.name.clone()), nats.unwrap_or_default());
-        let cache = None;
-        Ok(Self { name, file, genesis, nats, store, credentials, tls, names, checkpoint, cache })
+        Ok(Self {
+            name,
+            file,
+            genesis,
+            nats,
+            store,
+            credentials,
+            tls,
+            names,
+            checkpoint,
+            is_presigned,
+            cache: None,
+        })
     }
 
     /// How the node with that key connects, and how long it tries at first.

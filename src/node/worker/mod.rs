@@ -148,7 +148,7 @@ pub fn work(
     runtime: &Runtime,
     hooks: Hooks<'_>,
 ) -> Result<Ohc, LinkError> {
-    let asker = offer.is_presigned.then(|| Arc::new(Asker::new(network.id(), key.clone())));
+    let asker = offer.is_presigned.then(|| Arc::new(Asker::worker(network.id(), key.clone())));
     let presigner = asker.clone().map(|asker| asker as Arc<dyn Presigner>);
     let booted = link::open(network, home, presigner)?;
     let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());

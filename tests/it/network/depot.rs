@@ -10,7 +10,7 @@ use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::domain::job::{Chunk, Pin};
 use ohc::effects::artifacts::{Access, Act, ArtifactError, Artifacts, ObjectRequest, Presigner};
 use ohc::effects::sources::Patience;
-use ohc::node::upload::upload;
+use ohc::node::upload::Load;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -67,10 +67,23 @@ fn a_bucket_is_a_store_that_all_nodes_reach() {
 
         let own = Artifacts::open(&dir.join("client")).unwrap();
         let rows = [own.put(b"1,2\n").await.unwrap(), own.put(b"3,4\n").await.unwrap()];
-        let mut told = Vec::new();
-        upload(&client, &[pin(&rows)], &mut |done, of| told.push((done, of))).await.unwrap();
+        client.begin().await.unwrap();
+        let (pins, mut told) = ([pin(&rows)], Vec::new());
+        let load = Load::of(&client, &pins, &|_| false).await.unwrap();
+        load.bring(&client, &mut |done, of| told.push((done, of))).await.unwrap();
         assert_eq!(told, [(0, 2), (1, 2), (2, 2)]);
-        upload(&node(dir, "other", &good), &[pin(&rows)], &mut |_, _| {}).await.unwrap();
+        // What others have brought is not sent again, unless it is something else.
+        let other = node(dir, "other", &good);
+        assert_eq!(Load::of(&other, &pins, &|_| false).await.unwrap(), Load::default());
+        overwrite(&s3, rows[1], b"5,6\n").await;
+        let known = Load::of(&node(dir, "third", &good), &pins, &|_| true).await.unwrap();
+        assert_eq!(known, Load::default(), "it is there");
+        let own = Artifacts::open(&dir.join("fourth")).unwrap();
+        own.put(b"3,4\n").await.unwrap();
+        let fourth = node(dir, "fourth", &good);
+        let junk = Load::of(&fourth, &pins, &|_| false).await.unwrap();
+        assert_eq!(junk.bytes(), 4 + 1024);
+        junk.bring(&fourth, &mut |_, _| {}).await.unwrap();
         assert_eq!(worker.get(rows[1]).await.unwrap(), b"3,4\n");
 
         let model = worker.put(b"model").await.unwrap();
@@ -82,7 +95,7 @@ fn a_bucket_is_a_store_that_all_nodes_reach() {
         overwrite(&s3, model, b"modem").await;
         let wrong = client.get(model).await;
         assert!(matches!(wrong, Err(ArtifactError::Damaged { .. })), "{wrong:?}");
-        node(dir, "third", &good).put(b"model").await.unwrap();
+        node(dir, "fifth", &good).put(b"model").await.unwrap();
         assert_eq!(client.get(model).await.unwrap(), b"model", "nobody healed it");
 
         let stranger = node(dir, "stranger", &access(&s3, "hunter2-hunter2"));
@@ -125,8 +138,8 @@ struct Other {
 #[async_trait::async_trait]
 impl Presigner for Other {
     async fn presign(&self, act: Act, path: &str, _turn: usize) -> Option<String> {
-        let request = ObjectRequest::of(LEASE, act, path)?;
-        let query = self.node.presign(request).await.ok().flatten()?;
+        let request = ObjectRequest::of(Some(LEASE), act, path)?;
+        let query = self.node.presign(request, false).await.ok().flatten()?;
         match self.asked.fetch_add(1, Ordering::SeqCst) < self.times {
             true => (self.change)(query),
             false => Some(query),
@@ -187,8 +200,9 @@ fn who_has_no_credentials_reads_and_writes_what_others_sign_for_and_nothing_else
         without(dir, &s3, "late", AS_IT_IS).put(b"model").await.unwrap();
         let healed = node(dir, "fresh", &access(&s3, &s3.key)).get(model).await;
         assert_eq!(healed.unwrap(), b"model");
-        let replace = ObjectRequest { lease: LEASE, act: Act::Replace, artifact: Some(model) };
-        assert_eq!(client.presign(replace).await.unwrap(), None, "it is as it should be");
+        let act = Act::Replace { bytes: 5 };
+        let replace = ObjectRequest { lease: Some(LEASE), act, artifact: Some(model) };
+        assert_eq!(client.presign(replace, false).await.unwrap(), None, "it is as it should be");
         create_alone(&s3, &client, data).await;
     });
 }
@@ -198,21 +212,27 @@ fn nobody_signs_writes_where_a_store_takes_what_was_not_signed() {
     let dir = tempfile::tempdir().unwrap();
     let (dir, empty) = (dir.path(), dir.path().join("objects"));
     std::fs::create_dir(&empty).unwrap();
-    let s3 = S3::start_lax(&empty);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = node(dir, "client", &access(&s3, &s3.key));
-        client.begin().await.unwrap();
-        let data = client.put(b"data").await.unwrap();
-        let request = |act| ObjectRequest { lease: LEASE, act, artifact: Some(data) };
-        assert!(client.presign(request(Act::Read)).await.unwrap().is_some());
-        let lax = client.presign(request(Act::Create)).await.unwrap_err().to_string();
-        assert!(lax.contains("nobody signed") && lax.contains("deploy/s3/haproxy.cfg"), "{lax}");
-    });
+    let refused = |option: &str, name: &str| {
+        let s3 = S3::start_with(&empty, &[option]);
+        runtime.block_on(async {
+            let client = node(dir, name, &access(&s3, &s3.key));
+            client.begin().await.unwrap();
+            let data = client.put(b"data").await.unwrap();
+            let request = |act| ObjectRequest { lease: Some(LEASE), act, artifact: Some(data) };
+            assert!(client.presign(request(Act::Read), false).await.unwrap().is_some());
+            let create = request(Act::Create { bytes: 4 });
+            client.presign(create, false).await.unwrap_err().to_string()
+        })
+    };
+    let lax = refused("lax", "first");
+    assert!(lax.contains("nobody signed") && lax.contains("deploy/s3/haproxy.cfg"), "{lax}");
+    let longer = refused("longer", "second");
+    assert!(longer.contains("more bytes than were signed"), "{longer}");
     let folder = format!("file://{}", dir.join("folder").display());
     let closed = Artifacts::open_shared(dir, &folder, &Access::default()).unwrap();
-    let request = ObjectRequest { lease: LEASE, act: Act::Read, artifact: None };
-    let unsigned = runtime.block_on(closed.presign(request)).unwrap_err();
+    let request = ObjectRequest { lease: Some(LEASE), act: Act::Read, artifact: None };
+    let unsigned = runtime.block_on(closed.presign(request, false)).unwrap_err();
     assert!(matches!(unsigned, ArtifactError::Unsigned));
 }
 
@@ -220,8 +240,9 @@ fn nobody_signs_writes_where_a_store_takes_what_was_not_signed() {
 async fn create_alone(s3: &S3, signer: &Artifacts, there: Digest) {
     let new = Digest::of(b"new");
     let query = async |artifact| {
-        let (act, artifact) = (Act::Create, Some(artifact));
-        signer.presign(ObjectRequest { lease: LEASE, act, artifact }).await.unwrap().unwrap()
+        let (act, artifact) = (Act::Create { bytes: 3 }, Some(artifact));
+        let request = ObjectRequest { lease: Some(LEASE), act, artifact };
+        signer.presign(request, false).await.unwrap().unwrap()
     };
     let (fresh, known) = (query(new).await, query(there).await);
     let condition = "If-None-Match: *\r\n";
@@ -232,6 +253,8 @@ async fn create_alone(s3: &S3, signer: &Artifacts, there: Digest) {
     assert_eq!(send(s3, "DELETE", there, &known, condition), 403, "it is for another act");
     assert_eq!(send(s3, "PUT", there, &fresh, condition), 403, "it is for another object");
     assert_eq!(send(s3, "PUT", there, &known, condition), 412, "something is there");
+    let longer = format!("{condition}Content-Length: 4\r\n");
+    assert_eq!(send(s3, "PUT", new, &fresh, &longer), 403, "it has another length");
     assert_eq!(send(s3, "PUT", new, &fresh, condition), 200);
     assert_eq!(send(s3, "PUT", new, &fresh, condition), 412, "it is there now");
     assert_eq!(signer.get(there).await.unwrap(), b"data");
@@ -242,9 +265,10 @@ fn send(s3: &S3, method: &str, object: Digest, query: &str, headers: &str) -> u1
     let (hex, port) = (object.to_string(), s3.port);
     let (shelf, name) = hex.split_at(2);
     let mut stream = TcpStream::connect(("127.0.0.1", port as u16)).unwrap();
+    let length = if headers.contains("Content-Length") { "" } else { "Content-Length: 3\r\n" };
     let request = format!(
         "{method} /lake/networks/lab/{shelf}/{name}?{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\
-         {headers}Content-Length: 3\r\nConnection: close\r\n\r\nnew"
+         {headers}{length}Connection: close\r\n\r\nnew!"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

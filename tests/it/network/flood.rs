@@ -139,7 +139,7 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let (wire, asked) = (Wire::new(network.id()), lab.public("validator-1"));
     let (_, bus) = connect(&lab, "worker-1", &runtime);
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
-    let request = ObjectRequest { lease, act: Act::Read, artifact: None };
+    let request = ObjectRequest { lease: Some(lease), act: Act::Read, artifact: None };
     let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
     let subject = wire.fetch_of(Some(&asked), bus.inbox());
     listens(&lab, &bus, &asked);

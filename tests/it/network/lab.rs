@@ -130,22 +130,19 @@ impl Lab {
 
     /// Runs a node.
     pub(super) fn run(&mut self, name: &str) {
-        self.run_without(name, &[]);
-    }
-
-    /// Runs a node in an environment that does not have these.
-    pub(super) fn run_without(&mut self, name: &str, secrets: &[&str]) {
         let config = self.folder.join(name);
         let kind = name.split('-').next().unwrap();
         let command = self.site.command(&[kind, "--config", config.to_str().unwrap()]);
         let half = self.apart.as_ref().is_some_and(|apart| apart.far.contains(&name));
         let mut command = self.place(command, usize::from(half));
-        for name in secrets {
-            command.env_remove(name);
-        }
         let log = File::options().create(true).append(true).open(config.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.nodes.insert(name.to_owned(), command.spawn().unwrap());
+    }
+
+    /// From now on whoever is started does not have these settings.
+    pub(super) fn forget(&mut self, names: &[&str]) {
+        self.settings.retain(|(name, _)| !names.contains(name));
     }
 
     /// A command in one of the halves, if there are any.
@@ -204,6 +201,14 @@ impl Lab {
         let mut command = self.command(args);
         command.stdout(File::create(&said).unwrap());
         Client { child: command.spawn().unwrap(), said }
+    }
+
+    /// How often somebody has paid a fee.
+    pub(super) fn fees(&self, name: &str) -> usize {
+        let ran = Ran::of(self.command(&["ledger", name, "-o", "json"]).spawn().unwrap());
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        let items = ran.last()["items"].as_array().unwrap().clone();
+        items.iter().filter(|item| item["what"] == "fee").count()
     }
 
     /// All money, in nano-OhC.

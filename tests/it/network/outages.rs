@@ -4,7 +4,9 @@
 use super::lab::Lab;
 use crate::site::{Ran, Site};
 use crate::sources::buckets::S3;
+use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
+use ohc::base::keys::SecretKey;
 use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::effects::artifacts::{Act, ObjectRequest};
 use ohc::effects::bus::Bus;
@@ -93,22 +95,29 @@ fn a_network_on_a_bucket_makes_the_same_model() {
     assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
 }
 
+const SECRETS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
 #[test]
-fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
+fn workers_and_clients_need_no_credentials_of_the_store() {
     let Some((_s3, mut lab)) = on_a_bucket() else { return };
-    for worker in ["worker-1", "worker-2"] {
-        let file = lab.folder.join(worker).join("config.yaml");
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains("# presigned: true"), "it is not taught: {text}");
-        fs::write(&file, text.replace("# presigned: true", "presigned: true")).unwrap();
-        lab.run_without(worker, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
-    }
+    let file = lab.folder.join("network.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("# presigned: true"), "it is not taught: {text}");
+    fs::write(&file, text.replace("# presigned: true", "presigned: true")).unwrap();
+    // The validators, which run already, have them.
+    lab.forget(&SECRETS);
+    lab.run("worker-1");
+    lab.run("worker-2");
     let expected = undisturbed(&lab);
+    let (before, paid) = (lab.all_money(), lab.fees("client"));
     assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
     assert!(!lab.logs().contains("trouble"), "{}", lab.logs());
+    assert_eq!(lab.all_money(), before);
+    // For the bytes, the submission and its plan; then what is there is not paid for again.
+    assert_eq!(lab.fees("client"), paid + 3);
+    lab.client(&[&APPLY[..], &["-p", "epochs=3"]].concat()).end(&lab);
+    assert_eq!(lab.fees("client"), paid + 5);
 
-    // A lease that is over opens nothing.
-    let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
     let (mut network, worker, client) = (lab.network(), lab.key("worker-1"), lab.key("client"));
     network.credentials = Some(lab.folder.join("worker-1/nats.seed"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -116,12 +125,24 @@ fn workers_need_no_credentials_of_the_store_while_they_hold_a_lease() {
     let options = network.bus(&worker.public(), patience).unwrap();
     let bus = Bus::connect(&options, runtime.handle(), |_| {}).unwrap();
     let wire = Wire::new(network.id());
-    for key in [&worker, &client] {
-        let request = ObjectRequest { lease, act: Act::Read, artifact: None };
+    let asked = |key: &SecretKey, lease, act| {
+        let artifact = Some(Digest::of(b"something else"));
+        let request = ObjectRequest { lease, act, artifact };
         let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
         let answer = bus.request(&wire.fetch(bus.inbox()), ask, WIRE_BYTES_MAX, patience).unwrap();
-        assert_eq!(wire.unframe(&answer, WIRE_BYTES_MAX), Ok(Answer::Nothing));
+        wire.unframe::<Answer>(&answer, WIRE_BYTES_MAX).unwrap()
+    };
+    // A lease that is over opens nothing; nor does one of another, nor an account that is not known.
+    let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
+    for key in [&worker, &client] {
+        assert_eq!(asked(key, Some(lease), Act::Read), Answer::Nothing);
     }
+    let stranger = SecretKey::from_bytes(&[7; 32]);
+    assert_eq!(asked(&stranger, None, Act::Read), Answer::Nothing);
+    // Whoever has an account may read, and write what was paid for: a worker has paid for nothing.
+    assert!(matches!(asked(&worker, None, Act::Look), Answer::Presigned(_)));
+    assert_eq!(asked(&worker, None, Act::Create { bytes: 4 }), Answer::Nothing);
+    assert_eq!(asked(&client, None, Act::Create { bytes: 1 << 20 }), Answer::Nothing);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use crate::base::time::Height;
 use crate::node::follow::LongAgo;
+use crate::node::snapshot::Found;
+use std::path::Path;
 
 /// How far the log of a network is here.
 pub(crate) fn catching_up(here: Height, there: Option<Height>) -> String {
@@ -31,4 +33,22 @@ pub(crate) fn begins_after(base: Height) -> String {
         "the log begins after slot {base} here, with the state that the validators signed: what \
          happened before is in the state, but how it came to be is not shown"
     )
+}
+
+/// What a crash left, and was taken away.
+pub(crate) fn recovered(bytes: u64, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "note: a crash interrupted the last write; {bytes} unfinished bytes were cut off {path}"
+    )
+}
+
+/// Why the start took longer than it need have; nothing if it did not.
+pub(crate) fn ignored(snapshot: &Found) -> Option<String> {
+    let Found::Ignored { path, why } = snapshot else { return None };
+    let path = path.display();
+    Some(format!(
+        "note: the snapshot {path} is ignored: {why}; the whole log was folded instead, and you \
+         may delete the file"
+    ))
 }

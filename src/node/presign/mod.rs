@@ -1,18 +1,24 @@
-//! Presigned requests: a worker without credentials of the store has each of its requests signed by
-//! a validator that has some, while it holds a lease. Never part of what the log says.
+//! Presigned requests: a worker or client without credentials of the store has each of its requests
+//! signed by a validator that has some: what a lease is good for, or what was paid for. Never part
+//! of what the log says.
 
+mod rights;
+
+pub(super) use rights::counted;
+
+use self::rights::Rights;
 use super::wire::{Answer, Ask, Wire};
 use crate::base::ids::LeaseId;
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::WIRE_BYTES_MAX;
-use crate::domain::state::{State, Worker};
+use crate::domain::event::Event;
+use crate::domain::state::State;
 use crate::effects::artifacts::{Act, ArtifactError, Artifacts, ObjectRequest, Presigner};
 use crate::effects::bus::Bus;
 use async_trait::async_trait;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -35,6 +41,7 @@ pub(super) struct Asker {
     wire: Wire,
     network: NetworkId,
     key: SecretKey,
+    is_worker: bool,
     bus: OnceLock<Bus>,
     standing: Mutex<Standing>,
 }
@@ -47,9 +54,15 @@ struct Standing {
 }
 
 impl Asker {
-    pub(super) fn new(network: NetworkId, key: SecretKey) -> Self {
+    /// One that asks for the leases that it holds.
+    pub(super) fn worker(network: NetworkId, key: SecretKey) -> Self {
         let (bus, standing) = (OnceLock::new(), Mutex::default());
-        Self { wire: Wire::new(network), network, key, bus, standing }
+        Self { wire: Wire::new(network), network, key, is_worker: true, bus, standing }
+    }
+
+    /// One that asks for its account.
+    pub(super) fn client(network: NetworkId, key: SecretKey) -> Self {
+        Self { is_worker: false, ..Self::worker(network, key) }
     }
 
     /// From now on there is somebody to ask.
@@ -67,8 +80,8 @@ impl Asker {
             Standing { lease, validators };
     }
 
-    /// The lease to ask for, and on which subject in this turn.
-    fn standing(&self, turn: usize, inbox: &str) -> Option<(LeaseId, String)> {
+    /// The lease to ask for, if it is one of a worker, and on which subject in this turn.
+    fn standing(&self, turn: usize, inbox: &str) -> Option<(Option<LeaseId>, String)> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = usize::from(self.key.public().0[0]);
         let named = turn.checked_sub(1).and_then(|turn| {
@@ -79,7 +92,7 @@ impl Asker {
             Some(_) => self.wire.fetch_of(named, inbox),
             None => self.wire.fetch(inbox),
         };
-        Some((standing.lease?, subject))
+        (!self.is_worker || standing.lease.is_some()).then_some((standing.lease, subject))
     }
 }
 
@@ -119,7 +132,7 @@ async fn answered<F: Future<Output = Option<Answer>>>(
     None
 }
 
-/// Signs requests of workers for the leases that they hold.
+/// Signs requests of others, as far as they have a right to them.
 #[derive(Clone)]
 pub(super) struct Signatory(Arc<Desk>);
 
@@ -129,7 +142,9 @@ struct Desk {
     wire: Wire,
     network: NetworkId,
     runtime: Handle,
-    held: RwLock<BTreeSet<(PublicKey, LeaseId)>>,
+    rights: Mutex<Rights>,
+    /// Whether nothing was ever run: the store may still be to be begun.
+    is_new: AtomicBool,
     places: Arc<Semaphore>,
     looks: Semaphore,
     is_told: AtomicBool,
@@ -141,6 +156,7 @@ impl Signatory {
     pub(super) fn new(
         artifacts: Arc<Artifacts>,
         (bus, network, runtime): (Bus, NetworkId, Handle),
+        state: &State,
         trouble: impl Fn(ArtifactError) + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Desk {
@@ -149,7 +165,8 @@ impl Signatory {
             wire: Wire::new(network),
             network,
             runtime,
-            held: RwLock::default(),
+            rights: Mutex::new(Rights::new(state)),
+            is_new: AtomicBool::new(state.runs().is_empty()),
             places: Arc::new(Semaphore::new(SIGNING_MAX)),
             looks: Semaphore::new(REPLACING_MAX),
             is_told: AtomicBool::new(false),
@@ -157,28 +174,28 @@ impl Signatory {
         }))
     }
 
-    /// The log is further: these are the leases that are held now.
+    /// The log is further by a slot that did this.
+    pub(super) fn saw(&self, events: &[Event]) {
+        self.0.rights().saw(events);
+    }
+
+    /// The log is further: this is what follows from it now.
     pub(super) fn folded(&self, state: &State) {
-        let of = |(key, worker): (&PublicKey, &Worker)| {
-            let key = *key;
-            worker.leases.clone().into_iter().map(move |lease| (key, lease))
-        };
-        let held = state.workers().iter().flat_map(of).collect();
-        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+        self.0.rights().folded(state);
+        self.0.is_new.store(state.runs().is_empty(), Ordering::Relaxed);
     }
 
     /// Signs a request, and answers there. Whoever may not have it signed, or not now, is refused:
     /// another validator may know more.
     pub(super) fn sign(&self, request: Signed<ObjectRequest>, reply: String) -> bool {
         let desk = self.0.clone();
-        let holder = (request.author, request.body.lease);
-        let is_held = desk.held.read().unwrap_or_else(PoisonError::into_inner).contains(&holder);
-        let Some(place) = desk.places.clone().try_acquire_owned().ok().filter(|_| is_held) else {
+        let is_known = desk.rights().knows(request.author, request.body.lease);
+        let Some(place) = desk.places.clone().try_acquire_owned().ok().filter(|_| is_known) else {
             return false;
         };
         let Ok(request) = request.verify(desk.network) else { return false };
         self.0.runtime.spawn(async move {
-            let answer = desk.answer(*request.body()).await;
+            let answer = desk.answer(request.author(), *request.body()).await;
             desk.bus.tell(&reply, desk.wire.frame(&answer)).await;
             drop(place);
         });
@@ -187,15 +204,25 @@ impl Signatory {
 }
 
 impl Desk {
-    async fn answer(&self, request: ObjectRequest) -> Answer {
+    fn rights(&self) -> MutexGuard<'_, Rights> {
+        // Nothing is half done where somebody panics.
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, author: PublicKey, request: ObjectRequest) -> Answer {
         let _look = match request.act {
-            Act::Replace => match self.looks.try_acquire() {
+            Act::Replace { .. } => match self.looks.try_acquire() {
                 Ok(look) => Some(look),
                 Err(_) => return Answer::Later,
             },
-            Act::Read | Act::Look | Act::Create => None,
+            Act::Read | Act::Look | Act::Create { .. } => None,
         };
-        match self.artifacts.presign(request).await {
+        if !self.rights().take(author, &request) {
+            return Answer::Nothing;
+        }
+        // An apply is what begins a store; that of a client without credentials cannot.
+        let begins = request.lease.is_none() && self.is_new.load(Ordering::Relaxed);
+        match self.artifacts.presign(request, begins).await {
             Ok(query) => {
                 self.is_told.store(false, Ordering::Relaxed);
                 query.map_or(Answer::Nothing, Answer::Presigned)
