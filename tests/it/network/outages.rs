@@ -132,7 +132,7 @@ fn workers_and_clients_need_no_credentials_of_the_store() {
         let answer = bus.request(&wire.fetch(bus.inbox()), ask, WIRE_BYTES_MAX, patience).unwrap();
         wire.unframe::<Answer>(&answer, WIRE_BYTES_MAX).unwrap()
     };
-    // A lease that is over opens nothing; nor does one of another, nor an account that is not known.
+    // A lease that is over opens nothing; nor does one of another, nor an unknown account.
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
     for key in [&worker, &client] {
         assert_eq!(asked(key, Some(lease), Act::Read), Answer::Nothing);
