@@ -127,11 +127,16 @@ fn what_lies_here_is_shared_and_what_others_shared_need_not_lie_here() {
         client.begin().await.unwrap();
         client.share(digest).await.unwrap();
         assert_eq!(net.node("worker").get(digest).await.unwrap(), b"rows");
-        net.node("elsewhere").share(digest).await.unwrap();
+        assert!(net.node("elsewhere").is_shared(digest).await.unwrap());
+        fs::write(net.file("shared", digest), b"rots").unwrap();
+        assert!(!net.node("elsewhere").is_shared(digest).await.unwrap(), "it is something else");
+        net.node("client").share(digest).await.unwrap();
+        assert!(net.node("elsewhere").is_shared(digest).await.unwrap());
         let missing = net.node("elsewhere").share(Digest::of(b"never")).await;
         assert!(matches!(missing, Err(ArtifactError::Missing { .. })));
         let local = alone.share(digest).await;
         assert!(local.is_ok(), "where there is no network there is nothing to share");
+        assert!(alone.is_shared(Digest::of(b"never")).await.unwrap());
     });
 }
 
