@@ -350,7 +350,9 @@ impl Ready<'_> {
                 return unchanged(&site, pipeline, forecast, folder, how.show, context);
             }
             Todo::Run(budget) => {
-                announce(pipeline, forecast, budget, how.show.output, &mut context.screen)?;
+                let upload = site.upload_fee(pipeline).map_err(|error| stop(&error))?;
+                let costs = (budget, upload);
+                announce(pipeline, forecast, costs, how.show.output, &mut context.screen)?;
             }
             Todo::GoOn(..) => {}
         }
@@ -404,22 +406,26 @@ impl Watch {
 fn announce(
     pipeline: &Pipeline,
     forecast: &Forecast,
-    budget: Ohc,
+    (budget, (bytes, fee)): (Ohc, (u64, Ohc)),
     output: Format,
     screen: &mut Screen,
 ) -> Result<(), Stop> {
     let (name, plan) = (&pipeline.manifest.name, &pipeline.plan);
+    let brings = (bytes > 0).then(|| json!({"bytes": bytes, "fee": json::ohc(fee)}));
     match output {
         Format::Json | Format::Yaml => {
             let (jobs, blocks) = (plan.dag.jobs.len(), plan.blocks.len());
             let fields = json!({"pipeline": name, "jobs": jobs, "blocks": blocks,
-                "budget": json::ohc(budget)});
+                "budget": json::ohc(budget), "brings": brings});
             screen.data(&json::object("ApplyStream", fields), output)?;
         }
         Format::Name => {}
         Format::Table | Format::Wide => {
             let paint = screen.paint;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
+            if brings.is_some() {
+                screen.line(prose::brings(bytes, fee))?;
+            }
         }
     }
     Ok(screen.flush()?)
@@ -453,7 +459,7 @@ fn unchanged(
             outcome::outputs(&outputs, screen)?;
         }
         Format::Json | Format::Yaml => {
-            announce(pipeline, forecast, Ohc::ZERO, show.output, screen)?;
+            announce(pipeline, forecast, (Ohc::ZERO, (0, Ohc::ZERO)), show.output, screen)?;
             let blocks_cached = pipeline.plan.blocks.len();
             let result = json::Result {
                 run: site.last_run(pipeline).map(|run| run.id.to_string()),

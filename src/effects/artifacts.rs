@@ -99,8 +99,8 @@ pub enum ArtifactError {
     },
     /// Requests to this store are not signed for others.
     #[error(
-        "requests to this store cannot be signed for others; hint: workers without credentials \
-         need a store at s3://"
+        "requests to this store cannot be signed for others; hint: whoever has no \
+         credentials needs a store at s3://"
     )]
     Unsigned,
     /// The store does not hold signatures to what they are for.
@@ -259,6 +259,15 @@ impl Artifacts {
                 | ArtifactError::TooLarge { .. },
             ) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// How many bytes an artifact has that lies here.
+    pub async fn bytes_here(&self, digest: Digest) -> Result<u64, ArtifactError> {
+        match self.store.head(&place(digest)).await {
+            Ok(found) => Ok(found.size),
+            Err(object_store::Error::NotFound { .. }) => Err(ArtifactError::Missing { digest }),
+            Err(source) => Err(store_error("look for", digest, source)),
         }
     }
 

@@ -6,7 +6,9 @@
 
 use super::gate::{ASKED_BYTES, Gate, PUT_OFF, QUESTIONS};
 use super::handouts::{Handout, Handouts};
-use super::wire::{Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker};
+use super::wire::{
+    Answer, Ask, Held, HeldInput, HeldTask, Pulse, VALIDATORS, Wire, asker, sender_of,
+};
 use crate::base::canon::{Decode, Encode, Reader};
 use crate::base::keys::{NetworkId, PublicKey, SecretKey, Signed};
 use crate::base::limits::{
@@ -172,6 +174,12 @@ fn answer_all(
                     desk(Asked::Work(worker, reply.clone()));
                 }
                 continue;
+            }
+            // What somebody else has heard is not asked again.
+            Ask::Presign(request)
+                if asker(&question.subject, Some(reply)) != sender_of(&request.author) =>
+            {
+                Answer::Nothing
             }
             Ask::Presign(request) => match desk(Asked::Presign(request, reply.clone())) {
                 true => continue,

@@ -27,17 +27,27 @@ impl Load {
         let mut chunks = BTreeMap::new();
         for pin in pins {
             let is_known = known(pin);
-            chunks.extend(pin.chunks.iter().map(|c| (c.digest, (c.bytes, is_known))));
+            chunks.extend(pin.chunks.iter().map(|chunk| (chunk.digest, is_known)));
         }
-        let looked = stream::iter(chunks).map(async |(digest, (bytes, is_known))| {
+        let looked = stream::iter(chunks).map(async |(digest, is_known)| {
             let is_there = match is_known {
                 true => artifacts.has(digest).await?,
                 false => artifacts.is_shared(digest).await?,
             };
-            Ok((!is_there).then_some((digest, bytes)))
+            // A chunk may be a part of an artifact, which is sent whole.
+            Ok(match is_there {
+                true => None,
+                false => Some((digest, artifacts.bytes_here(digest).await?)),
+            })
         });
         let load: Vec<_> = looked.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(Self(load.into_iter().flatten().collect()))
+    }
+
+    /// Whether there is nothing to be brought.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// How many bytes that is, as validators count them who sign for them.

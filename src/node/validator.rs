@@ -55,7 +55,7 @@ pub enum Sight<'a> {
     News(&'a News),
     /// A receipt could not be checked, for a reason that is not in it.
     Trouble(&'a Failure),
-    /// A request to the store could not be signed for a worker. Told once while it lasts.
+    /// A request to the store could not be signed for another. Told once while it lasts.
     Unsigned(&'a ArtifactError),
     /// Somebody has said two things at once.
     Evidence(&'a Evidence),
@@ -355,7 +355,7 @@ impl Seat<'_> {
         }
         let (now, watch, signatory) = (self.clock.now(), &mut self.watch, &self.signatory);
         let mut show = |state: &State, events: &[Event]| {
-            signatory.saw(events);
+            signatory.saw(state, events);
             watch(Sight::Folded(state, events));
         };
         match self.follower.hear(now, heard, &mut show)? {
@@ -413,7 +413,7 @@ impl Seat<'_> {
         let (now, bytes, watch) = (self.clock.now(), slot.to_bytes(), &mut self.watch);
         let signatory = &self.signatory;
         let mut show = |state: &State, events: &[Event]| {
-            signatory.saw(events);
+            signatory.saw(state, events);
             watch(Sight::Folded(state, events));
         };
         if self.follower.decided(now, (slot, &bytes), &mut show)? == 0 {

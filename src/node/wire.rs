@@ -78,7 +78,7 @@ pub enum Ask {
         /// Which part, from 0.
         part: u32,
     },
-    /// With which query does the store take this request? For workers that hold a lease.
+    /// With which query does the store take this request? For who signed it and asks.
     Presign(Signed<ObjectRequest>),
 }
 canonical_enum!(Ask {
@@ -387,6 +387,12 @@ pub fn sender(subject: &str) -> Sender {
 pub fn asker(subject: &str, reply: Option<&str>) -> Sender {
     let (inbox, _) = reply?.split_once('.')?;
     sender(subject).filter(|asker| named(owner(inbox)) == Some(*asker))
+}
+
+/// A key as servers know it.
+#[must_use]
+pub fn sender_of(key: &PublicKey) -> Sender {
+    named(&short(key))
 }
 
 fn named(digits: &str) -> Sender {

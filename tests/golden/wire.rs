@@ -252,7 +252,7 @@ impl Vectors {
         self.message("ask for a part", "Ask", &one, &ask);
         for artifact in [None, Some(Digest::of(b"model"))] {
             let (lease, act) = (artifact.map(|_| LEASE), Act::Create { bytes: 4_096 });
-            let request = ObjectRequest { lease, act, artifact };
+            let request = ObjectRequest { lease, act, artifact, at: 1_798_761_600 };
             let ask = Ask::Presign(key(5).seal(self.network, request));
             self.message("ask for a signature", "Ask", &any, &ask);
         }

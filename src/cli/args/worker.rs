@@ -40,7 +40,7 @@ pub(crate) struct Worker {
     pub(crate) max_blocks: Option<u64>,
     /// Have validators sign each request to the network's store while it holds a lease, instead of
     /// credentials in its environment: for stores at s3:// [default: `presigned` of the
-    /// configuration, else no]
+    /// configuration, else of network.yaml, else no]
     #[arg(long)]
     pub(crate) presigned: bool,
     #[command(flatten)]

@@ -448,6 +448,11 @@ pub(crate) fn question_of_network(budget: Ohc, fee: Ohc) -> String {
     format!("{what}. Spend up to {budget} OhC, and a fee of {fee} OhC?")
 }
 
+/// What is brought to the store of a network, and paid for by the byte.
+pub(crate) fn brings(bytes: u64, fee: Ohc) -> String {
+    format!("brings {} of data to the store of the network for {fee} OhC", size(bytes))
+}
+
 /// A pipeline of which everything is known.
 pub(crate) fn unchanged(name: &str, paint: Paint) -> String {
     format!("{name}: {}, nothing was run and nothing spent", paint.green("unchanged"))

@@ -14,10 +14,11 @@ use object_store::prefix::PrefixStore;
 use object_store::{
     Error, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion,
 };
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Where every store says that it is one.
@@ -26,6 +27,8 @@ pub(super) const MARK: &str = "ohc-store";
 const MARKED: &[u8] = b"ohc artifacts 1\n";
 /// Between one try and the next, beside what the store's own client waits.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// Bytes that were read to be replaced are remembered so long.
+const LOOKED_MAX: usize = 1_024;
 /// The longest message of a store that is repeated.
 const WHY_CHARS_MAX: usize = 200;
 
@@ -52,6 +55,25 @@ pub(super) struct Depot {
     folder: Option<PathBuf>,
     /// Whether its mark was seen.
     is_marked: AtomicBool,
+    /// What was read to be replaced.
+    looked: Mutex<Looked>,
+}
+
+/// Of bytes that were read, by name and tag, whether they were whole: the last so many.
+#[derive(Debug, Default)]
+struct Looked(VecDeque<((Digest, String), bool)>);
+
+impl Looked {
+    fn of(&self, seen: &(Digest, String)) -> Option<bool> {
+        self.0.iter().find(|(known, _)| known == seen).map(|(_, is_whole)| *is_whole)
+    }
+
+    fn add(&mut self, seen: (Digest, String), is_whole: bool) {
+        self.0.push_back((seen, is_whole));
+        if self.0.len() > LOOKED_MAX {
+            self.0.pop_front();
+        }
+    }
 }
 
 /// How one may write to a store.
@@ -96,7 +118,8 @@ impl Depot {
             (None, _) => Writing::Own { is_exclusive: AtomicBool::new(true) },
         };
         let (shown, is_marked) = (url.to_owned(), AtomicBool::new(false));
-        Ok(Self { store, shown, signatory, writing, folder, is_marked })
+        let looked = Mutex::default();
+        Ok(Self { store, shown, signatory, writing, folder, is_marked, looked })
     }
 
     /// Signs a request for another, unless it would replace what is as it should be.
@@ -121,6 +144,10 @@ impl Depot {
         }
         let tag;
         let what = match request.act {
+            // The mark is as it should be wherever it is.
+            Act::Create { .. } | Act::Replace { .. } if request.artifact.is_none() => {
+                return Ok(None);
+            }
             Act::Read => Signable::Read,
             Act::Look => Signable::Look,
             Act::Create { bytes } => Signable::Create(bytes),
@@ -147,13 +174,24 @@ impl Depot {
         ArtifactError::Unheld { store: self.shown.clone(), why, hint }
     }
 
-    /// The tag of the bytes that lie under a digest and have another one.
+    /// The tag of the bytes that lie under a digest and have another one. They are read once: who
+    /// asks may have gone away until that is done, and asks again.
     async fn damaged(&self, digest: Digest) -> Result<Option<String>, ArtifactError> {
         let failed = |error| self.away("read", digest, &error);
+        let Some(tag) = self.store.head(&place(digest)).await.map_err(failed)?.e_tag else {
+            return Ok(None);
+        };
+        let seen = (digest, tag);
+        let known = self.looked.lock().unwrap_or_else(PoisonError::into_inner).of(&seen);
+        if let Some(is_whole) = known {
+            return Ok((!is_whole).then_some(seen.1));
+        }
         let found = self.store.get(&place(digest)).await.map_err(failed)?;
-        let tag = found.meta.e_tag.clone();
+        let Some(tag) = found.meta.e_tag.clone() else { return Ok(None) };
         let is_whole = is_whole(found, digest).await.map_err(failed)?;
-        Ok(tag.filter(|_| !is_whole))
+        let seen = (digest, tag.clone());
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).add(seen, is_whole);
+        Ok((!is_whole).then_some(tag))
     }
 
     /// Sets the mark where there is none.
@@ -351,7 +389,7 @@ impl Depot {
         let (why, hint) = match denied {
             true if is_presigned => (
                 format!("takes no validator's signature: {why}"),
-                "give this worker the same AWS_REGION and AWS_ENDPOINT_URL as the validators, and \
+                "give this node the same AWS_REGION and AWS_ENDPOINT_URL as the validators, and \
                  look at their clocks and credentials",
             ),
             true => (

@@ -21,20 +21,22 @@ pub struct ObjectRequest {
     pub act: Act,
     /// With which artifact; with the mark of the store where there is none.
     pub artifact: Option<Digest>,
+    /// When it was made, in seconds since 1970: nobody signs an old one.
+    pub at: u64,
 }
-canonical_struct!(ObjectRequest { lease, act, artifact } tag "ohc/object-request/2");
+canonical_struct!(ObjectRequest { lease, act, artifact, at } tag "ohc/object-request/2");
 
 impl ObjectRequest {
     /// That about the object at the end of a path, if it is one of a store.
     #[must_use]
-    pub fn of(lease: Option<LeaseId>, act: Act, path: &str) -> Option<Self> {
+    pub fn of(lease: Option<LeaseId>, act: Act, path: &str, at: u64) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/')?;
         let shelf = folder.rsplit('/').next().filter(|shelf| shelf.len() == SHELF);
         let artifact = match name {
             MARK => None,
             _ => Some(format!("{}{name}", shelf?).parse().ok()?),
         };
-        Some(Self { lease, act, artifact })
+        Some(Self { lease, act, artifact, at })
     }
 
     /// Where the object lies in a store.
@@ -55,15 +57,15 @@ mod tests {
         let digest = Digest::of(b"model");
         for artifact in [None, Some(digest)] {
             let (lease, act) = (Some(LEASE), Act::Create { bytes: 7 });
-            let request = ObjectRequest { lease, act, artifact };
+            let request = ObjectRequest { lease, act, artifact, at: 9 };
             for before in ["/", "/bucket/", "/bucket/networks/lab/"] {
                 let path = format!("{before}{}", request.place());
-                assert_eq!(ObjectRequest::of(lease, act, &path), Some(request), "{path}");
+                assert_eq!(ObjectRequest::of(lease, act, &path, 9), Some(request), "{path}");
             }
         }
         let hex = digest.to_string();
         for path in ["", "/", MARK, "/bucket/data.csv", &format!("/{hex}"), &format!("/ab/{hex}")] {
-            assert_eq!(ObjectRequest::of(None, Act::Read, path), None, "{path}");
+            assert_eq!(ObjectRequest::of(None, Act::Read, path, 9), None, "{path}");
         }
     }
 }

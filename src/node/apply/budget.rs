@@ -30,7 +30,7 @@ impl Site {
         let balance = state.ledger().account(&self.client()).balance;
         let (due, fee) = match lacking {
             Some(lacking) => (lacking, state.order_fee()),
-            None => (budget, state.submission_fee(forecast.fates.len())),
+            None => (budget, self.fees(pipeline)?),
         };
         if due.checked_add(fee).is_none_or(|due| balance < due) {
             return Err(ApplyError::Balance { budget, fee, balance });

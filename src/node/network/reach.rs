@@ -97,7 +97,7 @@ impl Network {
                 checkpoint: fields.checkpoint(),
                 credentials: fields.path("credentials", &base),
                 tls: tls(fields, &base),
-                is_presigned: fields.maybe("presigned", "true or false", |t| t.parse().ok()),
+                is_presigned: presigned(fields),
             })
         })?;
         let Draft { name, id: asked, genesis: path, store, nats, .. } = draft;
@@ -150,6 +150,17 @@ impl Network {
     pub fn id(&self) -> NetworkId {
         self.genesis.network()
     }
+}
+
+fn presigned(fields: &mut Fields<'_>) -> Option<bool> {
+    let is_presigned = fields.maybe("presigned", "true or false", |text| text.parse().ok())?;
+    let is_s3 = fields.text("store").is_some_and(|store| store.starts_with("s3://"));
+    if is_presigned && !is_s3 {
+        let node = fields.needed("presigned")?;
+        let hint = "take it away, and give workers and clients what opens the store";
+        fields.wrong(node, "validators sign requests to stores at s3:// alone", hint);
+    }
+    Some(is_presigned)
 }
 
 fn servers(fields: &mut Fields<'_>) -> Option<Vec<String>> {

@@ -15,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::state::State;
 use crate::effects::artifacts::{Act, ArtifactError, Artifacts, ObjectRequest, Presigner};
 use crate::effects::bus::Bus;
+use crate::effects::clock;
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,11 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// that does not answer is waited for.
 const LATER: Duration = Duration::from_millis(200);
 const LATER_MAX: usize = 10;
-/// Requests that a validator signs at a time: a few microseconds each, unless it has to look for
-/// its own credentials first.
+/// Requests that a validator signs at a time: a few microseconds each to read, a look at the mark of
+/// the store each to write.
 const SIGNING_MAX: usize = 64;
 /// Of these, requests to replace something: all of what lies there is read first.
 const REPLACING_MAX: usize = 1;
+/// So old, or so early, a request may be, in seconds: clocks differ, and what somebody has kept is
+/// not to be asked again for ever.
+const AGE_MAX: u64 = 600;
 
 /// Asks validators for signatures: first whichever hears it, then one after the other.
 pub(super) struct Asker {
@@ -92,7 +96,8 @@ impl Asker {
             Some(_) => self.wire.fetch_of(named, inbox),
             None => self.wire.fetch(inbox),
         };
-        (!self.is_worker || standing.lease.is_some()).then_some((standing.lease, subject))
+        let lease = standing.lease.filter(|_| self.is_worker);
+        (!self.is_worker || lease.is_some()).then_some((lease, subject))
     }
 }
 
@@ -107,7 +112,7 @@ impl Presigner for Asker {
     async fn presign(&self, act: Act, path: &str, turn: usize) -> Option<String> {
         let bus = self.bus.get()?;
         let (lease, subject) = self.standing(turn, bus.inbox())?;
-        let request = ObjectRequest::of(lease, act, path)?;
+        let request = ObjectRequest::of(lease, act, path, seconds())?;
         let ask = Ask::Presign(self.key.seal(self.network, request));
         let question = self.wire.frame(&ask);
         let ask = || async {
@@ -130,6 +135,11 @@ async fn answered<F: Future<Output = Option<Answer>>>(
         }
     }
     None
+}
+
+/// The time of day, in seconds.
+fn seconds() -> u64 {
+    clock::wall_ms() / 1_000
 }
 
 /// Signs requests of others, as far as they have a right to them.
@@ -175,8 +185,8 @@ impl Signatory {
     }
 
     /// The log is further by a slot that did this.
-    pub(super) fn saw(&self, events: &[Event]) {
-        self.0.rights().saw(events);
+    pub(super) fn saw(&self, state: &State, events: &[Event]) {
+        self.0.rights().saw(state, events);
     }
 
     /// The log is further: this is what follows from it now.
@@ -193,7 +203,10 @@ impl Signatory {
         let Some(place) = desk.places.clone().try_acquire_owned().ok().filter(|_| is_known) else {
             return false;
         };
-        let Ok(request) = request.verify(desk.network) else { return false };
+        let is_now = seconds().abs_diff(request.body.at) <= AGE_MAX;
+        let Some(request) = request.verify(desk.network).ok().filter(|_| is_now) else {
+            return false;
+        };
         self.0.runtime.spawn(async move {
             let answer = desk.answer(request.author(), *request.body()).await;
             desk.bus.tell(&reply, desk.wire.frame(&answer)).await;
@@ -210,6 +223,9 @@ impl Desk {
     }
 
     async fn answer(&self, author: PublicKey, request: ObjectRequest) -> Answer {
+        if !self.rights().take(author, &request) {
+            return Answer::Nothing;
+        }
         let _look = match request.act {
             Act::Replace { .. } => match self.looks.try_acquire() {
                 Ok(look) => Some(look),
@@ -217,9 +233,6 @@ impl Desk {
             },
             Act::Read | Act::Look | Act::Create { .. } => None,
         };
-        if !self.rights().take(author, &request) {
-            return Answer::Nothing;
-        }
         // An apply is what begins a store; that of a client without credentials cannot.
         let begins = request.lease.is_none() && self.is_new.load(Ordering::Relaxed);
         match self.artifacts.presign(request, begins).await {

@@ -40,8 +40,9 @@ fn node(dir: &Path, name: &str, access: &Access) -> Artifacts {
 
 /// The pin of a source of one chunk for each text.
 fn pin(chunks: &[Digest]) -> Pin {
+    // How many bytes its rows have says nothing of those of the artifact.
     let chunk =
-        |digest: &Digest| Chunk { digest: *digest, bytes: 4, rows: 1, first_line: 1, groups: None };
+        |digest: &Digest| Chunk { digest: *digest, bytes: 1, rows: 1, first_line: 1, groups: None };
     Pin {
         source: "rows".into(),
         digest: Digest::default(),
@@ -138,7 +139,7 @@ struct Other {
 #[async_trait::async_trait]
 impl Presigner for Other {
     async fn presign(&self, act: Act, path: &str, _turn: usize) -> Option<String> {
-        let request = ObjectRequest::of(Some(LEASE), act, path)?;
+        let request = ObjectRequest::of(Some(LEASE), act, path, 0)?;
         let query = self.node.presign(request, false).await.ok().flatten()?;
         match self.asked.fetch_add(1, Ordering::SeqCst) < self.times {
             true => (self.change)(query),
@@ -201,8 +202,11 @@ fn who_has_no_credentials_reads_and_writes_what_others_sign_for_and_nothing_else
         let healed = node(dir, "fresh", &access(&s3, &s3.key)).get(model).await;
         assert_eq!(healed.unwrap(), b"model");
         let act = Act::Replace { bytes: 5 };
-        let replace = ObjectRequest { lease: Some(LEASE), act, artifact: Some(model) };
+        let replace = ObjectRequest { lease: Some(LEASE), act, artifact: Some(model), at: 0 };
         assert_eq!(client.presign(replace, false).await.unwrap(), None, "it is as it should be");
+        let mark = ObjectRequest { artifact: None, ..replace };
+        overwrite(&s3, Digest::default(), b"ohc artifacts 1\n").await;
+        assert_eq!(client.presign(mark, false).await.unwrap(), None, "nobody writes the mark");
         create_alone(&s3, &client, data).await;
     });
 }
@@ -219,7 +223,8 @@ fn nobody_signs_writes_where_a_store_takes_what_was_not_signed() {
             let client = node(dir, name, &access(&s3, &s3.key));
             client.begin().await.unwrap();
             let data = client.put(b"data").await.unwrap();
-            let request = |act| ObjectRequest { lease: Some(LEASE), act, artifact: Some(data) };
+            let artifact = Some(data);
+            let request = |act| ObjectRequest { lease: Some(LEASE), act, artifact, at: 0 };
             assert!(client.presign(request(Act::Read), false).await.unwrap().is_some());
             let create = request(Act::Create { bytes: 4 });
             client.presign(create, false).await.unwrap_err().to_string()
@@ -231,7 +236,7 @@ fn nobody_signs_writes_where_a_store_takes_what_was_not_signed() {
     assert!(longer.contains("more bytes than were signed"), "{longer}");
     let folder = format!("file://{}", dir.join("folder").display());
     let closed = Artifacts::open_shared(dir, &folder, &Access::default()).unwrap();
-    let request = ObjectRequest { lease: Some(LEASE), act: Act::Read, artifact: None };
+    let request = ObjectRequest { lease: None, act: Act::Read, artifact: None, at: 0 };
     let unsigned = runtime.block_on(closed.presign(request, false)).unwrap_err();
     assert!(matches!(unsigned, ArtifactError::Unsigned));
 }
@@ -241,7 +246,7 @@ async fn create_alone(s3: &S3, signer: &Artifacts, there: Digest) {
     let new = Digest::of(b"new");
     let query = async |artifact| {
         let (act, artifact) = (Act::Create { bytes: 3 }, Some(artifact));
-        let request = ObjectRequest { lease: Some(LEASE), act, artifact };
+        let request = ObjectRequest { lease: Some(LEASE), act, artifact, at: 0 };
         signer.presign(request, false).await.unwrap().unwrap()
     };
     let (fresh, known) = (query(new).await, query(there).await);

@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A connection with what opens it for a node.
-fn connect(lab: &Lab, name: &str, runtime: &Runtime) -> (PublicKey, Bus) {
+pub(super) fn connect(lab: &Lab, name: &str, runtime: &Runtime) -> (PublicKey, Bus) {
     let mut network: Network = lab.network();
     network.credentials = Some(lab.folder.join(name).join("nats.seed"));
     let key = lab.public(name);
@@ -139,7 +139,7 @@ fn who_asks_for_too_many_signatures_is_told_so_at_once() {
     let (wire, asked) = (Wire::new(network.id()), lab.public("validator-1"));
     let (_, bus) = connect(&lab, "worker-1", &runtime);
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
-    let request = ObjectRequest { lease: Some(lease), act: Act::Read, artifact: None };
+    let request = ObjectRequest { lease: Some(lease), act: Act::Read, artifact: None, at: 0 };
     let frame = wire.frame(&Ask::Presign(lab.key("worker-1").seal(network.id(), request)));
     let subject = wire.fetch_of(Some(&asked), bus.inbox());
     listens(&lab, &bus, &asked);

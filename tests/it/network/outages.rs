@@ -1,15 +1,15 @@
 //! Outages: parts of a network are away in the middle of a run, and come back. The model is the
 //! same as if nothing had happened, and so is the money. Never a mock: processes are killed.
 
+use super::flood::connect;
 use super::lab::Lab;
 use crate::site::{Ran, Site};
 use crate::sources::buckets::S3;
 use ohc::base::canon::Digest;
 use ohc::base::ids::{BlockId, LeaseId, RunId};
-use ohc::base::keys::SecretKey;
 use ohc::base::limits::WIRE_BYTES_MAX;
 use ohc::effects::artifacts::{Act, ObjectRequest};
-use ohc::effects::bus::Bus;
+use ohc::effects::clock::wall_ms;
 use ohc::node::wire::{Answer, Ask, Wire};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -118,31 +118,35 @@ fn workers_and_clients_need_no_credentials_of_the_store() {
     lab.client(&[&APPLY[..], &["-p", "epochs=3"]].concat()).end(&lab);
     assert_eq!(lab.fees("client"), paid + 5);
 
-    let (mut network, worker, client) = (lab.network(), lab.key("worker-1"), lab.key("client"));
-    network.credentials = Some(lab.folder.join("worker-1/nats.seed"));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let patience = Duration::from_secs(10);
-    let options = network.bus(&worker.public(), patience).unwrap();
-    let bus = Bus::connect(&options, runtime.handle(), |_| {}).unwrap();
+    // As an asker has it, who asks under its own name.
+    let (runtime, network) = (tokio::runtime::Runtime::new().unwrap(), lab.network());
     let wire = Wire::new(network.id());
-    let asked = |key: &SecretKey, lease, act| {
+    let now = wall_ms() / 1_000;
+    let asked = |name: &str, author: &str, (lease, act, at)| {
         let artifact = Some(Digest::of(b"something else"));
-        let request = ObjectRequest { lease, act, artifact };
-        let ask = wire.frame(&Ask::Presign(key.seal(network.id(), request)));
-        let answer = bus.request(&wire.fetch(bus.inbox()), ask, WIRE_BYTES_MAX, patience).unwrap();
+        let request = ObjectRequest { lease, act, artifact, at };
+        let (_, bus) = connect(&lab, name, &runtime);
+        let ask = wire.frame(&Ask::Presign(lab.key(author).seal(network.id(), request)));
+        let subject = wire.fetch(bus.inbox());
+        let answer = bus.request(&subject, ask, WIRE_BYTES_MAX, Duration::from_secs(10)).unwrap();
         wire.unframe::<Answer>(&answer, WIRE_BYTES_MAX).unwrap()
     };
-    // A lease that is over opens nothing; nor does one of another, nor an unknown account.
+    // A lease that is over opens nothing; nor does one of another.
     let lease = LeaseId { block: BlockId { run: RunId(1), index: 0 }, attempt: 1 };
-    for key in [&worker, &client] {
-        assert_eq!(asked(key, Some(lease), Act::Read), Answer::Nothing);
+    for name in ["worker-1", "client"] {
+        assert_eq!(asked(name, name, (Some(lease), Act::Read, now)), Answer::Nothing);
     }
-    let stranger = SecretKey::from_bytes(&[7; 32]);
-    assert_eq!(asked(&stranger, None, Act::Read), Answer::Nothing);
     // Whoever has an account may read, and write what was paid for: a worker has paid for nothing.
-    assert!(matches!(asked(&worker, None, Act::Look), Answer::Presigned(_)));
-    assert_eq!(asked(&worker, None, Act::Create { bytes: 4 }), Answer::Nothing);
-    assert_eq!(asked(&client, None, Act::Create { bytes: 1 << 20 }), Answer::Nothing);
+    let look = (None, Act::Look, now);
+    assert!(matches!(asked("worker-1", "worker-1", look), Answer::Presigned(_)));
+    let (few, many) = (Act::Create { bytes: 4 }, Act::Create { bytes: 1 << 20 });
+    assert_eq!(asked("worker-1", "worker-1", (None, few, now)), Answer::Nothing);
+    assert_eq!(asked("client", "client", (None, many, now)), Answer::Nothing);
+    // What was heard of another, or long ago, is not asked again.
+    assert_eq!(asked("worker-1", "client", look), Answer::Nothing);
+    for at in [now - 1_000, now + 1_000] {
+        assert_eq!(asked("worker-1", "worker-1", (None, Act::Look, at)), Answer::Nothing);
+    }
 }
 
 #[test]

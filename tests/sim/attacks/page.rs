@@ -137,8 +137,10 @@ out of nothing.
   keeps that one out of the market.
 - *Escrow for nothing*: all escrows together are at most a third of the stakes; one run that is
   paused may hold all of that.
-- *Reading*: where validators sign requests to the store (ADR 33), whoever has an account reads from
-  it as fast as questions are answered, and its operator pays for what goes out.
+- *The store*: where validators sign requests to it (ADR 33), whoever has an account reads as fast
+  as questions are answered, and its operator pays for what goes out; who works for itself stores
+  16 MiB for the gas of each block; and who asks for one replacement after the other keeps a
+  validator from looking at those of others.
 - *Old keys*: who joins with a genesis alone believes its validators, also those who have left
   with their stake and sign another history. With a checkpoint it is refused (ADR 32): ask somebody
   whom you trust for what `ohc network checkpoint` prints. Who has none is told, and not kept from
