@@ -25,8 +25,8 @@ impl Site {
         Ok(Ohc::sum([submission, self.upload_fee(pipeline)?.1]).unwrap_or(SUPPLY))
     }
 
-    /// Bytes that are not in the store yet and are still to be paid for, as they are where validators
-    /// sign for them; and what they cost.
+    /// Bytes that are not in the store yet and are still to be paid for, where validators sign for
+    /// them; and what they cost.
     pub fn upload_fee(&self, pipeline: &Pipeline) -> Result<(u64, Ohc), ApplyError> {
         if !self.is_presigned() {
             return Ok((0, Ohc::ZERO));

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// that does not answer is waited for.
 const LATER: Duration = Duration::from_millis(200);
 const LATER_MAX: usize = 10;
-/// Requests that a validator signs at a time: a few microseconds each to read, a look at the mark of
-/// the store each to write.
+/// Requests that a validator signs at a time: a few microseconds each to read, a look at the mark
+/// of the store each to write.
 const SIGNING_MAX: usize = 64;
 /// Of these, requests to replace something: all of what lies there is read first.
 const REPLACING_MAX: usize = 1;
