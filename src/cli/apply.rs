@@ -441,6 +441,7 @@ fn unchanged(
     context: &mut Context,
 ) -> Result<Exit, Stop> {
     let outputs = site.publish(pipeline, forecast, folder).map_err(|error| stop(&error))?;
+    let run = site.unchanged(pipeline, forecast).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
     let known = |job: JobId| match forecast.fates.get(job.index()) {
         Some(Fate::Cached(known)) => Some(known),
@@ -448,8 +449,8 @@ fn unchanged(
     };
     match show.output {
         Format::Name => {
-            if let Some(run) = site.last_run(pipeline) {
-                screen.line(run.id)?;
+            if let Some(run) = run {
+                screen.line(run)?;
             }
         }
         Format::Table | Format::Wide => {
@@ -462,7 +463,7 @@ fn unchanged(
             announce(pipeline, forecast, (Ohc::ZERO, (0, Ohc::ZERO)), show.output, screen)?;
             let blocks_cached = pipeline.plan.blocks.len();
             let result = json::Result {
-                run: site.last_run(pipeline).map(|run| run.id.to_string()),
+                run: run.map(|run| run.to_string()),
                 pipeline: Some(&pipeline.manifest.name),
                 status: "unchanged",
                 bill: &Bill { blocks_cached, ..Bill::default() },

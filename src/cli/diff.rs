@@ -9,12 +9,12 @@ use super::home;
 use super::plan::{self, stop};
 use super::report::{json, prose};
 use crate::base::amount::Ohc;
+use crate::base::ids::RunId;
 use crate::domain::graph::Dag;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::Plan;
 use crate::domain::revision::{Difference, Revision, differences};
-use crate::domain::state::run::Run;
-use crate::node::apply::{self, Site};
+use crate::node::apply::{self, Applied, Site};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(super) fn diff(args: &Diff, context: &mut Context) -> Result<Exit, Stop> {
 
 /// The version that was applied last.
 struct Last {
-    run: Run,
+    run: Option<RunId>,
     pipeline: Pipeline,
     /// What all of it would likely cost if nothing were known.
     price: Ohc,
@@ -95,13 +95,14 @@ fn added(pipeline: &Pipeline) -> Vec<Difference> {
 }
 
 fn last(site: &Site, pipeline: &Pipeline) -> Result<Option<Last>, Stop> {
-    let Some(run) = site.last_run(pipeline) else { return Ok(None) };
-    let submission = site.view().submission(run).map_err(|error| home::stop(&error))?;
+    let applied = site.applied(pipeline).map_err(|error| home::stop(&error))?;
+    let Some(Applied { run, submission }) = applied else { return Ok(None) };
     // It was compiled once by the rules themselves.
-    let unreadable = |_| Stop::failed(prose::compared(&run.name, Some(run), true), None);
+    let name = &pipeline.manifest.name;
+    let unreadable = |_| Stop::failed(prose::compared(name, Some(run), true), None);
     let pipeline = Pipeline::submitted(&submission).map_err(unreadable)?;
     let price = site.list_price(&pipeline).map_err(|error| stop(&error))?.likely;
-    Ok(Some(Last { run: run.clone(), pipeline, price }))
+    Ok(Some(Last { run, pipeline, price }))
 }
 
 fn show(
@@ -113,12 +114,12 @@ fn show(
     context: &mut Context,
 ) -> Result<(), Stop> {
     let (name, screen) = (&pipeline.manifest.name, &mut context.screen);
-    let (run, was) = (last.map(|last| &last.run), last.map(|last| last.price));
+    let (run, was) = (last.map(|last| last.run), last.map(|last| last.price));
     match format {
         Format::Json | Format::Yaml => {
             let all: Vec<Value> = found.iter().map(json::difference).collect();
             let fields = json!({
-                "pipeline": name, "run": run.map(|run| run.id.to_string()),
+                "pipeline": name, "run": run.flatten().map(|run| run.to_string()),
                 "same": found.is_empty(), "differences": all,
                 "price": {"was": was.map(json::ohc), "is": json::ohc(price)},
             });

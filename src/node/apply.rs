@@ -2,11 +2,13 @@
 //! Joins the parts in their order and decides what no role or rule decides: whether there is
 //! anything to do at all. Writes no prose.
 
+mod applied;
 mod bring;
 mod budget;
 mod error;
 mod watch;
 
+pub use applied::Applied;
 pub use error::ApplyError;
 
 use super::attach::{Errand, Host};
@@ -306,19 +308,20 @@ impl Site {
     /// Whether a run of this pipeline is not over: its escrow is locked, so somebody must end it.
     #[must_use]
     pub fn open_run(&self, pipeline: &Pipeline) -> Option<&Run> {
-        let client = self.client();
-        let ours = |run: &&Run| {
-            run.client == client && run.name == pipeline.manifest.name && !run.is_over()
-        };
-        self.view.state.runs().values().rev().find(ours)
+        self.runs(pipeline).find(|run| !run.is_over())
     }
 
     /// The last run of this pipeline, whatever came of it.
     #[must_use]
     pub fn last_run(&self, pipeline: &Pipeline) -> Option<&Run> {
+        self.runs(pipeline).next()
+    }
+
+    /// The runs of this pipeline, the last one first.
+    fn runs(&self, pipeline: &Pipeline) -> impl Iterator<Item = &Run> {
         let client = self.client();
-        let ours = |run: &&Run| run.client == client && run.name == pipeline.manifest.name;
-        self.view.state.runs().values().rev().find(ours)
+        let ours = move |run: &&Run| run.client == client && run.name == pipeline.manifest.name;
+        self.view.state.runs().values().rev().filter(ours)
     }
 
     /// Writes the outputs of a pipeline of which everything is known.

@@ -273,6 +273,24 @@ fn diff_exits_like_diff() {
 }
 
 #[test]
+fn nothing_differs_from_what_was_applied_though_it_was_no_run() {
+    let site = Site::new();
+    check(&site, &["apply", "iris.yaml"], 0, &[]);
+    check(&site, &["apply", "iris.yaml", "-p", "epochs=7"], 0, &[]);
+    check(&site, &["diff", "iris.yaml"], 1, &["differs from run-2", "~ param epochs: 7"]);
+    let unchanged = check(&site, &["apply", "iris.yaml", "-o", "json"], 0, &[]).last();
+    assert_eq!((&unchanged["status"], &unchanged["run"]), (&"unchanged".into(), &"run-1".into()));
+    check(&site, &["diff", "iris.yaml"], 0, &["what was applied last (run-1)"]);
+    check(&site, &["diff", "iris.yaml", "-p", "epochs=7"], 1, &["differs from run-1"]);
+    // Of another name there was no run; a run is what was applied last again.
+    site.vary("other.yaml", "name: iris", "name: other");
+    check(&site, &["apply", "other.yaml"], 0, &["unchanged"]);
+    check(&site, &["diff", "other.yaml"], 0, &["other is what was applied last\n"]);
+    check(&site, &["apply", "iris.yaml", "-p", "epochs=8"], 0, &[]);
+    check(&site, &["diff", "iris.yaml"], 1, &["differs from run-3"]);
+}
+
+#[test]
 fn a_plan_fits_80_columns_and_explains_itself() {
     let site = Site::new();
     let plan = check(&site, &["plan", "iris.yaml"], 0, &["CAUGHT", "STAGE     WHY", "time: about"]);

@@ -15,6 +15,7 @@ use super::size::size;
 use super::table::{Align, table};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
+use crate::base::ids::RunId;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
@@ -517,12 +518,15 @@ fn changed<T>(what: &str, change: &Change<T>, text: impl Fn(&T) -> String) -> St
     }
 }
 
-/// What a pipeline was compared with.
-pub(crate) fn compared(name: &str, run: Option<&Run>, differs: bool) -> String {
-    match (run, differs) {
+/// What a pipeline was compared with: what was applied last, which is of a run unless the results
+/// came from several.
+pub(crate) fn compared(name: &str, applied: Option<Option<RunId>>, differs: bool) -> String {
+    match (applied, differs) {
         (None, _) => format!("{name} was never applied here"),
-        (Some(run), true) => format!("{name} differs from {}", run.id),
-        (Some(run), false) => format!("{name} is what was applied last ({})", run.id),
+        (Some(Some(run)), true) => format!("{name} differs from {run}"),
+        (Some(Some(run)), false) => format!("{name} is what was applied last ({run})"),
+        (Some(None), true) => format!("{name} differs from what was applied last"),
+        (Some(None), false) => format!("{name} is what was applied last"),
     }
 }
 
