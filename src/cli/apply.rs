@@ -18,7 +18,7 @@ use super::signals::Signals;
 use crate::base::amount::Ohc;
 use crate::base::ids::{JobId, RunId};
 use crate::domain::forecast::{Fate, Forecast};
-use crate::domain::manifest;
+use crate::domain::manifest::{Diagnostic, Severity};
 use crate::node::Clock;
 use crate::node::apply::{ApplyError, Hooks, Site};
 use crate::node::attach::Errand;
@@ -115,16 +115,10 @@ fn unsound(wanted: &[Wanted], params: &BTreeMap<String, String>) -> Vec<Stop> {
         Wanted::Saved(_) => None,
     });
     let documents: Vec<&Document> = documents.collect();
-    let compiled: Vec<_> =
-        documents.iter().map(|document| manifest::compile(&document.text, params)).collect();
-    let each = documents.iter().zip(&compiled);
-    let sound =
-        each.clone().filter_map(|(document, (found, _))| Some((*document, found.as_ref()?)));
-    let collisions = documents::collisions(sound);
-    let collisions = collisions.into_iter().map(|(document, fault)| (document, vec![fault]));
-    let wrong = each.filter(|(_, (found, _))| found.is_none());
-    let wrong = wrong.map(|(document, (_, faults))| (*document, faults.clone()));
-    wrong.chain(collisions).map(|(document, faults)| document.wrong(faults, Exit::Failed)).collect()
+    let faults = documents::faults(&documents, params, Severity::Error);
+    let each = documents.iter().zip(faults);
+    let wrong = each.filter(|(_, faults)| faults.iter().any(Diagnostic::is_error));
+    wrong.map(|(document, faults)| document.wrong(faults, Exit::Failed)).collect()
 }
 
 /// Reports why one of several was not applied; programs get a result for each, whatever came of it.
@@ -189,7 +183,7 @@ fn one(
         // A budget that is too small is a fault of the manifest if it is the manifest's.
         (Stop::Error { exit: Exit::Unpaid, message, hint }, Some(_)) if args.budget.is_none() => {
             let place = pipeline.manifest.budget_place;
-            let fault = crate::domain::manifest::Diagnostic::new(place, &message, hint);
+            let fault = Diagnostic::new(place, &message, hint);
             document.wrong(vec![fault], Exit::Unpaid)
         }
         (stop, _) => stop,

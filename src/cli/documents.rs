@@ -5,7 +5,7 @@ use super::args;
 use super::exit::{Exit, Stop};
 use super::home;
 use super::report::prose;
-use crate::domain::manifest::{self, Diagnostic, Manifest, Place};
+use crate::domain::manifest::{self, Diagnostic, Manifest, Place, Severity};
 use crate::node::pipeline::{self, ReadError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -63,6 +63,35 @@ impl Document {
         None
     }
 
+    /// What keeps it from being applied with those before: they have its name, or write to a folder
+    /// of its.
+    fn collisions<'a>(
+        &'a self,
+        manifest: &Manifest,
+        names: &mut BTreeMap<(&'a Path, String), &'a Self>,
+        folders: &mut BTreeMap<PathBuf, &'a Self>,
+    ) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let name = &manifest.name;
+        if let Some(first) = names.insert((self.folder(), name.clone()), self) {
+            let message = format!("a pipeline of {} is called `{name}` too", first.at());
+            let hint = "give each a name of its own: runs are found by it".to_owned();
+            let place = manifest.stages.values().map(|stage| stage.place).min();
+            let place = self.name_place().or(place).unwrap_or_default();
+            found.push(Diagnostic::new(place, &message, Some(hint)));
+        }
+        for publish in manifest.outputs.values() {
+            let to = written(&self.folder().join(&publish.to));
+            let first = folders.insert(to, self).filter(|first| !std::ptr::eq(*first, self));
+            if let Some(first) = first {
+                let message = format!("{} writes to `{}` too", first.at(), publish.to);
+                let hint = "one would replace what the other wrote: choose another folder";
+                found.push(Diagnostic::new(publish.from.2, &message, Some(hint.into())));
+            }
+        }
+        found
+    }
+
     /// The file, to show faults in.
     pub(super) fn whole(&self) -> &str {
         &self.whole
@@ -111,41 +140,26 @@ fn of_file(path: &Path) -> Vec<Found> {
     }
 }
 
-/// What keeps pipelines from being applied together, each with the document that it is a fault of:
-/// they have one name, or write to one folder.
-pub(super) fn collisions<'a>(
-    all: impl Iterator<Item = (&'a Document, &'a Manifest)>,
-) -> Vec<(&'a Document, Diagnostic)> {
+/// All faults of each document, compiled. That they keep each other from being applied together is
+/// a fault as grave as `collision`.
+pub(super) fn faults<'a>(
+    documents: &[&'a Document],
+    params: &BTreeMap<String, String>,
+    collision: Severity,
+) -> Vec<Vec<Diagnostic>> {
     let (mut names, mut folders) = (BTreeMap::new(), BTreeMap::new());
-    let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    for (document, manifest) in all {
-        // The same one, named twice.
-        if !seen.insert(document.at()) {
-            continue;
+    let of = |document: &'a Document| {
+        let (manifest, mut faults) = manifest::compile(&document.text, params);
+        // The same one, named twice, is in nobody's way.
+        if let Some(manifest) = manifest.filter(|_| seen.insert(document.at())) {
+            let found = document.collisions(&manifest, &mut names, &mut folders);
+            let as_grave = |fault| Diagnostic { severity: collision, ..fault };
+            faults.extend(found.into_iter().map(as_grave));
         }
-        let key = (document.folder(), manifest.name.as_str());
-        if let Some(first) = names.insert(key, document) {
-            let message = format!("a pipeline of {} is called `{}` too", first.at(), manifest.name);
-            let hint = "give each a name of its own: runs are found by it".to_owned();
-            let place = manifest.stages.values().map(|stage| stage.place).min();
-            let place = document.name_place().or(place).unwrap_or_default();
-            found.push((document, Diagnostic::new(place, &message, Some(hint))));
-        }
-        for publish in manifest.outputs.values() {
-            let to = written(&document.folder().join(&publish.to));
-            match folders.insert(to, document) {
-                Some(first) if !std::ptr::eq(first, document) => {
-                    let message = format!("{} writes to `{}` too", first.at(), publish.to);
-                    let hint = "one would replace what the other wrote: choose another folder";
-                    let place = publish.from.2;
-                    found.push((document, Diagnostic::new(place, &message, Some(hint.into()))));
-                }
-                _ => {}
-            }
-        }
-    }
-    found
+        faults
+    };
+    documents.iter().copied().map(of).collect()
 }
 
 /// A path without the parts that say nothing.

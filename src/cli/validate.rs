@@ -3,10 +3,10 @@
 
 use super::Context;
 use super::args::{Findings, Format, Validate};
-use super::documents;
+use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
 use super::report::{diagnostics, json};
-use crate::domain::manifest::{self, Diagnostic, Place};
+use crate::domain::manifest::{Diagnostic, Place, Severity};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,29 +57,22 @@ fn found(
             Err(stop) => all.push(Err((path.to_owned(), stop))),
         }
     }
-    let compiled = all.iter().map(|found| {
-        let document = found.as_ref().ok()?;
-        Some((document, manifest::compile(&document.text, params)))
-    });
-    let compiled: Vec<_> = compiled.collect();
-    let sound = compiled.iter().flatten();
-    let sound = sound.filter_map(|(document, (manifest, _))| Some((*document, manifest.as_ref()?)));
-    let collisions = documents::collisions(sound);
+    // What is never applied together may well have one name, such as two variants of a pipeline.
+    let documents: Vec<&Document> = all.iter().flatten().collect();
+    let mut faults = documents::faults(&documents, params, Severity::Warning).into_iter();
     let mut each = Vec::new();
-    for (found, compiled) in all.iter().zip(&compiled) {
-        match (found, compiled) {
-            (Ok(_), Some((document, (_, faults)))) => {
-                let mut faults = faults.clone();
-                let own = collisions.iter().filter(|(other, _)| std::ptr::eq(*other, *document));
-                faults.extend(own.map(|(_, fault)| fault.clone()));
-                let (name, faults) = (document.path.display().to_string(), document.placed(faults));
+    for found in &all {
+        match found {
+            Ok(document) => {
+                let faults = document.placed(faults.next().unwrap_or_default());
+                let name = document.path.display().to_string();
                 each.push((name, document.whole().to_owned(), faults));
             }
-            (Err((path, Stop::Error { message, hint, .. })), _) => {
+            Err((path, Stop::Error { message, hint, .. })) => {
                 let fault = Diagnostic::new(Place::default(), message, hint.clone());
                 each.push((path.display().to_string(), String::new(), vec![fault]));
             }
-            _ => {}
+            Err(_) => {}
         }
     }
     // Whatever else keeps a file from being read is the end.
