@@ -11,7 +11,7 @@ use super::report::table::wrap;
 use crate::base::amount::Ohc;
 use crate::domain::job::{Expr, Format, Op, Task};
 use crate::node::apply;
-use crate::node::draft::{self, Commas, Draft, Reason, Treatment};
+use crate::node::draft::{self, Aim, Commas, Draft, Prediction, Reason, Treatment};
 use crate::node::pipeline::{Pipeline, PrepareError};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,6 +26,8 @@ const FEATURES: &str =
     "Models take numbers. What these steps learn travels with the model, which so takes raw rows.";
 const TREATED: &str =
     "The same for the rows that are held out, with what was learned from the others.";
+const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. The vocabulary \
+                      travels with the model, which so takes raw text.";
 /// How long a line of the manifest is.
 const WIDTH: usize = 96;
 
@@ -49,8 +51,12 @@ pub(super) fn init(args: &Init, context: &mut Context) -> Result<Exit, Stop> {
     }
     write(&out, &text, args.force)?;
     let screen = &mut context.screen;
-    let (target, out) = (&draft.target, out.display());
-    screen.line(format!("wrote {out}: predicts `{target}`, {}", because(&draft)))?;
+    let out = out.display();
+    let does = match &draft.aim {
+        Aim::Column(aim) => format!("predicts `{}`, {}", aim.target, because(aim)),
+        Aim::Language(column) => format!("learns to write like the texts of `{column}`"),
+    };
+    screen.line(format!("wrote {out}: {does}"))?;
     screen.line(format!("next: `ohc plan {out}`, then `ohc apply {out}`"))?;
     Ok(Exit::Done)
 }
@@ -126,8 +132,8 @@ struct About<'a> {
 }
 
 /// Why a column is the target, in words.
-fn because(draft: &Draft) -> &'static str {
-    match draft.reason {
+fn because(aim: &Prediction) -> &'static str {
+    match aim.reason {
         Reason::Asked => "as you asked for",
         Reason::Named => "because targets are often called so",
         Reason::LastOfWords => "the last column that holds classes",
@@ -159,16 +165,10 @@ fn label(name: &str) -> String {
 fn manifest(about: &About<'_>, budget: Ohc) -> String {
     let mut text = String::new();
     head(about, budget, &mut text);
-    let steps = steps(about.draft);
-    rows(about.draft, &mut text);
-    let (train, test) = match steps.is_empty() {
-        true => ("split.train", "split.test"),
-        false => {
-            features(&steps, &mut text);
-            ("features.table", "heldout.table")
-        }
-    };
-    model(about.draft, (train, test), &mut text);
+    match &about.draft.aim {
+        Aim::Column(aim) => prediction(aim, &mut text),
+        Aim::Language(column) => language(column, &mut text),
+    }
     let _ = write!(
         text,
         "  outputs:\n    # The model with a card that says how it came to be.\n    model: {{ from: \
@@ -176,6 +176,53 @@ fn manifest(about: &About<'_>, budget: Ohc) -> String {
         about.name
     );
     text
+}
+
+/// The stages that learn to predict a column.
+fn prediction(aim: &Prediction, text: &mut String) {
+    let steps = steps(aim);
+    rows(aim, text);
+    let (train, test) = match steps.is_empty() {
+        true => ("split.train", "split.test"),
+        false => {
+            features(&steps, text);
+            ("features.table", "heldout.table")
+        }
+    };
+    model(aim, (train, test), text);
+}
+
+/// The stages that learn a language.
+fn language(column: &str, text: &mut String) {
+    text.push_str("    table:\n      uses: ingest\n      inputs: { rows: sources.data }\n");
+    comment(
+        "    ",
+        "The last tenth is held out, to measure the model on what it has not seen.",
+        text,
+    );
+    text.push_str("    split:\n      uses: split\n      inputs: { table: table.table }\n");
+    text.push_str("      with: { ratios: { train: 0.9, test: 0.1 }, order: kept }\n");
+    comment("    ", TOKENS, text);
+    let _ = write!(
+        text,
+        "    tokens:\n      uses: tokenize\n      inputs: {{ table: split.train }}\n      \
+         with: {{ column: {}, kind: bpe, vocabulary: {}, into: stream }}\n",
+        quoted(column),
+        draft::VOCABULARY
+    );
+    let words = "A small language model. What is longer, wider or has more blocks writes better and \
+                 takes longer: `ohc explain model.gpt`.";
+    comment("    ", words, text);
+    text.push_str(
+        "    train:\n      uses: train\n      inputs: { data: tokens.table }\n      with:\n        \
+         task: language\n        \
+         model: { kind: gpt, blocks: 2, heads: 2, width: 32, context: 32 }\n        \
+         epochs: \"${{ params.epochs }}\"\n        batch: 16\n        \
+         optimizer: { kind: adamw, lr: 0.005 }\n        clip: 1.0\n        seed: 1\n",
+    );
+    comment("    ", "Measures it on what is held out: the lower the perplexity, the better.", text);
+    text.push_str("    evaluate:\n      uses: evaluate\n");
+    text.push_str("      inputs: { models: train.model, data: split.test }\n");
 }
 
 /// A comment, in lines of bounded length.
@@ -187,15 +234,16 @@ fn comment(indent: &str, words: &str, text: &mut String) {
 
 fn head(about: &About<'_>, budget: Ohc, text: &mut String) {
     let About { draft, name, url, out } = about;
-    let (rows, columns) = (draft.rows, draft.columns.len() + 1);
+    let (rows, columns) = (draft.rows, draft.width);
+    let columns = if columns == 1 { "1 column".into() } else { format!("{columns} columns") };
     let first = if draft.is_sample { "the first " } else { "" };
     let out = match out.display().to_string() {
         dash if dash == "-" => "FILE".to_owned(),
         out => out,
     };
     let made = format!(
-        "A first pipeline for {url}, made by `ohc init` from {first}{rows} rows of {columns} \
-         columns."
+        "A first pipeline for {url}, made by `ohc init` from {first}{rows} rows of \
+         {columns}."
     );
     comment("", &made, text);
     let next = format!(
@@ -250,11 +298,11 @@ fn format(format: Format) -> String {
 }
 
 /// Reading and dividing the rows.
-fn rows(draft: &Draft, text: &mut String) {
+fn rows(aim: &Prediction, text: &mut String) {
     text.push_str("    table:\n      uses: ingest\n      inputs: { rows: sources.data }\n");
     let mut from = "table.table";
-    if draft.has_gaps {
-        let column = Expr::Column(draft.target.clone());
+    if aim.has_gaps {
+        let column = Expr::Column(aim.target.clone());
         let is_null = Expr::Apply(Op::IsNull, vec![column]);
         let filter = Expr::Apply(Op::Not, vec![is_null]).to_string();
         comment("    ", "Rows without the target teach nothing.", text);
@@ -266,13 +314,13 @@ fn rows(draft: &Draft, text: &mut String) {
         );
         from = "labelled.table";
     }
-    if !draft.commas.is_empty() {
-        numbers(draft, from, text);
+    if !aim.commas.is_empty() {
+        numbers(aim, from, text);
         from = "numbers.table";
     }
     comment("    ", HELD_OUT, text);
-    let stratify = match draft.is_stratified {
-        true => format!("        stratify: {}\n", quoted(&draft.target)),
+    let stratify = match aim.is_stratified {
+        true => format!("        stratify: {}\n", quoted(&aim.target)),
         false => String::new(),
     };
     let _ = write!(
@@ -283,8 +331,8 @@ fn rows(draft: &Draft, text: &mut String) {
 }
 
 /// Numbers that are written with commas, as numbers.
-fn numbers(draft: &Draft, from: &str, text: &mut String) {
-    let columns = draft.commas.iter().map(|(name, commas)| {
+fn numbers(aim: &Prediction, from: &str, text: &mut String) {
+    let columns = aim.commas.iter().map(|(name, commas)| {
         let column = Expr::Column(name.clone());
         let formula = match commas {
             Commas::Decimal => format!("replace(replace({column}, '.', ''), ',', '.')"),
@@ -308,9 +356,9 @@ fn numbers(draft: &Draft, from: &str, text: &mut String) {
 }
 
 /// The steps that make features of the columns, each with the words about it.
-fn steps(draft: &Draft) -> Vec<(String, String)> {
+fn steps(aim: &Prediction) -> Vec<(String, String)> {
     let of = |is: &dyn Fn(Treatment) -> bool| -> Vec<String> {
-        let each = draft.columns.iter().filter(|(_, treatment)| is(*treatment));
+        let each = aim.columns.iter().filter(|(_, treatment)| is(*treatment));
         each.map(|(name, _)| quoted(name)).collect()
     };
     let mut steps = Vec::new();
@@ -338,11 +386,23 @@ fn steps(draft: &Draft) -> Vec<(String, String)> {
     add(of(&is_one_hot), "Words become a column of 0 and 1 for each value.", &|columns| {
         format!("oneHot: {{ columns: [{columns}] }}")
     });
-    for (name, treatment) in &draft.columns {
-        if let Treatment::Hash(buckets) = treatment {
-            let step = format!("hash: {{ column: {}, buckets: {buckets} }}", quoted(name));
-            steps.push(("Too many values for that: its words are counted.".to_owned(), step));
-        }
+    for (name, treatment) in &aim.columns {
+        let name = quoted(name);
+        let (words, step) = match treatment {
+            Treatment::Hash(buckets) => (
+                "Too many values for that: its words are counted.",
+                format!("hash: {{ column: {name}, buckets: {buckets} }}"),
+            ),
+            Treatment::Tokens { vocabulary, length } => (
+                TOKENS,
+                format!(
+                    "tokenize: {{ column: {name}, kind: bpe, vocabulary: {vocabulary}, into: {{ \
+                     length: {length} }} }}"
+                ),
+            ),
+            _ => continue,
+        };
+        steps.push((words.to_owned(), step));
     }
     steps
 }
@@ -360,30 +420,34 @@ fn features(steps: &[(String, String)], text: &mut String) {
     text.push_str("      inputs: { table: split.test, fitted: features.fitted }\n");
 }
 
-fn model(draft: &Draft, (train, test): (&str, &str), text: &mut String) {
-    let target = quoted(&draft.target);
-    let what = match draft.task {
+fn model(aim: &Prediction, (train, test): (&str, &str), text: &mut String) {
+    let target = quoted(&aim.target);
+    let what = match aim.task {
         Task::Regression => "a number".to_owned(),
-        _ => format!("one of {} classes", draft.classes),
+        _ => format!("one of {} classes", aim.classes),
     };
     let words = format!(
         "Predicts {target}, {what}: {}. To try several widths at once, add `matrix: {{ axes: {{ \
          width: [16, 32] }} }}` here, write \"${{{{matrix.width}}}}\" for the width \
          and `train.*.model` below.",
-        because(draft)
+        because(aim)
     );
     comment("    ", &words, text);
-    let task = match draft.task {
+    let task = match aim.task {
         Task::Classification => String::new(),
         task => format!("        task: {}\n", task.word()),
+    };
+    let is_text = |(_, treatment): &(_, Treatment)| matches!(treatment, Treatment::Tokens { .. });
+    let model = match aim.columns.iter().any(is_text) {
+        true => "kind: text, width: 32, hidden: [32]".to_owned(),
+        false => format!("kind: mlp, hidden: [{}]", aim.hidden),
     };
     let _ = write!(
         text,
         "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      \
-         with:\n{task}        target: {target}\n        model: {{ kind: mlp, hidden: [{}] }}\n\
+         with:\n{task}        target: {target}\n        model: {{ {model} }}\n\
          \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
          \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
-        draft.hidden
     );
     comment("    ", "Measures the model on the rows that are held out.", text);
     text.push_str("    evaluate:\n      uses: evaluate\n");

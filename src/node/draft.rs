@@ -25,7 +25,15 @@ const INTEGER_CLASSES_MAX: usize = 20;
 /// Text with more values is hashed rather than made a column per value.
 const ONE_HOT_MAX: usize = 30;
 /// Buckets of hashed text.
-const BUCKETS: u32 = 64;
+const BUCKETS: u32 = 256;
+/// Tokens of a vocabulary.
+pub const VOCABULARY: u32 = 512;
+/// Tokens that texts are cut to, at the least and the most.
+const LENGTHS: (usize, usize) = (16, 256);
+/// Tokens that a word has, blanks counted, where a vocabulary is small.
+const TOKENS_PER_WORD: usize = 3;
+/// Tokens that a model of language should see in all epochs together.
+const TOKENS_SEEN: usize = 300_000;
 /// Text with fewer words in a cell is a name rather than a note.
 const NOTE_WORDS: usize = 3;
 /// Each class has so many rows where a split keeps their shares.
@@ -45,8 +53,28 @@ pub struct Draft {
     pub nulls: Vec<String>,
     /// Rows that were looked at.
     pub rows: usize,
-    /// Whether there are more.
+    /// Their columns.
+    pub width: usize,
+    /// Whether there are more rows.
     pub is_sample: bool,
+    /// Passes over the rows.
+    pub epochs: u32,
+    /// What is learned.
+    pub aim: Aim,
+}
+
+/// What a pipeline learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// To predict a column from the others.
+    Column(Box<Prediction>),
+    /// To write like the texts of a column.
+    Language(String),
+}
+
+/// How a column is predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prediction {
     /// What is predicted.
     pub target: String,
     /// Why that.
@@ -63,8 +91,6 @@ pub struct Draft {
     pub is_stratified: bool,
     /// What becomes of the other columns, in their order.
     pub columns: Vec<(String, Treatment)>,
-    /// Passes over the rows.
-    pub epochs: u32,
     /// Width of the hidden layer.
     pub hidden: u32,
 }
@@ -97,6 +123,13 @@ pub enum Treatment {
     OneHot(usize),
     /// Its words are counted in so many buckets.
     Hash(u32),
+    /// It is cut to so many tokens, of which a model of texts reads each: the only feature.
+    Tokens {
+        /// Tokens that there are.
+        vocabulary: u32,
+        /// Tokens of each text.
+        length: usize,
+    },
     /// It numbers or names the rows.
     DropId,
     /// Days or times, which no step takes apart.
@@ -192,30 +225,36 @@ pub fn draft(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Dr
             commas.push((profile.name.clone(), *found));
         }
     }
-    let draft = of(path, &profiles, is_sample, target, task)?;
-    Ok(Draft { format, nulls, commas, ..draft })
+    let (rows, width) = (table.rows(), profiles.len());
+    let texts = profiles.iter().filter(|profile| profile.kind == ColumnKind::Text);
+    let texts = texts.filter(|profile| format == Format::Text || is_note(profile));
+    let texts = texts.max_by_key(|profile| profile.words);
+    let is_free = target.is_none() && task.is_none();
+    let (aim, epochs, least) = match (prediction(path, &profiles, target, task), texts) {
+        (Err(DraftError::NoTarget { .. } | DraftError::NoFeatures { .. }), Some(text))
+            if is_free =>
+        {
+            let tokens = text.words * TOKENS_PER_WORD;
+            (Aim::Language(text.name.clone()), TOKENS_SEEN / tokens.max(1), 1)
+        }
+        (prediction, _) => {
+            let prediction = Prediction { commas, ..prediction? };
+            (Aim::Column(Box::new(prediction)), ROWS_SEEN / rows.max(1), 5)
+        }
+    };
+    let epochs = u32::try_from(epochs.clamp(least, 60)).unwrap_or(5);
+    Ok(Draft { format, nulls, rows, width, is_sample, epochs, aim })
 }
 
-/// Refuses columns that no manifest can name, and a text, which has none.
+/// Refuses columns that no manifest can name.
 fn nameable(path: &Path, profiles: &[Profile]) -> Result<(), DraftError> {
-    let no_table = |message: String, hint: &str| {
-        let (path, hint) = (path.to_owned(), hint.to_owned());
-        Err(DraftError::NoTable { path, message, hint })
-    };
-    if let ([_], Some("txt" | "text" | "md")) =
-        (profiles, path.extension().and_then(|end| end.to_str()))
-    {
-        let message = "it is a text rather than a table of several columns".to_owned();
-        let hint = "a model of its language learns from a source with `format: text`, as in \
-                    manifests/writer.yaml";
-        return no_table(message, hint);
-    }
     match profiles.iter().find(|profile| profile.name.contains(char::is_control)) {
         None => Ok(()),
         Some(profile) => {
             let name = quote(&profile.name);
             let message = format!("the column {name} has a line break or the like in its name");
-            no_table(message, "rename it in the first line: a manifest could not name it")
+            let hint = "rename it in the first line: a manifest could not name it".to_owned();
+            Err(DraftError::NoTable { path: path.to_owned(), message, hint })
         }
     }
 }
@@ -239,7 +278,7 @@ fn read(path: &Path) -> Result<Sample, DraftError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let format = format(path, &bytes);
+    let mut format = format(path, &bytes);
     let is_sample = bytes.len() > BYTES_MAX;
     if is_sample {
         if matches!(format, Format::Parquet | Format::Arrow) {
@@ -250,16 +289,26 @@ fn read(path: &Path) -> Result<Sample, DraftError> {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         bytes.truncate(end);
     }
-    let is_csv = matches!(format, Format::Csv(_));
-    let table = |gaps: &[String]| {
-        let empty = is_csv.then(String::new);
+    let table = |format: Format, gaps: &[String]| {
+        let empty = matches!(format, Format::Csv(_)).then(String::new);
         let nulls = empty.into_iter().chain(gaps.iter().cloned()).collect();
         let table = Table::of_source(Reading { format, nulls, ..Reading::csv() }, &bytes);
         table.map_err(|fault| no_table(fault.message, fault.hint))
     };
-    let plain = table(&[])?;
-    let nulls = if is_csv { gaps(&plain) } else { Vec::new() };
-    let table = if nulls.is_empty() { plain } else { table(&nulls)? };
+    let mut plain = table(format, &[]);
+    let is_prose = plain.as_ref().map_or(true, |table| {
+        // A sentence is no name of a column.
+        let names = table.schema().into_iter().map(|column| column.name);
+        let words: Vec<usize> = names.map(|name| name.split_whitespace().count()).collect();
+        words.len() < 2 || words.iter().sum::<usize>() >= NOTE_WORDS * words.len()
+    });
+    if is_prose && matches!(end_of(path).as_str(), "txt" | "text" | "md") {
+        format = Format::Text;
+        plain = table(format, &[]);
+    }
+    let plain = plain?;
+    let nulls = if matches!(format, Format::Csv(_)) { gaps(&plain) } else { Vec::new() };
+    let table = if nulls.is_empty() { plain } else { table(format, &nulls)? };
     Ok(Sample { format, nulls, table, is_sample })
 }
 
@@ -282,9 +331,8 @@ fn gaps(table: &Table) -> Vec<String> {
 
 /// What a file is: by the end of its name, else by its beginning.
 fn format(path: &Path, bytes: &[u8]) -> Format {
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
     let csv = |delimiter| Format::Csv(Dialect { delimiter, ..Dialect::RFC_4180 });
-    match end.to_ascii_lowercase().as_str() {
+    match end_of(path).as_str() {
         "tsv" | "tab" => csv(b'\t'),
         "json" | "jsonl" | "ndjson" => Format::Json,
         "parquet" => Format::Parquet,
@@ -294,6 +342,11 @@ fn format(path: &Path, bytes: &[u8]) -> Format {
         _ if bytes.trim_ascii_start().starts_with(b"{") => Format::Json,
         _ => csv(delimiter(bytes)),
     }
+}
+
+/// The end of a file's name, in small letters.
+fn end_of(path: &Path) -> String {
+    path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// What most often stands between the names of the first line.
@@ -310,13 +363,12 @@ fn delimiter(bytes: &[u8]) -> u8 {
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(mark, _)| *mark)
 }
 
-fn of(
+fn prediction(
     path: &Path,
     profiles: &[Profile],
-    is_sample: bool,
     asked: Option<&str>,
     task: Option<Task>,
-) -> Result<Draft, DraftError> {
+) -> Result<Prediction, DraftError> {
     let (target, reason) = match asked {
         Some(asked) => {
             let known = || profiles.iter().map(|profile| format!("`{}`", profile.name)).collect();
@@ -332,35 +384,37 @@ fn of(
     };
     let task = task_of(target, task)?;
     let name = target.name.clone();
-    let columns: Vec<(String, Treatment)> = profiles
-        .iter()
-        .filter(|profile| profile.name != name)
-        .map(|profile| (profile.name.clone(), treatment(profile)))
-        .collect();
+    let others = profiles.iter().filter(|profile| profile.name != name);
+    let mut columns: Vec<(String, Treatment)> =
+        others.clone().map(|profile| (profile.name.clone(), treatment(profile))).collect();
     let is_feature = |treatment: &Treatment| {
         use Treatment::{DropConstant, DropId, DropTime};
         !matches!(treatment, DropId | DropTime | DropConstant)
     };
-    if !columns.iter().any(|(_, treatment)| is_feature(treatment)) {
-        return Err(DraftError::NoFeatures { path: path.to_owned(), target: name });
+    let features = others.zip(&mut columns).filter(|(_, (_, treatment))| is_feature(treatment));
+    match features.collect::<Vec<_>>().as_mut_slice() {
+        [] => return Err(DraftError::NoFeatures { path: path.to_owned(), target: name }),
+        // A model of texts reads nothing else.
+        [(profile, (_, treatment))]
+            if is_note(profile) && matches!(treatment, Treatment::Hash(_)) =>
+        {
+            let (shortest, longest) = LENGTHS;
+            let length = TOKENS_PER_WORD * profile.words / profile.rows.max(1);
+            let length = length.next_power_of_two().clamp(shortest, longest);
+            *treatment = Treatment::Tokens { vocabulary: VOCABULARY, length };
+        }
+        _ => {}
     }
-    let rows = target.rows;
-    let epochs = u32::try_from((ROWS_SEEN / rows.max(1)).clamp(5, 60)).unwrap_or(5);
     let is_wide = columns.len() > 30 || target.distinct > 8;
-    Ok(Draft {
-        rows,
-        is_sample,
+    Ok(Prediction {
         target: name,
         reason,
         task,
         classes: target.distinct,
-        format: Format::Csv(Dialect::RFC_4180),
-        nulls: Vec::new(),
         commas: Vec::new(),
         has_gaps: target.nulls > 0,
         is_stratified: task == Task::Classification && target.rarest >= STRATUM_MIN,
         columns,
-        epochs,
         hidden: if is_wide { 64 } else { 16 },
     })
 }
@@ -407,20 +461,24 @@ fn task_of(target: &Profile, asked: Option<Task>) -> Result<Task, DraftError> {
     }
 }
 
+/// Whether a text has the words of a note, rather than those of a name.
+fn is_note(profile: &Profile) -> bool {
+    profile.words >= NOTE_WORDS * profile.rows.saturating_sub(profile.nulls).max(1)
+}
+
 fn treatment(profile: &Profile) -> Treatment {
     let name = profile.name.to_ascii_lowercase();
     let is_called_id = matches!(name.as_str(), "id" | "index" | "uuid" | "key" | "row")
         || name.ends_with("_id")
         || name.ends_with(" id")
         || name.starts_with("unnamed:");
-    let is_note = profile.words >= NOTE_WORDS * profile.rows.saturating_sub(profile.nulls).max(1);
     match profile.kind {
         _ if profile.distinct < 2 => Treatment::DropConstant,
         _ if profile.is_counting || (is_called_id && profile.is_unique()) => Treatment::DropId,
         ColumnKind::Text if profile.distinct <= ONE_HOT_MAX && !profile.is_unique() => {
             Treatment::OneHot(profile.distinct)
         }
-        ColumnKind::Text if is_note => Treatment::Hash(BUCKETS),
+        ColumnKind::Text if is_note(profile) => Treatment::Hash(BUCKETS),
         ColumnKind::Text if profile.is_time => Treatment::DropTime,
         // Names: half of the rows or more have one of their own.
         ColumnKind::Text if profile.distinct * 2 >= profile.rows => Treatment::DropId,
@@ -432,160 +490,4 @@ fn treatment(profile: &Profile) -> Treatment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn drafted(csv: &str, target: Option<&str>) -> Result<Draft, DraftError> {
-        let table = Table::from_csv(csv.as_bytes()).unwrap();
-        of(Path::new("data.csv"), &profiles(&table), false, target, None)
-    }
-
-    /// A table of 40 rows: a line is made from its number.
-    fn table(header: &str, line: impl Fn(usize) -> String) -> String {
-        let lines: String = (0..40).map(|n| format!("{}\n", line(n))).collect();
-        format!("{header}\n{lines}")
-    }
-
-    #[test]
-    fn the_target_is_guessed_by_name_then_by_kind() {
-        let check = |header: &str, line: &dyn Fn(usize) -> String, target: &str, reason| {
-            let draft = drafted(&table(header, line), None).unwrap();
-            assert_eq!((draft.target.as_str(), draft.reason), (target, reason), "{header}");
-        };
-        let half = |n: usize| n as f64 / 2.0;
-        check("a,Label,b", &|n| format!("{n}.5,{},{}", n % 2, half(n)), "Label", Reason::Named);
-        check(
-            "a,b,kind",
-            &|n| format!("{n}.5,{},k{}", half(n), n % 3),
-            "kind",
-            Reason::LastOfWords,
-        );
-        check("a,ok,b", &|n| format!("{n}.5,{},{}.5", n % 2 == 0, n), "ok", Reason::LastOfWords);
-        check("a,few,b", &|n| format!("{n}.5,{},{}.5", n % 4, n), "few", Reason::LastOfFew);
-        check("id,a,b", &|n| format!("{n},{n}.5,{}.25", n), "b", Reason::LastOfNumbers);
-    }
-
-    #[test]
-    fn classes_are_told_from_numbers() {
-        let task =
-            |line: &dyn Fn(usize) -> String| drafted(&table("x,y", line), None).unwrap().task;
-        assert_eq!(task(&|n| format!("{n}.5,{}", n % 2)), Task::Classification);
-        assert_eq!(task(&|n| format!("{n}.5,{}.5", n % 2)), Task::Regression);
-        assert_eq!(task(&|n| format!("{n}.5,{}", n * 7)), Task::Regression);
-        let words = table("x,y", |n| format!("{n}.5,w{}", n % 2));
-        let read = Table::from_csv(words.as_bytes()).unwrap();
-        let path = Path::new("data.csv");
-        let asked = of(path, &profiles(&read), false, None, Some(Task::Regression));
-        assert!(matches!(asked, Err(DraftError::NoNumbers { .. })));
-    }
-
-    #[test]
-    fn every_other_column_gets_the_treatment_that_its_values_ask_for() {
-        let csv = table("id,a,gap,flag,city,name,note,same,species", |n| {
-            let gap = if n == 3 { String::new() } else { format!("{}", n * n) };
-            let flag = ["true", "false", ""][n % 3];
-            let note = format!("the row {n} has words");
-            format!("{n},{n}.5,{gap},{flag},c{},n{n},{note},1,s{}", n % 5, n % 2)
-        });
-        let draft = drafted(&csv, None).unwrap();
-        let treatments: Vec<_> = draft.columns.iter().map(|(n, t)| (n.as_str(), *t)).collect();
-        let expect = [
-            ("id", Treatment::DropId),
-            ("a", Treatment::Keep),
-            ("gap", Treatment::Median),
-            ("flag", Treatment::Mode),
-            ("city", Treatment::OneHot(5)),
-            ("name", Treatment::DropId),
-            ("note", Treatment::Hash(64)),
-            ("same", Treatment::DropConstant),
-        ];
-        assert_eq!(treatments, expect);
-        assert!(draft.is_stratified && !draft.has_gaps);
-    }
-
-    #[test]
-    fn words_that_stand_for_no_number_are_told_from_words() {
-        let gaps = |csv: &str| gaps(&Table::from_csv(csv.as_bytes()).unwrap());
-        assert_eq!(gaps("a,b\n1.5,NA\nnan,2\n,3\n?,4\n"), ["?", "NA", "nan"]);
-        // Of these columns not all other cells are numbers, or there are no others.
-        for csv in ["a\nNA\nCH\n1\n", "a\nNA\nNaN\n", "a\n1\n2\n", "a\n1\ninf\nNA\n"] {
-            assert!(gaps(csv).is_empty(), "{csv}");
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("d.csv");
-        let line = |n: usize| if n == 3 { "NA,1".into() } else { format!("{n}.5,{}", n % 2) };
-        std::fs::write(&path, table("a,y", line)).unwrap();
-        let draft = draft(&path, None, None).unwrap();
-        assert_eq!(draft.nulls, ["NA"]);
-        assert_eq!(draft.columns, [("a".to_owned(), Treatment::Median)]);
-    }
-
-    #[test]
-    fn numbers_with_commas_are_numbers() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("d.csv");
-        let found = |header: &str, line: &dyn Fn(usize) -> String, target: Option<&str>| {
-            std::fs::write(&path, table(header, line)).unwrap();
-            draft(&path, target, None)
-        };
-        let line = |n: usize| match n {
-            3 => "NA;1.234,5;7".into(),
-            _ => format!("{n},5;{},25;{}", n * 3, n % 2),
-        };
-        let decimal = found("a;b;y", &line, Some("b")).unwrap();
-        assert_eq!((decimal.task, &decimal.nulls), (Task::Regression, &vec!["NA".to_owned()]));
-        let commas = [("a".to_owned(), Commas::Decimal), ("b".to_owned(), Commas::Decimal)];
-        assert_eq!(decimal.commas, commas);
-        assert_eq!(decimal.columns[0], ("a".to_owned(), Treatment::Median));
-        let line = |n: usize| format!("\"{},{:03}.5\",{}", n + 1, n, n % 2);
-        let parted = found("a,y", &line, None).unwrap();
-        assert_eq!(parted.commas, [("a".to_owned(), Commas::Thousands)]);
-        let doubtful = found("a;y", &|n| format!("1,{n:03};{}", n % 2), None).unwrap();
-        assert_eq!(doubtful.commas, [("a".to_owned(), Commas::Decimal)]);
-        let days = table("day,a,y", |n| format!("2026-01-{:02},{n}.5,{}", n + 1, n % 2));
-        let draft = drafted(&days, None).unwrap();
-        assert_eq!(draft.columns[0], ("day".to_owned(), Treatment::DropTime));
-    }
-
-    #[test]
-    fn what_no_manifest_could_name_and_texts_are_told_as_that() {
-        let dir = tempfile::tempdir().unwrap();
-        let said = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            draft(&path, None, None).unwrap_err().to_string()
-        };
-        let broken = said("d.csv", "\"a\nb\",y\n1.5,0\n2,1\n3,0\n2.5,1\n");
-        assert!(broken.contains("a\\nb") && broken.contains("rename it"), "{broken}");
-        let text = said("play.txt", "First Citizen:\nBefore we proceed any further.\n");
-        assert!(text.contains("`format: text`"), "{text}");
-    }
-
-    #[test]
-    fn a_format_is_told_by_the_name_then_by_the_bytes() {
-        let csv = |delimiter| Format::Csv(Dialect { delimiter, ..Dialect::RFC_4180 });
-        let check = |name: &str, bytes: &[u8], expect| {
-            assert_eq!(format(Path::new(name), bytes), expect, "{name}");
-        };
-        check("a.csv", b"a,b\n1,2\n", csv(b','));
-        check("a.csv", b"\"a,b,c\";b\n1;2\n", csv(b';'));
-        check("a.txt", b"a\tb,c\td\n", csv(b'\t'));
-        check("a.TSV", b"a\n", csv(b'\t'));
-        check("a.csv", b"alone\n1\n", csv(b','));
-        check("a.ndjson", b"", Format::Json);
-        check("a", b" {\"a\": 1}\n", Format::Json);
-        check("a", b"PAR1", Format::Parquet);
-        check("a.feather", b"", Format::Arrow);
-    }
-
-    #[test]
-    fn what_cannot_be_drafted_says_what_to_do() {
-        let said = |csv: &str, target| drafted(csv, target).unwrap_err().to_string();
-        let rows = table("x,y", |n| format!("{n}.5,w{n}"));
-        assert!(said(&rows, Some("z")).contains("has no column `z`; hint: it has `x`, `y`"));
-        assert!(said(&rows, Some("y")).contains("40 different values in 40 rows"));
-        assert!(said(&table("x,y", |_| "1,2".into()), None).contains("--target"));
-        let lonely = table("id,y", |n| format!("{n},{}", n % 2));
-        assert!(said(&lonely, None).contains("no column of data.csv tells anything about `y`"));
-    }
-}
+mod tests;

@@ -8,13 +8,20 @@ use std::fs;
 /// Writes a manifest for a table and applies it; gives the result.
 #[track_caller]
 fn apply(site: &Site, args: &[&str], name: &str) -> serde_json::Value {
+    apply_with(site, args, &[name])
+}
+
+/// The same with other words behind the name of the manifest.
+#[track_caller]
+fn apply_with(site: &Site, args: &[&str], how: &[&str]) -> serde_json::Value {
+    let name = how[0];
     let ran = site.run(&[&["init"], args].concat());
     assert_eq!(ran.code(), Some(0), "{}{}", ran.out(), ran.err());
     let manifest = fs::read_to_string(site.path(name)).unwrap();
     assert!(manifest.lines().all(|line| line.chars().count() <= 100), "{manifest}");
     let checked = site.run(&["validate", name]);
     assert_eq!(checked.code(), Some(0), "{}\n{manifest}", checked.out());
-    let applied = site.run(&["apply", name, "-o", "json"]);
+    let applied = site.run(&[&["apply", "-o", "json"], how].concat());
     assert_eq!(applied.code(), Some(0), "{}\n{}\n{manifest}", applied.err(), applied.out());
     applied.last()
 }
@@ -159,6 +166,56 @@ fn numbers_with_decimal_commas_are_learned_from_and_predicted() {
     let prices: Vec<f64> = ran.out().lines().map(said).collect();
     let is_near = |price: f64, wanted: f64| (price - wanted).abs() < 8_000.0;
     assert!(is_near(prices[0], 10_250.0) && is_near(prices[1], 55_000.0), "{prices:?}");
+}
+
+#[test]
+fn free_text_is_learned_by_a_model_of_texts() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut pick = |count: u64| usize::try_from(draw(count)).unwrap();
+    // Each team has words of its own among many that tell nothing.
+    let kinds = ["bill", "post", "help", "menu", "sale", "data", "tour", "club"];
+    let mut csv = "nr,note,team\n".to_owned();
+    for row in 0..800 {
+        let kind = pick(8);
+        let own = ["lo", "ra", "mi", "tek"].map(|end| format!("{}{end}", kinds[kind]));
+        let mut note: Vec<String> =
+            (0..8).map(|_| format!("w{}{}", ["a", "e", "i", "o"][pick(4)], pick(400))).collect();
+        note[pick(8)].clone_from(&own[pick(4)]);
+        let _ = writeln!(csv, "{row},{},{}", note.join(" "), kinds[kind]);
+    }
+    site.write("tickets.csv", &csv);
+    let result = apply(&site, &["tickets.csv", "--target", "team"], "tickets.yaml");
+    assert!(accuracy(&result) >= 0.9, "{result}");
+    let manifest = fs::read_to_string(site.path("tickets.yaml")).unwrap();
+    assert!(manifest.contains("- tokenize: { column: note, "), "{manifest}");
+    assert!(manifest.contains("kind: text"), "{manifest}");
+    site.write("new.csv", "nr,note\n1,we see a billtek here\n");
+    let said = site.run(&["predict", "out/tickets", "new.csv", "-o", "json"]).last();
+    assert_eq!(said["prediction"], "bill", "{said}");
+}
+
+#[test]
+fn a_text_is_learned_by_a_small_language_model() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut pick = |words: &[&'static str]| words[usize::try_from(draw(4)).unwrap()];
+    let mut text = String::new();
+    for _ in 0..600 {
+        let (who, does) = (
+            pick(&["the cat", "a dog", "the old man", "my friend"]),
+            pick(&["sees", "hears", "finds", "likes"]),
+        );
+        let what = pick(&["a bird", "the moon", "some bread", "a song"]);
+        let _ = writeln!(text, "{who} {does} {what}, and {who} is glad.");
+    }
+    site.write("story.txt", &text);
+    let result = apply_with(&site, &["story.txt"], &["story.yaml", "-p", "epochs=4"]);
+    // Tokens by chance: a line has four places at each of which there are four ways.
+    let perplexity = result["metrics"]["evaluate"]["perplexity"].as_f64();
+    assert!(perplexity.is_some_and(|found| found < 3.0), "{result}");
+    let wrote = site.run(&["generate", "out/story", "--prompt", "the cat"]);
+    assert_eq!(wrote.code(), Some(0), "{}", wrote.err());
 }
 
 #[test]

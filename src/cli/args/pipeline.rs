@@ -213,7 +213,7 @@ pub(crate) struct Validate {
 /// `ohc init`
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The data: a file of CSV, JSON lines, Parquet or Arrow
+    /// The data: a file of CSV, JSON lines, Parquet, Arrow or text
     pub(crate) data: PathBuf,
     /// The column to predict [default: guessed by names and kinds]
     #[arg(long, value_name = "COLUMN")]
