@@ -44,6 +44,9 @@ const PAUSE_MS: (u64, u64) = (100, 2_000);
 const GRACE_MS: u64 = 50;
 /// So many slots behind, who has none takes a state; fewer are folded as soon.
 const SKIP_MIN: u64 = 1_000;
+/// So often in a row it is asked again where somebody shows a history without the checkpoint and
+/// others are silent: some seconds.
+const MISSED_MAX: u32 = 8;
 /// Pulses, in bytes that wait.
 const PULSES_BYTES: usize = 64 * 1024;
 
@@ -77,6 +80,8 @@ pub struct Follower {
     /// Whether the slots that come next are nowhere any more; whether a state was looked for.
     is_pruned: bool,
     has_looked: bool,
+    /// How often in a row nobody showed a history with the checkpoint, and somebody one without.
+    missed: u32,
     /// The highest slot that anybody spoke of.
     spoken_of: Height,
     /// Slots that came too early.
@@ -152,6 +157,7 @@ impl Follower {
             pause_ms: 0,
             is_pruned: false,
             has_looked: false,
+            missed: 0,
             spoken_of: Height(0),
             early: BTreeMap::new(),
             has_asked: false,
@@ -431,16 +437,24 @@ impl Follower {
     fn synced(&mut self, now: Millis, synced: Synced, watch: Watch<'_>) -> Result<usize, Refusal> {
         self.is_fetching = false;
         let Synced { found, pins, missed, liars, silent } = synced;
+        let is_all = silent.is_empty();
         self.peers.fail(now, &silent.into_iter().collect::<Vec<_>>());
         for liar in liars {
             self.peers.lies(now, liar);
         }
         if let (Some(missed), Some(checkpoint)) = (missed, self.replica.awaited()) {
-            return Err(match missed {
-                Missed::Theirs(found) => Refusal::Elsewhere { checkpoint, found },
-                Missed::Ours => Refusal::Astray { checkpoint, found: None },
-            });
+            self.missed += 1;
+            return match missed {
+                // Who is silent may have it.
+                Missed::Theirs(_) if !is_all && self.missed < MISSED_MAX => {
+                    self.wait(now);
+                    Ok(0)
+                }
+                Missed::Theirs(found) => Err(Refusal::Elsewhere { checkpoint, found }),
+                Missed::Ours => Err(Refusal::Astray { checkpoint, found: None }),
+            };
         }
+        self.missed = 0;
         let Some(found) = found else {
             match pins {
                 Some(pins) => {

@@ -67,7 +67,7 @@ pub(super) struct Synced {
 /// How a history is not the one that a checkpoint stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missed {
-    /// It has this head there, or changes no set.
+    /// It has this head there, or nobody's change of the set.
     Theirs(Option<Digest>),
     /// Theirs does, and does not follow ours.
     Ours,
@@ -117,7 +117,8 @@ pub(super) fn sync(ask: Asker<'_>, quest: &Quest) -> Synced {
             Err(Miss::Silent) => synced.silent.extend(peer),
             Err(Miss::Lie) => synced.liars.extend(peer),
             Err(Miss::Missed(missed)) => {
-                synced.liars.extend(peer.filter(|_| missed != Missed::Ours));
+                // Who lacks the change may have begun after it.
+                synced.liars.extend(peer.filter(|_| matches!(missed, Missed::Theirs(Some(_)))));
                 // Who says what is there says more.
                 if !matches!(synced.missed, Some(Missed::Theirs(Some(_)))) {
                     synced.missed = Some(missed);
@@ -144,6 +145,11 @@ fn lead(ask: Asker<'_>, quest: &Quest, peer: Option<&PublicKey>) -> Result<Lead,
     match if is_near { slots() } else { state() } {
         Err(Miss::Nothing) if is_near => state(),
         Err(Miss::Nothing) => slots(),
+        // Who lacks the change may have the slots.
+        Err(miss @ Miss::Missed(Missed::Theirs(None))) => match slots() {
+            Err(Miss::Nothing) => Err(miss),
+            lead => lead,
+        },
         lead => lead,
     }
 }
@@ -229,7 +235,7 @@ fn reach(
         Some(_) => return Err(Miss::Lie),
         None => return Err(Miss::Silent),
     };
-    // Who has another one there has another history, and so has who has none.
+    // Who has another one there has another history; who has none shows none.
     let there = changes.into_iter().next().filter(|stone| stone.head.height == checkpoint.height);
     let stone = there.ok_or(Miss::Missed(Missed::Theirs(None)))?;
     match trust.follow(&stone) {

@@ -16,7 +16,7 @@ use ohc::node::home::Home;
 use ohc::node::verify;
 use ohc::node::wire::{Answer, Ask};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Who validated at first, and has left.
 const OLD: [u8; 4] = [1, 2, 3, 4];
@@ -149,6 +149,25 @@ fn who_was_led_astray_before_is_told_so() {
     let mut reader = scene.follow_by(&honest.genesis, "short", Some(checkpoint));
     let refusal = reader.until_refused(Follower::is_current);
     assert!(matches!(refusal, Err(Refusal::Astray { found: None, .. })), "{refusal:?}");
+}
+
+/// One old key is enough to say anything: it ends nobody who has not heard the others.
+#[test]
+fn another_history_is_no_end_while_others_are_silent() {
+    let Some(scene) = Scene::new() else { return };
+    let ((honest, checkpoint), (forged, fork)) = (left_for(&NEW, 100), left_for(&FORGERS, 100));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = lie(shown(&forged), asked.clone());
+    let _liar = scene.lie_to_all(&forged.genesis, OLD[0], 1_000_000, answer);
+    let mut reader = scene.follow_by(&honest.genesis, "late", Some(checkpoint));
+    reader.until(|_| asked.load(Ordering::SeqCst) > 1);
+    let home = keep(&scene.dir.path().join("home"), &honest, Some(9));
+    let servers = serve(&scene, &honest, &home, &[5, 6]);
+    reader.until(Follower::is_current);
+    assert_eq!(reader.follower.replica().parent(), honest.parent);
+    // But nobody waits for ever for who will never answer.
+    drop(servers);
+    refused(scene.follow_by(&honest.genesis, "alone", Some(checkpoint)), checkpoint, fork);
 }
 
 #[test]

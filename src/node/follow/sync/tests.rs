@@ -264,7 +264,35 @@ fn a_history_that_forks_after_the_checkpoint_or_has_none_is_not_believed() {
     skips.way = vec![change(4_000, &[1, 2, 3, 4], &[21, 22, 23], &[1, 2, 3])];
     let met = synced_by(&[(1, later), (2, skips), (3, honest.clone())], Some(checkpoint));
     assert_eq!(met.found.unwrap().milestone, honest.milestone);
-    assert_eq!(met.liars, names(&[1, 2]));
+    assert_eq!(met.liars, names(&[1]), "who has none may have begun later");
+}
+
+#[test]
+fn who_lacks_the_change_at_the_checkpoint_is_no_liar() {
+    let (honest, _, checkpoint) = handed_over();
+    let mut gap = honest.clone();
+    gap.way.clear();
+    let met = synced_by(&[(1, gap.clone()), (2, honest.clone())], Some(checkpoint));
+    assert_eq!(met.found.unwrap().milestone, honest.milestone);
+    assert!(met.liars.is_empty() && met.missed.is_none());
+    let alone = synced_by(&[(1, gap.clone())], Some(checkpoint));
+    assert_eq!((alone.missed, alone.liars), (Some(Missed::Theirs(None)), names(&[])));
+    // Who has the slots shows by them what leads there.
+    let (ours, head) = slots((0, GENESIS), 1_100, 5);
+    gap.slots = (1, ours);
+    let checkpoint = Checkpoint { height: Height(1_100), head };
+    let sources = BTreeMap::from([(key(1), gap)]);
+    let asker =
+        |peer: Option<&PublicKey>, ask: Ask| match (&ask, answer(&sources, peer, ask.clone())) {
+            (Ask::Slots { from }, Some(Answer::Slots { last, .. })) => {
+                let slots = sources[&key(1)].slots.1[from.0 as usize - 1..].iter().take(100);
+                Some(Answer::Slots { slots: slots.cloned().collect(), last })
+            }
+            (_, answer) => answer,
+        };
+    let quest = quest(&[1], 1);
+    let met = sync(&asker, &Quest { trust: quest.trust.by(Some(checkpoint)), ..quest });
+    assert_eq!((met.pins.unwrap().len(), met.liars), (1_100, names(&[])));
 }
 
 /// Slots that follow each other, from the one after `from` on.
