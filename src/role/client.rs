@@ -43,8 +43,8 @@ pub enum Output {
 
 #[derive(Debug)]
 enum Step {
-    /// Earlier runs of the same pipeline are being cancelled.
-    Clearing { sent: Option<Millis> },
+    /// Earlier runs of the same pipeline are being cancelled, one after the other.
+    Clearing { sent: Option<(RunId, Box<SignedOrder>, Millis)> },
     /// The submission is on its way; runs up to this one are not ours.
     Submitting { order: Box<SignedOrder>, sent: Millis, before: Option<RunId> },
     /// A command about a run that is there is on its way.
@@ -52,7 +52,7 @@ enum Step {
     /// The run is known.
     Following(RunId),
     /// The run is known, and is to be stopped.
-    Cancelling { run: RunId, sent: Millis },
+    Cancelling { run: RunId, order: Box<SignedOrder>, sent: Millis },
     /// There is nothing left to do.
     Finished,
 }
@@ -125,7 +125,7 @@ impl Client {
     /// Clears the way: an open run of the same subject is joined, one that stands still for want
     /// of what there is now is resumed, any other of the same pipeline is cancelled first, so that
     /// no escrow is forgotten.
-    fn begin(&mut self, now: Millis, sent: Option<Millis>, state: &State, out: &mut Vec<Output>) {
+    fn begin(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         let (name, submission) = match &self.want {
             Want::Pipeline(name, submission) => (name, submission),
             Want::Run(run, command) => {
@@ -143,12 +143,19 @@ impl Client {
             let run = run.id;
             return self.ask(run, Command::Resume { run, added }, now, state, out);
         }
-        if sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
-            let is_cancelling = matches!(run.status, Status::Draining(_));
-            let order = self.signer.order(state, Command::Cancel { run: run.id });
-            out.extend((!is_cancelling).then_some(Output::Send(order)));
-            self.step = Step::Clearing { sent: Some(now) };
-        }
+        let (run, is_cancelling) = (run.id, matches!(run.status, Status::Draining(_)));
+        let order = match &self.step {
+            Step::Clearing { sent: Some((before, order, at)) } if *before == run => {
+                if now < at.after(RESEND_MS) {
+                    return;
+                }
+                self.signer.again(state, order.as_ref().clone())
+            }
+            _ => self.signer.order(state, Command::Cancel { run }),
+        };
+        // What is heard is not said again.
+        out.extend((!is_cancelling).then(|| Output::Send(order.clone())));
+        self.step = Step::Clearing { sent: Some((run, Box::new(order), now)) };
     }
 
     fn ask(
@@ -173,17 +180,17 @@ impl Client {
     /// Goes on from the log.
     fn advance(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         match &self.step {
-            Step::Clearing { sent } => self.begin(now, *sent, state, out),
+            Step::Clearing { .. } => self.begin(now, state, out),
             Step::Asking { order, sent, run } => {
                 let (run, is_late) = (*run, now >= sent.after(RESEND_MS));
-                if state.nonce(&self.key()) >= order.body.nonce {
+                if !self.signer.may_count(state, order) {
                     self.follow(run, now, state, out);
                 } else if is_late {
                     self.resend(now, out);
                 }
             }
             Step::Submitting { order, sent, before } => {
-                let is_overtaken = state.nonce(&self.key()) >= order.body.nonce;
+                let is_overtaken = !self.signer.may_count(state, order);
                 let is_late = now >= sent.after(RESEND_MS);
                 match self.newest(state) {
                     Some(run) if Some(run.id) > *before => self.follow(run.id, now, state, out),
@@ -202,16 +209,18 @@ impl Client {
                     self.finish(*id, out);
                 }
             }
-            Step::Cancelling { run, sent } => {
+            Step::Cancelling { run, order, sent } => {
                 let (run, is_late) = (*run, now >= sent.after(RESEND_MS));
                 match state.runs().get(&run).map(|run| &run.status) {
                     Some(Status::Ended { .. }) => self.finish(run, out),
                     Some(Status::Running | Status::Paused(_)) if is_late => {
-                        self.cancel(run, now, state, out);
+                        let order = self.signer.again(state, order.as_ref().clone());
+                        self.cancel(run, order, now, out);
                     }
                     // It is heard; what is delivered is settled first.
                     Some(Status::Draining(_)) if is_late => {
-                        self.step = Step::Cancelling { run, sent: now };
+                        let order = order.clone();
+                        self.step = Step::Cancelling { run, order, sent: now };
                     }
                     _ => {}
                 }
@@ -229,7 +238,7 @@ impl Client {
 
     /// Whether what was asked for first was folded and had no effect.
     fn is_refused(&self, state: &State) -> bool {
-        let is_folded = |order: &SignedOrder| state.nonce(&self.key()) >= order.body.nonce;
+        let is_folded = |order: &SignedOrder| !self.signer.may_count(state, order);
         match &self.step {
             Step::Submitting { order, before, .. } => {
                 is_folded(order) && self.newest(state).is_none_or(|run| Some(run.id) <= *before)
@@ -257,9 +266,9 @@ impl Client {
         }
     }
 
-    fn cancel(&mut self, run: RunId, now: Millis, state: &State, out: &mut Vec<Output>) {
-        out.push(Output::Send(self.signer.order(state, Command::Cancel { run })));
-        self.step = Step::Cancelling { run, sent: now };
+    fn cancel(&mut self, run: RunId, order: SignedOrder, now: Millis, out: &mut Vec<Output>) {
+        out.push(Output::Send(order.clone()));
+        self.step = Step::Cancelling { run, order: Box::new(order), sent: now };
     }
 
     fn finish(&mut self, run: RunId, out: &mut Vec<Output>) {
@@ -291,16 +300,17 @@ impl Machine for Client {
             Input::Ask(command) => out.push(Output::Send(self.signer.order(state, command))),
             Input::Cancel => {
                 if let Step::Following(run) = self.step {
-                    self.cancel(run, now, state, out);
+                    let order = self.signer.order(state, Command::Cancel { run });
+                    self.cancel(run, order, now, out);
                 }
             }
         }
     }
 
     fn deadline(&self, _: &State) -> Option<Millis> {
-        match self.step {
+        match &self.step {
             Step::Clearing { sent: None } => Some(Millis(0)),
-            Step::Clearing { sent: Some(at) }
+            Step::Clearing { sent: Some((_, _, at)) }
             | Step::Submitting { sent: at, .. }
             | Step::Asking { sent: at, .. }
             | Step::Cancelling { sent: at, .. } => Some(at.after(RESEND_MS)),

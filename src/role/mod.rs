@@ -88,4 +88,18 @@ impl Signer {
         self.last = self.last.max(state.nonce(&self.public())) + 1;
         self.key.seal(state.network(), Order { nonce: self.last, command })
     }
+
+    /// Whether a command may still come to count: its number is not used up.
+    pub fn may_count(&self, state: &State, order: &SignedOrder) -> bool {
+        state.nonce(&self.public()) < order.body.nonce
+    }
+
+    /// A command that has had no effect yet, to be sent again: the same bytes while they may count,
+    /// for two copies of one command cost no more than one; else under another number.
+    pub fn again(&mut self, state: &State, order: SignedOrder) -> SignedOrder {
+        match self.may_count(state, &order) {
+            true => order,
+            false => self.order(state, order.body.command),
+        }
+    }
 }

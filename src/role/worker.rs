@@ -19,6 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A message that was not folded after so long is sent again.
 const RESEND_MS: u64 = 2_000;
 
+/// A bid that was folded and does not stand is placed again after so long at the most: at first as
+/// soon as a message is sent again, then after twice as long each time. Where all places are taken by
+/// others every further bid costs its fee for nothing.
+const BID_AGAIN_MS_MAX: u64 = 60_000;
+
 /// Receipts of one message; what does not fit goes into the next.
 const DELIVER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
@@ -56,8 +61,15 @@ pub enum Output {
 
 #[derive(Debug)]
 enum Doing {
-    Computing { step: u64 },
-    Delivering { outcome: Outcome, sent: Option<Sent> },
+    /// How far it is; when it began, or last gave a sign of life.
+    Computing {
+        step: u64,
+        beaten: Millis,
+    },
+    Delivering {
+        outcome: Outcome,
+        sent: Option<Sent>,
+    },
 }
 
 /// When a receipt was sent last, and under which number.
@@ -108,6 +120,23 @@ fn is_due(asked: Asked, sent: &Option<Sent>, now: Millis) -> bool {
     asked != Asked::Nothing && before.is_none_or(|sent| now >= sent.at.after(RESEND_MS))
 }
 
+/// What was sent for its bid to be what it wants.
+#[derive(Debug)]
+struct Bidding {
+    order: SignedOrder,
+    at: Millis,
+    /// How long it waits where it was folded and something else stands.
+    patience_ms: u64,
+}
+
+impl Bidding {
+    /// When something is sent again.
+    fn due(&self, signer: &Signer, state: &State) -> Millis {
+        let may_count = signer.may_count(state, &self.order);
+        self.at.after(if may_count { RESEND_MS } else { self.patience_ms })
+    }
+}
+
 /// One worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -117,13 +146,12 @@ pub struct Worker {
     takes: Classes,
     /// What it asks for everywhere: a bid that it sealed is told though it takes on nothing more.
     ask: Price,
-    bid_sent: Option<Millis>,
+    bidding: Option<Bidding>,
     doing: BTreeMap<LeaseId, Doing>,
     /// Sealed auctions in which something was sent, and when.
     tendered: BTreeMap<(BlockId, TenderAsked), Millis>,
     /// Commands with receipts that may not have been folded yet, by their number.
     under_way: BTreeMap<u64, SignedOrder>,
-    beaten: Millis,
     witness: Witness,
 }
 
@@ -136,11 +164,10 @@ impl Worker {
             ask: bid.ask,
             bid: Some(bid),
             takes: Classes::ALL,
-            bid_sent: None,
+            bidding: None,
             doing: BTreeMap::new(),
             tendered: BTreeMap::new(),
             under_way: BTreeMap::new(),
-            beaten: Millis(0),
             witness: Witness::default(),
         }
     }
@@ -166,7 +193,7 @@ impl Worker {
     /// Asks for this from now on, or for nothing.
     fn offer(&mut self, now: Millis, state: &State, bid: Option<Bid>, out: &mut Vec<Output>) {
         if self.bid != bid {
-            (self.bid, self.bid_sent) = (bid, None);
+            (self.bid, self.bidding) = (bid, None);
         }
         self.follow(now, state, out);
     }
@@ -190,7 +217,7 @@ impl Worker {
                 continue;
             }
             if let Some(assignment) = state.assignment(*lease) {
-                self.doing.insert(*lease, Doing::Computing { step: 0 });
+                self.doing.insert(*lease, Doing::Computing { step: 0, beaten: now });
                 out.push(Output::Compute(assignment));
             }
         }
@@ -198,17 +225,42 @@ impl Worker {
         out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
         let standing = known.and_then(|worker| Some((worker.bid?, worker.takes)));
         let wanted = self.bid.map(|bid| (bid, self.takes));
-        if standing != wanted && self.bid_sent.is_none_or(|at| now >= at.after(RESEND_MS)) {
-            self.bid_sent = Some(now);
-            let command = match wanted {
-                None => Command::Withdraw,
-                Some((bid, Classes::ALL)) => Command::Bid(bid),
-                Some((bid, classes)) => Command::BidFor { bid, classes },
-            };
-            out.push(Output::Send(self.signer.order(state, command)));
-        } else if standing == wanted {
-            self.bid_sent = None;
+        if standing == wanted {
+            self.bidding = None;
+        } else {
+            self.stand(now, state, wanted, out);
         }
+    }
+
+    /// Has its bid stand, or none.
+    fn stand(
+        &mut self,
+        now: Millis,
+        state: &State,
+        wanted: Option<(Bid, Classes)>,
+        out: &mut Vec<Output>,
+    ) {
+        let (order, patience_ms) = match self.bidding.take() {
+            Some(before) if now < before.due(&self.signer, state) => {
+                self.bidding = Some(before);
+                return;
+            }
+            Some(Bidding { order, patience_ms, .. }) => {
+                let more = if self.signer.may_count(state, &order) { 1 } else { 2 };
+                let order = self.signer.again(state, order);
+                (order, (patience_ms * more).min(BID_AGAIN_MS_MAX))
+            }
+            None => {
+                let command = match wanted {
+                    None => Command::Withdraw,
+                    Some((bid, Classes::ALL)) => Command::Bid(bid),
+                    Some((bid, classes)) => Command::BidFor { bid, classes },
+                };
+                (self.signer.order(state, command), RESEND_MS)
+            }
+        };
+        out.push(Output::Send(order.clone()));
+        self.bidding = Some(Bidding { order, at: now, patience_ms });
     }
 
     /// Takes part in sealed auctions at the price of its standing bid, and tells what it sealed.
@@ -313,17 +365,27 @@ impl Worker {
         // Who computes again what it has sealed is not waited for: it has a time of its own.
         let is_waited_for =
             |lease: &LeaseId| matches!(state.asked(*lease), Some(Asked::Answer | Asked::Seal));
-        let computing = |(lease, doing): (&LeaseId, &Doing)| match doing {
-            Doing::Computing { step } if is_waited_for(lease) => {
-                Some(Beat { lease: *lease, step: *step })
+        // A lease that has just begun makes none due: whoever sends one too early pays for it.
+        let every = beat_ms(state);
+        let (mut beats, mut is_due) = (Vec::new(), false);
+        for (lease, doing) in &self.doing {
+            if let Doing::Computing { step, beaten } = doing
+                && is_waited_for(lease)
+                && beats.len() < BATCH_MAX
+            {
+                is_due |= now >= beaten.after(every);
+                beats.push(Beat { lease: *lease, step: *step });
             }
-            _ => None,
-        };
-        let beats: Vec<Beat> = self.doing.iter().filter_map(computing).take(BATCH_MAX).collect();
-        if !beats.is_empty() && now >= self.beaten.after(beat_ms(state)) {
-            self.beaten = now;
-            out.push(Output::Send(self.signer.order(state, Command::Heartbeat(beats))));
         }
+        if !is_due {
+            return;
+        }
+        for beat in &beats {
+            if let Some(Doing::Computing { beaten, .. }) = self.doing.get_mut(&beat.lease) {
+                *beaten = now;
+            }
+        }
+        out.push(Output::Send(self.signer.order(state, Command::Heartbeat(beats))));
     }
 }
 
@@ -340,9 +402,6 @@ impl Machine for Worker {
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Folded => {
-                if self.doing.is_empty() {
-                    self.beaten = now;
-                }
                 self.follow(now, state, out);
                 self.tender(now, state, out);
             }
@@ -353,7 +412,7 @@ impl Machine for Worker {
                 }
             }
             Input::Progress(lease, reached) => {
-                if let Some(Doing::Computing { step }) = self.doing.get_mut(&lease) {
+                if let Some(Doing::Computing { step, .. }) = self.doing.get_mut(&lease) {
                     *step = reached.max(*step);
                 }
             }
@@ -371,8 +430,8 @@ impl Machine for Worker {
 
     fn deadline(&self, state: &State) -> Option<Millis> {
         let of = |(lease, doing): (&LeaseId, &Doing)| match (doing, state.asked(*lease)?) {
-            (Doing::Computing { .. }, Asked::Answer | Asked::Seal) => {
-                Some(self.beaten.after(beat_ms(state)))
+            (Doing::Computing { beaten, .. }, Asked::Answer | Asked::Seal) => {
+                Some(beaten.after(beat_ms(state)))
             }
             (Doing::Computing { .. }, Asked::Nothing | Asked::Open)
             | (Doing::Delivering { .. }, Asked::Nothing) => None,
@@ -381,7 +440,7 @@ impl Machine for Worker {
                 Some(before.map_or(Millis(0), |sent| sent.at.after(RESEND_MS)))
             }
         };
-        let bid = self.bid_sent.map(|at| at.after(RESEND_MS));
+        let bid = self.bidding.as_ref().map(|bidding| bidding.due(&self.signer, state));
         self.doing.iter().filter_map(of).chain(bid).chain(self.witness.deadline()).min()
     }
 }

@@ -2,7 +2,7 @@
 //! Never folds more than it takes to ask.
 
 use crate::fold::{CLIENT, Fold, WORKER, drawn, one, revealed};
-use crate::ground::{STAKE, Who, noops, ohc, submission};
+use crate::ground::{STAKE, Who, genesis, noops, ohc, submission};
 use crate::labour;
 use crate::stakes::{begun, evidence};
 use ohc::base::amount::{Price, Work};
@@ -11,9 +11,10 @@ use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::MESSAGE_BYTES_MAX;
 use ohc::base::time::Millis;
 use ohc::domain::command::{Bid, Command, SignedOrder};
-use ohc::domain::event::Reject;
+use ohc::domain::event::{Event, Reject};
 use ohc::domain::receipt::Outcome;
 use ohc::domain::state::{Matter, Question};
+use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Verdict};
 use ohc::role::{Machine, Signer, client, validator, worker};
 use std::collections::BTreeSet;
@@ -263,9 +264,111 @@ fn a_cancel_that_nobody_heard_is_sent_again() {
         matches!(out, [client::Output::Send(order)]
             if matches!(order.body.command, Command::Cancel { run: RunId(1) }))
     };
-    assert!(is_cancel(&says(&mut client, &fold, 1, client::Input::Cancel)));
+    let first = says(&mut client, &fold, 1, client::Input::Cancel);
+    assert!(is_cancel(&first));
     assert!(says(&mut client, &fold, 2, client::Input::Wake).is_empty());
-    assert!(is_cancel(&says(&mut client, &fold, 2_001, client::Input::Wake)));
+    let again = says(&mut client, &fold, 2_001, client::Input::Wake);
+    assert_eq!(format!("{again:?}"), format!("{first:?}"), "both together cost no more than one");
+    // Something else took its number: it can never count.
+    for _ in 0..2 {
+        fold.send(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
+    }
+    let last = says(&mut client, &fold, 4_001, client::Input::Wake);
+    assert!(is_cancel(&last) && format!("{last:?}") != format!("{first:?}"), "{last:?}");
+}
+
+#[test]
+fn runs_in_the_way_are_cancelled_by_the_same_command_until_it_is_heard() {
+    let mut fold = Fold::new(1);
+    fold.submit(&one(), ohc(5));
+    let other = noops("one", "", &["b: { uses: noop }"]);
+    let wish = submission(other, Vec::new(), ohc(3));
+    let mut client = client::Client::new(Signer::new(CLIENT.secret()), "one".to_owned(), wish);
+    let first = says(&mut client, &fold, 0, client::Input::Wake);
+    let again = says(&mut client, &fold, 2_000, client::Input::Wake);
+    assert_eq!((first.len(), format!("{again:?}")), (1, format!("{first:?}")));
+}
+
+/// What a worker sends.
+fn sends(
+    worker: &mut worker::Worker,
+    fold: &Fold,
+    now: u64,
+    input: worker::Input,
+) -> Vec<SignedOrder> {
+    let mut out = Vec::new();
+    worker.handle(Millis(now), &fold.state, input, &mut out);
+    let sent = |output| match output {
+        worker::Output::Send(order) => Some(order),
+        _ => None,
+    };
+    out.into_iter().filter_map(sent).collect()
+}
+
+const BID: Bid = Bid {
+    ask: Price::new(1),
+    capacity: Work::new(100_000),
+    has: Equipment { cores: 0, memory: 0, gpus: 0 },
+};
+
+#[test]
+fn a_bid_that_nobody_heard_is_sent_again_as_it_was() {
+    let fold = Fold::new(1);
+    let mut worker = worker::Worker::new(Signer::new(WORKER.secret()), BID);
+    let first = sends(&mut worker, &fold, 0, worker::Input::Folded);
+    assert_eq!(first.len(), 1);
+    assert_eq!(sends(&mut worker, &fold, 1_999, worker::Input::Wake), []);
+    assert_eq!(sends(&mut worker, &fold, 2_000, worker::Input::Wake), first);
+    assert_eq!(worker.deadline(&fold.state), Some(Millis(4_000)));
+}
+
+#[test]
+fn a_bid_that_is_refused_is_placed_more_and_more_seldom() {
+    let mut genesis = genesis(1, ohc(100));
+    genesis.params.order_fee = ohc(1);
+    let mut fold = Fold::of(&genesis);
+    let amount = fold.balance(WORKER).checked_sub(ohc(1)).unwrap();
+    fold.send(WORKER, Command::Transfer { to: CLIENT.key(), amount });
+    let mut worker = worker::Worker::new(Signer::new(WORKER.secret()), BID);
+    let mut seconds = Vec::new();
+    for second in 0..200 {
+        let orders = sends(&mut worker, &fold, second * 1_000, worker::Input::Folded);
+        if !orders.is_empty() {
+            seconds.push(second);
+            fold.slot(0, &orders);
+        }
+    }
+    assert_eq!(seconds, [0, 2, 6, 14, 30, 62, 122, 182]);
+}
+
+#[test]
+fn a_lease_that_has_just_begun_makes_no_heartbeat_due() {
+    let mut genesis = genesis(1, ohc(100));
+    genesis.params.order_fee = ohc(1);
+    let mut fold = Fold::of(&genesis);
+    fold.send(WORKER, Command::Bid(BID));
+    let params = fold.state.params();
+    let (ticks, second) = (params.heartbeat_ticks / 3, params.ticks_per_second);
+    let every = params.heartbeat_ticks * 1_000 / second / 3;
+    let mut worker = worker::Worker::new(Signer::new(WORKER.secret()), BID);
+    fold.submit(&one(), ohc(5));
+    let first = fold.held(WORKER)[0];
+    sends(&mut worker, &fold, 0, worker::Input::Folded);
+    // Another begins as the first is computed.
+    fold.slot(ticks, &[]);
+    fold.submit(&noops("two", "", &["b: { uses: noop, with: { tag: 2 } }"]), ohc(5));
+    assert_eq!(fold.held(WORKER).len(), 2);
+    sends(&mut worker, &fold, every, worker::Input::Folded);
+    let outcome = labour::compute(&fold.state.assignment(first).unwrap());
+    sends(&mut worker, &fold, every, worker::Input::Computed(first, outcome));
+    let fees =
+        |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Fee { .. })).count();
+    let orders = sends(&mut worker, &fold, every, worker::Input::Wake);
+    assert!(orders.iter().all(|order| matches!(order.body.command, Command::Deliver(_))));
+    assert_eq!((orders.len(), fees(&fold.slot(1, &orders))), (1, 0), "{orders:?}");
+    let orders = sends(&mut worker, &fold, 2 * every, worker::Input::Wake);
+    assert!(matches!(orders[..], [ref beat] if matches!(beat.body.command, Command::Heartbeat(_))));
+    assert_eq!(fees(&fold.slot(ticks, &orders)), 0);
 }
 
 /// What a client says first that has the same pipeline and so much to spend.
