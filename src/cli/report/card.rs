@@ -101,7 +101,7 @@ fn plain(value: &Value) -> String {
             _ => number.to_string(),
         },
         Value::String(text) if is_digest(text) => text.chars().take(12).collect(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => escape::one_line(text),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
             let field = |(name, value): (&String, &Value)| {

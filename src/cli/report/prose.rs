@@ -3,24 +3,24 @@
 
 mod logs;
 mod refusals;
+mod revisions;
 mod stakes;
 
 pub(crate) use logs::{begins_after, catching_up, ignored, long_ago, recovered};
 pub(crate) use refusals::*;
+pub(crate) use revisions::{compared, difference, prices};
 
-use super::Paint;
 use super::bill::Bill;
 use super::json::ending;
 use super::size::size;
 use super::table::{Align, table};
+use super::{Paint, escape};
 use crate::base::amount::Ohc;
 use crate::base::ids::JobId;
-use crate::base::ids::RunId;
 use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
-use crate::domain::revision::{Change, Difference};
 use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
@@ -47,7 +47,7 @@ pub(crate) fn why(fate: &Fate) -> String {
         Fate::Skipped(Skip::Beaten) => "skipped: others of its stage do better".into(),
         Fate::Contested => "skipped, or another: only the best of its stage go on".into(),
         Fate::Skipped(_) => "skipped: what it needs has no result".into(),
-        Fate::Fails(failure) => format!("fails: {}", failure.message),
+        Fate::Fails(failure) => format!("fails: {}", escape::one_line(&failure.message)),
     }
 }
 
@@ -221,7 +221,9 @@ pub(crate) fn told(
     }
     match event {
         Event::Cached { job: id, .. } => format!("cached   {}", job(*id)),
-        Event::Failed { job: id, message, .. } => format!("failed   {}  {message}", job(*id)),
+        Event::Failed { job: id, message, .. } => {
+            format!("failed   {}  {}", job(*id), escape::one_line(message))
+        }
         Event::Skipped { job: id, why, .. } => {
             format!("skipped  {}  {}", job(*id), skip(*why, job))
         }
@@ -393,8 +395,9 @@ pub(crate) fn failure(
 ) -> (String, Option<String>) {
     match ending {
         Ending::Failed { job: id, message, hint } => {
-            let hint = (!hint.is_empty()).then(|| hint.clone());
-            (format!("{} failed: {message}", job(*id)), hint)
+            // A worker's words: a second line of them would look like one of ours.
+            let hint = (!hint.is_empty()).then(|| escape::one_line(hint));
+            (format!("{} failed: {}", job(*id), escape::one_line(message)), hint)
         }
         Ending::Exhausted { block, why } => {
             let hint = match why {
@@ -473,74 +476,6 @@ pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
     )
 }
 
-/// One thing that differs between two versions of a pipeline, with `+`, `-` or `~` before it.
-pub(crate) fn difference(difference: &Difference) -> String {
-    let rows = |(bytes, rows): &(u64, u64)| format!("{rows} rows, {bytes} bytes");
-    match difference {
-        Difference::Param(Change { name, was, is }) => {
-            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
-            format!("~ param {name}: {} -> {}", text(was), text(is))
-        }
-        Difference::Source(change) => changed("source", change, rows),
-        Difference::Output(change) => changed("output", change, String::clone),
-        Difference::Budget(Change { was, is, .. }) => {
-            let amount = |amount: &Option<Ohc>| amount.map_or("none".into(), |a| a.to_string());
-            format!("~ budget: {} -> {}", amount(was), amount(is))
-        }
-        Difference::Bounds => {
-            "~ run: its deadline, or what follows a budget that is used up".into()
-        }
-        Difference::Stage(change, parts) => match (change.was, change.is) {
-            (Some(_), Some(_)) => {
-                let mut what: Vec<String> = parts.settings.iter().map(|s| (*s).into()).collect();
-                what.extend(parts.added.iter().map(|job| format!("+{job}")));
-                what.extend(parts.removed.iter().map(|job| format!("-{job}")));
-                format!("~ stage {}: {}", change.name, what.join(", "))
-            }
-            _ => changed("stage", change, |jobs| count(*jobs, "job")),
-        },
-    }
-}
-
-fn changed<T>(what: &str, change: &Change<T>, text: impl Fn(&T) -> String) -> String {
-    let Change { name, was, is } = change;
-    match (was, is) {
-        (Some(was), Some(is)) => {
-            let (was, is) = (text(was), text(is));
-            if was == is {
-                return format!("~ {what} {name}: {is}, with other content");
-            }
-            format!("~ {what} {name}: {was} -> {is}")
-        }
-        (None, Some(is)) => format!("+ {what} {name}: {}", text(is)),
-        (Some(was), None) => format!("- {what} {name}: {}", text(was)),
-        (None, None) => format!("  {what} {name}"),
-    }
-}
-
-/// What a pipeline was compared with: what was applied last, which is of a run unless the results
-/// came from several.
-pub(crate) fn compared(name: &str, applied: Option<Option<RunId>>, differs: bool) -> String {
-    match (applied, differs) {
-        (None, _) => format!("{name} was never applied here"),
-        (Some(Some(run)), true) => format!("{name} differs from {run}"),
-        (Some(Some(run)), false) => format!("{name} is what was applied last ({run})"),
-        (Some(None), true) => format!("{name} differs from what was applied last"),
-        (Some(None), false) => format!("{name} is what was applied last"),
-    }
-}
-
-/// What both versions would likely cost if nothing were known.
-pub(crate) fn prices(was: Option<Ohc>, is: Ohc) -> String {
-    let Some(was) = was else { return format!("likely price of all of it: {is} OhC") };
-    let delta = match (is.checked_sub(was), was.checked_sub(is)) {
-        (Some(Ohc::ZERO), _) => "the same".to_owned(),
-        (Some(more), _) => format!("+{more}"),
-        (None, less) => format!("-{}", less.unwrap_or_default()),
-    };
-    format!("likely price of all of it: {was} -> {is} OhC ({delta})")
-}
-
 /// Where a plan was saved.
 pub(crate) fn plan_saved(path: &Path) -> String {
     let path = path.display();
@@ -580,6 +515,7 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::run::Failure;
 
     #[test]
     fn amounts_in_columns_have_nine_places() {
@@ -591,5 +527,18 @@ mod tests {
     fn a_job_says_why_it_runs() {
         assert_eq!(why(&Fate::SpecChanged(vec!["epochs", "seed"])), "changed: epochs, seed");
         assert_eq!(why(&Fate::InputChanged(vec!["data".into()])), "input changed: data");
+    }
+
+    #[test]
+    fn a_failure_has_one_line_whatever_its_worker_says() {
+        let (job, message) = (JobId(0), "no\n0.2  settled  run-1".to_owned());
+        let name = |_: JobId| "a".to_owned();
+        let hint = "x\n\u{2028}  settled".to_owned();
+        let ending = Ending::Failed { job, message: message.clone(), hint };
+        let (said, hint) = failure(&ending, &name, &|_| String::new());
+        assert_eq!(said, "a failed: no\u{fffd}0.2  settled  run-1");
+        assert!(!hint.unwrap().contains('\n'));
+        let known = Failure { message, hint: String::new() };
+        assert!(!why(&Fate::Fails(known)).contains('\n'));
     }
 }

@@ -73,7 +73,9 @@ impl Sheet {
             self.columns.iter().filter(is_shown).map(|c| (c.name, c.align)).collect();
         let row = |row: &Vec<String>| -> Vec<String> {
             let cells = std::iter::zip(&self.columns, row);
-            cells.filter(|(column, _)| is_shown(column)).map(|(_, cell)| cell.clone()).collect()
+            let cells = cells.filter(|(column, _)| is_shown(column));
+            // What a worker says in several lines does not look like several rows.
+            cells.map(|(_, cell)| cell.replace('\n', " ")).collect()
         };
         let rows: Vec<Vec<String>> = self.rows.iter().map(row).collect();
         table(&columns, &rows, screen.paint, screen.width)

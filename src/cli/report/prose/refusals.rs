@@ -5,6 +5,7 @@ use super::count;
 use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::report::escape;
 use crate::domain::event::{Ending, Pause};
 use crate::domain::manifest::suggest;
 use crate::domain::state::run::{Failure, Run, Status};
@@ -96,8 +97,8 @@ pub(crate) fn untold(run: RunId, stage: &str, told: &BTreeSet<String>) -> Stop {
 
 /// A job is known to fail.
 pub(crate) fn sure_failure(job: &str, failure: &Failure) -> Stop {
-    let message = format!("{job}: {} (as it did before: nothing was run)", failure.message);
-    Stop::failed(message, Some(failure.hint.clone()))
+    let (message, hint) = (escape::one_line(&failure.message), escape::one_line(&failure.hint));
+    Stop::failed(format!("{job}: {message} (as it did before: nothing was run)"), Some(hint))
 }
 
 /// A run that is not in the log.
