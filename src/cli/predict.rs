@@ -3,8 +3,8 @@
 use super::Context;
 use super::args::{Predict, Written};
 use super::exit::{Exit, Stop};
-use super::report::Paint;
 use super::report::table::{Align, table};
+use super::report::{Paint, prose};
 use crate::domain::job::{self, Format, Reading};
 use crate::node::predict::{self, Batch, PredictError, Rows};
 use std::fs::File;
@@ -36,26 +36,33 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
         )
     };
     let rows = Rows { name: &name, from: &mut *from, reading };
-    match &args.out {
+    let told = match &args.out {
         None => {
             let shape = (context.screen.paint, context.screen.width);
             let mut write = |text: &str| context.screen.bytes(text);
             let mut sink = Sink::new(args.output, shape, &mut write);
-            predict::run(&spec, asked, rows, &mut |batch| sink.take(batch)).map_err(stop)?;
+            let told = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
+            let told = told.map_err(stop)?;
             sink.end()?;
+            told
         }
         Some(path) => {
             let mut draft = Draft::create(path)?;
             let mut write = |text: &str| draft.file.write_all(text.as_bytes());
             let mut sink = Sink::new(args.output, (Paint(false), None), &mut write);
-            let count = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
-            let count = count.map_err(|error| match error {
+            let told = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
+            let told = told.map_err(|error| match error {
                 PredictError::Taken(source) => unwritable(path, &source),
                 other => stop(other),
             })?;
             sink.end().and_then(|()| draft.keep()).map_err(|source| unwritable(path, &source))?;
-            context.screen.line(format!("{count} rows predicted: {}", path.display()))?;
+            context.screen.line(format!("{} rows predicted: {}", told.rows, path.display()))?;
+            told
         }
+    };
+    for (column, rows) in &told.unseen {
+        // The predictions are there whether or not anybody reads this.
+        let _ = writeln!(io::stderr(), "{}", prose::unseen(column, *rows));
     }
     Ok(Exit::Done)
 }

@@ -245,6 +245,28 @@ impl Recipe {
         self.tokenized().map(|tokenized| &tokenized.tokenizer)
     }
 
+    /// The columns of a raw table whose cells become one of the values of the training, and how
+    /// many have another.
+    #[must_use]
+    pub fn unseen(&self, table: &Table) -> Vec<(String, usize)> {
+        let (mut changed, mut all) = (BTreeSet::new(), Vec::new());
+        for step in &self.steps {
+            match step {
+                Applied::Rename(names) => changed.extend(names.iter().map(|(_, new)| new)),
+                Applied::Cast(cast) => changed.extend(cast.columns.iter().map(|(name, _)| name)),
+                Applied::Derive(formulas) => changed.extend(formulas.iter().map(|(name, _)| name)),
+                Applied::OneHot(words) if !changed.contains(&words.column) => {
+                    let Ok(cells) = table.column(&words.column) else { continue };
+                    let is_new = |text: &String| words.values.binary_search(text).is_err();
+                    let count = cells.texts().iter().flatten().filter(|text| is_new(text)).count();
+                    all.extend((count > 0).then(|| (words.column.clone(), count)));
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
     /// Adds a step that was applied to a table of this recipe.
     pub(super) fn push(&mut self, step: Applied) -> Result<(), Fault> {
         if self.steps.len() == STEPS_MAX {

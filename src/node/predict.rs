@@ -180,13 +180,22 @@ impl Batch {
     }
 }
 
-/// Gives what the model says of all rows, batch after batch in their order, and how many they are.
+/// What is told of rows beside the predictions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How many they are.
+    pub rows: u64,
+    /// Columns with values that are none of those of the training, and in how many rows.
+    pub unseen: BTreeMap<String, u64>,
+}
+
+/// Gives what the model says of all rows, batch after batch in their order.
 pub fn run(
     spec: &Predict,
     (model, encoder): (&Predictor, Option<&Encoder>),
     rows: Rows<'_>,
     give: &mut dyn FnMut(&Batch) -> io::Result<()>,
-) -> Result<u64, PredictError> {
+) -> Result<Told, PredictError> {
     let Rows { name, from, reading } = rows;
     let bad = |line| move |fault| PredictError::BadRows { rows: name.to_owned(), line, fault };
     // As the rows of the training were, and as these may be besides.
@@ -198,7 +207,7 @@ pub fn run(
     surveyor.begin("").map_err(bad(None))?;
     // The columns of the first rows: those of all predictions.
     let mut keep: Option<Vec<String>> = None;
-    let (mut block, mut count, mut is_first) = (vec![0; BLOCK_BYTES], 0, true);
+    let (mut block, mut told, mut is_first) = (vec![0; BLOCK_BYTES], Told::default(), true);
     loop {
         let read = from
             .read(&mut block)
@@ -216,7 +225,7 @@ pub fn run(
             let names = || known.iter().map(|column| column.name.clone()).collect();
             let kept = keep.get_or_insert_with(names).clone();
             for chunk in cut.chunks {
-                let line = Some(chunk.first_line).filter(|_| count > 0);
+                let line = Some(chunk.first_line).filter(|_| told.rows > 0);
                 let read = |(columns, reading): &(&Vec<Column>, Reading)| {
                     let ingest = Ingest {
                         columns: kinds(&known, columns, reading.format),
@@ -232,7 +241,10 @@ pub fn run(
                     false => read(widest),
                 });
                 let (table, _) = read.map_err(advised).map_err(bad(line))?;
-                count += table.rows() as u64;
+                told.rows += table.rows() as u64;
+                for (column, count) in model.recipe_for(&table).map_err(bad(line))?.unseen(&table) {
+                    *told.unseen.entry(column).or_default() += count as u64;
+                }
                 let said = predict::run(spec, model, &table, encoder).map_err(bad(line))?;
                 give(&Batch(said))?;
             }
@@ -242,7 +254,7 @@ pub fn run(
         }
     }
     surveyor.finish().map_err(bad(None))?;
-    Ok(count)
+    Ok(told)
 }
 
 /// A way to read rows, of which these columns are known.

@@ -150,6 +150,10 @@ fn rows_come_through_a_pipe_in_any_number_and_form() {
     site.write("rows.jsonl", "{\"city\":\"Genf\",\"age\":30}\n{\"age\":31,\"city\":\"Zug\"}\n");
     let json = site.run(&["predict", "out/model", "rows.jsonl"]);
     assert_eq!(json.out(), "city,age,prediction\nGenf,30,yes\nZug,31,no\n", "{}", json.err());
+    assert_eq!(json.err(), "");
+    site.write("rows.jsonl", "{\"city\":\"Rom\",\"age\":30}\n{\"age\":31,\"city\":\"Oslo\"}\n");
+    let new = site.run(&["predict", "out/model", "rows.jsonl"]).err();
+    assert!(new.starts_with("note: 2 rows with a value in `city` that no row "), "{new}");
 }
 
 #[test]

@@ -476,6 +476,13 @@ pub(crate) fn goes_on_elsewhere(run: &Run) -> String {
     )
 }
 
+/// Rows have categories that no row of the training had.
+pub(crate) fn unseen(column: &str, rows: u64) -> String {
+    let (column, rows) = (escape::one_line(column), count(rows as usize, "row"));
+    let what = format!("{rows} with a value in `{column}` that no row of the training had");
+    format!("note: {what}: it counts as none")
+}
+
 /// Where a plan was saved.
 pub(crate) fn plan_saved(path: &Path) -> String {
     let path = path.display();
