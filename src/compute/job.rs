@@ -52,17 +52,15 @@ pub fn run<E>(
     Ok(done)
 }
 
-/// Fails where an output is more than any store takes: on every machine the same, and no reason to
-/// try again.
+/// Fails where an output is more than any store takes.
 fn fit(outputs: &[Named], most: usize) -> Result<(), Fault> {
-    let Some(output) = outputs.iter().find(|output| output.bytes.len() > most) else {
-        return Ok(());
-    };
-    let (name, bytes) = (quote(&output.name), output.bytes.len());
-    Err(Fault::new(
-        format!("the output {name} has {bytes} bytes, more than one artifact may have"),
-        format!("take fewer rows or columns: the bound is {most} bytes"),
-    ))
+    match outputs.iter().find(|output| output.bytes.len() > most) {
+        None => Ok(()),
+        Some(Named { name, bytes }) => {
+            let what = format!("the output {}", quote(name));
+            Err(Fault::too_large(&what, bytes.len(), most))
+        }
+    }
 }
 
 fn computed<E>(

@@ -69,6 +69,16 @@ pub enum Cause {
 }
 
 impl Fault {
+    /// Something has more bytes than an artifact may: on every machine the same, and no reason to
+    /// try again.
+    #[must_use]
+    pub fn too_large(what: &str, bytes: usize, most: usize) -> Self {
+        Self::new(
+            format!("{what} has {bytes} bytes, more than one artifact may have"),
+            format!("take fewer rows or columns, or divide the source: the bound is {most} bytes"),
+        )
+    }
+
     /// A failure and what to do about it.
     #[must_use]
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {

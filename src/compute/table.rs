@@ -443,10 +443,7 @@ pub(super) fn no_column(name: &str, columns: &[String]) -> Fault {
 }
 
 fn too_large(bytes: usize) -> Fault {
-    Fault::new(
-        format!("{bytes} bytes are more than one artifact may have"),
-        format!("divide the source: the bound is {} bytes", limits::ARTIFACT_BYTES_MAX),
-    )
+    Fault::too_large("the table", bytes, limits::ARTIFACT_BYTES_MAX)
 }
 
 /// The name that takes the fewest edits, if it takes few. Long names get no advice, so that the

@@ -118,12 +118,7 @@ pub(in crate::compute) fn table_of(columns: Columns) -> Result<Table, Fault> {
 
 /// Fails where a step gives more than one artifact may have.
 fn fits(bytes: usize, most: usize) -> Result<(), Fault> {
-    if bytes <= most {
-        return Ok(());
-    }
-    let message = format!("the step gives {bytes} bytes, more than one artifact may have");
-    let hint = format!("take fewer rows or columns, or shorter texts: the bound is {most} bytes");
-    Err(Fault::new(message, hint))
+    if bytes > most { Err(Fault::too_large("what the step gives", bytes, most)) } else { Ok(()) }
 }
 
 /// The table with some columns changed at their places.
