@@ -1,6 +1,7 @@
 //! `ohc dev`: a whole network as processes of this machine, from nothing to its end. Never leaves
 //! one of them behind.
 
+use super::lab::signal;
 use super::nats;
 use crate::site::{Ran, Site};
 use rustix::process::{Pid, Signal, kill_process};
@@ -51,10 +52,6 @@ fn command(site: &Site) -> Option<Command> {
     Some(command)
 }
 
-fn signal(process: i32, signal: Signal) {
-    kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
-}
-
 /// Whether a process runs. One that nobody has buried has no words any more.
 fn is_there(process: i32) -> bool {
     fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|words| !words.is_empty())
@@ -79,14 +76,14 @@ fn a_network_comes_up_is_used_and_goes_without_a_trace() {
     let said = String::from_utf8(again.stdout).unwrap();
     assert!(said.contains("runs already"), "{said}");
 
-    signal(i32::try_from(network.child.id()).unwrap(), Signal::TERM);
+    signal(&network.child, Signal::TERM);
     let (code, said) = network.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(!processes.into_iter().any(is_there), "somebody was left behind");
 
     let second = Network::start(&site).unwrap();
     assert_eq!(second.ready["id"], show["id"], "it is founded once");
-    signal(i32::try_from(second.child.id()).unwrap(), Signal::INT);
+    signal(&second.child, Signal::INT);
     assert_eq!(second.end().0, Some(0));
 }
 
@@ -95,7 +92,7 @@ fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
     let site = Site::new();
     let Some(network) = Network::start(&site) else { return };
     let processes = network.processes();
-    signal(processes[5], Signal::KILL);
+    kill_process(Pid::from_raw(processes[5]).unwrap(), Signal::KILL).unwrap();
     let (code, said) = network.end();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("worker-2 ended with signal 9"), "{said}");
@@ -122,7 +119,7 @@ fn it_ends_in_the_middle_of_a_run_and_goes_on_with_it_the_next_time() {
     let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
     // When the table is there, the trainings are leased.
     assert!(lines.by_ref().any(|line| line.unwrap().contains("\"settled\"")), "no table");
-    signal(i32::try_from(network.child.id()).unwrap(), Signal::INT);
+    signal(&network.child, Signal::INT);
     let (code, said) = network.end();
     assert_eq!(code, Some(0), "{said}");
     client.kill().unwrap();
@@ -131,7 +128,7 @@ fn it_ends_in_the_middle_of_a_run_and_goes_on_with_it_the_next_time() {
     let ran = Ran::of(apply(&next));
     assert_eq!(ran.code(), Some(0), "{}", ran.err());
     assert_eq!(ran.last()["status"], "settled");
-    signal(i32::try_from(next.child.id()).unwrap(), Signal::INT);
+    signal(&next.child, Signal::INT);
     assert_eq!(next.end().0, Some(0));
 }
 
@@ -140,11 +137,11 @@ fn what_a_killed_one_left_behind_is_swept_away_by_the_next() {
     let site = Site::new();
     let Some(network) = Network::start(&site) else { return };
     let left = network.processes();
-    signal(i32::try_from(network.child.id()).unwrap(), Signal::KILL);
+    signal(&network.child, Signal::KILL);
     assert_eq!(network.end().0, None);
     let next = Network::start(&site).unwrap();
     assert!(!left.into_iter().any(is_there), "somebody was left behind");
-    signal(i32::try_from(next.child.id()).unwrap(), Signal::TERM);
+    signal(&next.child, Signal::TERM);
     assert_eq!(next.end().0, Some(0));
 }
 

@@ -18,6 +18,25 @@ use std::time::Duration;
 /// Where the server of messages is, as the files of a new network say.
 const URL: &str = "nats://127.0.0.1:4222";
 
+/// Sends a signal to a process.
+pub(super) fn signal(child: &Child, signal: Signal) {
+    let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(process, signal).unwrap();
+}
+
+/// Waits for the end of a process that is to end by itself: its code, unless it was killed or goes
+/// on, which ends it.
+pub(super) fn ended(child: &mut Child) -> Option<i32> {
+    for _ in 0..600 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code()
+}
+
 /// A network in a site, and its processes by name.
 pub(super) struct Lab {
     pub(super) site: Site,
@@ -164,16 +183,8 @@ impl Lab {
     /// Asks a node to end, and waits for it: whether it does, and ends well.
     pub(super) fn ends(&mut self, name: &str) -> bool {
         let mut child = self.nodes.remove(name).unwrap();
-        let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        kill_process(process, Signal::TERM).unwrap();
-        for _ in 0..600 {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.success();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        child.kill().unwrap();
-        false
+        signal(&child, Signal::TERM);
+        ended(&mut child) == Some(0)
     }
 
     /// A command of the client.

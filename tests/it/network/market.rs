@@ -1,9 +1,11 @@
 //! A pipeline on a network: real workers, a real client, a real server of messages, and a store of
 //! files that all of them reach. Never the embedded network.
 
+use super::lab;
 use super::lone::Lone;
 use super::nats::Nats;
 use crate::site::{Ran, SUPPLY_NANO, Site, nano};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -98,19 +100,12 @@ impl Market {
 struct Worker(Child);
 
 impl Worker {
-    fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    fn signal(&self, signal: Signal) {
+        lab::signal(&self.0, signal);
     }
 
     fn ends(&mut self) -> Option<i32> {
-        for _ in 0..400 {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("it goes on");
+        lab::ended(&mut self.0)
     }
 }
 
@@ -147,7 +142,7 @@ fn r10_a_network_makes_the_same_model_as_the_embedded_one_and_workers_are_paid()
     assert!(settled > 0, "{:?}", market.said(1));
     assert_eq!(market.json(&["get", "accounts"], 0)["supply"], "72492272");
     assert_eq!(market.json(&["log", "verify"], 0)["ok"], true);
-    workers.iter().for_each(|worker| worker.signal("-TERM"));
+    workers.iter().for_each(|worker| worker.signal(Signal::TERM));
     for worker in &mut workers {
         assert_eq!(worker.ends(), Some(0));
     }
@@ -221,7 +216,7 @@ fn r14_workers_that_are_killed_and_a_bus_that_is_restarted_cost_time_alone() {
     let apply = [&APPLY[..], &["-p", "epochs=400"]].concat();
     let run = market.json(&[&apply[..], &["--detach"]].concat(), 0)["run"].clone();
     market.until("it begins", || market.events(1, "began") > 0);
-    worker.signal("-KILL");
+    worker.signal(Signal::KILL);
     worker.ends();
     market.nats.restart();
     let _again = market.worker(1);
@@ -269,10 +264,10 @@ fn r14_every_node_is_killed_in_turn_and_neither_model_nor_money_changes() {
     market.until("it begins", || market.events(1, "began") + market.events(2, "began") > 0);
     for n in 1..=4 {
         let validator = validators.get_mut(n - 1).unwrap();
-        validator.signal("-KILL");
+        validator.signal(Signal::KILL);
         validator.ends();
         if let Some(worker) = workers.get_mut(n - 1) {
-            worker.signal("-KILL");
+            worker.signal(Signal::KILL);
             worker.ends();
             *worker = market.worker(n as u8);
         }
@@ -304,7 +299,7 @@ fn r7_two_of_four_validators_decide_nothing_and_three_do() {
     market.until("it is ready", || market.events(1, "bid") > 0);
     for n in [2, 3] {
         let validator = validators.get_mut(n).unwrap();
-        validator.signal("-KILL");
+        validator.signal(Signal::KILL);
         validator.ends();
     }
     let late = market.run(&[&APPLY[..], &["--timeout", "3s", "-o", "json"]].concat());
