@@ -96,7 +96,9 @@ pub(super) fn transformed(
             columns.add(name);
         }
         if let Step::Derive(formulas) = step {
-            derive(formulas, &mut columns, &mut missing);
+            if !derive(formulas, &mut columns, &mut missing, room) {
+                return (None, missing);
+            }
         } else if !follow(step, &mut columns) {
             return (None, missing);
         }
@@ -138,9 +140,18 @@ fn named(step: &Step) -> (&'static str, Vec<&str>) {
     }
 }
 
-fn derive(formulas: &[(String, Formula)], columns: &mut Columns, missing: &mut Vec<Missing>) {
+/// Adds the columns of formulas, each of which reads those before it too; whether there was room.
+fn derive(
+    formulas: &[(String, Formula)],
+    columns: &mut Columns,
+    missing: &mut Vec<Missing>,
+    room: &mut usize,
+) -> bool {
     for (made, formula) in formulas {
-        for name in formula.columns() {
+        let names = formula.columns();
+        let Some(left) = room.checked_sub(names.len() + 1) else { return false };
+        *room = left;
+        for name in names {
             if !columns.may_have(name) {
                 missing.push(("derive", name.to_owned()));
                 columns.add(name);
@@ -148,6 +159,7 @@ fn derive(formulas: &[(String, Formula)], columns: &mut Columns, missing: &mut V
         }
         columns.add(made);
     }
+    true
 }
 
 /// What a step makes of the columns; whether that is known.
@@ -194,4 +206,24 @@ fn follow(step: &Step, columns: &mut Columns) -> bool {
         | Step::Sample(_) => {}
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_in_formulas_are_counted() {
+        let columns = Columns::new(&[Column { name: "a".into(), kind: ColumnKind::Real }]);
+        let formula = Formula::parse("a + b * c").unwrap();
+        let derive = Step::Derive(vec![("d".into(), formula.clone()), ("e".into(), formula)]);
+        let transform = Transform { steps: vec![derive] };
+        // One column, a step, and two formulas of three names that give one each.
+        let mut room = 10;
+        let (made, missing) = transformed(&transform, &columns, &mut room);
+        assert_eq!((room, missing.len()), (0, 2));
+        assert_eq!(made.unwrap().size(), 5);
+        let (made, missing) = transformed(&transform, &columns, &mut 9);
+        assert_eq!((made, missing.len()), (None, 2), "what is known by then is told");
+    }
 }

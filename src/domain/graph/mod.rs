@@ -34,7 +34,8 @@ pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
 const ENCODER: &str = "encoder";
 /// The input of a stage that is a model, perhaps a source that has no rows either.
 const MODEL: &str = "model";
-/// Names of columns that are followed through the transforms of one manifest.
+/// Names of columns that are followed through the transforms of one manifest, those in formulas
+/// among them.
 const NAMES_MAX: usize = 1_000_000;
 /// The input of a transform that takes the steps of another.
 const FITTED: &str = "fitted";
