@@ -95,6 +95,11 @@ fn a_submission_costs_more_the_longer_its_plan_is_and_it_is_on_the_bill() {
     let runs = fold.state.runs();
     assert_eq!(runs[&RUN].fees.nano(), fee + fee / 10);
     assert_eq!(runs[&RunId(2)].fees.nano(), fee + 20 * fee + fee, "and to go on");
+    // What comes when it is over is paid for, and is not of it.
+    let events = fold.send(CLIENT, Command::Pause { run: RunId(2) });
+    refused(&events, Reject::NoRun);
+    assert_eq!(fees(&events, CLIENT), [fee]);
+    assert_eq!(fold.state.runs()[&RunId(2)].fees.nano(), fee + 20 * fee + fee);
     // Somebody else's fee is not on it.
     let other = Who::Client(1);
     let events = fold.send(other, Command::Cancel { run: RUN });

@@ -139,10 +139,10 @@ impl State {
         self.runs.get(&run).is_some_and(|run| run.client == author && stands(run))
     }
 
-    /// What was paid for a command about a run of one's own is on its bill.
+    /// What was paid for a command about a run of one's own is on its bill, until that is closed.
     fn bill_fee(&mut self, author: PublicKey, run: Option<RunId>) {
         let run = run.and_then(|run| self.runs.get_mut(&run));
-        if let Some(run) = run.filter(|run| run.client == author) {
+        if let Some(run) = run.filter(|run| run.client == author && !run.is_over()) {
             run.fees = run.fees.checked_add(self.params.order_fee).unwrap_or(run.fees);
         }
     }
