@@ -26,8 +26,8 @@ const FEATURES: &str =
     "Models take numbers. What these steps learn travels with the model, which so takes raw rows.";
 const TREATED: &str =
     "The same for the rows that are held out, with what was learned from the others.";
-const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. The vocabulary \
-                      travels with the model, which so takes raw text.";
+const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. The vocabulary travels with \
+     the model, which so takes raw text.";
 /// How long a line of the manifest is.
 const WIDTH: usize = 96;
 
@@ -210,8 +210,8 @@ fn language(column: &str, text: &mut String) {
         quoted(column),
         draft::VOCABULARY
     );
-    let words = "A small language model. What is longer, wider or has more blocks writes better and \
-                 takes longer: `ohc explain model.gpt`.";
+    let words = "A small language model. What is longer, wider or has more blocks writes better \
+                 and takes longer: `ohc explain train.model`.";
     comment("    ", words, text);
     text.push_str(
         "    train:\n      uses: train\n      inputs: { data: tokens.table }\n      with:\n        \

@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const RESEND_MS: u64 = 2_000;
 
 /// A bid that was folded and does not stand is placed again after so long at the most: at first as
-/// soon as a message is sent again, then after twice as long each time. Where all places are taken by
-/// others every further bid costs its fee for nothing.
+/// soon as a message is sent again, then after twice as long each time. Where all places are taken
+/// every further bid costs its fee for nothing.
 const BID_AGAIN_MS_MAX: u64 = 60_000;
 
 /// Receipts of one message; what does not fit goes into the next.
