@@ -93,7 +93,7 @@ fn answer(
         Ask::Slots { from } => {
             let (first, slots) = &source.slots;
             // Two at a time.
-            match from.0.checked_sub(*first) {
+            match from.0.checked_sub(*first).filter(|_| !slots.is_empty()) {
                 Some(skipped) => Answer::Slots {
                     slots: slots.iter().skip(skipped as usize).take(2).cloned().collect(),
                     last: Height(first + slots.len() as u64 - 1),
