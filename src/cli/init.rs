@@ -26,8 +26,8 @@ const FEATURES: &str =
     "Models take numbers. What these steps learn travels with the model, which so takes raw rows.";
 const TREATED: &str =
     "The same for the rows that are held out, with what was learned from the others.";
-const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. The vocabulary travels with \
-     the model, which so takes raw text.";
+const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. Their list \
+                      travels with the model, which so takes raw text.";
 /// How long a line of the manifest is.
 const WIDTH: usize = 96;
 
