@@ -1,4 +1,4 @@
-//! What differs between two versions of a pipeline, in words. Never finds it: `domain::revision` does.
+//! What differs between two versions of a pipeline, in words. Never finds it: `revision` does.
 
 use super::count;
 use crate::base::amount::Ohc;
