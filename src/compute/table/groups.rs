@@ -2,6 +2,7 @@
 //! Never decodes a column that is not asked for, and never more of a file than its groups.
 
 mod footer;
+mod pages;
 mod thrift;
 
 use super::convert::{kind_of, unreadable};
@@ -26,6 +27,8 @@ use std::sync::Arc;
 
 /// Rows that are decoded together, at most.
 const BATCH_ROWS: usize = 1 << 13;
+/// Bytes of all pages that are read at a time of a parquet file: a minute of work.
+const PAGES_MAX: usize = 64 << 30;
 /// What an Arrow file begins with; a stream does not.
 const ARROW_FILE: &[u8] = b"ARROW1";
 
@@ -219,6 +222,7 @@ impl File {
         roots: &[usize],
         each: &mut dyn FnMut(Batch) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
+        let mut bytes = 0usize;
         for group in groups {
             let Some(shared) = self.shared.clone() else { break };
             let builder =
@@ -227,6 +231,11 @@ impl File {
                 break;
             }
             let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
+            let of_group = builder.metadata().row_group(group as usize);
+            bytes = bytes.saturating_add(pages::check(&self.bytes, of_group, &mask)?);
+            if bytes > PAGES_MAX {
+                return Err(unreadable("its pages are many times as long as the file"));
+            }
             let builder = builder.with_row_groups(vec![group as usize]).with_projection(mask);
             let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
             for rows in reader {

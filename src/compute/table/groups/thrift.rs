@@ -72,7 +72,7 @@ impl<'a> Thrift<'a> {
         self.0.len()
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or_else(broken)?;
         self.0 = rest;
         Ok(taken)
@@ -82,7 +82,7 @@ impl<'a> Thrift<'a> {
         self.take(1)?.first().copied().ok_or_else(broken)
     }
 
-    fn unsigned(&mut self) -> Result<u64, Fault> {
+    pub(super) fn unsigned(&mut self) -> Result<u64, Fault> {
         let mut number = 0;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;

@@ -1,0 +1,255 @@
+//! Pages that no writer makes: each is a fault before memory is taken for it; and files as writers
+//! make them are read. Never decompresses much.
+
+use super::super::File;
+use super::{MultiGzDecoder, Window};
+use crate::compute::memory::Bound;
+use crate::compute::{Cause, Fault};
+use crate::domain::job::Format;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+const PLAIN: i64 = 0;
+const RLE: i64 = 3;
+const DELTA_LENGTH: i64 = 6;
+const DELTA_TEXT: i64 = 7;
+const DICTIONARY: i64 = 8;
+
+const BARE: i64 = 0;
+const SNAPPY: i64 = 1;
+const GZIP: i64 = 2;
+
+fn unsigned(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+enum Of {
+    Int(i64),
+    Long(i64),
+    Text(&'static str),
+    Struct(Vec<u8>),
+    /// Of this type.
+    List(u8, Vec<Vec<u8>>),
+}
+
+fn signed(number: i64) -> Vec<u8> {
+    unsigned((number << 1 ^ number >> 63) as u64)
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [unsigned(text.len() as u64), text.as_bytes().to_vec()].concat()
+}
+
+/// A struct in thrift's compact protocol.
+fn fields(all: Vec<(u8, Of)>) -> Vec<u8> {
+    let (mut bytes, mut last) = (Vec::new(), 0);
+    for (id, of) in all {
+        let (code, value) = match of {
+            Of::Int(number) => (5, signed(number)),
+            Of::Long(number) => (6, signed(number)),
+            Of::Text(of) => (8, text(of)),
+            Of::Struct(of) => (12, of),
+            Of::List(code, all) => {
+                (9, [vec![(all.len() as u8) << 4 | code], all.concat()].concat())
+            }
+        };
+        bytes.push((id - last) << 4 | code);
+        bytes.extend(value);
+        last = id;
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// A page that says that it has so many bytes and values.
+fn page(encoding: i64, values: i64, says: i64, body: &[u8]) -> Vec<u8> {
+    let of = |encoding| {
+        let mut all = vec![(1, Of::Int(values)), (2, Of::Int(encoding))];
+        if encoding != DICTIONARY {
+            all.extend([(3, Of::Int(RLE)), (4, Of::Int(RLE))]);
+        }
+        Of::Struct(fields(all))
+    };
+    let (kind, field) = if encoding == DICTIONARY { (2, 7) } else { (0, 5) };
+    let sizes = vec![(1, Of::Int(kind)), (2, Of::Int(says)), (3, Of::Int(body.len() as i64))];
+    let header = fields(sizes.into_iter().chain([(field, of(encoding))]).collect());
+    [header, body.to_vec()].concat()
+}
+
+/// A file of one column of texts, none of which is missing.
+fn file(codec: i64, rows: i64, pages: &[Vec<u8>]) -> Vec<u8> {
+    let body = pages.concat();
+    let root = fields(vec![(4, Of::Text("root")), (5, Of::Int(1))]);
+    let leaf = vec![(1, Of::Int(6)), (3, Of::Int(0)), (4, Of::Text("x")), (6, Of::Int(0))];
+    let column = fields(vec![
+        (1, Of::Int(6)),
+        (2, Of::List(5, vec![signed(PLAIN)])),
+        (3, Of::List(8, vec![text("x")])),
+        (4, Of::Int(codec)),
+        (5, Of::Long(rows)),
+        (6, Of::Long(body.len() as i64)),
+        (7, Of::Long(body.len() as i64)),
+        (9, Of::Long(4)),
+    ]);
+    let chunk = fields(vec![(2, Of::Long(0)), (3, Of::Struct(column))]);
+    let group = fields(vec![
+        (1, Of::List(12, vec![chunk])),
+        (2, Of::Long(body.len() as i64)),
+        (3, Of::Long(rows)),
+    ]);
+    let footer = fields(vec![
+        (1, Of::Int(2)),
+        (2, Of::List(12, vec![root, fields(leaf)])),
+        (3, Of::Long(rows)),
+        (4, Of::List(12, vec![group])),
+    ]);
+    let size = (footer.len() as u32).to_le_bytes();
+    [b"PAR1".as_slice(), &body, &footer, &size, b"PAR1"].concat()
+}
+
+/// Rows, and bytes of texts, read by a job of 256 MiB.
+fn read(bytes: Vec<u8>) -> Result<(usize, usize), Fault> {
+    let file = File::open(Format::Parquet, Bytes::from(bytes))?;
+    Bound::new(256 << 20).hold(0, || {
+        let mut sum = (0, 0);
+        file.read((0, u32::MAX), &["x"], &mut |batch| {
+            let column = batch.rows.column(0);
+            sum = (sum.0 + column.len(), sum.1 + super::super::bytes_of(column.as_ref()));
+            Ok(true)
+        })?;
+        Ok(sum)
+    })
+}
+
+#[track_caller]
+fn refused(bytes: Vec<u8>, expect: &str) {
+    let fault = read(bytes).unwrap_err();
+    assert!(fault.message.contains(expect), "{fault:?}");
+}
+
+fn entry(text: &str) -> Vec<u8> {
+    [(text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn pages_by_hand_are_read() {
+    let two = [entry("a"), entry("bcd")].concat();
+    let long = two.len() as i64;
+    assert_eq!(read(file(BARE, 2, &[page(PLAIN, 2, long, &two)])).unwrap(), (2, 4));
+    assert_eq!(read(file(GZIP, 2, &[page(PLAIN, 2, long, &gzip(&two))])).unwrap(), (2, 4));
+}
+
+#[test]
+fn a_page_that_says_it_has_gigabytes_is_refused_by_what_the_job_may_take() {
+    let fault = read(file(SNAPPY, 1, &[page(PLAIN, 1, i64::from(i32::MAX), &[1, 0, 0])]));
+    assert_eq!(fault.unwrap_err().cause, Cause::Memory);
+    // Many of one row are in one batch.
+    let pages = vec![page(PLAIN, 1, 1 << 20, &[1, 0, 0]); 300];
+    assert_eq!(read(file(SNAPPY, 300, &pages)).unwrap_err().cause, Cause::Memory);
+    // Without a bound of the job, there is one of a table.
+    let bytes = file(SNAPPY, 3, &vec![page(PLAIN, 1, i64::from(i32::MAX), &[1, 0, 0]); 3]);
+    let file = File::open(Format::Parquet, Bytes::from(bytes)).unwrap();
+    let fault = file.read((0, 1), &["x"], &mut |_| Ok(true)).unwrap_err();
+    assert!(fault.message.contains("than any table has"), "{fault:?}");
+}
+
+#[test]
+fn a_page_that_inflates_to_more_than_it_says_is_refused() {
+    let bomb = gzip(&vec![0; 100 << 20]);
+    let mut twice = Vec::new();
+    MultiGzDecoder::new([&bomb[..], &bomb].concat().as_slice()).read_to_end(&mut twice).unwrap();
+    assert_eq!(twice.len(), 200 << 20);
+    refused(file(GZIP, 1, &[page(PLAIN, 1, 100, &bomb)]), "more bytes than it says");
+}
+
+#[test]
+fn a_dictionary_has_no_more_values_than_bytes() {
+    let says = |values| page(DICTIONARY, values, 5, &entry("a"));
+    let refer = page(DICTIONARY, 1, 5, &entry("a"));
+    let keys = page(2, 1, 3, &[1, 2, 0]);
+    assert_eq!(read(file(BARE, 1, &[refer, keys.clone()])).unwrap(), (1, 1));
+    refused(file(BARE, 1, &[says(i64::from(i32::MAX)), keys.clone()]), "too many values");
+    refused(file(BARE, 1, &[says(-1), keys]), "cannot be read");
+}
+
+#[test]
+fn lengths_by_their_differences_are_as_many_as_values() {
+    let lengths = |count: u64| {
+        let head = [unsigned(128), unsigned(4), unsigned(count), signed(3)].concat();
+        let body = [head, b"abc".to_vec()].concat();
+        file(BARE, 1, &[page(DELTA_LENGTH, 1, body.len() as i64, &body)])
+    };
+    assert_eq!(read(lengths(1)).unwrap(), (1, 3));
+    for count in [2, 1 << 40, i64::MAX as u64] {
+        refused(lengths(count), "too many values");
+    }
+    let many = page(DELTA_LENGTH, i64::from(i32::MAX), 9, &[0; 9]);
+    refused(file(BARE, 1, &[many]), "than any table has");
+    refused(file(BARE, 1, &[page(DELTA_TEXT, 1, 9, &[0; 9])]), "share their beginnings");
+}
+
+#[test]
+fn a_batch_is_of_pages_that_are_near() {
+    let most = |pages: &[(usize, usize)], times: usize| {
+        let mut window = Window::default();
+        for _ in 0..times {
+            pages.iter().for_each(|(rows, bytes)| window.push(*rows, *bytes));
+        }
+        window.most
+    };
+    assert_eq!(most(&[(20_000, 7)], 1000), 2 * 7);
+    assert_eq!(most(&[(1, 7)], 20_000), 8192 * 7);
+    assert_eq!(most(&[(8190, 7), (1, 2)], 1000), 2 * 7 + 2);
+    assert_eq!(most(&[(0, 7)], 1000), 7);
+}
+
+#[test]
+fn what_writers_write_is_read() {
+    let texts: Vec<String> = (0..30_000).map(|i| format!("text {}", i * i % 9973)).collect();
+    let expect = (texts.len(), texts.iter().map(String::len).sum());
+    let column: ArrayRef = Arc::new(StringArray::from(texts));
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", column, true)]).unwrap();
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::ZSTD(Default::default()),
+        Compression::GZIP(Default::default()),
+    ];
+    for codec in codecs {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            for encoding in [None, Some(Encoding::PLAIN), Some(Encoding::DELTA_LENGTH_BYTE_ARRAY)] {
+                let properties = WriterProperties::builder().set_compression(codec);
+                let properties = properties.set_writer_version(version);
+                let properties = match encoding {
+                    Some(of) => properties.set_dictionary_enabled(false).set_encoding(of),
+                    None => properties,
+                };
+                let mut bytes = Vec::new();
+                let properties = Some(properties.set_data_page_size_limit(64 << 10).build());
+                let mut writer =
+                    ArrowWriter::try_new(&mut bytes, batch.schema(), properties).unwrap();
+                writer.write(&batch).unwrap();
+                writer.close().unwrap();
+                assert_eq!(read(bytes).unwrap(), expect, "{codec:?} {version:?} {encoding:?}");
+            }
+        }
+    }
+}
