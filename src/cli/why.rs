@@ -7,6 +7,7 @@ use super::exit::{Exit, Stop};
 use super::home;
 use super::ledger::{self, Entries, Entry, Filter, hold_name, place_name};
 use super::names::Names;
+use super::report::escape::one_line;
 use super::report::sheet::{Sheet, numbers, words, wrapped};
 use super::report::size::size;
 use super::report::{json, prose};
@@ -266,7 +267,9 @@ fn came_to(run: &Run, job: JobId, names: &Names) -> (&'static str, String) {
             let worker = names.of(&known.worker);
             ("cached", format!("was cached: {worker} computed it under {}", known.lease))
         }
-        (None, Some(Gone::Failed(failure))) => ("failed", format!("failed: {}", failure.message)),
+        (None, Some(Gone::Failed(failure))) => {
+            ("failed", format!("failed: {}", one_line(&failure.message)))
+        }
         (None, Some(Gone::GivenUp(why))) => ("given-up", prose::gave_up(*why)),
         (None, Some(Gone::Skipped(why))) => {
             ("skipped", format!("was skipped: {}", prose::skip(*why, &address)))

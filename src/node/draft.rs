@@ -296,12 +296,18 @@ fn read(path: &Path) -> Result<Sample, DraftError> {
         table.map_err(|fault| no_table(fault.message, fault.hint))
     };
     let mut plain = table(format, &[]);
-    let is_prose = plain.as_ref().map_or(true, |table| {
-        // A sentence is no name of a column.
-        let names = table.schema().into_iter().map(|column| column.name);
-        let words: Vec<usize> = names.map(|name| name.split_whitespace().count()).collect();
-        words.len() < 2 || words.iter().sum::<usize>() >= NOTE_WORDS * words.len()
-    });
+    let names: Vec<String> = match &plain {
+        Ok(table) => table.schema().into_iter().map(|column| column.name).collect(),
+        // A table with one row that is broken is none the less no text.
+        Err(_) => {
+            let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let first = String::from_utf8_lossy(first);
+            first.split([',', ';', '\t']).map(str::to_owned).collect()
+        }
+    };
+    // A sentence is no name of a column.
+    let words = names.iter().map(|name| name.split_whitespace().count()).sum::<usize>();
+    let is_prose = names.len() < 2 || words >= NOTE_WORDS * names.len();
     if is_prose && matches!(end_of(path).as_str(), "txt" | "text" | "md") {
         format = Format::Text;
         plain = table(format, &[]);

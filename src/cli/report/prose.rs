@@ -540,7 +540,7 @@ mod tests {
     fn a_failure_has_one_line_whatever_its_worker_says() {
         let (job, message) = (JobId(0), "no\n0.2  settled  run-1".to_owned());
         let name = |_: JobId| "a".to_owned();
-        let hint = "x\n\u{2028}  settled".to_owned();
+        let hint = "x\n  settled".to_owned();
         let ending = Ending::Failed { job, message: message.clone(), hint };
         let (said, hint) = failure(&ending, &name, &|_| String::new());
         assert_eq!(said, "a failed: no\u{fffd}0.2  settled  run-1");

@@ -119,9 +119,16 @@ pub(super) fn sync(ask: Asker<'_>, quest: &Quest) -> Synced {
             Err(Miss::Missed(missed)) => {
                 // Who lacks the change may have begun after it.
                 synced.liars.extend(peer.filter(|_| matches!(missed, Missed::Theirs(Some(_)))));
-                // Who says what is there says more.
-                if !matches!(synced.missed, Some(Missed::Theirs(Some(_)))) {
-                    synced.missed = Some(missed);
+                // Who shows what is there instead says more; most of all what is here itself.
+                let rank = |missed: &Option<Missed>| match missed {
+                    None => 0,
+                    Some(Missed::Theirs(None)) => 1,
+                    Some(Missed::Theirs(Some(_))) => 2,
+                    Some(Missed::Ours) => 3,
+                };
+                let missed = Some(missed);
+                if rank(&missed) > rank(&synced.missed) {
+                    synced.missed = missed;
                 }
             }
         }

@@ -14,7 +14,7 @@ use parquet::basic::{Compression, Encoding, Type};
 use parquet::column::page::{Page, PageReader as _};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
@@ -65,7 +65,6 @@ const HEADER: Fields = &[
 ];
 /// What the first field of a header says.
 const DICTIONARY: usize = 2;
-const DATA_PAGE_V2: usize = 3;
 /// How the encodings of texts are called there whose lengths are differences.
 const DELTA_LENGTH: usize = 6;
 const DELTA_TEXT: usize = 7;
@@ -114,46 +113,42 @@ struct Header {
 }
 
 impl Header {
+    /// A header of the format, of a page of one kind, that says nothing twice: of others the crate
+    /// may take another word than this.
     fn read(from: &mut Thrift<'_>) -> Result<Self, Fault> {
-        let mut header = Self::default();
-        let (mut data, mut data_v2, mut dictionary) = ([0; 2], [0; 2], [0; 2]);
+        let mut said = BTreeMap::new();
         from.read(HEADER, &mut |path, value| {
             let Value::Number(number) = value else { return Ok(()) };
             let place = match path {
-                [1] => &mut header.kind,
-                [2] => &mut header.bytes,
-                [3] => &mut header.compressed,
-                [5, 1] => &mut data[0],
-                [5, 2] => &mut data[1],
-                [7, 1] => &mut dictionary[0],
-                [7, 2] => &mut dictionary[1],
-                [8, 1] => &mut data_v2[0],
-                [8, 4] => &mut data_v2[1],
-                [8, 5 | 6] => {
-                    let bytes = usize::try_from(number).map_err(unreadable)?;
-                    header.levels = header.levels.saturating_add(bytes);
-                    return Ok(());
-                }
+                [field] => (*field, 0),
+                [part, field] => (*part, *field),
                 _ => return Ok(()),
             };
-            *place = usize::try_from(number).map_err(unreadable)?;
-            Ok(())
+            let number = usize::try_from(number).map_err(unreadable)?;
+            match said.insert(place, number) {
+                None => Ok(()),
+                Some(_) => Err(unreadable("a page says something twice")),
+            }
         })?;
-        let [values, encoding] = match header.kind {
-            0 => data,
-            DICTIONARY => dictionary,
-            _ => data_v2,
+        let number = |part, field| said.get(&(part, field)).copied().unwrap_or_default();
+        let kind = number(1, 0);
+        let (part, encoding) = match kind {
+            0 => (5, 2),
+            DICTIONARY => (7, 2),
+            _ => (8, 4),
         };
-        if header.kind != DATA_PAGE_V2 {
-            header.levels = 0;
+        let of_others = |&&(of, field): &&(i16, i16)| field > 0 && of != part;
+        if said.keys().find(of_others).is_some() {
+            return Err(unreadable("a page is of two kinds"));
         }
-        if encoding == DELTA_TEXT {
-            return Err(Fault::new(
-                "a column has texts that share their beginnings with those before them",
-                "write the file again with another encoding than DELTA_BYTE_ARRAY",
-            ));
-        }
-        Ok(Self { values, encoding, ..header })
+        Ok(Self {
+            kind,
+            bytes: number(2, 0),
+            compressed: number(3, 0),
+            values: number(part, 1),
+            encoding: number(part, encoding),
+            levels: number(8, 5).saturating_add(number(8, 6)),
+        })
     }
 }
 
@@ -175,7 +170,7 @@ impl Pages {
                 taken = taken.saturating_add(header.entries(column)?.saturating_mul(VIEW));
                 dictionary = dictionary.saturating_add(taken);
             } else {
-                if header.encoding == DELTA_LENGTH {
+                if matches!(header.encoding, DELTA_LENGTH | DELTA_TEXT) {
                     has_lengths = true;
                     taken = taken.saturating_add(header.values.saturating_mul(size_of::<i32>()));
                 }
@@ -186,10 +181,12 @@ impl Pages {
         // Of numbers, a page is left as soon as the next one is begun.
         let is_text = column.column_type() == Type::BYTE_ARRAY;
         let most = if is_text { window.most } else { largest };
-        let pages = Self { most: most.saturating_add(dictionary), all };
+        let mut pages = Self { most: most.saturating_add(dictionary), all };
         if has_lengths && pages.all <= GROUP_MAX {
             memory::room(pages.most)?;
-            lengths(bytes, column)?;
+            let repeated = lengths(bytes, column)?;
+            pages.most = pages.most.saturating_add(repeated);
+            pages.all = pages.all.saturating_add(repeated);
         }
         Ok(pages)
     }
@@ -258,14 +255,17 @@ impl Window {
     }
 }
 
-/// Refuses pages that list more lengths of texts than they have values.
-fn lengths(bytes: &Bytes, column: &ColumnChunkMetaData) -> Result<(), Fault> {
+/// Refuses pages that list more lengths of texts than they have values. Returns the bytes that
+/// texts repeat of those before them, which their pages do not have.
+fn lengths(bytes: &Bytes, column: &ColumnChunkMetaData) -> Result<usize, Fault> {
     let rows = usize::try_from(column.num_values()).map_err(unreadable)?;
     let file = Arc::new(bytes.clone());
     let mut pages = SerializedPageReader::new(file, column, rows, None).map_err(unreadable)?;
     let has_nulls = column.column_descr().max_def_level() > 0;
+    let mut repeated = 0usize;
     while let Some(page) = pages.get_next_page().map_err(unreadable)? {
-        if page.encoding() != Encoding::DELTA_LENGTH_BYTE_ARRAY {
+        let encoding = page.encoding();
+        if !matches!(encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
             continue;
         }
         let levels = match &page {
@@ -281,12 +281,52 @@ fn lengths(bytes: &Bytes, column: &ColumnChunkMetaData) -> Result<(), Fault> {
             _ => 0,
         };
         let mut values = Thrift::new(page.buffer().get(levels..).unwrap_or_default());
+        if encoding == Encoding::DELTA_BYTE_ARRAY {
+            repeated = repeated.saturating_add(differences(&mut values, page.num_values())?);
+        }
         let (_block, _parts) = (values.unsigned()?, values.unsigned()?);
         if values.unsigned()? > u64::from(page.num_values()) {
             return Err(unreadable("a page has too many values"));
         }
     }
-    Ok(())
+    Ok(repeated)
+}
+
+/// The sum of no more than so many lengths in DELTA_BINARY_PACKED (Parquet, "Encodings", 5), behind
+/// which `from` stands then.
+fn differences(from: &mut Thrift<'_>, most: u32) -> Result<usize, Fault> {
+    let [block, parts, count] = [from.unsigned()?, from.unsigned()?, from.unsigned()?];
+    if count > u64::from(most) {
+        return Err(unreadable("a page has too many values"));
+    }
+    // The crate counts lengths in 32 bits, around their end if need be.
+    let mut length = from.signed()? as i32;
+    let [block, parts, mut left] =
+        [block, parts, count.saturating_sub(1)].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let each = block.checked_div(parts).filter(|each| each % 8 == 0 && *each > 0);
+    let each = each.ok_or_else(|| unreadable("a page has blocks of no size"))?;
+    let negative = |_| unreadable("a text repeats less than nothing");
+    let mut sum = if count > 0 { usize::try_from(length).map_err(negative)? } else { 0 };
+    while left > 0 {
+        let least = from.signed()? as i32;
+        for width in from.take(parts)?.iter().map(|width| usize::from(*width)) {
+            let packed = from.take(if left > 0 { (each / 8).saturating_mul(width) } else { 0 })?;
+            for place in 0..each.min(left) {
+                let difference = bits(packed, place * width, width) as i32;
+                length = length.wrapping_add(least).wrapping_add(difference);
+                sum = sum.saturating_add(usize::try_from(length).map_err(negative)?);
+            }
+            left -= each.min(left);
+        }
+    }
+    Ok(sum)
+}
+
+/// So many bits from a place on, the lowest first; at most 32 of them count.
+fn bits(bytes: &[u8], at: usize, width: usize) -> u64 {
+    let some = bytes.get(at / 8..).unwrap_or_default().iter().take(8).rev();
+    let word = some.fold(0, |word, byte| word << 8 | u64::from(*byte)) >> (at % 8);
+    if width < 64 { word & ((1 << width) - 1) } else { word }
 }
 
 #[cfg(test)]

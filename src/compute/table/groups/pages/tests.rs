@@ -2,23 +2,24 @@
 //! make them are read. Never decompresses much.
 
 use super::super::File;
-use super::{MultiGzDecoder, Window};
+use super::super::thrift::Thrift;
+use super::{MultiGzDecoder, ProjectionMask, Window, check, differences};
 use crate::compute::memory::Bound;
 use crate::compute::{Cause, Fault};
 use crate::domain::job::Format;
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 const PLAIN: i64 = 0;
 const RLE: i64 = 3;
 const DELTA_LENGTH: i64 = 6;
-const DELTA_TEXT: i64 = 7;
 const DICTIONARY: i64 = 8;
 
 const BARE: i64 = 0;
@@ -65,7 +66,11 @@ fn fields(all: Vec<(u8, Of)>) -> Vec<u8> {
                 (9, [vec![(all.len() as u8) << 4 | code], all.concat()].concat())
             }
         };
-        bytes.push((id - last) << 4 | code);
+        match id > last {
+            true => bytes.push((id - last) << 4 | code),
+            // One that has been there, in full.
+            false => bytes.extend([vec![code], signed(i64::from(id))].concat()),
+        }
         bytes.extend(value);
         last = id;
     }
@@ -121,11 +126,16 @@ fn file(codec: i64, rows: i64, pages: &[Vec<u8>]) -> Vec<u8> {
 
 /// Rows, and bytes of texts, read by a job of 256 MiB.
 fn read(bytes: Vec<u8>) -> Result<(usize, usize), Fault> {
+    read_with(bytes, &["x"])
+}
+
+/// The same, and columns beside that of texts.
+fn read_with(bytes: Vec<u8>, names: &[&str]) -> Result<(usize, usize), Fault> {
     let file = File::open(Format::Parquet, Bytes::from(bytes))?;
     Bound::new(256 << 20).hold(0, || {
         let mut sum = (0, 0);
-        file.read((0, u32::MAX), &["x"], &mut |batch| {
-            let column = batch.rows.column(0);
+        file.read((0, u32::MAX), names, &mut |batch| {
+            let column = batch.rows.column_by_name("x").unwrap();
             sum = (sum.0 + column.len(), sum.1 + super::super::bytes_of(column.as_ref()));
             Ok(true)
         })?;
@@ -203,7 +213,79 @@ fn lengths_by_their_differences_are_as_many_as_values() {
     }
     let many = page(DELTA_LENGTH, i64::from(i32::MAX), 9, &[0; 9]);
     refused(file(BARE, 1, &[many]), "than any table has");
-    refused(file(BARE, 1, &[page(DELTA_TEXT, 1, 9, &[0; 9])]), "share their beginnings");
+}
+
+#[test]
+fn lengths_by_their_differences_are_added_up() {
+    let list = |count: u64, first: i64, blocks: &[(i64, u8, &[u8])]| {
+        let mut bytes = [unsigned(128), unsigned(4), unsigned(count), signed(first)].concat();
+        for (least, width, packed) in blocks {
+            bytes.extend([signed(*least), vec![*width; 4], packed.to_vec()].concat());
+        }
+        bytes
+    };
+    let sum = |bytes: Vec<u8>| {
+        let mut from = Thrift::new(&bytes);
+        differences(&mut from, 1_000).map(|sum| (sum, from.left()))
+    };
+    assert_eq!(sum(list(0, 5, &[])).unwrap(), (0, 0));
+    assert_eq!(sum(list(1, 5, &[])).unwrap(), (5, 0));
+    assert_eq!(sum(list(4, 5, &[(2, 0, &[])])).unwrap(), (5 + 7 + 9 + 11, 0));
+    // 1, 2, 3 and 0 in two bits each, of which only the first part has bytes.
+    let packed = [&[0b00_11_10_01][..], &[0; 7]].concat();
+    assert_eq!(sum(list(5, 0, &[(0, 2, &packed)])).unwrap(), (1 + 3 + 6 + 6, 0));
+    let ones = [255; 4 * 4 * 5];
+    let (two, all) = ([(0, 5, &ones[..]), (-31, 5, &ones[..])], 128 * 31 * 129 / 2);
+    assert_eq!(sum(list(257, 0, &two)).unwrap(), (all + 128 * 128 * 31, 0));
+    assert!(sum(list(3, 0, &[(-1, 0, &[])])).is_err(), "less than nothing");
+    assert!(sum(list(1_001, 0, &[])).unwrap_err().message.contains("too many values"));
+    assert!(sum(list(5, 0, &[(0, 2, &packed[..7])])).is_err(), "it ends before");
+    for (block, parts) in [(128, 0), (0, 4), (128, 64), (u64::MAX, 1)] {
+        let bytes = [unsigned(block), unsigned(parts), unsigned(9), vec![0; 99]].concat();
+        assert!(sum(bytes).is_err(), "{block} in {parts}");
+    }
+}
+
+#[test]
+fn what_texts_repeat_of_those_before_them_is_counted() {
+    let file = |long: usize| {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(long); 100]));
+        let batch = RecordBatch::try_from_iter([("x", texts)]).unwrap();
+        let properties = WriterProperties::builder().set_dictionary_enabled(false);
+        let properties = properties.set_encoding(Encoding::DELTA_BYTE_ARRAY).build();
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert!(bytes.len() < 3 * long, "it has {} bytes", bytes.len());
+        bytes
+    };
+    let bytes = Bytes::from(file(1 << 20));
+    let reader = SerializedFileReader::new(bytes.clone()).unwrap();
+    let pages = check(&bytes, reader.metadata().row_group(0), &ProjectionMask::all()).unwrap();
+    assert!((100 << 20..110 << 20).contains(&pages), "{pages}");
+    assert_eq!(read(file(1 << 20)).unwrap(), (100, 100 << 20));
+    assert_eq!(read(file(4 << 20)).unwrap_err().cause, Cause::Memory);
+}
+
+#[test]
+fn a_page_of_two_kinds_and_one_that_says_something_twice_are_refused() {
+    let body = entry("a");
+    let v1 = || {
+        Of::Struct(fields(
+            [1, 0, 3, 3].into_iter().zip(1..).map(|(n, id)| (id, Of::Int(n))).collect(),
+        ))
+    };
+    let v2 = || Of::Struct(fields(vec![(5, Of::Int(8)), (6, Of::Int(0))]));
+    let sizes = || vec![(1, Of::Int(0)), (2, Of::Int(5)), (3, Of::Int(5))];
+    let made = |more: Vec<(u8, Of)>| {
+        let header = fields(sizes().into_iter().chain(more).collect());
+        file(BARE, 1, &[[header, body.clone()].concat()])
+    };
+    assert_eq!(read(made(vec![(5, v1())])).unwrap(), (1, 1));
+    refused(made(vec![(5, v1()), (8, v2())]), "of two kinds");
+    refused(made(vec![(5, v1()), (5, v1())]), "twice");
 }
 
 #[test]
@@ -223,10 +305,15 @@ fn a_batch_is_of_pages_that_are_near() {
 
 #[test]
 fn what_writers_write_is_read() {
-    let texts: Vec<String> = (0..30_000).map(|i| format!("text {}", i * i % 9973)).collect();
-    let expect = (texts.len(), texts.iter().map(String::len).sum());
+    let some = |i: usize| (!i.is_multiple_of(7)).then(|| format!("text {}", i * i % 9973));
+    let texts: Vec<Option<String>> = (0..30_000).map(some).collect();
+    let expect = (texts.len(), texts.iter().flatten().map(String::len).sum());
     let column: ArrayRef = Arc::new(StringArray::from(texts));
-    let batch = RecordBatch::try_from_iter_with_nullable([("x", column, true)]).unwrap();
+    let reals = (0..30_000).map(|i| (i % 5 > 0).then_some(f64::from(i)));
+    let reals: ArrayRef = Arc::new(reals.collect::<Float64Array>());
+    let truths: ArrayRef = Arc::new((0..30_000).map(|i| Some(i % 3 > 0)).collect::<BooleanArray>());
+    let all = [("x", column, true), ("real", reals, true), ("truth", truths, true)];
+    let batch = RecordBatch::try_from_iter_with_nullable(all).unwrap();
     let codecs = [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
@@ -235,20 +322,30 @@ fn what_writers_write_is_read() {
     ];
     for codec in codecs {
         for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
-            for encoding in [None, Some(Encoding::PLAIN), Some(Encoding::DELTA_LENGTH_BYTE_ARRAY)] {
+            for encoding in [
+                None,
+                Some(Encoding::PLAIN),
+                Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+                Some(Encoding::DELTA_BYTE_ARRAY),
+            ] {
                 let properties = WriterProperties::builder().set_compression(codec);
                 let properties = properties.set_writer_version(version);
                 let properties = match encoding {
-                    Some(of) => properties.set_dictionary_enabled(false).set_encoding(of),
+                    Some(of) => properties
+                        .set_column_dictionary_enabled("x".into(), false)
+                        .set_column_encoding("x".into(), of),
                     None => properties,
                 };
                 let mut bytes = Vec::new();
+                // What does not fit a dictionary goes on in another encoding.
+                let properties = properties.set_dictionary_page_size_limit(16 << 10);
                 let properties = Some(properties.set_data_page_size_limit(64 << 10).build());
                 let mut writer =
                     ArrowWriter::try_new(&mut bytes, batch.schema(), properties).unwrap();
                 writer.write(&batch).unwrap();
                 writer.close().unwrap();
-                assert_eq!(read(bytes).unwrap(), expect, "{codec:?} {version:?} {encoding:?}");
+                let found = read_with(bytes, &["x", "real", "truth"]).unwrap();
+                assert_eq!(found, expect, "{codec:?} {version:?} {encoding:?}");
             }
         }
     }
