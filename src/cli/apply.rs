@@ -318,8 +318,8 @@ fn agree(budget: Ohc, ready: &Ready<'_>) -> Result<(), Stop> {
     let question = match is_own {
         true => prose::question(budget),
         false => {
-            let fees = ready.site.fees(ready.pipeline).map_err(|error| super::plan::stop(&error));
-            prose::question_of_network(budget, fees?)
+            let fees = ready.site.fees(ready.pipeline).map_err(|error| stop(&error))?;
+            prose::question_of_network(budget, fees)
         }
     };
     match consent::ask(&question)? {

@@ -228,3 +228,15 @@ impl<'a> Thrift<'a> {
         Ok(())
     }
 }
+
+/// A number as it is written, for tests that make files by hand.
+#[cfg(test)]
+pub(super) fn written(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}

@@ -2,20 +2,11 @@
 //! Never reads a page.
 
 use super::super::File;
+use super::super::thrift::written as number;
 use super::check;
 use crate::compute::Fault;
 use crate::domain::job::Format;
 use bytes::Bytes;
-
-fn number(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
 
 /// A column, or a group of so many: it may be missing, and has this name.
 fn node(name: &str, children: Option<i32>) -> Vec<u8> {

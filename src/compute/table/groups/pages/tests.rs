@@ -2,7 +2,7 @@
 //! make them are read. Never decompresses much.
 
 use super::super::File;
-use super::super::thrift::Thrift;
+use super::super::thrift::{Thrift, written as unsigned};
 use super::{MultiGzDecoder, ProjectionMask, Window, check, differences};
 use crate::compute::memory::Bound;
 use crate::compute::{Cause, Fault};
@@ -25,16 +25,6 @@ const DICTIONARY: i64 = 8;
 const BARE: i64 = 0;
 const SNAPPY: i64 = 1;
 const GZIP: i64 = 2;
-
-fn unsigned(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
 
 enum Of {
     Int(i64),
