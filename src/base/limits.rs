@@ -4,7 +4,7 @@
 /// The version of the rules: of all that decides what follows from a genesis and its slots. Whoever
 /// changes what the fold of any log gives raises it (`tests/sim/rules.rs` sees to that), and who
 /// opens an older log is told so.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 /// The canonical manifest of a submission, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -24,7 +24,7 @@ pub const JOBS_PER_SLOT_MAX: usize = 100_000;
 /// Jobs of a plan that cost as much as a command.
 pub const JOBS_PER_FEE: u64 = 10;
 /// A manifest that is wrong counts as so many jobs of its slot: nobody knows how far its plan got.
-pub const JOBS_PER_FAULT: usize = 10_000;
+pub const JOBS_PER_FAULT: usize = 25_000;
 /// Shards of one training.
 pub const SHARDS_MAX: usize = 64;
 /// Jobs sold together in one block.

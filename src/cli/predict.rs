@@ -6,10 +6,10 @@ use super::exit::{Exit, Stop};
 use super::report::table::{Align, table};
 use super::report::{Paint, prose};
 use crate::domain::job::{self, Format, Reading};
-use crate::node::predict::{self, Batch, PredictError, Rows};
+use crate::node::predict::{self, Batch, Draft, PredictError, Rows};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 /// Rows of a table for people; all are counted.
 const SHOWN_MAX: usize = 50;
@@ -47,15 +47,15 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
             told
         }
         Some(path) => {
-            let mut draft = Draft::create(path)?;
-            let mut write = |text: &str| draft.file.write_all(text.as_bytes());
+            let mut draft = Draft::create(path).map_err(|source| unwritable(path, &source))?;
+            let mut write = |text: &str| draft.write_all(text.as_bytes());
             let mut sink = Sink::new(args.output, (Paint(false), None), &mut write);
             let told = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
             let told = told.map_err(|error| match error {
                 PredictError::Taken(source) => unwritable(path, &source),
                 other => stop(other),
             })?;
-            sink.end().and_then(|()| draft.keep()).map_err(|source| unwritable(path, &source))?;
+            sink.end().and_then(|()| draft.place()).map_err(|source| unwritable(path, &source))?;
             context.screen.line(format!("{} rows predicted: {}", told.rows, path.display()))?;
             told
         }
@@ -161,38 +161,4 @@ impl<'a> Sink<'a> {
 /// A cell on one line, without anything that a terminal would obey.
 fn plain(cell: &str) -> String {
     cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// A file that takes its place only when it is whole.
-struct Draft {
-    file: BufWriter<File>,
-    draft: PathBuf,
-    path: PathBuf,
-    is_kept: bool,
-}
-
-impl Draft {
-    fn create(path: &Path) -> Result<Self, Stop> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".part");
-        let draft = PathBuf::from(draft);
-        let file = File::create(&draft).map_err(|source| unwritable(path, &source))?;
-        Ok(Self { file: BufWriter::new(file), draft, path: path.to_owned(), is_kept: false })
-    }
-
-    fn keep(mut self) -> io::Result<()> {
-        self.file.flush()?;
-        std::fs::rename(&self.draft, &self.path)?;
-        self.is_kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // What is left of a failure is of no use to anybody.
-            let _ = std::fs::remove_file(&self.draft);
-        }
-    }
 }

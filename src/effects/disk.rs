@@ -58,7 +58,7 @@ fn sweep(folder: &Path) {
 }
 
 fn write_and_read(folder: &Path, path: &Path) -> io::Result<u64> {
-    let mut file = File::create(path)?;
+    let mut file = File::create_new(path)?;
     file.write_all(&PROBE)?;
     file.sync_all()?;
     File::open(folder)?.sync_all()?;

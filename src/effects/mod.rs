@@ -6,6 +6,7 @@ pub mod bus;
 pub mod children;
 pub mod clock;
 pub mod disk;
+pub mod draft;
 pub mod journal;
 pub mod keyring;
 pub mod machine;

@@ -15,6 +15,7 @@ use crate::domain::slot::Slot;
 use crate::domain::state::State;
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
+use crate::effects::draft::Draft;
 use crate::effects::keyring::{self, KeyringError};
 use crate::effects::store::{Recovery, Store, StoreError};
 use crate::effects::{Peril, pass};
@@ -184,14 +185,14 @@ pub fn keys(home: &Home, workers: usize) -> Result<Keys, BootError> {
 
 /// Makes the folder of a home, and tells git to leave it alone: it holds secret keys.
 pub(super) fn begin(home: &Home) -> Result<(), BootError> {
-    let (path, draft) = (home.dir().join(".gitignore"), home.dir().join(".gitignore.new"));
+    let path = home.dir().join(".gitignore");
     if path.exists() {
         return Ok(());
     }
     let made = std::fs::create_dir_all(home.dir())
-        .and_then(|()| std::fs::write(&draft, "*\n"))
-        .inspect(|()| pass(Peril::HomeIgnored))
-        .and_then(|()| std::fs::rename(&draft, &path));
+        .and_then(|()| Draft::of(&path, b"*\n"))
+        .inspect(|_| pass(Peril::HomeIgnored))
+        .and_then(Draft::place);
     match made {
         // Another process may have been first.
         Err(source) if !path.exists() => {

@@ -10,6 +10,7 @@ use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
 use crate::effects::bus::{Bus, BusError};
 use crate::effects::children::{self, Child, ChildError, Ended};
+use crate::effects::draft::Draft;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -311,9 +312,7 @@ fn settle(network: &Network, port: u16) -> Result<Network, DevError> {
         false => format!("{line}\n"),
     };
     let text: String = text.lines().map(line).collect();
-    let draft = file.with_extension("yaml.new");
-    fs::write(&draft, text).map_err(write_error(&draft))?;
-    fs::rename(&draft, file).map_err(write_error(file))?;
+    Draft::of(file, text.as_bytes()).and_then(Draft::place).map_err(write_error(file))?;
     let conf = file.with_file_name("nats.conf");
     let text = format!("listen: \"127.0.0.1:{port}\"\ninclude \"nats-users.conf\"\n");
     fs::write(&conf, text).map_err(write_error(&conf))?;

@@ -13,6 +13,7 @@ use crate::base::limits::{
 use crate::base::time::Height;
 use crate::domain::milestone::{Milestone, Parts};
 use crate::domain::state::State;
+use crate::effects::draft::Draft;
 use crate::effects::store::Store;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -69,13 +70,12 @@ impl Handouts {
     pub fn save(&self, milestone: &Milestone, state: &[u8]) -> io::Result<()> {
         let path = self.path(milestone.head.height);
         fs::create_dir_all(&self.0)?;
-        let draft = self.0.join("draft");
-        let mut file = File::create(&draft)?;
-        file.write_all(&milestone.to_bytes())?;
-        file.write_all(&Parts::of(state).to_bytes())?;
-        file.write_all(state)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
+        let mut draft = Draft::create(&path)?;
+        draft.write_all(&milestone.to_bytes())?;
+        draft.write_all(&Parts::of(state).to_bytes())?;
+        draft.write_all(state)?;
+        draft.sync()?;
+        draft.place()?;
         File::open(&self.0)?.sync_all()
     }
 

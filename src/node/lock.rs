@@ -4,10 +4,11 @@
 use super::sources::Pinned;
 use crate::domain::job::Column;
 use crate::domain::manifest::{Manifest, Place};
+use crate::effects::draft::Draft;
 use crate::effects::{Peril, pass};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The name of the file, beside the manifest.
@@ -140,14 +141,11 @@ impl Lock {
     }
 
     fn write(&self, path: &Path) -> Result<(), LockError> {
-        let draft = path.with_extension("lock.new");
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other);
         let written = text.and_then(|text| {
-            let mut file = std::fs::File::create(&draft)?;
-            writeln!(file, "{text}")?;
-            file.sync_all()?;
+            let draft = Draft::of(path, format!("{text}\n").as_bytes())?;
             pass(Peril::LockDrafted);
-            std::fs::rename(&draft, path)?;
+            draft.place()?;
             pass(Peril::LockWritten);
             Ok(())
         });

@@ -10,6 +10,7 @@ use crate::compute::{Cause, Fault, quote};
 use crate::domain::job::{
     ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Ingest, Predict, Reading,
 };
+pub use crate::effects::draft::Draft;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};

@@ -12,6 +12,7 @@ use crate::domain::manifest::TableFormat;
 use crate::domain::state::State;
 use crate::domain::state::run::Known;
 use crate::effects::artifacts::{ArtifactError, Artifacts, Content};
+use crate::effects::draft::Draft;
 use crate::effects::{Peril, pass};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Map, Value, json};
@@ -78,11 +79,10 @@ pub struct Origin<'a> {
 pub fn prepare(pipeline: &Pipeline, base: &Path) -> Result<(), PublishError> {
     for (name, output) in &pipeline.plan.dag.outputs {
         let folder = base.join(&output.to);
-        let probe = folder.join(".ohc-probe");
+        // A draft that never takes its place.
         let tried = std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&probe, b""))
-            .inspect(|()| pass(Peril::PlaceProbed))
-            .and_then(|()| std::fs::remove_file(&probe));
+            .and_then(|()| Draft::create(&folder.join(".ohc-probe")))
+            .map(|_probe| pass(Peril::PlaceProbed));
         let place = |source| PublishError::Place { name: name.clone(), folder, source };
         tried.map_err(place)?;
     }

@@ -12,10 +12,11 @@ use crate::base::ids::RunId;
 use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::job::Pin;
+use crate::effects::draft::Draft;
 use crate::effects::{Peril, pass};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// How a file begins that is a saved plan.
@@ -209,23 +210,8 @@ pub fn write(path: &Path, plan: &SavedPlan) -> Result<(), SavedError> {
     let failed = |source| SavedError::Io { path: path.to_owned(), doing: "write", source };
     let plan = plan.to_bytes();
     let bytes = [MAGIC, Digest::of(&plan).as_bytes(), &plan].concat();
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let draft = path.with_file_name(name);
-    let written = write_draft(&draft, &bytes)
-        .inspect(|()| pass(Peril::PlanDrafted))
-        .and_then(|()| std::fs::rename(&draft, path));
-    written.map_err(|source| {
-        // What is left of the draft is of no use.
-        let _ = std::fs::remove_file(&draft);
-        failed(source)
-    })
-}
-
-fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let draft = Draft::of(path, &bytes).inspect(|_| pass(Peril::PlanDrafted));
+    draft.and_then(Draft::place).map_err(failed)
 }
 
 #[cfg(test)]

@@ -21,14 +21,11 @@ impl Build<'_> {
             return Err(nothing());
         };
         let pin = self.pins.get(source).ok_or_else(nothing)?;
-        let specs: Vec<Ingest> = if stage.is_split {
-            (0..pin.chunks.len()).map_while(|first| ingest.pinned(pin, first, 1)).collect()
-        } else {
-            ingest.pinned(pin, 0, usize::MAX).into_iter().collect()
-        };
-        let count = specs.len();
+        let (count, each) = if stage.is_split { (ingest.reached(pin), 1) } else { (1, usize::MAX) };
         let mut made = Vec::with_capacity(count);
-        for (index, spec) in (1..).zip(specs) {
+        // One after the other: all have all columns.
+        for index in 1..=count {
+            let spec = ingest.pinned(pin, index - 1, each).ok_or_else(nothing)?;
             let mut job = whole.clone();
             job.inputs = source_edges(port, source, spec.artifacts()).collect();
             if count > 1 {

@@ -30,6 +30,11 @@ use std::sync::Arc;
 
 /// Edges of one run: every instance of a stage that takes `train.*.model` has one for each model.
 pub const EDGES_PER_RUN_MAX: usize = 1_000_000;
+/// Bytes of the name of an edge that count as one edge: those of many models are their labels.
+const EDGE_BYTES: usize = 64;
+/// Canonical bytes of what the jobs of one run compute, beyond what is free of each: parts, rounds
+/// and chunks repeat the lists of their stage.
+const SPEC_BYTES_MAX: usize = 64 << 20;
 /// The input of a stage that is an encoder: a source that has no rows.
 const ENCODER: &str = "encoder";
 /// The input of a stage that is a model, perhaps a source that has no rows either.
@@ -206,6 +211,7 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         pins,
         jobs: Vec::new(),
         edges: 0,
+        bytes: 0,
         made: BTreeMap::new(),
         undivided: undivided(manifest),
         faults,
@@ -289,6 +295,8 @@ struct Build<'a> {
     pins: &'a BTreeMap<String, Pin>,
     jobs: Vec<Job>,
     edges: usize,
+    /// Of what they compute, as far as it counts.
+    bytes: usize,
     made: BTreeMap<&'a str, Made<'a>>,
     undivided: BTreeSet<&'a str>,
     faults: BTreeSet<Diagnostic>,
@@ -307,7 +315,8 @@ impl<'a> Build<'a> {
         let mut cells = Vec::new();
         for instance in &stage.instances {
             let (inputs, shapes) = self.inputs(stage, &instance.label)?;
-            self.count(stage, inputs.len() + after.len() + watches.len())?;
+            let long: usize = inputs.iter().map(|edge| edge.name.len() / EDGE_BYTES).sum();
+            self.count(stage, inputs.len() + long + after.len() + watches.len())?;
             for (what, column) in named_columns(&instance.spec) {
                 if checked.insert(column) {
                     self.check_column(stage, (what, column), columns.as_deref());

@@ -216,6 +216,20 @@ fn a_table_beyond_an_artifact_is_refused_with_the_advice_to_split() {
 }
 
 #[test]
+fn chunks_and_parts_do_not_multiply_a_long_list_without_end() {
+    let name = |i: usize| format!("a column with a name of forty bytes {i:05}");
+    let wide = |columns: usize, count: usize| {
+        let each: Vec<(&str, u64)> = vec![("x", 10); count];
+        let columns = (0..columns).map(|i| Column { name: name(i), kind: ColumnKind::Real });
+        Pin { columns: columns.collect(), ..chunked(&each) }
+    };
+    let expect = "a run has at most 64 MiB of settings";
+    let of = |pin| ingest(SPLIT, pin);
+    assert!(format!("{:?}", of(wide(2_000, 2_000)).unwrap_err()).contains(expect));
+    assert_eq!(of(wide(100, 2_000)).unwrap().jobs.len(), 2_001);
+}
+
+#[test]
 fn a_pin_without_chunks_or_with_too_many_is_refused() {
     for count in [0, CHUNKS_PER_SOURCE_MAX + 1] {
         let faults = ingest("", chunked(&vec![("a", 1); count])).unwrap_err();

@@ -244,18 +244,18 @@ impl Ingest {
             chunks.iter().fold(0u64, |rows, chunk| rows.saturating_add(chunk.rows))
         };
         let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(rows(before)));
-        let mut seen = 0u64;
-        let is_reached = |chunk: &&Chunk| {
-            let is_reached = seen < left;
-            seen = seen.saturating_add(chunk.rows);
-            is_reached
-        };
-        let chunks: Vec<Chunk> = rest.iter().take_while(is_reached).cloned().collect();
+        let chunks = rest.get(..within(rest, left))?.to_vec();
         if chunks.is_empty() {
             return None;
         }
         let limit = (left < rows(&chunks)).then_some(left);
         Some(Self { columns: pin.columns.clone(), limit, chunks, ..self.clone() })
+    }
+
+    /// How many chunks of a pin its limit reaches.
+    #[must_use]
+    pub fn reached(&self, pin: &Pin) -> usize {
+        within(&pin.chunks, self.limit.unwrap_or(u64::MAX))
     }
 
     /// The artifacts that its chunks lie in: one for each run of chunks in the same one.
@@ -289,6 +289,17 @@ impl Ingest {
             ("rows", (&self.columns, &self.chunks) != (&other.columns, &other.chunks)),
         ]
     }
+}
+
+/// How many chunks the first so many rows lie in.
+fn within(chunks: &[Chunk], rows: u64) -> usize {
+    let mut seen = 0u64;
+    let is_reached = |chunk: &&Chunk| {
+        let is_reached = seen < rows;
+        seen = seen.saturating_add(chunk.rows);
+        is_reached
+    };
+    chunks.iter().take_while(is_reached).count()
 }
 
 /// The artifacts of chunks: one for each run of chunks in the same one.

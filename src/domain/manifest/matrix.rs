@@ -8,6 +8,7 @@
 use super::check::cut;
 use super::diagnostic::{Faults, Place, suggest};
 use super::node::{Key, Kind, Node};
+use super::room::Room;
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use std::collections::BTreeSet;
 
@@ -34,9 +35,9 @@ pub(super) fn names(stage: &Node) -> (&'static str, Vec<&str>) {
 /// The cells of a stage, the last axis running fastest, then those that are included; `None` after
 /// a fault. A structure that does not fit the grammar gives `None` too: it is reported already.
 pub(super) fn cells<'a>(
-    stage: &'a Node,
-    at: Place,
+    (stage, at): (&'a Node, Place),
     instances_max: usize,
+    room: &mut Room,
     faults: &mut Faults,
 ) -> Option<Vec<Cell<'a>>> {
     let fan = [stage.get("matrix"), stage.get("foreach")];
@@ -70,9 +71,20 @@ pub(super) fn cells<'a>(
         faults.merge(own);
         return None;
     }
+    let ruled: usize = excludes.iter().map(Vec::len).sum();
+    room.looks(at, (count?, 1 + axes.len() + ruled), faults)?;
     let mut grid = product(&axes, &excludes);
-    let mut cells: Vec<Cell<'a>> = grid.iter().map(|row| named(&axes, row)).collect();
+    let mut cells: Vec<Cell<'a>> = Vec::with_capacity(grid.len());
+    for row in &grid {
+        let cell = named(&axes, row);
+        room.label(at, &cell.label, faults)?;
+        cells.push(cell);
+    }
+    let mut names = axes.len();
     for item in items("include").unwrap_or_default() {
+        let entries = item.entries().len();
+        names += entries;
+        room.looks(at, (cells.len(), 1 + entries.saturating_mul(names)), faults)?;
         include(item, &axes, (&mut grid, &mut cells), faults)?;
     }
     if cells.is_empty() {

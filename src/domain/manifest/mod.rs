@@ -29,6 +29,7 @@ mod quantity;
 mod reach;
 mod read;
 mod reference;
+pub(super) mod room;
 mod schema;
 mod select;
 mod source;
@@ -51,6 +52,7 @@ use expression::{Matrix, Scope, substitute};
 use form::Good;
 use node::{Kind, Node};
 use reference::{Drafts, Edges, Known};
+use room::Room;
 use stage::{Common, Draft};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,7 +264,7 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
         run,
         sources: &sources,
         instances_max: limits.map_or(INSTANCES_PER_STAGE_DEFAULT, |limits| limits.instances),
-        instances_left: JOBS_PER_RUN_MAX,
+        room: Room::ALL,
     };
     let mut drafts = Drafts::new();
     for (key, node) in names("stages") {

@@ -8,15 +8,14 @@ use super::form::{Good, StageKind};
 use super::kind::stage_kind;
 use super::matrix::{self, Cell};
 use super::node::{Key, Kind, Node};
+use super::room::Room;
 use super::{Instance, Source};
-use crate::base::limits::JOBS_PER_RUN_MAX;
-use crate::domain::job::Reading;
+use crate::base::canon::Encode;
+use crate::domain::job::{Reading, Spec};
 use crate::domain::terms::Condition;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Expressions that are evaluated for all instances of one stage: a short text must not buy more.
-const EVALUATIONS_MAX: usize = 1_000_000;
 /// Instances at fault that are looked at: a matrix of wrong values has mostly the same faults.
 const FAULTY_MAX: usize = 256;
 
@@ -30,8 +29,8 @@ pub(super) struct Common<'a> {
     pub(super) sources: &'a BTreeMap<String, Source>,
     /// Instances that one stage may have.
     pub(super) instances_max: usize,
-    /// Instances that all stages together may still have.
-    pub(super) instances_left: usize,
+    /// What all stages together may still take.
+    pub(super) room: Room,
 }
 
 impl<'a> Common<'a> {
@@ -114,15 +113,9 @@ fn cells<'a>(
     common: &mut Common<'_>,
     faults: &mut Faults,
 ) -> Option<Vec<Cell<'a>>> {
-    let cells = matrix::cells(node, key.place, common.instances_max, faults)?;
-    match common.instances_left.checked_sub(cells.len()) {
-        Some(left) => common.instances_left = left,
-        None => {
-            let message = format!("a run has at most {JOBS_PER_RUN_MAX} jobs");
-            faults.advise(key.place, message, "this stage is one too many".to_owned());
-            return None;
-        }
-    }
+    let Common { instances_max, room, .. } = common;
+    let cells = matrix::cells((node, key.place), *instances_max, room, faults)?;
+    room.instances(key.place, cells.len(), faults)?;
     Some(cells)
 }
 
@@ -141,7 +134,7 @@ fn instances(
     (key, stage): (&Key, &Node),
     kind: &'static StageKind,
     cells: Vec<Cell<'_>>,
-    common: &Common<'_>,
+    common: &mut Common<'_>,
     faults: &mut Faults,
 ) -> Option<Vec<Instance>> {
     let empty = Node { place: key.place, kind: Kind::Map(Vec::new()) };
@@ -149,28 +142,21 @@ fn instances(
     let (at, with) = given.map_or((key.place, &empty), |(key, with)| (key.place, with));
     let reading = source_reading(stage, common.sources);
     let mut own = Faults::default();
-    let count = expression::count(with);
-    let varies = count > 0;
-    if count.saturating_mul(cells.len()) > EVALUATIONS_MAX {
-        let message = format!("{count} expressions in each of {} instances", cells.len());
-        let hint = format!("a stage has at most {EVALUATIONS_MAX} in all its instances");
-        faults.advise(at, message, hint);
-        return None;
-    }
+    let varies = common.room.evaluations((with, at), cells.len(), faults)? > 0;
     let (context, names) = matrix::names(stage);
     if varies {
         // Axes that do not exist are told apart from values that do not fit.
         substitute(with, common.scope(Matrix::Axes(context, &names)), &mut own);
     }
     let mut instances = Vec::with_capacity(cells.len());
-    let mut shared = None;
+    let mut shared: Option<(Spec, usize)> = None;
     let mut faulty = 0;
     for cell in cells {
         if own.is_full() || faulty >= FAULTY_MAX {
             break;
         }
         let spec = match (&shared, varies) {
-            (Some(spec), false) => Some(Clone::clone(spec)),
+            (Some((spec, _)), false) => Some(Spec::clone(spec)),
             _ => {
                 let scope = common.scope(Matrix::Cell(context, &cell.values, &names));
                 let resolved = substitute_if(varies, with, scope, &mut own);
@@ -184,8 +170,11 @@ fn instances(
             faulty = if varies { faulty + 1 } else { FAULTY_MAX };
             continue;
         };
+        // A spec that all have is encoded once.
+        let bytes = shared.as_ref().map_or_else(|| spec.to_bytes().len(), |(_, bytes)| *bytes);
+        common.room.settings(at, bytes, faults)?;
         if !varies && shared.is_none() {
-            shared = Some(spec.clone());
+            shared = Some((spec.clone(), bytes));
         }
         instances.push(Instance { label: cell.label, spec });
     }

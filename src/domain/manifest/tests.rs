@@ -500,3 +500,70 @@ proptest! {
         check_total(&text)?;
     }
 }
+
+/// A stage with a matrix of `a × b` cells.
+fn fan(name: &str, (a, b): (usize, usize), rest: &str) -> String {
+    let axis = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+    let axes = format!("{{ a: [{}], b: [{}] }}", axis(a), axis(b));
+    format!("    {name}:\n      matrix: {{ axes: {axes} }}\n      {rest}\n")
+}
+
+#[test]
+fn a_matrix_does_not_multiply_a_long_list_without_end() {
+    let limits = "spec:\n  run: { limits: { instances: 200000 } }\n";
+    let head = HEAD.replacen("spec:\n", limits, 1);
+    let names: Vec<String> = (0..4_000).map(|i| format!("f{i}")).collect();
+    let long = format!("[{}]", names.join(", "));
+    let with = |features: &str| {
+        format!(
+            "uses: train\n      inputs: {{ data: t.table }}\n      with: {{ epochs: 1, task: \
+             regression, target: y, features: {features}, model: {{ kind: linear }} }}"
+        )
+    };
+    let rest = "    t: { uses: ingest, inputs: { rows: sources.d } }\n  \
+                sources: { d: { url: d.csv, format: csv } }\n";
+    let of = |cells, features: &str| format!("{head}{}{rest}", fan("s", cells, &with(features)));
+    let expect = "labels and settings of all instances are over 16 MiB";
+    refused(&of((100, 40), &long), &[], expect);
+    // The same list once, and as many cells with a short one.
+    let (manifest, _) = compile(&of((1, 1), &long), &BTreeMap::new());
+    let (fanned, _) = compile(&of((100, 40), "[f1, f2]"), &BTreeMap::new());
+    assert_eq!(manifest.map(|manifest| manifest.stages["s"].instances.len()), Some(1));
+    assert_eq!(fanned.map(|manifest| manifest.stages["s"].instances.len()), Some(4_000));
+}
+
+#[test]
+fn the_matrices_of_all_stages_are_gone_through_together() {
+    let axes = |n: u8| {
+        let axes: Vec<String> =
+            (b'a'..b'a' + n).map(|a| format!("{}: [0, 1]", char::from(a))).collect();
+        format!("matrix: {{ axes: {{ {} }} }}", axes.join(", "))
+    };
+    let stages: String =
+        (0..100).map(|i| format!("    s{i}: {{ uses: noop, {} }}\n", axes(17))).collect();
+    let (_, faults) = compile(&format!("{HEAD}{stages}"), &BTreeMap::new());
+    let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let expect = "the matrices of this manifest have too many combinations and rules";
+    let count = told.iter().filter(|fault| fault.contains(expect)).count();
+    assert_eq!(count, 97, "{told:?}");
+}
+
+#[test]
+fn expressions_of_all_stages_are_counted_together() {
+    let limits = "spec:\n  run: { limits: { instances: 200000 } }\n";
+    let head = HEAD.replacen("spec:\n", limits, 1);
+    let long: Vec<String> = (0..12).map(|i| format!("\"${{{{ matrix.a }}}}-{i}\"")).collect();
+    let with = format!(
+        "uses: ingest\n      inputs: {{ rows: sources.d }}\n      with: {{ columns: [{}] }}",
+        long.join(", ")
+    );
+    let of = |stages: usize| {
+        let stages: String =
+            (0..stages).map(|i| fan(&format!("s{i}"), (200, 200), &with)).collect();
+        format!("{head}{stages}  sources: {{ d: {{ url: d.csv, format: csv }} }}\n")
+    };
+    let expect = "12 expressions in each of 40000 instances";
+    refused(&of(3), &[], expect);
+    let told = compile(&of(2), &BTreeMap::new()).1;
+    assert!(!told.iter().any(|fault| fault.message.contains(expect)), "{told:?}");
+}

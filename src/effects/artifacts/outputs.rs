@@ -2,10 +2,11 @@
 //! written last. Never touches a file that is there already with the same bytes.
 
 use super::{ArtifactError, io_error};
+use crate::effects::draft::Draft;
 use crate::effects::{Peril, pass};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Every name is one plain component, and no other's.
@@ -32,18 +33,17 @@ pub(super) fn write_all(
     let stale: Vec<_> = files.iter().filter(|(path, bytes)| !is_same(path, bytes)).collect();
     if stale.is_empty() && is_same(&last.0, &last.1) {
         // What another publication left is wanted no more.
-        discard(files.iter().chain([last]));
+        files.iter().chain([last]).for_each(|(path, _)| Draft::sweep(path));
         return Ok(());
     }
     let sync = || File::open(directory).and_then(|file| file.sync_all());
-    for (path, bytes) in stale.iter().copied().chain([last]) {
-        write_draft(&draft(path), bytes).map_err(io_error("write", path)).inspect_err(|_| {
-            // On a full disk they are in the way of whoever wants to make room.
-            discard(files.iter().chain([last]));
-        })?;
-    }
+    let draft = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        Draft::of(path, bytes).map_err(io_error("write", path))
+    };
+    let drafts: Vec<Draft> = stale.iter().copied().map(draft).collect::<Result<_, _>>()?;
+    let card = draft(last)?;
     pass(Peril::OutputDrafted);
-    if !stale.is_empty() {
+    if !drafts.is_empty() {
         // The old last file tells of files that are about to change.
         match fs::remove_file(&last.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -53,12 +53,12 @@ pub(super) fn write_all(
         }
         pass(Peril::OutputRetired);
     }
-    for (path, _) in stale {
-        fs::rename(draft(path), path).map_err(io_error("replace", path))?;
+    for (draft, (path, _)) in drafts.into_iter().zip(stale) {
+        draft.place().map_err(io_error("replace", path))?;
     }
     sync().map_err(io_error("sync", directory))?;
     pass(Peril::OutputPlaced);
-    fs::rename(draft(&last.0), &last.0).map_err(io_error("replace", &last.0))?;
+    card.place().map_err(io_error("replace", &last.0))?;
     pass(Peril::OutputCarded);
     sync().map_err(io_error("sync", directory))
 }
@@ -67,23 +67,4 @@ pub(super) fn write_all(
 fn is_same(path: &Path, bytes: &[u8]) -> bool {
     fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == bytes.len() as u64)
         && fs::read(path).is_ok_and(|there| there == bytes)
-}
-
-/// Removes drafts. One that stays is overwritten by the next.
-fn discard<'a>(files: impl Iterator<Item = &'a (PathBuf, Vec<u8>)>) {
-    for (path, _) in files {
-        let _ = fs::remove_file(draft(path));
-    }
-}
-
-fn draft(path: &Path) -> PathBuf {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    draft.into()
-}
-
-fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -6,6 +6,7 @@ use super::founding::SEED_FILE;
 use super::{Document, NETWORK_FILE, Network, NetworkError, folder, named};
 use crate::domain::manifest::suggest;
 use crate::domain::milestone::Checkpoint;
+use crate::effects::draft::Draft;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -187,9 +188,7 @@ impl Contexts {
         let failed =
             |source: io::Error| NetworkError::Io { doing: "write", path: path.to_owned(), source };
         fs::create_dir_all(folder(path)).map_err(failed)?;
-        let draft = path.with_extension("yaml.new");
-        fs::write(&draft, self.text()).map_err(failed)?;
-        fs::rename(&draft, path).map_err(failed)
+        Draft::of(path, self.text().as_bytes()).and_then(Draft::place).map_err(failed)
     }
 
     fn text(&self) -> String {
