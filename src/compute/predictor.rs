@@ -22,7 +22,7 @@ use super::recipe::Recipe;
 use super::table::{Column, Table};
 use super::tokenizer::Tokenizer;
 use crate::base::canon::{Decode, Encode};
-use crate::base::limits::ARTIFACT_BYTES_MAX;
+use crate::base::limits::{ARTIFACT_BYTES_MAX, COLUMNS_MAX};
 use crate::domain::job::{Activation, Model, Task};
 use decoder::Decoder;
 use encoder::Encoder;
@@ -501,6 +501,9 @@ impl Predictor {
             _ => None,
         };
         let model = model.ok_or_else(|| refused("its shape is unknown"))?;
+        if header.features.len() > COLUMNS_MAX {
+            return Err(refused("it has more features than a table has columns"));
+        }
         let about = About {
             task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
             targets: header.targets,

@@ -25,11 +25,12 @@ use crate::base::canon::Digest;
 use crate::base::canon::{
     Decode, DecodeError, Encode, Reader, Writer, canonical_enum, canonical_struct,
 };
-use crate::base::limits;
+use crate::base::limits::{self, COLUMNS_MAX};
 use crate::domain::job::{
     Cast, Cell, Column, Formula, Hash, Layout, Pooling, ScaleTo, TOKENS_PER_ROW_MAX, Unknown,
     embedded,
 };
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 const MAGIC: &[u8] = b"ohc/recipe/1\n";
@@ -338,18 +339,25 @@ impl Recipe {
 
     /// The part of the recipe that makes these columns and no others, in this order.
     pub fn toward(&self, wanted: &[String]) -> Result<Self, Fault> {
-        // What is alive after each step, from the last to the first.
+        // What is alive, and what is done, from the last to the first.
         let mut live: BTreeSet<String> = wanted.iter().cloned().collect();
-        let mut after = Vec::with_capacity(self.steps.len());
+        let mut steps = vec![Applied::Select(wanted.to_vec())];
         for step in self.steps.iter().rev() {
-            after.push(live.clone());
-            step.before(&mut live);
+            // What makes nothing that is alive changes nothing of it.
+            let Some(part) = step.only(&live) else { continue };
+            // What is dead goes at once: a later step may use its name again.
+            let dead = part.dead(&live);
+            if !live.is_empty() && !dead.is_empty() {
+                steps.push(Applied::Drop(dead));
+            }
+            part.before(&mut live);
+            steps.push(part);
         }
+        steps.reverse();
         let mut raw: Vec<Column> =
             self.raw.iter().filter(|column| live.contains(&column.name)).cloned().collect();
-        if let Some(missing) =
-            live.iter().find(|name| !raw.iter().any(|column| column.name == **name))
-        {
+        let there: BTreeSet<&String> = raw.iter().map(|column| &column.name).collect();
+        if let Some(missing) = live.iter().find(|name| !there.contains(name)) {
             return Err(Fault::new(
                 format!("column {} is made from nothing that the rows have", quote(missing)),
                 "give rows with the columns that the model was trained on",
@@ -359,15 +367,6 @@ impl Recipe {
             // Only constants are wanted: something must tell how many rows there are.
             raw.extend(self.raw.first().cloned());
         }
-        let mut steps = Vec::new();
-        for (step, live) in self.steps.iter().zip(after.iter().rev()) {
-            steps.extend(step.only(live));
-            // What is dead goes at once: a later step may use its name again.
-            if !live.is_empty() {
-                steps.push(Applied::Select(live.iter().cloned().collect()));
-            }
-        }
-        steps.push(Applied::Select(wanted.to_vec()));
         Ok(Self { raw, steps })
     }
 
@@ -424,12 +423,18 @@ impl Decode for Recipe {
         }
         let (raw, steps) = (Vec::<Column>::decode(r)?, Vec::<Applied>::decode(r)?);
         let is_sound = |step: &Applied| match step {
-            Applied::Scale(columns) => columns.iter().all(|each| each.divisor != 0.0),
+            Applied::Select(names) | Applied::Drop(names) => names.len() <= COLUMNS_MAX,
+            Applied::Rename(names) => names.len() <= COLUMNS_MAX,
+            Applied::Cast(cast) => cast.columns.len() <= COLUMNS_MAX,
+            Applied::Fill(columns) => columns.len() <= COLUMNS_MAX,
+            Applied::Derive(columns) => columns.len() <= COLUMNS_MAX,
+            Applied::Scale(columns) => {
+                columns.len() <= COLUMNS_MAX && columns.iter().all(|each| each.divisor != 0.0)
+            }
             Applied::OneHot(words) => words.values.is_sorted_by(|a, b| a < b),
             Applied::Hash(hash) => (1..=apply::BUCKETS_MAX).contains(&hash.buckets),
             Applied::Embed(embedding) => (1..=apply::BUCKETS_MAX).contains(&embedding.width),
             Applied::Tokenize(tokenized) => tokenized.is_sound(),
-            _ => true,
         };
         let good = !raw.is_empty() && steps.len() <= STEPS_MAX && steps.iter().all(is_sound);
         if good { Ok(Self { raw, steps }) } else { Err(DecodeError::OutOfRange) }
@@ -463,6 +468,32 @@ impl Applied {
                 replaced(tokenized.names().into_iter(), &tokenized.column, live);
             }
             Self::Select(_) | Self::Drop(_) | Self::Cast(_) | Self::Fill(_) | Self::Scale(_) => {}
+        }
+    }
+
+    /// Columns that are there after the step although nobody needs them any more: what it made
+    /// beside what is alive, and what only it had needed.
+    fn dead(&self, live: &BTreeSet<String>) -> Vec<String> {
+        let owned = Cow::<str>::Owned;
+        match self {
+            Self::Derive(columns) => {
+                let read = columns.iter().flat_map(|(_, formula)| formula.columns());
+                let made = columns.iter().map(|(name, _)| name.as_str());
+                not_in(live, read.chain(made).map(Cow::Borrowed))
+            }
+            Self::OneHot(words) => not_in(live, words.names().map(owned)),
+            Self::Hash(hash) => {
+                not_in(live, (0..hash.buckets).map(|bucket| owned(bucket_name(hash, bucket))))
+            }
+            Self::Embed(embedding) => not_in(live, embedding.names().map(owned)),
+            Self::Tokenize(tokenized) => not_in(live, tokenized.names().into_iter().map(owned)),
+            // They make as many columns as they take.
+            Self::Select(_)
+            | Self::Drop(_)
+            | Self::Rename(_)
+            | Self::Cast(_)
+            | Self::Fill(_)
+            | Self::Scale(_) => Vec::new(),
         }
     }
 
@@ -510,6 +541,12 @@ impl Applied {
             }
         }
     }
+}
+
+/// Those of these names that are not alive, each once.
+fn not_in<'a>(live: &BTreeSet<String>, names: impl Iterator<Item = Cow<'a, str>>) -> Vec<String> {
+    let dead = names.filter(|name| !live.contains(name.as_ref()));
+    dead.map(Cow::into_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// One column becomes several: it must be there before if one of them must be there after.

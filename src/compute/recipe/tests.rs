@@ -4,7 +4,7 @@
 use super::*;
 use crate::base::canon::Digest;
 use crate::compute::transform;
-use crate::domain::job::{OneHot, Scale, Step, Transform};
+use crate::domain::job::{ColumnKind, OneHot, Scale, Step, Transform};
 
 fn table(csv: &str) -> Table {
     Table::from_csv(csv.as_bytes()).unwrap()
@@ -91,6 +91,49 @@ fn a_model_asks_only_for_what_its_features_are_made_from() {
     assert_eq!(texts(&rows, "id"), ["14"]);
     let fault = recipe.toward(&names(&["nowhere"])).unwrap_err();
     assert!(fault.message.contains("nowhere"));
+}
+
+#[test]
+fn what_is_dead_goes_at_once_and_leaves_its_name_to_others() {
+    let words = names(&["Bern", "Genf"]);
+    let city = Vocabulary { column: "city".into(), values: words, unknown: Unknown::Zeros };
+    let formula = |text: &str| Formula::parse(text).unwrap();
+    let steps = vec![
+        Applied::OneHot(city),
+        Applied::Drop(names(&["city=Bern"])),
+        Applied::Derive(vec![("b".into(), formula("a * 2")), ("c".into(), formula("b + 1"))]),
+        Applied::Rename(vec![("c".into(), "city=Bern".into())]),
+        Applied::Drop(names(&["a", "b"])),
+        Applied::Derive(vec![("a".into(), formula("`city=Bern` - 1"))]),
+    ];
+    let all = Recipe { raw: table(TRAIN).schema(), steps };
+    let wanted = names(&["city=Bern", "city=Genf", "a"]);
+    let (part, whole) = (all.toward(&wanted).unwrap(), all.apply(&table(TRAIN)).unwrap());
+    assert_eq!(part.raw.iter().map(|column| &column.name).collect::<Vec<_>>(), ["city", "a"]);
+    let part = part.apply(&table(TRAIN)).unwrap();
+    assert_eq!(part.columns(), wanted);
+    for name in &wanted {
+        assert_eq!(texts(&part, name), texts(&whole, name), "{name}");
+    }
+}
+
+#[test]
+fn steps_that_do_nothing_for_what_is_wanted_cost_nothing() {
+    let column = |i| Column { name: format!("c{i}"), kind: ColumnKind::Real };
+    let raw: Vec<Column> = (0..COLUMNS_MAX).map(column).collect();
+    let wanted: Vec<String> = raw.iter().map(|column| column.name.clone()).collect();
+    let one = |i: usize| match i % 2 {
+        0 => Applied::Drop(Vec::new()),
+        _ => Applied::Fill(vec![(format!("c{i}"), Cell::Integer(0))]),
+    };
+    let recipe = Recipe { raw, steps: (0..STEPS_MAX).map(one).collect() };
+    let part = recipe.toward(&wanted).unwrap();
+    let names = |step: &Applied| match step {
+        Applied::Select(names) | Applied::Drop(names) => names.len(),
+        _ => 0,
+    };
+    assert_eq!(part.steps.len(), STEPS_MAX / 2 + 1);
+    assert_eq!(part.steps.iter().map(names).sum::<usize>(), COLUMNS_MAX);
 }
 
 #[test]
