@@ -266,14 +266,19 @@ extern "C" __global__ void entropy_gradient(float *logits, const int *labels, in
     for (int j = 0; j < width; j++) x[j] *= scale;
 }
 
+// Zero once it is below the normal range, as on the CPU.
+__device__ float spent(float moment) {
+    return fabsf(moment) < __int_as_float(0x00800000) ? 0.0f : moment;
+}
+
 extern "C" __global__ void adamw(float *theta, float *m, float *v, const float *gradient, int n,
                                  float lr, float beta1, float rest1, float beta2, float rest2,
                                  float correction1, float correction2, float eps, float keep) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     float g = gradient[i];
-    float first = FMA(rest1, g, beta1 * m[i]);
-    float second = FMA(rest2, g * g, beta2 * v[i]);
+    float first = spent(FMA(rest1, g, beta1 * m[i]));
+    float second = spent(FMA(rest2, g * g, beta2 * v[i]));
     m[i] = first;
     v[i] = second;
     float step = (first * correction1) / (__fsqrt_rn(second * correction2) + eps);

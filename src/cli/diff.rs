@@ -10,7 +10,6 @@ use super::plan::{self, stop};
 use super::report::{json, prose};
 use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
-use crate::domain::graph::Dag;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::Plan;
 use crate::domain::revision::{Difference, Revision, differences};
@@ -83,11 +82,7 @@ fn revision(pipeline: &Pipeline) -> Revision<'_> {
 
 /// All of a pipeline, as what is new in it.
 fn added(pipeline: &Pipeline) -> Vec<Difference> {
-    let plan = Plan {
-        dag: Dag { jobs: Vec::new(), outputs: BTreeMap::new() },
-        blocks: Vec::new(),
-        block_of: Vec::new(),
-    };
+    let plan = Plan::default();
     let manifest = Manifest { budget: None, ..pipeline.manifest.clone() };
     let params = BTreeMap::new();
     let nothing = Revision { manifest: &manifest, plan: &plan, params: &params, pins: &[] };

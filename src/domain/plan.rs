@@ -32,6 +32,9 @@ pub const FUSE_UNITS: u64 = 2_000;
 /// Siblings that stay blocks of their own, so that they can run side by side.
 pub const SIBLINGS: usize = 64;
 
+/// Canonical bytes of settings that take as long as a job.
+const SPEC_BYTES_PER_JOB: usize = 512;
+
 /// The jobs of a run and the blocks that they are sold in.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
@@ -71,6 +74,12 @@ impl Plan {
     #[must_use]
     pub fn job(&self, id: JobId) -> Option<&Job> {
         self.dag.jobs.get(id.index())
+    }
+
+    /// What it takes to make the plan, in jobs: long settings count as more of them.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.dag.jobs.len() + self.dag.spec_bytes / SPEC_BYTES_PER_JOB
     }
 
     /// The work of all jobs.
@@ -373,7 +382,8 @@ mod tests {
             size: Size { flop: (units - 100) * 1_000_000, ..Size::default() },
             terms: Arc::clone(&terms),
         };
-        Dag { jobs: preds.iter().enumerate().map(job).collect(), outputs: BTreeMap::new() }
+        let jobs = preds.iter().enumerate().map(job).collect();
+        Dag { jobs, ..Dag::default() }
     }
 
     #[track_caller]

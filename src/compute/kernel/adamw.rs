@@ -1,8 +1,10 @@
 //! One AdamW update (Loshchilov and Hutter 2019, arXiv 1711.05101) of a slice of parameters.
 //! Never reorders: decay, moments, bias correction and step are one fixed chain per parameter.
+//! Moments without gradients end ([`spent`]).
 
 use super::Isa;
 use super::isa::{Body, on};
+use super::spent;
 
 /// What is the same for all parameters of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,8 +48,8 @@ impl Body for Update<'_> {
         let moments = self.m.iter_mut().zip(self.v);
         for ((theta, (m, v)), &g) in self.theta.iter_mut().zip(moments).zip(self.gradient) {
             let g = r.shorten * g;
-            *m = r.rest1.mul_add(g, r.beta1 * *m);
-            *v = r.rest2.mul_add(g * g, r.beta2 * *v);
+            *m = spent(r.rest1.mul_add(g, r.beta1 * *m));
+            *v = spent(r.rest2.mul_add(g * g, r.beta2 * *v));
             let step = (*m * r.correction1) / ((*v * r.correction2).sqrt() + r.eps);
             *theta = (-r.lr).mul_add(step, *theta * r.keep);
         }
@@ -93,6 +95,20 @@ mod tests {
         let (mut theta, mut m, mut v) = ([1.0, 1.0], [0.0; 2], [0.0; 2]);
         update(Isa::best(), RATES, &mut theta, (&mut m, &mut v), &[0.5, -20.0]);
         assert!((theta[0] - 0.89).abs() < 1e-6 && (theta[1] - 1.09).abs() < 1e-6, "{theta:?}");
+    }
+
+    #[test]
+    fn moments_without_gradients_come_to_nothing() {
+        for isa in Isa::all() {
+            let (mut theta, mut m, mut v) = ([1.0; 40], [1e-37; 40], [-1e-37; 40]);
+            (m[0], v[1]) = (f32::NAN, f32::NAN);
+            for _ in 0..30 {
+                let rates = Rates { beta2: 0.9, ..RATES };
+                update(isa, rates, &mut theta, (&mut m, &mut v), &[0.0; 40]);
+            }
+            assert!(m[0].is_nan() && v[1].is_nan());
+            assert!(m[1..].iter().chain(&v[2..]).all(|x| x.to_bits() == 0), "{isa} {m:?} {v:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::Isa;
 use super::isa::{Body, on};
+use super::spent;
 
 /// What is the same for all parameters of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +45,7 @@ impl Body for Update<'_> {
             let below = if along < 0.0 { -1.0 } else { along };
             let sign = if along > 0.0 { 1.0 } else { below };
             *theta = (-r.lr).mul_add(sign, *theta * r.keep);
-            *m = r.rest2.mul_add(g, r.beta2 * *m);
+            *m = spent(r.rest2.mul_add(g, r.beta2 * *m));
         }
     }
 }
@@ -88,6 +89,21 @@ mod tests {
         let (mut theta, mut m) = ([1.0], [0.0]);
         update(Isa::best(), RATES, &mut theta, &mut m, &[f32::NAN]);
         assert!(theta[0].is_nan() && m[0].is_nan());
+    }
+
+    #[test]
+    fn without_gradients_a_parameter_comes_to_rest() {
+        let (mut theta, mut m) = ([1.0; 20], [1.0; 20]);
+        let mut step = |times| {
+            for _ in 0..times {
+                let rates = Rates { beta2: 0.9, keep: 1.0, ..RATES };
+                update(Isa::best(), rates, &mut theta, &mut m, &[0.0; 20]);
+            }
+            (theta, m)
+        };
+        // 0.9^829 is below the normal range; at 4·2^-149 it would stay.
+        let rest = step(830);
+        assert_eq!((rest.1, step(1)), ([0.0; 20], rest));
     }
 
     #[test]

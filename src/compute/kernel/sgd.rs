@@ -4,6 +4,7 @@
 
 use super::Isa;
 use super::isa::{Body, on};
+use super::spent;
 
 /// What is the same for all parameters of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +56,7 @@ impl Body for Moving<'_> {
         let items = self.theta.iter_mut().zip(self.velocity).zip(self.gradient);
         for ((theta, velocity), &g) in items {
             let g = r.decay.mul_add(*theta, r.shorten * g);
-            *velocity = r.momentum.mul_add(*velocity, g);
+            *velocity = spent(r.momentum.mul_add(*velocity, g));
             let step = if r.nesterov { r.momentum.mul_add(*velocity, g) } else { *velocity };
             *theta = (-r.lr).mul_add(step, *theta);
         }
@@ -108,6 +109,15 @@ mod tests {
         assert!((step(Rates { nesterov: true, ..RATES }) - 0.5f32).abs() < 1e-6);
         // 1 − 0.1·(1 + 2) − 0.1·(0.5·3 + 0.7 + 1)
         assert!((step(Rates { decay: 1.0, ..RATES }) - 0.38f32).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_velocity_without_gradients_comes_to_rest() {
+        let (mut theta, mut velocity) = ([1.0; 20], [1.0; 20]);
+        for _ in 0..127 {
+            update(Isa::best(), RATES, &mut theta, Some(&mut velocity), &[0.0; 20]);
+        }
+        assert_eq!(velocity, [0.0; 20]);
     }
 
     #[test]

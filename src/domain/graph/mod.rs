@@ -52,6 +52,8 @@ pub struct Dag {
     pub jobs: Vec<Job>,
     /// What is written to disk, by name.
     pub outputs: BTreeMap<String, Output>,
+    /// Canonical bytes of what the jobs compute, beyond what is free of each.
+    pub spec_bytes: usize,
 }
 
 /// A result that is published.
@@ -224,7 +226,7 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
     if !build.faults.is_empty() {
         return Err(build.faults.into_iter().collect());
     }
-    Ok(Dag { jobs: build.jobs, outputs })
+    Ok(Dag { jobs: build.jobs, outputs, spec_bytes: build.bytes })
 }
 
 /// The stages that have one job each: what they give is published, or a condition reads what they

@@ -45,7 +45,7 @@ impl State {
             return Err(Reject::Crowded);
         }
         let planned = plan::derive(submission);
-        let jobs = planned.as_ref().map_or(JOBS_PER_FAULT, |(_, plan)| plan.dag.jobs.len());
+        let jobs = planned.as_ref().map_or(JOBS_PER_FAULT, |(_, plan)| plan.weight());
         self.planned = self.planned.saturating_add(jobs);
         planned.map_err(|_| Reject::BadManifest)
     }

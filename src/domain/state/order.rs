@@ -120,7 +120,7 @@ impl State {
         // The plan comes last: it takes more time than all else.
         let (manifest, plan) = self.plan(submission)?;
         let id = RunId(u32::try_from(self.runs.len()).map_err(|_| Reject::Unbounded)? + 1);
-        let fees = self.pay_plan(client, submission.budget, plan.dag.jobs.len(), events)?;
+        let fees = self.pay_plan(client, submission.budget, plan.weight(), events)?;
         let (escrow, owner) = (Hold::Escrow(id), Owner::Account(client));
         self.ledger.open(escrow, owner, submission.budget).map_err(|_| Reject::Short)?;
         let blocks = plan.blocks.iter().map(|block| BlockRun {

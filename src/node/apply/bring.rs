@@ -21,7 +21,7 @@ impl Site {
     /// What a client of a network pays to have a pipeline run, beside what the run costs: for its
     /// submission, and for what it brings.
     pub fn fees(&self, pipeline: &Pipeline) -> Result<Ohc, ApplyError> {
-        let submission = self.view.state.submission_fee(pipeline.plan.dag.jobs.len());
+        let submission = self.view.state.submission_fee(pipeline.plan.weight());
         Ok(Ohc::sum([submission, self.upload_fee(pipeline)?.1]).unwrap_or(SUPPLY))
     }
 
