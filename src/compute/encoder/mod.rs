@@ -1,6 +1,7 @@
 //! Encoders: a frozen BERT from a folder of Hugging Face, which turns a text into numbers.
 //! Never learns, never pads, and gives a text the same bits whatever other texts stand beside it.
 
+mod bounds;
 mod config;
 #[cfg(test)]
 pub(crate) mod example;
@@ -11,10 +12,10 @@ mod tests;
 mod tokens;
 mod weights;
 
+pub(in crate::compute) use bounds::{guarded, tokenizer, wrong};
 pub(in crate::compute) use config::json;
 pub(in crate::compute) use folder::{CONFIG, TOKENIZER, WEIGHTS};
 pub use folder::{Folder, PARTS, is_part};
-pub(in crate::compute) use tokens::{guarded, wrong};
 pub(in crate::compute) use weights::half;
 
 use super::Fault;

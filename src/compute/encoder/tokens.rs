@@ -1,17 +1,15 @@
 //! Tokens: from a text to the numbers that the network looks up, by the folder's tokenizer.json.
 //! Never pads, and never takes a tokenizer of another family: only BERT's WordPiece.
 
+use super::bounds::{self, guarded, wrong};
 use super::config::json;
 use super::folder::TOKENIZER;
 use crate::compute::{Fault, quote};
 use serde_json::Value;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
 /// Characters of a word that is looked for in pieces: the tokenizer's own bound is 100.
 const WORD_CHARS_MAX: u64 = 1_000;
-/// Entries of the vocabulary.
-const ENTRIES_MAX: usize = 2_000_000;
 
 /// Turns texts into tokens.
 pub(super) struct Tokens {
@@ -32,19 +30,17 @@ impl Tokens {
         (vocabulary, kinds): (usize, usize),
         lower_case: bool,
     ) -> Result<Self, Fault> {
-        check(&json(TOKENIZER, bytes)?)?;
-        let tokenizer = guarded(|| {
-            let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(&*error))?;
-            let added = tokenizer.get_post_processor().map_or(0, |last| last.added_tokens(false));
-            if added >= length {
-                let message = format!("the tokenizer adds {added} tokens to each text");
-                return Err(Fault::new(message, "take a larger `length`"));
-            }
-            let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
-            tokenizer.with_truncation(Some(cut)).map_err(|error| wrong(&*error))?;
-            tokenizer.with_padding(None);
-            Ok(tokenizer)
-        })?;
+        let said = json(TOKENIZER, bytes)?;
+        check(&said)?;
+        let mut tokenizer = bounds::tokenizer(said)?;
+        let added = tokenizer.get_post_processor().map_or(0, |last| last.added_tokens(false));
+        if added >= length {
+            let message = format!("the tokenizer adds {added} tokens to each text");
+            return Err(Fault::new(message, "take a larger `length`"));
+        }
+        let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
+        tokenizer.with_truncation(Some(cut)).map_err(|_| wrong())?;
+        tokenizer.with_padding(None);
         Ok(Self { tokenizer, vocabulary, kinds, lower_case })
     }
 
@@ -52,8 +48,7 @@ impl Tokens {
     pub(super) fn of(&self, text: &str) -> Result<Vec<Token>, Fault> {
         let lower = self.lower_case.then(|| text.to_lowercase());
         let text = lower.as_deref().unwrap_or(text);
-        let encoding =
-            guarded(|| self.tokenizer.encode_fast(text, true).map_err(|error| wrong(&*error)))?;
+        let encoding = guarded(|| self.tokenizer.encode_fast(text, true).map_err(|_| wrong()))?;
         let ids = encoding.get_ids().iter().zip(encoding.get_type_ids());
         let tokens: Vec<Token> = ids.map(|(id, kind)| (*id, *kind)).collect();
         let is_known =
@@ -98,25 +93,11 @@ fn check(said: &Value) -> Result<(), Fault> {
     let model = said.get("model");
     let size = |key: &str| model.and_then(|model| model.get(key));
     let chars = size("max_input_chars_per_word").and_then(Value::as_u64).unwrap_or(100);
-    let entries = size("vocab").and_then(Value::as_object).map_or(0, serde_json::Map::len);
-    if chars > WORD_CHARS_MAX || entries > ENTRIES_MAX {
-        let message =
-            format!("tokenizer.json has {entries} pieces, and words of {chars} characters");
-        let hint = format!("at most {ENTRIES_MAX} pieces and {WORD_CHARS_MAX} characters");
-        return Err(Fault::new(message, hint));
+    if chars > WORD_CHARS_MAX {
+        let message = format!("tokenizer.json has words of {chars} characters");
+        return Err(Fault::new(message, format!("at most {WORD_CHARS_MAX} characters")));
     }
     Ok(())
-}
-
-/// Runs the crate on bytes from outside: whatever it does with them is no more than a fault.
-pub(in crate::compute) fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(wrong(&"its parts do not fit")))
-}
-
-/// A tokenizer.json that the crate does not take.
-pub(in crate::compute) fn wrong(error: &dyn std::fmt::Display) -> Fault {
-    let why: String = error.to_string().chars().take(200).collect();
-    Fault::new(format!("tokenizer.json cannot be used: {why}"), "fetch it again from where it came")
 }
 
 #[cfg(test)]

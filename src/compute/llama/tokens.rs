@@ -1,13 +1,17 @@
 //! Tokens: from a text to the numbers that the network looks up, by a tokenizer.json.
 //! Never takes a tokenizer of another family, and never a pattern that is not known to end soon.
 
-use crate::compute::encoder::{TOKENIZER, guarded, json, wrong};
+use crate::compute::encoder::{self, TOKENIZER, guarded, json, wrong};
 use crate::compute::{Fault, quote};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-/// Entries of the vocabulary, and tokens beside it.
-const ENTRIES_MAX: usize = 2_000_000;
+/// Parts of a sequence of parts.
+const PARTS_MAX: usize = 4;
+/// Bytes that are put before a text.
+const PREPEND_BYTES_MAX: usize = 16;
+/// How many times as long a normalizer may make a text.
+const GROWTH_MAX: usize = 16;
 /// What divides a text by a pattern.
 pub(super) const SPLIT: &str = "Split";
 /// The pattern by which Llama 3 divides a text before its pieces are joined.
@@ -25,20 +29,17 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Reads tokenizer.json, for a network that knows so many tokens.
     pub(super) fn read(bytes: &[u8], vocabulary: usize) -> Result<Self, Fault> {
-        check(&json(TOKENIZER, bytes)?)?;
-        let tokenizer = guarded(|| {
-            let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(&*error))?;
-            tokenizer.with_truncation(None).map_err(|error| wrong(&*error))?;
-            tokenizer.with_padding(None);
-            Ok(tokenizer)
-        })?;
+        let said = json(TOKENIZER, bytes)?;
+        check(&said)?;
+        let mut tokenizer = encoder::tokenizer(said)?;
+        tokenizer.with_truncation(None).map_err(|_| wrong())?;
+        tokenizer.with_padding(None);
         Ok(Self { tokenizer, vocabulary })
     }
 
     /// The tokens of a text, with those that the tokenizer adds, which all are known.
     pub(super) fn of(&self, text: &str) -> Result<Vec<u32>, Fault> {
-        let encoding =
-            guarded(|| self.tokenizer.encode_fast(text, true).map_err(|error| wrong(&*error)))?;
+        let encoding = guarded(|| self.tokenizer.encode_fast(text, true).map_err(|_| wrong()))?;
         let ids = encoding.get_ids().to_vec();
         match ids.iter().find(|id| **id as usize >= self.vocabulary) {
             None => Ok(ids),
@@ -54,48 +55,67 @@ impl Tokens {
 /// and one that leaves pieces out by chance does not say the same twice.
 fn check(said: &Value) -> Result<(), Fault> {
     let model = said.get("model").unwrap_or(&Value::Null);
-    let size = |value: Option<&Value>| match value {
-        Some(Value::Object(map)) => map.len(),
-        Some(Value::Array(list)) => list.len(),
-        _ => 0,
-    };
-    let entries = size(model.get("vocab")).max(size(said.get("added_tokens")));
-    if entries > ENTRIES_MAX {
-        let message = format!("tokenizer.json has {entries} pieces");
-        return Err(Fault::new(message, format!("at most {ENTRIES_MAX}")));
-    }
     let by_chance = model.get("dropout").is_some_and(|share| !share.is_null());
     if kind(model) != Some("BPE") || by_chance {
         return Err(other("model", model));
     }
     for key in ["normalizer", "pre_tokenizer", "post_processor"] {
         if let Some(part) = said.get(key).filter(|part| !part.is_null()) {
-            check_part(key, part, 0)?;
+            let parts = parts(key, part)?;
+            parts.iter().try_for_each(|part| check_part(key, part))?;
+            let growth = parts.iter().fold(1, |all: usize, part| all.saturating_mul(growth(part)));
+            if growth > GROWTH_MAX {
+                let message =
+                    format!("the {key} of tokenizer.json makes a text {growth} times as long");
+                return Err(Fault::new(message, format!("at most {GROWTH_MAX} times")));
+            }
         }
     }
     Ok(())
 }
 
-/// A part of a tokenizer, or a sequence of parts.
-fn check_part(key: &str, part: &Value, depth: usize) -> Result<(), Fault> {
-    let pattern = |kind: &str| part.get("pattern").and_then(|pattern| pattern.get(kind));
+/// The parts of a sequence of parts, or the only one.
+fn parts<'a>(key: &str, part: &'a Value) -> Result<&'a [Value], Fault> {
+    if kind(part) != Some("Sequence") {
+        return Ok(std::slice::from_ref(part));
+    }
+    let list = match key {
+        "normalizer" => "normalizers",
+        "pre_tokenizer" => "pretokenizers",
+        _ => "processors",
+    };
+    let parts = part.get(list).and_then(Value::as_array).ok_or_else(|| other(key, part))?;
+    if parts.len() > PARTS_MAX {
+        let message = format!("the {key} of tokenizer.json has {} parts", parts.len());
+        return Err(Fault::new(message, format!("at most {PARTS_MAX}")));
+    }
+    Ok(parts)
+}
+
+fn check_part(key: &str, part: &Value) -> Result<(), Fault> {
+    let pattern = |kind: &str| part.get("pattern")?.get(kind)?.as_str();
     let is_known = match (key, kind(part)) {
-        (_, Some("Sequence")) if depth == 0 => {
-            let lists = ["normalizers", "pretokenizers", "processors"];
-            let list = lists.iter().find_map(|list| part.get(list)?.as_array());
-            return list
-                .ok_or_else(|| other(key, part))?
-                .iter()
-                .try_for_each(|part| check_part(key, part, depth + 1));
+        ("normalizer", Some("Replace")) => pattern("String").is_some_and(|text| !text.is_empty()),
+        ("normalizer", Some("Prepend")) => {
+            let bytes = part.get("prepend").and_then(Value::as_str).map(str::len);
+            bytes.is_some_and(|bytes| bytes <= PREPEND_BYTES_MAX)
         }
-        ("normalizer", Some("Replace")) => pattern("String").is_some(),
-        ("normalizer", Some("Prepend")) => true,
         ("pre_tokenizer", Some("Metaspace" | "ByteLevel" | "Digits")) => true,
-        ("pre_tokenizer", Some(SPLIT)) => pattern("Regex").and_then(Value::as_str) == Some(LLAMA_3),
+        ("pre_tokenizer", Some(SPLIT)) => pattern("Regex") == Some(LLAMA_3),
         ("post_processor", Some("TemplateProcessing" | "ByteLevel")) => true,
         _ => false,
     };
     if is_known { Ok(()) } else { Err(other(key, part)) }
+}
+
+/// How many times as long as before a text is at the most, where a part replaces text.
+fn growth(part: &Value) -> usize {
+    let bytes = |text: Option<&Value>| text.and_then(Value::as_str).map_or(0, str::len);
+    let pattern = part.get("pattern").and_then(|pattern| pattern.get("String"));
+    match bytes(pattern) {
+        0 => 1,
+        pattern => bytes(part.get("content")).div_ceil(pattern).max(1),
+    }
 }
 
 fn kind(part: &Value) -> Option<&str> {
@@ -144,6 +164,39 @@ mod tests {
         }
         let fault = Tokens::read(b"{", 9).err().unwrap();
         assert!(fault.message.contains("tokenizer.json cannot be read"), "{fault}");
+    }
+
+    #[test]
+    fn no_part_makes_a_text_many_times_as_long() {
+        let refused = |part: &str, value: Value, expect: &str| {
+            let mut said: Value = serde_json::from_str(example::TOKENIZER).unwrap();
+            said[part] = value;
+            let bytes = said.to_string();
+            let fault = Tokens::read(bytes.as_bytes(), example::VOCABULARY).err().unwrap();
+            assert!(fault.message.contains(expect), "{fault}");
+        };
+        let replace = |from: &str, to: &str| {
+            let pattern = serde_json::json!({"String": from});
+            serde_json::json!({"type": "Replace", "pattern": pattern, "content": to})
+        };
+        let all = |parts: Vec<Value>| serde_json::json!({"type": "Sequence", "normalizers": parts});
+        refused("normalizer", all(vec![replace("a", "aa"); 60]), "has 60 parts");
+        refused("normalizer", all(vec![replace("a", "aaa"); 3]), "27 times as long");
+        refused("normalizer", replace("a", &"a".repeat(17)), "17 times as long");
+        refused("normalizer", replace("", "a"), "the normalizer \"Replace\"");
+        let long = serde_json::json!({"type": "Prepend", "prepend": "a".repeat(17)});
+        refused("normalizer", long, "the normalizer \"Prepend\"");
+    }
+
+    #[test]
+    fn a_sequence_has_the_list_that_the_crate_reads() {
+        let slow = serde_json::json!({"type": SPLIT, "pattern": {"Regex": "(a+)+b"},
+            "behavior": "Isolated", "invert": false});
+        let mut said: Value = serde_json::from_str(example::TOKENIZER).unwrap();
+        said["pre_tokenizer"] = serde_json::json!(
+            {"type": "Sequence", "normalizers": [], "pretokenizers": [slow]});
+        let fault = Tokens::read(said.to_string().as_bytes(), example::VOCABULARY).err().unwrap();
+        assert!(fault.message.contains("the pre_tokenizer \"Split\""), "{fault}");
     }
 
     /// Byte pairs behind the pattern of Llama 3, in which each byte is a piece.
