@@ -2,11 +2,13 @@
 //! Never adds a row, and never leaves a table without one.
 
 use super::group::Groups;
+use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::recipe::table_of;
 use crate::compute::table::Table;
 use crate::compute::{Fault, formula, quote};
 use crate::domain::job::{Direction, Formula, Sample, SampleSize};
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_ord::sort::{SortColumn, SortOptions, lexsort_to_indices};
 use arrow_select::filter::prep_null_mask_filter;
@@ -81,11 +83,30 @@ pub(super) fn fill_from_above(columns: &[String], table: &Table) -> Result<Table
         table.array(name)?;
     }
     let filled: BTreeSet<&String> = columns.iter().collect();
-    let arrays = table.arrays().into_iter().map(|(name, array)| {
+    let arrays: Vec<(String, ArrayRef)> = table.arrays();
+    let mut bytes = 0usize;
+    for (_, array) in arrays.iter().filter(|(name, _)| filled.contains(name)) {
+        bytes = bytes.saturating_add(bytes_from_above(array));
+        if bytes > ARTIFACT_BYTES_MAX {
+            return Err(Fault::too_large("what the step gives", bytes, ARTIFACT_BYTES_MAX));
+        }
+    }
+    let arrays = arrays.into_iter().map(|(name, array)| {
         let array = if filled.contains(&name) { from_above(&array) } else { array };
         (name, array)
     });
     table_of(arrays.collect())
+}
+
+/// Bytes of a column's texts once it is filled: a long one counts for each row below it.
+fn bytes_from_above(array: &ArrayRef) -> usize {
+    let Some(texts) = array.as_string_opt::<i32>() else { return 0 };
+    let mut last = 0;
+    let lengths = texts.iter().map(|text| {
+        last = text.map_or(last, str::len);
+        last
+    });
+    lengths.fold(0, usize::saturating_add)
 }
 
 fn from_above(array: &ArrayRef) -> ArrayRef {

@@ -283,3 +283,11 @@ fn a_transform_has_steps_or_applies_a_fit() {
     assert!(both.message.contains("no steps of its own"));
     assert!(!spec.is_row_wise() && none.is_row_wise());
 }
+
+#[test]
+fn a_long_text_is_not_repeated_beyond_what_a_table_holds() {
+    let csv = |rows: usize| format!("t,n\n{},1\n{}", "x".repeat(8 << 20), ",1\n".repeat(rows));
+    let fault = apply(fill("t", Filling::Previous), &csv(300)).unwrap_err();
+    assert!(fault.message.contains("more than one artifact may have"), "{fault:?}");
+    assert_eq!(apply(fill("t", Filling::Previous), &csv(3)).unwrap().rows(), 4);
+}
