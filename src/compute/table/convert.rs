@@ -73,7 +73,7 @@ pub(super) fn convert(
     let ty = array.data_type();
     let is_count = is_time(ty) && kind == ColumnKind::Integer;
     if is_count || matches!(ty, DataType::Duration(_)) {
-        let counts = cast(array, &DataType::Int64).map_err(unreadable)?;
+        let counts = cast(array, &DataType::Int64).map_err(refused)?;
         return if kind == ColumnKind::Integer {
             Ok(counts)
         } else {
@@ -83,10 +83,10 @@ pub(super) fn convert(
     match (ty, kind) {
         (DataType::Boolean, ColumnKind::Truth) => Ok(Arc::clone(array)),
         (ty, ColumnKind::Integer) if ty.is_integer() => {
-            cast(array, &DataType::Int64).map_err(unreadable)
+            cast(array, &DataType::Int64).map_err(refused)
         }
         (ty, ColumnKind::Real) if ty.is_floating() => {
-            let reals = cast(array, &DataType::Float64).map_err(unreadable)?;
+            let reals = cast(array, &DataType::Float64).map_err(refused)?;
             let reals = reals.as_primitive::<Float64Type>().iter();
             Ok(Arc::new(reals.map(|x| x.filter(|x| x.is_finite())).collect::<Float64Array>()))
         }
@@ -97,7 +97,7 @@ pub(super) fn convert(
 /// The values of a dictionary, each as often as it occurs; anything else as it is.
 fn plain(array: &ArrayRef) -> Result<ArrayRef, Fault> {
     match array.data_type() {
-        DataType::Dictionary(_, values) => cast(array, values).map_err(unreadable),
+        DataType::Dictionary(_, values) => cast(array, values).map_err(refused),
         _ => Ok(Arc::clone(array)),
     }
 }
@@ -108,11 +108,11 @@ fn texts(array: &ArrayRef) -> Result<StringArray, Fault> {
         DataType::Null => Arc::new(StringArray::new_null(array.len())),
         DataType::Timestamp(unit, Some(_)) => return instants(array, *unit),
         ty if ty.is_floating() => {
-            let reals = cast(array, &DataType::Float64).map_err(unreadable)?;
+            let reals = cast(array, &DataType::Float64).map_err(refused)?;
             let reals = reals.as_primitive::<Float64Type>().iter();
             return Ok(reals.map(|real| real.map(|real| real.to_string())).collect());
         }
-        _ => cast(array, &DataType::Utf8).map_err(unreadable)?,
+        _ => cast(array, &DataType::Utf8).map_err(refused)?,
     };
     Ok(texts.as_string::<i32>().clone())
 }
@@ -128,7 +128,7 @@ fn instants(array: &ArrayRef, unit: TimeUnit) -> Result<StringArray, Fault> {
         TimeUnit::Microsecond => without_zone::<TimestampMicrosecondType>(array),
         TimeUnit::Nanosecond => without_zone::<TimestampNanosecondType>(array),
     };
-    let texts = cast(&plain, &DataType::Utf8).map_err(unreadable)?;
+    let texts = cast(&plain, &DataType::Utf8).map_err(refused)?;
     Ok(texts.as_string::<i32>().iter().map(|text| text.map(|text| format!("{text}Z"))).collect())
 }
 
@@ -170,15 +170,18 @@ pub(super) fn shown(array: &ArrayRef, row: usize) -> String {
     text.ok().map(|text| quote(text.iter().next().flatten().unwrap_or("?"))).unwrap_or_default()
 }
 
-/// A format's crate refuses the bytes.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Fault {
-    let said = error.to_string();
-    compressed(&said).unwrap_or_else(|| {
-        Fault::new(
-            format!("the file cannot be read: {}", quote(&said)),
-            "look whether it is whole, and of the `format` that the source says",
-        )
-    })
+/// The bytes are no file of their format.
+pub(super) fn unreadable(why: impl std::fmt::Display) -> Fault {
+    Fault::new(
+        format!("the file cannot be read: {}", quote(&why.to_string())),
+        "look whether it is whole, and of the `format` that the source says",
+    )
+}
+
+/// A format's crate refuses the bytes. Its words are not said: they may depend on the machine, and
+/// workers have to agree on those of a failure.
+pub(super) fn refused(error: impl std::fmt::Display) -> Fault {
+    compressed(&error.to_string()).unwrap_or_else(|| unreadable("it is not as its format has it"))
 }
 
 /// Sound bytes, but in a compression that this program does not know.

@@ -1,17 +1,18 @@
 //! Parquet and Arrow IPC: files of row groups or record batches, which are read by themselves.
 //! Never decodes a column that is not asked for, and never more of a file than its groups.
 
+mod blocks;
 mod footer;
 mod pages;
 mod thrift;
 
-use super::convert::{kind_of, unreadable};
+use super::convert::{kind_of, refused, unreadable};
 use super::is_column_name;
 use crate::base::limits::{ARTIFACT_BYTES_MAX, COLUMNS_MAX, TEXT_BYTES_MAX};
 use crate::compute::{Fault, memory, quote};
 use crate::domain::job::{Column, Declared, Format};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -80,16 +81,19 @@ impl File {
                 Form::Parquet => {
                     footer::check(&bytes)?;
                     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone());
-                    let builder = builder.map_err(unreadable)?;
+                    let builder = builder.map_err(refused)?;
                     shared = Some(sharing(&builder)?);
-                    let size = |number: i64| u64::try_from(number).map_err(unreadable);
+                    let size = |number: i64| u64::try_from(number).map_err(refused);
                     let groups = builder.metadata().row_groups().iter();
                     let groups = groups
                         .map(|group| Ok((size(group.num_rows())?, size(group.compressed_size())?)));
                     let groups = groups.collect::<Result<Vec<_>, Fault>>()?;
                     (builder.schema().clone(), Some(groups))
                 }
-                Form::ArrowFile => (arrow_file(&bytes, None)?.schema(), None),
+                Form::ArrowFile => {
+                    blocks::check(&bytes)?;
+                    (arrow_file(&bytes, None)?.schema(), None)
+                }
                 Form::ArrowStream => (arrow_stream(&bytes, None)?.schema(), None),
             };
             Ok(Self { bytes, form, schema, shared, groups })
@@ -115,7 +119,7 @@ impl File {
             ));
         }
         let column = |name: String| {
-            let field = self.schema.field_with_name(&name).map_err(unreadable)?;
+            let field = self.schema.field_with_name(&name).map_err(refused)?;
             if !is_column_name(&name) {
                 let message = format!("the name of a column has {} bytes", name.len());
                 return Err(Fault::new(message, format!("use 1 to {TEXT_BYTES_MAX}")));
@@ -175,10 +179,10 @@ impl File {
                 let last = u32::try_from(reader.num_batches()).unwrap_or(u32::MAX);
                 let end = groups.end.min(last);
                 if groups.start < end {
-                    reader.set_index(groups.start as usize).map_err(unreadable)?;
+                    reader.set_index(groups.start as usize).map_err(refused)?;
                 }
                 for (group, rows) in (groups.start..end).zip(reader) {
-                    if !each(Batch { group, rows: rows.map_err(unreadable)? })? {
+                    if !each(Batch { group, rows: rows.map_err(refused)? })? {
                         break;
                     }
                 }
@@ -187,7 +191,7 @@ impl File {
             Form::ArrowStream => {
                 let reader = arrow_stream(&self.bytes, Some(roots))?;
                 for (group, rows) in (0..groups.end).zip(reader) {
-                    let rows = rows.map_err(unreadable)?;
+                    let rows = rows.map_err(refused)?;
                     if groups.contains(&group) && !each(Batch { group, rows })? {
                         break;
                     }
@@ -237,9 +241,9 @@ impl File {
                 return Err(unreadable("its pages are many times as long as the file"));
             }
             let builder = builder.with_row_groups(vec![group as usize]).with_projection(mask);
-            let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
+            let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(refused)?;
             for rows in reader {
-                let rows = rows.map_err(unreadable)?;
+                let rows = rows.map_err(refused)?;
                 if !each(Batch { group, rows: self.of_characters(rows)? })? {
                     return Ok(());
                 }
@@ -258,7 +262,7 @@ fn sharing(builder: &ParquetRecordBatchReaderBuilder<Bytes>) -> Result<ArrowRead
     let fields: Vec<_> = builder.schema().fields().iter().map(as_view).collect();
     let schema = Schema::new_with_metadata(fields, builder.schema().metadata().clone());
     let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(Arc::clone(builder.metadata()), options).map_err(unreadable)
+    ArrowReaderMetadata::try_new(Arc::clone(builder.metadata()), options).map_err(refused)
 }
 
 fn is_text(ty: &DataType) -> bool {
@@ -274,8 +278,13 @@ fn is_text(ty: &DataType) -> bool {
 fn room(rows: &RecordBatch) -> Result<(), Fault> {
     let bytes = rows.columns().iter().map(|column| bytes_of(column));
     let bytes = bytes.fold(0, usize::saturating_add);
-    if bytes > ARTIFACT_BYTES_MAX {
-        return Err(super::too_large(bytes));
+    // Columns may lie on one another in a file: in a table each number is one of 64 bits.
+    let numbers =
+        |column: &&ArrayRef| column.data_type().is_numeric() && !column.data_type().is_decimal();
+    let numbers = rows.columns().iter().filter(numbers).count();
+    let all = numbers.saturating_mul(rows.num_rows()).saturating_mul(size_of::<i64>());
+    if bytes.saturating_add(all) > ARTIFACT_BYTES_MAX {
+        return Err(super::too_large(bytes.saturating_add(all)));
     }
     memory::room(bytes)
 }
@@ -322,12 +331,12 @@ fn arrow_file(
     bytes: &Bytes,
     roots: Option<Vec<usize>>,
 ) -> Result<FileReader<Cursor<Bytes>>, Fault> {
-    FileReader::try_new(Cursor::new(bytes.clone()), roots).map_err(unreadable)
+    FileReader::try_new(Cursor::new(bytes.clone()), roots).map_err(refused)
 }
 
 fn arrow_stream(
     bytes: &Bytes,
     roots: Option<Vec<usize>>,
 ) -> Result<StreamReader<Cursor<Bytes>>, Fault> {
-    StreamReader::try_new(Cursor::new(bytes.clone()), roots).map_err(unreadable)
+    StreamReader::try_new(Cursor::new(bytes.clone()), roots).map_err(refused)
 }

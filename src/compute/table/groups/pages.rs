@@ -3,7 +3,7 @@
 //!
 //! A page of a few hundred bytes can say that it has gigabytes, or have them without saying so.
 
-use super::super::convert::unreadable;
+use super::super::convert::{refused, unreadable};
 use super::thrift::{Fields, Kind, Thrift, Value};
 use super::{BATCH_ROWS, ProjectionMask};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
@@ -124,7 +124,7 @@ impl Header {
                 [part, field] => (*part, *field),
                 _ => return Ok(()),
             };
-            let number = usize::try_from(number).map_err(unreadable)?;
+            let number = usize::try_from(number).map_err(refused)?;
             match said.insert(place, number) {
                 None => Ok(()),
                 Some(_) => Err(unreadable("a page says something twice")),
@@ -258,12 +258,12 @@ impl Window {
 /// Refuses pages that list more lengths of texts than they have values. Returns the bytes that
 /// texts repeat of those before them, which their pages do not have.
 fn lengths(bytes: &Bytes, column: &ColumnChunkMetaData) -> Result<usize, Fault> {
-    let rows = usize::try_from(column.num_values()).map_err(unreadable)?;
+    let rows = usize::try_from(column.num_values()).map_err(refused)?;
     let file = Arc::new(bytes.clone());
-    let mut pages = SerializedPageReader::new(file, column, rows, None).map_err(unreadable)?;
+    let mut pages = SerializedPageReader::new(file, column, rows, None).map_err(refused)?;
     let has_nulls = column.column_descr().max_def_level() > 0;
     let mut repeated = 0usize;
-    while let Some(page) = pages.get_next_page().map_err(unreadable)? {
+    while let Some(page) = pages.get_next_page().map_err(refused)? {
         let encoding = page.encoding();
         if !matches!(encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
             continue;
