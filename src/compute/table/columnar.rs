@@ -13,7 +13,7 @@ use crate::base::canon::Digest;
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::{Fault, quote};
 use crate::domain::job::{Chunk, ChunkTarget, Groups, Ingest, OnBadRow, Reading};
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_schema::DataType;
 use arrow_select::filter::filter;
 use bytes::Bytes;
@@ -309,8 +309,9 @@ impl<'a> ColumnarReader<'a> {
             if is_skipping { filter(&array, &good).unwrap_or(array) } else { array }
         };
         let columns: Vec<ArrayRef> = converted.columns.iter().map(column).collect();
-        let size = columns.iter().map(|array| array.get_array_memory_size());
-        self.size = size.fold(self.size, usize::saturating_add);
+        // Its own cells: the columns of an Arrow batch share one buffer.
+        let own = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or(usize::MAX);
+        self.size = columns.iter().map(own).fold(self.size, usize::saturating_add);
         if self.size > ARTIFACT_BYTES_MAX {
             return Err(too_large(self.size));
         }

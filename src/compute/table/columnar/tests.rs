@@ -373,3 +373,12 @@ fn what_is_no_text_in_a_column_of_json_is_refused() {
     let fault = read(&reading(Format::Parquet), &write(b"\xff\xfe"), |_| ()).unwrap_err();
     assert!(fault.message.contains("UTF-8"), "{fault:?}");
 }
+
+#[test]
+fn columns_that_share_a_buffer_are_counted_by_their_cells() {
+    let names: Vec<String> = (0..2_000).map(|at| format!("c{at}")).collect();
+    let column: ArrayRef = Arc::new(Int64Array::from_iter(0..40));
+    let wide = batch(names.iter().map(|name| (name.as_str(), Arc::clone(&column))).collect());
+    let (table, _) = read(&reading(Format::Arrow), &file(&[wide]), |_| {}).unwrap();
+    assert_eq!((table.rows(), table.columns().len()), (40, 2_000));
+}
