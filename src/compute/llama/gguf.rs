@@ -17,6 +17,8 @@ const MATRICES_MAX: u64 = 65_536;
 const LIST_MAX: u64 = 2_000_000;
 /// Dimensions of a matrix.
 const DIMENSIONS_MAX: u32 = 4;
+/// The kind of a value that is a whole number of 32 bits; of the kinds below it are smaller ones.
+const U32: u32 = 4;
 /// Where matrices begin, if nothing is said of it: at a multiple of this.
 const ALIGNMENT: u64 = 32;
 
@@ -108,6 +110,8 @@ impl<'a> Reader<'a> {
         let (mut texts, mut wholes, mut reals) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
             match self.scalar(of)? {
+                // No list of so small numbers is of use, and each would take eight times its bytes.
+                _ if of < U32 => {}
                 Value::Text(text) => texts.push(text),
                 Value::Whole(whole) => wholes.push(whole),
                 Value::Real(real) => reals.push(real as f32),
@@ -172,7 +176,7 @@ impl<'a> Gguf<'a> {
         let at = (bytes.len() - reader.0.len()) as u64;
         let begin = usize::try_from(at.checked_next_multiple_of(alignment)?).ok()?;
         let data = bytes.get(begin.min(bytes.len())..)?;
-        let mut found = BTreeMap::new();
+        let (mut found, mut places) = (BTreeMap::new(), Vec::new());
         for (name, [columns, second, third, fourth], form, from) in infos {
             let rows = second.checked_mul(third)?.checked_mul(fourth)?;
             let form = Form::of_gguf(form);
@@ -180,9 +184,13 @@ impl<'a> Gguf<'a> {
             let len = (rows.checked_mul(columns)? / weights).checked_mul(size)?;
             let from = usize::try_from(from).ok()?;
             let bytes = data.get(from..from.checked_add(len)?)?;
+            places.extend((len > 0).then_some((from, from + len)));
             found.insert(name, Matrix { shape: (rows, columns), form, bytes });
         }
-        Some(Self { said, matrices: found })
+        // A job is priced by its bytes: no two matrices are made of the same ones.
+        places.sort_unstable();
+        let apart = places.iter().zip(places.iter().skip(1)).all(|((_, to), (from, _))| to <= from);
+        apart.then_some(Self { said, matrices: found })
     }
 
     /// A text that the file says.
@@ -351,4 +359,47 @@ fn known(name: &str) -> Option<(String, Paired)> {
         _ => return None,
     };
     Some((format!("model.layers.{layer}.{known}.weight"), paired))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+    }
+
+    /// A file that says a list of eight of this kind, with matrices of eight reals that begin here.
+    fn file(kind: u32, list: &[u8], places: &[u64]) -> Vec<u8> {
+        let mut bytes = [MAGIC, &3u32.to_le_bytes()].concat();
+        bytes.extend((places.len() as u64).to_le_bytes());
+        bytes.extend(1u64.to_le_bytes());
+        bytes.extend(text("list"));
+        bytes.extend([9, kind].map(u32::to_le_bytes).concat());
+        bytes.extend(8u64.to_le_bytes());
+        bytes.extend(list);
+        for (name, from) in places.iter().enumerate() {
+            bytes.extend(text(&name.to_string()));
+            bytes.extend([1u32.to_le_bytes().as_slice(), &8u64.to_le_bytes()].concat());
+            bytes.extend([0u32.to_le_bytes().as_slice(), &from.to_le_bytes()].concat());
+        }
+        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT as usize), 0);
+        bytes.resize(bytes.len() + 128, 0);
+        bytes
+    }
+
+    #[test]
+    fn matrices_do_not_lie_on_one_another() {
+        let read = |places: &[u64]| Gguf::read(&file(U32, &[0; 32], places)).is_ok();
+        assert!(read(&[0, 32, 64]) && read(&[96, 0, 32]) && read(&[]));
+        assert!(!read(&[0, 0]) && !read(&[0, 64, 28]) && !read(&[32, 0, 60]));
+    }
+
+    #[test]
+    fn a_list_of_bytes_is_not_kept() {
+        let bytes = file(0, &[1; 8], &[]);
+        assert_eq!(Gguf::read(&bytes).unwrap().wholes("list"), [0u64; 0]);
+        let bytes = file(U32, &[0; 32], &[]);
+        assert_eq!(Gguf::read(&bytes).unwrap().wholes("list"), [0; 8]);
+    }
 }
