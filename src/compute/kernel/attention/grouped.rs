@@ -5,6 +5,11 @@
 use super::{Form, Rotation, SeenSoftmax, Shape, Sight, matmul, on};
 use crate::compute::kernel::Engine;
 
+/// Looks that are in memory at once: 16 MiB of them.
+const LOOKS_MAX: usize = 4 << 20;
+/// Rows that look at once, however far they see.
+const ROWS_MIN: usize = 64;
+
 /// The arithmetic of attention over one sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grouped<'a> {
@@ -27,7 +32,13 @@ impl Grouped<'_> {
     /// # Panics
     /// If the inputs are not rows of these widths, or there are more than the rotation has.
     #[must_use]
-    pub fn forward(&self, [queries, keys, values]: [&[f32]; 3]) -> Vec<f32> {
+    pub fn forward(&self, x: [&[f32]; 3]) -> Vec<f32> {
+        let rows = x[0].len() / (self.heads * self.columns);
+        self.forward_by(rows_at_once(rows), x)
+    }
+
+    /// The same, with so many rows that look at once.
+    fn forward_by(&self, some: usize, [queries, keys, values]: [&[f32]; 3]) -> Vec<f32> {
         let (columns, wide) = (self.columns, self.heads * self.columns);
         let rows = queries.len() / wide;
         let narrow = self.keys * columns;
@@ -36,7 +47,7 @@ impl Grouped<'_> {
         assert!(self.heads.is_multiple_of(self.keys), "heads share keys evenly");
         assert!(rows <= self.rotation.length(), "no more rows than there are angles");
         let mut y = vec![0.0; rows * wide];
-        let (mut looks, mut out) = (vec![0.0; rows * rows], vec![0.0; rows * columns]);
+        let (mut looks, mut out) = (vec![0.0; some * rows], vec![0.0; some * columns]);
         for (group, key) in (0..self.keys).map(|group| (group, part(keys, narrow, group, columns)))
         {
             let (mut key, value) = (key, part(values, narrow, group, columns));
@@ -45,20 +56,31 @@ impl Grouped<'_> {
             for head in group * each..(group + 1) * each {
                 let mut query = part(queries, wide, head, columns);
                 self.rotation.turn(0, &mut query, columns, false);
-                let scores = Shape { m: rows, n: rows, k: columns };
-                matmul(self.engine, Form::Nt, scores, &query, &key, &mut looks);
-                let (sight, scale) = (Sight::Causal { before: 0 }, 1.0 / (columns as f32).sqrt());
-                let softmax = SeenSoftmax { scores: &mut looks, length: rows.max(1), sight, scale };
-                on(self.engine.isa, softmax);
-                let seen = Shape { m: rows, n: columns, k: rows };
-                matmul(self.engine, Form::Nn, seen, &looks, &value, &mut out);
-                for (row, out) in y.chunks_exact_mut(wide).zip(out.chunks_exact(columns)) {
-                    row[head * columns..(head + 1) * columns].copy_from_slice(out);
+                let places = y.chunks_mut(some * wide).zip(query.chunks(some * columns));
+                for (block, (y, query)) in places.enumerate() {
+                    let m = query.len() / columns;
+                    let (looks, out) = (&mut looks[..m * rows], &mut out[..m * columns]);
+                    let scores = Shape { m, n: rows, k: columns };
+                    matmul(self.engine, Form::Nt, scores, query, &key, looks);
+                    let sight = Sight::Causal { before: block * some };
+                    let scale = 1.0 / (columns as f32).sqrt();
+                    let softmax = SeenSoftmax { scores: looks, length: rows, sight, scale };
+                    on(self.engine.isa, softmax);
+                    let seen = Shape { m, n: columns, k: rows };
+                    matmul(self.engine, Form::Nn, seen, looks, &value, out);
+                    for (row, out) in y.chunks_exact_mut(wide).zip(out.chunks_exact(columns)) {
+                        row[head * columns..(head + 1) * columns].copy_from_slice(out);
+                    }
                 }
             }
         }
         y
     }
+}
+
+/// Rows whose looks are in memory at once: all of them, as long as these are few.
+fn rows_at_once(rows: usize) -> usize {
+    (LOOKS_MAX / rows.max(1)).clamp(ROWS_MIN, rows.max(ROWS_MIN))
 }
 
 /// The columns of one head, of rows that are so wide.
@@ -118,7 +140,18 @@ mod tests {
                 let grouped =
                     Grouped { engine, heads: HEADS, keys, columns: COLUMNS, rotation: &rotation };
                 assert_eq!(bits(&grouped.forward(x)), expect, "{isa:?} {keys}");
+                for some in [1, 4, 7, ROWS - 1, ROWS] {
+                    let some_at_once = bits(&grouped.forward_by(some, x));
+                    assert_eq!(some_at_once, expect, "{isa:?} {keys} {some}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn long_windows_take_no_square_of_their_length() {
+        assert_eq!([0, 1, 64, 2_048, 2_049].map(rows_at_once), [64, 64, 64, 2_048, 2_047]);
+        let looks = |rows: usize| rows_at_once(rows) * rows;
+        assert!((1..=1 << 17).step_by(63).all(|rows| looks(rows) <= 2 * LOOKS_MAX));
     }
 }
