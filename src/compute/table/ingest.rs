@@ -16,6 +16,9 @@ use crate::domain::job::{Chunk, Format, Ingest, OnBadRow};
 use std::fmt::Write as _;
 use std::iter;
 
+/// Cells after which it is seen what all of them take.
+const CELLS_BETWEEN: u64 = 1 << 20;
+
 /// How many rows were read, and which of them could not be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BadRows {
@@ -139,6 +142,8 @@ struct LineReader<'a> {
     /// Columns of the source and what is made of them, in the order of the table.
     kept: Vec<(usize, Building)>,
     rows: BadRows,
+    /// Bytes of all cells at the most.
+    most: usize,
 }
 
 impl<'a> LineReader<'a> {
@@ -159,7 +164,8 @@ impl<'a> LineReader<'a> {
             (place, Building::new(kind, rows))
         };
         let kept = kept.into_iter().map(building).collect();
-        Ok(Self { spec, names, judge, kept, rows: BadRows::default() })
+        let (rows, most) = (BadRows::default(), ARTIFACT_BYTES_MAX);
+        Ok(Self { spec, names, judge, kept, rows, most })
     }
 
     fn is_at_limit(&self) -> bool {
@@ -190,10 +196,21 @@ impl<'a> LineReader<'a> {
         let scanner = Scanner::new(&self.spec.reading, Some(&self.names), chunk.first_line);
         let mut scanner = scanner.ok_or_else(|| mismatch("it is not made of lines"))?;
         let (mut at, before, mut index) = (0, self.rows.rows, scanner.index());
+        let mut weighed = before;
         while !self.is_at_limit() {
+            let known = self.rows.rows - before;
+            if known > chunk.rows {
+                return Err(mismatch(&format!("more rows than the {} of the pin", chunk.rows)));
+            }
+            if self.rows.rows - weighed >= self.rows_between() {
+                weighed = self.rows.rows;
+                self.fits()?;
+            }
+            let most = (chunk.rows - known).saturating_add(1).min(self.rows_between());
+            let most = self.room().min(usize::try_from(most).unwrap_or(usize::MAX));
             let line = scanner.line();
             let plain = index.as_mut().and_then(|index| {
-                let rows = index.rows(bytes, (at, bytes.len()), self.room(), self.names.len())?;
+                let rows = index.rows(bytes, (at, bytes.len()), most, self.names.len())?;
                 self.judge.good(rows)
             });
             if let Some(rows) = plain {
@@ -218,12 +235,21 @@ impl<'a> LineReader<'a> {
         if rows != chunk.rows && !self.is_at_limit() {
             return Err(mismatch(&format!("{rows} rows, the pin says {}", chunk.rows)));
         }
-        let size =
-            self.kept.iter().fold(0usize, |sum, (_, cells)| sum.saturating_add(cells.size()));
-        if size > ARTIFACT_BYTES_MAX {
-            return Err(too_large(size));
-        }
+        self.fits()?;
         Ok(!self.is_at_limit())
+    }
+
+    /// Rows after which it is worth while to see what they take: a short one may have any number of
+    /// cells.
+    fn rows_between(&self) -> u64 {
+        (CELLS_BETWEEN / self.kept.len().max(1) as u64).max(1)
+    }
+
+    /// Fails where the cells are more than a table may have.
+    fn fits(&self) -> Result<(), Fault> {
+        let sizes = self.kept.iter().map(|(_, cells)| cells.size());
+        let size = sizes.fold(0, usize::saturating_add);
+        if size > self.most { Err(too_large(size)) } else { Ok(()) }
     }
 
     fn row(&mut self, row: Row<'_>, line: u64) -> Result<(), Fault> {
@@ -286,4 +312,56 @@ fn places(keep: &[String], names: &[String]) -> Result<Vec<usize>, Fault> {
         names.iter().position(|known| known == name).ok_or_else(|| no_column(name, names))
     };
     keep.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::{Column, Reading};
+
+    /// What comes of so many lines, of which the pin says so many, as a table of so many columns.
+    fn chunk(
+        (format, line): (Format, &str),
+        (lines, told): (usize, u64),
+        columns: usize,
+        most: usize,
+    ) -> Result<u64, Fault> {
+        let bytes = line.repeat(lines).into_bytes();
+        let name = |at: usize| Column { name: format!("c{at}"), kind: ColumnKind::Integer };
+        let digest = Digest::of(&bytes);
+        let length = bytes.len() as u64;
+        let chunk = Chunk { digest, bytes: length, rows: told, first_line: 2, groups: None };
+        let spec = Ingest {
+            columns: (0..columns).map(name).collect(),
+            chunks: vec![chunk.clone()],
+            ..Ingest::unpinned(Reading { format, on_bad_row: OnBadRow::Null, ..Reading::csv() })
+        };
+        let mut reader = LineReader::new(&spec, &[&bytes]).unwrap();
+        reader.most = most;
+        reader.chunk(&bytes, &chunk)?;
+        Ok(reader.rows.rows)
+    }
+
+    fn formats() -> [(Format, &'static str); 3] {
+        let Reading { format: csv, .. } = Reading::csv();
+        [(Format::Json, "{}\n"), (csv, "1,2,3\n"), (csv, "x\n")]
+    }
+
+    #[test]
+    fn no_row_beyond_those_of_the_pin_is_kept() {
+        for format in formats() {
+            assert_eq!(chunk(format, (40, 40), 3, 1 << 20).unwrap(), 40);
+            let fault = chunk(format, (100_000, 40), 3, 1 << 20).unwrap_err();
+            assert!(fault.message.contains("more rows than the 40 of the pin"), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn cells_are_weighed_while_they_are_read() {
+        let [json, ..] = formats();
+        // Each row has 3,000 cells of nothing: after 349 of them they are seen to be too many.
+        let fault = chunk(json, (5_000, 5_000), 3_000, 1 << 20).unwrap_err();
+        let first = (CELLS_BETWEEN / 3_000) * 3_000 * 9;
+        assert!(fault.message.contains(&format!("{first} bytes")), "{fault:?}");
+    }
 }
