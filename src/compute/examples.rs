@@ -3,7 +3,7 @@
 
 use super::model::Reads;
 use super::recipe::Recipe;
-use super::table::{Cells, Table, nearest};
+use super::table::{Cells, Table, TextsKept, nearest};
 use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::base::limits;
@@ -342,9 +342,12 @@ fn unlabelled(target: &str, i: usize) -> Fault {
 
 /// The label of each row, as text.
 fn labels(table: &Table, target: &str) -> Result<Vec<String>, Fault> {
-    let cells = table.column(target)?.texts();
-    let labels =
-        cells.into_iter().enumerate().map(|(i, label)| label.ok_or_else(|| unlabelled(target, i)));
+    let mut kept = TextsKept::default();
+    let labels = table.column(target)?.each_text().enumerate().map(|(i, label)| {
+        let label = label.ok_or_else(|| unlabelled(target, i))?;
+        kept.add(&label)?;
+        Ok(label.into_owned())
+    });
     labels.collect()
 }
 

@@ -258,8 +258,11 @@ impl Recipe {
                 Applied::Derive(formulas) => changed.extend(formulas.iter().map(|(name, _)| name)),
                 Applied::OneHot(words) if !changed.contains(&words.column) => {
                     let Ok(cells) = table.column(&words.column) else { continue };
-                    let is_new = |text: &String| words.values.binary_search(text).is_err();
-                    let count = cells.texts().iter().flatten().filter(|text| is_new(text)).count();
+                    let known = |text: &str| {
+                        words.values.binary_search_by(|value| value.as_str().cmp(text)).is_ok()
+                    };
+                    let texts = cells.each_text().flatten();
+                    let count = texts.filter(|text| !known(text)).count();
                     all.extend((count > 0).then(|| (words.column.clone(), count)));
                 }
                 _ => {}

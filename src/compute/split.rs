@@ -15,9 +15,10 @@
 //!
 //! Rows keep their order inside a part. Where their order decides, no lot is drawn at all.
 
-use super::table::Table;
+use super::table::{Table, TextsKept};
 use super::{Fault, Named, quote};
 use crate::domain::job::{Dealing, Split};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Divides `table`. `permutation(seed, stratum, rows)` gives 0..rows in an order that follows from
@@ -103,8 +104,15 @@ fn shares(spec: &Split) -> Result<Vec<f64>, Fault> {
 /// The rows of each value of a column, both ascending; rows without one come first.
 fn values(table: &Table, column: &str) -> Result<BTreeMap<Option<String>, Vec<usize>>, Fault> {
     let mut values: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
-    for (row, value) in table.column(column)?.texts().into_iter().enumerate() {
-        values.entry(value).or_default().push(row);
+    let mut kept = TextsKept::default();
+    for (row, value) in table.column(column)?.each_text().enumerate() {
+        let value = value.map(Cow::into_owned);
+        if let Some(rows) = values.get_mut(&value) {
+            rows.push(row);
+        } else {
+            kept.add(value.as_deref().unwrap_or_default())?;
+            values.insert(value, vec![row]);
+        }
     }
     Ok(values)
 }

@@ -46,6 +46,7 @@ use arrow_schema::{Field, Schema};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -104,15 +105,35 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// How many cells there are.
+    #[must_use]
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Real(array) => array.len(),
+            Self::Integer(array) => array.len(),
+            Self::Text(array) => array.len(),
+            Self::Truth(array) => array.len(),
+        }
+    }
+
     /// The cells as text, null where there is none. Reals are written with the fewest digits that
-    /// read back to the same bits.
+    /// read back to the same bits. All of them together may be forty times the table: whoever does
+    /// not know that they are few takes [`Cells::each_text`].
     #[must_use]
     pub fn texts(self) -> Vec<Option<String>> {
+        self.each_text().map(|text| text.map(Cow::into_owned)).collect()
+    }
+
+    /// The same one after the other.
+    pub fn each_text(self) -> Box<dyn Iterator<Item = Option<Cow<'a, str>>> + 'a> {
+        fn written<'t, T: ToString>(x: Option<T>) -> Option<Cow<'t, str>> {
+            x.map(|x| x.to_string().into())
+        }
         match self {
-            Self::Real(array) => array.iter().map(|x| x.map(|x| x.to_string())).collect(),
-            Self::Integer(array) => array.iter().map(|x| x.map(|x| x.to_string())).collect(),
-            Self::Text(array) => array.iter().map(|x| x.map(str::to_owned)).collect(),
-            Self::Truth(array) => array.iter().map(|x| x.map(|x| x.to_string())).collect(),
+            Self::Real(array) => Box::new(array.iter().map(written)),
+            Self::Integer(array) => Box::new(array.iter().map(written)),
+            Self::Text(array) => Box::new(array.iter().map(|text| text.map(Cow::Borrowed))),
+            Self::Truth(array) => Box::new(array.iter().map(written)),
         }
     }
 
@@ -440,6 +461,28 @@ pub(super) fn no_column(name: &str, columns: &[String]) -> Fault {
         }
     };
     Fault::new(format!("the table has no column {}", quote(name)), hint)
+}
+
+/// Bytes of texts of a column that are kept beside it.
+const TEXTS_BYTES_MAX: usize = 4 << 30;
+
+/// Texts of a column that are kept beside it, counted as they come: a number of eight bytes may
+/// have three hundred letters.
+#[derive(Default)]
+pub(in crate::compute) struct TextsKept(usize);
+
+impl TextsKept {
+    pub(in crate::compute) fn add(&mut self, text: &str) -> Result<(), Fault> {
+        self.0 = self.0.saturating_add(text.len());
+        if self.0 <= TEXTS_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!("the values of a column are texts of {} bytes", self.0);
+        Err(Fault::new(
+            message,
+            format!("at most {TEXTS_BYTES_MAX}: take fewer rows, or round them"),
+        ))
+    }
 }
 
 fn too_large(bytes: usize) -> Fault {

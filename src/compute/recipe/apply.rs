@@ -8,6 +8,7 @@ use crate::compute::table::{Cells, Column, ColumnKind, Table};
 use crate::compute::{Fault, quote};
 use crate::domain::job::{Cast, Cell, Formula, Hash, Layout, OnBadCell, Unknown};
 use arrow_arith::arity::unary;
+use arrow_array::builder::StringBuilder;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, new_null_array,
 };
@@ -239,18 +240,17 @@ fn filled_real(cells: &Float64Array, value: f64) -> Float64Array {
 }
 
 fn one_hot(words: &Vocabulary, cells: Cells<'_>) -> Result<Columns, Fault> {
-    let texts = cells.texts();
-    let mut columns = vec![vec![0i64; texts.len()]; words.values.len()];
-    for (row, text) in texts.iter().enumerate() {
+    let mut columns = vec![vec![0i64; cells.rows()]; words.values.len()];
+    for (row, text) in cells.each_text().enumerate() {
         let Some(text) = text else { continue };
-        match words.values.binary_search(text) {
+        match words.values.binary_search_by(|value| value.as_str().cmp(&text)) {
             Ok(place) => {
                 let cell = columns.get_mut(place).and_then(|column| column.get_mut(row));
                 cell.into_iter().for_each(|cell| *cell = 1);
             }
             Err(_) if words.unknown == Unknown::Zeros => {}
             Err(_) => {
-                let (column, text) = (quote(&words.column), quote(text));
+                let (column, text) = (quote(&words.column), quote(&text));
                 let message = format!("column {column} has {text} in row {}", row + 1);
                 let hint = "the fit has not seen it: fit with it, or set `unknown: zeros`";
                 return Err(Fault::new(message, hint));
@@ -293,20 +293,23 @@ fn cast(name: &str, array: &ArrayRef, to: ColumnKind, cast: &Cast) -> Result<Arr
     if let (Cells::Integer(cells), ColumnKind::Real) = (cells, to) {
         return Ok(Arc::new(reals_of(cells)));
     }
-    let texts = cells.texts();
+    let most = limits::ARTIFACT_BYTES_MAX;
     let is_text = cells.kind() == ColumnKind::Text;
+    if matches!(to, ColumnKind::Real | ColumnKind::Integer) {
+        fits(cells.rows().saturating_mul(size_of::<i64>()), most)?;
+    }
     let cast: ArrayRef = match to {
         ColumnKind::Text => {
-            return Ok(Arc::new(as_texts(texts, limits::ARTIFACT_BYTES_MAX)?));
+            return Ok(Arc::new(as_texts(cells, most)?));
         }
-        ColumnKind::Real => Arc::new(Float64Array::from_iter(read(name, &texts, cast, |text| {
+        ColumnKind::Real => Arc::new(Float64Array::from_iter(read(name, cells, cast, |text| {
             text.parse().ok().filter(|x: &f64| x.is_finite()).or_else(|| truth(text, is_text))
         })?)),
-        ColumnKind::Integer => Arc::new(Int64Array::from_iter(read(name, &texts, cast, |text| {
+        ColumnKind::Integer => Arc::new(Int64Array::from_iter(read(name, cells, cast, |text| {
             text.parse().ok().or_else(|| whole(text)).or_else(|| truth(text, is_text))
         })?)),
         ColumnKind::Truth => {
-            Arc::new(BooleanArray::from_iter(read(name, &texts, cast, |text| match text {
+            Arc::new(BooleanArray::from_iter(read(name, cells, cast, |text| match text {
                 _ if text.eq_ignore_ascii_case("true") => Some(true),
                 _ if text.eq_ignore_ascii_case("false") => Some(false),
                 "1" if !is_text => Some(true),
@@ -318,9 +321,16 @@ fn cast(name: &str, array: &ArrayRef, to: ColumnKind, cast: &Cast) -> Result<Arr
     Ok(cast)
 }
 
-fn as_texts(texts: Vec<Option<String>>, most: usize) -> Result<StringArray, Fault> {
-    fits(texts.iter().flatten().map(String::len).fold(0, usize::saturating_add), most)?;
-    Ok(StringArray::from_iter(texts))
+/// Cells as text, which are counted while they are made.
+fn as_texts(cells: Cells<'_>, most: usize) -> Result<StringArray, Fault> {
+    let mut texts = StringBuilder::new();
+    let mut bytes = 0usize;
+    for text in cells.each_text() {
+        bytes = bytes.saturating_add(text.as_ref().map_or(0, |text| text.len()));
+        fits(bytes, most)?;
+        texts.append_option(text);
+    }
+    Ok(texts.finish())
 }
 
 /// A real without a fraction that fits 64 bits: `2.0` and `1e3`.
@@ -341,14 +351,14 @@ fn truth<T: From<u8>>(text: &str, is_text: bool) -> Option<T> {
 
 fn read<T>(
     name: &str,
-    texts: &[Option<String>],
+    cells: Cells<'_>,
     cast: &Cast,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<Option<T>>, Fault> {
-    let mut cells = Vec::with_capacity(texts.len());
-    for (row, text) in texts.iter().enumerate() {
+    let mut known = Vec::with_capacity(cells.rows());
+    for (row, text) in cells.each_text().enumerate() {
         let cell = text.as_deref().and_then(&read);
-        if let (Some(text), None, OnBadCell::Fail) = (text, &cell, cast.on_bad_cell) {
+        if let (Some(text), None, OnBadCell::Fail) = (&text, &cell, cast.on_bad_cell) {
             let kinds = cast.columns.iter().find(|(each, _)| each == name);
             let to = kinds.map_or("", |(_, kind)| kind.word());
             let (name, text) = (quote(name), quote(text));
@@ -356,9 +366,9 @@ fn read<T>(
             let hint = "mend the source, or set `onBadCell: clear` to make such cells null";
             return Err(Fault::new(message, hint));
         }
-        cells.push(cell);
+        known.push(cell);
     }
-    Ok(cells)
+    Ok(known)
 }
 
 #[cfg(test)]
@@ -378,9 +388,13 @@ mod tests {
 
     #[test]
     fn numbers_become_texts_as_far_as_these_fit() {
-        let texts = || Cells::Real(&Float64Array::from(vec![1e300; 10])).texts();
-        assert_eq!(as_texts(texts(), 3010).unwrap().value(9).len(), 301);
-        let fault = as_texts(texts(), 3009).unwrap_err();
+        let reals = Float64Array::from(vec![1e300; 10]);
+        let cells = Cells::Real(&reals);
+        assert_eq!(as_texts(cells, 3010).unwrap().value(9).len(), 301);
+        let fault = as_texts(cells, 3009).unwrap_err();
         assert!(fault.message.contains("3010 bytes"), "{fault:?}");
+        // Those behind are not made.
+        let fault = as_texts(cells, 300).unwrap_err();
+        assert!(fault.message.contains("301 bytes"), "{fault:?}");
     }
 }

@@ -282,3 +282,12 @@ proptest! {
         prop_assert_eq!(texts.into_iter().flatten().collect::<Vec<_>>(), cells);
     }
 }
+
+#[test]
+fn texts_that_are_kept_beside_a_table_are_counted() {
+    let mut kept = TextsKept(TEXTS_BYTES_MAX - 7);
+    kept.add("1e300").unwrap();
+    kept.add("").unwrap();
+    let fault = kept.add("1e3").unwrap_err();
+    assert!(fault.message.contains("texts of 4294967297 bytes"), "{fault:?}");
+}

@@ -123,8 +123,8 @@ fn mode(name: &str, cells: Cells<'_>) -> Result<Cell, Fault> {
 
 fn vocabulary(one_hot: &OneHot, name: &str, table: &Table) -> Result<Vocabulary, Fault> {
     let mut values = BTreeSet::new();
-    for text in table.column(name)?.texts().into_iter().flatten() {
-        values.insert(text);
+    for text in table.column(name)?.each_text().flatten() {
+        values.insert(text.into_owned());
         if values.len() > VALUES_MAX {
             let message = format!("column {} has more than {VALUES_MAX} values", quote(name));
             return Err(Fault::new(message, "hash it, or leave it out"));
