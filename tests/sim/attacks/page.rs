@@ -145,6 +145,11 @@ out of nothing.
   with their stake and sign another history. With a checkpoint it is refused (ADR 32): ask somebody
   whom you trust for what `ohc network checkpoint` prints. Who has none is told, and not kept from
   joining; and somebody has to be asked.
+- *Long windows*: the price of a perplexity and its time count the weights that a token meets, not
+  the tokens before it: a model of few weights with windows of 131,072 tokens is hundreds of times
+  the work that is paid for.
+- *Dictionaries that grow*: each piece that an Arrow file adds to a dictionary has all of it copied;
+  many small pieces behind a large one are hours of work for whoever reads the file.
 ";
 
 #[test]
