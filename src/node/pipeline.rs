@@ -125,6 +125,9 @@ impl Pipeline {
         };
         let pins: Vec<Pin> = sources.iter().map(|source| source.pin.clone()).collect();
         match plan::plan(&manifest, &pins) {
+            Ok(plan) if !plan.dag.misfits.is_empty() => {
+                Err(PrepareError::Wrong { text, faults: plan.dag.misfits })
+            }
             Ok(plan) => {
                 let changes = Lock::read(base)?.and_then(|lock| lock.changes(&manifest, &sources));
                 Ok(Self { text, params, manifest, warnings, sources, pins, changes, plan })

@@ -17,6 +17,7 @@ mod home;
 mod init;
 mod inspect;
 mod json;
+mod kinds;
 mod logs;
 mod manifests;
 mod manual;

@@ -1,17 +1,23 @@
-//! Columns of tables that do not exist yet, as far as a manifest tells them.
-//! Never claims that a column is there, only that one cannot be: what is not known for sure is not
-//! told.
+//! Columns of tables that do not exist yet, and what their cells are, as far as a manifest and the
+//! pins tell it. Never claims that a column is there, only that one cannot be, nor that a cell is
+//! of a kind that only its bytes would tell: what is not known for sure is not told.
 
-use crate::domain::job::{Column, ColumnKind, Formula, Layout, ScaleTo, Step, Transform};
+use super::kinds::{self, Misfit};
+use crate::domain::job::{
+    Column, ColumnKind, Embed, Filling, Formula, Ingest, Layout, ScaleTo, Step, Summary, Transform,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All columns that a table may have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Columns {
-    /// Those with a name, and what they are in the source: what steps make of that is not followed.
-    known: BTreeMap<String, ColumnKind>,
-    /// How the names of others begin: all up to one of [`MARKS`].
+    /// Those with a name, and their kinds; none where it is open which it is, or whether the
+    /// column is there at all.
+    known: BTreeMap<String, Option<ColumnKind>>,
+    /// How the names of others begin: all up to one of [`MARKS`]. They are numbers.
     begins: BTreeSet<String>,
+    /// Whether some may be tokens.
+    has_tokens: bool,
 }
 
 /// What stands between the name of a column and that of what became of it.
@@ -19,8 +25,8 @@ const MARKS: [char; 2] = ['=', '#'];
 
 impl Columns {
     pub(super) fn new(known: &[Column]) -> Self {
-        let known = known.iter().map(|column| (column.name.clone(), column.kind)).collect();
-        Self { known, begins: BTreeSet::new() }
+        let known = known.iter().map(|column| (column.name.clone(), Some(column.kind)));
+        Self { known: known.collect(), ..Self::default() }
     }
 
     /// How many names it holds.
@@ -28,11 +34,25 @@ impl Columns {
         self.known.len() + self.begins.len()
     }
 
-    /// All of them, in the order of their names; none where some have no name.
-    pub(super) fn all(&self) -> Option<Vec<Column>> {
-        let column =
-            |(name, kind): (&String, &ColumnKind)| Column { name: name.clone(), kind: *kind };
-        self.begins.is_empty().then(|| self.known.iter().map(column).collect())
+    /// What an ingest keeps of them.
+    pub(super) fn kept(&self, ingest: &Ingest) -> Self {
+        let Some(keep) = &ingest.keep else { return self.clone() };
+        let find = |name: &String| Some((name.clone(), *self.known.get(name)?));
+        Self { known: keep.iter().filter_map(find).collect(), ..Self::default() }
+    }
+
+    /// Those of the table that an embedding gives; none where some have no name.
+    pub(super) fn embedded(&self, embed: &Embed, encoder: &[Column]) -> Option<Self> {
+        if !self.begins.is_empty() {
+            return None;
+        }
+        let mut made = self.clone();
+        if made.known.remove(&embed.column).is_some() {
+            let text = Column { name: embed.column.clone(), kind: ColumnKind::Text };
+            let vector = embed.table(&[text], encoder);
+            made.known.extend(vector.into_iter().map(|each| (each.name, Some(each.kind))));
+        }
+        Some(made)
     }
 
     /// The names that are known.
@@ -48,16 +68,50 @@ impl Columns {
                 && name.match_indices(MARKS).filter_map(begin).any(|x| self.begins.contains(x)))
     }
 
-    /// All that one or the other may have.
-    pub(super) fn join(&mut self, other: &Self) {
-        other.known.iter().for_each(|(name, kind)| {
-            self.known.entry(name.clone()).or_insert(*kind);
-        });
-        self.begins.extend(other.begins.iter().cloned());
+    /// What the cells of a column are; none where that is open.
+    pub(super) fn kind(&self, name: &str) -> Option<ColumnKind> {
+        self.known.get(name).copied().flatten()
     }
 
-    fn add(&mut self, name: &str) {
-        self.known.entry(name.to_owned()).or_insert(ColumnKind::Text);
+    /// Whether there are these and no others.
+    pub(super) fn are_certain(&self) -> bool {
+        self.begins.is_empty() && self.known.values().all(Option::is_some)
+    }
+
+    /// Whether some may be tokens.
+    pub(super) const fn may_have_tokens(&self) -> bool {
+        self.has_tokens
+    }
+
+    /// All that one or the other may have: what only one has, or has of another kind, is open.
+    pub(super) fn join(&mut self, other: &Self) {
+        for (name, kind) in &mut self.known {
+            if other.kind(name) != *kind {
+                *kind = None;
+            }
+        }
+        for name in other.known.keys() {
+            self.known.entry(name.clone()).or_insert(None);
+        }
+        self.begins.extend(other.begins.iter().cloned());
+        self.has_tokens |= other.has_tokens;
+    }
+
+    fn add(&mut self, name: &str, kind: Option<ColumnKind>) {
+        self.known.insert(name.to_owned(), kind);
+    }
+
+    /// The cells of a column become of that kind.
+    fn turn(&mut self, name: &str, kind: Option<ColumnKind>) {
+        if let Some(known) = self.known.get_mut(name) {
+            *known = kind;
+        }
+    }
+
+    /// Keeps these.
+    fn select(&mut self, names: &[String]) {
+        let known = names.iter().map(|name| (name.clone(), self.kind(name))).collect();
+        *self = Self { known, begins: BTreeSet::new(), has_tokens: self.has_tokens };
     }
 
     /// One column becomes several whose names begin with its own.
@@ -70,40 +124,51 @@ impl Columns {
 /// A column that a step names: the key of the step, and the column.
 type Missing = (&'static str, String);
 
-/// What comes of a table with these columns, if that is known, and the columns that steps name and
-/// that cannot be there.
+/// What steps cannot do.
+#[derive(Debug, Default)]
+pub(super) struct Wrong {
+    /// Columns that steps name and that cannot be there.
+    pub(super) missing: Vec<Missing>,
+    /// By the number of a step, what it cannot do with its columns.
+    pub(super) misfits: BTreeMap<usize, Misfit>,
+}
+
+/// What comes of a table with these columns, if that is known, and what is wrong with the steps.
 ///
 /// What it takes is counted down in `room`; where that is over, nothing more is known.
 pub(super) fn transformed(
     transform: &Transform,
     columns: &Columns,
     room: &mut usize,
-) -> (Option<Columns>, Vec<Missing>) {
-    let mut missing = Vec::new();
-    let Some(left) = room.checked_sub(columns.size()) else { return (None, missing) };
+) -> (Option<Columns>, Wrong) {
+    let mut wrong = Wrong::default();
+    let Some(left) = room.checked_sub(columns.size()) else { return (None, wrong) };
     *room = left;
     let mut columns = columns.clone();
-    for step in &transform.steps {
+    for (number, step) in transform.steps.iter().enumerate() {
         let (key, names) = named(step);
-        let Some(left) = room.checked_sub(names.len() + 1) else { return (None, missing) };
+        let Some(left) = room.checked_sub(names.len() + 1) else { return (None, wrong) };
         *room = left;
         for name in names {
             if columns.may_have(name) {
                 continue;
             }
-            missing.push((key, name.to_owned()));
+            wrong.missing.push((key, name.to_owned()));
             // It is told once.
-            columns.add(name);
+            columns.add(name, None);
+        }
+        if let Some(misfit) = kinds::misfit(step, &columns) {
+            wrong.misfits.insert(number, misfit);
         }
         if let Step::Derive(formulas) = step {
-            if !derive(formulas, &mut columns, &mut missing, room) {
-                return (None, missing);
+            if !derive((number, formulas), &mut columns, &mut wrong, room) {
+                return (None, wrong);
             }
         } else if !follow(step, &mut columns) {
-            return (None, missing);
+            return (None, wrong);
         }
     }
-    (Some(columns), missing)
+    (Some(columns), wrong)
 }
 
 /// The columns that a step names, besides those of a `derive`, which go one after the other.
@@ -142,22 +207,29 @@ fn named(step: &Step) -> (&'static str, Vec<&str>) {
 
 /// Adds the columns of formulas, each of which reads those before it too; whether there was room.
 fn derive(
-    formulas: &[(String, Formula)],
+    (number, formulas): (usize, &[(String, Formula)]),
     columns: &mut Columns,
-    missing: &mut Vec<Missing>,
+    wrong: &mut Wrong,
     room: &mut usize,
 ) -> bool {
     for (made, formula) in formulas {
         let names = formula.columns();
         let Some(left) = room.checked_sub(names.len() + 1) else { return false };
         *room = left;
+        let mut is_known = true;
         for name in names {
             if !columns.may_have(name) {
-                missing.push(("derive", name.to_owned()));
-                columns.add(name);
+                wrong.missing.push(("derive", name.to_owned()));
+                columns.add(name, None);
             }
+            is_known &= columns.kind(name).is_some();
         }
-        columns.add(made);
+        let kind = kinds::of_formula("derive", formula, columns);
+        let kind = kind.unwrap_or_else(|misfit| {
+            wrong.misfits.entry(number).or_insert(misfit);
+            None
+        });
+        columns.add(made, kind.filter(|_| is_known));
     }
     true
 }
@@ -165,40 +237,48 @@ fn derive(
 /// What a step makes of the columns; whether that is known.
 fn follow(step: &Step, columns: &mut Columns) -> bool {
     match step {
-        Step::Select(names) => {
-            *columns = Columns::default();
-            names.iter().for_each(|name| columns.add(name));
-        }
+        Step::Select(names) => columns.select(names),
         Step::Drop(names) => {
             for name in names {
                 columns.known.remove(name);
             }
         }
         Step::Rename(names) => {
-            for (old, _) in names {
-                columns.known.remove(old);
-            }
-            names.iter().for_each(|(_, new)| columns.add(new));
+            let old = names.iter().map(|(old, _)| columns.known.remove(old).flatten());
+            let kinds: Vec<Option<ColumnKind>> = old.collect();
+            names.iter().zip(kinds).for_each(|((_, new), kind)| columns.add(new, kind));
+        }
+        Step::Cast(cast) => {
+            cast.columns.iter().for_each(|(name, kind)| columns.turn(name, Some(*kind)));
+        }
+        Step::Fill(fill) => fill.columns.iter().for_each(|name| {
+            let kind = columns.kind(name).filter(|kind| keeps_kind(&fill.with, *kind));
+            columns.turn(name, kind);
+        }),
+        Step::Scale(scale) => {
+            scale.columns.iter().for_each(|name| columns.turn(name, Some(ColumnKind::Real)));
         }
         Step::OneHot(one_hot) => {
             one_hot.columns.iter().for_each(|name| columns.replace(name, '='));
         }
         Step::Hash(hash) => columns.replace(&hash.column, '#'),
         Step::Tokenize(tokenize) => match tokenize.into {
-            Layout::Rows { .. } => columns.replace(&tokenize.column, '#'),
+            Layout::Rows { .. } => {
+                columns.replace(&tokenize.column, '#');
+                columns.has_tokens = true;
+            }
             Layout::Stream { .. } => return false,
         },
         Step::Aggregate(aggregate) => {
-            let measures = aggregate.measures.iter().map(|(name, _)| name);
-            let names: Vec<&String> = aggregate.by.iter().chain(measures).collect();
-            *columns = Columns::default();
-            names.into_iter().for_each(|name| columns.add(name));
+            let before = columns.clone();
+            columns.select(&aggregate.by);
+            for (name, measure) in &aggregate.measures {
+                let of = measure.column.as_deref().and_then(|name| before.kind(name));
+                columns.add(name, summarised(measure.of, of));
+            }
         }
         Step::Join(_) => return false,
         Step::Derive(_)
-        | Step::Cast(_)
-        | Step::Fill(_)
-        | Step::Scale(_)
         | Step::Filter(_)
         | Step::Dedupe(_)
         | Step::Sort(_)
@@ -206,6 +286,24 @@ fn follow(step: &Step, columns: &mut Columns) -> bool {
         | Step::Sample(_) => {}
     }
     true
+}
+
+/// Whether a column is of its kind with its gaps filled, too.
+const fn keeps_kind(with: &Filling, kind: ColumnKind) -> bool {
+    match with {
+        Filling::Mode | Filling::Previous => true,
+        // Integers become reals, unless the value is an integer.
+        Filling::Mean | Filling::Median | Filling::Value(_) => !matches!(kind, ColumnKind::Integer),
+    }
+}
+
+/// What the measure of a column of that kind is.
+const fn summarised(of: Summary, kind: Option<ColumnKind>) -> Option<ColumnKind> {
+    match of {
+        Summary::Count | Summary::Distinct => Some(ColumnKind::Integer),
+        Summary::Mean => Some(ColumnKind::Real),
+        Summary::Sum | Summary::Min | Summary::Max | Summary::First => kind,
+    }
 }
 
 #[cfg(test)]
@@ -220,10 +318,10 @@ mod tests {
         let transform = Transform { steps: vec![derive] };
         // One column, a step, and two formulas of three names that give one each.
         let mut room = 10;
-        let (made, missing) = transformed(&transform, &columns, &mut room);
-        assert_eq!((room, missing.len()), (0, 2));
+        let (made, wrong) = transformed(&transform, &columns, &mut room);
+        assert_eq!((room, wrong.missing.len()), (0, 2));
         assert_eq!(made.unwrap().size(), 5);
-        let (made, missing) = transformed(&transform, &columns, &mut 9);
-        assert_eq!((made, missing.len()), (None, 2), "what is known by then is told");
+        let (made, wrong) = transformed(&transform, &columns, &mut 9);
+        assert_eq!((made, wrong.missing.len()), (None, 2), "what is known by then is told");
     }
 }

@@ -4,6 +4,7 @@
 mod chunks;
 mod columns;
 mod inputs;
+mod kinds;
 mod parts;
 mod rounds;
 mod rungs;
@@ -54,6 +55,9 @@ pub struct Dag {
     pub outputs: BTreeMap<String, Output>,
     /// Canonical bytes of what the jobs compute, beyond what is free of each.
     pub spec_bytes: usize,
+    /// What stages cannot do with the kinds of their columns, in order of place. It is advice for
+    /// who submits: no rule looks at it, and a run of such a plan fails where it says.
+    pub misfits: Vec<Diagnostic>,
 }
 
 /// A result that is published.
@@ -217,16 +221,20 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         made: BTreeMap::new(),
         undivided: undivided(manifest),
         faults,
+        misfits: BTreeSet::new(),
         room: NAMES_MAX,
+        looks: NAMES_MAX,
     };
     for stage in stages {
         build.stage(stage).map_err(|fault| vec![fault])?;
     }
     let outputs = build.outputs(manifest);
     if !build.faults.is_empty() {
+        build.faults.append(&mut build.misfits);
         return Err(build.faults.into_iter().collect());
     }
-    Ok(Dag { jobs: build.jobs, outputs, spec_bytes: build.bytes })
+    let misfits = build.misfits.into_iter().collect();
+    Ok(Dag { jobs: build.jobs, outputs, spec_bytes: build.bytes, misfits })
 }
 
 /// The stages that have one job each: what they give is published, or a condition reads what they
@@ -302,8 +310,12 @@ struct Build<'a> {
     made: BTreeMap<&'a str, Made<'a>>,
     undivided: BTreeSet<&'a str>,
     faults: BTreeSet<Diagnostic>,
+    /// What stages cannot do with the kinds of their columns.
+    misfits: BTreeSet<Diagnostic>,
     /// Names of columns that may still be followed through transforms.
     room: usize,
+    /// Kinds of columns that may still be looked at.
+    looks: usize,
 }
 
 impl<'a> Build<'a> {
@@ -324,6 +336,7 @@ impl<'a> Build<'a> {
                     self.check_column(stage, (what, column), columns.as_deref());
                 }
             }
+            self.check_kinds(stage, &instance.spec, columns.as_deref());
             self.check_network(stage, &instance.spec);
             let whole = Job {
                 stage: stage.name.clone(),
@@ -388,14 +401,9 @@ impl<'a> Build<'a> {
     /// The columns of the tables that a stage gives, by those of the table that reaches it.
     fn results(&mut self, stage: &Stage, given: Option<Arc<Columns>>) -> Option<Arc<Columns>> {
         match &stage.instances.first()?.spec {
-            Spec::Ingest(ingest) => {
-                given.and_then(|given| Some(Arc::new(Columns::new(&ingest.table(&given.all()?)))))
-            }
+            Spec::Ingest(ingest) => Some(Arc::new(given?.kept(ingest))),
             Spec::Split(_) => given,
-            Spec::Embed(embed) => {
-                let table = embed.table(&given?.all()?, self.encoder(stage)?);
-                Some(Arc::new(Columns::new(&table)))
-            }
+            Spec::Embed(embed) => given?.embedded(embed, self.encoder(stage)?).map(Arc::new),
             Spec::Transform(_) => self.transformed(stage, &*given?).map(Arc::new),
             _ => None,
         }
@@ -410,22 +418,27 @@ impl<'a> Build<'a> {
             result.join(&fitted);
             return Some(result);
         }
-        let mut result = Some(Columns::default());
+        let mut result: Option<Option<Columns>> = Some(None);
         let mut told = BTreeSet::new();
         for instance in &stage.instances {
             let Spec::Transform(transform) = &instance.spec else { continue };
-            let (made, missing) = columns::transformed(transform, given, &mut self.room);
-            for (key, name) in missing {
+            let (made, wrong) = columns::transformed(transform, given, &mut self.room);
+            for (key, name) in wrong.missing {
                 if told.insert(name.clone()) {
                     self.no_column(stage, (key, &name), given);
                 }
             }
-            match (&mut result, made) {
-                (Some(result), Some(made)) => result.join(&made),
-                (result, _) => *result = None,
-            }
+            self.check_steps(stage, wrong.misfits);
+            result = match (result, made) {
+                (Some(None), Some(made)) => Some(Some(made)),
+                (Some(Some(mut result)), Some(made)) => {
+                    result.join(&made);
+                    Some(Some(result))
+                }
+                _ => None,
+            };
         }
-        result
+        result.map(Option::unwrap_or_default)
     }
 
     /// The columns that the encoder of a stage gives to each text.

@@ -557,7 +557,8 @@ fn check_columns(stages: &str, expect: &[&str]) {
 fn columns_are_followed_through_the_steps_of_a_transform() {
     let known = "{ drop: [id] }, { fill: { columns: [age], with: median } }, { rename: { age: \
                  years } }, { derive: { a: \"years + 1\", b: \"a * 2\" } }, { oneHot: { columns: \
-                 [city] } }, { hash: { column: note, buckets: 8 } }, { standardise: [b] }";
+                 [city] } }, { cast: { columns: { note: string } } }, { hash: { \
+                 column: note, buckets: 8 } }, { standardise: [b] }";
     let table = steps(known);
     for features in ["years, b, \"city=Bern\", \"note#7\"", "a"] {
         let with = format!("target: y, features: [{features}]");

@@ -163,6 +163,17 @@ impl ColumnKind {
         }
     }
 
+    /// What a person calls a value of that kind.
+    #[must_use]
+    pub const fn called(self) -> &'static str {
+        match self {
+            Self::Real => "a number",
+            Self::Integer => "an integer",
+            Self::Text => "text",
+            Self::Truth => "a truth value",
+        }
+    }
+
     /// The kind that a word of a manifest means.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

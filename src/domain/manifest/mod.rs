@@ -106,6 +106,10 @@ pub struct Stage {
     pub place: Place,
     /// `target`, `stratify` or `by` in the text, or the name where there is none of them.
     pub column_place: Place,
+    /// Its settings in the text, by name.
+    pub settings: BTreeMap<String, Place>,
+    /// The steps of a transform in the text.
+    pub steps: Vec<Place>,
     /// At least one; labels differ.
     pub instances: Vec<Instance>,
     /// Name, origin and place of each input, in the order of the kind's inputs.
@@ -354,8 +358,11 @@ fn stages(
         terms_that_cannot_bind(&draft, defaults, &terms, faults);
         let halving = halving::read(&draft, faults);
         terms.when = draft.when.map(|(condition, _)| condition);
+        let (settings, steps) = draft.places;
         let stage = Stage {
             name: name.clone(),
+            settings,
+            steps,
             place: draft.key.place,
             column_place: draft.column_place,
             instances: draft.instances?,

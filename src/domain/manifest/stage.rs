@@ -53,6 +53,8 @@ pub(super) struct Draft<'a> {
     pub(super) instances: Option<Vec<Instance>>,
     /// The column that it names, or the stage itself.
     pub(super) column_place: Place,
+    /// Where its settings and its steps are written.
+    pub(super) places: (BTreeMap<String, Place>, Vec<Place>),
     /// What must hold for it to run, and where it says so.
     pub(super) when: Option<(Condition, Place)>,
     known: OnceCell<BTreeSet<String>>,
@@ -104,7 +106,23 @@ pub(super) fn draft<'a>(
     let when = node
         .get("when")
         .and_then(|node| Some((expression::condition(node, scope, faults)?, node.place)));
-    Draft { key, node, kind, labels, instances, column_place, when, known: OnceCell::new() }
+    let (places, known) = (places(node), OnceCell::new());
+    Draft { key, node, kind, labels, instances, column_place, places, when, known }
+}
+
+/// Where the settings of a stage are written, and its steps: a value that is more than a word is
+/// shown by its name.
+fn places(node: &Node) -> (BTreeMap<String, Place>, Vec<Place>) {
+    let with = node.get("with");
+    let place = |(key, value): &(Key, Node)| match value.text() {
+        Some(_) => value.place,
+        None => key.place,
+    };
+    let settings = with.map(Node::entries).unwrap_or_default();
+    let settings = settings.iter().map(|entry| (entry.0.text.clone(), place(entry)));
+    let steps = with.and_then(|with| with.get("steps")).map(Node::items).unwrap_or_default();
+    let step = |node: &Node| node.entries().first().map_or(node.place, |(key, _)| key.place);
+    (settings.collect(), steps.iter().map(step).collect())
 }
 
 fn cells<'a>(

@@ -16,23 +16,33 @@ pub enum Mismatch {
 impl Formula {
     /// What its cells are over a table of these columns. `None` if they are always null.
     pub fn kind(&self, columns: &[Column]) -> Result<Option<ColumnKind>, Mismatch> {
-        kind(&self.0, columns)
+        let find = |name: &str| columns.iter().find(|column| column.name == name);
+        self.kind_by(&|name| find(name).map(|column| Some(column.kind)))
+    }
+
+    /// The same where the kind of a column that is there may be open: as one that is always null,
+    /// it fits everywhere, so that what is found does not fit whatever that column is.
+    pub fn kind_by(
+        &self,
+        find: &dyn Fn(&str) -> Option<Option<ColumnKind>>,
+    ) -> Result<Option<ColumnKind>, Mismatch> {
+        kind(&self.0, find)
     }
 }
 
-fn kind(expr: &Expr, columns: &[Column]) -> Result<Option<ColumnKind>, Mismatch> {
+fn kind(
+    expr: &Expr,
+    find: &dyn Fn(&str) -> Option<Option<ColumnKind>>,
+) -> Result<Option<ColumnKind>, Mismatch> {
     Ok(match expr {
-        Expr::Column(name) => {
-            let found = columns.iter().find(|column| column.name == *name);
-            Some(found.ok_or_else(|| Mismatch::Column(name.clone()))?.kind)
-        }
+        Expr::Column(name) => find(name).ok_or_else(|| Mismatch::Column(name.clone()))?,
         Expr::Null => None,
         Expr::Truth(_) => Some(ColumnKind::Truth),
         Expr::Integer(_) => Some(ColumnKind::Integer),
         Expr::Real(_) => Some(ColumnKind::Real),
         Expr::Text(_) => Some(ColumnKind::Text),
         Expr::Apply(op, args) => {
-            let kinds = args.iter().map(|arg| kind(arg, columns));
+            let kinds = args.iter().map(|arg| kind(arg, find));
             let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
             applied(*op, args, &kinds)?
         }
@@ -52,7 +62,7 @@ fn applied(
                 "`{}` takes {noun}, but `{}` is {}",
                 print::name(op),
                 shown(arg),
-                called(*kind)
+                kind.called()
             ))),
             _ => Ok(()),
         }
@@ -60,7 +70,7 @@ fn applied(
     let is_number = |kind| matches!(kind, Integer | Real);
     let joined = |kinds: &[Option<ColumnKind>]| {
         kinds.iter().try_fold(None, |sum, kind| join(sum, *kind)).ok_or_else(|| {
-            let nouns: Vec<&str> = kinds.iter().flatten().map(|kind| called(*kind)).collect();
+            let nouns: Vec<&str> = kinds.iter().flatten().map(|kind| kind.called()).collect();
             let name = print::name(op);
             Mismatch::Kind(format!("`{name}` takes values of one kind, not {}", nouns.join(", ")))
         })
@@ -128,16 +138,6 @@ fn join(a: Option<ColumnKind>, b: Option<ColumnKind>) -> Option<Option<ColumnKin
         (Some(a), Some(b)) if a == b => Some(Some(a)),
         (Some(Integer), Some(Real)) | (Some(Real), Some(Integer)) => Some(Some(Real)),
         _ => None,
-    }
-}
-
-/// What a person calls a value of that kind.
-const fn called(kind: ColumnKind) -> &'static str {
-    match kind {
-        ColumnKind::Real => "a number",
-        ColumnKind::Integer => "an integer",
-        ColumnKind::Text => "text",
-        ColumnKind::Truth => "a truth value",
     }
 }
 
