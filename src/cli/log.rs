@@ -9,7 +9,8 @@ use super::report::{json, prose};
 use crate::base::canon::Canonical;
 use crate::domain::event::Event;
 use crate::domain::slot::Slot;
-use crate::domain::state::State;
+use crate::domain::state::{FoldError, State};
+use crate::node::boot::BootError;
 use crate::node::verify::{self, LogVerdict};
 use serde_json::{Value, json};
 
@@ -35,7 +36,8 @@ fn show(
     for slot in view.slots(state.height()).map_err(wrong)? {
         let slot = slot.map_err(wrong)?;
         let height = slot.head.height;
-        let events = state.apply(height, &slot.poh, &slot.commands);
+        let other = |error: FoldError| BootError::Slot { height, what: error.to_string() };
+        let events = state.fold(&slot).map_err(|error| wrong(other(error)))?;
         if height.0 <= from {
             continue;
         }

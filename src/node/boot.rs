@@ -8,11 +8,11 @@ use crate::base::amount::{Ohc, SUPPLY};
 use crate::base::canon::{Canonical, Decode, DecodeError, Digest, Encode};
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::base::time::Height;
-use crate::domain::event::{Event, events_root};
+use crate::domain::event::Event;
 use crate::domain::genesis::{Allocation, Genesis, GenesisError, Params};
 use crate::domain::milestone::Checkpoint;
 use crate::domain::slot::Slot;
-use crate::domain::state::State;
+use crate::domain::state::{FoldError, State};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::clock;
 use crate::effects::draft::Draft;
@@ -304,10 +304,6 @@ fn replay(
     Ok(Booted { genesis, state, parent, store, checkpoint, artifacts, recovery, snapshot, keeper })
 }
 
-/// What a slot whose commands give other events than it says is told to be: nobody can tell which.
-pub(super) const OTHER_EVENTS: &str = "its events are not those that were signed: it was changed, \
-    or a version of ohc with other rules wrote it, which can still read it";
-
 /// Folds stored slots one after the other: each must follow the one before and give the events that
 /// were signed. The signatures of the last stand for those before it, which it names.
 pub(super) struct Fold<'a> {
@@ -331,15 +327,11 @@ impl<'a> Fold<'a> {
     pub(super) fn add(&mut self, height: Height, bytes: &[u8]) -> Result<Vec<Event>, BootError> {
         let damaged = |what: String| BootError::Slot { height, what };
         let slot = Slot::from_bytes(bytes).map_err(|error| damaged(error.to_string()))?;
-        let follows = slot.head.parent == self.parent && slot.head.height == height;
-        if !follows || height != self.next() {
-            return Err(damaged("it does not follow the slot before it".into()));
+        if slot.head.parent != self.parent || slot.head.height != height {
+            return Err(damaged(FoldError::Order.to_string()));
         }
         let validators = self.state.validators().clone();
-        let events = self.state.apply(height, &slot.poh, &slot.commands);
-        if events_root(&events) != slot.head.events {
-            return Err(damaged(OTHER_EVENTS.into()));
-        }
+        let events = self.state.fold(&slot).map_err(|error| damaged(error.to_string()))?;
         let before = std::mem::replace(&mut self.parent, slot.head.digest());
         self.last = Some((slot, before, validators));
         Ok(events)

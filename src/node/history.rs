@@ -1,12 +1,12 @@
 //! History: the log of a home folded again, slot by slot, for whoever wants to see what it did.
 //! Never writes, and holds one slot at a time.
 
-use super::boot::{BootError, OTHER_EVENTS};
+use super::boot::BootError;
 use super::view::View;
 use crate::domain::command::SignedOrder;
-use crate::domain::event::{Event, Reject, events_root};
+use crate::domain::event::{Event, Reject};
 use crate::domain::slot::Slot;
-use crate::domain::state::{State, Trace};
+use crate::domain::state::{FoldError, State, Trace};
 
 /// One slot, and what it did.
 pub struct Page<'a> {
@@ -45,14 +45,8 @@ pub fn fold(view: &View, watch: &mut dyn FnMut(&Page<'_>)) -> Result<State, Boot
     for slot in view.slots(state.height())? {
         let slot = slot?;
         let height = slot.head.height;
-        let damaged = |what: &str| Err(BootError::Slot { height, what: what.to_owned() });
-        if height != state.height().next() {
-            return damaged("it does not follow the slot before it");
-        }
-        let events = state.apply(height, &slot.poh, &slot.commands);
-        if events_root(&events) != slot.head.events {
-            return damaged(OTHER_EVENTS);
-        }
+        let damaged = |error: FoldError| BootError::Slot { height, what: error.to_string() };
+        let events = state.fold(&slot).map_err(damaged)?;
         let trace = state.take_trace();
         watch(&Page { slot: &slot, state: &state, events: &events, trace: &trace });
     }

@@ -15,7 +15,6 @@ use crate::base::keys::{NetworkId, PublicKey};
 use crate::base::limits::TICKS_PER_SLOT_MAX;
 use crate::base::time::Height;
 use crate::domain::command::SignedOrder;
-use crate::domain::event::events_root;
 use crate::domain::genesis::Genesis;
 use crate::domain::milestone::{Checkpoint, Doubt, Milestone, Trust};
 use crate::domain::poh::{self, Segment};
@@ -423,10 +422,7 @@ impl Fold {
             let (network, validators) = (self.state.network(), self.state.validators());
             slot.check(network, follows, validators).map_err(|error| error.to_string())?;
         }
-        let events = self.state.apply(slot.head.height, &slot.poh, &slot.commands);
-        if events_root(&events) != slot.head.events {
-            return Err(boot::OTHER_EVENTS.into());
-        }
+        self.state.fold(slot).map_err(|error| error.to_string())?;
         self.verdict.slots += 1;
         self.verdict.commands += slot.commands.len() as u64;
         self.verdict.hashes += slot.poh.iter().map(|entry| entry.hashes).sum::<u64>();

@@ -2,6 +2,10 @@
 //! Never measures the time: `ohc bench start` does.
 
 use crate::site::Site;
+use ohc::base::canon::{Decode, Digest, Encode};
+use ohc::base::time::Height;
+use ohc::domain::slot::Slot;
+use ohc::effects::store::Store;
 use std::fs;
 use std::path::PathBuf;
 
@@ -111,4 +115,44 @@ fn a_home_that_takes_no_snapshot_still_works() {
     write_many(&site);
     assert_eq!(site.json(&APPLY)["status"], "settled");
     assert_eq!(site.json(&APPLY)["status"], "unchanged");
+}
+
+/// The log of a home written again, with one slot that says other events than its commands give.
+fn forge(site: &Site, at: Height) {
+    let log = site.path("home/log");
+    let (store, _) = Store::open(&log).unwrap();
+    let mut slots = Vec::new();
+    let mut height = Height(1);
+    while let Some(bytes) = store.read(height).unwrap() {
+        let mut slot = Slot::from_bytes(&bytes).unwrap();
+        if height == at {
+            slot.head.events = Digest::of(b"other");
+        }
+        slots.push(slot.to_bytes());
+        height = height.next();
+    }
+    let genesis = store.get_own(b"genesis").unwrap().unwrap();
+    drop(store);
+    fs::remove_dir_all(&log).unwrap();
+    let (store, _) = Store::open(&log).unwrap();
+    store.put_own(b"genesis", &genesis).unwrap();
+    let slots: Vec<&[u8]> = slots.iter().map(Vec::as_slice).collect();
+    store.append_many(Height(1), &slots).unwrap();
+}
+
+#[test]
+fn r8_nothing_is_shown_of_a_slot_that_gives_other_events_than_were_signed() {
+    let site = site();
+    forge(&site, Height(3));
+    // Who starts from the snapshot has not folded it.
+    let runs = site.run(&["get", "runs", "-o", "json"]);
+    assert_eq!((runs.code(), &*runs.err()), (Some(0), ""), "{}", runs.out());
+    for verb in [&["log", "show"][..], &["ledger"], &["why", "run-1/0"], &["log", "verify"]] {
+        let ran = site.run(verb);
+        assert_ne!(ran.code(), Some(0), "{verb:?}");
+        let said = format!("{}{}", ran.out(), ran.err());
+        assert!(said.contains("slot 3"), "{verb:?}: {said}");
+        assert!(said.contains("not those that were signed"), "{verb:?}: {said}");
+        assert!(!ran.out().contains("slot 4  "), "{verb:?}: {}", ran.out());
+    }
 }

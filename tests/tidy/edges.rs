@@ -67,6 +67,7 @@ const DOMAIN: &[(&str, &[&str])] = &[
             "price",
             "receipt",
             "settle",
+            "slot",
             "terms",
             "verdict",
             "vote",

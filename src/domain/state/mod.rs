@@ -51,11 +51,12 @@ use super::auction::{Record, Tally};
 use super::beacon::Beacon;
 use super::classes::Classes;
 use super::command::{Bid, SignedOrder};
-use super::event::Event;
+use super::event::{Event, events_root};
 use super::genesis::{Genesis, Params};
 use super::lease::Lease;
 use super::ledger::{Account, Ledger};
 use super::poh::{Entry, Place};
+use super::slot::Slot;
 use super::terms::Equipment;
 use crate::base::amount::{Ohc, SUPPLY, Work};
 use crate::base::canon::Digest;
@@ -135,6 +136,20 @@ pub struct State {
     /// The bytes of the state that the last slot commits to, until somebody takes them, or the
     /// next.
     committed: Option<Arc<Vec<u8>>>,
+}
+
+/// Why a slot is not the next page of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// It is not the next one.
+    #[error("it does not follow the slot before it")]
+    Order,
+    /// Its commands give other events than it says: nobody can tell why.
+    #[error(
+        "its events are not those that were signed: it was changed, or a version of ohc with other \
+         rules wrote it, which can still read it"
+    )]
+    Events,
 }
 
 /// What the market knows of a worker.
@@ -255,6 +270,19 @@ impl State {
         );
         self.commit(&mut events);
         events
+    }
+
+    /// Folds in a slot that is certified, or a part of what is: it must be the next one, and give
+    /// the events that were signed. The state is of no use after an error.
+    pub fn fold(&mut self, slot: &Slot) -> Result<Vec<Event>, FoldError> {
+        if slot.head.height != self.height.next() {
+            return Err(FoldError::Order);
+        }
+        let events = self.apply(slot.head.height, &slot.poh, &slot.commands);
+        if events_root(&events) != slot.head.events {
+            return Err(FoldError::Events);
+        }
+        Ok(events)
     }
 
     /// Moves time to the end of a segment. Returns the hash of the tick that the beacon waits for.
