@@ -4,6 +4,7 @@
 //! The run is the network's: whoever stops following it, or whose machine sleeps, loses nothing,
 //! and finds it again in the log.
 
+use super::asked::{Asked, Reply};
 use super::boot::Booted;
 use super::embedded::{Failure, Happening};
 use super::follow::{Follower, Heard, LongAgo, Peers, Refusal, Replica};
@@ -26,8 +27,7 @@ use crate::effects::bus::{Bus, News};
 use crate::effects::clock::Clock;
 use crate::effects::store::Recovery;
 use crate::role::client::{Client, Input, Output};
-use crate::role::{Machine, Signer};
-use std::collections::BTreeMap;
+use crate::role::{Folded, Machine, Signer};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -189,7 +189,7 @@ pub(super) fn arrive(
         let at_most = follower.deadline().map_or(100, |at| at.since(now).min(100));
         match inbox.recv_timeout(Duration::from_millis(at_most)) {
             Ok(Inbox::Heard(heard)) => {
-                if follower.hear(now, heard, &mut |_, _| {})? > 0 {
+                if follower.hear(now, heard, &mut |_, _, _| {})? > 0 {
                     moved = now;
                     told(Arriving::Behind(follower.state().height(), follower.target()));
                 }
@@ -216,14 +216,26 @@ pub(super) fn order(
     line.listen(Some(outbox.clone()));
     let wire = Wire::new(booted.genesis.network());
     let mut follower = line.follow(Replica::new(booted), &outbox)?;
-    let (clock, me) = (Clock::start(), signer.public());
-    let order = signer.order(follower.state(), command);
-    let (mut send_at, mut refused, mut done) = (Millis(0), None, None);
-    while done.is_none() {
+    let clock = Clock::start();
+    let mut order = signer.order(follower.state(), command);
+    let (mut send_at, mut is_overtaken, mut is_seen) = (Millis(0), false, true);
+    let mut fate = None;
+    while fate.is_none() {
         let now = clock.now();
         follower.wake(now);
         if now.0 > ORDER_MS {
-            return Err(LinkError::Nobody { urls: line.bus.urls().to_owned() });
+            return Err(match is_overtaken {
+                true => LinkError::Overtaken,
+                false => LinkError::Nobody { urls: line.bus.urls().to_owned() },
+            });
+        }
+        // Somebody else who signs with this key was faster.
+        if !signer.may_count(follower.state(), &order) {
+            if !is_seen {
+                return Err(LinkError::Unseen);
+            }
+            order = signer.again(follower.state(), order);
+            (send_at, is_overtaken) = (now, true);
         }
         if now >= send_at {
             // The same number again: whichever copy comes first counts, and once.
@@ -236,16 +248,18 @@ pub(super) fn order(
             Ok(Inbox::Told(_) | Inbox::Spoken(_)) | Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Stopped),
         };
-        follower.hear(now, heard, &mut |state, events| {
-            if done.is_none() && state.nonce(&me) >= order.body.nonce {
-                done = Some(state.height());
-                refused = own_reject(&me, events);
-            }
+        let (mut seen, mut folded) = (follower.state().height(), Folded::default());
+        follower.hear(now, heard, &mut |commands, state, events| {
+            seen = seen.next();
+            folded.add(&order.author, commands, events);
+            let here = folded.fate(&order).map(|fate| fate.map(|()| state.height()));
+            fate = fate.or(here);
         })?;
+        // A slot that was not seen may have held it.
+        is_seen &= seen == follower.state().height();
     }
     line.listen(None);
-    let height = done.unwrap_or_default();
-    Ok((refused.map_or(Ok(height), Err), line.pause(follower, rest)))
+    Ok((fate.unwrap_or(Ok(Height(0))), line.pause(follower, rest)))
 }
 
 /// One client at work.
@@ -263,8 +277,8 @@ struct Session<'a> {
     finished: Option<RunId>,
     refused: Option<Reject>,
     stopped: Option<Stopped>,
-    /// Who waits for the commands of the client with these numbers.
-    asked: BTreeMap<u64, Sender<Result<Height, Reject>>>,
+    /// Who waits for commands of the client.
+    asked: Asked,
     watch: &'a mut dyn FnMut(Happening<'_>),
 }
 
@@ -304,7 +318,7 @@ pub(super) fn serve(
         finished: None,
         refused: None,
         stopped: None,
-        asked: BTreeMap::new(),
+        asked: Asked::default(),
         watch: course.watch,
     };
     let served = session.run(course.is_detached);
@@ -372,16 +386,20 @@ impl Session<'_> {
                 Ok(())
             }
             Inbox::Told(Told::Asked(command, reply)) => {
-                let mut out = Vec::new();
-                let (now, state) = (self.clock.now(), self.follower.state());
-                self.client.handle(now, state, Input::Ask(command), &mut out);
-                for output in out {
-                    if let Output::Send(order) = output {
-                        self.asked.insert(order.body.nonce, reply.clone());
-                        self.send(&order);
-                    }
-                }
+                self.ask(command, &reply);
                 Ok(())
+            }
+        }
+    }
+
+    /// Has the client send a command for somebody else, who waits for what becomes of it.
+    fn ask(&mut self, command: Command, reply: &Reply) {
+        let (now, mut out) = (self.clock.now(), Vec::new());
+        self.client.handle(now, self.follower.state(), Input::Ask(command), &mut out);
+        for output in out {
+            if let Output::Send(order) = output {
+                self.send(&order);
+                self.asked.add(order, reply.clone());
             }
         }
     }
@@ -390,15 +408,16 @@ impl Session<'_> {
         if let Heard::News(news @ (News::Up | News::Down(_) | News::Refused(_))) = &heard {
             (self.watch)(Happening::News(news));
         }
-        let (me, mut reject) = (self.client.key(), None);
+        let (me, mut ours, mut overtaken) = (self.client.key(), Folded::default(), Vec::new());
         let (watch, asked) = (&mut self.watch, &mut self.asked);
-        let mut shown = |state: &State, events: &[Event]| {
+        let mut shown = |commands: &[SignedOrder], state: &State, events: &[Event]| {
             watch(Happening::Folded(state, events));
-            reply(asked, &me, state, events);
-            reject = reject.into_iter().chain(own_reject(&me, events)).reduce(graver);
+            ours.add(&me, commands, events);
+            overtaken.extend(asked.folded(&ours, state));
         };
         if self.follower.hear(self.clock.now(), heard, &mut shown)? > 0 {
-            self.tell(Input::Folded(reject));
+            self.tell(Input::Folded(ours));
+            overtaken.into_iter().for_each(|(command, reply)| self.ask(command, &reply));
             self.listen();
         }
         Ok(())
@@ -432,41 +451,5 @@ impl Session<'_> {
     /// What does not get through is sent again by the role.
     fn send(&self, order: &SignedOrder) {
         drop(self.line.bus.publish(&self.wire.command(&self.line.me), self.wire.frame(order)));
-    }
-}
-
-/// Why a command of ours had no effect, if it is not only a copy that came twice.
-fn own_reject(me: &PublicKey, events: &[Event]) -> Option<Reject> {
-    let ours = events.iter().filter_map(|event| match event {
-        Event::Rejected { author, reason, .. } if author == me => Some(*reason),
-        _ => None,
-    });
-    ours.reduce(graver)
-}
-
-/// Of two reasons the one that says more.
-fn graver(one: Reject, other: Reject) -> Reject {
-    if one == Reject::Replayed { other } else { one }
-}
-
-/// Tells those that wait for commands of ours what became of them.
-fn reply(
-    asked: &mut BTreeMap<u64, Sender<Result<Height, Reject>>>,
-    me: &PublicKey,
-    state: &State,
-    events: &[Event],
-) {
-    for event in events {
-        if let Event::Rejected { author, nonce, reason } = event
-            && author == me
-            && let Some(reply) = asked.remove(nonce)
-        {
-            // Whoever asked may have gone away.
-            let _ = reply.send(Err(*reason));
-        }
-    }
-    let open = asked.split_off(&state.nonce(me).saturating_add(1));
-    for reply in std::mem::replace(asked, open).into_values() {
-        let _ = reply.send(Ok(state.height()));
     }
 }

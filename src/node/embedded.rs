@@ -7,6 +7,7 @@
 
 pub use super::inbox::{Handle, Stopped};
 
+use super::asked::{Asked, Reply};
 use super::boot::{Booted, Keys};
 use super::inbox::{Done, Told};
 use super::notice::Notice;
@@ -17,7 +18,7 @@ use crate::base::amount::{Ohc, Price, Rounding, Work};
 use crate::base::canon::{Canonical, Digest, Encode};
 use crate::base::ids::RunId;
 use crate::base::keys::{PublicKey, SecretKey};
-use crate::base::time::{Height, Millis};
+use crate::base::time::Millis;
 use crate::domain::command::{Bid, Command, SignedOrder, Submission};
 use crate::domain::event::{Event, Reject, events_root};
 use crate::domain::genesis::Params;
@@ -29,8 +30,7 @@ use crate::effects::clock::Clock;
 use crate::effects::machine;
 use crate::effects::store::{Store, StoreError};
 use crate::effects::{Peril, pass};
-use crate::role::{Machine, Signer, client, validator, worker};
-use std::collections::BTreeMap;
+use crate::role::{Folded, Machine, Signer, client, validator, worker};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -129,7 +129,9 @@ pub struct Embedded {
     refused: Option<Reject>,
     stopped: Option<Stopped>,
     /// Who waits for the commands of the client with these numbers.
-    asked: BTreeMap<u64, Sender<Result<Height, Reject>>>,
+    asked: Asked,
+    /// What slots held of the client's that it was not told yet.
+    ours: Folded,
 }
 
 impl Embedded {
@@ -157,7 +159,8 @@ impl Embedded {
             finished: None,
             refused: None,
             stopped: None,
-            asked: BTreeMap::new(),
+            asked: Asked::default(),
+            ours: Folded::default(),
         };
         let names: Vec<PublicKey> = keys.workers.iter().map(SecretKey::public).collect();
         this.fund(keys.client, &names, bond);
@@ -356,7 +359,7 @@ impl Embedded {
                 (_, None) => Ok(()), // there is nothing to say: silence loses
             },
             Inbox::Told(Told::Asked(command, reply)) => {
-                self.ask(command, reply);
+                self.ask(command, &reply);
                 Ok(())
             }
             Inbox::Told(Told::Stop(why)) => {
@@ -420,9 +423,6 @@ impl Embedded {
     /// Fold, seal, make durable; only then tell anybody.
     fn cut(&mut self, draft: Draft, watch: &mut dyn FnMut(Happening<'_>)) -> Result<(), Failure> {
         let (height, parent) = (draft.height, self.parent);
-        let me = self.client.as_ref().map(client::Client::key);
-        let ours = draft.commands.iter().filter(|order| Some(order.author) == me);
-        let ours: Vec<u64> = ours.map(|order| order.body.nonce).collect();
         let events = self.state.apply(height, &draft.poh, &draft.commands);
         pass(Peril::SlotFolded);
         let slot = self.validator.seal(&self.state, draft, parent, events_root(&events));
@@ -430,47 +430,32 @@ impl Embedded {
         self.store.append(height, &slot.to_bytes())?;
         pass(Peril::SlotAppended);
         self.parent = slot.head.digest();
+        if let Some(client) = &self.client {
+            self.ours.add(&client.key(), &slot.commands, &events);
+        }
         self.keeper.folded(&events, &self.state, self.parent);
         watch(Happening::Folded(&self.state, &events));
         self.tell_validator(validator::Input::Folded, watch)?;
         for index in 0..self.desks.len() {
             self.tell_worker(index, worker::Input::Folded);
         }
-        self.reply(height, me, &ours, &events);
-        let reject = events.iter().find_map(|event| match event {
-            Event::Rejected { author, reason, .. } if Some(*author) == me => Some(*reason),
-            _ => None,
-        });
-        self.tell_client(client::Input::Folded(reject), watch);
+        // What follows from this slot may have been told before, with what followed from that.
+        let ours = std::mem::take(&mut self.ours);
+        let overtaken = self.asked.folded(&ours, &self.state);
+        self.tell_client(client::Input::Folded(ours), watch);
+        overtaken.into_iter().for_each(|(command, reply)| self.ask(command, &reply));
         pass(Peril::SlotTold);
         Ok(())
     }
 
-    /// Tells those that wait for commands of the client what became of them.
-    fn reply(&mut self, height: Height, me: Option<PublicKey>, nonces: &[u64], events: &[Event]) {
-        for nonce in nonces {
-            let Some(reply) = self.asked.remove(nonce) else { continue };
-            let refused = events.iter().find_map(|event| match event {
-                Event::Rejected { author, nonce: n, reason }
-                    if Some(*author) == me && n == nonce =>
-                {
-                    Some(*reason)
-                }
-                _ => None,
-            });
-            // Whoever asked may have gone away.
-            let _ = reply.send(refused.map_or(Ok(height), Err));
-        }
-    }
-
     /// Has the client send a command for somebody else, who waits for what becomes of it.
-    fn ask(&mut self, command: Command, reply: Sender<Result<Height, Reject>>) {
+    fn ask(&mut self, command: Command, reply: &Reply) {
         let Some(client) = &mut self.client else { return };
         let mut out = Vec::new();
         client.handle(self.clock.now(), &self.state, client::Input::Ask(command), &mut out);
         for output in out {
             if let client::Output::Send(order) = output {
-                self.asked.insert(order.body.nonce, reply.clone());
+                self.asked.add(order.clone(), reply.clone());
                 self.send(order);
             }
         }

@@ -62,6 +62,18 @@ pub enum LinkError {
         /// Where its bus is.
         urls: String,
     },
+    /// Others sign with the same key, and were faster each time.
+    #[error(
+        "nothing was done: somebody else signs with this key, and is faster each time; hint: stop \
+         the node that has it, or try again"
+    )]
+    Overtaken,
+    /// Slots were passed over while a command was on its way.
+    #[error(
+        "it is not known whether it was done: slots were passed over; hint: look before you try \
+         again"
+    )]
+    Unseen,
     /// The system gives no threads.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),

@@ -2,6 +2,7 @@
 //! and writes no prose: what people read is made of events and notices in `cli`.
 
 pub mod apply;
+mod asked;
 pub mod attach;
 pub mod bench;
 pub mod boot;

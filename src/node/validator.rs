@@ -354,7 +354,7 @@ impl Seat<'_> {
             (self.watch)(Sight::News(news));
         }
         let (now, watch, signatory) = (self.clock.now(), &mut self.watch, &self.signatory);
-        let mut show = |state: &State, events: &[Event]| {
+        let mut show = |_: &[SignedOrder], state: &State, events: &[Event]| {
             signatory.saw(state, events);
             watch(Sight::Folded(state, events));
         };
@@ -412,7 +412,7 @@ impl Seat<'_> {
         let is_told = slot.head.proposer == self.consensus.key() || slot.certificate.round > 0;
         let (now, bytes, watch) = (self.clock.now(), slot.to_bytes(), &mut self.watch);
         let signatory = &self.signatory;
-        let mut show = |state: &State, events: &[Event]| {
+        let mut show = |_: &[SignedOrder], state: &State, events: &[Event]| {
             signatory.saw(state, events);
             watch(Sight::Folded(state, events));
         };

@@ -1,7 +1,7 @@
 //! The client: submits a pipeline and follows its run to the end, or does one thing about a run
 //! that is there. Never looks at progress or prose: what people see is made of events.
 
-use super::{Machine, Signer};
+use super::{Folded, Machine, Signer};
 use crate::base::amount::Ohc;
 use crate::base::ids::RunId;
 use crate::base::keys::PublicKey;
@@ -17,8 +17,8 @@ const RESEND_MS: u64 = 2_000;
 /// What can happen to a client.
 #[derive(Debug)]
 pub enum Input {
-    /// A slot was folded; if it rejected a command of ours, this is why.
-    Folded(Option<Reject>),
+    /// Slots were folded, which held this of ours.
+    Folded(Folded),
     /// Stop the run.
     Cancel,
     /// Somebody else who may speak for this client asks for something: it gets the next number,
@@ -181,11 +181,13 @@ impl Client {
     fn advance(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
         match &self.step {
             Step::Clearing { .. } => self.begin(now, state, out),
-            Step::Asking { order, sent, run } => {
-                let (run, is_late) = (*run, now >= sent.after(RESEND_MS));
-                if !self.signer.may_count(state, order) {
-                    self.follow(run, now, state, out);
-                } else if is_late {
+            // Somebody else's command took its number: what it is about may look different now.
+            Step::Asking { order, .. } if !self.signer.may_count(state, order) => {
+                self.step = Step::Clearing { sent: None };
+                self.begin(now, state, out);
+            }
+            Step::Asking { sent, .. } => {
+                if now >= sent.after(RESEND_MS) {
                     self.resend(now, out);
                 }
             }
@@ -236,15 +238,24 @@ impl Client {
         state.runs().values().rev().find(|run| run.client == me && run.subject == subject)
     }
 
-    /// Whether what was asked for first was folded and had no effect.
-    fn is_refused(&self, state: &State) -> bool {
-        let is_folded = |order: &SignedOrder| !self.signer.may_count(state, order);
-        match &self.step {
-            Step::Submitting { order, before, .. } => {
-                is_folded(order) && self.newest(state).is_none_or(|run| Some(run.id) <= *before)
+    /// Goes on from what became of the command that is on its way.
+    fn folded(&mut self, folded: &Folded, now: Millis, state: &State, out: &mut Vec<Output>) {
+        let fate = match &self.step {
+            Step::Submitting { order, .. } | Step::Asking { order, .. } => folded.fate(order),
+            _ => None,
+        };
+        match (&self.step, fate) {
+            (Step::Submitting { before, .. }, Some(Err(_)))
+                if self.newest(state).is_some_and(|run| Some(run.id) > *before) =>
+            {
+                self.advance(now, state, out);
             }
-            Step::Asking { order, .. } => is_folded(order),
-            _ => false,
+            (_, Some(Err(reject))) => {
+                out.push(Output::Refused(reject));
+                self.step = Step::Finished;
+            }
+            (Step::Asking { run, .. }, Some(Ok(()))) => self.follow(*run, now, state, out),
+            _ => self.advance(now, state, out),
         }
     }
 
@@ -283,19 +294,7 @@ impl Machine for Client {
 
     fn handle(&mut self, now: Millis, state: &State, input: Input, out: &mut Vec<Output>) {
         match input {
-            // A replay refuses a copy or a number, never what is asked for: `advance` sees which.
-            Input::Folded(Some(reject)) if reject != Reject::Replayed && self.is_refused(state) => {
-                out.push(Output::Refused(reject));
-                self.step = Step::Finished;
-            }
-            Input::Folded(reject) => {
-                let is_asking = matches!(self.step, Step::Asking { .. });
-                if is_asking && reject.is_some() && matches!(self.want, Want::Pipeline(..)) {
-                    // Whether its number was used up or its copy came twice, the run will show.
-                    self.step = Step::Clearing { sent: None };
-                }
-                self.advance(now, state, out);
-            }
+            Input::Folded(folded) => self.folded(&folded, now, state, out),
             Input::Wake => self.advance(now, state, out),
             Input::Ask(command) => out.push(Output::Send(self.signer.order(state, command))),
             Input::Cancel => {

@@ -4,12 +4,14 @@
 
 pub mod client;
 pub mod consensus;
+mod folded;
 pub mod quota;
 pub mod validator;
 mod verifiers;
 mod witness;
 pub mod worker;
 
+pub use folded::Folded;
 pub use verifiers::Verifiers;
 
 use witness::Witness;

@@ -5,18 +5,18 @@ use crate::fold::{CLIENT, Fold, WORKER, drawn, one, revealed};
 use crate::ground::{STAKE, Who, genesis, noops, ohc, submission};
 use crate::labour;
 use crate::stakes::{begun, evidence};
-use ohc::base::amount::{Price, Work};
+use ohc::base::amount::{Price, SUPPLY, Work};
 use ohc::base::canon::{Digest, Encode};
 use ohc::base::ids::{BlockId, LeaseId, RunId};
 use ohc::base::limits::MESSAGE_BYTES_MAX;
 use ohc::base::time::Millis;
-use ohc::domain::command::{Bid, Command, SignedOrder};
+use ohc::domain::command::{Bid, Command, Order, SignedOrder};
 use ohc::domain::event::{Event, Reject};
 use ohc::domain::receipt::Outcome;
 use ohc::domain::state::{Matter, Question};
 use ohc::domain::terms::Equipment;
 use ohc::domain::verdict::{Finding, Verdict};
-use ohc::role::{Machine, Signer, client, validator, worker};
+use ohc::role::{Folded, Machine, Signer, client, validator, worker};
 use std::collections::BTreeSet;
 
 fn verdict(index: u32) -> Verdict {
@@ -221,6 +221,17 @@ fn says(
     out
 }
 
+/// Folds these in one slot: what a client hears of it.
+fn folds(fold: &mut Fold, orders: &[SignedOrder]) -> client::Input {
+    let (events, mut folded) = (fold.slot(0, orders), Folded::default());
+    folded.add(&CLIENT.key(), orders, &events);
+    client::Input::Folded(folded)
+}
+
+fn hears_nothing() -> client::Input {
+    client::Input::Folded(Folded::default())
+}
+
 #[test]
 fn r3_a_submission_that_is_sent_again_is_the_same_command() {
     let fold = Fold::new(1);
@@ -233,9 +244,8 @@ fn r3_a_submission_that_is_sent_again_is_the_same_command() {
 fn a_submission_whose_number_was_used_up_gets_another_one() {
     let mut fold = Fold::new(1);
     let (mut client, order) = submitting(&fold);
-    fold.send(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
-    fold.slot(0, &[order]);
-    let input = client::Input::Folded(Some(Reject::Replayed));
+    let other = fold.sign(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
+    let input = folds(&mut fold, &[other, order]);
     let again = says(&mut client, &fold, 1, input);
     assert!(
         matches!(&again[..], [client::Output::Send(order)] if order.body.nonce == 2),
@@ -247,19 +257,42 @@ fn a_submission_whose_number_was_used_up_gets_another_one() {
 fn the_refusal_of_something_else_is_no_refusal_of_the_submission() {
     let mut fold = Fold::new(1);
     let (mut client, order) = submitting(&fold);
-    let input = client::Input::Folded(Some(Reject::Short));
-    assert!(says(&mut client, &fold, 1, input).is_empty());
-    fold.slot(0, &[order]);
-    let said = says(&mut client, &fold, 2, client::Input::Folded(Some(Reject::Short)));
+    let dear = Command::Transfer { to: WORKER.key(), amount: SUPPLY };
+    let nonce = order.body.nonce + 1;
+    let next = CLIENT.secret().seal(fold.state.network(), Order { nonce, command: dear });
+    let input = folds(&mut fold, &[order, next]);
+    let said = says(&mut client, &fold, 2, input);
     assert!(matches!(&said[..], [client::Output::Following(RunId(1))]), "{said:?}");
+}
+
+#[test]
+fn what_is_asked_of_a_run_is_asked_again_when_somebody_else_took_its_number() {
+    let mut fold = Fold::new(1);
+    fold.submit(&one(), ohc(5));
+    let pause = Command::Pause { run: RunId(1) };
+    let mut client = client::Client::about(Signer::new(CLIENT.secret()), RunId(1), Some(pause));
+    let said = says(&mut client, &fold, 0, client::Input::Wake);
+    let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
+    let other = fold.sign(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
+    assert_eq!(other.body.nonce, order.body.nonce);
+    // Whether its own comes as well, or does not.
+    let input = folds(&mut fold, &[other, order.clone()]);
+    let said = says(&mut client, &fold, 1, input);
+    let [client::Output::Send(again)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(again.body.command, Command::Pause { run: RunId(1) });
+    let input = folds(&mut fold, std::slice::from_ref(again));
+    let said = says(&mut client, &fold, 2, input);
+    let ends =
+        matches!(said[..], [client::Output::Following(_), client::Output::Finished(RunId(1))]);
+    assert!(ends, "{said:?}");
 }
 
 #[test]
 fn a_cancel_that_nobody_heard_is_sent_again() {
     let mut fold = Fold::new(1);
     let (mut client, order) = submitting(&fold);
-    fold.slot(0, &[order]);
-    says(&mut client, &fold, 1, client::Input::Folded(None));
+    let input = folds(&mut fold, &[order]);
+    says(&mut client, &fold, 1, input);
     let is_cancel = |out: &[client::Output]| {
         matches!(out, [client::Output::Send(order)]
             if matches!(order.body.command, Command::Cancel { run: RunId(1) }))
@@ -400,9 +433,9 @@ fn a_client_that_asks_one_thing_of_a_run_follows_it_until_it_stands_still() {
     let mut client = client::Client::about(signer(), RunId(1), Some(pause));
     let said = says(&mut client, &fold, 0, client::Input::Wake);
     let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
-    assert!(says(&mut client, &fold, 1, client::Input::Folded(None)).is_empty());
-    fold.slot(0, std::slice::from_ref(order));
-    let said = says(&mut client, &fold, 2, client::Input::Folded(None));
+    assert!(says(&mut client, &fold, 1, hears_nothing()).is_empty());
+    let input = folds(&mut fold, std::slice::from_ref(order));
+    let said = says(&mut client, &fold, 2, input);
     let ends =
         matches!(said[..], [client::Output::Following(_), client::Output::Finished(RunId(1))]);
     assert!(ends, "{said:?}");
@@ -410,8 +443,8 @@ fn a_client_that_asks_one_thing_of_a_run_follows_it_until_it_stands_still() {
     let mut client = client::Client::about(signer(), RunId(1), Some(again));
     let said = says(&mut client, &fold, 3, client::Input::Wake);
     let [client::Output::Send(order)] = &said[..] else { panic!("{said:?}") };
-    fold.slot(0, std::slice::from_ref(order));
-    let said = says(&mut client, &fold, 4, client::Input::Folded(Some(Reject::NotRunning)));
+    let input = folds(&mut fold, std::slice::from_ref(order));
+    let said = says(&mut client, &fold, 4, input);
     assert!(matches!(said[..], [client::Output::Refused(Reject::NotRunning)]), "{said:?}");
 }
 

@@ -210,7 +210,7 @@ impl Watcher {
         let now = self.clock.now();
         self.follower.wake(now);
         let Ok(heard) = self.inbox.recv_timeout(Duration::from_millis(20)) else { return Ok(()) };
-        let taken = self.follower.hear(now, heard, &mut |_, _| {});
+        let taken = self.follower.hear(now, heard, &mut |_, _, _| {});
         taken.map(|_| ()).map_err(|error| BenchError::Network(error.to_string()))
     }
 

@@ -53,7 +53,7 @@ pub fn late(slots: u32) -> Result<Measurement, BenchError> {
         let mut replica = Replica::new(link::open(&network, &home, None).map_err(|e| failed(&e))?);
         replica.hand_out(Some(RETAINED));
         for some in history.chunks(500) {
-            replica.take(some, &mut |_, _| {}).map_err(|error| failed(&error))?;
+            replica.take(some, &mut |_, _, _| {}).map_err(|error| failed(&error))?;
         }
         folded = begun.seconds() * 1e3;
     }

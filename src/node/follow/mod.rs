@@ -472,7 +472,7 @@ impl Follower {
                 (self.is_pruned, self.pause_ms) = (false, 0);
                 self.replica.pin(pins.unwrap_or_default());
                 // Whoever looks on sees where it is now.
-                watch(self.replica.state(), &[]);
+                watch(&[], self.replica.state(), &[]);
                 self.survey();
                 let count = self.catch_up(now, watch)?;
                 self.fetch(now);

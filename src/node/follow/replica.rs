@@ -15,7 +15,8 @@ use crate::base::amount::Ohc;
 use crate::base::canon::{Canonical, Decode, Digest, Encode};
 use crate::base::keys::{NetworkId, PublicKey, Signature};
 use crate::base::time::Height;
-use crate::domain::event::{Event, events_root};
+use crate::domain::command::SignedOrder;
+use crate::domain::event::Event;
 use crate::domain::milestone::{Checkpoint, Milestone};
 use crate::domain::slot::{Head, Slot};
 use crate::domain::state::State;
@@ -120,8 +121,9 @@ pub fn stands(store: &Store, last: Height, checkpoint: Checkpoint) -> Result<(),
     Err(Refusal::Astray { checkpoint, found: found.filter(|found| *found != checkpoint.head) })
 }
 
-/// Is shown each slot as it is folded.
-pub type Watch<'a> = &'a mut dyn FnMut(&State, &[Event]);
+/// Is shown each slot as it is folded: its commands, the state after it, and what was derived; of a
+/// state that is gone on from there are neither commands nor events.
+pub type Watch<'a> = &'a mut dyn FnMut(&[SignedOrder], &State, &[Event]);
 
 /// A copy of the log.
 pub struct Replica {
@@ -383,11 +385,8 @@ impl Replica {
         for Read { slot, bytes, head } in slots {
             self.keeper.count(&last);
             let height = slot.head.height;
-            let events = self.state.apply(height, &slot.poh, &slot.commands);
-            if events_root(&events) != slot.head.events {
-                return Err(Refusal::Diverged { height });
-            }
-            watch(&self.state, &events);
+            let events = self.state.fold(slot).map_err(|_| Refusal::Diverged { height })?;
+            watch(&slot.commands, &self.state, &events);
             self.parent = *head;
             kept.push(*bytes);
             let milestone = Milestone::of(slot, &events);

@@ -332,7 +332,7 @@ impl Shift<'_> {
         let (now, is_ready, watch) = (self.clock.now(), self.is_ready, &mut self.watch);
         // What happened before it was there is history.
         let (me, leased) = (self.machine.key(), &mut self.leased);
-        let mut shown = |state: &State, events: &[Event]| {
+        let mut shown = |_: &[SignedOrder], state: &State, events: &[Event]| {
             if is_ready {
                 let own = |event: &&Event| {
                     matches!(event,

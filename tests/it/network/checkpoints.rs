@@ -140,7 +140,7 @@ fn who_was_led_astray_before_is_told_so() {
     fork.grow(3, &OLD[..3]);
     for (name, slots) in [("short", &fork.slots), ("long", &forged.slots)] {
         let mut copy = super::follow::replica(&scene.dir.path().join(name), &honest.genesis);
-        copy.take(slots, &mut |_, _| {}).unwrap();
+        copy.take(slots, &mut |_, _, _| {}).unwrap();
         if name == "long" {
             let refusal = stands(copy.store(), copy.state().height(), checkpoint);
             assert!(matches!(refusal, Err(Refusal::Astray { found: Some(_), .. })), "{refusal:?}");
@@ -203,7 +203,7 @@ fn who_rests_on_validators_of_long_ago_is_told_once() {
     assert_eq!(told("by", Some(checkpoint)), (None, None), "those of then are those of now");
     let dir = scene.dir.path().join("away");
     let mut copy = super::follow::replica(&dir, &honest.genesis);
-    copy.take(&early, &mut |_, _| {}).unwrap();
+    copy.take(&early, &mut |_, _, _| {}).unwrap();
     drop(copy);
     assert_eq!(told("away", None), (None, None), "the same ones have signed all of it");
 }

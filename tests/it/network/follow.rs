@@ -170,7 +170,7 @@ impl Reader {
             self.follower.wake(now);
             let at_most = self.follower.deadline().map_or(500, |at| at.since(now)).min(500);
             if let Ok(heard) = self.inbox.recv_timeout(Duration::from_millis(at_most)) {
-                self.follower.hear(self.clock.now(), heard, &mut |_, _| {})?;
+                self.follower.hear(self.clock.now(), heard, &mut |_, _, _| {})?;
             }
         }
         Ok(())
@@ -189,7 +189,7 @@ fn a_late_follower_has_all_of_a_long_history_and_then_what_is_told() {
     let _other = scene.serve(&history, 2);
     reader
         .follower
-        .hear(scene.clock.now(), Heard::News(ohc::effects::bus::News::Up), &mut |_, _| {})
+        .hear(scene.clock.now(), Heard::News(ohc::effects::bus::News::Up), &mut |_, _, _| {})
         .unwrap();
     reader.until(Follower::is_current);
     assert_eq!(reader.follower.replica().parent(), history.parent);
@@ -297,23 +297,23 @@ fn r8_a_copy_takes_only_what_the_validators_have_made_final() {
     history.grow(9, &[1]); // one signature under each…
     let dir = tempfile::tempdir().unwrap();
     let mut copy = replica(dir.path(), &history.genesis);
-    let lie = copy.take(&history.slots, &mut |_, _| panic!("it was folded"));
+    let lie = copy.take(&history.slots, &mut |_, _, _| panic!("it was folded"));
     assert!(matches!(lie, Err(Refusal::Lie { height: Height(1), .. })), "{lie:?}");
     history.grow(1, &QUORUM); // … and three under the last, which stands for all
-    assert_eq!(copy.take(&history.slots, &mut |_, _| {}).unwrap(), 10);
+    assert_eq!(copy.take(&history.slots, &mut |_, _, _| {}).unwrap(), 10);
     assert_eq!((copy.parent(), copy.state().height()), (history.parent, Height(10)));
-    assert_eq!(copy.take(&history.slots, &mut |_, _| {}).unwrap(), 0, "they are there");
+    assert_eq!(copy.take(&history.slots, &mut |_, _, _| {}).unwrap(), 0, "they are there");
     history.grow(3, &QUORUM);
-    let gap = copy.take(&history.slots[12..], &mut |_, _| {});
+    let gap = copy.take(&history.slots[12..], &mut |_, _, _| {});
     assert!(matches!(gap, Err(Refusal::Gap { height: Height(13), .. })), "{gap:?}");
     let shuffled = [history.slots[10].clone(), history.slots[12].clone()];
-    let lie = copy.take(&shuffled, &mut |_, _| {});
+    let lie = copy.take(&shuffled, &mut |_, _, _| {});
     assert!(matches!(lie, Err(Refusal::Lie { height: Height(12), .. })), "{lie:?}");
     assert_eq!(copy.state().height(), Height(10));
     let mut other = history.slot(vec![], &QUORUM).0;
     other.head.events = Default::default();
-    assert!(copy.take(&[other.to_bytes()], &mut |_, _| {}).is_err());
-    assert_eq!(copy.take(&history.slots, &mut |_, _| {}).unwrap(), 3);
+    assert!(copy.take(&[other.to_bytes()], &mut |_, _, _| {}).is_err());
+    assert_eq!(copy.take(&history.slots, &mut |_, _, _| {}).unwrap(), 3);
     assert_eq!(copy.parent(), history.parent);
 }
 
@@ -328,21 +328,21 @@ fn a_slot_that_was_decided_here_is_taken_if_it_is_the_next() {
     let mut copy = replica(dir.path(), &history.genesis);
     let slot = |bytes: &[u8]| Slot::from_bytes(bytes).unwrap();
     let bytes = later.to_bytes();
-    assert!(!copy.take_decided(later.clone(), &bytes, &mut |_, _| {}).unwrap(), "too early");
+    assert!(!copy.take_decided(later.clone(), &bytes, &mut |_, _, _| {}).unwrap(), "too early");
     let mut stray = slot(&next);
     stray.head.parent = Digest([9; 32]);
-    assert!(!copy.take_decided(stray, &next, &mut |_, _| {}).unwrap(), "after another one");
+    assert!(!copy.take_decided(stray, &next, &mut |_, _, _| {}).unwrap(), "after another one");
     let mut wrong = slot(&next);
     wrong.head.events = Digest([9; 32]);
     let wrong = replica(&dir.path().join("other"), &history.genesis).take_decided(
         wrong,
         &next,
-        &mut |_, _| {},
+        &mut |_, _, _| {},
     );
     assert!(matches!(wrong, Err(Refusal::Diverged { height: Height(1) })), "{wrong:?}");
-    assert!(copy.take_decided(slot(&next), &next, &mut |_, _| {}).unwrap());
-    assert!(!copy.take_decided(slot(&next), &next, &mut |_, _| {}).unwrap(), "it is there");
-    assert!(copy.take_decided(later, &bytes, &mut |_, _| {}).unwrap());
+    assert!(copy.take_decided(slot(&next), &next, &mut |_, _, _| {}).unwrap());
+    assert!(!copy.take_decided(slot(&next), &next, &mut |_, _, _| {}).unwrap(), "it is there");
+    assert!(copy.take_decided(later, &bytes, &mut |_, _, _| {}).unwrap());
     assert_eq!(copy.store().read(Height(1)).unwrap(), Some(next));
     assert_eq!(copy.state().height(), Height(2));
 }

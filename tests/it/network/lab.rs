@@ -180,6 +180,11 @@ impl Lab {
         child.wait().unwrap();
     }
 
+    /// Has these stand still, or go on.
+    pub(super) fn signal(&self, names: &[&str], what: Signal) {
+        names.iter().for_each(|name| signal(&self.nodes[*name], what));
+    }
+
     /// Asks a node to end, and waits for it: whether it does, and ends well.
     pub(super) fn ends(&mut self, name: &str) -> bool {
         let mut child = self.nodes.remove(name).unwrap();

@@ -17,6 +17,7 @@ mod lone;
 mod market;
 mod nats;
 mod newcomers;
+mod one_key;
 mod outages;
 mod partition;
 mod snapshots;

@@ -239,15 +239,15 @@ fn short_epochs(page: String) -> String {
 }
 
 /// Somebody on the bus of a lab.
-struct Voice {
-    key: SecretKey,
-    wire: Wire,
-    bus: Bus,
+pub(super) struct Voice {
+    pub(super) key: SecretKey,
+    pub(super) wire: Wire,
+    pub(super) bus: Bus,
     _runtime: Runtime,
 }
 
 impl Voice {
-    fn of(lab: &Lab, name: &str) -> Self {
+    pub(super) fn of(lab: &Lab, name: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let (mut network, key) = (lab.network(), lab.key(name));
         network.credentials = Some(lab.folder.join(name).join("nats.seed"));

@@ -46,7 +46,7 @@ pub(super) fn keep(dir: &Path, history: &History, retained: Option<u64>) -> Home
     replica.hand_out(retained);
     let (first, rest) = history.slots.split_at(history.slots.len() / 2);
     for slots in [first, rest] {
-        assert_eq!(replica.take(slots, &mut |_, _| {}).unwrap(), slots.len());
+        assert_eq!(replica.take(slots, &mut |_, _, _| {}).unwrap(), slots.len());
     }
     home
 }
@@ -156,7 +156,7 @@ fn who_was_away_while_the_log_was_pruned_gives_its_copy_up() {
     let _server = serve(&scene, &history, 1, &home);
     let dir = scene.dir.path().join("late");
     let mut copy = replica(&dir, &history.genesis);
-    copy.take(&history.slots[..700], &mut |_, _| {}).unwrap();
+    copy.take(&history.slots[..700], &mut |_, _, _| {}).unwrap();
     drop(copy);
     let mut reader = scene.follow(&history.genesis, "late");
     reader.until(|follower| follower.state().height() == Height(SLOTS as u64));

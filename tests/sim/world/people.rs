@@ -6,10 +6,10 @@ use super::{Desk, End, Item, Lived, Seat, World};
 use crate::checker::ensure;
 use crate::labour;
 use ohc::base::ids::LeaseId;
-use ohc::domain::event::{Event, events_root};
+use ohc::domain::event::events_root;
 use ohc::domain::receipt::Outcome;
 use ohc::domain::state::State;
-use ohc::role::{Machine, client, worker};
+use ohc::role::{Folded, Machine, client, worker};
 use std::sync::Arc;
 
 impl World {
@@ -67,11 +67,9 @@ impl World {
                 Host::Desk(desk) => self.tell_worker(desk, worker::Input::Folded),
                 Host::Seat(seat) => {
                     let me = self.seats[seat].who.key();
-                    let reject = events.iter().find_map(|event| match event {
-                        Event::Rejected { author, reason, .. } if *author == me => Some(*reason),
-                        _ => None,
-                    });
-                    self.tell_client(seat, client::Input::Folded(reject));
+                    let mut folded = Folded::default();
+                    folded.add(&me, &slot.commands, &events);
+                    self.tell_client(seat, client::Input::Folded(folded));
                 }
                 Host::Validator(_) | Host::Outside => {}
             }
