@@ -10,7 +10,7 @@ use super::network as files;
 use super::report::Screen;
 use super::report::json;
 use crate::node::Clock;
-use crate::node::dev::{Dev, DevError, Node, Wish};
+use crate::node::dev::{Dev, DevError, Ended, Node, Wish};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) fn dev(args: &Args, context: &mut Context) -> Result<Exit, Stop> {
     let clock = Clock::start();
     let mut network = Dev::start(&wish).map_err(stop)?;
     let (screen, format) = (&mut context.screen, args.output.format);
-    let nodes = network.look().map_err(stop)?;
+    let (nodes, _) = network.look().map_err(stop)?;
     ready(&folder, &network, &nodes, clock.seconds(), format, screen)?;
     let mut page = Page::new(screen, format);
     let ended = loop {
@@ -40,7 +40,12 @@ pub(super) fn dev(args: &Args, context: &mut Context) -> Result<Exit, Stop> {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => break Ok(()),
         }
         match network.look() {
-            Ok(nodes) => page.show(&nodes, format, screen)?,
+            Ok((nodes, ended)) => {
+                for ended in ended {
+                    page.tell(&ended, &folder, format, screen)?;
+                }
+                page.show(&nodes, format, screen)?;
+            }
             Err(error) => break Err(error),
         }
     };
@@ -145,6 +150,34 @@ impl Page {
             style.into_iter().fold(bar, ProgressBar::with_style)
         });
         Self { bar, told: String::new() }
+    }
+
+    /// Says who has ended, and how it can be started again.
+    fn tell(
+        &self,
+        ended: &Ended,
+        folder: &Path,
+        format: Format,
+        screen: &mut Screen,
+    ) -> Result<(), Stop> {
+        let Ended { name, how, log, .. } = ended;
+        let (kind, config) = (name.split('-').next().unwrap_or_default(), folder.join(name));
+        let text = format!(
+            "{name} ended with {how} ({}); the others go on, and `ohc {kind} --config {}` starts \
+             it again",
+            log.display(),
+            config.display()
+        );
+        match (&self.bar, format) {
+            (Some(bar), _) => bar.println(text),
+            (None, Format::Json | Format::Yaml) => {
+                let fields = json!({"name": name, "how": how, "log": log.display().to_string()});
+                screen.data(&json::object("DevEnded", fields), format)?;
+            }
+            (None, Format::Name) => {}
+            (None, Format::Table | Format::Wide) => screen.line(text)?,
+        }
+        Ok(screen.flush()?)
     }
 
     fn show(&mut self, nodes: &[Node], format: Format, screen: &mut Screen) -> Result<(), Stop> {

@@ -1,6 +1,6 @@
 //! A whole network on this machine: a server of NATS, validators and workers, each a process of
-//! its own, as they would be anywhere. Decides nothing that they decide, and ends them all when
-//! one of them ends.
+//! its own, as they would be anywhere. Decides nothing that they decide. Whoever ends is missed, as
+//! anywhere; all are ended where nothing can go on any more.
 
 use super::network::{Founding, NETWORK_FILE, Network, NetworkError, found};
 use super::wire::{Answer, Ask, Wire};
@@ -9,7 +9,8 @@ use crate::base::keys::PublicKey;
 use crate::base::limits::WIRE_BYTES_MAX;
 use crate::base::time::Height;
 use crate::effects::bus::{Bus, BusError};
-use crate::effects::children::{self, Child, ChildError, Ended};
+pub use crate::effects::children::Ended;
+use crate::effects::children::{self, Child, ChildError};
 use crate::effects::draft::Draft;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -93,6 +94,10 @@ pub enum DevError {
     #[error("{} ended with {}{}; hint: all that it said is in {}", .0.name, .0.how, said(.0),
         .0.log.display())]
     Died(Ended),
+    /// Too few validators are left: nothing becomes final any more.
+    #[error("too few validators are left: {} ended with {}{}; hint: all that it said is in {}",
+        .0.name, .0.how, said(.0), .0.log.display())]
+    TooFew(Ended),
     /// The bus cannot be reached.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -133,6 +138,8 @@ pub struct Dev {
     // In this order they go: nobody is to miss the one that he speaks to.
     workers: Vec<Child>,
     nodes: Vec<Child>,
+    /// Validators that have ended.
+    gone: Vec<(PublicKey, Ended)>,
     bus: Bus,
     _runtime: Runtime,
     nats: Child,
@@ -172,6 +179,7 @@ impl Dev {
             validators,
             workers,
             nodes,
+            gone: Vec::new(),
             bus,
             _runtime: runtime,
             nats,
@@ -181,18 +189,37 @@ impl Dev {
         Ok(this)
     }
 
-    /// The nodes as they are now; an error if one of the processes has ended.
-    pub fn look(&mut self) -> Result<Vec<Node>, DevError> {
-        self.check()?;
-        let heights: Vec<_> = self.validators.iter().map(|key| self.height(key)).collect();
-        let heights = heights.into_iter().chain(std::iter::repeat(None));
-        let children = self.nodes.iter().chain(&self.workers);
-        let node = |(child, height): (&Child, _)| Node {
-            name: child.name().to_owned(),
-            process: child.id(),
-            height,
+    /// The nodes as they are now, and those that have ended since the last look; an error if
+    /// nothing can go on without those.
+    pub fn look(&mut self) -> Result<(Vec<Node>, Vec<Ended>), DevError> {
+        if let Some(ended) = self.nats.ended() {
+            return Err(DevError::Died(ended));
+        }
+        let mut ended = Vec::new();
+        for fleet in [&mut self.nodes, &mut self.workers] {
+            ended.extend(fleet.extract_if(.., |child| child.ended().is_some()).filter_map(over));
+        }
+        let lost = ended.iter().filter_map(|e: &Ended| Some((self.key(&e.name)?, e.clone())));
+        let lost: Vec<_> = lost.filter(|(key, _)| self.validators.contains(key)).collect();
+        self.gone.extend(lost);
+        // Whoever was started again by hand is there again.
+        let missing = self.gone.iter().filter(|(key, _)| self.height(key).is_none());
+        let (count, last) =
+            missing.fold((0, None), |(count, _), (_, ended)| (count + 1, Some(ended)));
+        let all = self.validators.len();
+        if let Some(last) = last.filter(|_| (all - count.min(all)) * 3 <= all * 2) {
+            return Err(DevError::TooFew(last.clone()));
+        }
+        let node = |child: &Child| {
+            let key = self.key(child.name()).filter(|key| self.validators.contains(key));
+            let height = key.and_then(|key| self.height(&key));
+            Node { name: child.name().to_owned(), process: child.id(), height }
         };
-        Ok(children.zip(heights).map(node).collect())
+        Ok((self.nodes.iter().chain(&self.workers).map(node).collect(), ended))
+    }
+
+    fn key(&self, name: &str) -> Option<PublicKey> {
+        key_of(&self.network, name)
     }
 
     /// Ends everything, workers first: those who had to be made to are named.
@@ -349,6 +376,10 @@ fn fleet(wish: &Wish, kind: &str) -> Result<Vec<Child>, DevError> {
         Ok(Child::start(&name, &wish.program, &args, &folder.join("log"))?)
     };
     (1..=count).map(one).collect()
+}
+
+fn over(mut child: Child) -> Option<Ended> {
+    child.ended()
 }
 
 fn key_of(network: &Network, name: &str) -> Option<PublicKey> {

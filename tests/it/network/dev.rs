@@ -88,15 +88,40 @@ fn a_network_comes_up_is_used_and_goes_without_a_trace() {
 }
 
 #[test]
-fn when_one_of_them_dies_it_is_said_which_and_the_others_end() {
+fn who_dies_is_named_and_the_others_go_on_while_there_are_enough() {
     let site = Site::new();
-    let Some(network) = Network::start(&site) else { return };
+    let Some(mut network) = Network::start(&site) else { return };
     let processes = network.processes();
-    kill_process(Pid::from_raw(processes[5]).unwrap(), Signal::KILL).unwrap();
+    let kill = |nth: usize| {
+        kill_process(Pid::from_raw(processes[nth]).unwrap(), Signal::KILL).unwrap();
+    };
+    let mut tells = |name: &str| {
+        let mut lines = network.lines.by_ref().lines().map(|line| line.unwrap());
+        let said = lines.find(|line| line.contains("DevEnded")).unwrap();
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&said["name"], &said["how"]), (&name.into(), &"signal 9".into()), "{said}");
+        assert!(said["log"].as_str().unwrap().ends_with(&format!("{name}/log")), "{said}");
+    };
+    kill(5);
+    tells("worker-2");
+    let args = ["apply", "iris.yaml", "-y", "-o", "json", "--network"];
+    let folder = network.ready["network"].as_str().unwrap();
+    let mut apply = site.command(&[&args[..], &[folder]].concat());
+    apply.env_remove("OHC_HOME").env("XDG_DATA_HOME", site.path("data-home"));
+    let ran = Ran::of(apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    assert_eq!(ran.last()["status"], "settled");
+    // One validator of four is missed, two are too many.
+    kill(0);
+    tells("validator-1");
+    kill(1);
     let (code, said) = network.end();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("worker-2 ended with signal 9"), "{said}");
-    assert!(said.contains("worker-2/log"), "{said}");
+    assert!(
+        said.contains("too few validators are left: validator-2 ended with signal 9"),
+        "{said}"
+    );
+    assert!(said.contains("validator-2/log"), "{said}");
     // The one that was killed is gone when its parent is.
     std::thread::sleep(Duration::from_millis(50));
     assert!(!processes.into_iter().any(is_there), "somebody was left behind");
