@@ -28,6 +28,8 @@ const TREATED: &str =
     "The same for the rows that are held out, with what was learned from the others.";
 const TOKENS: &str = "A model of texts reads tokens: letters that often stand together. Their list \
                       travels with the model, which so takes raw text.";
+const UNEVEN: &str = "Where one class is nearly everything, accuracy says little: a model that \
+                      says nothing else has as much. F1 is high only if the rare ones are found.";
 /// How long a line of the manifest is.
 const WIDTH: usize = 96;
 
@@ -35,9 +37,11 @@ pub(super) fn init(args: &Init, context: &mut Context) -> Result<Exit, Stop> {
     let failed = |error: &(dyn std::error::Error + 'static)| Stop::because(Exit::Failed, error);
     let task = args.task.map(Into::into);
     let draft = draft::draft(&args.data, args.target.as_deref(), task).map_err(|e| failed(&e))?;
-    let name = name(&args.data);
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("{}.yaml", name(&args.data))));
     let to_screen = out.as_os_str() == "-";
+    // Two manifests for the same data are two pipelines, and write to two folders.
+    let name = name(if to_screen { &args.data } else { &out });
     let base = if to_screen { Path::new(".") } else { folder(&out) };
     let url = url(&args.data, base).map_err(|error| {
         Stop::failed(format!("cannot find {}: {error}", args.data.display()), None)
@@ -442,16 +446,29 @@ fn model(aim: &Prediction, (train, test): (&str, &str), text: &mut String) {
         true => "kind: text, width: 32, hidden: [32]".to_owned(),
         false => format!("kind: mlp, hidden: [{}]", aim.hidden),
     };
+    let weights = match aim.is_uneven {
+        true => {
+            "        # Some classes are rare: each weighs as much as any other.\n        \
+             classWeights: balanced\n"
+        }
+        false => "",
+    };
     let _ = write!(
         text,
         "    train:\n      uses: train\n      inputs: {{ data: {train} }}\n      \
          with:\n{task}        target: {target}\n        model: {{ {model} }}\n\
          \x20       epochs: \"${{{{ params.epochs }}}}\"\n\
-         \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n        seed: 1\n",
+         \x20       optimizer: {{ kind: adamw, lr: 0.01 }}\n{weights}        seed: 1\n",
     );
     comment("    ", "Measures the model on the rows that are held out.", text);
+    if aim.is_uneven {
+        comment("    ", UNEVEN, text);
+    }
     text.push_str("    evaluate:\n      uses: evaluate\n");
     let _ = writeln!(text, "      inputs: {{ models: train.model, data: {test} }}");
+    if aim.is_uneven {
+        text.push_str("      with: { select: { metric: f1, goal: max } }\n");
+    }
 }
 
 #[cfg(test)]

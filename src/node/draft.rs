@@ -38,6 +38,8 @@ const TOKENS_SEEN: usize = 300_000;
 const NOTE_WORDS: usize = 3;
 /// Each class has so many rows where a split keeps their shares.
 const STRATUM_MIN: usize = 5;
+/// The rarest class is rare where it has less than this part of an even share of the rows.
+const RARE: usize = 4;
 /// Rows that all epochs together should see: a small table is looked at more often.
 const ROWS_SEEN: usize = 60_000;
 
@@ -89,6 +91,8 @@ pub struct Prediction {
     pub commas: Vec<(String, Commas)>,
     /// Whether every class has rows enough to be divided in the same shares.
     pub is_stratified: bool,
+    /// Whether some class is so rare that a model which never says it is nearly always right.
+    pub is_uneven: bool,
     /// What becomes of the other columns, in their order.
     pub columns: Vec<(String, Treatment)>,
     /// Width of the hidden layer.
@@ -420,6 +424,9 @@ fn prediction(
         commas: Vec::new(),
         has_gaps: target.nulls > 0,
         is_stratified: task == Task::Classification && target.rarest >= STRATUM_MIN,
+        is_uneven: task == Task::Classification
+            && target.rarest >= STRATUM_MIN
+            && target.rarest * target.distinct * RARE < target.rows,
         columns,
         hidden: if is_wide { 64 } else { 16 },
     })

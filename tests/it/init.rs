@@ -239,6 +239,45 @@ fn other_formats_are_read_as_what_they_are() {
 }
 
 #[test]
+fn two_manifests_for_the_same_data_are_two_pipelines() {
+    let site = Site::new();
+    for out in ["flowers.yaml", "widths.yaml"] {
+        assert_eq!(site.run(&["init", "data/iris.csv", "--out", out]).code(), Some(0));
+    }
+    let both = site.run(&["validate", "flowers.yaml", "widths.yaml"]);
+    assert_eq!(both.out(), "flowers.yaml: sound\nwidths.yaml: sound\n");
+    let manifest = fs::read_to_string(site.path("widths.yaml")).unwrap();
+    assert!(
+        manifest.contains("name: widths") && manifest.contains("to: out/widths/"),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn where_one_class_is_rare_the_others_do_not_outweigh_it() {
+    let site = Site::new();
+    let mut draw = lots();
+    let mut csv = "a,b,churned\n".to_owned();
+    for row in 0..600u64 {
+        // One in thirty leaves, of those with high values.
+        let leaves = row % 30 == 0;
+        let (a, b) = (draw(50) + if leaves { 25 } else { 0 }, draw(50));
+        let _ = writeln!(csv, "{a},{b},{}", if leaves { "yes" } else { "no" });
+    }
+    site.write("churn.csv", &csv);
+    let result = apply(&site, &["churn.csv"], "churn.yaml");
+    let manifest = fs::read_to_string(site.path("churn.yaml")).unwrap();
+    assert!(manifest.contains("classWeights: balanced"), "{manifest}");
+    assert!(manifest.contains("metric: f1"), "{manifest}");
+    // What whoever learns nothing gets stands beside what the model does.
+    let again = site.run(&["apply", "churn.yaml"]);
+    assert!(again.out().contains("(baseline 0.9"), "{}", again.out());
+    assert!(result["metrics"]["evaluate"]["f1"].is_number(), "{result}");
+    let even = site.run(&["init", "data/iris.csv", "--out", "-"]).out();
+    assert!(!even.contains("classWeights") && !even.contains("f1"), "{even}");
+}
+
+#[test]
 fn what_is_no_table_is_refused_with_what_to_do() {
     let site = Site::new();
     let check = |args: &[&str], code, says: &[&str]| {
