@@ -186,6 +186,7 @@ fn one(
             let fault = Diagnostic::new(place, &message, hint);
             document.wrong(vec![fault], Exit::Unpaid)
         }
+    home::say_begun(&home, &document.path, context);
         (stop, _) => stop,
     };
     let ready =
@@ -246,6 +247,7 @@ fn open(place: &Place, batch: &Batch<'_>) -> Result<Site, Stop> {
     if let Some(cut) = &site.view().recovery.cut {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(io::stderr(), "{}", prose::recovered(cut.bytes, &cut.path));
+    home::say_begun(&home, &document.path, context);
     }
     home::say_ignored(site.view());
     Ok(site)

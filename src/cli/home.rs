@@ -21,7 +21,12 @@ use crate::node::wallet;
 use std::io::{self, Write as _};
 use std::ops::Deref;
 use std::path::Path;
-use std::thread::available_parallelism;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, available_parallelism};
+use std::time::Duration;
+
+/// So long nothing is said while a network is waited for.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Where a command is at work: a home, and the network whose log it holds a copy of, if the home
 /// has no network of its own.
@@ -109,7 +114,16 @@ impl Place {
 
     fn reach(&self, chosen: &Chosen) -> Result<Site, ApplyError> {
         let (clock, mut told) = (Clock::start(), 0);
+        let (heard, silence) = mpsc::channel::<()>();
+        let at = chosen.network.nats.join(", ");
+        let teller = thread::spawn(move || {
+            if silence.recv_timeout(SILENT) == Err(RecvTimeoutError::Timeout) {
+                let _ = writeln!(io::stderr(), "{}", prose::waiting_for_network(&at));
+            }
+        });
+        let mut heard = Some(heard);
         let mut waiting = |arriving: Arriving| {
+            heard = None;
             let seconds = clock.now().0 / 1_000;
             let line = match arriving {
                 Arriving::Behind(..) if seconds <= told => return,
@@ -120,7 +134,12 @@ impl Place {
             // Whether or not anybody reads it, the log comes.
             let _ = writeln!(io::stderr(), "{line}");
         };
-        Site::reach(self.home.clone(), &chosen.network, chosen.key.as_deref(), &mut waiting)
+        let (network, key) = (&chosen.network, chosen.key.as_deref());
+        let site = Site::reach(self.home.clone(), network, key, &mut waiting);
+        drop(heard);
+        // It has nothing left to say.
+        let _ = teller.join();
+        site
     }
 }
 
@@ -154,9 +173,33 @@ pub(super) fn here(context: &Context) -> Result<Place, Stop> {
     if place.is_begun() {
         return Ok(place);
     }
-    let hint = "`ohc apply MANIFEST` begins one; `--home DIR` or OHC_HOME names another";
+    let hint = match place.near(Path::new(".")) {
+        Some(near) => format!("there is one in {0}: `--home {0}`, or OHC_HOME", shown(&near)),
+        None => {
+            "`ohc apply MANIFEST` begins one; `--home DIR` or OHC_HOME names another".to_owned()
+        }
+    };
     let message = format!("there is no network in {}", place.dir().display());
-    Err(Stop::failed(message, Some(hint.into())))
+    Err(Stop::failed(message, Some(hint)))
+}
+
+/// Says which home is about to be begun, where nobody named one.
+pub(super) fn say_begun(place: &Place, manifest: &Path, context: &Context) {
+    if context.home.is_some() || !place.is_embedded() || place.is_begun() {
+        return;
+    }
+    let near = place.near(folder(manifest));
+    let near = near.map(|near| format!("; there is another in {}", shown(&near)));
+    let (here, near) = (shown(place), near.unwrap_or_default());
+    // Whether or not anybody reads it, it is begun.
+    let _ = writeln!(io::stderr(), "note: begins a home in {here}{near}");
+}
+
+/// The folder of a home, from here where it is below.
+fn shown(home: &Home) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    let below = here.ok().and_then(|here| Some(home.dir().strip_prefix(here).ok()?.to_owned()));
+    below.unwrap_or_else(|| home.dir().to_owned()).display().to_string()
 }
 
 /// Folds the log of a home that exists, though a run may be under way there, or that of a network.

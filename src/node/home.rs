@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Folders below that are looked into for another home.
+const NEAR_MAX: usize = 1_000;
+
 /// The folder `.ohc` and what lies in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -20,6 +23,18 @@ impl Home {
         let start = start.canonicalize().unwrap_or_else(|_| start.to_path_buf());
         let root = start.ancestors().find(|dir| dir.join(".git").exists());
         Self { dir: root.unwrap_or(&start).join(".ohc") }
+    }
+
+    /// Another home that was begun nearby: in a folder above, or in one right below.
+    #[must_use]
+    pub fn near(&self, start: &Path) -> Option<Self> {
+        let start = start.canonicalize().ok()?;
+        let root = self.dir.parent().unwrap_or(&start);
+        let below = [&start, root].map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+        let below = below.into_iter().flatten().flatten().take(NEAR_MAX).map(|entry| entry.path());
+        let folders = start.ancestors().map(Path::to_path_buf).chain(below);
+        let homes = folders.map(|folder| Self::at(&folder.join(".ohc")));
+        homes.into_iter().find(|home| home.exists() && home.dir != self.dir)
     }
 
     /// The home in a folder.
@@ -109,5 +124,21 @@ mod tests {
         std::fs::create_dir(root.join(".git")).unwrap();
         assert_eq!(Home::find(None, &deep).dir(), root.join(".ohc"));
         assert_eq!(Home::find(Some(Path::new("x")), &deep).dir(), Path::new("x"));
+    }
+
+    #[test]
+    fn another_home_is_found_above_and_right_below() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (deep, begun) = (root.join("a/b"), root.join("a/.ohc"));
+        std::fs::create_dir_all(&deep).unwrap();
+        let near = |start: &Path| Home::find(None, start).near(start);
+        assert_ne!(near(&deep), Some(Home::at(&begun)));
+        std::fs::create_dir_all(begun.join("log")).unwrap();
+        let found = Some(Home::at(&begun));
+        assert_eq!([near(&root), near(&deep)], [found.clone(), found]);
+        // Where a repository moves it to its root.
+        std::fs::create_dir(root.join(".git")).unwrap();
+        assert_eq!(near(&root.join("a")), Some(Home::at(&begun)));
     }
 }

@@ -1,7 +1,7 @@
 //! A home that is looked after: what nobody needs is taken away, what is wrong is said. Never takes
 //! anything away itself but what a test breaks.
 
-use crate::site::{SUPPLY_NANO, Site};
+use crate::site::{Ran, SUPPLY_NANO, Site};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -83,6 +83,37 @@ fn results_of_old_runs_go_only_where_that_is_asked_for_and_are_computed_again() 
     let again = site.json(&["apply", "iris.yaml", "-p", "epochs=20", "-o", "json"]);
     assert_eq!(again["outputs"]["model"]["digest"], old["outputs"]["model"]["digest"]);
     assert_eq!(site.all_money(), SUPPLY_NANO);
+}
+
+#[test]
+fn a_home_that_is_begun_is_named_and_another_one_nearby_is_found() {
+    let site = Site::new();
+    fs::create_dir(site.path("pipes")).unwrap();
+    site.vary("pipes/iris.yaml", "data/iris.csv", "../data/iris.csv");
+    let run = |args: &[&str]| Ran::of(quietly(site.command(args).env_remove("OHC_HOME")));
+    let first = run(&["apply", "pipes/iris.yaml"]);
+    assert_eq!(first.code(), Some(0), "{}", first.err());
+    assert!(first.err().contains("note: begins a home in pipes/.ohc"), "{}", first.err());
+    assert_eq!(run(&["apply", "pipes/iris.yaml"]).err(), "");
+    // Where the manifest is not, there is none.
+    let runs = run(&["get", "runs"]);
+    assert_eq!(runs.code(), Some(1));
+    assert!(
+        runs.err().contains("there is one in pipes/.ohc: `--home pipes/.ohc`"),
+        "{}",
+        runs.err()
+    );
+    // A repository has one for all of it.
+    fs::create_dir(site.path(".git")).unwrap();
+    let moved = run(&["apply", "pipes/iris.yaml"]);
+    let says = "begins a home in .ohc; there is another in pipes/.ohc";
+    assert!(moved.err().contains(says), "{}", moved.err());
+}
+
+/// Starts a program whose words are kept.
+fn quietly(command: &mut std::process::Command) -> std::process::Child {
+    use std::process::Stdio;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod refusals;
 mod revisions;
 mod stakes;
 
-pub(crate) use logs::{begins_after, catching_up, ignored, long_ago, recovered};
+pub(crate) use logs::{
+    begins_after, catching_up, ignored, long_ago, recovered, waiting_for_network,
+};
 pub(crate) use refusals::*;
 pub(crate) use revisions::{compared, difference, prices};
 

@@ -13,6 +13,11 @@ pub(crate) fn catching_up(here: Height, there: Option<Height>) -> String {
     }
 }
 
+/// What is said where nobody has answered for a while.
+pub(crate) fn waiting_for_network(at: &str) -> String {
+    format!("waiting for the network at {at}: nobody has answered yet")
+}
+
 /// What is said where who is believed may have left long ago.
 pub(crate) fn long_ago(LongAgo { since }: LongAgo) -> String {
     let (who, since) = match since {
