@@ -4,7 +4,7 @@
 use super::Context;
 use super::args::{self, Format};
 use super::consent;
-use super::documents::{self, Document};
+use super::documents::{self, Document, Faults};
 use super::exit::{Exit, Stop};
 use super::home::{self, Place, cores};
 use super::names::Names;
@@ -58,6 +58,16 @@ enum Wanted {
     Saved(PathBuf),
 }
 
+impl Wanted {
+    /// Where it stands.
+    fn at(&self) -> String {
+        match self {
+            Self::Pipeline(document) => document.at(),
+            Self::Saved(path) => path.display().to_string(),
+        }
+    }
+}
+
 pub(super) fn apply(args: &args::Apply, context: &mut Context) -> Result<Exit, Stop> {
     if args.detach && network::meant(context)?.is_none() {
         return Err(prose::no_network());
@@ -73,17 +83,21 @@ pub(super) fn apply(args: &args::Apply, context: &mut Context) -> Result<Exit, S
     let mut worst = Exit::Done;
     if !stops.is_empty() {
         for stop in stops {
-            worst = worst.worse(told(Err(stop), None, &batch, context)?);
+            worst = worst.worse(told(stop, None, &batch, context)?);
         }
         return Ok(worst);
     }
-    for wanted in &wanted {
+    for each in &wanted {
         let mut run = None;
-        let applied = match wanted {
+        let applied = match each {
             Wanted::Pipeline(document) => one(document, &batch, &mut run, context),
             Wanted::Saved(path) => exactly(path, &batch, &mut run, context),
         };
-        let exit = told(applied, run, &batch, context)?;
+        let exit = match applied {
+            Ok(exit) => exit,
+            Err(stop) if wanted.len() > 1 => told(stop.of(&each.at()), run, &batch, context)?,
+            Err(stop) => told(stop, run, &batch, context)?,
+        };
         worst = worst.worse(exit);
         if matches!(exit, Exit::Interrupted | Exit::TimedOut) {
             break;
@@ -115,24 +129,24 @@ fn unsound(wanted: &[Wanted], params: &BTreeMap<String, String>) -> Vec<Stop> {
         Wanted::Saved(_) => None,
     });
     let documents: Vec<&Document> = documents.collect();
-    let faults = documents::faults(&documents, params, Severity::Error);
-    let each = documents.iter().zip(faults);
+    let faults = documents::faults(&documents, params, Severity::Error).into_iter();
+    let each = documents.iter().zip(faults.map(Faults::all));
     let wrong = each.filter(|(_, faults)| faults.iter().any(Diagnostic::is_error));
     wrong.map(|(document, faults)| document.wrong(faults, Exit::Failed)).collect()
 }
 
 /// Reports why one of several was not applied; programs get a result for each, whatever came of it.
 fn told(
-    applied: Result<Exit, Stop>,
+    stop: Stop,
     run: Option<RunId>,
     batch: &Batch<'_>,
     context: &mut Context,
 ) -> Result<Exit, Stop> {
-    let stop = match applied {
-        Ok(exit) | Err(Stop::Said(exit)) => return Ok(exit),
-        Err(Stop::Pipe) => return Err(Stop::Pipe),
-        Err(stop) => stop,
-    };
+    match stop {
+        Stop::Said(exit) => return Ok(exit),
+        Stop::Pipe => return Err(Stop::Pipe),
+        Stop::Manifest { .. } | Stop::Error { .. } => {}
+    }
     let Show { output: format, clock } = batch.watch.show;
     if format.is_data() {
         let result = json::Result {
@@ -172,6 +186,7 @@ fn one(
         plan::show(&pipeline, &planned, args.output.format, context)?;
         return Ok(Exit::Done);
     }
+    home::say_begun(&home, &document.path, context);
     let site = open(&home, batch)?;
     let forecast = site.forecast_again(&pipeline, &again).map_err(|error| stop(&error))?;
     let mut warnings = plan::warnings(&pipeline, &forecast);
@@ -186,7 +201,6 @@ fn one(
             let fault = Diagnostic::new(place, &message, hint);
             document.wrong(vec![fault], Exit::Unpaid)
         }
-    home::say_begun(&home, &document.path, context);
         (stop, _) => stop,
     };
     let ready =
@@ -233,6 +247,7 @@ fn exactly(
         plan::show(&pipeline, &planned, args.output.format, context)?;
         return Ok(Exit::Done);
     }
+    home::say_begun(&home, &document.path, context);
     let site = open(&home, batch)?;
     let forecast = site.forecast_again(&pipeline, &saved.again).map_err(|error| stop(&error))?;
     let budget = site.budget(&pipeline, &forecast, args.budget).map_err(|error| stop(&error));
@@ -247,7 +262,6 @@ fn open(place: &Place, batch: &Batch<'_>) -> Result<Site, Stop> {
     if let Some(cut) = &site.view().recovery.cut {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(io::stderr(), "{}", prose::recovered(cut.bytes, &cut.path));
-    home::say_begun(&home, &document.path, context);
     }
     home::say_ignored(site.view());
     Ok(site)
@@ -436,7 +450,8 @@ fn unchanged(
     show: Show,
     context: &mut Context,
 ) -> Result<Exit, Stop> {
-    let outputs = site.publish(pipeline, forecast, folder).map_err(|error| stop(&error))?;
+    let published = site.publish(pipeline, forecast, folder);
+    let (outputs, findings) = published.map_err(|error| stop(&error))?;
     let run = site.unchanged(pipeline, forecast).map_err(|error| stop(&error))?;
     let screen = &mut context.screen;
     let known = |job: JobId| match forecast.fates.get(job.index()) {
@@ -452,7 +467,7 @@ fn unchanged(
         Format::Table | Format::Wide => {
             let text = prose::unchanged(&pipeline.manifest.name, screen.paint);
             screen.line(text)?;
-            outcome::selection(&pipeline.plan, &known, screen)?;
+            outcome::selection(&pipeline.plan, &known, &findings, screen)?;
             outcome::outputs(&outputs, screen)?;
         }
         Format::Json | Format::Yaml => {

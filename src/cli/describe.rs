@@ -69,9 +69,11 @@ fn run_card(home: &Home, view: &View, id: RunId, names: &Names) -> Result<Card, 
         ("budget", json::ohc(run.budget)),
         ("reward", json::ohc(bill.reward)),
         ("gas", json::ohc(bill.gas)),
+        ("fees", json::ohc(bill.fees)),
         ("refunded", json::ohc(bill.refunded)),
     ];
-    let columns = vec!["stage", "uses", "jobs", "ran", "cached", "gone", "reward", "gas"];
+    let columns =
+        vec!["stage", "uses", "jobs", "ran", "cached", "gone", "sold_as", "reward", "gas"];
     let stages = List { name: "stages", columns, items: stages(run) };
     let columns = vec!["source", "bytes", "digest"];
     let sources = List { name: "sources", columns, items: sources.collect() };

@@ -33,7 +33,8 @@ pub(super) fn diff(args: &Diff, context: &mut Context) -> Result<Exit, Stop> {
 
 /// The version that was applied last.
 struct Last {
-    run: Option<RunId>,
+    /// The run, and how it is or ended, in one word.
+    run: Option<(RunId, &'static str)>,
     pipeline: Pipeline,
     /// What all of it would likely cost if nothing were known.
     price: Ohc,
@@ -92,6 +93,8 @@ fn added(pipeline: &Pipeline) -> Vec<Difference> {
 fn last(site: &Site, pipeline: &Pipeline) -> Result<Option<Last>, Stop> {
     let applied = site.applied(pipeline).map_err(|error| home::stop(&error))?;
     let Some(Applied { run, submission }) = applied else { return Ok(None) };
+    let run = run.and_then(|id| site.view().state.runs().get(&id));
+    let run = run.map(|run| (run.id, json::status(&run.status)));
     // It was compiled once by the rules themselves.
     let name = &pipeline.manifest.name;
     let unreadable = |_| Stop::failed(prose::compared(name, Some(run), true), None);
@@ -114,7 +117,8 @@ fn show(
         Format::Json | Format::Yaml => {
             let all: Vec<Value> = found.iter().map(json::difference).collect();
             let fields = json!({
-                "pipeline": name, "run": run.flatten().map(|run| run.to_string()),
+                "pipeline": name, "run": run.flatten().map(|(run, _)| run.to_string()),
+                "status": run.flatten().map(|(_, status)| status),
                 "same": found.is_empty(), "differences": all,
                 "price": {"was": was.map(json::ohc), "is": json::ohc(price)},
             });

@@ -45,7 +45,7 @@ impl Document {
     }
 
     /// The file, and the line that it begins on where it is not the first of it.
-    fn at(&self) -> String {
+    pub(super) fn at(&self) -> String {
         let path = self.path.display();
         if self.before.1 == 0 { path.to_string() } else { format!("{path}:{}", self.before.1 + 1) }
     }
@@ -140,24 +140,39 @@ fn of_file(path: &Path) -> Vec<Found> {
     }
 }
 
+/// What is wrong with a document.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// With itself.
+    pub(super) own: Vec<Diagnostic>,
+    /// With it beside those before it.
+    pub(super) collisions: Vec<Diagnostic>,
+}
+
+impl Faults {
+    /// All of it.
+    pub(super) fn all(mut self) -> Vec<Diagnostic> {
+        self.own.append(&mut self.collisions);
+        self.own
+    }
+}
+
 /// All faults of each document, compiled. That they keep each other from being applied together is
 /// a fault as grave as `collision`.
 pub(super) fn faults<'a>(
     documents: &[&'a Document],
     params: &BTreeMap<String, String>,
     collision: Severity,
-) -> Vec<Vec<Diagnostic>> {
+) -> Vec<Faults> {
     let (mut names, mut folders) = (BTreeMap::new(), BTreeMap::new());
     let mut seen = BTreeSet::new();
     let of = |document: &'a Document| {
-        let (manifest, mut faults) = manifest::compile(&document.text, params);
+        let (manifest, own) = manifest::compile(&document.text, params);
         // The same one, named twice, is in nobody's way.
-        if let Some(manifest) = manifest.filter(|_| seen.insert(document.at())) {
-            let found = document.collisions(&manifest, &mut names, &mut folders);
-            let as_grave = |fault| Diagnostic { severity: collision, ..fault };
-            faults.extend(found.into_iter().map(as_grave));
-        }
-        faults
+        let manifest = manifest.filter(|_| seen.insert(document.at()));
+        let found = manifest.map(|m| document.collisions(&m, &mut names, &mut folders));
+        let as_grave = |fault| Diagnostic { severity: collision, ..fault };
+        Faults { own, collisions: found.into_iter().flatten().map(as_grave).collect() }
     };
     documents.iter().copied().map(of).collect()
 }

@@ -142,6 +142,17 @@ impl Stop {
         }
     }
 
+    /// The same about one of several things.
+    pub(crate) fn of(self, what: &str) -> Self {
+        match self {
+            Self::Error { exit, message, hint } => {
+                Self::Error { exit, message: format!("{what}: {message}"), hint }
+            }
+            // It names its file.
+            other => other,
+        }
+    }
+
     /// An error of a lower layer, whose text ends in `; hint: …` where there is advice.
     pub(crate) fn because(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
         let (message, hint) = advice(error);

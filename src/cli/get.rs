@@ -102,7 +102,7 @@ fn runs(state: &State, only: Option<RunId>, names: &Names, page: &mut Page) -> S
             continue;
         }
         let (reward, gas) = run.spent();
-        let spent = reward.checked_add(gas).unwrap_or_default();
+        let spent = Ohc::sum([reward, gas, run.fees]).unwrap_or_default();
         let status = json::status(&run.status);
         let done = run.blocks.len() - run.blocks_left;
         let blocks = format!("{done}/{}", run.blocks.len());
@@ -115,8 +115,8 @@ fn runs(state: &State, only: Option<RunId>, names: &Names, page: &mut Page) -> S
             "run": id, "pipeline": name, "client": client, "status": status,
             "since": run.since.0, "jobs": jobs,
             "blocks": {"done": done, "all": run.blocks.len()},
-            "reward": json::ohc(reward), "gas": json::ohc(gas), "refunded": json::ohc(refunded),
-            "budget": json::ohc(run.budget),
+            "reward": json::ohc(reward), "gas": json::ohc(gas), "fees": json::ohc(run.fees),
+            "refunded": json::ohc(refunded), "budget": json::ohc(run.budget),
         }));
         let (cost, budget) = (spent.to_string(), run.budget.to_string());
         let wide = [client, run.since.to_string(), jobs.to_string(), refunded.to_string()];
@@ -227,7 +227,7 @@ pub(super) fn block_item(run: &Run, index: u32, names: &Names) -> Value {
     json!({
         "block": run.block_id(index).to_string(), "run": run.id.to_string(),
         "name": run.plan.name_of(index), "jobs": jobs, "stages": run.plan.stages_of(index),
-        "phase": json::phase(&block.phase), "attempts": block.attempts,
+        "phase": json::phase(run, &block.phase), "attempts": block.attempts,
         "worker": worker_of(block).map(|key| names.of(key)),
         "reward": paid.map(|paid| json::ohc(paid.reward)),
         "gas": paid.map(|paid| json::ohc(paid.gas)),
@@ -283,7 +283,7 @@ pub(super) fn job_item(run: &Run, id: JobId, names: &Names) -> Option<Value> {
         (None, Some(Gone::Failed(_))) => "failed",
         (None, Some(Gone::GivenUp(_))) => "given-up",
         (None, Some(Gone::Skipped(_))) => "skipped",
-        (None, None) => run.block(block).map_or("waiting", |block| json::phase(&block.phase)),
+        (None, None) => run.block(block).map_or("waiting", |block| json::phase(run, &block.phase)),
     };
     Some(json!({
         "job": job.to_string(), "run": run.id.to_string(), "stage": job.stage,

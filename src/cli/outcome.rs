@@ -14,7 +14,7 @@ use crate::domain::state::run::{Known, Run, Status};
 use crate::node::Clock;
 use crate::node::apply::Finished;
 use crate::node::embedded::Stopped;
-use crate::node::publish::Published;
+use crate::node::publish::{Evaluated, Published};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -85,7 +85,7 @@ pub(super) fn conclude(
             if let Some(run) = run {
                 screen.text(prose::bill(&Bill::of(run), screen.paint))?;
             }
-            selection(plan, &known, screen)?;
+            selection(plan, &known, &finished.findings, screen)?;
             outputs(&finished.outputs, screen)?;
             if wrong.is_none() {
                 let status = screen.paint.green(status);
@@ -111,6 +111,7 @@ pub(super) fn conclude(
     match wrong {
         None => Ok(Exit::Done),
         Some(wrong) => {
+            let wrong = wrong.of(name);
             screen.complain(&wrong, Format::Table)?;
             Err(Stop::Said(wrong.exit()))
         }
@@ -149,17 +150,24 @@ fn verdict(run: &Run) -> (&'static str, Option<Stop>) {
 pub(super) fn selection<'a>(
     plan: &Plan,
     known: &Results<'a>,
+    findings: &[Evaluated],
     screen: &mut Screen,
 ) -> Result<(), Stop> {
     for (id, job) in (0u32..).zip(&plan.dag.jobs) {
         let Some(known) = known(JobId(id)).filter(|_| matches!(job.spec, Spec::Evaluate(_))) else {
             continue;
         };
+        let finding = findings.iter().find(|finding| finding.job == JobId(id));
         let measure = |(name, value): &(String, f64)| {
-            format!("{} {}", escape::one_line(name), prose::measure(*value))
+            let baseline = finding.and_then(|finding| finding.baseline.get(name));
+            let baseline = baseline.map(|value| format!(" (baseline {})", prose::measure(*value)));
+            let (name, value) = (escape::one_line(name), prose::measure(*value));
+            format!("{name} {value}{}", baseline.unwrap_or_default())
         };
         let measures: Vec<String> = known.metrics.iter().map(measure).collect();
-        let text = format!("{job}: {}", measures.join(", "));
+        let best = finding.and_then(|finding| finding.best.as_ref());
+        let best = best.map(|(best, of)| format!("{best} of {of}: ")).unwrap_or_default();
+        let text = format!("{job}: {best}{}", measures.join(", "));
         // Lines for pipes are not broken.
         for line in wrap(&text, screen.width.unwrap_or(usize::MAX)) {
             screen.line(line)?;

@@ -7,14 +7,19 @@ use super::documents::{self, Document};
 use super::exit::{Exit, Stop};
 use super::home::{self, Place, cores};
 use super::report::{diagnostics, json, prose, quotation, sources};
-use crate::domain::forecast::Forecast;
+use crate::base::amount::Ohc;
+use crate::base::canon::Digest;
+use crate::base::ids::JobId;
+use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::manifest::{Diagnostic, Severity};
+use crate::domain::plan::Plan;
+use crate::domain::price::Quote;
 use crate::node::apply::{self, ApplyError};
 use crate::node::home::Home;
 use crate::node::lock::FILE;
 use crate::node::pipeline::{Pipeline, PrepareError};
 use crate::node::saved::{self, Base, SavedPlan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -34,29 +39,84 @@ pub(super) fn plan(args: &args::Plan, context: &mut Context) -> Result<Exit, Sto
     if let (Some(out), true) = (&args.out, documents.len() != 1) {
         return Err(prose::several(out, documents.len()));
     }
-    let mut exit = Exit::Done;
-    for document in &documents {
+    let all: Vec<&Document> = documents.iter().collect();
+    let faults = documents::faults(&all, &params, Severity::Warning);
+    let (mut exit, mut sum, is_one) = (Exit::Done, Sum::default(), documents.len() == 1);
+    let format = args.output.format;
+    let is_table = matches!(format, Format::Table | Format::Wide);
+    for (document, faults) in documents.iter().zip(faults) {
+        let of = |stop: Stop| if is_one { stop } else { stop.of(&document.at()) };
         let home = home::beside(context, &document.path)?;
         let keep = home.is_begun().then_some(&*home);
-        let pipeline = prepare(document, params.clone(), keep)?;
+        let pipeline = prepare(document, params.clone(), keep).map_err(of)?;
         if args.lock.locked {
-            check_lock(document, &pipeline)?;
+            check_lock(document, &pipeline).map_err(of)?;
         }
-        let again = again(&args.again, &pipeline)?;
-        let planned = planned(&home, &pipeline, &again)?;
-        warn(document, warnings(&pipeline, &planned.forecast), context)?;
-        show(&pipeline, &planned, args.output.format, context)?;
+        let again = again(&args.again, &pipeline).map_err(of)?;
+        let planned = planned(&home, &pipeline, &again).map_err(of)?;
+        let warnings = warnings(&pipeline, &planned.forecast).into_iter();
+        warn(document, warnings.chain(faults.collisions).collect(), context)?;
+        if is_table && !is_one {
+            let begin = if sum.plans > 0 { "\n" } else { "" };
+            context.screen.line(format!("{begin}{}", context.screen.paint.bold(&document.at())))?;
+        }
+        show(&pipeline, &planned, format, context)?;
+        sum.add(&pipeline.plan, &planned.forecast);
         if let Some(out) = &args.out {
             save(out, document, &pipeline, &planned, again)?;
             // Programs have asked for it and know.
             let said = writeln!(io::stderr(), "{}", prose::plan_saved(out));
             said.map_err(Stop::from)?;
         }
-        if args.detailed_exitcode && !planned.forecast.is_unchanged() {
-            exit = Exit::Changes;
+        if args.detailed_exitcode {
+            exit = exit.worse(detailed(&pipeline, &planned.forecast));
         }
     }
+    if is_table && !is_one {
+        context.screen.line(prose::plan_sum(sum.plans, sum.quote))?;
+    }
     Ok(exit)
+}
+
+/// What several pipelines cost, one applied after the other: what they share is paid once.
+#[derive(Default)]
+struct Sum {
+    plans: usize,
+    quote: Quote,
+    seen: BTreeSet<Digest>,
+}
+
+impl Sum {
+    fn add(&mut self, plan: &Plan, forecast: &Forecast) {
+        self.plans += 1;
+        if forecast.sure_failure(plan).is_some() {
+            return;
+        }
+        let outlines = plan.outlines();
+        let is_new = |id: &JobId| {
+            let runs = forecast.fates.get(id.index()).is_some_and(Fate::runs);
+            runs && outlines.get(id.index()).is_some_and(|job| !self.seen.contains(job))
+        };
+        for (block, told) in plan.blocks.iter().zip(&forecast.blocks) {
+            if let Some(told) = told.filter(|_| block.jobs.iter().any(is_new)) {
+                let add = |sum: Ohc, more| sum.checked_add(more).unwrap_or(sum);
+                let Quote { low, likely, high } = told.quote;
+                self.quote.low = add(self.quote.low, low);
+                self.quote.likely = add(self.quote.likely, likely);
+                self.quote.high = add(self.quote.high, high);
+            }
+        }
+        self.seen.extend(outlines);
+    }
+}
+
+/// What applying would come to: what is known to fail is not run again.
+fn detailed(pipeline: &Pipeline, forecast: &Forecast) -> Exit {
+    match forecast.sure_failure(&pipeline.plan) {
+        Some(_) => Exit::Failed,
+        None if forecast.is_unchanged() => Exit::Done,
+        None => Exit::Changes,
+    }
 }
 
 fn save(
@@ -207,7 +267,7 @@ pub(super) fn show(
             screen.text(quotation::reasons(plan, forecast, paint, width))?;
             screen.line("")?;
             screen.text(prose::plan_summary(name, plan, forecast, paint))?;
-            screen.text(prose::plan_outlook(forecast, planned.workers, budget))?;
+            screen.text(prose::plan_outlook(plan, forecast, planned.workers, budget))?;
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ fn found(
     for found in &all {
         match found {
             Ok(document) => {
-                let faults = document.placed(faults.next().unwrap_or_default());
+                let faults = document.placed(faults.next().unwrap_or_default().all());
                 let name = document.path.display().to_string();
                 each.push((name, document.whole().to_owned(), faults));
             }

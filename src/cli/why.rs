@@ -69,7 +69,10 @@ fn of_block(view: &View, block: BlockId, names: &Names) -> Result<(String, Sheet
         }
         Some(Phase::Cached) => "all its results were known, so nothing was paid".to_owned(),
         Some(Phase::Skipped) => "none of its jobs was run, so nothing was paid".to_owned(),
-        Some(phase) => json::phase(phase).to_owned(),
+        Some(Phase::Waiting | Phase::Offered(_)) if run.is_over() => {
+            format!("void: its run was over before ({})", json::status(&run.status))
+        }
+        Some(phase) => json::phase(run, phase).to_owned(),
         None => String::new(),
     };
     let tell = Teller { run, names };
@@ -91,7 +94,11 @@ fn of_block(view: &View, block: BlockId, names: &Names) -> Result<(String, Sheet
         rows: turns.iter().map(row).collect(),
         items: turns.iter().map(item).collect(),
         fields: json!({"subject": block.to_string(), "name": name, "summary": ended}),
-        none: "nothing has happened to it yet",
+        none: if run.is_over() {
+            "nothing happened to it"
+        } else {
+            "nothing has happened to it yet"
+        },
     };
     Ok((format!("{block} {name}: {ended}"), sheet))
 }

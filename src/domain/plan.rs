@@ -17,10 +17,10 @@
 
 use super::command::Submission;
 use super::graph::{self, Dag, Job};
-use super::job::Pin;
+use super::job::{Input, Pin, job_key};
 use super::manifest::{self, Diagnostic, Manifest};
 use crate::base::amount::Work;
-use crate::base::canon::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::base::canon::{Decode, DecodeError, Digest, Encode, Reader, Writer};
 use crate::base::ids::JobId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +86,29 @@ impl Plan {
     #[must_use]
     pub fn work(&self) -> Work {
         self.dag.jobs.iter().fold(Work::ZERO, |sum, job| sum.saturating_add(job.size.work()))
+    }
+
+    /// What each job computes, and from what, whatever plan it stands in: of two with one outline
+    /// the second finds the result of the first.
+    #[must_use]
+    pub fn outlines(&self) -> Vec<Digest> {
+        let mut all: Vec<Digest> = Vec::with_capacity(self.dag.jobs.len());
+        for job in &self.dag.jobs {
+            let from = |from: &graph::From| match from {
+                graph::From::Source { digest, .. } => *digest,
+                graph::From::Job { id, output } => {
+                    let before = all.get(id.index()).copied().unwrap_or_default();
+                    Digest::of(&[before.as_bytes(), output.as_bytes()].concat())
+                }
+            };
+            let input = |edge: &graph::Edge| Input {
+                name: edge.name.to_string(),
+                digest: from(&edge.from),
+            };
+            let inputs: Vec<Input> = job.inputs.iter().map(input).collect();
+            all.push(job_key(&job.spec, &inputs));
+        }
+        all
     }
 
     /// What a block computes, for people: the address of its only job, or its stages; and which

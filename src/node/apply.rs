@@ -20,7 +20,7 @@ use super::link::{self, LinkError};
 use super::network::Network;
 use super::pipeline::Pipeline;
 use super::presign::Asker;
-use super::publish::{self, Origin, Published};
+use super::publish::{self, Evaluated, Origin, Published};
 use super::record::Recorder;
 use super::view::View;
 use super::work::Bench;
@@ -95,6 +95,8 @@ pub struct Finished {
     pub state: State,
     /// The outputs, if the run is settled.
     pub outputs: Vec<Published>,
+    /// What its evaluations found.
+    pub findings: Vec<Evaluated>,
     /// Why the journal of the run is not whole, if it is not.
     pub unrecorded: Option<JournalError>,
 }
@@ -324,13 +326,14 @@ impl Site {
         self.view.state.runs().values().rev().filter(ours)
     }
 
-    /// Writes the outputs of a pipeline of which everything is known.
+    /// Writes the outputs of a pipeline of which everything is known, and says what its evaluations
+    /// found.
     pub fn publish(
         &self,
         pipeline: &Pipeline,
         forecast: &Forecast,
         base: &Path,
-    ) -> Result<Vec<Published>, ApplyError> {
+    ) -> Result<(Vec<Published>, Vec<Evaluated>), ApplyError> {
         let known = |job: JobId| match forecast.fates.get(job.index()) {
             Some(Fate::Cached(known)) => Some(known.clone()),
             _ => None,
@@ -338,7 +341,8 @@ impl Site {
         let (artifacts, state) = (&self.view.artifacts, &self.view.state);
         let origin = Origin { artifacts, runtime: self.runtime.handle(), state };
         let is_gone = |job: JobId| forecast.fates.get(job.index()).is_some_and(Fate::is_gone);
-        Ok(publish::publish(&origin, pipeline, base, &known, &is_gone)?)
+        let outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
+        Ok((outputs, publish::findings(&origin, pipeline, &known)))
     }
 
     fn submission(&self, pipeline: &Pipeline, forecast: &Forecast, budget: Ohc) -> Submission {
@@ -480,8 +484,8 @@ impl Site {
             Err(Failure::Stopped(why)) => (following, Some(why)),
             Err(failure) => return Err(failure.into()),
         };
-        let (outputs, unrecorded) = (Vec::new(), None);
-        let finished = Finished { run, stopped, is_embedded, state, outputs, unrecorded };
+        let (outputs, findings, unrecorded) = Default::default();
+        let finished = Finished { run, stopped, is_embedded, state, outputs, findings, unrecorded };
         Ok(Served { finished, recorder, artifacts, runtime, _home: (host, store) })
     }
 }
@@ -497,7 +501,8 @@ impl Served {
             let is_gone = |job: JobId| run.gone.contains_key(&job);
             let outputs = publish::publish(&origin, pipeline, base, &known, &is_gone)?;
             recorder.published(run.id, &outputs);
-            finished.outputs = outputs;
+            let findings = publish::findings(&origin, pipeline, &known);
+            (finished.outputs, finished.findings) = (outputs, findings);
         }
         finished.unrecorded = recorder.finish();
         Ok(finished)

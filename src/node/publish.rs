@@ -16,6 +16,7 @@ use crate::effects::draft::Draft;
 use crate::effects::{Peril, pass};
 use crate::node::pipeline::Pipeline;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
@@ -173,6 +174,42 @@ fn trainer(
     let made = |id: u32| result(JobId(id)).is_some_and(|known| known.outputs.contains(&digest));
     let (_, job) = jobs.find(|(id, job)| matches!(job.spec, Spec::Train(_)) && made(*id))?;
     Some(job.to_string())
+}
+
+/// What an evaluation found beside its measures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// The evaluation.
+    pub job: JobId,
+    /// The training that it chose, and of how many models, where it had several.
+    pub best: Option<(String, usize)>,
+    /// What whoever learns nothing gets, by measure.
+    pub baseline: BTreeMap<String, f64>,
+}
+
+/// What the evaluations of a pipeline found, as far as their reports are to be had.
+pub fn findings(
+    origin: &Origin<'_>,
+    pipeline: &Pipeline,
+    result: &dyn Fn(JobId) -> Option<Known>,
+) -> Vec<Evaluated> {
+    let jobs = (0u32..).map(JobId).zip(&pipeline.plan.dag.jobs);
+    let evaluations = jobs.filter(|(_, job)| matches!(job.spec, Spec::Evaluate(_)));
+    let finding = |(id, job): (JobId, &Job)| {
+        let known = result(id)?;
+        let output = |name: &str| {
+            known.outputs.get(job.spec.outputs().iter().position(|output| *output == name)?)
+        };
+        let report = origin.artifacts.get(*output("report")?);
+        let report: Value = serde_json::from_slice(&origin.runtime.block_on(report).ok()?).ok()?;
+        let models = report.get("candidates").and_then(Value::as_array).map_or(0, Vec::len);
+        let best = trainer(pipeline, *output("best")?, result).filter(|_| models > 1);
+        let number = |(name, value): (&String, &Value)| Some((name.clone(), value.as_f64()?));
+        let baseline = report.get("baseline").and_then(Value::as_object).into_iter().flatten();
+        let (best, baseline) = (best.map(|best| (best, models)), baseline.filter_map(number));
+        Some(Evaluated { job: id, best, baseline: baseline.collect() })
+    };
+    evaluations.filter_map(finding).collect()
 }
 
 /// The name of the file of an output that is a table; none if it is none.

@@ -210,6 +210,36 @@ fn several_documents_are_applied_in_order_and_the_worst_end_counts() {
 }
 
 #[test]
+fn of_several_pipelines_each_is_named_and_what_they_share_is_counted_once() {
+    let site = Site::new();
+    fs::create_dir(site.path("all")).unwrap();
+    site.vary("all/a.yaml", "data/iris.csv", "../data/iris.csv");
+    let first = fs::read_to_string(site.path("all/a.yaml")).unwrap();
+    let other = first.replace("name: iris", "name: other").replace("out/iris/", "out/other/");
+    let other = other.replace("lr: 0.01", "lr: 1000000");
+    let deep = "hidden: [16, 16, 16, 16, 16, 16, 16, 16]";
+    let other = other.replace("hidden: [\"${{ matrix.width }}\"]", deep);
+    site.write("all/b.yaml", &other);
+    let likely =
+        |manifest: &str| nano(&site.json(&["plan", manifest, "-o", "json"])["price"]["likely"]);
+    let sum = likely("all/a.yaml") + likely("all/b.yaml");
+    let table = site.json(&["plan", "all/a.yaml", "-o", "json"]);
+    let shared = nano(&table["stages"][0]["price"]["likely"]);
+    let plan = check(&site, &["plan", "all"], 0, &["all/a.yaml\n", "all/b.yaml\n", "all 2, one"]);
+    let told = plan.out();
+    let told = told.split("likely ").last().unwrap().split(',').next().unwrap();
+    assert_eq!(nano(&told.into()), sum - shared, "{}", plan.out());
+    // A failure says of which it is, the first time and when it is known.
+    let ran = check(&site, &["apply", "all"], 1, &["iris: settled"]);
+    assert!(ran.err().contains("error: other: "), "{}", ran.err());
+    let ran = check(&site, &["apply", "all"], 1, &["iris: unchanged"]);
+    assert!(ran.err().contains("error: all/b.yaml: train@width="), "{}", ran.err());
+    // What would keep them from being applied together is said before.
+    site.write("all/b.yaml", &first);
+    check(&site, &["plan", "all"], 0, &["a pipeline of all/a.yaml is called `iris` too"]);
+}
+
+#[test]
 fn parameters_come_from_a_file_and_the_command_line_goes_before_it() {
     let site = Site::new();
     site.write("p.yaml", "epochs: 600\n");

@@ -100,6 +100,13 @@ fn a_loss_that_is_not_a_number_fails_the_run_and_gives_the_rest_back() {
     let accounts = site.json(&["get", "accounts", "-o", "json"]);
     let items = accounts["items"].as_array().unwrap();
     assert!(items.iter().all(|item| item["escrow"] == "0.00" && item["bond"] == "0.00"));
+    // Nothing waits any more in a run that is over.
+    for list in ["blocks", "jobs"] {
+        let items = site.json(&["get", list, "-o", "json"])["items"].to_string();
+        assert!(items.contains("\"void\"") && !items.contains("\"waiting\""), "{list}: {items}");
+    }
+    let why = site.run(&["why", "run-1/5"]);
+    assert!(why.out().contains("void: its run was over before (failed)"), "{}", why.out());
     // It would fail again: that is known now, and nothing is paid for it a second time.
     let again = site.run(&["apply", "nan.yaml"]);
     assert_eq!(again.code(), Some(1));
@@ -107,6 +114,15 @@ fn a_loss_that_is_not_a_number_fails_the_run_and_gives_the_rest_back() {
     assert_eq!(site.json(&["get", "accounts", "-o", "json"]), accounts);
     let plan = site.json(&["plan", "nan.yaml", "-o", "json"]);
     assert!(plan.to_string().contains("\"action\":\"fail\""), "{plan}");
+    // Nor is that it fails told to be that nothing has changed.
+    assert_eq!(plan["changes"], false);
+    assert!(plan["fails"].as_str().unwrap().starts_with("train@width="), "{plan}");
+    let plan = site.run(&["plan", "nan.yaml", "--detailed-exitcode"]);
+    assert_eq!(plan.code(), Some(1), "{}", plan.out());
+    assert!(plan.out().contains("fails as it did before: "), "{}", plan.out());
+    assert!(!plan.out().contains("all cached"), "{}", plan.out());
+    let diff = site.run(&["diff", "nan.yaml"]);
+    assert!(diff.out().contains("what was applied last (run-1, failed)"), "{}", diff.out());
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) struct Plan {
     pub(crate) lock: Lock,
     #[command(flatten)]
     pub(crate) again: Again,
-    /// Exit with 2 if something would run
+    /// Exit with 2 if something would run, with 1 if it is known to fail
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
     /// Save the plan: `ohc apply FILE` does exactly that, or says what has changed since

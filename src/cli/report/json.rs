@@ -13,7 +13,7 @@ use crate::domain::forecast::{Fate, Forecast, StageForecast, Time};
 use crate::domain::job::Tolerance;
 use crate::domain::plan::Plan;
 use crate::domain::revision::Difference;
-use crate::domain::state::run::{Phase, Status};
+use crate::domain::state::run::{Phase, Run, Status};
 use crate::node::Progress;
 use crate::node::publish::Published;
 use serde_json::{Map, Value, json};
@@ -314,9 +314,10 @@ pub(crate) const fn status(status: &Status) -> &'static str {
     }
 }
 
-/// How far a block is, in one word.
-pub(crate) const fn phase(phase: &Phase) -> &'static str {
+/// How far a block of a run is, in one word: none is any further once its run is over.
+pub(crate) fn phase(run: &Run, phase: &Phase) -> &'static str {
     match phase {
+        Phase::Waiting | Phase::Offered(_) if run.is_over() => "void",
         Phase::Waiting => "waiting",
         Phase::Offered(_) => "offered",
         Phase::Leased(_) => "leased",
@@ -392,11 +393,13 @@ pub(crate) fn plan(name: &str, plan: &Plan, forecast: &Forecast, budget: Option<
             })
         })
         .collect();
+    let fails = forecast.sure_failure(plan).and_then(|(job, _)| plan.job(job));
     object(
         "Plan",
         json!({
             "pipeline": name,
-            "changes": !forecast.is_unchanged(),
+            "changes": fails.is_none() && !forecast.is_unchanged(),
+            "fails": fails.map(ToString::to_string),
             "seconds": seconds(forecast.time),
             "stages": stages(plan, forecast),
             "totals": {

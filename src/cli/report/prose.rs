@@ -23,6 +23,7 @@ use crate::cli::names::Names;
 use crate::domain::event::{Ending, Event, GaveUp, Skip};
 use crate::domain::forecast::{Fate, Forecast};
 use crate::domain::plan::Plan;
+use crate::domain::price::Quote;
 use crate::domain::state::Unused;
 use crate::domain::state::run::Run;
 use crate::domain::terms::Cause;
@@ -60,8 +61,17 @@ pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: 
     let beaten = forecast.fates.iter().filter(|fate| matches!(fate, Fate::Contested)).count();
     let blocks: Vec<_> = forecast.blocks.iter().flatten().collect();
     let name = paint.bold(name);
+    if let Some((job, failure)) = forecast.sure_failure(plan) {
+        let job = plan.job(job).map(ToString::to_string).unwrap_or_default();
+        let fails = known_failure(&job, failure);
+        return format!("{name}: nothing would be run: {}\n", paint.red(&fails));
+    }
     if forecast.is_unchanged() {
-        return format!("{name}: {}, all cached\n", count(all, "job"));
+        let gone = match forecast.fates.iter().filter(|fate| fate.is_gone()).count() {
+            0 => ", all cached".to_owned(),
+            gone => format!(", {cached} cached, {gone} without a result: nothing would be run"),
+        };
+        return format!("{name}: {}{gone}\n", count(all, "job"));
     }
     let work: u64 = blocks.iter().map(|block| block.work.units()).sum();
     let gas = Ohc::sum(blocks.iter().map(|block| block.ceiling.gas)).unwrap_or_default();
@@ -78,6 +88,15 @@ pub(crate) fn plan_summary(name: &str, plan: &Plan, forecast: &Forecast, paint: 
         quote.low,
         quote.likely,
         quote.high,
+    )
+}
+
+/// What several plans come to together.
+pub(crate) fn plan_sum(plans: usize, quote: Quote) -> String {
+    let Quote { low, likely, high } = quote;
+    format!(
+        "\nall {plans}, one after the other: low {low}, likely {likely}, high {high} OhC; what \
+         they share is counted once"
     )
 }
 
@@ -492,8 +511,13 @@ pub(crate) fn plan_saved(path: &Path) -> String {
 }
 
 /// How long a plan would take, and whether its budget covers it.
-pub(crate) fn plan_outlook(forecast: &Forecast, workers: usize, budget: Option<Ohc>) -> String {
-    if forecast.is_unchanged() {
+pub(crate) fn plan_outlook(
+    plan: &Plan,
+    forecast: &Forecast,
+    workers: usize,
+    budget: Option<Ohc>,
+) -> String {
+    if forecast.is_unchanged() || forecast.sure_failure(plan).is_some() {
         return String::new();
     }
     let workers = count(workers, "worker");

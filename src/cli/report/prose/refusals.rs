@@ -33,7 +33,9 @@ pub(crate) fn not_a_folder(path: &Path) -> Stop {
 /// A folder without a pipeline.
 pub(crate) fn no_pipeline(folder: &Path) -> Stop {
     let message = format!("there is no pipeline in the folder {}", folder.display());
-    stop(Exit::Failed, message, "its manifests are files *.yaml or *.yml with `kind: Pipeline`")
+    let hint = "its manifests are files *.yaml or *.yml with `kind: Pipeline`; folders in it are \
+                not looked into";
+    stop(Exit::Failed, message, hint)
 }
 
 /// `--detach` where the network is this process.
@@ -97,8 +99,13 @@ pub(crate) fn untold(run: RunId, stage: &str, told: &BTreeSet<String>) -> Stop {
 
 /// A job is known to fail.
 pub(crate) fn sure_failure(job: &str, failure: &Failure) -> Stop {
-    let (message, hint) = (escape::one_line(&failure.message), escape::one_line(&failure.hint));
-    Stop::failed(format!("{job}: {message} (as it did before: nothing was run)"), Some(hint))
+    let (said, hint) = (known_failure(job, failure), escape::one_line(&failure.hint));
+    Stop::failed(format!("{said}; nothing was run"), Some(hint))
+}
+
+/// A failure that is known: the same work fails in the same way.
+pub(crate) fn known_failure(job: &str, failure: &Failure) -> String {
+    format!("{job} fails as it did before: {}", escape::one_line(&failure.message))
 }
 
 /// A run that is not in the log.

@@ -52,11 +52,20 @@ fn changed<T>(what: &str, change: &Change<T>, text: impl Fn(&T) -> String) -> St
 
 /// What a pipeline was compared with: what was applied last, which is of a run unless the results
 /// came from several.
-pub(crate) fn compared(name: &str, applied: Option<Option<RunId>>, differs: bool) -> String {
+pub(crate) fn compared(
+    name: &str,
+    applied: Option<Option<(RunId, &str)>>,
+    differs: bool,
+) -> String {
     match (applied, differs) {
         (None, _) => format!("{name} was never applied here"),
-        (Some(Some(run)), true) => format!("{name} differs from {run}"),
-        (Some(Some(run)), false) => format!("{name} is what was applied last ({run})"),
+        (Some(Some((run, _))), true) => format!("{name} differs from {run}"),
+        (Some(Some((run, "settled"))), false) => {
+            format!("{name} is what was applied last ({run})")
+        }
+        (Some(Some((run, status))), false) => {
+            format!("{name} is what was applied last ({run}, {status})")
+        }
         (Some(None), true) => format!("{name} differs from what was applied last"),
         (Some(None), false) => format!("{name} is what was applied last"),
     }
