@@ -500,10 +500,8 @@ impl Predictor {
             }
             _ => None,
         };
+        let model = model.filter(|_| header.features.len() <= COLUMNS_MAX);
         let model = model.ok_or_else(|| refused("its shape is unknown"))?;
-        if header.features.len() > COLUMNS_MAX {
-            return Err(refused("it has more features than a table has columns"));
-        }
         let about = About {
             task: Task::from_word(&header.task).ok_or_else(|| refused("its task is unknown"))?,
             targets: header.targets,

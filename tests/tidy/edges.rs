@@ -90,8 +90,11 @@ const COMPUTE: &[&str] = &["job"];
 const STRANGERS: &[&str] = &["role", "effects"];
 
 /// What of them is known by others all the same.
-const KNOWN: &[(&str, &str, &[&str])] =
-    &[("effects", "buckets", &["artifacts", "sources"]), ("effects", "disk", &["store"])];
+const KNOWN: &[(&str, &str, &[&str])] = &[
+    ("effects", "buckets", &["artifacts", "sources"]),
+    ("effects", "disk", &["store"]),
+    ("effects", "draft", &["artifacts"]),
+];
 
 /// Every use of another folder or file that is not in the tables, and every line of the table of
 /// `domain` that nothing needs.

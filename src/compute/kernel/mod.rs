@@ -113,9 +113,9 @@ impl Default for Engine {
     }
 }
 
-/// A moment of an optimiser, or zero once it is below the normal range. Where no gradient comes any
-/// more it would get stuck there, as the nearest number to nine tenths of the least four is
-/// itself: processors take a hundred times as long for it, and Lion would go on by its sign for ever.
+/// A moment of an optimiser, or zero once it is below the normal range. Without gradients it would
+/// get stuck there, where nine tenths of four are rounded to four: processors take a hundred times
+/// as long for it, and Lion would go on by its sign for ever.
 #[inline(always)]
 fn spent(moment: f32) -> f32 {
     // A NaN stays one, so that it is found.

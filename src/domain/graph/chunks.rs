@@ -64,3 +64,26 @@ fn too_large(stage: &Stage, bytes: u64) -> Diagnostic {
                 `with: { columns: … }` keeps less of it";
     fault(stage.place, message, Some(hint.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::graph::tests::{SPLIT, chunked, ingest};
+    use crate::domain::job::{Column, ColumnKind, Pin};
+
+    #[test]
+    fn chunks_and_parts_do_not_multiply_a_long_list_without_end() {
+        let name = |i: usize| format!("a column with a name of forty bytes {i:05}");
+        let wide = |columns: usize, count: usize| {
+            let each: Vec<(&str, u64)> = vec![("x", 10); count];
+            let columns = (0..columns).map(|i| Column { name: name(i), kind: ColumnKind::Real });
+            Pin { columns: columns.collect(), ..chunked(&each) }
+        };
+        let expect = "a run has at most 64 MiB of settings";
+        let of = |pin| ingest(SPLIT, pin);
+        assert!(format!("{:?}", of(wide(2_000, 2_000)).unwrap_err()).contains(expect));
+        let dag = of(wide(100, 2_000)).unwrap();
+        // What they take is known: it counts as more jobs.
+        assert_eq!((dag.jobs.len(), dag.spec_bytes / 2_000 / 1_000), (2_001, 4));
+    }
+}

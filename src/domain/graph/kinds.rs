@@ -132,6 +132,11 @@ fn of_training(train: &Train, columns: &Columns) -> Vec<(&'static str, Misfit)> 
     if train.task == Task::Language {
         return found;
     }
+    let has = |name: &String| columns.names().any(|column| column == name);
+    if columns.are_certain() && !train.targets.iter().all(has) {
+        // That one of them is misspelt is told already; it is no feature, either.
+        return found;
+    }
     let features = features(train, columns);
     if reads_tokens && !columns.may_have_tokens() {
         found.push(("model", no_tokens(&features, columns)));
@@ -185,7 +190,8 @@ fn no_tokens(features: &[&str], columns: &Columns) -> Misfit {
     let column = if let [only] = texts.as_slice() { only } else { "text" };
     let message = "a model of texts reads tokens, but the rows have none";
     let hint = format!(
-        "tokenise them first: `uses: tokenize`, with `{{ column: {column}, into: {{ length: 64 }} }}`"
+        "tokenise them first: `uses: tokenize`, with `{{ column: {column}, into: {{ length: 64 }} \
+         }}`"
     );
     (message.to_owned(), hint)
 }

@@ -81,7 +81,7 @@ fn a_pin_tells_the_columns_and_chunks_of_an_ingest() {
 }
 
 /// A pin of a source whose chunks have so many rows each; equal names are equal bytes.
-fn chunked(chunks: &[(&str, u64)]) -> Pin {
+pub(super) fn chunked(chunks: &[(&str, u64)]) -> Pin {
     let chunk = |(name, rows): &(&str, u64)| Chunk {
         digest: Digest::of(name.as_bytes()),
         bytes: rows * 10,
@@ -96,7 +96,7 @@ fn chunked(chunks: &[(&str, u64)]) -> Pin {
     Pin { source: "s".to_owned(), digest, bytes, rows, columns, chunks }
 }
 
-fn ingest(with: &str, pin: Pin) -> Result<Dag, Vec<Diagnostic>> {
+pub(super) fn ingest(with: &str, pin: Pin) -> Result<Dag, Vec<Diagnostic>> {
     let text = format!(
         "apiVersion: ohc/v1alpha1\nkind: Pipeline\nmetadata: {{ name: t }}\nspec:\n  sources: {{ \
          s: {{ url: s.csv, format: csv }} }}\n  stages:\n    t: {{ uses: ingest, inputs: {{ rows: \
@@ -133,7 +133,7 @@ fn a_folder_is_of_the_family_that_its_stage_takes() {
     assert!(fault(measure, 4).message.contains("is an encoder"));
 }
 
-const SPLIT: &str = "split: { by: rows, target: 10 }";
+pub(super) const SPLIT: &str = "split: { by: rows, target: 10 }";
 
 #[test]
 fn a_split_ingest_has_a_job_for_each_chunk_and_its_taker_gets_them_in_order() {
@@ -213,22 +213,6 @@ fn a_table_beyond_an_artifact_is_refused_with_the_advice_to_split() {
     let text = faults[0].to_string();
     assert!(text.contains("about 1525 MiB") && text.contains("split: { by: bytes"), "{text}");
     assert!(ingest(SPLIT, huge).is_ok());
-}
-
-#[test]
-fn chunks_and_parts_do_not_multiply_a_long_list_without_end() {
-    let name = |i: usize| format!("a column with a name of forty bytes {i:05}");
-    let wide = |columns: usize, count: usize| {
-        let each: Vec<(&str, u64)> = vec![("x", 10); count];
-        let columns = (0..columns).map(|i| Column { name: name(i), kind: ColumnKind::Real });
-        Pin { columns: columns.collect(), ..chunked(&each) }
-    };
-    let expect = "a run has at most 64 MiB of settings";
-    let of = |pin| ingest(SPLIT, pin);
-    assert!(format!("{:?}", of(wide(2_000, 2_000)).unwrap_err()).contains(expect));
-    let dag = of(wide(100, 2_000)).unwrap();
-    // What they take is known: it counts as more jobs.
-    assert_eq!((dag.jobs.len(), dag.spec_bytes / 2_000 / 1_000), (2_001, 4));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tokenizers that are refused, part by part. Never refuses one that people have.
+
 use super::super::example::TOKENIZER;
 use super::*;
 

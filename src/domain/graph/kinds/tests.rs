@@ -1,4 +1,4 @@
-//! Kinds that do not fit, each with its place; and what is not told as it is not sure.
+//! Kinds that do not fit, each with its place. Never a fault where a kind is not sure.
 
 use crate::base::canon::Digest;
 use crate::domain::graph::expand;

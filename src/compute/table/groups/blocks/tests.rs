@@ -1,3 +1,5 @@
+//! Blocks of Arrow files that lie about themselves. Never refuses what writers write.
+
 use super::super::File;
 use super::*;
 use crate::domain::job::Format;
