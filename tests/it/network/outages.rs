@@ -18,7 +18,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Iris with trainings that last a moment.
 fn lab() -> Option<Lab> {
@@ -163,10 +163,8 @@ fn a_node_that_finds_no_server_of_messages_says_so_and_ends_when_it_is_asked_to(
     let mut client = site.command(&["get", "runs", "--network", "./lab"]);
     client.env_remove("OHC_HOME").env("XDG_DATA_HOME", site.path("data-home"));
     let mut client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
     let said = BufReader::new(client.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     assert!(said.contains(&format!("waiting for the network at {nats}")), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{said}");
     client.kill().unwrap();
     client.wait().unwrap();
     for kind in ["validator", "worker"] {
