@@ -4,7 +4,7 @@ use super::Context;
 use super::args::Generate;
 use super::exit::{Exit, Stop};
 use crate::node::generate::{self, Choice, GenerateError, Request};
-use crate::node::predict;
+use crate::node::predict::{self, PredictError};
 use std::io::{self, Read};
 
 /// Bytes of a prompt from the standard input.
@@ -35,6 +35,7 @@ pub(super) fn generate(args: &Generate, context: &mut Context) -> Result<Exit, S
 fn stop(error: GenerateError) -> Stop {
     match error {
         GenerateError::Taken(source) => source.into(),
+        GenerateError::NoModel(PredictError::Altered(_)) => Stop::because(Exit::Unverified, &error),
         other => Stop::because(Exit::Failed, &other),
     }
 }

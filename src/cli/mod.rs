@@ -38,6 +38,7 @@ mod tend;
 mod usage;
 mod validate;
 mod validator;
+mod verify;
 mod wallet;
 mod why;
 mod worker;
@@ -109,6 +110,7 @@ fn dispatch(verb: Verb, context: &mut Context) -> Result<Exit, Stop> {
         Verb::Plan(args) => plan::plan(&args, context),
         Verb::Predict(args) => predict::predict(&args, context),
         Verb::Generate(args) => generate::generate(&args, context),
+        Verb::Verify(args) => verify::verify(&args, context),
         Verb::Validate(args) => validate::validate(&args, context),
         Verb::Schema { kind: SchemaKind::Pipeline } => {
             context.screen.text(crate::domain::manifest::json_schema())?;

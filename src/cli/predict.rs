@@ -85,6 +85,7 @@ fn as_written(mut reading: Reading, args: &Predict) -> Result<Reading, Stop> {
 fn stop(error: PredictError) -> Stop {
     match error {
         PredictError::Taken(source) => source.into(),
+        PredictError::Altered(_) => Stop::because(Exit::Unverified, &error),
         other => Stop::because(Exit::Failed, &other),
     }
 }

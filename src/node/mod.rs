@@ -28,6 +28,7 @@ pub mod pipeline;
 pub mod predict;
 mod presign;
 pub mod publish;
+pub mod published;
 pub mod record;
 pub mod saved;
 pub mod serve;

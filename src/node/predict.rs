@@ -1,6 +1,7 @@
 //! Batch predictions outside any network: rows from a file or a pipe, what a model says of them.
 //! Never holds more of the rows than a chunk, and never trusts the model file.
 
+use super::published::{self, Altered};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::encoder::{Encoder, Folder, PARTS};
 use crate::compute::predict;
@@ -52,6 +53,9 @@ pub enum PredictError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// The file is not what the card beside it says.
+    #[error(transparent)]
+    Altered(#[from] Altered),
     /// The rows cannot be read.
     #[error("cannot read {rows}: {source}; hint: name a file, or `-` for the standard input")]
     NoRows {
@@ -111,6 +115,7 @@ pub fn model(path: &Path) -> Result<Predictor, PredictError> {
     let bound = ARTIFACT_BYTES_MAX as u64 + 1;
     let file = File::open(&path).map_err(unreadable)?;
     file.take(bound).read_to_end(&mut bytes).map_err(unreadable)?;
+    published::check(&path, &bytes)?;
     Predictor::from_bytes(&bytes).map_err(|fault| PredictError::BadModel { path, fault })
 }
 

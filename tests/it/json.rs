@@ -103,6 +103,7 @@ fn printed() -> Printed {
         vec!["logs", "latest"],
         vec!["log", "show"],
         vec!["log", "verify"],
+        vec!["verify", "out/iris"],
         vec!["wallet", "new", "savings"],
         vec!["wallet", "list"],
         vec!["wallet", "balance"],

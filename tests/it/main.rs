@@ -35,4 +35,5 @@ mod sources;
 mod tables;
 mod terminal;
 mod validate;
+mod verify;
 mod wallet;

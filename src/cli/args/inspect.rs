@@ -117,6 +117,16 @@ pub(crate) struct Why {
     pub(crate) output: Output,
 }
 
+/// `ohc verify`
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// What apply wrote: the folder of an output, or the file in it
+    #[arg(value_name = "OUTPUT")]
+    pub(crate) output_of: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `ohc ledger`
 #[derive(Debug, Args)]
 pub(crate) struct Ledger {

@@ -15,7 +15,7 @@ mod worker;
 
 pub(crate) use generate::Generate;
 pub(crate) use inspect::{
-    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Why,
+    Describe, Get, Ledger, LedgerFormat, Listed, LogVerb, Logs, RunName, Verify, Why,
 };
 pub(crate) use machine::{Bench, Completions, Doctor, Explain, Gc, Learner, Man, Measured};
 pub(crate) use network::{Dev, Found, NetworkVerb};
@@ -43,7 +43,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
         "Pipelines",
         &["init", "validate", "plan", "diff", "apply", "predict", "generate", "explain", "schema"],
     ),
-    ("Runs", &["get", "describe", "logs", "why", "cancel", "pause", "resume"]),
+    ("Runs", &["get", "describe", "logs", "why", "verify", "cancel", "pause", "resume"]),
     ("Network", &["dev", "validator", "worker", "network", "wallet", "stake", "ledger", "log"]),
     ("This machine", &["doctor", "gc", "bench", "completions", "man"]),
 ];
@@ -157,6 +157,12 @@ pub(crate) enum Verb {
     /// cache key
     #[command(after_help = "Example:\n  ohc why run-1/0")]
     Why(Why),
+    /// Say whether a published file is what its card says, and whether the log knows it
+    #[command(after_help = "Example:\n  ohc verify out/iris\n\n\
+        The digest of the file is computed and compared with the card beside it, and both with the \
+        log of the home or network, where that is the one that settled it. Exits with 3 if \
+        something is not what it should be. `ohc log verify` checks the log itself.")]
+    Verify(Verify),
     /// Show how money moved, and where all of it lies
     #[command(after_help = "Example:\n  ohc ledger client --run latest")]
     Ledger(Ledger),
@@ -284,6 +290,7 @@ impl Verb {
             Self::Validator(validator) => Some(&validator.output),
             Self::Worker(worker) => Some(&worker.output),
             Self::Why(why) => Some(&why.output),
+            Self::Verify(verify) => Some(&verify.output),
             Self::Ledger(ledger) => {
                 return match ledger.output {
                     LedgerFormat::Shown(format) => format,
