@@ -25,24 +25,31 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
     let is_stdin = args.rows.as_os_str() == "-";
     let name = if is_stdin { "the rows".to_owned() } else { args.rows.display().to_string() };
     let format = args.format.as_deref().or_else(|| args.rows.extension()?.to_str());
-    let reading = format.and_then(predict::reading).unwrap_or_else(Reading::csv);
-    let reading = as_written(reading, args)?;
-    let mut from: Box<dyn Read> = if is_stdin {
-        Box::new(io::stdin().lock())
-    } else {
-        let opened = File::open(&args.rows);
-        Box::new(
-            opened.map_err(|source| stop(PredictError::NoRows { rows: name.clone(), source }))?,
-        )
+    let is_png = format.is_some_and(|format| format.eq_ignore_ascii_case("png"));
+    if is_stdin && is_png {
+        let message =
+            "--format png is of files: pictures do not come one after the other".to_owned();
+        let hint = "name a PNG file, or a folder of them".to_owned();
+        return Err(Stop::Error { exit: Exit::Usage, message, hint: Some(hint) });
+    }
+    let pictures = !is_stdin && (is_png || args.rows.is_dir());
+    let ask = |give: &mut dyn FnMut(&Batch) -> io::Result<()>| {
+        if pictures {
+            return predict::run_pictures(&spec, asked, &args.rows, give).map_err(Asked::Node);
+        }
+        let reading = format.and_then(predict::reading).unwrap_or_else(Reading::csv);
+        let reading = as_written(reading, args).map_err(Asked::Stop)?;
+        let mut from = rows(args, &name).map_err(Asked::Node)?;
+        let rows = Rows { name: &name, from: &mut *from, reading };
+        predict::run(&spec, asked, rows, give).map_err(Asked::Node)
     };
-    let rows = Rows { name: &name, from: &mut *from, reading };
     let told = match &args.out {
         None => {
             let shape = (context.screen.paint, context.screen.width);
             let mut write = |text: &str| context.screen.bytes(text);
             let mut sink = Sink::new(args.output, shape, &mut write);
-            let told = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
-            let told = told.map_err(stop)?;
+            let told = ask(&mut |batch| sink.take(batch));
+            let told = told.map_err(|asked| asked.stop(stop))?;
             sink.end()?;
             told
         }
@@ -50,10 +57,12 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
             let mut draft = Draft::create(path).map_err(|source| unwritable(path, &source))?;
             let mut write = |text: &str| draft.write_all(text.as_bytes());
             let mut sink = Sink::new(args.output, (Paint(false), None), &mut write);
-            let told = predict::run(&spec, asked, rows, &mut |batch| sink.take(batch));
-            let told = told.map_err(|error| match error {
-                PredictError::Taken(source) => unwritable(path, &source),
-                other => stop(other),
+            let told = ask(&mut |batch| sink.take(batch));
+            let told = told.map_err(|asked| {
+                asked.stop(|error| match error {
+                    PredictError::Taken(source) => unwritable(path, &source),
+                    other => stop(other),
+                })
             })?;
             sink.end().and_then(|()| draft.place()).map_err(|source| unwritable(path, &source))?;
             context.screen.line(format!("{} rows predicted: {}", told.rows, path.display()))?;
@@ -65,6 +74,34 @@ pub(super) fn predict(args: &Predict, context: &mut Context) -> Result<Exit, Sto
         let _ = writeln!(io::stderr(), "{}", prose::unseen(column, *rows));
     }
     Ok(Exit::Done)
+}
+
+/// Why rows were not predicted.
+enum Asked {
+    /// They, or the model, are not what they should be.
+    Node(PredictError),
+    /// It was asked wrongly.
+    Stop(Stop),
+}
+
+impl Asked {
+    fn stop(self, of: impl Fn(PredictError) -> Stop) -> Stop {
+        match self {
+            Self::Node(error) => of(error),
+            Self::Stop(stop) => stop,
+        }
+    }
+}
+
+/// The rows: a file, or what comes in.
+fn rows(args: &Predict, name: &str) -> Result<Box<dyn Read>, PredictError> {
+    if args.rows.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    match File::open(&args.rows) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(source) => Err(PredictError::NoRows { rows: name.to_owned(), source }),
+    }
 }
 
 /// A way to read rows, with what the command line says about cells.

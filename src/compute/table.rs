@@ -219,6 +219,15 @@ impl Table {
         self.batch.schema_ref().fields().iter().map(|field| field.name().clone()).collect()
     }
 
+    /// The same with another name for a column, if it is there and nothing else has that name.
+    #[must_use]
+    pub fn renamed(&self, old: &str, new: &str) -> Self {
+        let name = |each: String| if each == old { new.to_owned() } else { each };
+        let columns = self.arrays().into_iter().map(|(each, array)| (name(each), array));
+        let is_free = self.array(new).is_err();
+        Self::new(columns).filter(|_| is_free).unwrap_or_else(|| self.clone())
+    }
+
     /// The columns with their kinds, in order.
     #[must_use]
     pub fn schema(&self) -> Vec<Column> {

@@ -1,17 +1,20 @@
 //! Batch predictions outside any network: rows from a file or a pipe, what a model says of them.
 //! Never holds more of the rows than a chunk, and never trusts the model file.
 
+mod pictures;
+
 use super::published::{self, Altered};
 use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::compute::encoder::{Encoder, Folder, PARTS};
 use crate::compute::predict;
 use crate::compute::predictor::Predictor;
-use crate::compute::table::{Surveyor, Table, read_chunks};
+use crate::compute::table::{Cut, Surveyor, Table, read_chunks};
 use crate::compute::{Cause, Fault, quote};
 use crate::domain::job::{
     ChunkTarget, Column, ColumnKind, Declared, Dialect, Format, Ingest, Predict, Reading,
 };
 pub use crate::effects::draft::Draft;
+pub use pictures::run as run_pictures;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -84,8 +87,8 @@ fn from_line(line: Option<u64>) -> String {
 }
 
 /// The formats that rows can be in: words, and extensions of files.
-pub const FORMATS: [&str; 10] =
-    ["csv", "tsv", "json", "jsonl", "ndjson", "text", "txt", "parquet", "arrow", "feather"];
+pub const FORMATS: [&str; 11] =
+    ["csv", "tsv", "json", "jsonl", "ndjson", "text", "txt", "parquet", "arrow", "feather", "png"];
 
 /// How rows of a format are read; `None` if there is no such.
 #[must_use]
@@ -203,64 +206,100 @@ pub fn run(
     give: &mut dyn FnMut(&Batch) -> io::Result<()>,
 ) -> Result<Told, PredictError> {
     let Rows { name, from, reading } = rows;
-    let bad = |line| move |fault| PredictError::BadRows { rows: name.to_owned(), line, fault };
-    // As the rows of the training were, and as these may be besides.
-    let needs = model.recipe().needs(model.features()).map_err(bad(None))?;
-    let wide = model.reads().map_err(bad(None))?;
-    let ways = [&needs, &wide].map(|columns| (columns, declaring(&reading, columns)));
-    let [_, (_, widest)] = &ways;
-    let mut surveyor = Surveyor::new(widest, Some(ChunkTarget::Bytes(CHUNK_BYTES)));
-    surveyor.begin("").map_err(bad(None))?;
-    // The columns of the first rows: those of all predictions.
-    let mut keep: Option<Vec<String>> = None;
-    let (mut block, mut told, mut is_first) = (vec![0; BLOCK_BYTES], Told::default(), true);
+    let mut teller = Teller::new(name, spec, (model, encoder), &reading)?;
+    let bad = |fault| PredictError::BadRows { rows: name.to_owned(), line: None, fault };
+    let [(needs, _), (_, widest)] = teller.ways.clone();
+    let mut surveyor = Surveyor::new(&widest, Some(ChunkTarget::Bytes(CHUNK_BYTES)));
+    surveyor.begin("").map_err(bad)?;
+    let (mut block, mut is_first) = (vec![0; BLOCK_BYTES], true);
     loop {
         let read = from
             .read(&mut block)
             .map_err(|source| PredictError::NoRows { rows: name.to_owned(), source })?;
         if std::mem::take(&mut is_first) {
             let begin = block.get(..read).unwrap_or_default();
-            divided(begin, reading.format, &needs).map_err(bad(None))?;
+            divided(begin, reading.format, &needs).map_err(bad)?;
         }
         let cuts = match block.get(..read).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => surveyor.feed(bytes),
             None => surveyor.end(),
         };
-        for cut in cuts.map_err(advised).map_err(bad(None))? {
-            let known = surveyor.columns();
-            let names = || known.iter().map(|column| column.name.clone()).collect();
-            let kept = keep.get_or_insert_with(names).clone();
-            for chunk in cut.chunks {
-                let line = Some(chunk.first_line).filter(|_| told.rows > 0);
-                let read = |(columns, reading): &(&Vec<Column>, Reading)| {
-                    let ingest = Ingest {
-                        columns: kinds(&known, columns, reading.format),
-                        keep: Some(kept.clone()),
-                        chunks: vec![chunk.clone()],
-                        ..Ingest::unpinned(reading.clone())
-                    };
-                    read_chunks(&ingest, &[&cut.bytes])
-                };
-                let [narrow, widest] = &ways;
-                let read = read(narrow).or_else(|fault| match needs == wide {
-                    true => Err(fault),
-                    false => read(widest),
-                });
-                let (table, _) = read.map_err(advised).map_err(bad(line))?;
-                told.rows += table.rows() as u64;
-                for (column, count) in model.recipe_for(&table).map_err(bad(line))?.unseen(&table) {
-                    *told.unseen.entry(column).or_default() += count as u64;
-                }
-                let said = predict::run(spec, model, &table, encoder).map_err(bad(line))?;
-                give(&Batch(said))?;
-            }
+        for cut in cuts.map_err(advised).map_err(bad)? {
+            let batches = teller.tell(&surveyor.columns(), cut)?;
+            batches.iter().try_for_each(&mut *give)?;
         }
         if read == 0 {
             break;
         }
     }
-    surveyor.finish().map_err(bad(None))?;
-    Ok(told)
+    surveyor.finish().map_err(bad)?;
+    Ok(teller.told)
+}
+
+/// Says what a model makes of rows that come in pieces.
+struct Teller<'a> {
+    name: &'a str,
+    spec: &'a Predict,
+    model: &'a Predictor,
+    encoder: Option<&'a Encoder>,
+    /// The columns as the rows of the training had them, and as these may have them besides, with
+    /// the way to read them so.
+    ways: [(Vec<Column>, Reading); 2],
+    /// The columns of the first rows: those of all predictions.
+    keep: Option<Vec<String>>,
+    told: Told,
+}
+
+impl<'a> Teller<'a> {
+    fn new(
+        name: &'a str,
+        spec: &'a Predict,
+        (model, encoder): (&'a Predictor, Option<&'a Encoder>),
+        reading: &Reading,
+    ) -> Result<Self, PredictError> {
+        let bad = |fault| PredictError::BadRows { rows: name.to_owned(), line: None, fault };
+        let needs = model.recipe().needs(model.features()).map_err(bad)?;
+        let wide = model.reads().map_err(bad)?;
+        let ways = [needs, wide].map(|columns| {
+            let reading = declaring(reading, &columns);
+            (columns, reading)
+        });
+        Ok(Self { name, spec, model, encoder, ways, keep: None, told: Told::default() })
+    }
+
+    /// The predictions for rows that lie in one piece, of which these columns are known.
+    fn tell(&mut self, known: &[Column], cut: Cut) -> Result<Vec<Batch>, PredictError> {
+        let names = || known.iter().map(|column| column.name.clone()).collect();
+        let kept = self.keep.get_or_insert_with(names).clone();
+        let mut batches = Vec::new();
+        for chunk in cut.chunks {
+            let line = Some(chunk.first_line).filter(|_| self.told.rows > 0);
+            let rows = self.name;
+            let bad = move |fault| PredictError::BadRows { rows: rows.to_owned(), line, fault };
+            let read = |(columns, reading): &(Vec<Column>, Reading)| {
+                let ingest = Ingest {
+                    columns: kinds(known, columns, reading.format),
+                    keep: Some(kept.clone()),
+                    chunks: vec![chunk.clone()],
+                    ..Ingest::unpinned(reading.clone())
+                };
+                read_chunks(&ingest, &[&cut.bytes])
+            };
+            let [narrow, widest] = &self.ways;
+            let read = read(narrow).or_else(|fault| match narrow.0 == widest.0 {
+                true => Err(fault),
+                false => read(widest),
+            });
+            let (table, _) = read.map_err(advised).map_err(bad)?;
+            self.told.rows += table.rows() as u64;
+            for (column, count) in self.model.recipe_for(&table).map_err(bad)?.unseen(&table) {
+                *self.told.unseen.entry(column).or_default() += count as u64;
+            }
+            let said = predict::run(self.spec, self.model, &table, self.encoder);
+            batches.push(Batch(said.map_err(bad)?));
+        }
+        Ok(batches)
+    }
 }
 
 /// A way to read rows, of which these columns are known.
@@ -305,6 +344,8 @@ fn kinds(known: &[Column], needs: &[Column], format: Format) -> Vec<Column> {
     let needs: BTreeMap<&str, ColumnKind> =
         needs.iter().map(|column| (column.name.as_str(), column.kind)).collect();
     let kind = |column: &Column| match (needs.get(column.name.as_str()), format) {
+        // Pixels are what they are.
+        (_, Format::Png(_)) => column.kind,
         (Some(kind), _) => *kind,
         (None, Format::Csv(_)) => ColumnKind::Text,
         (None, _) => column.kind,

@@ -82,6 +82,7 @@ fn shapes_in_files_are_told_apart() {
     assert!(accuracy >= 0.9, "held-out accuracy {accuracy}");
     assert_eq!(metric(&result, "table", "rows"), 120.0);
     assert_eq!(apply(&site, &["shapes.yaml"])["status"], "unchanged");
+    pictures_are_asked_about_as_they_are(&site);
     // What is no picture is named, or left out where the manifest says so.
     site.write("data/shapes/ring/40.png", "no picture");
     let ran = site.run(&["plan", "shapes.yaml"]);
@@ -92,6 +93,42 @@ fn shapes_in_files_are_told_apart() {
     site.write("shapes.yaml", &skipping);
     let result = apply(&site, &["shapes.yaml", "-p", "epochs=1"]);
     assert_eq!(metric(&result, "table", "badRows"), 1.0);
+}
+
+/// One file, or all below a folder.
+fn pictures_are_asked_about_as_they_are(site: &Site) {
+    let one = site.run(&["predict", "out/shapes", "data/shapes/ring/00.png"]);
+    assert!(one.out().starts_with("file,prediction\n00.png,"), "{}{}", one.out(), one.err());
+    let all = site.run(&["predict", "out/shapes", "data/shapes", "-o", "json"]);
+    let said: Vec<Value> = all.out().lines().map(|x| serde_json::from_str(x).unwrap()).collect();
+    assert_eq!(said.len(), 120, "{}", all.err());
+    // The folders come in the order of their names, 40 files each.
+    let shown = |row: usize| ["box", "cross", "ring"][row / 40];
+    let right = said.iter().enumerate().filter(|(row, said)| said["prediction"] == shown(*row));
+    assert!(right.count() >= 108, "{}", all.out());
+    assert_eq!(said[41]["file"], "01.png");
+    let sure = ["predict", "out/shapes", "data/shapes/box", "--keep", "", "--probabilities"];
+    assert!(site.run(&sure).out().starts_with("prediction,p(box),p(cross),p(ring)\n"));
+
+    let refused = |args: &[&str], code: i32, words: &str| {
+        let ran = site.run(&[&["predict"], args].concat());
+        assert_eq!(ran.code(), Some(code), "{}", ran.out());
+        assert!(ran.err().contains(words) && ran.err().contains("hint: "), "{}", ran.err());
+    };
+    // Two pixels beside each other.
+    let two = "89504e470d0a1a0a0000000d4948445200000002000000010800000000d14920560000\
+               000b49444154789c631050000000430031eaddb3cd0000000049454e44ae426082";
+    let bytes =
+        (0..two.len()).step_by(2).map(|at| u8::from_str_radix(&two[at..at + 2], 16).unwrap());
+    fs::write(site.path("two.png"), bytes.collect::<Vec<u8>>()).unwrap();
+    refused(&["out/shapes", "two.png"], 1, "the picture has 2 values, but the model reads 256");
+    site.write("none.png", "no picture");
+    refused(&["out/shapes", "none.png"], 1, "none.png: image 1 is no PNG");
+    fs::create_dir(site.path("empty")).unwrap();
+    refused(&["out/shapes", "empty"], 1, "no PNG file lies below this folder");
+    refused(&["out/shapes", "-", "--format", "png"], 64, "--format png");
+    site.json(&["apply", "iris.yaml", "-o", "json"]);
+    refused(&["out/iris", "two.png"], 1, "not pictures");
 }
 
 #[test]

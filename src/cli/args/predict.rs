@@ -12,10 +12,12 @@ pub(crate) struct Predict {
     /// The model: a .safetensors file, or the folder of an output
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// The rows as they are in the source: a file, or - for the standard input
+    /// The rows as they are in the source: a file, a folder of PNG files, or - for the standard
+    /// input
     #[arg(value_name = "ROWS")]
     pub(crate) rows: PathBuf,
-    /// Format of the rows: csv, tsv, json (lines), text (a row is a line), parquet or arrow
+    /// Format of the rows: csv, tsv, json (lines), text (a row is a line), parquet, arrow
+    /// or png (a row is a picture)
     /// [default: by the extension, else csv]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true,
         value_parser = PossibleValuesParser::new(FORMATS))]
