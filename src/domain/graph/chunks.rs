@@ -67,7 +67,6 @@ fn too_large(stage: &Stage, bytes: u64) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::domain::graph::tests::{SPLIT, chunked, ingest};
     use crate::domain::job::{Column, ColumnKind, Pin};
 
