@@ -24,7 +24,7 @@ pub const JOBS_PER_SLOT_MAX: usize = 100_000;
 /// Jobs of a plan that cost as much as a command.
 pub const JOBS_PER_FEE: u64 = 10;
 /// A manifest that is wrong counts as so many jobs of its slot: nobody knows how far its plan got.
-pub const JOBS_PER_FAULT: usize = 25_000;
+pub const JOBS_PER_FAULT: usize = 10_000;
 /// Shards of one training.
 pub const SHARDS_MAX: usize = 64;
 /// Jobs sold together in one block.

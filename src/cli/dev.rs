@@ -31,9 +31,12 @@ pub(super) fn dev(args: &Args, context: &mut Context) -> Result<Exit, Stop> {
     let clock = Clock::start();
     let mut network = Dev::start(&wish).map_err(stop)?;
     let (screen, format) = (&mut context.screen, args.output.format);
-    let (nodes, _) = network.look().map_err(stop)?;
+    let (nodes, ended) = network.look().map_err(stop)?;
     ready(&folder, &network, &nodes, clock.seconds(), format, screen)?;
     let mut page = Page::new(screen, format);
+    for ended in ended {
+        page.tell(&ended, &folder, format, screen)?;
+    }
     let ended = loop {
         match stops.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => {}

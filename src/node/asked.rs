@@ -37,6 +37,8 @@ impl Asked {
                 None if state.nonce(&order.author) < order.body.nonce => {
                     self.0.push((order, reply));
                 }
+                // It may have been in a slot that was passed over: it is not asked for twice.
+                None if folded.has_gap() => drop(reply),
                 None => overtaken.push((order.body.command, reply)),
             }
         }

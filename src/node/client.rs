@@ -410,7 +410,12 @@ impl Session<'_> {
         }
         let (me, mut ours, mut overtaken) = (self.client.key(), Folded::default(), Vec::new());
         let (watch, asked) = (&mut self.watch, &mut self.asked);
+        let mut seen = self.follower.state().height();
         let mut shown = |commands: &[SignedOrder], state: &State, events: &[Event]| {
+            if seen.next() != state.height() {
+                ours.pass_over();
+            }
+            seen = state.height();
             watch(Happening::Folded(state, events));
             ours.add(&me, commands, events);
             overtaken.extend(asked.folded(&ours, state));

@@ -203,11 +203,12 @@ impl Dev {
         let lost: Vec<_> = lost.filter(|(key, _)| self.validators.contains(key)).collect();
         self.gone.extend(lost);
         // Whoever was started again by hand is there again.
-        let missing = self.gone.iter().filter(|(key, _)| self.height(key).is_none());
-        let (count, last) =
-            missing.fold((0, None), |(count, _), (_, ended)| (count + 1, Some(ended)));
-        let all = self.validators.len();
-        if let Some(last) = last.filter(|_| (all - count.min(all)) * 3 <= all * 2) {
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        self.gone = gone.filter(|(key, _)| self.height(key).is_none()).collect();
+        let (all, count) = (self.validators.len(), self.gone.len());
+        if let Some((_, last)) = self.gone.last()
+            && all.saturating_sub(count) * 3 <= all * 2
+        {
             return Err(DevError::TooFew(last.clone()));
         }
         let node = |child: &Child| {

@@ -70,6 +70,7 @@ impl Handouts {
     pub fn save(&self, milestone: &Milestone, state: &[u8]) -> io::Result<()> {
         let path = self.path(milestone.head.height);
         fs::create_dir_all(&self.0)?;
+        self.sweep();
         let mut draft = Draft::create(&path)?;
         draft.write_all(&milestone.to_bytes())?;
         draft.write_all(&Parts::of(state).to_bytes())?;
@@ -77,6 +78,16 @@ impl Handouts {
         draft.sync()?;
         draft.place()?;
         File::open(&self.0)?.sync_all()
+    }
+
+    /// Removes what an earlier process left half written: nobody else writes here.
+    fn sweep(&self) {
+        let paths =
+            fs::read_dir(&self.0).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
+        for path in paths.filter(|path| path.extension().is_some_and(|end| end == "new")) {
+            // One that stays goes with the next.
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// The one of that slot.

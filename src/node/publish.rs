@@ -176,6 +176,9 @@ fn trainer(
     Some(job.to_string())
 }
 
+/// Evaluations whose reports are fetched to be shown, one after the other.
+const FINDINGS_MAX: usize = 16;
+
 /// What an evaluation found beside its measures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
@@ -203,13 +206,14 @@ pub fn findings(
         let report = origin.artifacts.get(*output("report")?);
         let report: Value = serde_json::from_slice(&origin.runtime.block_on(report).ok()?).ok()?;
         let models = report.get("candidates").and_then(Value::as_array).map_or(0, Vec::len);
-        let best = trainer(pipeline, *output("best")?, result).filter(|_| models > 1);
+        let best = *output("best")?;
+        let best = (models > 1).then(|| trainer(pipeline, best, result)).flatten();
         let number = |(name, value): (&String, &Value)| Some((name.clone(), value.as_f64()?));
         let baseline = report.get("baseline").and_then(Value::as_object).into_iter().flatten();
         let (best, baseline) = (best.map(|best| (best, models)), baseline.filter_map(number));
         Some(Evaluated { job: id, best, baseline: baseline.collect() })
     };
-    evaluations.filter_map(finding).collect()
+    evaluations.take(FINDINGS_MAX).filter_map(finding).collect()
 }
 
 /// The name of the file of an output that is a table; none if it is none.

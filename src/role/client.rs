@@ -245,6 +245,12 @@ impl Client {
             _ => None,
         };
         match (&self.step, fate) {
+            // A slot that was passed over may have held it: what it adds is not added twice.
+            (Step::Asking { run, order, .. }, None)
+                if folded.has_gap() && !self.signer.may_count(state, order) =>
+            {
+                self.follow(*run, now, state, out);
+            }
             (Step::Submitting { before, .. }, Some(Err(_)))
                 if self.newest(state).is_some_and(|run| Some(run.id) > *before) =>
             {

@@ -9,6 +9,7 @@ use crate::domain::event::{Event, Reject};
 #[derive(Debug, Clone, Default)]
 pub struct Folded {
     last: u64,
+    has_gap: bool,
     orders: Vec<(SignedOrder, Option<Reject>)>,
 }
 
@@ -31,6 +32,17 @@ impl Folded {
             });
             self.orders.push((order.clone(), reject));
         }
+    }
+
+    /// Slots were passed over: nobody knows which commands they held.
+    pub fn pass_over(&mut self) {
+        self.has_gap = true;
+    }
+
+    /// Whether slots were passed over.
+    #[must_use]
+    pub const fn has_gap(&self) -> bool {
+        self.has_gap
     }
 
     /// What became of a command whose number was not used up before; none if it was not taken.

@@ -288,6 +288,22 @@ fn what_is_asked_of_a_run_is_asked_again_when_somebody_else_took_its_number() {
 }
 
 #[test]
+fn what_a_slot_that_was_passed_over_may_have_held_is_not_asked_for_again() {
+    let mut fold = Fold::new(1);
+    fold.submit(&one(), ohc(5));
+    let more = Command::Resume { run: RunId(1), added: ohc(1) };
+    let mut client = client::Client::about(Signer::new(CLIENT.secret()), RunId(1), Some(more));
+    let said = says(&mut client, &fold, 0, client::Input::Wake);
+    assert!(matches!(said[..], [client::Output::Send(_)]), "{said:?}");
+    // Its number is used up, and nobody saw by what.
+    fold.send(CLIENT, Command::Transfer { to: WORKER.key(), amount: ohc(1) });
+    let mut folded = Folded::default();
+    folded.pass_over();
+    let said = says(&mut client, &fold, 1, client::Input::Folded(folded));
+    assert!(matches!(said[..], [client::Output::Following(RunId(1))]), "{said:?}");
+}
+
+#[test]
 fn a_cancel_that_nobody_heard_is_sent_again() {
     let mut fold = Fold::new(1);
     let (mut client, order) = submitting(&fold);

@@ -2,13 +2,14 @@
 //! Never guesses: where a kind is not known for sure, nothing is said of it.
 
 use super::columns::Columns;
-use super::{Build, fault};
+use super::{Build, fault, waits};
 use crate::domain::job::{
     Cell, Cnn, ColumnKind, Filling, Formula, Mismatch, Model, ScaleTo, Spec, Step, Summary, Task,
     Train,
 };
 use crate::domain::manifest::{FAULTS_MAX, Stage};
-use std::collections::BTreeMap;
+use crate::domain::terms::{Condition, OnFailure};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Columns that one message names.
 const SHOWN_MAX: usize = 3;
@@ -132,7 +133,7 @@ fn of_training(train: &Train, columns: &Columns) -> Vec<(&'static str, Misfit)> 
     if train.task == Task::Language {
         return found;
     }
-    let has = |name: &String| columns.names().any(|column| column == name);
+    let has = |name: &String| columns.kind(name).is_some();
     if columns.are_certain() && !train.targets.iter().all(has) {
         // That one of them is misspelt is told already; it is no feature, either.
         return found;
@@ -176,7 +177,10 @@ fn no_target(task: Task, name: &str, columns: &Columns) -> Option<(&'static str,
 fn features<'a>(train: &'a Train, columns: &'a Columns) -> Vec<&'a str> {
     match &train.features {
         Some(features) => features.iter().map(String::as_str).collect(),
-        None => columns.names().filter(|name| !train.targets.iter().any(|x| x == name)).collect(),
+        None => {
+            let targets: BTreeSet<&str> = train.targets.iter().map(String::as_str).collect();
+            columns.names().filter(|name| !targets.contains(name)).collect()
+        }
     }
 }
 
@@ -259,7 +263,9 @@ fn extent(names: &[&str]) -> Option<[usize; 3]> {
 impl Build<'_> {
     /// Says what an instance of a stage cannot do with its columns, each thing once.
     pub(super) fn check_kinds(&mut self, stage: &Stage, spec: &Spec, columns: Option<&Columns>) {
-        let Some(columns) = columns else { return };
+        let Some(columns) = columns.filter(|_| !self.unsure.contains(stage.name.as_str())) else {
+            return;
+        };
         let found = match spec {
             Spec::Train(train) => {
                 // Wide rows in a large matrix: what is said by then is enough.
@@ -285,10 +291,20 @@ impl Build<'_> {
 
     /// Says what a step of a transform cannot do with its columns.
     pub(super) fn check_steps(&mut self, stage: &Stage, misfits: BTreeMap<usize, Misfit>) {
+        if self.unsure.contains(stage.name.as_str()) {
+            return;
+        }
         for (step, (message, hint)) in misfits {
             let place = *stage.steps.get(step).unwrap_or(&stage.place);
             self.misfit(fault(place, message, Some(hint)));
         }
+    }
+
+    /// Whether a run may do without a stage: what it cannot do is no fault of the pipeline.
+    pub(super) fn may_be_left_out(&self, stage: &Stage) -> bool {
+        let is_certain = matches!(stage.terms.when, None | Some(Condition::Constant(true)));
+        let waits = || waits(stage).any(|before| self.unsure.contains(before));
+        !is_certain || stage.terms.on_failure == OnFailure::Continue || waits()
     }
 
     fn misfit(&mut self, misfit: super::Diagnostic) {

@@ -222,6 +222,7 @@ pub fn expand(manifest: &Manifest, pins: &BTreeMap<String, Pin>) -> Result<Dag, 
         undivided: undivided(manifest),
         faults,
         misfits: BTreeSet::new(),
+        unsure: BTreeSet::new(),
         room: NAMES_MAX,
         looks: NAMES_MAX,
     };
@@ -312,6 +313,8 @@ struct Build<'a> {
     faults: BTreeSet<Diagnostic>,
     /// What stages cannot do with the kinds of their columns.
     misfits: BTreeSet<Diagnostic>,
+    /// Stages that a run may do without.
+    unsure: BTreeSet<&'a str>,
     /// Names of columns that may still be followed through transforms.
     room: usize,
     /// Kinds of columns that may still be looked at.
@@ -321,6 +324,9 @@ struct Build<'a> {
 impl<'a> Build<'a> {
     /// Makes the jobs of a stage; a bound that is passed ends the expansion.
     fn stage(&mut self, stage: &'a Stage) -> Result<(), Diagnostic> {
+        if self.may_be_left_out(stage) {
+            self.unsure.insert(&stage.name);
+        }
         let columns = self.columns(stage);
         let (after, watches) = (self.after(stage), self.watches(stage));
         let terms = terms(stage);
@@ -432,6 +438,7 @@ impl<'a> Build<'a> {
             result = match (result, made) {
                 (Some(None), Some(made)) => Some(Some(made)),
                 (Some(Some(mut result)), Some(made)) => {
+                    self.room = self.room.checked_sub(result.size())?;
                     result.join(&made);
                     Some(Some(result))
                 }

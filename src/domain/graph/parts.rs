@@ -7,7 +7,7 @@ use crate::base::ids::JobId;
 use crate::base::limits::JOBS_PER_RUN_MAX;
 use crate::domain::cost::{self, Shape};
 use crate::domain::job::{Part, Spec};
-use crate::domain::manifest::room::SPEC_BYTES_FREE;
+use crate::domain::manifest::room::{LABEL_BYTES_FREE, SPEC_BYTES_FREE};
 use crate::domain::manifest::{Diagnostic, Stage};
 
 impl Build<'_> {
@@ -73,7 +73,8 @@ impl Build<'_> {
     pub(super) fn push(&mut self, stage: &Stage, job: Job) -> Result<JobId, Diagnostic> {
         let id = u32::try_from(self.jobs.len()).ok().filter(|_| self.jobs.len() < JOBS_PER_RUN_MAX);
         let id = id.ok_or_else(|| too_many(stage.place, JOBS_PER_RUN_MAX, "jobs"))?;
-        let bytes = job.spec.to_bytes().len().saturating_sub(SPEC_BYTES_FREE);
+        let label = job.label.len().saturating_sub(LABEL_BYTES_FREE);
+        let bytes = job.spec.to_bytes().len().saturating_sub(SPEC_BYTES_FREE) + label;
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > SPEC_BYTES_MAX {
             return Err(too_many(stage.place, SPEC_BYTES_MAX >> 20, "MiB of settings"));

@@ -80,11 +80,11 @@ pub(super) fn cells<'a>(
         room.label(at, &cell.label, faults)?;
         cells.push(cell);
     }
-    let mut names = axes.len();
+    let mut names: BTreeSet<&str> = axes.iter().map(|axis| axis.name).collect();
     for item in items("include").unwrap_or_default() {
-        let entries = item.entries().len();
-        names += entries;
-        room.looks(at, (cells.len(), 1 + entries.saturating_mul(names)), faults)?;
+        names.extend(item.entries().iter().map(|(key, _)| key.text.as_str()));
+        let looks = 1 + item.entries().len().saturating_mul(names.len());
+        room.looks(at, (cells.len(), looks), faults)?;
         include(item, &axes, (&mut grid, &mut cells), faults)?;
     }
     if cells.is_empty() {

@@ -17,7 +17,7 @@ const EVALUATIONS_MAX: usize = 1_000_000;
 /// of each.
 const BYTES_MAX: usize = 16 << 20;
 /// Bytes of a label that do not count.
-const LABEL_BYTES_FREE: usize = 64;
+pub(in crate::domain) const LABEL_BYTES_FREE: usize = 64;
 /// Canonical bytes of the settings of an instance that do not count: few have as many.
 pub(in crate::domain) const SPEC_BYTES_FREE: usize = 256;
 

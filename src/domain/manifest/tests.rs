@@ -549,6 +549,19 @@ fn the_matrices_of_all_stages_are_gone_through_together() {
 }
 
 #[test]
+fn as_many_inclusions_as_there_may_be_fit_the_usual_number_of_instances() {
+    let values: Vec<String> = (0..256).map(|i| i.to_string()).collect();
+    let include: Vec<String> = values
+        .iter()
+        .map(|i| format!("{{ a: {i}, lr: {i}.5, seed: {i}, width: {i}, depth: {i} }}"))
+        .collect();
+    let matrix =
+        format!("axes: {{ a: [{}] }}, include: [{}]", values.join(", "), include.join(", "));
+    let manifest = sound(&format!("{HEAD}    s: {{ uses: noop, matrix: {{ {matrix} }} }}\n"), &[]);
+    assert_eq!(manifest.stages["s"].instances.len(), 256);
+}
+
+#[test]
 fn expressions_of_all_stages_are_counted_together() {
     let limits = "spec:\n  run: { limits: { instances: 200000 } }\n";
     let head = HEAD.replacen("spec:\n", limits, 1);

@@ -66,6 +66,21 @@ fn train(table: &str, with: &str) -> String {
 const MLP: &str = "model: { kind: mlp, hidden: [4] }";
 
 #[test]
+fn nothing_is_said_of_what_a_run_may_do_without() {
+    let text = "task: regression, target: country, features: [id], model: { kind: linear }";
+    let all =
+        |more: &str| train("t.table", text).replace("uses: train", &format!("uses: train{more}"));
+    assert_eq!(misfits(&all(""), columns()).0.len(), 1);
+    for more in [", when: \"${{ 1 == 2 }}\"", ", onFailure: continue"] {
+        assert_eq!(misfits(&all(more), columns()).0, [], "{more}");
+    }
+    // Nor of what waits for it.
+    let after =
+        format!("    n: {{ uses: noop, when: \"${{{{ 1 == 2 }}}}\" }}\n{}", all(", needs: [n]"));
+    assert_eq!(misfits(&after, columns()).0, []);
+}
+
+#[test]
 fn a_step_fits_the_kinds_of_its_columns() {
     let fill = "fill: { columns: [amount, country], with: median }";
     let hint = "`fill: { with: median }` takes numbers, but `country` is text";
