@@ -27,6 +27,7 @@ mod labour;
 mod late;
 mod lost;
 mod market;
+mod numbers;
 mod pipelines;
 mod prices;
 mod promises;
