@@ -50,31 +50,31 @@ fn what_no_job_could_do_with_its_columns_is_told_before_anything_is_paid() {
         (
             "          - oneHot: { columns: [country] }\n",
             "",
-            14,
+            15,
             "features are numbers or true and false, but `country` is text",
         ),
         (
             "target: churned",
             "target: churned, task: regression",
-            19,
+            21,
             "a regression predicts numbers, but `churned` is text",
         ),
         (
             "[amount], with: median",
             "[country], with: median",
-            13,
+            14,
             "`fill: { with: median }` takes numbers, but `country` is text",
         ),
         (
             "fill: { columns: [amount], with: median }",
             "derive: { total: amount * country }",
-            13,
+            14,
             "`derive`: `*` takes numbers, but `country` is text",
         ),
         (
             "{ kind: mlp, hidden: [4] }",
             "{ kind: text, width: 8 }",
-            18,
+            20,
             "a model of texts reads tokens, but the rows have none",
         ),
     ] {
