@@ -157,7 +157,7 @@ pub(crate) enum Verb {
     /// cache key
     #[command(after_help = "Example:\n  ohc why run-1/0")]
     Why(Why),
-    /// Say whether a published file is what its card says, and whether the log knows it
+    /// Say whether a published file is what its card and the log say
     #[command(after_help = "Example:\n  ohc verify out/iris\n\n\
         The digest of the file is computed and compared with the card beside it, and both with the \
         log of the home or network, where that is the one that settled it. Exits with 3 if \
