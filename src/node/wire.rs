@@ -411,6 +411,8 @@ mod tests {
     use crate::base::keys::SecretKey;
     use crate::domain::command::{Command, Order, SignedOrder};
     use crate::domain::slot::Slot;
+    use crate::node::words::Words;
+    use crate::role::consensus::Message;
     use proptest::prelude::*;
 
     fn wire(n: u8) -> Wire {
@@ -520,6 +522,8 @@ mod tests {
             let _ = wire.unframe::<Signed<Pulse>>(&frame, WIRE_BYTES_MAX);
             let _ = wire.unframe::<SignedOrder>(&frame, WIRE_BYTES_MAX);
             let _ = wire.unframe::<Slot>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<Message>(&frame, WIRE_BYTES_MAX);
+            let _ = wire.unframe::<Signed<Words>>(&frame, WIRE_BYTES_MAX);
         }
 
         #[test]

@@ -347,3 +347,34 @@ impl types::Context for Slots {
         Ballot { author, height, round, kind: Kind::Precommit, head }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::keys::SecretKey;
+    use types::Context as _;
+
+    /// Four validators with one to four shares of the stake propose as often as that, each height
+    /// by itself; a round that comes to nothing is followed by that of the next validator.
+    #[test]
+    fn who_has_more_stake_proposes_more_often_and_rounds_go_around() {
+        let share = |n: u8| {
+            let stake = Ohc::from_whole(40_000 * u64::from(n)).unwrap();
+            (SecretKey::from_bytes(&[n; 32]).public(), stake)
+        };
+        let stakes: BTreeMap<PublicKey, Ohc> = (1..=4).map(share).collect();
+        let voters = Voters::new(&stakes);
+        let turn =
+            |height, round| Slots.select_proposer(&voters, Height(height), Round::new(round)).key;
+        let mut counts: BTreeMap<PublicKey, u32> = BTreeMap::new();
+        for height in 0..10_000 {
+            *counts.entry(turn(height, 0)).or_default() += 1;
+        }
+        for (key, stake) in &stakes {
+            let expect = (stake.nano() / 40_000_000_000_000) as u32 * 1_000;
+            assert!(counts[key].abs_diff(expect) < 150, "{counts:?}");
+        }
+        let around: std::collections::BTreeSet<_> = (0..4).map(|round| turn(7, round)).collect();
+        assert_eq!((around.len(), turn(7, 4)), (4, turn(7, 0)));
+    }
+}

@@ -146,6 +146,25 @@ mod tests {
         Trial::new(1).complete(state, Digest([7; 32]), draft)
     }
 
+    /// The chain of a proposal is hashed again before anything is said about it: neither another
+    /// end of it nor time that nobody waited for gets a vote, though all else fits.
+    #[test]
+    fn a_proposal_whose_chain_is_not_hashed_is_refused() {
+        let (state, mut verifiers) = (state(), Verifiers::default());
+        verifiers.follow(state.validators());
+        let good = slot(&state, Vec::new());
+        let accepts = |change: &dyn Fn(&mut poh::Entry)| {
+            let (height, proposer, mut poh) = (good.head.height, key(1).public(), good.poh.clone());
+            poh.iter_mut().for_each(change);
+            let draft = Draft { height, proposer, poh, commands: Vec::new() };
+            let slot = Trial::new(1).complete(&state, Digest([7; 32]), draft);
+            Trial::new(1).accepts(&state, Digest([7; 32]), &slot, &verifiers)
+        };
+        assert!(!good.poh.is_empty() && accepts(&|_| ()));
+        assert!(!accepts(&|entry| entry.hash = Digest([9; 32])), "another hash");
+        assert!(!accepts(&|entry| entry.hashes += 1), "more time");
+    }
+
     /// Nothing but the very command that was checked is believed unchecked: not another body, not
     /// another signature, not another number.
     #[test]

@@ -150,6 +150,24 @@ pub(super) fn language(
     (spec, lesson)
 }
 
+/// Places that are learned or turned, tied or not, each norm, with dropout and without.
+#[test]
+fn r10_the_bytes_of_decoders_and_readers_are_golden() {
+    let of = |(spec, lesson): (Train, Lesson)| {
+        let spec = Train { epochs: 1, ..spec };
+        Digest::of(&run(&spec, &lesson, None, &mut |_| ()).unwrap().outputs[0].bytes).short()
+    };
+    let learned = of(language(Positions::Learned, true, Norm::Layer, 0.0));
+    let turned = of(language(Positions::Rotary, false, Norm::Rms, 0.1));
+    let (steps, spec) = text_spec();
+    let steps = Transform { steps: steps.steps[1..].to_vec() };
+    let rows = transform::run(&steps, payers(), None, None).unwrap();
+    let spec = Train { model: reader(0.1), ..spec };
+    let lesson = Lesson::new(&spec, &rows, None).unwrap();
+    let read = of((spec, lesson));
+    assert_eq!([learned, turned, read], ["3afc8b4f9cf2", "cda285e98e63", "86960f3f8584"]);
+}
+
 /// A model that has learned it.
 fn singer() -> (Predictor, Vec<u8>) {
     let (spec, lesson) = language(Positions::Learned, true, Norm::Layer, 0.0);
