@@ -128,7 +128,7 @@ pub struct Embedded {
     finished: Option<RunId>,
     refused: Option<Reject>,
     stopped: Option<Stopped>,
-    /// Who waits for the commands of the client with these numbers.
+    /// Who waits for commands of the client.
     asked: Asked,
     /// What slots held of the client's that it was not told yet.
     ours: Folded,
