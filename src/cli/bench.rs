@@ -30,6 +30,7 @@ pub(super) fn bench(args: &args::Bench, context: &mut Context) -> Result<Exit, S
         Kind::Matmul => bench::matmul(args.seconds),
         Kind::Exact => bench::exact(cores()),
         Kind::Train => bench::train(learner(args.model), usize::from(args.threads), args.seconds),
+        Kind::Segments => bench::segments(learner(args.model), usize::from(args.threads)),
         Kind::Fast => bench::fast(learner(args.model), usize::from(args.threads), args.seconds),
         Kind::Parallel => bench::parallel(args.file.as_deref()),
         Kind::Ingest => bench::ingest(args.file.as_deref(), args.seconds),

@@ -9,6 +9,7 @@ mod history;
 mod hostile;
 mod late;
 mod scribe;
+mod segments;
 
 pub use agreement::{agreement, finality};
 pub use commit::commit;
@@ -17,6 +18,7 @@ pub use fold::{replay, start};
 pub use history::{proof_of_history, verification};
 pub use hostile::hostile;
 pub use late::late;
+pub use segments::segments;
 
 use super::apply::{ApplyError, Hooks, Site};
 use super::boot::BootError;
@@ -33,6 +35,7 @@ use crate::compute::table::Table;
 use crate::domain::event::Event;
 use crate::domain::manifest;
 use crate::domain::plan;
+use crate::effects::artifacts::ArtifactError;
 use crate::effects::clock::{self, Clock};
 use crate::effects::machine;
 use std::collections::BTreeMap;
@@ -79,6 +82,9 @@ pub enum BenchError {
     /// The number of jobs makes no manifest.
     #[error("{0}; hint: measure with another number of --jobs")]
     Jobs(String),
+    /// What is measured cannot be stored.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// A kernel refused.
     #[error("{0}")]
     Fault(#[from] Fault),

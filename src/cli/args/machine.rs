@@ -69,10 +69,10 @@ pub(crate) struct Bench {
     /// folder of the encoder of `embed`
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// What `train` and `fast` train
+    /// What `train`, `segments` and `fast` train
     #[arg(long, value_enum, default_value_t = Learner::Mlp)]
     pub(crate) model: Learner,
-    /// Threads of `train`, and of the exact kernels beside `fast`
+    /// Threads of `train` and `segments`, and of the exact kernels beside `fast`
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: u8,
@@ -131,6 +131,8 @@ pub(crate) enum Measured {
     Exact,
     /// Exact training against stock candle.
     Train,
+    /// Percent of a training that its checkpoints take.
+    Segments,
     /// Fast training, on a graphics card if this build can use one, against exact training.
     Fast,
     /// Loss of trainings in parallel against synchronous ones; --file is a table or a text (.txt).

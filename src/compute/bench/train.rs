@@ -59,7 +59,9 @@ const TILES: usize = 10_000;
 const FAST_TIMES: usize = 10;
 
 impl Learner {
-    fn model(self) -> Model {
+    /// The network.
+    #[must_use]
+    pub fn model(self) -> Model {
         let activation = Activation::Relu;
         let by = |(_, _, filters): (usize, usize, usize)| Convolution {
             filters: filters as u32,
@@ -101,7 +103,9 @@ impl Learner {
         }
     }
 
-    const fn reads_characters(self) -> bool {
+    /// Whether it reads characters, or else features.
+    #[must_use]
+    pub const fn reads_characters(self) -> bool {
         matches!(self, Self::Gpt | Self::Large)
     }
 

@@ -16,7 +16,7 @@ pub(super) const AT_A_TIME: usize = 8;
 pub(super) const SMALL_BYTES: usize = 1 << 20;
 
 /// Where the states of one job go, in their order.
-pub(super) struct Shelf {
+pub(in crate::node) struct Shelf {
     artifacts: Arc<Artifacts>,
     runtime: Handle,
     /// Those that are not known to be stored yet, and how many bytes each has.
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
 type Stored = (Vec<u8>, Result<Digest, ArtifactError>);
 
 impl Shelf {
-    pub(super) fn new(artifacts: Arc<Artifacts>, runtime: Handle) -> Self {
+    pub(in crate::node) fn new(artifacts: Arc<Artifacts>, runtime: Handle) -> Self {
         Self { artifacts, runtime, coming: VecDeque::new(), digests: Vec::new(), bytes: 0 }
     }
 
@@ -40,7 +40,7 @@ impl Shelf {
     }
 
     /// Has a state stored. Waits where too much is on its way.
-    pub(super) fn put(&mut self, state: Vec<u8>) -> Result<(), ArtifactError> {
+    pub(in crate::node) fn put(&mut self, state: Vec<u8>) -> Result<(), ArtifactError> {
         while !self.has_room(state.len()) {
             self.arrive()?;
         }
@@ -75,7 +75,7 @@ impl Shelf {
     }
 
     /// The digests of all states, and how many bytes these have: every one is stored.
-    pub(super) fn close(mut self) -> Result<(Vec<Digest>, u64), ArtifactError> {
+    pub(in crate::node) fn close(mut self) -> Result<(Vec<Digest>, u64), ArtifactError> {
         while !self.coming.is_empty() {
             self.arrive()?;
         }

@@ -13,7 +13,7 @@ use crate::role::Verifiers;
 use malachite::{ConsensusMsg, Effect, Input, MisbehaviorEvidence, Resumable as _, Resume};
 use malachite_types::{
     CertificateError, CommitCertificate, LinearTimeouts, RoundCertificateType, SignedMessage,
-    ThresholdParam, ThresholdParams, Timeout, Validator as _, ValidatorSet as _,
+    ThresholdParam, ThresholdParams, Timeout, TimeoutKind, Validator as _, ValidatorSet as _,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -94,9 +94,14 @@ impl Hands<'_> {
                 r.resume_with(())
             }
             Effect::ScheduleTimeout(timeout, r) => {
-                let wait = self.timeouts.duration_for(timeout).as_millis();
-                let at = self.now.after(u64::try_from(wait).unwrap_or(u64::MAX));
-                self.said.timers.push((at, timeout));
+                let wait = match timeout.kind {
+                    // The core would have it grow with the round.
+                    TimeoutKind::Rebroadcast => self.timeouts.rebroadcast,
+                    _ => self.timeouts.duration_for(timeout),
+                };
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.said.timers.retain(|(_, other)| *other != timeout);
+                self.said.timers.push((self.now.after(wait), timeout));
                 r.resume_with(())
             }
             Effect::PublishConsensusMsg(said, r) => {
@@ -183,8 +188,12 @@ impl Hands<'_> {
                 self.said.unwritten.push(Entry::Slot(slot));
             }
         }
-        if !self.said.is_replaying {
-            self.said.unwritten.push(entry);
+        match &entry {
+            _ if !self.said.is_replaying => self.said.unwritten.push(entry),
+            Entry::Proposal(own) if own.author == self.key.public() => {
+                self.said.proposals.insert(own.body.round, (own.body.head, own.body.valid));
+            }
+            _ => {}
         }
     }
 

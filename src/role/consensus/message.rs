@@ -162,7 +162,7 @@ fn polka_in(polka: Polka) -> PolkaCertificate<Slots> {
     }
 }
 
-fn polka_out(polka: &PolkaCertificate<Slots>) -> Polka {
+pub(super) fn polka_out(polka: &PolkaCertificate<Slots>) -> Polka {
     let signature = |of: &PolkaSignature<Slots>| (of.address, of.signature);
     Polka {
         height: polka.height,

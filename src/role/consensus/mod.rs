@@ -20,9 +20,9 @@ use crate::base::time::{Height, Millis};
 use crate::domain::command::SignedOrder;
 use crate::domain::slot::{Draft, Slot};
 use crate::domain::state::State;
-use crate::domain::vote::{Evidence, Vote};
+use crate::domain::vote::{Evidence, Proposal, Vote};
 use crate::role::{Machine, Verifiers};
-use context::{Candidate, Slots, Voters};
+use context::{Candidate, Offer, Slots, Voters};
 use hands::{Hands, Said};
 use malachite::{LocallyProposedValue, Params, process};
 use malachite_types::{
@@ -33,6 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use trial::Trial;
 
+/// How often a validator says again what it has said, while a height goes on: who was down then
+/// waits for it, in a late round no less than in the first.
+const REPEAT_EVERY: Duration = Duration::from_millis(400);
 /// How long a step of the first round waits, and how much longer that of each further one. On one
 /// machine a slot takes milliseconds; across an ocean a fifth of a second.
 const TIMEOUTS: LinearTimeouts = LinearTimeouts {
@@ -42,12 +45,14 @@ const TIMEOUTS: LinearTimeouts = LinearTimeouts {
     prevote_delta: Duration::from_millis(150),
     precommit: Duration::from_millis(300),
     precommit_delta: Duration::from_millis(150),
-    rebroadcast: Duration::from_millis(800),
+    rebroadcast: REPEAT_EVERY,
     max_timeout: Duration::from_secs(10),
 };
 
 /// The clock of a proposer may be so far ahead, beside a fourth of what has passed.
 const AHEAD_MS: u64 = 500;
+/// So long ago, it is taken at a start, the last slot was folded: nobody has written down when.
+const BEFORE_MS: u64 = 1_000;
 /// Heights ahead of the own of which messages are kept: of more a validator catches up.
 const AHEAD_MAX: u64 = 2;
 /// Messages that are kept of them, for each validator that there may be.
@@ -99,7 +104,7 @@ pub struct Consensus {
     /// The digest of the last slot's head.
     parent: Digest,
     trial: Trial,
-    /// When the last slot was folded here.
+    /// When the last slot was folded here, or may have been.
     folded: Millis,
     /// Whether the height after the last slot has begun.
     has_begun: bool,
@@ -145,7 +150,7 @@ impl Consensus {
             verifiers: Verifiers::default(),
             parent,
             trial: Trial::new(threads),
-            folded: now,
+            folded: Millis(now.0.saturating_sub(BEFORE_MS)),
             has_begun: false,
             sound: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -178,7 +183,8 @@ impl Consensus {
     }
 
     /// Takes in again what was written down of the height after the last slot: it ends up where it
-    /// was, and says nothing that it has not said. What it has said is said again later by itself.
+    /// was, and says nothing that it has not said. The last of what it has said it says again: it
+    /// may have been down before anybody heard it.
     pub fn restore(
         &mut self,
         now: Millis,
@@ -207,7 +213,27 @@ impl Consensus {
         self.core.reset_entries_index();
         self.said.is_replaying = false;
         out.extend(quiet);
+        self.repeat(now, out);
         self.ask(out);
+    }
+
+    /// Says again what it said last: its proposal of this round, its votes, and how the round
+    /// before ended.
+    fn repeat(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let (height, round, me) = (self.core.height(), self.core.round(), self.key());
+        if let Some(own) = self.core.full_proposal_at_round_and_proposer(&height, round, &me) {
+            let Offer { candidate, valid, .. } = &own.proposal.message;
+            let polka = valid.map(Round::new).and_then(|round| {
+                let polka =
+                    self.core.polka_certificate(round, &own.proposal.message.proposal().head)?;
+                Some(Message::Polka(message::polka_out(polka)))
+            });
+            let (proposal, slot) = (message::proposal_out(&own.proposal), candidate.slot.clone());
+            let proposal = Message::Proposal { proposal, slot };
+            out.extend(polka.into_iter().chain([proposal]).map(Output::Send));
+        }
+        let timeout = Timeout::rebroadcast(round);
+        self.process(now, malachite::Input::TimeoutElapsed(timeout), out);
     }
 
     fn begin(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
@@ -280,7 +306,7 @@ impl Consensus {
         if let Message::Proposal { proposal, slot } = &message {
             let is_his =
                 proposal.author == *self.core.get_proposer(height, Round::new(proposal.body.round));
-            if !is_his || proposal.body.head != slot.head.digest() {
+            if !is_his || proposal.body.head != slot.head.digest() || self.knows(proposal) {
                 return;
             }
             if !self.sound.contains_key(&proposal.body.head) {
@@ -301,6 +327,14 @@ impl Consensus {
             }
         }
         self.process(now, message.into(), out);
+    }
+
+    /// Whether this was proposed before: once is enough.
+    fn knows(&self, proposal: &Signed<Proposal>) -> bool {
+        let (body, author) = (&proposal.body, &proposal.author);
+        let round = Round::new(body.round);
+        let known = self.core.full_proposal_at_round_and_proposer(&body.height, round, author);
+        known.is_some_and(|known| known.proposal.message.proposal() == *body)
     }
 
     /// Whether votes just like this are counted of more than 2/3 of the stake: one more changes
@@ -367,6 +401,10 @@ impl Consensus {
     fn wake(&mut self, now: Millis, out: &mut Vec<Output>) {
         let due: Vec<Timeout> = self.said.due(now);
         for timeout in due {
+            if timeout == Timeout::rebroadcast(self.core.round()) {
+                self.repeat(now, out);
+                continue;
+            }
             self.process(now, malachite::Input::TimeoutElapsed(timeout), out);
         }
     }
