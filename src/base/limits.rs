@@ -4,7 +4,7 @@
 /// The version of the rules: of all that decides what follows from a genesis and its slots. Whoever
 /// changes what the fold of any log gives raises it (`tests/sim/rules.rs` sees to that), and who
 /// opens an older log is told so.
-pub const RULES: u32 = 3;
+pub const RULES: u32 = 4;
 
 /// The canonical manifest of a submission, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;

@@ -73,6 +73,7 @@ impl Teller<'_> {
                 let is_one = state.validators().contains_key(&self.me);
                 let what = match is_one {
                     true => format!("one of {count} validators"),
+                    false if height.0 == 0 => "the log of the others is fetched".to_owned(),
                     false => format!(
                         "none of the {count} validators: `ohc stake bond` makes it one, from a \
                          boundary on"
@@ -82,6 +83,17 @@ impl Teller<'_> {
                 let fields = json!({"event": "ready", "height": height.0, "validators": count,
                     "counts": is_one});
                 self.lines.say(line, fields);
+            }
+            Sight::Silent(from) => {
+                let slots = match from {
+                    None => "once enough slots are final".to_owned(),
+                    Some(from) => format!("from slot {from} on"),
+                };
+                let line = format!(
+                    "silent   a new home: what this key voted elsewhere is not known here; it votes \
+                     {slots}"
+                );
+                self.lines.say(line, json!({"event": "silent", "from": from.map(|from| from.0)}));
             }
             Sight::Folded(state, events) => self.folded(state, events),
             Sight::News(news) => self.lines.news(news),

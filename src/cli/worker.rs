@@ -141,6 +141,11 @@ impl Teller<'_> {
                 self.lines
                     .say(line, json!({"event": "waiting", "height": here.0, "network": there}));
             }
+            Sight::Storeless(why) => {
+                let why = why.map_or("it does not answer".to_owned(), ToString::to_string);
+                let line = format!("waiting  takes on nothing without the store: {why}");
+                self.lines.say(line, json!({"event": "storeless", "why": why}));
+            }
             Sight::Measured(pace, cards) => self.measured(*pace, *cards),
             Sight::Resting(is_resting, hours) => {
                 let line = match is_resting {

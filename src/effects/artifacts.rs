@@ -242,6 +242,15 @@ impl Artifacts {
         }
     }
 
+    /// Fails where nobody has begun the store that all nodes reach, or where this one does not
+    /// reach it.
+    pub async fn check_begun(&self) -> Result<(), ArtifactError> {
+        match &self.depot {
+            Some(depot) => depot.check_begun().await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether all nodes reach an artifact, whose bytes are read for that and not kept: what has
     /// another digest is not it.
     pub async fn is_shared(&self, digest: Digest) -> Result<bool, ArtifactError> {

@@ -5,6 +5,7 @@
 use crate::base::canon::Digest;
 use crate::domain::terms::Equipment;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 /// What the system says there is; memory counts as none where it does not say.
 #[must_use]
@@ -12,7 +13,35 @@ pub fn equipment() -> Equipment {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let gpus = if cfg!(feature = "cuda") { graphics_cards() as u64 } else { 0 };
-    Equipment { cores, memory: bytes(&text, "MemTotal:").unwrap_or(0), gpus }
+    let memory = bytes(&text, "MemTotal:").unwrap_or(0);
+    let memory = allowed_memory().map_or(memory, |allowed| allowed.min(memory));
+    Equipment { cores, memory, gpus }
+}
+
+/// How much memory the control group of this process may have, as in a container: the least of
+/// those above it. None where nothing is said (cgroups(7)).
+fn allowed_memory() -> Option<u64> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = own.lines().filter_map(group).flat_map(|(root, group, file)| {
+        let folders = group.ancestors().map(move |group| {
+            let group = group.strip_prefix("/").unwrap_or(group);
+            Path::new(root).join(group).join(file)
+        });
+        folders.collect::<Vec<_>>()
+    });
+    limits.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok()).min()
+}
+
+/// Where a line of `/proc/self/cgroup` has a limit of memory: of version 2, or of the controller
+/// of memory of version 1.
+fn group(line: &str) -> Option<(&'static str, &Path, &'static str)> {
+    let mut parts = line.splitn(3, ':');
+    let (_, controllers, group) = (parts.next()?, parts.next()?, parts.next()?);
+    match controllers {
+        "" => Some(("/sys/fs/cgroup", Path::new(group), "memory.max")),
+        "memory" => Some(("/sys/fs/cgroup/memory", Path::new(group), "memory.limit_in_bytes")),
+        _ => None,
+    }
 }
 
 /// How many graphics cards of NVIDIA this machine has, by what their driver says.

@@ -217,6 +217,9 @@ pub(super) fn order(
     let wire = Wire::new(booted.genesis.network());
     let mut follower = line.follow(Replica::new(booted), &outbox)?;
     let clock = Clock::start();
+    if !follower.state().ledger().knows(&signer.public()) {
+        return Err(LinkError::Poor { key: signer.public().short() });
+    }
     let mut order = signer.order(follower.state(), command);
     let (mut send_at, mut is_overtaken, mut is_seen) = (Millis(0), false, true);
     let mut fate = None;

@@ -481,6 +481,8 @@ impl Embedded {
                 worker::Output::Trace(query) => {
                     drop(self.audits.send(Inquiry::Trace(Some(index), query)));
                 }
+                // Its keys are its own: nobody else has its home.
+                worker::Output::Overtaken => {}
                 // The thread finishes what it has begun, and skips what it has not.
                 worker::Output::Stop(lease) => {
                     if let Some(desk) = self.desks.get(index) {

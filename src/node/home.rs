@@ -103,6 +103,12 @@ impl Home {
         self.dir.join("attach")
     }
 
+    /// The file that says whose votes are in the log: those of a validator.
+    #[must_use]
+    pub fn voter(&self) -> PathBuf {
+        self.dir.join("voter")
+    }
+
     /// The file of one key.
     #[must_use]
     pub fn key(&self, name: &str) -> PathBuf {

@@ -6,6 +6,7 @@ use super::follow::{self, Heard, Refusal};
 use super::home::Home;
 use super::inbox::{Inbox, Told};
 use super::network::{Network, NetworkError};
+use super::voter::VoterError;
 use crate::base::keys::{PublicKey, SecretKey};
 use crate::effects::artifacts::{Access, ArtifactError, Artifacts, Presigner};
 use crate::effects::bus::{Bus, BusError, News, Options};
@@ -40,6 +41,9 @@ pub enum LinkError {
     /// The log goes on in a way that this program cannot follow.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// The home holds the votes of another.
+    #[error(transparent)]
+    Voter(#[from] VoterError),
     /// The key cannot be read.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -62,12 +66,27 @@ pub enum LinkError {
         /// Where its bus is.
         urls: String,
     },
+    /// Validators hear nobody who has no account.
+    #[error(
+        "the key {key} has no account on this network, and nobody hears it; hint: `ohc wallet \
+         transfer` sends it coins"
+    )]
+    Poor {
+        /// Its short name.
+        key: String,
+    },
     /// Others sign with the same key, and were faster each time.
     #[error(
         "nothing was done: somebody else signs with this key, and is faster each time; hint: stop \
          the node that has it, or try again"
     )]
     Overtaken,
+    /// Another process works with the same key.
+    #[error(
+        "another worker bids with this key: two would outbid each other for ever; hint: one key, \
+         one worker: stop the other one, or make this one a key of its own"
+    )]
+    Doubled,
     /// Slots were passed over while a command was on its way.
     #[error(
         "it is not known whether it was done: slots were passed over; hint: look before you try \

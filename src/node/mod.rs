@@ -40,6 +40,7 @@ pub mod upload;
 pub mod validator;
 pub mod verify;
 pub mod view;
+mod voter;
 pub mod wallet;
 pub mod wire;
 pub mod words;

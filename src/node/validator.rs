@@ -16,12 +16,13 @@ use super::network::Network;
 use super::presign::Signatory;
 use super::serve::{Asked, Log, Server, work_of};
 use super::threads::{Inquiry, Wanted, locked, spawn_auditor};
+use super::voter;
 use super::wire::{Wire, sender};
 use super::work::Bench;
 use crate::base::canon::{Decode, Encode};
 use crate::base::keys::PublicKey;
 use crate::base::limits::{MESSAGE_BYTES_MAX, WIRE_BYTES_MAX, WIRE_ROOM_BYTES};
-use crate::base::time::Millis;
+use crate::base::time::{Height, Millis};
 use crate::domain::command::SignedOrder;
 use crate::domain::event::Event;
 use crate::domain::slot::Slot;
@@ -51,6 +52,8 @@ pub enum Sight<'a> {
     Ready(&'a State),
     /// A slot is final; this is what it did.
     Folded(&'a State, &'a [Event]),
+    /// Its home does not hold its votes: it votes about this slot first, where that is known.
+    Silent(Option<Height>),
     /// What happens to the connection.
     News(&'a News),
     /// A receipt could not be checked, for a reason that is not in it.
@@ -89,6 +92,9 @@ type Inbox = inbox::Inbox<Own>;
 
 /// A validator at its seat.
 struct Seat<'a> {
+    home: &'a Home,
+    /// Whether its home may not hold all that it has said.
+    is_new: bool,
     clock: Clock,
     bus: Bus,
     wire: Wire,
@@ -119,6 +125,7 @@ pub fn validate(
     (hooks.begun)(Handle::new(outbox.clone()));
     let (server_key, clock) = (Arc::new(link::key(key)?), Clock::start());
     let me = server_key.public();
+    let is_new = !voter::holds(home, &me)?;
     let name = format!("ohc validator {}", me.short());
     let (ends, mut show) = ((&outbox, &inbox), |news: &News| (hooks.watch)(Sight::News(news)));
     let Some(bus) = link::join(network, (&me, &name), runtime.handle(), ends, &mut show)? else {
@@ -147,6 +154,8 @@ pub fn validate(
     let server = Server::start_with(&bus, log, desk)?;
     let (bench, asked) = (Bench::new(artifacts, runtime.handle().clone()), Wanted::default());
     let mut seat = Seat {
+        home,
+        is_new,
         clock,
         bus,
         wire,
@@ -217,10 +226,44 @@ impl Seat<'_> {
             entries.extend(votes);
         }
         let (now, mut out) = (self.clock.now(), Vec::new());
+        if self.is_new && self.state().is_alone() {
+            voter::hold(self.home, &self.consensus.key())?;
+            self.is_new = false;
+        } else if self.is_new {
+            self.consensus.keep_silent_before(Height(u64::MAX));
+            (self.watch)(Sight::Silent(None));
+        }
         self.consensus.restore(now, self.follower.state(), entries, &mut out);
         (self.watch)(Sight::Ready(self.follower.state()));
         self.perform(out)?;
         self.tell_role(validator::Input::Folded)
+    }
+
+    /// Votes from a new home as soon as nobody can have heard it about the next slot before.
+    fn settle_in(&mut self) -> Result<(), LinkError> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let (me, state) = (self.consensus.key(), self.follower.state());
+        let (height, silent_before) = (state.height(), self.consensus.silent_before());
+        let is_of_others = state.validators().contains_key(&me) && height > Height(0);
+        let from = match silent_before {
+            Height(u64::MAX) if !self.follower.is_current() => return Ok(()),
+            Height(u64::MAX) if is_of_others => voter::votes_from(height),
+            Height(u64::MAX) => height,
+            from => from,
+        };
+        if from != silent_before {
+            self.consensus.keep_silent_before(from);
+            if is_of_others {
+                (self.watch)(Sight::Silent(Some(from)));
+            }
+        }
+        if height.next() >= from {
+            voter::hold(self.home, &me)?;
+            self.is_new = false;
+        }
+        Ok(())
     }
 
     fn run(&mut self) -> Result<(), LinkError> {
@@ -247,7 +290,7 @@ impl Seat<'_> {
 
     /// When the next slot is wanted: while one is voted about, nothing else is begun.
     fn proposes_at(&self) -> Option<Millis> {
-        let is_resting = self.consensus.is_resting();
+        let is_resting = self.consensus.is_resting() && !self.consensus.is_silent(self.state());
         is_resting.then(|| self.role.proposes_at(self.state())).flatten()
     }
 
@@ -359,8 +402,11 @@ impl Seat<'_> {
             watch(Sight::Folded(state, events));
         };
         match self.follower.hear(now, heard, &mut show)? {
-            0 => {}
-            _ => self.folded()?,
+            0 => self.settle_in()?,
+            _ => {
+                self.settle_in()?;
+                self.folded()?;
+            }
         }
         let long_ago = self.follower.long_ago();
         long_ago.into_iter().for_each(|long_ago| (self.watch)(Sight::LongAgo(long_ago)));

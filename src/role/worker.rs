@@ -57,6 +57,8 @@ pub enum Output {
     Stop(LeaseId),
     /// Somebody objects to a receipt: compute this state again, and store it.
     Trace(Box<Query>),
+    /// Somebody else bids with this key: two who want different bids would never end.
+    Overtaken,
 }
 
 #[derive(Debug)]
@@ -147,6 +149,8 @@ pub struct Worker {
     /// What it asks for everywhere: a bid that it sealed is told though it takes on nothing more.
     ask: Price,
     bidding: Option<Bidding>,
+    /// What it wanted to stand since one of them stood for the first time.
+    own: Vec<Option<(Bid, Classes)>>,
     doing: BTreeMap<LeaseId, Doing>,
     /// Sealed auctions in which something was sent, and when.
     tendered: BTreeMap<(BlockId, TenderAsked), Millis>,
@@ -165,6 +169,7 @@ impl Worker {
             bid: Some(bid),
             takes: Classes::ALL,
             bidding: None,
+            own: Vec::new(),
             doing: BTreeMap::new(),
             tendered: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -227,6 +232,11 @@ impl Worker {
         let wanted = self.bid.map(|bid| (bid, self.takes));
         if standing == wanted {
             self.bidding = None;
+            if !self.own.contains(&wanted) {
+                self.own.push(wanted);
+            }
+        } else if standing.is_some() && !self.own.is_empty() && !self.own.contains(&standing) {
+            out.push(Output::Overtaken);
         } else {
             self.stand(now, state, wanted, out);
         }

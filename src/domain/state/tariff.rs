@@ -59,10 +59,17 @@ impl State {
         let share = mul_div(unsold.units(), 1_000_000, asked.max(1), Rounding::Floor);
         let (was, unfilled_ppm) = (self.tariff.base, share.unwrap_or(1_000_000));
         let price = price::moved(was, unfilled_ppm, &self.params);
+        // Below what all of them ask nobody takes anything: each block would wait to be raised.
+        let price = price.max(self.lowest_ask().unwrap_or(price).min(was));
         if asked > 0 && price != was {
             self.tariff.base = price;
             events.push(Event::BaseMoved { was, price, unfilled_ppm });
         }
+    }
+
+    /// The least that any standing bid asks for.
+    fn lowest_ask(&self) -> Option<Price> {
+        self.workers.values().filter_map(|worker| Some(worker.bid?.ask)).min()
     }
 
     /// The work of the blocks that could be leased and are not. What none of the bids is for,

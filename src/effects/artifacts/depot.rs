@@ -199,6 +199,11 @@ impl Depot {
         self.patiently(|| self.mark()).await
     }
 
+    /// Fails where nobody has begun it, or where it cannot be reached.
+    pub(super) async fn check_begun(&self) -> Result<(), ArtifactError> {
+        self.patiently(|| self.check_mark("look for", Digest::of(MARKED))).await
+    }
+
     async fn mark(&self) -> Result<(), ArtifactError> {
         let failed = |error| self.away("begin with", Digest::of(MARKED), &error);
         match self.store.head(&MARK.into()).await {

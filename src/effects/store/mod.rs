@@ -62,8 +62,8 @@ pub enum StoreError {
     },
     /// Bytes that were durable once are wrong or gone.
     #[error(
-        "the store is damaged: {damage} in {}{}; hint: restore the directory from a copy, or move \
-         it away and fetch the log again. A validator must not vote without the votes in it",
+        "the store is damaged: {damage} in {}{}; hint: move the home away, and the log is \
+         fetched again; never put an older copy of a validator's in its place: it would vote twice",
         .path.display(), .height.map_or(String::new(), |height| format!(", slot {height}"))
     )]
     Corrupt {

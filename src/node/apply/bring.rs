@@ -79,7 +79,14 @@ impl Site {
         if self.is_embedded() {
             return Ok(self);
         }
-        self.runtime.block_on(self.view.artifacts.begin())?;
+        // Who finds none later has not got there: to begin a second one would part the two.
+        let is_first = self.view.state.runs().is_empty();
+        self.runtime.block_on(async {
+            match is_first {
+                true => self.view.artifacts.begin().await,
+                false => self.view.artifacts.check_begun().await,
+            }
+        })?;
         let load = self.load(pipeline)?;
         if load.is_empty() {
             return Ok(self);

@@ -112,9 +112,13 @@ fn part(fields: &mut Fields<'_>) -> Option<Part> {
         ask: fields.maybe("ask", "a whole number of nano-OhC per unit of work", price),
         capacity: fields.maybe("capacity", "a whole number of units of work", |t| t.parse().ok()),
         classes: fields.maybe("classes", CLASSES, Classes::read),
-        threads: fields.maybe("threads", "a whole number", |text| text.parse().ok()),
+        threads: fields.maybe("threads", "a number from 1 to 256", |text| {
+            text.parse().ok().filter(|threads| (1..=256).contains(threads))
+        }),
         hours: fields.maybe("hours", "two times in UTC, such as 22:00-06:00", Hours::read),
-        blocks_max: fields.maybe("maxBlocks", "a whole number", |text| text.parse().ok()),
+        blocks_max: fields.maybe("maxBlocks", "a whole number from 1 on", |text| {
+            text.parse().ok().filter(|blocks| *blocks > 0)
+        }),
         is_presigned: fields.maybe("presigned", "true or false", |text| text.parse().ok()),
     };
     let retained = fields.maybe("retainSlots", "a whole number of slots", |t| t.parse().ok());

@@ -11,6 +11,8 @@ use crate::base::limits::{STAKE_FLOOR_OHC, VALIDATORS_MAX};
 use crate::domain::genesis::{Allocation, Genesis, Params};
 use crate::effects::clock;
 use crate::effects::keyring;
+use crate::node::home::Home;
+use crate::node::voter;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -18,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Whom the servers of NATS let in, to be included by their configuration.
+const HOME: &str = "home";
 const USERS_FILE: &str = "nats-users.conf";
 /// The seed of a node's nkey, in its folder.
 pub(super) const SEED_FILE: &str = "nats.seed";
@@ -147,6 +150,10 @@ fn draft_all(
         (1..=count).map(one).collect::<Result<Vec<_>, NetworkError>>()
     };
     let validators = fleet("validator", Role::Validator, founding.validators)?;
+    for (key, name) in &validators {
+        // A key that was made a moment ago has voted nowhere.
+        voter::hold(&Home::at(&draft.join(name).join(HOME)), key)?;
+    }
     let workers = fleet("worker", Role::Follower, founding.workers)?;
     let client = (key("client", Role::Follower)?, "client".to_owned());
     for (kind, nodes) in [("validator", &validators), ("worker", &workers)] {
@@ -257,7 +264,7 @@ fn config(kind: &str) -> String {
          kind: {kind}\n\
          network: ../{NETWORK_FILE}\n\
          key: key.pem\n\
-         home: home/\n\
+         home: {HOME}/\n\
          # By which the servers of NATS know it; they may ask for nothing as well.\n\
          credentials: {SEED_FILE}\n\
          # How much of the store it keeps copies of: what was used last.\n\

@@ -21,6 +21,7 @@ use crate::base::canon::Digest;
 use crate::domain::genesis::GenesisError;
 use crate::domain::manifest::Diagnostic;
 use crate::effects::keyring::KeyringError;
+use crate::node::voter::VoterError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,9 @@ const NAME_BYTES_MAX: usize = 40;
 /// Why a network's files are of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
+    /// A home cannot be begun.
+    #[error(transparent)]
+    Voter(#[from] VoterError),
     /// A file cannot be read or written.
     #[error("cannot {doing} {}: {source}; hint: check the path and its permissions",
         .path.display())]

@@ -32,7 +32,7 @@ use crate::domain::classes::Classes;
 use crate::domain::command::{Bid, SignedOrder};
 use crate::domain::event::Event;
 use crate::domain::state::{State, Worker as Known};
-use crate::effects::artifacts::Presigner;
+use crate::effects::artifacts::{ArtifactError, Artifacts, Presigner};
 use crate::effects::bus::Bus;
 pub use crate::effects::bus::News;
 use crate::effects::clock::{Clock, wall_ms};
@@ -55,6 +55,9 @@ const WAITING_MS: u64 = 5_000;
 /// Where it holds nothing it waits so long for the log to say that its bid is gone: the network may
 /// have ended before it.
 const PARTING_MS: u64 = 10_000;
+/// How often a store that is away is looked for, and how long that may take.
+const STORE_MS: u64 = 2_000;
+const STORE_LOOK: Duration = Duration::from_secs(1);
 /// So long what was sent last may take to leave the process.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -94,6 +97,8 @@ pub enum Sight<'a> {
     /// So many units of work it does in a second, by a short training; and so many graphics cards
     /// are there, which no kernel uses.
     Measured(Option<u64>, usize),
+    /// It does not reach the store, or hears nothing of it: it takes on nothing until it does.
+    Storeless(Option<&'a ArtifactError>),
     /// Its hours are over, or have come.
     Resting(bool, Hours),
     /// It takes on nothing more, and finishes what it holds: so many leases.
@@ -129,9 +134,16 @@ struct Shift<'a> {
     watch: &'a mut dyn FnMut(Sight<'_>),
     speaker: Speaker,
     is_ready: bool,
+    /// Whether somebody else works with its key.
+    is_overtaken: bool,
     /// Since when it takes on nothing more.
     draining: Option<Millis>,
     is_resting: bool,
+    /// The store that all nodes reach, where no validator signs what it asks of it.
+    store: Option<(Arc<Artifacts>, tokio::runtime::Handle)>,
+    /// Whether it was not there when it was looked for last, and when that is done again.
+    is_away: bool,
+    store_at: Millis,
     hours: Option<Hours>,
     look_at: Millis,
     /// Blocks that it was leased, and how many are enough.
@@ -152,6 +164,8 @@ pub fn work(
     let presigner = asker.clone().map(|asker| asker as Arc<dyn Presigner>);
     let booted = link::open(network, home, presigner)?;
     let bench = Bench::new(booted.artifacts.clone(), runtime.handle().clone());
+    let store = (booted.artifacts.clone(), runtime.handle().clone());
+    let store = asker.is_none().then_some(store);
     let (outbox, inbox) = mpsc::channel::<Inbox>();
     (hooks.begun)(Handle::new(outbox.clone()));
     let (me, clock) = (key.public(), Clock::start());
@@ -186,8 +200,12 @@ pub fn work(
         watch: hooks.watch,
         speaker: Speaker::new(),
         is_ready: false,
+        is_overtaken: false,
         draining: None,
         is_resting: false,
+        store,
+        is_away: false,
+        store_at: Millis(0),
         hours: offer.hours,
         look_at: Millis(0),
         leased: 0,
@@ -222,6 +240,9 @@ pub fn earned(state: &State, worker: &PublicKey) -> Ohc {
 impl Shift<'_> {
     fn run(&mut self) -> Result<(), LinkError> {
         while !self.is_over() {
+            if self.is_overtaken {
+                return Err(LinkError::Doubled);
+            }
             self.turn();
             match self.receive() {
                 Ok(first) => {
@@ -254,7 +275,9 @@ impl Shift<'_> {
         let (follower, crew) = (self.follower.deadline(), self.crew.deadline());
         let parting = self.draining.map(|since| since.after(PARTING_MS));
         let parting = parting.filter(|at| *at > self.clock.now());
-        let all = [machine, waiting, looks, follower, crew, self.speaker.deadline(), parting];
+        let store = self.is_away.then_some(self.store_at);
+        let speaks = self.speaker.deadline();
+        let all = [machine, waiting, looks, follower, crew, speaks, parting, store];
         match all.into_iter().flatten().min() {
             Some(at) => self.inbox.recv_timeout(Duration::from_millis(at.since(self.clock.now()))),
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -276,6 +299,7 @@ impl Shift<'_> {
         }
         if self.is_ready {
             self.keep_hours(now);
+            self.look_for_store(now);
             // Once each time: what it does at a wake it does not do at once again.
             if due(self.machine.deadline(self.follower.state())) {
                 self.tell(Input::Wake);
@@ -318,7 +342,8 @@ impl Shift<'_> {
         if is_resting != self.is_resting {
             self.is_resting = is_resting;
             (self.watch)(Sight::Resting(is_resting, hours));
-            self.tell(if is_resting { Input::Drain } else { Input::Offer(self.bid) });
+            let rests = is_resting || self.is_away;
+            self.tell(if rests { Input::Drain } else { Input::Offer(self.bid) });
         }
     }
 
@@ -346,7 +371,8 @@ impl Shift<'_> {
         if let Some(asker) = self.asker.as_ref().filter(|_| folded > 0) {
             asker.folded(self.follower.state());
         }
-        if !self.is_ready && self.draining.is_none() && self.follower.is_current() {
+        let is_due = !self.is_ready && self.draining.is_none() && self.follower.is_current();
+        if is_due && self.reaches_store(now) {
             self.is_ready = true;
             (self.watch)(Sight::Ready(self.follower.state(), &self.bid, self.classes));
             let long_ago = self.follower.long_ago();
@@ -380,13 +406,54 @@ impl Shift<'_> {
                     Ok(outcome) => self.tell(Input::Computed(lease, outcome)),
                     Err(failure) => {
                         (self.watch)(Sight::Trouble(lease, &failure));
-                        self.crew.again(self.clock.now(), assignment);
+                        let now = self.clock.now();
+                        self.crew.again(now, assignment);
+                        self.rest_without_store(now);
                     }
                 }
             }
             Done::Traced(_, Ok(Some(said))) => self.tell(Input::Traced(said)),
             // There is nothing to say: silence loses. And nobody asks a worker for verdicts.
             Done::Traced(..) | Done::Checked(..) => {}
+        }
+    }
+
+    /// Whether what it would be leased can be fetched. The store of a log without runs may not have
+    /// been begun.
+    fn reaches_store(&mut self, now: Millis) -> bool {
+        let Some((store, runtime)) = &self.store else { return true };
+        if self.follower.state().runs().is_empty() {
+            return true;
+        }
+        if now < self.store_at {
+            return false;
+        }
+        self.store_at = now.after(STORE_MS);
+        let look = async { tokio::time::timeout(STORE_LOOK, store.check_begun()).await };
+        let failure = match runtime.block_on(look) {
+            Ok(Ok(())) => return true,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => None,
+        };
+        (self.watch)(Sight::Storeless(failure.as_ref()));
+        false
+    }
+
+    /// Takes on nothing more while the store is away. What it holds waits for it.
+    fn rest_without_store(&mut self, now: Millis) {
+        if !self.is_away && now >= self.store_at && !self.reaches_store(now) {
+            self.is_away = true;
+            self.tell(Input::Drain);
+        }
+    }
+
+    /// Takes on work again when the store is back.
+    fn look_for_store(&mut self, now: Millis) {
+        if self.is_away && now >= self.store_at && self.reaches_store(now) {
+            self.is_away = false;
+            if self.draining.is_none() && !self.is_resting {
+                self.tell(Input::Offer(self.bid));
+            }
         }
     }
 
@@ -399,6 +466,7 @@ impl Shift<'_> {
                 Output::Compute(assignment) => self.crew.give(assignment),
                 Output::Stop(lease) => self.crew.stop(lease),
                 Output::Trace(query) => self.crew.trace(query),
+                Output::Overtaken => self.is_overtaken = true,
             }
         }
     }

@@ -106,6 +106,8 @@ pub struct Consensus {
     trial: Trial,
     /// When the last slot was folded here, or may have been.
     folded: Millis,
+    /// It says nothing about slots before this one.
+    silent_before: Height,
     /// Whether the height after the last slot has begun.
     has_begun: bool,
     /// Slots that were proposed at this height and found sound, by their heads.
@@ -151,6 +153,7 @@ impl Consensus {
             parent,
             trial: Trial::new(threads),
             folded: Millis(now.0.saturating_sub(BEFORE_MS)),
+            silent_before: Height(0),
             has_begun: false,
             sound: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -168,6 +171,24 @@ impl Consensus {
     /// proposes it.
     pub fn vouch(&mut self, order: &SignedOrder) {
         self.trial.vouch(order);
+    }
+
+    /// Has it say nothing about slots before this one: it may have said something that it does not
+    /// know any more.
+    pub fn keep_silent_before(&mut self, height: Height) {
+        self.silent_before = height;
+    }
+
+    /// The first slot about which it says anything.
+    #[must_use]
+    pub fn silent_before(&self) -> Height {
+        self.silent_before
+    }
+
+    /// Whether it says nothing about the next slot.
+    #[must_use]
+    pub fn is_silent(&self, state: &State) -> bool {
+        state.height().next() < self.silent_before
     }
 
     /// Its name.
@@ -237,7 +258,8 @@ impl Consensus {
     }
 
     fn begin(&mut self, now: Millis, state: &State, out: &mut Vec<Output>) {
-        if self.has_begun || !state.validators().contains_key(&self.key()) {
+        let is_voter = state.validators().contains_key(&self.key()) && !self.is_silent(state);
+        if self.has_begun || !is_voter {
             return;
         }
         self.has_begun = true;
@@ -296,7 +318,7 @@ impl Consensus {
             out.push(Output::Behind(height));
             return;
         }
-        if !self.is_from_another(state, &message) {
+        if self.is_silent(state) || !self.is_from_another(state, &message) {
             return;
         }
         if matches!(&message, Message::Vote(vote) if self.has_enough(vote)) {

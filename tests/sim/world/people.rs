@@ -112,6 +112,7 @@ impl World {
                     self.at(5, Item::Traced { host: Host::Desk(index), life, said });
                 }
                 worker::Output::Send(_) | worker::Output::Stop(_) => {}
+                worker::Output::Overtaken => panic!("nobody else has its key"),
             }
         }
     }
