@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn a_group_says_where_its_limit_of_memory_is() {
+        let two = ("/sys/fs/cgroup", Path::new("/a.slice/b"), "memory.max");
+        assert_eq!(group("0::/a.slice/b"), Some(two));
+        let one = ("/sys/fs/cgroup/memory", Path::new("/docker/7"), "memory.limit_in_bytes");
+        assert_eq!(group("9:memory:/docker/7"), Some(one));
+        assert_eq!((group("8:cpu,cpuacct:/"), group("nonsense")), (None, None));
+    }
+
+    #[test]
     fn this_machine_has_a_core_and_this_program_some_memory() {
         assert!(equipment().cores > 0);
         assert!(peak_memory().is_none_or(|bytes| bytes > 1 << 16));

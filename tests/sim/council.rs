@@ -411,6 +411,22 @@ fn two_of_four_that_are_silent_stop_it_and_their_return_starts_it_again() {
 }
 
 #[test]
+fn r6_who_may_have_forgotten_what_it_said_says_nothing_for_a_while() {
+    let mut council = Council::new(1, &[Temper::Honest; 4], CALM, 6);
+    council.seats[2].silent_before = Height(4);
+    council.live(60_000).unwrap();
+    assert!(council.is_done(), "three of four agree");
+    let key = council.seats[2].key();
+    let said: BTreeSet<Height> = council
+        .votes
+        .keys()
+        .filter(|(who, ..)| *who == key)
+        .map(|(_, height, ..)| *height)
+        .collect();
+    assert_eq!(said, (4..=6).map(Height).collect());
+}
+
+#[test]
 fn validators_that_live_for_a_second_each_agree_between_their_deaths() {
     // The first seconds are so bad that a height may come to a late round, whose time-outs are
     // longer than a life.

@@ -108,6 +108,17 @@ fn the_base_price_rises_with_unsold_work_and_falls_where_all_is_sold() {
 }
 
 #[test]
+fn the_base_price_falls_no_further_than_to_what_somebody_asks() {
+    for (ask, falls_to) in [(950_000, 950_000), (800_000, 875_000)] {
+        let mut fold = with(|params| params.epoch_ticks = 100);
+        fold.bid(WORKER, ask);
+        let events = fold.submit(&one(), ohc(5));
+        assert!(events.iter().any(|event| matches!(event, Event::Leased { .. })), "{events:?}");
+        assert_eq!(moves(&fold.slot(100, &[])), [(1_000_000, falls_to, 0)], "{ask}");
+    }
+}
+
+#[test]
 fn the_base_price_of_an_embedded_network_stands_still() {
     let mut fold = with(|params| params.epoch_ticks = Params::embedded().epoch_ticks);
     fold.submit(&one(), ohc(5));

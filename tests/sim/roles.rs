@@ -201,6 +201,30 @@ fn a_worker_divides_its_receipts_into_messages() {
     assert_eq!(receipts, 40);
 }
 
+#[test]
+fn a_worker_ends_where_another_bids_with_its_key() {
+    let mut fold = Fold::new(1);
+    let bid =
+        |ask| Bid { ask: Price::new(ask), capacity: Work::new(1_000), has: Default::default() };
+    let mut machine = worker::Worker::new(Signer::new(WORKER.secret()), bid(2));
+    let mut hears = |fold: &Fold, now| {
+        let mut out = Vec::new();
+        machine.handle(Millis(now), &fold.state, worker::Input::Folded, &mut out);
+        out
+    };
+    let is_overtaken = |out: &[worker::Output]| {
+        out.iter().any(|output| matches!(output, worker::Output::Overtaken))
+    };
+    // What it bid before it was started again is its own.
+    fold.send(WORKER, Command::Bid(bid(1)));
+    let out = hears(&fold, 0);
+    assert!(!is_overtaken(&out) && !out.is_empty());
+    fold.send(WORKER, Command::Bid(bid(2)));
+    assert!(hears(&fold, 1).is_empty());
+    fold.send(WORKER, Command::Bid(bid(3)));
+    assert!(is_overtaken(&hears(&fold, 2)));
+}
+
 /// A client that has just sent its submission.
 fn submitting(fold: &Fold) -> (client::Client, SignedOrder) {
     let wish = submission(one(), Vec::new(), ohc(5));

@@ -11,6 +11,7 @@ mod follow;
 mod guard;
 mod halves;
 mod history;
+mod homes;
 mod lab;
 mod language;
 mod lone;

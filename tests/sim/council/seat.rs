@@ -7,7 +7,7 @@ use crate::ground::Who;
 use ohc::base::amount::Ohc;
 use ohc::base::canon::{Canonical, Digest};
 use ohc::base::keys::PublicKey;
-use ohc::base::time::Millis;
+use ohc::base::time::{Height, Millis};
 use ohc::domain::command::{Command, Order};
 use ohc::domain::event::events_root;
 use ohc::domain::genesis::Genesis;
@@ -29,6 +29,8 @@ pub struct Seat {
     pub journal: Vec<Entry>,
     pub log: Vec<Slot>,
     pub life: u64,
+    /// It is told to say nothing about slots before this one.
+    pub silent_before: Height,
     /// How often it has lied.
     pub lies: usize,
     /// When it is woken next.
@@ -49,6 +51,7 @@ impl Seat {
             journal,
             log,
             life: 0,
+            silent_before: Height(0),
             lies: 0,
             alarm: None,
         }
@@ -77,6 +80,7 @@ impl Seat {
             self.parent = slot.head.digest();
         }
         let mut machine = Consensus::new(self.who.secret(), now, (&self.state, self.parent), 1);
+        machine.keep_silent_before(self.silent_before);
         let mut out = Vec::new();
         let mut restore = || machine.restore(now, &self.state, self.journal.clone(), &mut out);
         if self.temper == Temper::Honest {
@@ -111,7 +115,8 @@ impl Seat {
 
     /// Whether there is something to propose that nobody has begun with.
     pub fn wants(&self, target: u64) -> bool {
-        let is_resting = self.machine.as_ref().is_some_and(Consensus::is_resting);
+        let speaks = |machine: &Consensus| machine.is_resting() && !machine.is_silent(&self.state);
+        let is_resting = self.machine.as_ref().is_some_and(speaks);
         is_resting && self.height() < target
     }
 
