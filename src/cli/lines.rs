@@ -3,7 +3,10 @@
 
 use super::args::Format;
 use super::exit::{Exit, Stop};
+use super::names::Names;
 use super::report::{Screen, json, prose};
+use crate::domain::event::Event;
+use crate::domain::state::State;
 use crate::node::follow::LongAgo;
 use crate::node::worker::News;
 use serde_json::{Value, json};
@@ -42,6 +45,20 @@ impl<'a> Lines<'a> {
             Format::Table | Format::Wide => self.screen.line(line),
         };
         self.broken = said.and_then(|()| self.screen.flush()).err();
+    }
+
+    /// Says an event of the log.
+    pub(super) fn event(&mut self, event: &Event, state: &State, names: &Names) {
+        let plan = event.run().and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
+        let job = |id| plan.and_then(|plan| Some(plan.job(id)?.to_string())).unwrap_or_default();
+        let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
+        let line = prose::told(event, names, &job, &stage);
+        let mut fields = json::event(event, names);
+        if let Value::Object(fields) = &mut fields {
+            let kind = fields.remove("kind").unwrap_or_default();
+            fields.insert("event".into(), kind);
+        }
+        self.say(line, fields);
     }
 
     /// Says what happens to the connection.

@@ -5,6 +5,7 @@ use super::Context;
 use super::args;
 use super::exit::{Exit, Stop};
 use super::lines::Lines;
+use super::names::Names;
 use super::network;
 use super::report::prose;
 use super::signals::Signals;
@@ -41,7 +42,9 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
     let runtime = start_runtime().map_err(|error| Stop::because(Exit::Failed, &error))?;
     let lines = Lines::new(&mut context.screen, args.output.format, "ValidatorEvent");
     let me = link::key(&config.key).map_err(|error| stop(&error))?.public();
-    let mut teller = Teller { lines, me, settled: 0, told: None, clock: Clock::start() };
+    let names = Names::new(config.network.names.clone());
+    let clock = Clock::start();
+    let mut teller = Teller { lines, names: &names, me, settled: 0, told: None, clock };
     let mut begun = |handle: Handle| signals.serve(Some(handle));
     let mut watch = |sight: Sight<'_>| teller.see(&sight);
     let hooks = Hooks { begun: &mut begun, watch: &mut watch };
@@ -57,6 +60,7 @@ pub(super) fn validator(args: &args::Validator, context: &mut Context) -> Result
 /// Says what a validator sees, a line each.
 struct Teller<'a> {
     lines: Lines<'a>,
+    names: &'a Names,
     me: PublicKey,
     /// Blocks that were settled since the last line about the log.
     settled: usize,
@@ -121,6 +125,9 @@ impl Teller<'_> {
     fn folded(&mut self, state: &State, events: &[Event]) {
         let settled = events.iter().filter(|event| matches!(event, Event::Settled { .. })).count();
         self.settled += settled;
+        for event in events.iter().filter(|event| is_of(event, &self.me)) {
+            self.lines.event(event, state, self.names);
+        }
         let height = state.height();
         if self.lines.is_data() {
             let events = events.len();
@@ -136,5 +143,23 @@ impl Teller<'_> {
         let line = format!("slot     {height}: {blocks} settled since the last line");
         (self.told, self.settled) = (Some(now), 0);
         self.lines.say(line, Value::Null);
+    }
+}
+
+/// Whether an event is about the stake of this validator, or about coins that it pays for what it
+/// did or did not do.
+fn is_of(event: &Event, me: &PublicKey) -> bool {
+    match event {
+        Event::Absent { validator, .. }
+        | Event::Lazy { validator, .. }
+        | Event::Equivocated { validator, .. }
+        | Event::Bonded { validator, .. }
+        | Event::Unbonded { validator, .. }
+        | Event::Joined { validator, .. }
+        | Event::Left { validator }
+        | Event::Locked { validator, .. }
+        | Event::Unlocked { validator, .. } => validator == me,
+        Event::Dismissed { by, .. } => by == me,
+        _ => false,
     }
 }

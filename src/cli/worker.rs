@@ -238,17 +238,7 @@ impl Teller<'_> {
             if !self.is_own(event) {
                 continue;
             }
-            let plan = event.run().and_then(|run| state.runs().get(&run)).map(|run| &run.plan);
-            let job =
-                |id| plan.and_then(|plan| Some(plan.job(id)?.to_string())).unwrap_or_default();
-            let stage = |block| plan.map(|plan| plan.name_of(block)).unwrap_or_default();
-            let line = prose::told(event, self.names, &job, &stage);
-            let mut fields = json::event(event, self.names);
-            if let Value::Object(fields) = &mut fields {
-                let kind = fields.remove("kind").unwrap_or_default();
-                fields.insert("event".into(), kind);
-            }
-            self.lines.say(line, fields);
+            self.lines.event(event, state, self.names);
             self.tally.count(event);
             if let Event::Settled { lease, .. }
             | Event::Lapsed { lease, .. }
