@@ -1,5 +1,6 @@
 //! Agreement by messages: validators on a network that delays, loses, doubles and cuts, with
-//! crashes in the worst places and some that lie. Every vote is real; what is folded are transfers.
+//! crashes in the worst places and some that lie. Some have more stake than others: heads
+//! do not count. Every vote is real; what is folded are transfers.
 //! Never looks into a machine: an outside record of what was sent and decided is what is held
 //! against the rules.
 
@@ -7,7 +8,7 @@ mod byzantine;
 mod seat;
 
 use crate::dice::Dice;
-use crate::ground::{genesis, ohc};
+use crate::ground::{STAKE, ohc, staked};
 use byzantine::Temper;
 use ohc::base::canon::{Canonical, Decode, Digest, Encode};
 use ohc::base::keys::PublicKey;
@@ -61,6 +62,8 @@ struct Council {
     votes: BTreeMap<(PublicKey, Height, u32, Kind), Option<Digest>>,
     /// What was sent so far, for those who say it again.
     said: Vec<Vec<u8>>,
+    /// The slots that were proposed in each round, for those who say two things.
+    proposed: BTreeMap<(Height, u32), Vec<Digest>>,
     accused: BTreeSet<PublicKey>,
     target: u64,
     /// How long a seat is up before it is killed, on average, and how long a start takes.
@@ -71,12 +74,25 @@ struct Council {
 
 type Held = Result<(), String>;
 
+/// A validator, and its stake in whole OhC.
+type Member = (Temper, u64);
+
+fn equal(tempers: &[Temper]) -> Vec<Member> {
+    tempers.iter().map(|temper| (*temper, STAKE)).collect()
+}
+
 impl Council {
-    /// `tempers` are the validators in their order; a twin has two seats.
+    /// Validators of equal stake.
     fn new(seed: u64, tempers: &[Temper], weather: Weather, target: u64) -> Self {
-        let genesis = genesis(tempers.len() as u8, ohc(0));
+        Self::of(seed, &equal(tempers), weather, target)
+    }
+
+    /// `members` are the validators in their order; a twin has two seats.
+    fn of(seed: u64, members: &[Member], weather: Weather, target: u64) -> Self {
+        let stakes: Vec<u64> = members.iter().map(|(_, stake)| *stake).collect();
+        let genesis = staked(&stakes, ohc(0));
         let mut seats = Vec::new();
-        for (who, temper) in (0..).zip(tempers) {
+        for (who, (temper, _)) in (0..).zip(members) {
             for _ in 0..if *temper == Temper::Twin { 2 } else { 1 } {
                 seats.push(Seat::new(who, *temper, &genesis));
             }
@@ -94,6 +110,7 @@ impl Council {
             agreed: Vec::new(),
             votes: BTreeMap::new(),
             said: Vec::new(),
+            proposed: BTreeMap::new(),
             accused: BTreeSet::new(),
             target,
             lives: None,
@@ -254,21 +271,71 @@ impl Council {
         if seat.is_silent() {
             return Ok(());
         }
-        self.spread(from, message.to_bytes());
+        self.list(message);
+        match self.seats[from].temper {
+            Temper::Equivocator => self.say_two_things(from, message),
+            _ => self.spread(from, message.to_bytes()),
+        }
         Ok(())
     }
 
-    fn spread(&mut self, from: usize, bytes: Vec<u8>) {
-        self.said.push(bytes.clone());
+    /// Says one thing to every other seat, and another to the rest; where messages are doubled,
+    /// some hear both.
+    fn say_two_things(&mut self, from: usize, message: &Message) {
+        let place = match message {
+            Message::Vote(vote) => (vote.body.height, vote.body.round),
+            Message::Proposal { proposal, .. } => (proposal.body.height, proposal.body.round),
+            Message::Polka(_) | Message::Passed(_) => (message.height(), 0),
+        };
+        let heads = self.proposed.get(&place).cloned().unwrap_or_default();
+        if let Message::Vote(vote) = message
+            && vote.body.head.is_some_and(|head| !heads.contains(&head))
+        {
+            // A proposer votes first: its vote waits for what it is for.
+            self.seats[from].ahead = Some(message.clone());
+            return;
+        }
+        let Some(both) = self.seats[from].twist(message, &heads) else {
+            return self.spread(from, message.to_bytes());
+        };
+        both.iter().for_each(|one| self.list(one));
+        let both = both.map(|one| one.to_bytes());
         for to in 0..self.seats.len() {
-            let is_through = self.sides[from] == self.sides[to];
-            if to == from || !is_through || self.dice.percent(self.weather.loss) {
-                continue;
+            self.pass(from, to, &both[to % 2]);
+            if self.dice.percent(self.weather.doubled) {
+                self.pass(from, to, &both[1 - to % 2]);
             }
-            for _ in 0..1 + u64::from(self.dice.percent(self.weather.doubled)) {
-                let delay = 1 + self.dice.below(self.weather.delay_ms);
-                self.at(delay, Item::Deliver(to, bytes.clone()));
+        }
+        if let Some(vote) = self.seats[from].ahead.take() {
+            self.say_two_things(from, &vote);
+        }
+    }
+
+    /// Notes what is proposed.
+    fn list(&mut self, message: &Message) {
+        if let Message::Proposal { proposal, .. } = message {
+            let place = (proposal.body.height, proposal.body.round);
+            let heads = self.proposed.entry(place).or_default();
+            if !heads.contains(&proposal.body.head) {
+                heads.push(proposal.body.head);
             }
+        }
+    }
+
+    fn spread(&mut self, from: usize, bytes: Vec<u8>) {
+        (0..self.seats.len()).for_each(|to| self.pass(from, to, &bytes));
+        self.said.push(bytes);
+    }
+
+    /// Sends to one of the others what may or may not reach it.
+    fn pass(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let is_through = self.sides[from] == self.sides[to];
+        if to == from || !is_through || self.dice.percent(self.weather.loss) {
+            return;
+        }
+        for _ in 0..1 + u64::from(self.dice.percent(self.weather.doubled)) {
+            let delay = 1 + self.dice.below(self.weather.delay_ms);
+            self.at(delay, Item::Deliver(to, bytes.to_vec()));
         }
     }
 
@@ -317,8 +384,8 @@ impl Council {
 }
 
 /// A council from its beginning to its end: a storm, then calm, and everybody has everything.
-fn convene(seed: u64, tempers: &[Temper], storm: Weather, target: u64) -> Result<Council, String> {
-    let mut council = Council::new(seed, tempers, storm, target);
+fn convene(seed: u64, members: &[Member], storm: Weather, target: u64) -> Result<Council, String> {
+    let mut council = Council::of(seed, members, storm, target);
     council.live(6_000)?;
     council.weather = CALM;
     council.sides.fill(true);
@@ -330,20 +397,30 @@ fn convene(seed: u64, tempers: &[Temper], storm: Weather, target: u64) -> Result
     Err(format!("liveness: {heights:?} of {target}"))
 }
 
-/// The validators, the weather and the length of a council that nobody has thought of.
-fn drawn(seed: u64) -> (Vec<Temper>, Weather, u64) {
+/// The validators, the weather and the length of a council that nobody has thought of. Who lies has
+/// less than 1/3 of the stake together, and may be half of all heads.
+fn drawn(seed: u64) -> (Vec<Member>, Weather, u64) {
     let mut dice = Dice::new(seed ^ 0x9e37_79b9);
     let (count, target) = match dice.below(20) {
         0 => (20, 2),
         1..=4 => (7, 3),
         _ => (4, 4),
     };
-    let liars = dice.below((count - 1) / 3 + 1);
-    let kinds = [Temper::Twin, Temper::Silent, Temper::Forger, Temper::Stale];
-    let temper = |n| if n < liars { *dice.pick(&kinds) } else { Temper::Honest };
-    let mut tempers: Vec<Temper> = (0..count).map(temper).collect();
-    let shift = dice.index(tempers.len());
-    tempers.rotate_right(shift);
+    let most = *dice.pick(&[1, 3, 10]);
+    let stakes: Vec<u64> = (0..count).map(|_| STAKE * dice.between(1, most)).collect();
+    let kinds = [Temper::Twin, Temper::Silent, Temper::Forger, Temper::Stale, Temper::Equivocator];
+    let (all, mut lying): (u64, u64) = (stakes.iter().sum(), 0);
+    let (mut liars, first) = (dice.below(count / 2 + 1), dice.index(stakes.len()));
+    let mut members: Vec<Member> =
+        stakes.into_iter().map(|stake| (Temper::Honest, stake)).collect();
+    members.rotate_left(first);
+    for (temper, stake) in &mut members {
+        if liars > 0 && 3 * (lying + *stake) < all {
+            (*temper, lying, liars) = (*dice.pick(&kinds), lying + *stake, liars - 1);
+        }
+    }
+    let shift = dice.index(members.len());
+    members.rotate_right(shift);
     let weather = Weather {
         loss: *dice.pick(&[0, 5, 30]),
         doubled: *dice.pick(&[0, 20]),
@@ -351,7 +428,7 @@ fn drawn(seed: u64) -> (Vec<Temper>, Weather, u64) {
         crash: *dice.pick(&[0, 5, 20]),
         is_cut: dice.percent(40),
     };
-    (tempers, weather, target)
+    (members, weather, target)
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -371,9 +448,9 @@ fn r7_up_to_a_third_of_the_stake_may_lie_and_all_others_agree() {
             if seed >= first + count {
                 return Ok(());
             }
-            let (tempers, weather, target) = drawn(seed);
-            if let Err(what) = convene(seed, &tempers, weather, target) {
-                return Err(format!("SEED={seed}: {what}; {tempers:?}"));
+            let (members, weather, target) = drawn(seed);
+            if let Err(what) = convene(seed, &members, weather, target) {
+                return Err(format!("SEED={seed}: {what}; {members:?}"));
             }
         }
     };
@@ -384,30 +461,52 @@ fn r7_up_to_a_third_of_the_stake_may_lie_and_all_others_agree() {
     assert_eq!(one.and(other), Ok(()));
 }
 
+/// So many liars, then honest ones.
+fn among(liars: usize, temper: Temper, count: usize) -> Vec<Temper> {
+    [vec![temper; liars], vec![Temper::Honest; count - liars]].concat()
+}
+
+/// The fewest of so many that break it: as many as two quorums have in common at least.
+const BREAKING: [(usize, usize); 3] = [(2, 4), (3, 7), (8, 20)];
+
 #[test]
-fn r7_two_of_four_that_lie_break_it() {
-    // As the theory says: on either side of a cut there are three of four keys.
-    let tempers = [Temper::Twin, Temper::Twin, Temper::Honest, Temper::Honest];
-    let mut council = Council::new(1, &tempers, CALM, 2);
-    council.queue.retain(|_, item| !matches!(item, Item::Cut));
-    council.sides = vec![true, false, true, false, true, false];
-    let held = council.live(20_000);
-    let reunited = held.and_then(|()| {
+fn r7_as_many_twins_as_two_quorums_share_break_it_and_fewer_do_not() {
+    let held = |twins, count| {
+        // As the theory says: on either side of a cut there is a quorum of keys.
+        let mut council = Council::new(1, &among(twins, Temper::Twin, count), CALM, 2);
+        council.queue.retain(|_, item| !matches!(item, Item::Cut));
+        council.sides = (0..council.seats.len()).map(|n| n % 2 == 0).collect();
+        council.live(20_000)?;
         council.sides.fill(true);
-        council.live(60_000)
-    });
-    assert!(reunited.is_err_and(|what| what.starts_with("R-7")));
+        council.live(60_000)?;
+        assert!(council.is_done());
+        Ok::<(), String>(())
+    };
+    for (twins, count) in BREAKING {
+        assert!(
+            held(twins, count).is_err_and(|what| what.starts_with("R-7")),
+            "{twins} of {count}"
+        );
+        assert_eq!(held(twins - 1, count), Ok(()), "{} of {count}", twins - 1);
+    }
 }
 
 #[test]
-fn two_of_four_that_are_silent_stop_it_and_their_return_starts_it_again() {
-    let tempers = [Temper::Silent, Temper::Silent, Temper::Honest, Temper::Honest];
-    let mut council = Council::new(1, &tempers, CALM, 3);
-    council.live(30_000).unwrap();
-    assert!(council.agreed.is_empty(), "two of four are no quorum");
-    council.seats.iter_mut().for_each(|seat| seat.temper = Temper::Honest);
-    council.live(60_000).unwrap();
-    assert!(council.is_done());
+fn r7_as_many_that_say_two_things_break_it_and_fewer_do_not() {
+    let held = |liars, count| {
+        (0..4).try_for_each(|seed| {
+            // Whoever proposes the first slot is one of them in some.
+            let mut members = equal(&among(liars, Temper::Equivocator, count));
+            members.rotate_right(seed * count / 4);
+            convene(seed as u64, &members, CALM, 2).map(drop)
+        })
+    };
+    for (liars, count) in BREAKING {
+        let broken = held(liars, count).unwrap_err();
+        assert!(broken.starts_with("R-7"), "{liars} of {count}: {broken}");
+        // A third of the stake would be enough to stop it.
+        assert_eq!(held((count - 1) / 3, count), Ok(()), "{count}");
+    }
 }
 
 #[test]
@@ -444,14 +543,41 @@ fn validators_that_live_for_a_second_each_agree_between_their_deaths() {
 }
 
 #[test]
-fn r6_a_twin_is_found_out_and_nobody_else_is_accused() {
-    let tempers = [Temper::Honest, Temper::Twin, Temper::Honest, Temper::Honest];
-    let weather = Weather { delay_ms: 40, ..CALM };
-    let found = (1..20).filter(|seed| {
-        let council = convene(*seed, &tempers, weather, 3).unwrap();
-        !council.accused.is_empty()
-    });
-    assert!(found.count() > 10, "twins that both vote are seen by most");
+fn a_third_that_is_silent_stops_it_and_its_return_starts_it_again() {
+    for (silent, count) in [(2, 4), (3, 7), (7, 20)] {
+        let mut council = Council::new(1, &among(silent, Temper::Silent, count), CALM, 3);
+        council.live(30_000).unwrap();
+        assert!(council.agreed.is_empty(), "{} are no quorum of {count}", count - silent);
+        council.seats.iter_mut().for_each(|seat| seat.temper = Temper::Honest);
+        council.live(60_000).unwrap();
+        assert!(council.is_done(), "{count}");
+    }
+}
+
+#[test]
+fn r7_who_holds_a_third_of_the_stake_stops_it_alone_and_who_holds_less_does_not() {
+    let agreed = |silent: u64| {
+        let mut members = equal(&among(1, Temper::Silent, 5));
+        members[0].1 = silent;
+        let mut council = Council::of(1, &members, CALM, 2);
+        council.live(30_000).unwrap();
+        council.agreed.len()
+    };
+    assert_eq!(agreed(2 * STAKE), 0, "exactly two thirds of the stake are no quorum");
+    assert_eq!(agreed(2 * STAKE - 1), 2);
+}
+
+#[test]
+fn r6_who_says_two_things_is_found_out_and_nobody_else_is_accused() {
+    for liar in [Temper::Twin, Temper::Equivocator] {
+        let members = equal(&[Temper::Honest, liar, Temper::Honest, Temper::Honest]);
+        let weather = Weather { delay_ms: 40, doubled: 20, ..CALM };
+        let found = (1..20).filter(|seed| {
+            let council = convene(*seed, &members, weather, 3).unwrap();
+            !council.accused.is_empty()
+        });
+        assert!(found.count() > 10, "{liar:?}: who votes twice is seen by most");
+    }
 }
 
 #[test]
@@ -491,8 +617,8 @@ fn a_slot_that_counts_time_that_has_not_passed_is_not_voted_for() {
 #[test]
 fn the_same_seed_agrees_in_the_same_way() {
     let heads = |seed| {
-        let (tempers, weather, target) = drawn(seed);
-        convene(seed, &tempers, weather, target).unwrap().agreed
+        let (members, weather, target) = drawn(seed);
+        convene(seed, &members, weather, target).unwrap().agreed
     };
     assert_eq!(heads(5), heads(5));
     assert_ne!(heads(5), heads(6));

@@ -5,6 +5,8 @@ use super::seat::Seat;
 use crate::dice::Dice;
 use crate::ground::Who;
 use ohc::base::canon::{Canonical, Decode, Digest, Encode};
+use ohc::domain::event::events_root;
+use ohc::domain::slot::Slot;
 use ohc::domain::vote::{Kind, Proposal, Vote};
 use ohc::role::consensus::Message;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub enum Temper {
     Forger,
     /// Says again what anybody said before.
     Stale,
+    /// Does its part, and tells half of the others something else of the same kind.
+    Equivocator,
 }
 
 impl Seat {
@@ -33,6 +37,36 @@ impl Seat {
                 old.into_iter().collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// The two things that an equivocator says where it should say one: two slots, either as good
+    /// as the other, or votes for two of those that are proposed.
+    pub fn twist(&self, message: &Message, heads: &[Digest]) -> Option<[Message; 2]> {
+        let (network, key) = (self.state.network(), self.who.secret());
+        match message {
+            Message::Proposal { proposal, slot } if proposal.author == self.key() => {
+                // The same other one, however often it says so.
+                let mut dice = Dice::new(slot.head.height.0 ^ u64::from(proposal.body.round));
+                let draft = self.draft(&mut dice);
+                let events = self.state.clone().apply(draft.height, &draft.poh, &draft.commands);
+                let head = draft.head(self.parent, events_root(&events));
+                let body = Proposal { head: head.digest(), ..proposal.body };
+                let (poh, commands) = (draft.poh, draft.commands);
+                let slot = Slot { head, poh, commands, certificate: Default::default() };
+                let proposal = key.seal(network, body);
+                Some([message.clone(), Message::Proposal { proposal, slot: Arc::new(slot) }])
+            }
+            Message::Vote(vote) if vote.author == self.key() => {
+                let both = match heads {
+                    [] => return None,
+                    [one] => [Some(*one), None],
+                    [one, other, ..] => [Some(*one), Some(*other)],
+                };
+                let say = |head| Message::Vote(key.seal(network, Vote { head, ..vote.body }));
+                Some(both.map(say))
+            }
+            _ => None,
         }
     }
 
@@ -56,7 +90,7 @@ impl Seat {
             let draft = self.draft(dice);
             let (parent, events) = (self.parent, Digest([dice.below(2) as u8; 32]));
             let head = draft.head(parent, events);
-            let slot = ohc::domain::slot::Slot {
+            let slot = Slot {
                 head,
                 poh: draft.poh,
                 commands: draft.commands,

@@ -33,6 +33,8 @@ pub struct Seat {
     pub silent_before: Height,
     /// How often it has lied.
     pub lies: usize,
+    /// What an equivocator says after what it proposes.
+    pub ahead: Option<Message>,
     /// When it is woken next.
     pub alarm: Option<Millis>,
 }
@@ -53,6 +55,7 @@ impl Seat {
             life: 0,
             silent_before: Height(0),
             lies: 0,
+            ahead: None,
             alarm: None,
         }
     }
