@@ -5,6 +5,7 @@ use super::history::{History, key};
 use super::nats::Nats;
 use ohc::base::canon::{Decode, Digest, Encode};
 use ohc::base::keys::SecretKey;
+use ohc::base::limits::WIRE_ROOM_BYTES;
 use ohc::base::time::Height;
 use ohc::domain::command::{Command, Submission};
 use ohc::domain::genesis::Genesis;
@@ -22,6 +23,7 @@ use ohc::node::serve::{Log, Server};
 use ohc::node::wire::{Answer, Ask, Pulse, Wire, inbox};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -289,6 +291,34 @@ fn a_server_that_was_away_is_caught_up_with() {
     scene.nats.restart();
     reader.until(|follower| follower.state().height() == Height(10));
     reader.until(Follower::is_current);
+}
+
+#[test]
+fn what_found_no_room_is_asked_for_though_nobody_speaks_of_it_again() {
+    let Some(scene) = Scene::new() else { return };
+    let mut history = History::new(1, 0);
+    history.grow(7, &[1]);
+    // It answers when it is asked, and says by itself nothing of how far it is.
+    let (slots, there) = (history.slots.clone(), Arc::new(AtomicUsize::new(5)));
+    let end = there.clone();
+    let _server = scene.lie(&history.genesis, 1, 5, move |from| {
+        slots[from.0 as usize - 1..end.load(Ordering::SeqCst)].to_vec()
+    });
+    let mut reader = scene.follow(&history.genesis, "reader");
+    reader.until(|follower| follower.is_current() && follower.state().height() == Height(5));
+    // Nobody hears what comes now: it fills the room, and of two slots that are told none fits.
+    let (bus, wire) = (scene.bus(None), Wire::new(history.genesis.network()));
+    let slot = |n: usize| wire.frame_bytes(&history.slots[n]);
+    for _ in 0..WIRE_ROOM_BYTES / slot(5).len() {
+        bus.publish(&wire.slot(), vec![0xff; slot(5).len()]).unwrap();
+    }
+    there.store(7, Ordering::SeqCst);
+    [5, 6].iter().for_each(|n| bus.publish(&wire.slot(), slot(*n)).unwrap());
+    bus.flush(SOON).unwrap();
+    // By the time that this is answered, all of it has come.
+    drop(reader._bus.request("nobody", Vec::new(), 99, SOON));
+    std::thread::sleep(Duration::from_millis(300));
+    reader.until(|follower| follower.state().height() == Height(7));
 }
 
 #[test]
