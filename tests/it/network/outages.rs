@@ -71,11 +71,12 @@ fn while_the_store_is_away_work_waits_and_then_goes_on() {
 }
 
 /// A network whose store is a bucket; of its nodes the validators run.
-fn on_a_bucket() -> Option<(S3, Lab)> {
+fn on_a_bucket(epochs: u32, options: &[&str]) -> Option<(S3, Lab)> {
+    super::nats::program()?;
     let site = Site::new();
-    site.vary("long.yaml", "default: 60", "default: 60");
+    site.vary("long.yaml", "default: 60", &format!("default: {epochs}"));
     fs::create_dir(site.path("objects")).unwrap();
-    let s3 = S3::start(&site.path("objects"));
+    let s3 = S3::start_with(&site.path("objects"), options);
     let settings = vec![
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", s3.port)),
         ("AWS_REGION", "us-east-1".to_owned()),
@@ -83,23 +84,30 @@ fn on_a_bucket() -> Option<(S3, Lab)> {
         ("AWS_SECRET_ACCESS_KEY", s3.key.clone()),
     ];
     let store = ("s3://lake/networks/lab", settings);
-    Lab::start_on(site, 4, 2, store).map(|lab| (s3, lab))
+    Lab::start_on(site, 4, 3, store).map(|lab| (s3, lab))
 }
 
 #[test]
-fn a_network_on_a_bucket_makes_the_same_model() {
-    let Some((_s3, mut lab)) = on_a_bucket() else { return };
-    lab.run("worker-1");
-    lab.run("worker-2");
+fn a_network_on_a_bucket_makes_the_same_model_though_its_nodes_are_killed() {
+    let Some((_s3, mut lab)) = on_a_bucket(300, &[]) else { return };
+    (1..=3).for_each(|n| lab.run(&format!("worker-{n}")));
     let expected = undisturbed(&lab);
-    assert_eq!(digests(&lab.client(&APPLY).end(&lab)), expected);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    for name in ["worker-1", "validator-2", "worker-3", "validator-4", "worker-2"] {
+        lab.kill(name);
+        lab.run(name);
+        thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(digests(&client.end(&lab)), expected);
+    assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
 }
 
 const SECRETS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 #[test]
 fn workers_and_clients_need_no_credentials_of_the_store() {
-    let Some((_s3, mut lab)) = on_a_bucket() else { return };
+    let Some((_s3, mut lab)) = on_a_bucket(60, &[]) else { return };
     let file = lab.folder.join("network.yaml");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("# presigned: true"), "it is not taught: {text}");
