@@ -5,15 +5,20 @@ port, and a key that may read) when it is ready, and ends when its standard inpu
 on every request must be signed by a key that it knows: in a header, or in its query, which moto
 does not check by itself. With `lax` it takes `x-amz-…` headers beside such a query that are not
 signed, as some do; with `longer` it takes more bytes than were signed.
+
+With `slow=MS` every answer takes so many milliseconds. With `kept` what is put lies in the folder
+before that is said: who is killed can be started again with `port=PORT`, `id=ID` and `key=KEY`.
 """
 
 import datetime
 import hashlib
 import hmac
+import io
 import json
 import os
 import pathlib
 import sys
+import time
 import urllib.parse
 import urllib.request
 
@@ -23,9 +28,18 @@ import boto3  # noqa: E402
 from botocore.auth import S3SigV4Auth  # noqa: E402
 from botocore.awsrequest import AWSRequest  # noqa: E402
 from botocore.credentials import Credentials  # noqa: E402
+from moto.iam.models import iam_backends  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+
+def given(name, otherwise):
+    """What an option `name=…` says."""
+    begin = f"{name}="
+    found = [option[len(begin) :] for option in sys.argv if option.startswith(begin)]
+    return found[0] if found else otherwise
+
+
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=int(given("port", 0)), verbose=False)
 server.start()
 host, port = server.get_host_and_port()
 endpoint = f"http://127.0.0.1:{port}"
@@ -45,6 +59,15 @@ policy = {
 }
 iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(policy))
 key = iam.create_access_key(UserName="reader")["AccessKey"]
+# Whoever knows the key of before goes on.
+[known] = [
+    user.access_keys[0]
+    for account in iam_backends.values()
+    for backend in account.values()
+    for user in backend.users.values()
+]
+known.access_key_id = key["AccessKeyId"] = given("id", key["AccessKeyId"])
+known.secret_access_key = key["SecretAccessKey"] = given("key", key["SecretAccessKey"])
 
 
 def header(environ, name):
@@ -126,7 +149,33 @@ def checked(app):
     return call
 
 
-server._server.app = checked(server._server.app)
+def kept(app):
+    """Takes its time, and keeps what is put before it says so."""
+
+    def call(environ, start):
+        time.sleep(int(given("slow", 0)) / 1000)
+        if environ["REQUEST_METHOD"] != "PUT" or "kept" not in sys.argv:
+            return app(environ, start)
+        body = environ["wsgi.input"].read(int(header(environ, "content-length")))
+        environ["wsgi.input"], statuses = io.BytesIO(body), []
+
+        def begin(status, headers, *more):
+            statuses.append(status)
+            return start(status, headers, *more)
+
+        answer = list(app(environ, begin))
+        if statuses[-1].startswith("200"):
+            path = folder / environ["PATH_INFO"].removeprefix("/lake/")
+            draft = folder.parent / f"{folder.name}-{hashlib.sha256(body).hexdigest()}"
+            draft.write_bytes(body)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(path)
+        return answer
+
+    return call
+
+
+server._server.app = kept(checked(server._server.app))
 
 urllib.request.urlopen(
     urllib.request.Request(

@@ -38,6 +38,11 @@ pub(super) fn digests(result: &Value) -> Vec<String> {
     outputs.map(|output| output["digest"].to_string()).collect()
 }
 
+/// What was computed and checked, as the bill has it; what workers ask changes from run to run.
+pub(super) fn done(result: &Value) -> [&Value; 3] {
+    [&result["blocks"], &result["cost"]["gas"], &result["cost"]["fees"]]
+}
+
 /// The model that the embedded network makes.
 pub(super) fn undisturbed(lab: &Lab) -> Vec<String> {
     digests(&lab.site.json(&["apply", "long.yaml", "-y", "-o", "json", "--network", "embedded"]))
@@ -101,6 +106,28 @@ fn a_network_on_a_bucket_makes_the_same_model_though_its_nodes_are_killed() {
     }
     assert_eq!(digests(&client.end(&lab)), expected);
     assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
+}
+
+#[test]
+fn a_bucket_that_is_slow_hangs_and_dies_in_the_middle_costs_time_alone() {
+    let Some((mut s3, mut lab)) = on_a_bucket(300, &["kept", "slow=80"]) else { return };
+    (1..=2).for_each(|n| lab.run(&format!("worker-{n}")));
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"settled\"");
+    s3.signal(Signal::STOP);
+    wait(4);
+    assert!(!client.has_said("RunResult"), "{}", client.said());
+    s3.signal(Signal::CONT);
+    wait(1);
+    s3.restart();
+    let result = client.end(&lab);
+    assert_eq!(digests(&result), expected);
+    assert!(!lab.logs().contains("slashed"), "somebody was blamed:\n{}", lab.logs());
+    // All of it again, and nothing happens: as much is done and checked.
+    let afresh = [&APPLY[..], &["--no-cache"]].concat();
+    let calm = lab.client(&afresh).end(&lab);
+    assert_eq!((digests(&calm), done(&calm)), (expected, done(&result)));
 }
 
 const SECRETS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];

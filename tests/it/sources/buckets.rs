@@ -3,7 +3,8 @@
 
 use super::server::Server;
 use super::{from, thirds};
-use crate::site::Site;
+use crate::site::{Site, python};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 /// An S3 server with the objects of a folder, until it is dropped.
 pub(crate) struct S3 {
+    folder: PathBuf,
     child: Child,
     pub(crate) port: u64,
     pub(crate) id: String,
@@ -22,14 +24,11 @@ impl S3 {
         Self::start_with(folder, &[])
     }
 
-    /// One that is not as strict as it should be: see `tests/peers/s3.py`.
+    /// One that is not as strict as it should be, or slow, or keeps what is put: see
+    /// `tests/peers/s3.py`.
     pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Self {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-        let python = Command::new(peers.join("venv")).output().unwrap();
-        assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
-        let python = PathBuf::from(String::from_utf8(python.stdout).unwrap().trim());
-        let mut command = Command::new(python);
-        command.arg(peers.join("s3.py")).arg(folder).args(options);
+        let mut command = python("s3.py");
+        command.arg(folder).args(options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -37,7 +36,22 @@ impl S3 {
         let ready: Value = serde_json::from_str(&line).unwrap();
         let text = |name: &str| ready[name].as_str().unwrap().to_owned();
         let (port, id, key) = (ready["port"].as_u64().unwrap(), text("id"), text("key"));
-        Self { child, port, id, key }
+        Self { folder: folder.to_owned(), child, port, id, key }
+    }
+
+    /// Stands still, or goes on.
+    pub(crate) fn signal(&self, what: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(process, what).unwrap();
+    }
+
+    /// Kills it, and starts it again with what it has kept: the same server to all.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let [port, id, key] =
+            [format!("port={}", self.port), format!("id={}", self.id), format!("key={}", self.key)];
+        *self = Self::start_with(&self.folder, &["kept", &port, &id, &key]);
     }
 }
 
