@@ -21,6 +21,7 @@ mod newcomers;
 mod one_key;
 mod outages;
 mod partition;
+mod replay;
 mod snapshots;
 mod storm;
 mod token;
