@@ -308,6 +308,11 @@ impl Client {
         panic!("never {what}: {}", self.said());
     }
 
+    /// Has it stand still, or go on.
+    pub(super) fn signal(&self, what: Signal) {
+        signal(&self.child, what);
+    }
+
     pub(super) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

@@ -130,6 +130,20 @@ fn a_bucket_that_is_slow_hangs_and_dies_in_the_middle_costs_time_alone() {
     assert_eq!((digests(&calm), done(&calm)), (expected, done(&result)));
 }
 
+#[test]
+fn a_client_that_has_slept_while_its_connection_ended_goes_on() {
+    let Some(mut lab) = lab() else { return };
+    let expected = undisturbed(&lab);
+    let mut client = lab.client(&APPLY);
+    client.until("\"leased\"");
+    client.signal(Signal::STOP);
+    lab.nats.restart();
+    // More than four times as long as it would wait for a sign of life.
+    wait(21);
+    client.signal(Signal::CONT);
+    assert_eq!(digests(&client.end(&lab)), expected);
+}
+
 const SECRETS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 #[test]
