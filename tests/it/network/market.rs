@@ -183,6 +183,39 @@ fn a_worker_measures_itself_keeps_its_hours_and_ends_after_its_blocks() {
 }
 
 #[test]
+fn a_worker_that_is_asked_to_end_in_its_work_finishes_it_and_is_paid() {
+    let Some(market) = Market::new() else { return };
+    let account = || {
+        let accounts = market.json(&["get", "accounts"], 0);
+        let items = accounts["items"].as_array().unwrap().iter();
+        items.into_iter().find(|item| item["name"] == "worker-1").unwrap().clone()
+    };
+    let before = account();
+    let mut worker = market.worker(1);
+    let mut client = market.command(&[&APPLY[..], &["-p", "epochs=400"]].concat());
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let is_training = |said: &Value| {
+        said["event"] == "began" && said["job"].as_str().unwrap().starts_with("train@")
+    };
+    market.until("it trains", || market.said(1).iter().any(is_training));
+    worker.signal(Signal::TERM);
+    let _other = market.worker(2);
+    assert_eq!(worker.ends(), Some(0));
+    let draining = market.said(1).into_iter().find(|said| said["event"] == "draining").unwrap();
+    assert!(draining["leases"].as_u64().unwrap() > 0, "{draining}");
+    let last = market.said(1).pop().unwrap();
+    assert_eq!(last["settled"], market.events(1, "leased"), "all that it held: {last}");
+    assert_eq!((&last["lapsed"], &last["slashed"]), (&0.into(), &0.into()), "{last}");
+    assert_eq!((nano(&last["lost"]), &last["paid"]), (0, &last["earned"]), "{last}");
+    let after = account();
+    assert_eq!(nano(&after["bond"]), 0, "{after}");
+    // But for what its bids cost.
+    let fees = nano(&before["balance"]) + nano(&last["paid"]) - nano(&after["balance"]);
+    assert!(fees <= 1_000_000, "{after}");
+    assert_eq!(Ran::of(client).code(), Some(0));
+}
+
+#[test]
 fn a_worker_is_leased_blocks_of_the_kinds_of_jobs_that_it_bids_for_alone() {
     let Some(market) = Market::new() else { return };
     let config = market.site.path("lab/worker-2/config.yaml");
