@@ -9,6 +9,7 @@ mod bounds;
 mod cli;
 mod crash;
 mod damage;
+mod deploy;
 mod dishonest;
 mod disputes;
 mod embed;

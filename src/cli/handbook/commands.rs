@@ -36,6 +36,14 @@ pub fn commands() -> String {
     out
 }
 
+/// Whether the program takes a command line that a document shows: why not.
+pub fn takes(words: &[String]) -> Result<(), String> {
+    match args::command().try_get_matches_from(words) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// A line of the table of contents for a verb, and one for each below it.
 fn contents(verb: &Command, parent: &str, depth: usize, out: &mut String) {
     let name = format!("{parent} {}", verb.get_name());

@@ -4,7 +4,7 @@
 mod commands;
 mod grammar;
 
-pub use commands::commands;
+pub use commands::{commands, takes};
 pub use grammar::grammar;
 
 /// What both documents begin with: they are never edited.

@@ -16,7 +16,7 @@ mod lab;
 mod language;
 mod lone;
 mod market;
-mod nats;
+pub(crate) mod nats;
 mod newcomers;
 mod one_key;
 mod outages;
