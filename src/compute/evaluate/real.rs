@@ -24,8 +24,14 @@ pub(super) fn measures(predicted: &[f64], actual: &[f64]) -> Vec<(Metric, f64)> 
     measures
 }
 
-/// The mean; 0 of nothing.
+/// The mean; 0 of nothing. Of values that are all one it is that value, where a sum would be
+/// rounded and a target that does not vary would seem to.
 pub(super) fn mean(values: &[f64]) -> f64 {
+    if let Some((first, rest)) = values.split_first()
+        && rest.iter().all(|value| value == first)
+    {
+        return *first;
+    }
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
@@ -75,6 +81,9 @@ mod tests {
     fn a_target_that_does_not_vary_is_explained_or_not() {
         assert_eq!(value(&measures(&[1.0, 1.0], &[1.0, 1.0]), Metric::R2), 1.0);
         assert_eq!(value(&measures(&[1.0, 2.0], &[1.0, 1.0]), Metric::R2), 0.0);
+        let same = [0.1; 10];
+        assert_eq!(value(&measures(&[0.5; 10], &same), Metric::R2), 0.0);
+        assert_eq!(mean(&same), 0.1);
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&mut []), 0.0);
     }

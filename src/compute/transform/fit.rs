@@ -71,9 +71,21 @@ fn filling(fill: &Fill, name: &str, table: &Table) -> Result<Cell, Fault> {
     }
 }
 
+/// The mean; of values that are all one it is that value, where a sum would be rounded.
 fn mean(name: &str, values: &[f64]) -> Result<f64, Fault> {
+    let [least, most] = extremes(values);
+    if least == most {
+        return Ok(least);
+    }
     let sum: f64 = values.iter().sum();
     finite(name, sum / values.len() as f64)
+}
+
+/// The smallest and the largest value. Of -0 and 0 either may be the smaller: they are both 0 here.
+fn extremes(values: &[f64]) -> [f64; 2] {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    [least + 0.0, most + 0.0]
 }
 
 fn finite(name: &str, value: f64) -> Result<f64, Fault> {
@@ -159,10 +171,8 @@ fn scaled(scale: &Scale, name: &str, table: &Table) -> Result<Scaled, Fault> {
             (mean, (squares / values.len() as f64).sqrt())
         }
         ScaleTo::MinMax => {
-            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            // Of -0 and 0 either may be the smaller: as what is subtracted they are one.
-            (least + 0.0, most - least)
+            let [least, most] = extremes(&values);
+            (least, most - least)
         }
     };
     let divisor = finite(name, divisor)?;

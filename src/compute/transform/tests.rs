@@ -147,6 +147,24 @@ fn numbers_are_scaled_by_what_they_are_over_all_rows() {
     check(step(ScaleTo::Standard), "a\n2\n4\n\n", "a | -1 | 1");
     check(step(ScaleTo::Standard), "a,b\n3,1\n3,1\n,1\n", "a,b | 0,1 | 0,1 | ,1");
     check(step(ScaleTo::MinMax), "a\n2.5\n0.5\n1.0\n", "a | 1 | 0 | 0.25");
+    // The sums of these are rounded: the mean is none of them.
+    for value in ["9.99", "0.1", "19.95", "0.0825", "-1e-300"] {
+        let same = format!("a\n{}", format!("{value}\n").repeat(300));
+        let scaled = |to| {
+            let spec = Transform { steps: vec![step(to)] };
+            let fitted = run(&spec, table(&same), None, None).unwrap();
+            assert!(fitted.column("a").unwrap().texts().iter().all(|x| x.as_deref() == Some("0")));
+            let none = Transform { steps: Vec::new() };
+            let other = table("a\n10.5\n0.5\n");
+            shown(&run(&none, other, None, Some(fitted.recipe())).unwrap())
+        };
+        let shift: f64 = value.parse().unwrap();
+        let want = format!("a | {} | {}", 10.5 - shift, 0.5 - shift);
+        assert_eq!((scaled(ScaleTo::Standard), scaled(ScaleTo::MinMax)), (want.clone(), want));
+        let rows = format!("{same}\"\"\n");
+        let filled = apply(fill("a", Filling::Mean), &rows).unwrap();
+        assert_eq!(filled.column("a").unwrap().texts()[300], Some(shift.to_string()));
+    }
     let large = "a\n1e308\n-1e308\n";
     refuse(
         step(ScaleTo::MinMax),
