@@ -51,7 +51,7 @@ pub fn run(
             kept.collect::<Result<Columns, Fault>>()?
         }
     };
-    let made = said(spec, model, raw)?;
+    let made = said(spec, model, &raw)?;
     if let Some((name, _)) = made.iter().find(|(name, _)| columns.iter().any(|(x, _)| x == name)) {
         return Err(Fault::new(
             format!("the rows have a column {} already", quote(name)),
@@ -62,12 +62,12 @@ pub fn run(
     table_of(columns)
 }
 
-fn said(spec: &Predict, model: &Predictor, raw: Vec<f32>) -> Result<Columns, Fault> {
+fn said(spec: &Predict, model: &Predictor, raw: &[f32]) -> Result<Columns, Fault> {
     let names = model.vocabulary();
     let width = names.len().max(1);
     let rows = || raw.chunks_exact(width);
     let mut columns = Columns::new();
-    match model.meaning(raw.clone()).ok_or_else(says_nothing)? {
+    match model.meaning(raw).ok_or_else(says_nothing)? {
         Predictions::Classes { classes, probabilities } => {
             let predicted: Vec<u32> = rows().map(largest).collect();
             columns.push((PREDICTION.to_owned(), of_classes(&classes, &predicted)));
@@ -111,30 +111,25 @@ fn of_classes(classes: &[String], predicted: &[u32]) -> ArrayRef {
     }
 }
 
-/// A column for each class or label. A probability is written with the digits of its 32 bits.
-fn likelihoods(names: &[String], probabilities: &[f32]) -> Columns {
+/// A column for each class or label.
+fn likelihoods(names: &[String], probabilities: &[f64]) -> Columns {
     let width = names.len().max(1);
     let column = |(place, name): (usize, &String)| {
         let of = probabilities.iter().skip(place).step_by(width);
-        let cells: Float64Array = of.map(|p| Some(shortest(*p))).collect();
-        let array: ArrayRef = Arc::new(cells);
+        let array: ArrayRef = Arc::new(Float64Array::from_iter_values(of.copied()));
         (format!("p({name})"), array)
     };
     names.iter().enumerate().map(column).collect()
 }
 
-/// The real with the fewest digits that reads back to these 32 bits: 0.1, not 0.10000000149011612.
-fn shortest(x: f32) -> f64 {
-    x.to_string().parse().unwrap_or_else(|_| f64::from(x))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::evaluate::{self, Candidate};
     use crate::compute::kernel::Engine;
     use crate::compute::predictor::{About, Scales, Unit};
     use crate::compute::transform;
-    use crate::domain::job::{Activation, Model, OneHot, Step, Task, Transform, Unknown};
+    use crate::domain::job::{Activation, Evaluate, Model, OneHot, Step, Task, Transform, Unknown};
 
     fn run(spec: &Predict, model: &Predictor, data: &Table) -> Result<Table, Fault> {
         super::run(spec, model, data, None)
@@ -221,6 +216,29 @@ mod tests {
         let cells = run(&ALL, &digits, &rows).unwrap();
         assert_eq!(cells.column("prediction").unwrap().kind().word(), "integer");
         assert_eq!(texts(&cells, "prediction"), ["3", "10"]);
+    }
+
+    #[test]
+    fn probabilities_are_those_that_an_evaluation_measures() {
+        let rows = "city,x,y\nRom,-30,no\nRom,-33,yes\nRom,20,no\nRom,0.3,yes\n";
+        let spec = Predict { keep: Some(Vec::new()), probabilities: true };
+        let got = run(&spec, &classifier(), &table(rows)).unwrap();
+        let of = |name: &str| -> Vec<f64> {
+            texts(&got, name).iter().map(|x| x.parse().unwrap()).collect()
+        };
+        let (no, yes) = (of("p(no)"), of("p(yes)"));
+        // In 32 bits sums were off by the seventh digit, and sure ones ran together at 1.
+        assert!(yes[1] < yes[0] && yes[1] > 0.0 && no[2] > 0.0, "{no:?} {yes:?}");
+        assert!(std::iter::zip(&no, &yes).all(|(a, b)| (a + b - 1.0).abs() < 1e-15));
+        assert!((yes[3] - 1.0 / (1.0 + (-f64::from(0.3f32)).exp())).abs() < 1e-15);
+        let model = classifier();
+        let candidate =
+            Candidate { name: "m".into(), bytes: &model.to_bytes().unwrap(), model: model.clone() };
+        let select = None;
+        let done = evaluate::run(&Evaluate { select }, &[candidate], &table(rows), None).unwrap();
+        let loss = done.metrics.iter().find(|(name, _)| name == "loss").unwrap().1;
+        let want = -(no[0].ln() + yes[1].ln() + no[2].ln() + yes[3].ln()) / 4.0;
+        assert!((loss - want).abs() < 1e-12, "{loss} {want}");
     }
 
     #[test]

@@ -11,12 +11,11 @@
 mod decoder;
 mod encoder;
 mod images;
+mod meaning;
 
 use super::Fault;
 use super::examples::{Examples, matrix};
 use super::kernel::Engine;
-use super::kernel::elementary;
-use super::kernel::softmax::softmax;
 use super::model::{Memory, Network, ParameterShape, Reads, Shape, fault};
 use super::recipe::Recipe;
 use super::table::{Column, Table};
@@ -27,6 +26,7 @@ use crate::domain::job::{Activation, Model, Task};
 use decoder::Decoder;
 use encoder::Encoder;
 use images::Images;
+pub use meaning::Predictions;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -114,27 +114,6 @@ impl Default for Unit {
 /// The fault of a language model that is asked about rows.
 pub(super) fn says_nothing() -> Fault {
     fault("a language model says nothing of rows", "let it write: a stage `uses: generate`")
-}
-
-/// What a model says of rows, row by row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Predictions {
-    /// How likely each class is.
-    Classes {
-        /// The classes, ascending.
-        classes: Vec<String>,
-        /// `rows × classes`; those of a row sum to 1.
-        probabilities: Vec<f32>,
-    },
-    /// A number in the units of the target.
-    Real(Vec<f64>),
-    /// How likely the row has each label, each by itself.
-    Labels {
-        /// The labels, in the order of the targets.
-        labels: Vec<String>,
-        /// `rows × labels`
-        probabilities: Vec<f32>,
-    },
 }
 
 /// What a predictor is called and made for, besides its parameters.
@@ -302,27 +281,6 @@ impl Predictor {
         self.network.outputs(&scaled)
     }
 
-    /// What [`Predictor::raw_outputs`] mean; nothing of a row where it tells tokens.
-    #[must_use]
-    pub fn meaning(&self, mut raw: Vec<f32>) -> Option<Predictions> {
-        let isa = Engine::default().isa;
-        Some(match self.about.task {
-            Task::Classification => {
-                softmax(isa, &mut raw, self.about.classes.len());
-                Predictions::Classes { classes: self.about.classes.clone(), probabilities: raw }
-            }
-            Task::Regression => {
-                let Unit { mean, deviation } = self.unit;
-                Predictions::Real(raw.iter().map(|&y| f64::from(y) * deviation + mean).collect())
-            }
-            Task::Language => return None,
-            Task::MultiLabel => {
-                elementary::sigmoid_slice(isa, &mut raw);
-                Predictions::Labels { labels: self.about.targets.clone(), probabilities: raw }
-            }
-        })
-    }
-
     /// What [`Predictor::raw_outputs`] give for the last of some tokens that follow those of a
     /// memory, to the bit; they are then in it. Only a language model goes on, and no further than
     /// its width.
@@ -365,7 +323,7 @@ impl Predictor {
 
     /// What [`Predictor::answers`] mean.
     pub fn predict(&self, table: &Table) -> Result<Predictions, Fault> {
-        self.meaning(self.answers(table)?).ok_or_else(says_nothing)
+        self.meaning(&self.answers(table)?).ok_or_else(says_nothing)
     }
 
     /// The columns that it is measured by: its features, where it has any, and what is true.

@@ -1,7 +1,6 @@
 //! Said: what a model says of rows, as it is measured.
 //! Never knows what is true of them.
 
-use crate::compute::exact;
 use crate::compute::predictor::{Predictions, Predictor};
 
 /// What a model says of rows, row by row.
@@ -26,24 +25,21 @@ pub enum Said {
 }
 
 impl Said {
-    /// What the outputs of a network mean; probabilities are computed in f64, so that sure ones do
-    /// not run together. `None` if an output is no number.
+    /// What the outputs of a network mean. `None` if an output is no number.
     pub(super) fn of(model: &Predictor, raw: &[f32]) -> Option<Self> {
         if raw.iter().any(|x| !x.is_finite()) {
             return None;
         }
-        match model.meaning(raw.to_vec())? {
-            Predictions::Classes { classes, .. } => {
-                let rows = || raw.chunks_exact(classes.len().max(1));
-                let predicted = rows().map(largest).collect();
-                Some(Self::Classes { predicted, probabilities: rows().flat_map(softmax).collect() })
+        match model.meaning(raw)? {
+            Predictions::Classes { classes, probabilities } => {
+                let rows = raw.chunks_exact(classes.len().max(1));
+                Some(Self::Classes { predicted: rows.map(largest).collect(), probabilities })
             }
             Predictions::Real(values) => {
                 values.iter().all(|x| x.is_finite()).then_some(Self::Real(values))
             }
-            Predictions::Labels { .. } => {
+            Predictions::Labels { probabilities, .. } => {
                 let predicted = raw.iter().map(|x| is_likely(*x)).collect();
-                let probabilities = raw.iter().map(|x| sigmoid(f64::from(*x))).collect();
                 Some(Self::Labels { predicted, probabilities })
             }
         }
@@ -61,20 +57,6 @@ pub(in crate::compute) fn is_likely(output: f32) -> bool {
     output > 0.0
 }
 
-/// Shifted by the largest output, so that nothing overflows.
-fn softmax(outputs: &[f32]) -> Vec<f64> {
-    let shift = f64::from(outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let each: Vec<f64> =
-        outputs.iter().map(|x| exact::exp_of_nonpositive(f64::from(*x) - shift)).collect();
-    let total: f64 = each.iter().sum();
-    each.into_iter().map(|x| x / total).collect()
-}
-
-fn sigmoid(x: f64) -> f64 {
-    let e = exact::exp_of_nonpositive(-x.abs());
-    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,15 +65,5 @@ mod tests {
     fn of_equal_outputs_the_first_class_wins_and_a_label_must_be_likely() {
         assert_eq!((largest(&[1.0, 3.0, 3.0]), largest(&[2.0, 2.0])), (1, 0));
         assert!(is_likely(1e-30) && !is_likely(0.0));
-    }
-
-    #[test]
-    fn probabilities_sum_to_one_and_never_overflow() {
-        let sure = softmax(&[1000.0, -1000.0, 0.0]);
-        assert_eq!(sure, [1.0, 0.0, 0.0]);
-        let even: f64 = softmax(&[0.3, 0.1, -0.7]).iter().sum();
-        assert!((even - 1.0).abs() < 1e-15);
-        assert_eq!((sigmoid(0.0), sigmoid(-1e9), sigmoid(1e9)), (0.5, 0.0, 1.0));
-        assert!((sigmoid(-2.0) + sigmoid(2.0) - 1.0).abs() < 1e-15);
     }
 }

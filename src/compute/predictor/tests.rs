@@ -48,7 +48,7 @@ fn predictions_are_in_the_words_and_units_of_the_target() {
         Predictions::Classes { classes, probabilities } => {
             assert_eq!((classes, probabilities.len()), (names(&["0", "1"]), 6));
             for (row, raw) in probabilities.chunks(2).zip(raw(Task::Classification).chunks(2)) {
-                assert!((row[0] + row[1] - 1.0).abs() < 1e-6);
+                assert!((row[0] + row[1] - 1.0).abs() < 1e-15);
                 assert_eq!(row[0] < row[1], raw[0] < raw[1]);
             }
         }
@@ -66,7 +66,7 @@ fn predictions_are_in_the_words_and_units_of_the_target() {
         Predictions::Labels { labels, probabilities } => {
             assert_eq!(labels, names(&["b", "a"]));
             for (p, z) in probabilities.iter().zip(raw(Task::MultiLabel)) {
-                assert!((f64::from(*p) - 1.0 / (1.0 + f64::from(-z).exp())).abs() < 1e-6);
+                assert!((p - 1.0 / (1.0 + f64::from(-z).exp())).abs() < 1e-15);
             }
         }
         other => panic!("{other:?}"),
