@@ -71,7 +71,7 @@ fn card(
     section(&mut text, "What is done to them", &steps(model.recipe()));
     section(&mut text, "The network", &[network(model)]);
     if let Some(report) = report {
-        section(&mut text, "How good it is", &measures(report));
+        section(&mut text, "How good it is", &measures(report, spec.held_out));
     }
     section(&mut text, "How to use it", &usage(model));
     let provenance = vec![
@@ -271,15 +271,23 @@ fn convolution(by: &Convolution) -> String {
     format!("{filters} filters of {kernel} × {kernel} ({}){norm}{pool}", padding.word())
 }
 
-/// The figures of the best candidate, beside those of who knows nothing but the held-out targets.
-fn measures(report: &Value) -> Vec<String> {
+/// The figures of the best candidate, beside those of who knows nothing but the targets of these
+/// rows. That they were held out is not said unless it is known.
+fn measures(report: &Value, held_out: bool) -> Vec<String> {
     let best = report.get("best");
-    let candidates = report.get("candidates").and_then(Value::as_array).into_iter().flatten();
-    let own = candidates.into_iter().find(|candidate| candidate.get("name") == best);
+    let candidates = report.get("candidates").and_then(Value::as_array);
+    let count = candidates.map_or(0, Vec::len);
+    let own = candidates.into_iter().flatten().find(|candidate| candidate.get("name") == best);
     let baseline = report.get("baseline").and_then(Value::as_object);
     let rows = report.get("rows").and_then(Value::as_u64).unwrap_or_default();
+    let others = if held_out { " that it was not trained on" } else { "" };
+    let metric = report.get("metric").and_then(Value::as_str).unwrap_or_default();
+    let chosen = match count {
+        0 | 1 => String::new(),
+        _ => format!(" Of {count} models it was chosen on them, by {}.", code(metric)),
+    };
     let mut lines = vec![
-        format!("Measured on {rows} rows that it was not trained on."),
+        format!("Measured on {rows} rows{others}.{chosen}"),
         String::new(),
         "| measure | model | baseline |".to_owned(),
         "|---|---|---|".to_owned(),

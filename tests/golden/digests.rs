@@ -113,7 +113,11 @@ fn specs() -> Vec<Spec> {
             ],
         }),
         Spec::Predict(Predict { keep: Some(vec!["id".into()]), probabilities: true }),
-        Spec::Export(Export { format: ModelFormat::Safetensors, description: None }),
+        Spec::Export(Export {
+            format: ModelFormat::Safetensors,
+            description: None,
+            held_out: false,
+        }),
         Spec::Merge(MERGE),
         Spec::MergeDeltas(MERGE),
         Spec::Ingest(Ingest::unpinned(Reading {

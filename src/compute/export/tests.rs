@@ -9,7 +9,8 @@ use crate::compute::table::Table;
 use crate::compute::transform;
 use crate::domain::job::{Evaluate, OneHot, Scale, Step, Transform, Unknown};
 
-const SPEC: Export = Export { format: ModelFormat::Safetensors, description: None };
+const SPEC: Export =
+    Export { format: ModelFormat::Safetensors, description: None, held_out: false };
 const ROWS: &str = "id,city,x,y\n1,Bern,1,no\n2,Genf,2,yes\n3,Bern,2.5,no\n";
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -39,9 +40,10 @@ fn model(classes: &[&str]) -> Predictor {
     Predictor::new(Engine::default(), &shape, about, scales, parameters).unwrap()
 }
 
-fn report(model: &Predictor, bytes: &[u8]) -> Vec<u8> {
-    let candidate = Candidate { name: "models".into(), bytes, model: model.clone() };
-    let done = evaluate::run(&Evaluate { select: None }, &[candidate], &rows(), None).unwrap();
+fn report(model: &Predictor, bytes: &[u8], names: &[&str]) -> Vec<u8> {
+    let candidate = |name: &&str| Candidate { name: (*name).into(), bytes, model: model.clone() };
+    let candidates: Vec<_> = names.iter().map(candidate).collect();
+    let done = evaluate::run(&Evaluate { select: None }, &candidates, &rows(), None).unwrap();
     done.outputs[1].bytes.clone()
 }
 
@@ -49,7 +51,7 @@ fn report(model: &Predictor, bytes: &[u8]) -> Vec<u8> {
 fn a_card_says_what_the_model_is_for_what_it_takes_and_how_good_it_is() {
     let model = model(&["no", "yes"]);
     let bytes = model.to_bytes().unwrap();
-    let report = report(&model, &bytes);
+    let report = report(&model, &bytes, &["models"]);
     let description = Some("Tells who moves.\n# Not a heading".to_owned());
     let spec = Export { description, ..SPEC };
     let (same, card) = run(&spec, &bytes, &model, Some(&report)).unwrap();
@@ -71,6 +73,22 @@ fn a_card_says_what_the_model_is_for_what_it_takes_and_how_good_it_is() {
     assert!(!card.contains("`id` |"), "a column that is dropped is not needed\n{card}");
     let (_, bare) = run(&SPEC, &bytes, &model, None).unwrap();
     assert!(!bare.contains("How good it is") && !bare.contains("Intended use"));
+}
+
+#[test]
+fn a_card_claims_of_the_rows_only_what_is_known() {
+    let model = model(&["no", "yes"]);
+    let bytes = model.to_bytes().unwrap();
+    let line = |held_out, names: &[&str]| {
+        let report = report(&model, &bytes, names);
+        let (_, card) = run(&Export { held_out, ..SPEC }, &bytes, &model, Some(&report)).unwrap();
+        card.lines().find(|line| line.starts_with("Measured")).unwrap().to_owned()
+    };
+    assert_eq!(line(false, &["a"]), "Measured on 3 rows.");
+    assert_eq!(line(true, &["a"]), "Measured on 3 rows that it was not trained on.");
+    let chosen = "Measured on 3 rows that it was not trained on. Of 2 models it was chosen on \
+                  them, by `accuracy`.";
+    assert_eq!(line(true, &["a", "b"]), chosen);
 }
 
 #[test]

@@ -10,8 +10,10 @@ pub struct Export {
     pub format: ModelFormat,
     /// What the card says first: what the model is for.
     pub description: Option<String>,
+    /// Whether the pipeline has it that the report is about rows that no training saw.
+    pub held_out: bool,
 }
-canonical_struct!(Export { format, description });
+canonical_struct!(Export { format, description, held_out });
 
 /// The form of a model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +29,7 @@ impl Export {
         vec![
             ("format", self.format != other.format),
             ("description", self.description != other.description),
+            ("report", self.held_out != other.held_out),
         ]
     }
 }

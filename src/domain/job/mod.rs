@@ -99,12 +99,12 @@ canonical_enum!(Spec {
     6 => Compare(x),
     7 => Transform(x),
     8 => Predict(x),
-    9 => Export(x),
     10 => Merge(x),
     11 => Embed(x),
     12 => Generate(x),
     13 => Perplexity(x),
     14 => MergeDeltas(x),
+    15 => Export(x),
 } tag "ohc/spec/1");
 
 /// `uses: noop`: any inputs, output `done`.

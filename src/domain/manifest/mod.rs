@@ -17,6 +17,7 @@ mod expression;
 mod form;
 mod grammar;
 mod halving;
+mod held;
 mod kind;
 #[cfg(test)]
 mod laws;
@@ -309,7 +310,10 @@ fn build(root: &Node, (params, run): (&Values, &Values), faults: &mut Faults) ->
     let budget_place = total.map(|total| total.place).unwrap_or_default();
     let on_exhausted = spec.get("budget").and_then(|budget| budget.get("onExhausted"));
     let deadline = spec.get("run").and_then(|run| run.get("deadline"));
-    let stages = stages(drafts, edges, &targets, spec.get("defaults"), faults)?;
+    let mut stages = stages(drafts, edges, &targets, spec.get("defaults"), faults)?;
+    if !faults.has_errors() {
+        held::check(&mut stages, faults);
+    }
     Some(Manifest {
         name,
         sources,

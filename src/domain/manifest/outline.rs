@@ -256,9 +256,14 @@ pub fn example() -> String {
     head.to_owned() + &stages.collect::<String>()
 }
 
-/// Where an example of a kind takes a good from: a table as it is read, all else from the last kind
-/// before it that gives it.
+/// Where an example of a kind takes a good from: a table as it is read, but for those who learn or
+/// measure, which take parts of it; all else from the last kind before it that gives it.
 fn origin(of: &StageKind, good: Good) -> String {
+    match (of.name, good) {
+        ("train", Good::Table) => return "split.train".to_owned(),
+        ("evaluate", Good::Table) => return "split.test".to_owned(),
+        _ => {}
+    }
     let before = KINDS.iter().take_while(|kind| kind.name != of.name);
     let mut outputs = before.flat_map(|kind| {
         let given =

@@ -63,5 +63,6 @@ fn read(with: &Node, _: Option<&Reading>) -> Option<Spec> {
         Some(node) => Some(node.text()?.to_owned()),
         None => None,
     };
-    Some(Spec::Export(Export { format, description }))
+    // `held` tells it, by where the rows of the report come from.
+    Some(Spec::Export(Export { format, description, held_out: false }))
 }

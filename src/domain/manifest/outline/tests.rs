@@ -4,7 +4,7 @@
 use super::*;
 use crate::domain::manifest::check;
 use crate::domain::manifest::compile;
-use crate::domain::manifest::diagnostic::{Faults, Place};
+use crate::domain::manifest::diagnostic::{Diagnostic, Faults, Place};
 use crate::domain::manifest::node;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,9 @@ fn the_examples_of_all_kinds_are_one_pipeline() {
     let (manifest, faults) = compile(&text, &BTreeMap::new());
     let errors: Vec<_> = faults.iter().filter(|fault| fault.is_error()).collect();
     assert!(manifest.is_some(), "{errors:?}\n{text}");
+    // It is what people copy.
+    let is_leak = |fault: &Diagnostic| fault.message.contains("trained on");
+    assert!(!faults.iter().any(is_leak), "{faults:?}");
 }
 
 #[track_caller]
