@@ -201,6 +201,15 @@ pub enum DraftError {
         /// The target.
         target: String,
     },
+    /// Each of its numbers would be a class.
+    #[error(
+        "`{target}` holds decimals, which would be one class each; hint: leave --task away, or \
+         name another --target"
+    )]
+    Decimals {
+        /// The target.
+        target: String,
+    },
     /// Nothing is left to predict it from.
     #[error(
         "no column of {} tells anything about `{target}`; hint: name another with --target",
@@ -467,6 +476,9 @@ fn task_of(target: &Profile, asked: Option<Task>) -> Result<Task, DraftError> {
     let (name, distinct, rows) = (target.name.clone(), target.distinct, target.rows);
     match task {
         Task::Regression if !is_number => Err(DraftError::NoNumbers { target: name }),
+        Task::Classification if target.kind == ColumnKind::Real => {
+            Err(DraftError::Decimals { target: name })
+        }
         Task::Classification if !(2..=CLASSES_MAX.min(rows / 2)).contains(&distinct) => {
             Err(DraftError::NoClasses { target: name, distinct, rows })
         }

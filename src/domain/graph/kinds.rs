@@ -161,6 +161,14 @@ fn no_target(task: Task, name: &str, columns: &Columns) -> Option<(&'static str,
                 (format!("a regression predicts numbers, but `{name}` is {is}"), hint.into()),
             )
         }
+        (Task::Classification, ColumnKind::Real) => {
+            let message = format!("`{name}` holds decimals, which would be one class each");
+            let hint = format!(
+                "write `task: regression`; if its numbers are classes, `cast: {{ columns: {{ \
+                 {name}: integer }} }}` before"
+            );
+            ("target", (message, hint))
+        }
         (Task::MultiLabel, ColumnKind::Text) => {
             let hint = "`oneHot` in a transform makes a column of 0 and 1 of each value";
             ("targets", (format!("a label is 0 or 1, but `{name}` is {is}"), hint.into()))

@@ -43,6 +43,10 @@ fn classes_are_told_from_numbers() {
     let path = Path::new("data.csv");
     let asked = prediction(path, &profiles(&read), None, Some(Task::Regression));
     assert!(matches!(asked, Err(DraftError::NoNumbers { .. })));
+    let decimals = table("x,y", |n| format!("{n}.5,{}.5", n % 2));
+    let read = Table::from_csv(decimals.as_bytes()).unwrap();
+    let asked = prediction(path, &profiles(&read), None, Some(Task::Classification));
+    assert!(matches!(asked, Err(DraftError::Decimals { .. })));
 }
 
 #[test]

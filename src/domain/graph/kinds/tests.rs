@@ -160,6 +160,13 @@ fn a_model_reads_numbers_and_predicts_what_its_task_says() {
         check(&train("t.table", &with), &[(target, message.as_str())]);
     }
     check(&train("t.table", &format!("{regression}, target: amount")), &[]);
+    let message = "`amount` holds decimals, which would be one class each";
+    let with = format!("{MLP}, features: [id], target: amount");
+    check(&train("t.table", &with), &[("amount", message)]);
+    // Numbers that are classes.
+    let classes = steps("{ cast: { columns: { amount: integer } } }");
+    check(&format!("{classes}{}", train("x.table", &with)), &[]);
+    check(&train("t.table", &with.replace("target: amount", "target: paid")), &[]);
     let labels = format!("{MLP}, task: multi-label, features: [id], targets: [paid, note]");
     let message = "a label is 0 or 1, but `note` is text";
     check(&train("t.table", &labels), &[("targets", message)]);
