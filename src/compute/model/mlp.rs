@@ -54,7 +54,8 @@ impl Mlp {
         })
     }
 
-    /// Weights uniform after He (ReLU) or Glorot (else), biases zero.
+    /// Weights uniform after He (ReLU) or Glorot (else), biases zero. Of a linear model the weights
+    /// are zero, too: its loss has one valley, and a feature that never changes keeps no lot.
     pub(super) fn parameters(&self) -> Vec<ParameterShape> {
         let layers = self.layers().enumerate();
         layers
@@ -65,7 +66,10 @@ impl Mlp {
                         inputs.saturating_add(outputs)
                     }
                 };
-                let limit = Initial::Uniform((6.0 / fan as f32).sqrt());
+                let limit = match self.activation {
+                    Some(_) => Initial::Uniform((6.0 / fan as f32).sqrt()),
+                    None => Initial::Zero,
+                };
                 let name = |what: &str| format!("layers.{i:02}.{what}");
                 [
                     ParameterShape::new(name("weight"), &[inputs, outputs], limit),
