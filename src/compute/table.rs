@@ -31,6 +31,7 @@ mod write;
 
 pub use crate::domain::job::{ChunkTarget, Column, ColumnKind};
 pub use ingest::{BadRows, Offender, read_chunks};
+pub(in crate::compute) use number::whole_of;
 pub use survey::{Cut, Survey, Surveyor, survey, survey_by};
 
 use super::recipe::{Applied, Recipe};

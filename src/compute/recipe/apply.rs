@@ -4,7 +4,7 @@
 use super::{Applied, Scaled, Vocabulary, bucket_name, tokens};
 use crate::base::limits;
 use crate::compute::formula::{self, data_type, reals_of};
-use crate::compute::table::{Cells, Column, ColumnKind, Table};
+use crate::compute::table::{Cells, Column, ColumnKind, Table, whole_of};
 use crate::compute::{Fault, quote};
 use crate::domain::job::{Cast, Cell, Formula, Hash, Layout, OnBadCell, Unknown};
 use arrow_arith::arity::unary;
@@ -20,8 +20,8 @@ pub(super) const BUCKETS_MAX: u32 = 4_096;
 
 pub(super) type Columns = Vec<(String, ArrayRef)>;
 
-/// The raw columns of a recipe in a table: integers are taken for reals, and a column without a
-/// single value for one of any kind.
+/// The raw columns of a recipe in a table: integers are taken for reals, reals that are whole for
+/// integers, and a column without a single value for one of any kind.
 pub(super) fn raw(table: &Table, wanted: &[Column]) -> Result<Table, Fault> {
     let columns = wanted.iter().map(|column| {
         let array = table.array(&column.name)?;
@@ -29,6 +29,10 @@ pub(super) fn raw(table: &Table, wanted: &[Column]) -> Result<Table, Fault> {
         let array = match (cells, column.kind) {
             (cells, kind) if cells.kind() == kind => array.clone(),
             (Cells::Integer(cells), ColumnKind::Real) => Arc::new(reals_of(cells)),
+            (Cells::Real(cells), ColumnKind::Integer) if cells.iter().flatten().all(is_whole) => {
+                let cells = cells.iter().map(|cell| cell.and_then(whole_of));
+                Arc::new(cells.collect::<Int64Array>())
+            }
             (cells, kind) if cells.nulls() == table.rows() => {
                 new_null_array(&data_type(kind), table.rows())
             }
@@ -41,6 +45,10 @@ pub(super) fn raw(table: &Table, wanted: &[Column]) -> Result<Table, Fault> {
         Ok((column.name.clone(), array))
     });
     table_of(columns.collect::<Result<_, _>>()?)
+}
+
+fn is_whole(real: f64) -> bool {
+    whole_of(real).is_some()
 }
 
 impl Applied {

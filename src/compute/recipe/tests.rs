@@ -196,6 +196,12 @@ fn integers_are_read_as_reals_where_no_feature_tells_them_apart() {
     assert_eq!(all, [["0.375", "0.5"], ["1", "0"], ["10", "0.5"]]);
     let fault = small.bring_toward(&rows, &features).unwrap_err();
     assert_eq!(fault.message, "column \"a\" is number, not integer");
+    // Reals that are whole are integers to a formula.
+    let features = names(&["d"]);
+    let rows = table("a,c,e\n3.0,17,1\n,17,1\n1e1,17,1\n");
+    let brought = small.read_as(&rows, &features).unwrap().bring_toward(&rows, &features).unwrap();
+    assert_eq!(texts(&brought, "d"), ["1.5", "null", "5"]);
+    let features = names(&["b", "c=17", "e"]);
     // Whole numbers are what they were.
     let whole = table("a,c,e\n1,17,1\n");
     assert_eq!(*small.read_as(&whole, &features).unwrap(), small);

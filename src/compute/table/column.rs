@@ -8,7 +8,7 @@
 use super::ColumnKind;
 use super::index::Rows;
 use super::lanes::Text;
-use super::number::{Shape, integer, real, shape, truth};
+use super::number::{Shape, integer, real, shape, truth, whole};
 use super::row::{Flaw, NO_OBJECT, Row, mark};
 use crate::compute::{Cause, quote};
 use crate::domain::job::Declared;
@@ -285,7 +285,7 @@ fn holds(kind: ColumnKind, text: Text<'_>) -> bool {
         (ColumnKind::Text, _)
         | (ColumnKind::Integer | ColumnKind::Real, Shape::Integer)
         | (ColumnKind::Real, Shape::Decimal) => true,
-        (ColumnKind::Integer, _) => integer(text).is_some(),
+        (ColumnKind::Integer, _) => whole(text).is_some(),
         (ColumnKind::Real, _) => real(text).is_some(),
         (ColumnKind::Truth, _) => truth(text).is_some(),
     }
@@ -351,7 +351,7 @@ impl Building {
             ),
             Self::Integer(cells) => append(
                 texts,
-                |text| integer(text),
+                |text| whole(text),
                 |value| match value {
                     Some(value) => cells.append_value(value),
                     None => cells.append_null(),

@@ -101,6 +101,19 @@ pub(super) fn integer(text: Text<'_>) -> Option<i64> {
     Some(if is_negative { -value } else { value })
 }
 
+/// What a column of integers holds: an integer, or a decimal that is one, as programs write those
+/// of a column with gaps (`17.0`). Beyond 2^53 decimals are not told apart: none of them is taken.
+#[inline(always)]
+pub(super) fn whole(text: Text<'_>) -> Option<i64> {
+    integer(text).or_else(|| whole_of(real(text)?))
+}
+
+/// The integer that a real is, if it is one and no other real of 64 bits may have been meant.
+pub(in crate::compute) fn whole_of(real: f64) -> Option<i64> {
+    const END: f64 = 9_007_199_254_740_992.0;
+    (real.abs() < END && real.fract() == 0.0).then_some(real as i64)
+}
+
 /// The nearest 64-bit real. The words `inf` and `nan`, and numbers beyond the range, are none.
 #[inline(always)]
 pub(super) fn real(text: Text<'_>) -> Option<f64> {
@@ -183,6 +196,17 @@ mod tests {
         assert_eq!(integer(of("9223372036854775808")), None);
         assert_eq!(integer(of("-9223372036854775808")), Some(i64::MIN));
         assert_eq!(integer(of("0000000000000000000000000001")), Some(1));
+    }
+
+    #[test]
+    fn a_decimal_that_is_whole_is_taken_for_an_integer() {
+        for (text, value) in [("17.0", 17), ("-3.", -3), ("1e2", 100), ("-0.0", 0), ("8", 8)] {
+            assert_eq!(whole(of(text)), Some(value), "{text}");
+        }
+        for text in ["17.5", "1e-2", "9007199254740992.0", "1e300", "nan", "x", ""] {
+            assert_eq!(whole(of(text)), None, "{text}");
+        }
+        assert_eq!(whole(of("9007199254740993")), Some(9_007_199_254_740_993));
     }
 
     proptest! {
