@@ -33,8 +33,11 @@ const FORMULAS: &str = "\
 - *formula*: what a `filter` keeps and a `derive` computes of a row: columns by their names (any
   other name in backticks), numbers, `'text'`, `true`, `false`, `null`, `+ - * / %`,
   `= != < <= > >=`, `and`, `or`, `not`, `is null`, `in (…)`. What has no value makes no value, but
-  for `and`, `or`, `is null`, `coalesce` and `if`. `replace(price, ',', '.')` puts a point for each
-  comma of a text, which `cast` can then read. Functions, with how many arguments they take:";
+  for `and`, `or`, `is null`, `coalesce` and `if`; nor has what is beyond the numbers: a division by
+  0, integers beyond 64 bits. `%` has the sign of what is divided (`-7 % 3` is -1), and `round` goes
+  away from 0 at halves (0.5 becomes 1, -2.5 becomes -3). `replace(price, ',', '.')` puts a point
+  for each comma of a text, which `cast` can then read. Functions, with how many arguments they
+  take:";
 
 /// A mapping of the grammar, and everywhere that it stands.
 struct Chapter {

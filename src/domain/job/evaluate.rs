@@ -61,7 +61,12 @@ macro_rules! metrics {
             /// What an evaluation may report: words and what they are.
             pub const REPORTED: &'static [(&'static str, &'static str)] = &[
                 $(($word, $doc),)*
-                ("rows", "Rows that the models were measured on."),
+                (
+                    "rows",
+                    "Rows of the table that the models were measured on; for a language model \
+                     texts or tokens, as it is given. Its measures are over tokens, as many as \
+                     fill whole contexts: some at the end are left out.",
+                ),
             ];
 
             /// The word that a manifest and a report have for it.

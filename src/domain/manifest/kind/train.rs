@@ -59,8 +59,8 @@ pub(super) static TRAIN: StageKind = StageKind {
             optional(
                 "epochs",
                 integer(1, 1_000_000),
-                "Passes over the rows, at the most; demanded unless `parallel` is there, or the model \
-                 is `logistic` or `linear`, which take 100.",
+                "Passes over the rows, at the most; demanded unless `parallel` is there, or the \
+                 model is `logistic` or `linear`, which take 100.",
                 "60",
             ),
             default("batch", integer(1, 65_536), "32", "Rows per step.", "32"),
@@ -173,8 +173,22 @@ pub(super) static TRAIN: StageKind = StageKind {
     metrics: &[
         (
             "loss",
-            "Mean loss over the rows of the last epoch, in `parallel` of the last round: \
-             cross-entropy in nats, for a number the squared error in units of the target.",
+            "Mean loss over the rows of the last epoch that was run, in `parallel` of the last \
+             round, while the parameters still moved: cross-entropy in nats, for a number the \
+             squared error in units of the target. With `earlyStopping` the model is that of an \
+             earlier epoch. With `classWeights` the loss of each row counts so many times, and the \
+             sum is divided by the rows (PyTorch divides it by the weights).",
+        ),
+        (
+            "validationLoss",
+            "Mean loss over the rows that validate, with these `classWeights` too: it is what \
+             decides. Of the model that comes out: after the last epoch, with `earlyStopping` \
+             after the best. `evaluate` measures without weights.",
+        ),
+        (
+            "bestEpoch",
+            "With `earlyStopping`, the epoch of which the model is: that of the least \
+             `validationLoss`, from 1.",
         ),
         ("epochs", "Epochs that were run; in `parallel` not a whole number."),
     ],

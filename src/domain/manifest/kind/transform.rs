@@ -302,7 +302,12 @@ static MEASURE: OneOf = OneOf {
     doc: "What is measured of a group; nulls are left out.",
     variants: &[
         required("count", NAME, "How many values there are; `*` counts rows.", "\"*\""),
-        required("sum", NAME, "The sum.", "amount"),
+        required(
+            "sum",
+            NAME,
+            "The sum; null where it is beyond the numbers, as of integers beyond 64 bits.",
+            "amount",
+        ),
         required("mean", NAME, "The mean.", "amount"),
         required("min", NAME, "The smallest value.", "amount"),
         required("max", NAME, "The largest value.", "amount"),
