@@ -55,7 +55,7 @@ pub use transform::{
 use crate::base::canon::{Canonical, Digest, Encode, Writer, canonical_enum, canonical_struct};
 
 /// The name of the exact arithmetic: any change of any bit of any result gets a new one.
-pub const OPS_VERSION: &str = "ohc-ops/3";
+pub const OPS_VERSION: &str = "ohc-ops/4";
 
 /// What a job computes: one closed list. Stages of a manifest name these by `uses:`.
 #[derive(Clone, PartialEq, Debug)]
