@@ -24,7 +24,7 @@ use crate::node::link::{self, LinkError};
 use crate::node::network::{Config, Part};
 use crate::node::notice::Notice;
 use crate::node::worker::{self, Hooks, Offer, Sight};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// An offer that nobody takes rises five times by 1/8: by less than so many times in all.
