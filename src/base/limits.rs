@@ -142,6 +142,12 @@ pub const MILESTONE_BYTES_MAX: usize = 4 * 1024;
 pub const ARTIFACT_BYTES_MAX: usize = 1 << 30;
 /// What one job reads, in bytes, each input as often as it is named.
 pub const INPUTS_BYTES_MAX: u64 = 8 << 30;
+/// What a training reads, in bytes, of tables that it takes one after the other.
+pub const TABLES_BYTES_MAX: u64 = 128 << 30;
+/// Rows that a training keeps in memory, in bytes: more than these lie in a file, all of them.
+pub const ROWS_IN_MEMORY_BYTES: u64 = 256 << 20;
+/// Rows of one training, in bytes, wherever they lie.
+pub const ROWS_BYTES_MAX: u64 = 64 << 30;
 
 const _: () = assert!(MANIFEST_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= SLOT_BYTES_MAX);

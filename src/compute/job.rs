@@ -2,6 +2,7 @@
 //! Never asks who wants it, what it is worth or where bytes come from; nothing here is remembered
 //! from one call to the next.
 
+use super::backing::{Inputs, Room};
 use super::compare;
 use super::delta::{self, Taught};
 use super::embed;
@@ -12,9 +13,9 @@ use super::generate;
 use super::kernel::cores::Seat;
 use super::kernel::philox::{Philox, purpose};
 use super::llama::Llama;
-use super::memory;
 use super::merge;
 use super::perplexity;
+use super::port::{Port, Tables, instance, no_input, twice};
 use super::predict;
 use super::predictor::Predictor;
 use super::recipe::Recipe;
@@ -30,6 +31,7 @@ use crate::base::limits::ARTIFACT_BYTES_MAX;
 use crate::domain::job::{
     Embed, Evaluate, Export, Generate, Ingest, Predict, Spec, Train, Transform,
 };
+use std::borrow::Cow;
 
 /// What a no-op gives.
 const NOOP: &[u8] = b"ohc noop\n";
@@ -39,15 +41,15 @@ const NOOP: &[u8] = b"ohc noop\n";
 /// Inputs are found by name (`rows`, `table`, `data`, `validation`, `state`); an evaluation takes
 /// every input called `models` or `models[…]`, in their order. States are given to `keep` while the
 /// job goes on. Only fast jobs ask on which machine.
-pub fn run<E>(
+pub fn run<'a, E>(
     machine: &Machine,
     spec: &Spec,
-    inputs: &[Named],
+    inputs: impl Into<Inputs<'a>>,
     progress: &mut dyn FnMut(Progress),
     keep: Keep<'_, E>,
 ) -> Result<Done, Ended<E>> {
     let _seat = Seat::take();
-    let done = computed(machine, spec, inputs, progress, keep)?;
+    let done = computed(machine, spec, inputs.into(), progress, keep)?;
     fit(&done.outputs, ARTIFACT_BYTES_MAX)?;
     Ok(done)
 }
@@ -66,17 +68,18 @@ fn fit(outputs: &[Named], most: usize) -> Result<(), Fault> {
 fn computed<E>(
     machine: &Machine,
     spec: &Spec,
-    inputs: &[Named],
+    all: Inputs<'_>,
     progress: &mut dyn FnMut(Progress),
     keep: Keep<'_, E>,
 ) -> Result<Done, Ended<E>> {
+    let inputs = all.named;
     let done = match spec {
         Spec::Ingest(ingest) => ingest_rows(ingest, inputs)?,
         Spec::Split(spec) => {
             outputs_alone(split::run(spec, &table(inputs, "table")?, permutation)?)
         }
         Spec::Train(spec) => {
-            let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+            let (lesson, task) = (lesson(spec, all)?, taught(spec, inputs)?);
             let state = task.state.as_deref();
             let mut done = train::run(machine, &task.spec, &lesson, state, progress, keep)?;
             done.outputs = said(spec, inputs, done.outputs)?;
@@ -113,9 +116,9 @@ fn computed<E>(
 /// (without one, the first segment of a training starts from the job's own inputs). A job without
 /// checkpoints has one segment, and its outputs are computed again as a whole. `probe` chooses
 /// which of the states in between is traced; where there are none, the outputs are.
-pub fn replay(
+pub fn replay<'a>(
     spec: &Spec,
-    inputs: &[Named],
+    inputs: impl Into<Inputs<'a>>,
     segment: u32,
     checkpoint: Option<&[u8]>,
     probe: u32,
@@ -127,10 +130,12 @@ pub fn replay(
         ));
     }
     let _seat = Seat::take();
+    let all = inputs.into();
+    let inputs = all.named;
     match spec {
         Spec::Train(spec) => {
             let (lesson, Taught { spec: task, state }) =
-                (lesson(spec, inputs)?, taught(spec, inputs)?);
+                (lesson(spec, all)?, taught(spec, inputs)?);
             let state = state.as_deref();
             let replayed = train::replay(&task, &lesson, state, segment, checkpoint, probe)?;
             let last = !replayed.outputs.is_empty();
@@ -167,9 +172,9 @@ pub fn replay(
 
 /// What a fast job says of the end of a segment that is near enough to the exact one: outputs and
 /// metrics, where it is the last.
-pub fn accept(
+pub fn accept<'a>(
     spec: &Spec,
-    inputs: &[Named],
+    inputs: impl Into<Inputs<'a>>,
     segment: u32,
     ends: Ends<'_>,
 ) -> Result<Option<(Vec<Named>, Metrics)>, Far> {
@@ -182,7 +187,9 @@ pub fn accept(
         _ => return Err(stateless().into()),
     };
     let _seat = Seat::take();
-    let (lesson, task) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+    let all = inputs.into();
+    let inputs = all.named;
+    let (lesson, task) = (lesson(spec, all)?, taught(spec, inputs)?);
     let Some((outputs, metrics)) = train::accept(&task.spec, &lesson, segment, ends)? else {
         return Ok(None);
     };
@@ -190,24 +197,33 @@ pub fn accept(
 }
 
 /// The state after `at` steps of a segment, or at its end. Only jobs with checkpoints have states.
-pub fn trace(
+pub fn trace<'a>(
     spec: &Spec,
-    inputs: &[Named],
+    inputs: impl Into<Inputs<'a>>,
     segment: u32,
     checkpoint: Option<&[u8]>,
     at: Option<u64>,
 ) -> Result<Traced, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
     let _seat = Seat::take();
-    let (lesson, Taught { spec: task, state }) = (lesson(spec, inputs)?, taught(spec, inputs)?);
+    let inputs = inputs.into();
+    let lesson = lesson(spec, inputs)?;
+    let Taught { spec: task, state } = taught(spec, inputs.named)?;
     train::trace(&task, &lesson, state.as_deref(), segment, checkpoint, at)
 }
 
 /// The state one step after a state of a segment.
-pub fn step(spec: &Spec, inputs: &[Named], segment: u32, from: &[u8]) -> Result<Vec<u8>, Fault> {
+pub fn step<'a>(
+    spec: &Spec,
+    inputs: impl Into<Inputs<'a>>,
+    segment: u32,
+    from: &[u8],
+) -> Result<Vec<u8>, Fault> {
     let Spec::Train(spec) = spec else { return Err(stateless()) };
     let _seat = Seat::take();
-    train::step(&taught(spec, inputs)?.spec, &lesson(spec, inputs)?, segment, from)
+    let inputs = inputs.into();
+    let lesson = lesson(spec, inputs)?;
+    train::step(&taught(spec, inputs.named)?.spec, &lesson, segment, from)
 }
 
 fn stateless() -> Fault {
@@ -244,9 +260,11 @@ fn shards(inputs: &[Named]) -> Vec<(&str, &[u8])> {
     shards.map(|input| (input.name.as_str(), input.bytes.as_slice())).collect()
 }
 
-fn lesson(spec: &Train, inputs: &[Named]) -> Result<Lesson, Fault> {
-    let validation = optional_table(inputs, "validation")?;
-    Lesson::new(spec, &table(inputs, "data")?, validation.as_ref())
+fn lesson(spec: &Train, inputs: Inputs<'_>) -> Result<Lesson, Fault> {
+    let validation = Port::find(inputs, "validation")?;
+    let data = Port::find(inputs, "data")?.ok_or_else(|| no_input("data"))?;
+    let validation = validation.as_ref().map(|port| port as &dyn Tables);
+    Lesson::within(Room::of(inputs.backing), spec, &data, validation)
 }
 
 fn measure(spec: &Evaluate, inputs: &[Named]) -> Result<Done, Fault> {
@@ -333,15 +351,6 @@ fn steps(spec: &Transform, inputs: &[Named]) -> Result<Done, Fault> {
     Ok(Done { outputs, metrics: metrics.collect() })
 }
 
-/// What an input of a port with many is called: `width=16` for `models[width=16]`, `models` for
-/// itself; none if it is an input of another port.
-fn instance<'a>(port: &str, input: &'a str) -> Option<&'a str> {
-    match input.strip_prefix(port)? {
-        "" => Some(input),
-        rest => rest.strip_prefix('[')?.strip_suffix(']'),
-    }
-}
-
 /// The order in which a split deals the rows of one stratum out.
 fn permutation(seed: u64, stratum: u64, rows: usize) -> Vec<u32> {
     let stream = u32::try_from(stratum).unwrap_or(u32::MAX);
@@ -367,45 +376,14 @@ fn table(inputs: &[Named], name: &str) -> Result<Table, Fault> {
 }
 
 fn optional_table(inputs: &[Named], name: &str) -> Result<Option<Table>, Fault> {
-    let chunks = several(inputs, name);
-    let bytes = chunks.iter().fold(0usize, |sum, bytes| sum.saturating_add(bytes.len()));
-    match chunks.as_slice() {
-        [] => Ok(None),
-        [whole] => Table::from_bytes(whole).map(Some),
-        _ if inputs.iter().filter(|input| input.name == name).count() > 1 => Err(twice(name)),
-        _ if bytes > ARTIFACT_BYTES_MAX => Err(Fault::new(
-            format!("the chunks of {} have {bytes} bytes together", quote(name)),
-            format!(
-                "one job takes at most {ARTIFACT_BYTES_MAX}: keep fewer columns or rows when \
-                 they are ingested"
-            ),
-        )),
-        chunks => {
-            memory::room(bytes)?;
-            let tables = chunks.iter().map(|bytes| Table::from_bytes(bytes));
-            Table::concat(&tables.collect::<Result<Vec<_>, _>>()?).map(Some)
-        }
-    }
+    let port = Port::find(inputs.into(), name)?;
+    port.map(|port| port.whole().map(Cow::into_owned)).transpose()
 }
 
 /// The bytes of all inputs of a port, in their order.
 fn several<'a>(inputs: &'a [Named], port: &str) -> Vec<&'a [u8]> {
     let of_port = inputs.iter().filter(|input| instance(port, &input.name).is_some());
     of_port.map(|input| input.bytes.as_slice()).collect()
-}
-
-fn no_input(name: &str) -> Fault {
-    Fault::new(
-        format!("the job has no input {}", quote(name)),
-        format!("connect it under `inputs:` of the stage: {name}: stage.output"),
-    )
-}
-
-fn twice(name: &str) -> Fault {
-    Fault::new(
-        format!("the job has more than one input {}", quote(name)),
-        "connect exactly one output to it",
-    )
 }
 
 fn optional<'a>(inputs: &'a [Named], name: &str) -> Result<Option<&'a [u8]>, Fault> {

@@ -148,6 +148,31 @@ impl Drop for Open {
     }
 }
 
+/// Lends the job of this thread bytes while it wants them. They are on its account as long, whoever
+/// took them: a part of them may come from another thread, of which no account knows.
+pub fn lend<T, E>(
+    fetch: impl FnOnce() -> Result<Vec<u8>, E>,
+    want: impl FnOnce(&[u8]) -> T,
+) -> Result<T, E> {
+    let bytes = uncounted(fetch)?;
+    let taken = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    count(taken);
+    let done = want(&bytes);
+    count(-taken);
+    uncounted(|| drop(bytes));
+    Ok(done)
+}
+
+/// Does something for which the account of this thread's job is not told.
+fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    tell();
+    let own = OWN.replace(NONE);
+    let done = work();
+    UNTOLD.set(0);
+    OWN.set(own);
+    done
+}
+
 /// The account of this thread's job, for a helper that works for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own(usize);
@@ -270,6 +295,26 @@ mod tests {
         let fault = bound.hold_tighter(0, run(of(8))).unwrap_err();
         assert_eq!(fault, bound.hold(0, run(of(9))).unwrap_err(), "in the same words");
         assert!(bound.hold_tighter(0, run(of(7))).is_ok());
+    }
+
+    #[test]
+    fn what_is_lent_counts_while_it_is_wanted_and_not_how_it_was_fetched() {
+        let lent = |bytes: usize, beside: i64| {
+            Bound::new(8 * MIB).hold(0, || {
+                count(beside);
+                // Something else on the way, as of a thread that is not counted.
+                let fetch = || {
+                    count(100 << 20);
+                    Ok::<_, Fault>(vec![0; bytes])
+                };
+                lend(fetch, |bytes| bytes.len())?;
+                count(-beside);
+                check()
+            })
+        };
+        assert_eq!(lent(4 << 20, 3 << 20), Ok(()));
+        assert_eq!(lent(4 << 20, 5 << 20).unwrap_err().cause, Cause::Memory);
+        assert_eq!(lend(|| Err::<Vec<u8>, _>(7), |_| ()), Err(7));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Opens no file or socket, reads no clock, and gives the same bytes for the same job on any
 //! machine, with any number of threads, in debug and release.
 
+pub mod backing;
 pub mod bench;
 pub mod compare;
 mod delta;
@@ -26,10 +27,12 @@ mod near;
 mod op;
 pub mod optim;
 pub mod perplexity;
+pub mod port;
 pub mod predict;
 pub mod predictor;
 pub mod profile;
 pub mod recipe;
+pub mod rows;
 pub mod split;
 pub mod state;
 pub mod table;
@@ -44,7 +47,8 @@ use std::convert::Infallible;
 pub use train::Traced;
 
 /// A deterministic failure: every honest worker that runs this job fails with the same words.
-/// A failure of the host (no memory, killed) is not one of these: it is no result at all.
+/// A failure of the host (no memory, killed) is not one of these: it is no result at all. One that
+/// a job meets on its way, such as a full disk, is [`Cause::Machine`], and ends there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
@@ -66,6 +70,8 @@ pub enum Cause {
     Memory,
     /// By a cell of a source that is not of the kind that its column was declared to be.
     Cell,
+    /// By the machine that it runs on: that is no result at all, and no receipt may say it.
+    Machine,
 }
 
 impl Fault {
@@ -77,6 +83,12 @@ impl Fault {
             format!("{what} has {bytes} bytes, more than one artifact may have"),
             format!("take fewer rows or columns, or divide the source: the bound is {most} bytes"),
         )
+    }
+
+    /// Something of the machine broke, about which whoever gave it to the job knows more.
+    #[must_use]
+    pub fn of_machine(message: impl Into<String>) -> Self {
+        Self { cause: Cause::Machine, ..Self::new(message, "run the job again, or elsewhere") }
     }
 
     /// A failure and what to do about it.

@@ -14,6 +14,7 @@ mod images;
 mod meaning;
 
 use super::Fault;
+use super::backing::Room;
 use super::examples::{Examples, matrix};
 use super::kernel::Engine;
 use super::model::{Memory, Network, ParameterShape, Reads, Shape, fault};
@@ -275,7 +276,7 @@ impl Predictor {
     pub fn raw_outputs(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, Fault> {
         let width = self.width();
         assert_eq!(values.len(), rows * width, "a value per feature and row");
-        self.network.shape().takes(values)?;
+        self.network.shape().takes(values, 0)?;
         let mut scaled = Vec::with_capacity(values.len());
         values.chunks_exact(width).for_each(|row| self.scales.append(row, &mut scaled));
         self.network.outputs(&scaled)
@@ -296,7 +297,7 @@ impl Predictor {
             return Err(says_nothing());
         }
         let rows = self.recipe_for(table)?.bring_toward(table, self.features())?;
-        let values = matrix(&rows, self.features())?;
+        let values = matrix(&rows, self.features(), 0)?;
         self.raw_outputs(&values, rows.rows())
     }
 
@@ -338,10 +339,11 @@ impl Predictor {
         let About { task, targets, features, classes, recipe, tokens } = &self.about;
         if let (Task::Language, [name]) = (task, targets.as_slice()) {
             let rows = recipe.bring_toward(table, targets)?;
-            return Examples::of_stream(&rows, name, self.width(), Some(*tokens));
+            let (room, known) = (Room::MEMORY, Some(*tokens));
+            return Examples::of_stream(&rows, room, name, self.width(), known);
         }
         let rows = self.recipe_for(table)?.bring_toward(table, &self.wanted())?;
-        Examples::for_model(&rows, *task, targets, features, classes)
+        Examples::for_model(&rows, Room::MEMORY, *task, targets, (features, classes))
     }
 
     /// The bytes of the model file: the same for the same predictor, always.

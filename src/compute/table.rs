@@ -256,13 +256,9 @@ impl Table {
         let first = tables
             .first()
             .ok_or_else(|| Fault::new("there is no table", "connect an output that is a table"))?;
-        let alike =
-            |table: &&Self| table.schema() == first.schema() && table.recipe == first.recipe;
-        if !tables.iter().all(|table| alike(&table)) {
-            return Err(Fault::new(
-                "the chunks of a table have different columns",
-                "connect the output of one stage",
-            ));
+        let schema = first.schema();
+        if !tables.iter().all(|table| table.is_like(&schema, &first.recipe)) {
+            return Err(Self::unlike());
         }
         let batches = tables.iter().map(|table| &table.batch);
         let batch = concat_batches(first.batch.schema_ref(), batches).map_err(|_| {
@@ -272,6 +268,19 @@ impl Table {
             )
         })?;
         Ok(Self { batch, recipe: first.recipe.clone() })
+    }
+
+    /// Whether it has these columns and this history.
+    pub(super) fn is_like(&self, schema: &[Column], recipe: &Recipe) -> bool {
+        self.schema() == schema && self.recipe == *recipe
+    }
+
+    /// Of tables that are not alike.
+    pub(super) fn unlike() -> Fault {
+        Fault::new(
+            "the chunks of a table have different columns",
+            "connect the output of one stage",
+        )
     }
 
     /// The first rows of the table: all of them if it has no more.

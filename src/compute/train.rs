@@ -203,8 +203,16 @@ impl Plan {
         let rows = spec.batch.div_ceil(spec.accumulate.max(1)) as usize;
         let rows = rows.min(lesson.rows.rows());
         memory::room(shape.bytes(spec.optimizer.moments() + 2, rows))?;
-        for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
-            shape.takes(&rows.values)?;
+        if shape.reads_tokens() {
+            for rows in [Some(&lesson.rows), lesson.validation.as_ref()].into_iter().flatten() {
+                let (mut at, mut taken) = (0, Ok(()));
+                rows.values.each(0..rows.rows(), |row| {
+                    taken =
+                        std::mem::replace(&mut taken, Ok(())).and_then(|()| shape.takes(row, at));
+                    at += 1;
+                })?;
+                taken?;
+            }
         }
         let segments = Spec::Train(spec.clone()).segments();
         let span = Span::new(spec, lesson.rows.rows() as u64)?;
@@ -286,14 +294,13 @@ fn check(spec: &Train, lesson: &Lesson) -> Result<(), Fault> {
         ));
     }
     for rows in [Some(rows), lesson.validation.as_ref()].into_iter().flatten() {
-        if Some(rows.values.len()) != rows.rows().checked_mul(rows.width()) {
+        if Some(rows.values.numbers()) != rows.rows().checked_mul(rows.width()) {
             return Err(fault(
                 "the examples have not one value per row and feature",
                 "this is a fault of ohc, not of the manifest: please report it",
             ));
         }
-        let bad = rows.values.iter().position(|x| !x.is_finite());
-        let place = bad.map(|at| (at / rows.width(), rows.features.get(at % rows.width())));
+        let place = rows.values.stray().map(|(row, at)| (row, rows.features.get(at)));
         if let Some((row, Some(name))) = place {
             return Err(fault(
                 format!("the feature `{name}` of row {row} is not a finite number"),

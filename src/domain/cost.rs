@@ -63,6 +63,8 @@ pub struct Shape {
     pub columns: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Bytes of the largest of several tables one below the other; 0 of one artifact.
+    pub chunk: u64,
     /// Different tokens of a table of tokens, at the most; 0 where nobody knows before the text is
     /// read, as with characters, and for anything else.
     pub tokens: u64,
@@ -99,6 +101,7 @@ impl Shape {
         rows: 0,
         columns: 0,
         bytes: 0,
+        chunk: 0,
         tokens: 0,
         over: 0,
         more_rows: 0,
@@ -116,7 +119,14 @@ impl Shape {
         let rows = self.rows.saturating_add(self.more_rows).min(fit.max(self.rows));
         let columns = self.columns.saturating_add(self.more_columns);
         let way = Way { row: self.way.row_most, ..self.way };
-        Self { rows, columns, bytes, over: 0, more_rows: 0, more_columns: 0, way, ..self }
+        let chunk = self.chunk.saturating_mul(self.over.saturating_add(1));
+        let chunk = chunk.min(self.chunk.max(ARTIFACT_BYTES_MAX as u64));
+        Self { rows, columns, bytes, chunk, over: 0, more_rows: 0, more_columns: 0, way, ..self }
+    }
+
+    /// Bytes of the largest artifact that it is made of.
+    const fn largest(self) -> u64 {
+        if self.chunk > 0 { self.chunk } else { self.bytes }
     }
 
     /// The same, of which there may be so many times as much.
@@ -132,6 +142,7 @@ impl Shape {
             rows: self.rows.saturating_add(other.rows),
             columns: if self.columns > other.columns { self.columns } else { other.columns },
             bytes: self.bytes.saturating_add(other.bytes),
+            chunk: if self.largest() > other.largest() { self.largest() } else { other.largest() },
             tokens: if self.tokens > other.tokens { self.tokens } else { other.tokens },
             over: if self.over > other.over { self.over } else { other.over },
             more_rows: self.more_rows.saturating_add(other.more_rows),
@@ -236,6 +247,8 @@ pub fn estimate(spec: &Spec, inputs: &[Shape]) -> (Size, Vec<Shape>) {
             (flop, [vec![table], outputs].concat())
         }
     };
+    // Each is one artifact, whatever it was made from.
+    let outputs: Vec<Shape> = outputs.into_iter().map(|made| Shape { chunk: 0, ..made }).collect();
     let bytes_out = outputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
     let memory = memory::estimate(spec, inputs, &outputs);
     let steps = match spec {

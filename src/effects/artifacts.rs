@@ -12,6 +12,7 @@ mod depot;
 pub mod inventory;
 mod outputs;
 mod presigned;
+mod scratch;
 
 use super::{Peril, pass};
 use crate::base::canon::Digest;
@@ -25,6 +26,7 @@ use object_store::local::LocalFileSystem;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path};
 use outputs::{check_names, write_all};
 pub use presigned::{Act, ObjectRequest, Presigner};
+pub use scratch::ScratchFile;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -403,6 +405,14 @@ impl Artifacts {
             pass(Peril::ArtifactAside);
         }
         bytes
+    }
+
+    /// A file beside the artifacts that lie here, for one job: it goes with whoever has it.
+    pub fn scratch(&self) -> Result<ScratchFile, ArtifactError> {
+        match &self.directory {
+            Some(directory) => ScratchFile::create(directory),
+            None => ScratchFile::create(&std::env::temp_dir()),
+        }
     }
 
     /// Whether something lies under a digest. Only [`Artifacts::get`] says that it is whole.

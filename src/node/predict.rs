@@ -334,7 +334,7 @@ fn advised(fault: Fault) -> Fault {
             hint: "correct the cell; --nulls says which words stand for an empty one".to_owned(),
             ..fault
         },
-        Cause::Job | Cause::Memory => fault,
+        Cause::Job | Cause::Memory | Cause::Machine => fault,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Work: fetches the inputs of jobs, has them computed, stores what comes out; and checks
 //! receipts the same way. Never decides what to work on or what a result is worth.
 
+mod inputs;
 mod shelf;
 
 use crate::base::canon::Digest;
 use crate::base::ids::JobId;
-use crate::base::limits::{INPUTS_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::base::limits::TEXT_BYTES_MAX;
 use crate::compute::memory::Bound;
 use crate::compute::{self, Cause, Ended, Ends, Fault, Machine, Named, Progress};
 use crate::domain::bisection::{Move, Step};
@@ -15,6 +16,7 @@ use crate::domain::verdict::{Finding, Found, Segment, Verdict};
 use crate::effects::artifacts::{ArtifactError, Artifacts};
 use crate::effects::{Peril, pass};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use inputs::Fetched;
 pub(super) use shelf::Shelf;
 use shelf::{AT_A_TIME, SMALL_BYTES};
 use std::collections::BTreeSet;
@@ -88,6 +90,12 @@ fn read_by(assignment: &Assignment) -> Vec<Digest> {
     inputs.filter_map(artifact).collect()
 }
 
+impl From<ArtifactError> for Doubt {
+    fn from(error: ArtifactError) -> Self {
+        Self::Host(error)
+    }
+}
+
 fn consent(duty: &Duty) -> Finding {
     match duty.segments.first() {
         Some(segment) if duty.question.is_vote() => Finding::Deny { segment: *segment },
@@ -153,7 +161,7 @@ impl Bench {
             match ran {
                 Ok((inputs, done, states)) => {
                     let claim = self.claim(task.job, &done, states)?;
-                    claims.push(Claim { read: fetched(task, &inputs), ..claim });
+                    claims.push(Claim { read: inputs.fetched(task), ..claim });
                     earlier.push(done.outputs);
                 }
                 Err(Ended::Failed(fault)) => return Ok(failed(task.job, &fault)),
@@ -168,7 +176,7 @@ impl Bench {
         &self,
         machine: &Machine,
         task: &Task,
-        inputs: &[Named],
+        inputs: &Fetched<'_, ArtifactError>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(compute::Done, Shelf), Ended<ArtifactError>> {
         let mut shelf = Shelf::new(Arc::clone(&self.artifacts), self.runtime.clone());
@@ -178,11 +186,12 @@ impl Bench {
             }
             shelf.put(state)
         };
-        let mut run = || compute::job::run(machine, &task.spec, inputs, progress, &mut keep);
-        let mut done = match task.memory.map(Bound::new) {
-            Some(bound) => bound.hold(bytes_of(inputs), run),
+        let given = inputs.inputs();
+        let mut run = || compute::job::run(machine, &task.spec, given, progress, &mut keep);
+        let mut done = inputs.ended(match task.memory.map(Bound::new) {
+            Some(bound) => bound.hold(inputs.bytes(), run),
             None => run(),
-        }?;
+        })?;
         pass(Peril::WorkComputed);
         if let Some(tamper) = &self.tamper {
             tamper(task, Made::Done(&mut done));
@@ -220,11 +229,9 @@ impl Bench {
         &self,
         task: &Task,
         earlier: &[Vec<Named>],
-    ) -> Result<Vec<Named>, Ended<ArtifactError>> {
-        gather(task, INPUTS_BYTES_MAX, |from| match from {
-            TaskInput::Artifact(digest) => self.fetch(*digest),
-            TaskInput::Earlier { task, output } => Ok(given(earlier, *task, *output)),
-        })
+    ) -> Result<Fetched<'_, ArtifactError>, Ended<ArtifactError>> {
+        let fetch = Box::new(|digest| self.fetch(digest));
+        Fetched::new(&self.artifacts, task, fetch, |task, output| Ok(given(earlier, task, output)))
     }
 
     /// Looks into a question about a receipt: whether its artifacts are there and whole, and
@@ -276,8 +283,10 @@ impl Bench {
         let checkpoint = self.checkpoint(claim, segment)?;
         let probe = duty.probe.below(u32::MAX, "probe", duty.receipt.lease, segment.index);
         let spec = &task.spec;
+        let given = inputs.inputs();
         let replayed =
-            compute::job::replay(spec, &inputs, segment.index, checkpoint.as_deref(), probe);
+            compute::job::replay(spec, given, segment.index, checkpoint.as_deref(), probe);
+        let replayed = inputs.unbroken(replayed)?;
         pass(Peril::AuditReplayed);
         let Ok(replayed) = replayed else {
             return doubt(Found::Other); // it fails where the receipt says that it is done
@@ -308,7 +317,7 @@ impl Bench {
     /// There is nothing to bisect where it is not: its worker need not find the same bits again.
     fn accept(
         &self,
-        (task, inputs): (&Task, &[Named]),
+        (task, inputs): (&Task, &Fetched<'_, Doubt>),
         (claim, segment): (&Claim, Segment),
         exact: &[u8],
     ) -> Result<Option<(Vec<Named>, compute::Metrics)>, Doubt> {
@@ -319,8 +328,8 @@ impl Bench {
         };
         let claimed = self.fetch_claimed(claimed, segment)?;
         let ends = Ends { begin: begin.as_deref().unwrap_or_default(), exact, claimed: &claimed };
-        let accepted = compute::job::accept(&task.spec, inputs, segment.index, ends);
-        accepted.map_err(|_| Doubt::About(segment, Found::Far))
+        let accepted = compute::job::accept(&task.spec, inputs.inputs(), segment.index, ends);
+        inputs.unbroken(accepted)?.map_err(|_| Doubt::About(segment, Found::Far))
     }
 
     /// Takes the one step at which worker and objector part, from the state on which they agree.
@@ -328,8 +337,8 @@ impl Bench {
         let Some(segment) = duty.segments.first().copied() else { return Ok(Digest::default()) };
         let (task, inputs) = self.claimed_inputs(&duty.assignment, &duty.receipt, segment)?;
         let from = self.fetch_claimed(step.from, segment)?;
-        let honest = compute::job::step(&task.spec, &inputs, segment.index, &from);
-        match honest.map(|state| Digest::of(&state)) {
+        let honest = compute::job::step(&task.spec, inputs.inputs(), segment.index, &from);
+        match inputs.unbroken(honest)?.map(|state| Digest::of(&state)) {
             Ok(honest) if honest == step.worker => Ok(Digest::default()),
             Ok(honest) => Err(Doubt::About(segment, Found::State(honest))),
             Err(_) => Err(Doubt::About(segment, Found::Other)),
@@ -362,28 +371,28 @@ impl Bench {
         let Some(claim) = receipt.claim(segment.job) else { return Err(other) };
         let (task, inputs) = self.claimed_inputs(assignment, receipt, *segment)?;
         let checkpoint = self.checkpoint(claim, *segment)?;
-        compute::job::trace(&task.spec, &inputs, segment.index, checkpoint.as_deref(), *at)
-            .map_err(|_| other)
+        let given = inputs.inputs();
+        let traced =
+            compute::job::trace(&task.spec, given, segment.index, checkpoint.as_deref(), *at);
+        inputs.unbroken(traced)?.map_err(|_| other)
     }
 
     /// What a job of a receipt was computed from, as far as the receipt says.
     fn claimed_inputs<'a>(
-        &self,
+        &'a self,
         assignment: &'a Assignment,
         receipt: &Receipt,
         segment: Segment,
-    ) -> Result<(&'a Task, Vec<Named>), Doubt> {
+    ) -> Result<(&'a Task, Fetched<'a, Doubt>), Doubt> {
         let task = assignment.tasks.iter().find(|task| task.job == segment.job);
         let Some(task) = task else { return Err(Doubt::About(segment, Found::Other)) };
-        let inputs = gather(task, INPUTS_BYTES_MAX, |from| match from {
-            TaskInput::Artifact(digest) => self.fetch_input(*digest, segment),
-            TaskInput::Earlier { task, output } => {
-                let earlier = assignment.tasks.get(*task).map(|task| task.job);
-                let claim = earlier.and_then(|job| receipt.claim(job));
-                let digest = claim.and_then(|claim| claim.outputs.get(*output).copied());
-                let digest = digest.ok_or(Doubt::About(segment, Found::Withheld))?;
-                self.fetch_claimed(digest, segment)
-            }
+        let fetch = Box::new(move |digest| self.fetch_input(digest, segment));
+        let inputs = Fetched::new(&self.artifacts, task, fetch, |task, output| {
+            let earlier = assignment.tasks.get(task).map(|task| task.job);
+            let claim = earlier.and_then(|job| receipt.claim(job));
+            let digest = claim.and_then(|claim| claim.outputs.get(output).copied());
+            let digest = digest.ok_or(Doubt::About(segment, Found::Withheld))?;
+            self.fetch_claimed(digest, segment)
         });
         match inputs {
             Ok(inputs) => Ok((task, inputs)),
@@ -406,20 +415,22 @@ impl Bench {
         let is_of_memory =
             matches!(duty.receipt.outcome, Outcome::Failed { flaw: Flaw::Memory, .. });
         for task in &duty.assignment.tasks {
-            let inputs = gather(task, INPUTS_BYTES_MAX, |from| match from {
-                TaskInput::Artifact(digest) => self.fetch_input(*digest, Segment { job, index: 0 }),
-                TaskInput::Earlier { task, output } => Ok(given(&earlier, *task, *output)),
+            let segment = Segment { job, index: 0 };
+            let fetch = Box::new(move |digest| self.fetch_input(digest, segment));
+            let inputs = Fetched::new(&self.artifacts, task, fetch, |task, output| {
+                Ok(given(&earlier, task, output))
             });
             // Only of who says so it matters how much it took.
             let bound = task.memory.map(Bound::new).filter(|_| is_of_memory && task.job == job);
             let done = inputs.and_then(|inputs| {
                 let keep = &mut |_| Ok::<(), Doubt>(());
                 let exact = Machine::default();
-                let mut run = || compute::job::run(&exact, &task.spec, &inputs, &mut |_| {}, keep);
-                match bound {
-                    Some(bound) => bound.hold_tighter(bytes_of(&inputs), run),
+                let given = inputs.inputs();
+                let mut run = || compute::job::run(&exact, &task.spec, given, &mut |_| {}, keep);
+                inputs.ended(match bound {
+                    Some(bound) => bound.hold_tighter(inputs.bytes(), run),
                     None => run(),
-                }
+                })
             });
             match done {
                 Ok(done) if task.job != job => earlier.push(done.outputs),
@@ -454,28 +465,6 @@ fn doubt(error: ArtifactError, segment: Segment, found: Found) -> Doubt {
     }
 }
 
-/// The inputs of a task. What is too much together is a fault of the job, whoever runs it, and
-/// nothing is fetched beyond it: what a plan says about the length of a source may be a lie.
-fn gather<E>(
-    task: &Task,
-    most: u64,
-    mut fetch: impl FnMut(&TaskInput) -> Result<Vec<u8>, E>,
-) -> Result<Vec<Named>, Ended<E>> {
-    let (mut inputs, mut sum) = (Vec::new(), 0u64);
-    for (name, from) in &task.inputs {
-        let bytes = fetch(from).map_err(Ended::Unkept)?;
-        sum = sum.saturating_add(bytes.len() as u64);
-        if sum > most {
-            return Err(Ended::Failed(Fault::new(
-                format!("what it reads has more than {most} bytes together"),
-                "give it fewer or smaller inputs",
-            )));
-        }
-        inputs.push(Named { name: name.clone(), bytes });
-    }
-    Ok(inputs)
-}
-
 /// What an earlier job of the same block gave.
 fn given(earlier: &[Vec<Named>], task: usize, output: usize) -> Vec<u8> {
     let given = earlier.get(task).and_then(|outputs| outputs.get(output));
@@ -486,15 +475,6 @@ fn bytes_of(all: &[Named]) -> u64 {
     all.iter().map(|named| named.bytes.len() as u64).sum()
 }
 
-/// Bytes of the inputs of a task that no job of the same block gave.
-fn fetched(task: &Task, inputs: &[Named]) -> u64 {
-    let sizes = task.inputs.iter().zip(inputs).map(|((_, from), input)| match from {
-        TaskInput::Artifact(_) => input.bytes.len() as u64,
-        TaskInput::Earlier { .. } => 0,
-    });
-    sizes.sum()
-}
-
 fn failed(job: JobId, fault: &Fault) -> Outcome {
     let cut = |text: &str| {
         let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
@@ -502,7 +482,8 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
     };
     let flaw = match fault.cause {
         Cause::Memory => Flaw::Memory,
-        Cause::Job | Cause::Cell => Flaw::Job,
+        // One of the machine is taken back before it comes here.
+        Cause::Job | Cause::Cell | Cause::Machine => Flaw::Job,
     };
     Outcome::Failed { job, message: cut(&fault.message), hint: cut(&fault.hint), flaw }
 }
@@ -510,32 +491,6 @@ fn failed(job: JobId, fault: &Fault) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{Noop, Spec};
-
-    #[test]
-    fn r13_what_a_job_reads_is_bounded_while_it_is_fetched() {
-        let artifact = |n: u8| ("rows".to_owned(), TaskInput::Artifact(Digest([n; 32])));
-        let task = |inputs: Vec<(String, TaskInput)>| Task {
-            job: JobId(0),
-            address: "a".into(),
-            spec: Spec::Noop(Noop { tag: 0 }),
-            inputs,
-            memory: None,
-        };
-        // The same two artifacts, over and over.
-        let inputs: Vec<_> = (0..2_048).map(|n| artifact(n as u8 % 2)).collect();
-        let mut fetched = 0;
-        let mut fetch = |_: &TaskInput| {
-            fetched += 1;
-            Ok::<_, ArtifactError>(vec![0; 100])
-        };
-        let all = gather(&task(inputs.clone()), 1_000, &mut fetch);
-        assert!(matches!(all, Err(Ended::Failed(fault)) if fault.message.contains("1000 bytes")));
-        assert_eq!(fetched, 11, "nothing is fetched beyond the bound");
-        let few =
-            gather(&task(inputs[..10].to_vec()), 1_000, |_| Ok::<_, ArtifactError>(vec![0; 100]));
-        assert_eq!(few.map_err(|_| ()).map(|few| few.len()), Ok(10));
-    }
 
     #[test]
     fn r13_an_artifact_is_looked_at_once_however_often_a_receipt_names_it() {

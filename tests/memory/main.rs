@@ -5,6 +5,7 @@
 //! The bytes are those of a real run, in which every place is made to tell the greatest number.
 #![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod away;
 mod jobs;
 
 use ohc::base::canon::{Decode, Digest, Encode};

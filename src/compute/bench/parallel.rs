@@ -340,7 +340,7 @@ fn accuracy_of(done: &Done, lesson: &Lesson) -> Result<f64, Fault> {
     else {
         return Ok(0.0);
     };
-    let outputs = model.raw_outputs(values, of.len())?;
+    let outputs = model.raw_outputs(&values.all()?, of.len())?;
     let rows = outputs.chunks(classes.len().max(1)).zip(of);
     let is_right = |(row, label): &(&[f32], &u32)| {
         let own = row.get(**label as usize).copied().unwrap_or(f32::NEG_INFINITY);

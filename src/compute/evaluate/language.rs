@@ -36,7 +36,8 @@ pub(super) fn measure(
             "a row of the model is as long as its context: hold out more text",
         ));
     }
-    let rows = examples.values.chunks(ROWS_AT_ONCE * width).zip(of.chunks(ROWS_AT_ONCE * width));
+    let values = examples.values.all()?;
+    let rows = values.chunks(ROWS_AT_ONCE * width).zip(of.chunks(ROWS_AT_ONCE * width));
     let (mut nats, mut right) = (0.0, 0u64);
     for (values, of) in rows {
         let outputs = model.raw_outputs(values, values.len() / width)?;

@@ -167,7 +167,7 @@ fn examine(candidate: &Candidate<'_>, data: &Table) -> Result<(Truth, Measured),
         let measured = Measured { measures, details: Details::Tokens(baseline) };
         return Ok((examples.truth, measured));
     }
-    let raw = model.raw_outputs(&examples.values, examples.rows())?;
+    let raw = model.raw_outputs(&examples.values.all()?, examples.rows())?;
     let said = Said::of(model, &raw).ok_or_else(|| {
         Fault::new(
             format!("model {} does not give a finite number for every row", quote(&candidate.name)),

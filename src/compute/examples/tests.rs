@@ -7,10 +7,23 @@ fn table(csv: &str) -> Table {
     Table::from_csv(csv.as_bytes()).unwrap()
 }
 
+fn of(
+    table: &Table,
+    task: Task,
+    targets: &[String],
+    features: Option<&[String]>,
+) -> Result<Examples, Fault> {
+    Examples::from_table(table, Room::MEMORY, task, targets, features)
+}
+
+fn values(rows: &Rows) -> Vec<f32> {
+    rows.all().unwrap().into_owned()
+}
+
 #[track_caller]
 fn check(csv: &str, target: &str, message: &str, hint: &str) {
     let targets = [target.to_owned()];
-    let fault = Examples::from_table(&table(csv), Task::Classification, &targets, None);
+    let fault = of(&table(csv), Task::Classification, &targets, None);
     let fault = fault.unwrap_err();
     assert_eq!(fault.message, message);
     assert!(fault.hint.contains(hint), "{}", fault.hint);
@@ -21,7 +34,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn read(csv: &str, task: Task, targets: &[&str]) -> Result<Examples, Fault> {
-    Examples::from_table(&table(csv), task, &names(targets), None)
+    of(&table(csv), task, &names(targets), None)
 }
 
 #[test]
@@ -29,13 +42,14 @@ fn every_other_column_is_a_feature_and_labels_are_numbered_as_text() {
     let csv = "n,y,x,t\n1,b,-0.0,true\n-2,a,1e-3,FALSE\n";
     let got = read(csv, Task::Classification, &["y"]).unwrap();
     assert_eq!(got.features, ["n", "x", "t"]);
-    assert_eq!(got.values, [1.0, -0.0, 1.0, -2.0, 1e-3, 0.0]);
-    assert!(got.values[1].is_sign_negative());
+    let read = values(&got.values);
+    assert_eq!(read, [1.0, -0.0, 1.0, -2.0, 1e-3, 0.0]);
+    assert!(read[1].is_sign_negative());
     assert_eq!(got.truth, Truth::Classes { classes: names(&["a", "b"]), of: vec![1, 0] });
     let some = names(&["t", "n"]);
-    let got = Examples::from_table(&table(csv), Task::Classification, &names(&["y"]), Some(&some));
+    let got = of(&table(csv), Task::Classification, &names(&["y"]), Some(&some));
     let got = got.unwrap();
-    assert_eq!((got.features, got.values), (some, vec![1.0, 1.0, 0.0, -2.0]));
+    assert_eq!((got.features, values(&got.values)), (some, vec![1.0, 1.0, 0.0, -2.0]));
 }
 
 #[test]
@@ -64,13 +78,13 @@ fn picked_rows_keep_their_features_and_their_truth() {
     let got = read(csv, Task::MultiLabel, &["a", "b"]).unwrap().pick(&[2, 0]);
     let of = vec![0.0, 0.0, 0.0, 1.0];
     assert_eq!(
-        (got.values, got.truth),
+        (values(&got.values), got.truth),
         (vec![3.0, 1.0], Truth::Labels { labels: names(&["a", "b"]), of })
     );
     let got = read(csv, Task::Classification, &["x"]).unwrap().pick(&[1]);
     assert_eq!(got.truth, Truth::Classes { classes: names(&["1", "2", "3"]), of: vec![1] });
     let got = read(csv, Task::Regression, &["x"]).unwrap().pick(&[1, 1]);
-    assert_eq!((got.truth, got.values), (Truth::Real(vec![2.0; 2]), vec![1.0; 4]));
+    assert_eq!((got.truth, values(&got.values)), (Truth::Real(vec![2.0; 2]), vec![1.0; 4]));
 }
 
 #[test]
@@ -94,7 +108,7 @@ fn a_target_that_does_not_fit_the_task_is_a_fault() {
     let both = fault("x,y\n1,0\n", Task::Regression, &["y", "x"]);
     assert_eq!(both, "2 targets do not fit the task");
     let (y, xy) = (names(&["y"]), names(&["x", "y"]));
-    let leak = Examples::from_table(&table("x,y\n1,0\n"), Task::Regression, &y, Some(&xy));
+    let leak = of(&table("x,y\n1,0\n"), Task::Regression, &y, Some(&xy));
     assert_eq!(leak.unwrap_err().message, "\"y\" is both a feature and a target");
 }
 
@@ -119,10 +133,10 @@ fn a_model_finds_its_features_by_name_and_its_labels_by_its_vocabulary() {
     let read = |features: &[&str], classes: &[&str]| {
         let (features, classes) = (names(features), names(classes));
         let task = Task::Classification;
-        Examples::for_model(&test, task, &names(&["y"]), &features, &classes)
+        Examples::for_model(&test, Room::MEMORY, task, &names(&["y"]), (&features, &classes))
     };
     let got = read(&["a", "b"], &["cat", "dog"]).unwrap();
-    assert_eq!((got.values, got.features), (vec![1.0, 2.0], names(&["a", "b"])));
+    assert_eq!((values(&got.values), got.features), (vec![1.0, 2.0], names(&["a", "b"])));
     assert_eq!(got.truth, Truth::Classes { classes: names(&["cat", "dog"]), of: vec![1] });
     let fault = read(&["a", "b"], &["cat", "dot"]).unwrap_err();
     assert!(fault.message.contains("never saw") && fault.hint.contains("\"dot\""), "{fault:?}");

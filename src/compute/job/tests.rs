@@ -2,6 +2,7 @@
 //! Never measures time.
 
 use super::*;
+use crate::compute::backing::tests::Cellar;
 use crate::compute::examples::{Examples, Truth};
 use crate::compute::train::tests::spec_of;
 use crate::domain::job::{
@@ -92,7 +93,8 @@ fn iris_is_ingested_and_split_by_species() {
     for (part, each) in parts.iter().zip([40, 10]) {
         let table = Table::from_bytes(&part.bytes).unwrap();
         let target = ["species".to_owned()];
-        let read = Examples::from_table(&table, Task::Classification, &target, None);
+        let room = Room::MEMORY;
+        let read = Examples::from_table(&table, room, Task::Classification, &target, None);
         let Truth::Classes { classes, of } = read.unwrap().truth else { unreachable!() };
         assert_eq!(classes, ["setosa", "versicolor", "virginica"]);
         for class in 0..3 {
@@ -146,6 +148,39 @@ fn a_training_finds_its_rows_to_validate_on_by_name() {
     assert_eq!(blind.metrics, done.metrics[..2]);
     let wrong = [named("data", &parts[0].bytes), named("validation", IRIS)];
     check(&spec, &wrong, "these bytes are not a table");
+}
+
+#[test]
+fn r10_a_training_reads_its_chunks_one_after_the_other() {
+    let parts = outputs(&split(7), &[iris_table()]);
+    let spec = Spec::Train(spec_of(Task::Classification, &["species"]));
+    let whole = [named("data", &parts[0].bytes), named("validation", &parts[1].bytes)];
+    let (done, states) = kept(&spec, &whole, &mut |_| {}).unwrap();
+    let chunks = |part: &Named, rows: usize| {
+        let table = Table::from_bytes(&part.bytes).unwrap();
+        let from = (0..table.rows()).step_by(rows);
+        let chunk = |from: usize| table.slice(from, rows.min(table.rows() - from)).to_bytes();
+        from.map(chunk).collect::<Vec<_>>()
+    };
+    let (data, validation) = (chunks(&parts[0], 50), chunks(&parts[1], 16));
+    let names = ["data[1/3]", "data[2/3]", "data[3/3]", "validation[1/2]", "validation[2/2]"];
+    let named = names.map(|name| named(name, b""));
+    let cellar = Cellar { in_memory: 1_000, ..Cellar::of([data, validation].concat()) };
+    let inputs = Inputs { named: &named, backing: Some(&cellar) };
+    let machine = Machine::default();
+    let away = run(&machine, &spec, inputs, &mut |_| {}, &mut forget).unwrap();
+    assert_eq!(away, done);
+    assert_eq!(*cellar.files.lock().unwrap(), 1, "those to validate on are few");
+    let last = states.len() - 2;
+    let begin = Some(states[last].as_slice());
+    let again = replay(&spec, inputs, last as u32, begin, 0).unwrap();
+    assert_eq!(again.outputs, Some((done.outputs, done.metrics)));
+    // A chunk that is none of the table's.
+    let other = Table::from_csv(b"a\n1\n").unwrap().to_bytes();
+    let cellar = Cellar::of([&cellar.inputs[..2], &[other], &cellar.inputs[3..]].concat());
+    let inputs = Inputs { named: &named, backing: Some(&cellar) };
+    let fault = replay(&spec, inputs, 0, None, 0).unwrap_err();
+    assert_eq!(fault.message, "the chunks of a table have different columns");
 }
 
 #[test]

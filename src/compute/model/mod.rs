@@ -199,8 +199,14 @@ impl Shape {
         Ok(Self { family, features, parameters })
     }
 
-    /// Whether these features are what it reads.
-    pub fn takes(&self, values: &[f32]) -> Result<(), Fault> {
+    /// Whether features are tokens to it.
+    #[must_use]
+    pub fn reads_tokens(&self) -> bool {
+        matches!(self.family, Family::Text(_) | Family::Reader(_))
+    }
+
+    /// Whether these features are what it reads, of rows from `first` on.
+    pub fn takes(&self, values: &[f32], first: usize) -> Result<(), Fault> {
         let stranger = match &self.family {
             Family::Mlp(_) | Family::Cnn(_) | Family::Gpt(_) => None,
             Family::Text(text) => text.stranger(values),
@@ -212,7 +218,7 @@ impl Shape {
                 format!(
                     "feature {} of row {} is no token of the model's vocabulary",
                     place % self.features.max(1) + 1,
-                    place / self.features.max(1) + 1
+                    first + place / self.features.max(1) + 1
                 ),
                 "a model of texts reads the columns that a `tokenize` made, and no others: list \
                  them as `features`, or drop the others",
@@ -458,13 +464,18 @@ impl Network {
         }
     }
 
+    /// Rows that go through it together where nothing is learned from them.
+    #[must_use]
+    pub fn rows_at_once(&self) -> usize {
+        (NUMBERS_AT_ONCE / self.shape.family.widest().max(1)).clamp(1, ROWS_AT_ONCE)
+    }
+
     /// What it gives for rows of features (`rows × features`): `rows × outputs`. No row has an
     /// influence on another.
     pub fn outputs(&self, values: &[f32]) -> Result<Vec<f32>, Fault> {
         let width = self.shape.features.max(1);
-        let rows = (NUMBERS_AT_ONCE / self.shape.family.widest().max(1)).clamp(1, ROWS_AT_ONCE);
         let mut all = Vec::new();
-        for values in values.chunks(rows * width) {
+        for values in values.chunks(self.rows_at_once() * width) {
             let x = self.input(values.to_vec(), values.len() / width)?;
             let y = self.forward(&x, Pass::Predict)?;
             memory::check()?;

@@ -80,7 +80,7 @@ fn rows_to_predict_need_no_target_and_rows_to_measure_on_do() {
     assert!(matches!(model.predict(&table), Ok(Predictions::Real(numbers)) if numbers.len() == 1));
     assert!(model.examples(&table).unwrap_err().message.contains("no column \"a\""));
     let examples = model.examples(&Table::from_csv(CSV.as_bytes()).unwrap()).unwrap();
-    assert_eq!(examples.values, [2.5, 1.0, 4.5, 3.0, 6.5, -5.0]);
+    assert_eq!(*examples.values.all().unwrap(), [2.5, 1.0, 4.5, 3.0, 6.5, -5.0]);
     assert_eq!(examples.rows(), 3);
 }
 

@@ -1,19 +1,23 @@
 //! Lessons: the rows of a training made ready for its steps, and those that validate it.
 //! Never learns anything from a row that is held out.
 
+use crate::compute::backing::Room;
 use crate::compute::examples::{Examples, Truth};
 use crate::compute::kernel::philox::{Philox, purpose};
 use crate::compute::op::Wanted;
+use crate::compute::port::Tables;
 use crate::compute::predictor::{Scales, Unit};
+use crate::compute::recipe::Recipe;
+use crate::compute::rows::Rows;
 use crate::compute::split;
 use crate::compute::table::{Table, nearest};
-use crate::compute::tokenizer::Tokenizer;
 use crate::compute::{Fault, quote};
 use crate::domain::job::{ClassWeights, Model, Scaling, Train};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a training learns from and is validated on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Lesson {
     /// The rows to learn from.
     pub rows: Examples,
@@ -28,25 +32,45 @@ pub struct Lesson {
 }
 
 impl Lesson {
+    /// From the inputs of a training, with all rows in memory.
+    pub fn new(
+        spec: &Train,
+        data: &dyn Tables,
+        validation: Option<&dyn Tables>,
+    ) -> Result<Self, Fault> {
+        Self::within(Room::MEMORY, spec, data, validation)
+    }
+
     /// From the inputs of a training: rows are held out of `data` by lot, or given.
-    pub fn new(spec: &Train, data: &Table, validation: Option<&Table>) -> Result<Self, Fault> {
+    pub fn within(
+        room: Room<'_>,
+        spec: &Train,
+        data: &dyn Tables,
+        validation: Option<&dyn Tables>,
+    ) -> Result<Self, Fault> {
         let Train { task, targets, .. } = spec;
         if let Model::Gpt(gpt) = &spec.model {
-            return Self::of_tokens(spec, gpt.context as usize, data, validation);
+            return Self::of_tokens(room, spec, gpt.context as usize, data, validation);
         }
-        let all = Examples::from_table(data, *task, targets, spec.features.as_deref())?;
+        let all = Examples::from_table(data, room, *task, targets, spec.features.as_deref())?;
         let (rows, validation) = match (spec.validation, validation) {
             (None, None) => (all, None),
             (Some(share), None) => {
-                let (rows, held_out) = hold_out(&all, share, spec.seed)?;
+                let (rows, held_out) = hold_out(all, share, spec.seed)?;
                 (rows, Some(held_out))
             }
-            (None, Some(table)) => {
+            (None, Some(tables)) => {
                 let wanted: Vec<String> = all.features.iter().chain(targets).cloned().collect();
-                let table = all.recipe.bring_toward(table, &wanted)?;
-                let vocabulary = all.truth.vocabulary();
-                let checked =
-                    Examples::for_model(&table, *task, targets, &all.features, vocabulary)?;
+                let known = (all.features.as_slice(), all.truth.vocabulary());
+                let checked = if all.recipe.steps().is_empty() {
+                    let tables = Brought { tables, recipe: &all.recipe, columns: &wanted };
+                    Examples::for_model(&tables, room, *task, targets, known)?
+                } else {
+                    // A step may ask for a row of each table.
+                    let table = tables.whole()?;
+                    let table = all.recipe.bring_toward(&table, &wanted)?;
+                    Examples::for_model(&table, room, *task, targets, known)?
+                };
                 (all, Some(checked))
             }
             (Some(_), Some(_)) => {
@@ -61,27 +85,29 @@ impl Lesson {
 
     /// From streams of tokens.
     fn of_tokens(
+        room: Room<'_>,
         spec: &Train,
         context: usize,
-        data: &Table,
-        validation: Option<&Table>,
+        data: &dyn Tables,
+        validation: Option<&dyn Tables>,
     ) -> Result<Self, Fault> {
         let [name] = spec.targets.as_slice() else {
             return Err(Fault::new("a language model learns one column", "leave `target` out"));
         };
-        let known = data.recipe().tokenizer().map(Tokenizer::size);
-        let all = Examples::of_stream(data, name, context, known)?;
+        let all = Examples::of_stream(data, room, name, context, None)?;
         let Truth::Tokens { vocabulary, .. } = all.truth else {
             return Err(Fault::new("the rows are no tokens", "connect a stream of tokens"));
         };
         let (rows, validation) = match (spec.validation, validation) {
             (Some(share), _) => {
-                let (rows, held_out) = hold_out(&all, share, spec.seed)?;
+                let (rows, held_out) = hold_out(all, share, spec.seed)?;
                 (rows, Some(held_out))
             }
-            (None, Some(table)) => {
-                let table = all.recipe.bring_toward(table, std::slice::from_ref(name))?;
-                let held_out = Examples::of_stream(&table, name, context, Some(vocabulary))?;
+            (None, Some(tables)) => {
+                let table = tables.whole()?;
+                let table = all.recipe.bring_toward(&table, std::slice::from_ref(name))?;
+                let known = Some(vocabulary);
+                let held_out = Examples::of_stream(&table, room, name, context, known)?;
                 (all, Some(held_out))
             }
             (None, None) => (all, None),
@@ -98,7 +124,7 @@ impl Lesson {
             ));
         }
         let scales = match spec.scaling {
-            Scaling::Standard if !spec.model.reads_tokens() => scales(&rows),
+            Scaling::Standard if !spec.model.reads_tokens() => scales(&rows.values)?,
             Scaling::Standard | Scaling::None => Scales::default(),
         };
         let (unit, weights) = match &rows.truth {
@@ -126,24 +152,20 @@ impl Lesson {
     }
 
     /// Some rows to learn from: their features, scaled, and what is wanted of them.
-    pub(super) fn batch(&self, rows: &[u32]) -> (Vec<f32>, Wanted) {
-        let width = self.rows.width();
-        let mut values = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            let at = row as usize * width;
-            if let Some(row) = self.rows.values.get(at..at + width) {
-                self.scales.append(row, &mut values);
-            }
-        }
-        let places = rows.iter().map(|&row| row as usize);
-        (values, self.wanted(&self.rows.truth, places))
+    pub(super) fn batch(&self, rows: &[u32]) -> Result<(Vec<f32>, Wanted), Fault> {
+        let places = || rows.iter().map(|&row| row as usize);
+        Ok((self.scaled(&self.rows, places())?, self.wanted(&self.rows.truth, places())))
     }
 
-    /// The features of all of some rows, scaled.
-    pub(super) fn scaled(&self, rows: &Examples) -> Vec<f32> {
-        let mut values = Vec::with_capacity(rows.values.len());
-        rows.values.chunks_exact(rows.width()).for_each(|row| self.scales.append(row, &mut values));
-        values
+    /// The features of the rows at these places, scaled.
+    pub(super) fn scaled(
+        &self,
+        rows: &Examples,
+        places: impl ExactSizeIterator<Item = usize>,
+    ) -> Result<Vec<f32>, Fault> {
+        let mut values = Vec::with_capacity(places.len() * rows.width());
+        rows.values.each(places, |row| self.scales.append(row, &mut values))?;
+        Ok(values)
     }
 
     /// What is wanted of the rows at these places.
@@ -171,8 +193,26 @@ impl Lesson {
     }
 }
 
+/// The columns that are wanted of raw tables.
+struct Brought<'a> {
+    tables: &'a dyn Tables,
+    recipe: &'a Recipe,
+    columns: &'a [String],
+}
+
+impl Tables for Brought<'_> {
+    fn each(&self, take: &mut dyn FnMut(&Table) -> Result<(), Fault>) -> Result<(), Fault> {
+        self.tables.each(&mut |table| take(&self.recipe.bring_toward(table, self.columns)?))
+    }
+
+    fn whole(&self) -> Result<Cow<'_, Table>, Fault> {
+        let table = self.tables.whole()?;
+        self.recipe.bring_toward(&table, self.columns).map(Cow::Owned)
+    }
+}
+
 /// The rows to learn from and those that are held out: each class in proportion.
-fn hold_out(all: &Examples, share: f64, seed: u64) -> Result<(Examples, Examples), Fault> {
+fn hold_out(all: Examples, share: f64, seed: u64) -> Result<(Examples, Examples), Fault> {
     let strata = match &all.truth {
         Truth::Classes { classes, of } => {
             let mut strata = vec![Vec::new(); classes.len()];
@@ -211,18 +251,28 @@ fn moments(of: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / rows).sqrt())
 }
 
-/// Mean and reciprocal standard deviation of every feature. One that never changes is only
-/// centred.
-fn scales(rows: &Examples) -> Scales {
+/// Mean and reciprocal standard deviation of every feature, in f64 and in the order of the rows.
+/// One that never changes is only centred.
+fn scales(rows: &Rows) -> Result<Scales, Fault> {
+    let (all, mut means) = (rows.count() as f64, vec![0.0f64; rows.width()]);
+    rows.each(0..rows.count(), |row| {
+        means.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    })?;
+    means.iter_mut().for_each(|sum| *sum /= all);
+    let mut squares = vec![0.0f64; rows.width()];
+    rows.each(0..rows.count(), |row| {
+        for ((sum, mean), x) in squares.iter_mut().zip(&means).zip(row) {
+            let x = f64::from(*x) - mean;
+            *sum += x * x;
+        }
+    })?;
     let mut scales = Scales::default();
-    for feature in 0..rows.width() {
-        let column = rows.values.iter().skip(feature).step_by(rows.width());
-        let (mean, deviation) = moments(column.map(|&x| f64::from(x)));
-        let scale = (1.0 / deviation) as f32;
-        scales.mean.push(mean as f32);
+    for (mean, squares) in means.iter().zip(squares) {
+        let scale = (1.0 / (squares / all).sqrt()) as f32;
+        scales.mean.push(*mean as f32);
         scales.scale.push(if scale.is_finite() { scale } else { 1.0 });
     }
-    scales
+    Ok(scales)
 }
 
 /// Mean and standard deviation of a target. One that never changes is only centred.
@@ -281,16 +331,17 @@ mod tests {
         assert_eq!((lesson.rows.rows(), held_out.rows()), (80, 20));
         assert_eq!(classes(&held_out).iter().filter(|class| **class == 0).count(), 4);
         // Together they are all rows, each once, and both keep the order of the table.
-        let (learn, check) = (lesson.rows.values.clone(), held_out.values.clone());
+        let of = |rows: &Examples| rows.values.all().unwrap().into_owned();
+        let (learn, check) = (of(&lesson.rows), of(&held_out));
         assert!(learn.is_sorted() && check.is_sorted());
         let mut all = [learn, check.clone()].concat();
         all.sort_by(f32::total_cmp);
         assert_eq!(all, (0..100).map(|i| i as f32).collect::<Vec<_>>());
         spec.seed += 1;
         let other = Lesson::new(&spec, &table, None).unwrap().validation.unwrap();
-        assert_ne!(other.values, check);
+        assert_ne!(of(&other), check);
         // The statistics are those of the rows that are learned from.
-        let mean = lesson.rows.values.iter().sum::<f32>() / 80.0;
+        let mean = of(&lesson.rows).iter().sum::<f32>() / 80.0;
         assert!((lesson.scales.mean[0] - mean).abs() < 1e-4);
     }
 
@@ -300,7 +351,7 @@ mod tests {
         let table = cells("x,y\n1,a\n2,b\n3,a\n");
         let lesson = Lesson::new(&spec, &table, Some(&cells("y,z,x\nb,1,7\n"))).unwrap();
         let given = lesson.validation.unwrap();
-        assert_eq!((classes(&given), given.values), (vec![1], vec![7.0]));
+        assert_eq!((classes(&given), given.values.all().unwrap()), (vec![1], vec![7.0].into()));
         let fault = Lesson::new(&spec, &table, Some(&cells("x,y\n1,c\n"))).unwrap_err();
         assert!(fault.message.contains("never saw"), "{fault}");
     }
@@ -321,7 +372,7 @@ mod tests {
     fn a_number_is_learned_in_deviations_from_its_mean() {
         let spec = spec_of(Task::Regression, &["y"]);
         let lesson = Lesson::new(&spec, &cells("x,y\n1,10\n2,30\n3,20\n4,20\n"), None).unwrap();
-        let (x, wanted) = lesson.batch(&[1, 0]);
+        let (x, wanted) = lesson.batch(&[1, 0]).unwrap();
         let deviation = 50f64.sqrt();
         assert_eq!(lesson.unit, Unit { mean: 20.0, deviation });
         let ten = (10.0 / deviation) as f32;

@@ -10,7 +10,6 @@ use crate::compute::examples::Truth;
 use crate::compute::kernel::Engine;
 use crate::compute::memory;
 use crate::compute::model::{Network, Pass, Sums, fault, misfit};
-use crate::compute::op::Wanted;
 use crate::compute::optim::Descent;
 use crate::compute::predictor::{About, Predictor};
 use crate::compute::state::{Course, Floats, Growing, Moving, State, read_shared};
@@ -226,7 +225,7 @@ impl<'a> Session<'a> {
         let lots = self.step * u64::from(pieces)..;
         self.step += 1;
         for (piece, lot) in batch.chunks(rows).zip(lots) {
-            let (values, wanted) = self.lesson.batch(piece);
+            let (values, wanted) = self.lesson.batch(piece)?;
             let x = self.network.input(values, piece.len())?;
             let outputs =
                 self.network.forward(&x, Pass::Learn { seed: self.deal.seed(), step: lot })?;
@@ -270,10 +269,17 @@ impl<'a> Session<'a> {
         let Some(rows) = self.lesson.validation.as_ref().filter(|_| !is_shard) else {
             return Ok(None);
         };
-        let values = self.lesson.scaled(rows);
-        let given = self.network.outputs(&values)?;
-        let wanted = self.lesson.wanted(&rows.truth, 0..rows.rows());
-        let validated = mean(&wanted, &given, self.engine) * self.lesson.loss_unit();
+        // As a sum of f64 begins: a loss may be -0.0.
+        let (mut sum, mut losses) = (-0.0f64, 0usize);
+        let (all, at_once) = (rows.rows(), self.network.rows_at_once());
+        for from in (0..all).step_by(at_once) {
+            let places = from..all.min(from + at_once);
+            let given = self.network.outputs(&self.lesson.scaled(rows, places.clone())?)?;
+            let each = self.lesson.wanted(&rows.truth, places).losses(self.engine, &given);
+            losses += each.len();
+            sum = each.iter().fold(sum, |sum, &loss| sum + f64::from(loss));
+        }
+        let validated = sum / losses as f64 * self.lesson.loss_unit();
         if validated.is_finite() {
             Ok(Some(validated))
         } else {
@@ -371,10 +377,4 @@ fn has_stopped(spec: &Train, epoch: u64, course: &Course) -> bool {
     let waited = epoch.saturating_sub(u64::from(course.best_epoch));
     let stops = |stopping: EarlyStopping| epoch > 0 && waited >= u64::from(stopping.patience);
     spec.early_stopping.is_some_and(stops)
-}
-
-/// The mean loss of rows in f64, in their order.
-fn mean(wanted: &Wanted, outputs: &[f32], engine: Engine) -> f64 {
-    let losses = wanted.losses(engine, outputs);
-    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64
 }

@@ -1,6 +1,7 @@
 //! Tests of training: what must be the same bytes, and what must be refused.
 //! Never measures time.
 
+mod away;
 mod families;
 mod fast;
 mod parallel;
@@ -14,6 +15,7 @@ use crate::compute::kernel::philox::Philox;
 use crate::compute::kernel::{Engine, Isa};
 use crate::compute::predictor::Predictor;
 use crate::compute::recipe::Recipe;
+use crate::compute::rows::Rows;
 use crate::compute::table::Table;
 use crate::domain::job::{
     Activation, ClassWeights, Column, ColumnKind, Mode, Model, Optimizer, Part, Scaling, Schedule,
@@ -86,6 +88,7 @@ fn data() -> Examples {
     let truth = Truth::Classes { classes, of: labels };
     let column = |name: &String| Column { name: name.clone(), kind: ColumnKind::Real };
     let recipe = Recipe::raw(features.iter().map(column).collect());
+    let values = Rows::new(values, 5);
     Examples { features, values, truth, recipe }
 }
 
@@ -135,7 +138,7 @@ fn trained(spec: &Train, state: Option<&[u8]>) -> Trained {
 fn right(outputs: &[Named], data: &Examples) -> usize {
     let model = Predictor::from_bytes(&outputs[0].bytes).unwrap();
     let Truth::Classes { classes, of } = &data.truth else { unreachable!() };
-    let logits = model.raw_outputs(&data.values, data.rows()).unwrap();
+    let logits = model.raw_outputs(&data.values.all().unwrap(), data.rows()).unwrap();
     let is_largest =
         |(row, label): &(&[f32], &u32)| row.iter().all(|logit| *logit <= row[**label as usize]);
     logits.chunks(classes.len()).zip(of).filter(is_largest).count()
@@ -315,12 +318,19 @@ fn what_cannot_be_trained_is_refused() {
     refused(&|spec, _| spec.batch = 0, "`batch` is 0");
     refused(&|spec, _| spec.part = Part::of(1, 1), "no such part");
     refused(&|spec, _| spec.part = Part::of(1, 2), "no state");
-    refused(&|_, data| data.values[7] = f32::NAN, "the feature `c` of row 1");
+    refused(
+        &|_, data| {
+            let mut values = data.values.all().unwrap().into_owned();
+            values[7] = f32::NAN;
+            data.values = Rows::new(values, 5);
+        },
+        "the feature `c` of row 1",
+    );
     let one = Truth::Classes { classes: vec!["x".to_owned()], of: vec![0; 75] };
     refused(&|_, data| data.truth = one.clone(), "1 different values");
-    refused(&|_, data| data.values.truncate(10), "one value per row");
+    refused(&|_, data| data.values = data.values.pick(&[0, 1]), "one value per row");
     refused(
-        &|_, data| (data.truth, data.values) = (Truth::Real(Vec::new()), Vec::new()),
+        &|_, data| (data.truth, data.values) = (Truth::Real(Vec::new()), data.values.pick(&[])),
         "there are 0 rows",
     );
     let state = trained(&spec(2, Part::of(0, 2)), None).outputs[0].bytes.clone();

@@ -3,6 +3,7 @@
 
 use super::train::{TOKENS_ASSUMED, copies, features, size};
 use super::{CLASSES_ASSUMED, Shape, Way, transform};
+use crate::base::limits::ROWS_IN_MEMORY_BYTES;
 use crate::domain::job::{Gpt, Image, Model, Parallel, Predict, Spec, Task, Train, VOCABULARY_MAX};
 
 /// Bytes of a number.
@@ -30,6 +31,10 @@ const OF_A_TRUTH: u64 = 72;
 const OF_A_TOKEN_HEARD: u64 = 28;
 /// Rows of tokens that are foretold at once.
 const CONTEXTS_AT_ONCE: u64 = 64;
+/// Bytes of a row that lies in a file: what is true of it, on which side it is held, and its place
+/// in the order of an epoch, all as they grow; and of a label.
+const OF_A_ROW_AWAY: u64 = 64;
+const OF_A_LABEL_AWAY: u64 = 16;
 /// Bytes of what reports and cards take, and for each of theirs what they are as trees.
 const OF_PAPERS: u64 = 256 << 10;
 const OF_A_BYTE_OF_A_REPORT: u64 = 24;
@@ -50,13 +55,16 @@ pub(super) fn estimate(spec: &Spec, inputs: &[Shape], outputs: &[Shape]) -> Opti
     let (estimate, most) = match spec {
         Spec::Train(train) => {
             let data = inputs.first().copied().unwrap_or_default();
+            // A bound is one of the same place: if there may be more rows than about, they may as
+            // well be in memory.
+            let is_away = are_away(train, inputs);
             let of = |inputs: &[Shape], tokens, classes| {
                 let known = |shape: &Shape| match shape.tokens {
                     0 => Shape { tokens, ..*shape },
                     _ => *shape,
                 };
                 let known: Vec<Shape> = inputs.iter().map(known).collect();
-                of_training(train, &known, classes)
+                of_training(train, &known, classes, is_away)
             };
             let most = of(&all_at_most(inputs), tokens_most(data), classes_most(data));
             (of(inputs, TOKENS_ASSUMED, CLASSES_ASSUMED), most)
@@ -198,13 +206,38 @@ fn of_hearing(model: Shape, data: Shape) -> Option<u64> {
     (model.way.batch > 0).then(|| on_the_way.saturating_add(model.way.batch))
 }
 
-fn of_training(train: &Train, inputs: &[Shape], classes: u64) -> u64 {
+/// Whether the rows of a training are too many for memory, so that they lie in a file.
+fn are_away(train: &Train, inputs: &[Shape]) -> bool {
+    let data = inputs.first().copied().unwrap_or_default();
+    let of = |shape: &Shape| shape.rows.saturating_mul(features(train, data) * NUMBER);
+    inputs.iter().any(|shape| of(shape) > ROWS_IN_MEMORY_BYTES)
+}
+
+/// What is read of a training, in bytes: its tables, and the rows of these as numbers.
+fn of_rows(train: &Train, inputs: &[Shape], is_away: bool) -> u64 {
+    let data = inputs.first().copied().unwrap_or_default();
+    let rows = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.rows));
+    let values = |shape: &Shape| shape.rows.saturating_mul(features(train, data) * NUMBER);
+    if !is_away {
+        // As bytes, joined, as a table and as numbers, twice while they are scaled.
+        let read = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
+        let all = rows.saturating_mul(features(train, data) * NUMBER);
+        return sum(vec![(3, read), (2, all)]);
+    }
+    // One table after the other likewise, and states; the numbers up to where they go into a file.
+    let tables = || inputs.iter().filter(|shape| shape.rows > 0);
+    let states = inputs.iter().filter(|shape| shape.rows == 0);
+    let read = tables().map(|table| table.largest()).max().unwrap_or(0);
+    let read = states.fold(read, |sum, state| sum.saturating_add(state.bytes));
+    let held = tables().map(|table| values(table).min(ROWS_IN_MEMORY_BYTES));
+    let held = held.fold(0, u64::saturating_add);
+    let each = OF_A_ROW_AWAY + OF_A_LABEL_AWAY * train.targets.len() as u64;
+    sum(vec![(3, read), (2, held), (each, rows)])
+}
+
+fn of_training(train: &Train, inputs: &[Shape], classes: u64, is_away: bool) -> u64 {
     let data = inputs.first().copied().unwrap_or_default();
     let (_, parameters) = size(train, data, classes);
-    // Learned from: as bytes, joined, as a table and as numbers, twice while they are scaled.
-    let read = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.bytes));
-    let rows = inputs.iter().fold(0u64, |sum, shape| sum.saturating_add(shape.rows));
-    let values = rows.saturating_mul(features(train, data)).saturating_mul(2);
     // What learns; the state that it began from, one that is written and one that is stored, the
     // same as an output. And gradients, twice where they are summed up.
     let gradients = if train.accumulate > 1 { 2 } else { 1 };
@@ -217,9 +250,8 @@ fn of_training(train: &Train, inputs: &[Shape], classes: u64) -> u64 {
         true => ROWS_AT_ONCE.saturating_mul(row).min(NUMBERS_AT_ONCE.max(row)),
         false => 0,
     };
-    let numbers = [values, learning, piece.max(validated)];
-    let numbers = numbers.into_iter().fold(0, u64::saturating_add);
-    read.saturating_mul(3).saturating_add(numbers.saturating_mul(NUMBER))
+    let numbers = learning.saturating_add(piece.max(validated));
+    of_rows(train, inputs, is_away).saturating_add(numbers.saturating_mul(NUMBER))
 }
 
 /// Rows of a batch that there can be at the most.
@@ -361,6 +393,28 @@ mod tests {
         let encoder = Shape { columns: 384, bytes: 90_000_000, ..Shape::default() };
         // Three million vectors of 384 numbers, as f32 and twice as f64.
         assert!(of(encoder).unwrap().estimate > 3_000_000 * 384 * 24);
+    }
+
+    #[test]
+    fn rows_that_lie_in_a_file_are_not_counted_beyond_where_they_go_into_it() {
+        let chunk = |rows: u64| Shape { rows, columns: 101, bytes: rows * 808, ..Shape::NONE };
+        let many = |chunks: u64| (1..chunks).fold(chunk(10_000), |all, _| all.below(chunk(10_000)));
+        let numbers = |chunks: u64| chunks * 10_000 * 400;
+        // 256 MiB are 67 chunks of these.
+        let (under, over, far) = (many(67), many(68), many(1_000));
+        assert!(numbers(67) <= ROWS_IN_MEMORY_BYTES && numbers(68) > ROWS_IN_MEMORY_BYTES);
+        assert_eq!((far.bytes, far.chunk, far.most().chunk), (8_080_000_000, 8_080_000, 8_080_000));
+        let of = |data| of(wide(10), data).unwrap();
+        assert!(of(under).estimate > 3 * under.bytes + 2 * numbers(67));
+        assert!(of(over).estimate < of(under).estimate / 2);
+        let away = of(far).estimate - of(over).estimate;
+        assert_eq!(away, (1_000 - 68) * 10_000 * (OF_A_ROW_AWAY + OF_A_LABEL_AWAY));
+        assert!(of(far).estimate < numbers(1_000) / 2 && of(far).bound < 2 * numbers(1_000));
+        // One artifact is read as a whole, and what is made of chunks is one.
+        let whole = Shape { chunk: 0, ..over };
+        assert_eq!(of(whole).estimate, of(over).estimate + 3 * (whole.bytes - over.chunk));
+        let split = Spec::Noop(Noop { tag: 1 });
+        assert!(sizes(&split, &[far]).1.iter().all(|made| made.chunk == 0));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) fn corners() -> Examples {
     let truth = Truth::Classes { classes, of: labels };
     let column = |name: &String| Column { name: name.clone(), kind: ColumnKind::Real };
     let recipe = Recipe::raw(features.iter().map(column).collect());
+    let values = Rows::new(values, 36);
     Examples { features, values, truth, recipe }
 }
 
@@ -119,7 +120,8 @@ fn by_batches_is_learned_and_a_prediction_goes_by_what_was_kept() {
         let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
         assert_eq!(model.to_bytes().unwrap(), done.outputs[0].bytes);
         assert_eq!(*model.model(), spec.model);
-        let (values, width) = (corners().values, model.width());
+        let (corners, width) = (corners(), model.width());
+        let values = corners.values.all().unwrap();
         let alone = values.chunks(width).flat_map(|row| model.raw_outputs(row, 1).unwrap());
         assert_eq!(model.raw_outputs(&values, 90).unwrap(), alone.collect::<Vec<_>>());
     }
@@ -183,7 +185,7 @@ fn pieces_of_a_step_learn_what_the_whole_step_learns() {
     let outputs = |accumulate, batch| {
         let done = trained(&Train { accumulate, batch, ..spec(3, Part::WHOLE) }, None);
         let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
-        model.raw_outputs(&data().values, data().rows()).unwrap()
+        model.raw_outputs(&data().values.all().unwrap(), data().rows()).unwrap()
     };
     let whole = outputs(1, 16);
     let distance = |other: &[f32]| {

@@ -130,12 +130,7 @@ fn a_model_of_texts_takes_tokens_and_nothing_else() {
 }
 
 /// A song of three lines again and again, and who learns it.
-pub(super) fn language(
-    positions: Positions,
-    tied: bool,
-    norm: Norm,
-    dropout: f64,
-) -> (Train, Lesson) {
+pub(super) fn song(positions: Positions, tied: bool, norm: Norm, dropout: f64) -> (Train, Table) {
     let by = Tokens::Char;
     let into = Layout::Stream { separator: "\n".into() };
     let tokenize = Step::Tokenize(Tokenize { column: "text".into(), by, into });
@@ -145,7 +140,16 @@ pub(super) fn language(
     let (blocks, heads, width, context) = (1, 2, 16, 12);
     let model = Model::Gpt(Gpt { blocks, heads, width, context, positions, tied, dropout, norm });
     let spec = spec_of(Task::Language, &["token"]);
-    let spec = Train { model, epochs: 12, batch: 8, optimizer: adamw(0.02), ..spec };
+    (Train { model, epochs: 12, batch: 8, optimizer: adamw(0.02), ..spec }, rows)
+}
+
+pub(super) fn language(
+    positions: Positions,
+    tied: bool,
+    norm: Norm,
+    dropout: f64,
+) -> (Train, Lesson) {
+    let (spec, rows) = song(positions, tied, norm, dropout);
     let lesson = Lesson::new(&spec, &rows, None).unwrap();
     (spec, lesson)
 }
