@@ -114,23 +114,6 @@ fn r10_texts_and_streams_in_a_file_teach_the_same_bytes() {
 }
 
 #[test]
-fn rows_validate_piece_by_piece_as_if_all_at_once() {
-    let held_out = (0..700).map(|i| format!("{i},{},{}\n", i % 7, i % 5 + i % 3));
-    let held_out = cells(&format!("a,b,y\n{}", held_out.collect::<String>()));
-    let (spec, rows) = (Train { epochs: 1, ..regression() }, table(1.0));
-    let lesson = Lesson::new(&spec, &rows, Some(&held_out)).unwrap();
-    let done = run(&spec, &lesson, None, &mut |_| ()).unwrap();
-    let model = Predictor::from_bytes(&done.outputs[0].bytes).unwrap();
-    let all = lesson.validation.as_ref().unwrap();
-    let given = model.raw_outputs(&all.values.all().unwrap(), 700).unwrap();
-    let losses = lesson.wanted(&all.truth, 0..700).losses(Engine::default(), &given);
-    let sum: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
-    let expect = ("validationLoss".to_owned(), sum / 700.0 * lesson.loss_unit());
-    assert_eq!(done.metrics.last(), Some(&expect));
-    check(&spec, &rows, Some(&held_out), None);
-}
-
-#[test]
 fn a_fault_names_the_row_among_all_chunks() {
     let rows = |from: usize, bad: &str| {
         let csv = (from..from + 4).map(|row| format!("{row},{}\n", row % 2)).collect::<String>();
