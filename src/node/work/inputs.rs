@@ -298,7 +298,7 @@ mod tests {
         let (one, _) = site.run(&site.chunks(&["x,y\n1,2\n2,4\n3,6\n"]), 1_000);
         assert_eq!(done.outputs, one.unwrap().outputs);
         assert!((60..300).contains(&bytes), "{bytes}");
-        assert!(matches!(site.run(&task, bytes).0, Ok(_)));
+        assert!(site.run(&task, bytes).0.is_ok());
         let Err(Ended::Failed(fault)) = site.run(&task, bytes - 1).0 else { unreachable!() };
         let expect = format!("what it reads has more than {} bytes together", bytes - 1);
         assert_eq!(fault.message, expect);
