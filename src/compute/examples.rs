@@ -1,6 +1,7 @@
 //! Examples: rows of a table as a matrix of features, and what is true of each row.
 //! Never knows where the rows came from nor what is trained on them.
 
+mod spans;
 mod truth;
 
 pub use truth::Truth;
@@ -15,6 +16,7 @@ use super::tokenizer::Tokenizer;
 use super::{Fault, quote};
 use crate::domain::job::Task;
 use arrow_array::Array;
+use spans::Spans;
 use std::collections::BTreeSet;
 
 /// Rows to learn from or to be measured on.
@@ -87,6 +89,7 @@ impl Examples {
     ) -> Result<Self, Fault> {
         let mut truth = truth::Growing::new(task, targets, None)?;
         let (mut values, mut known, mut rows) = (Growing::new(room), None, 0);
+        let mut spans = Spans::default();
         tables.each(&mut |table| {
             truth.add(table, rows)?;
             if known.is_none() {
@@ -94,10 +97,14 @@ impl Examples {
             }
             let features = known.as_ref().map_or(&[][..], |(features, _)| features);
             values.add(matrix(table, features, rows)?)?;
+            for (at, name) in features.iter().enumerate() {
+                spans.see(at, table.column(name)?);
+            }
             rows += table.rows();
             Ok(())
         })?;
         let (features, recipe) = known.ok_or_else(nothing)?;
+        spans.check(&features)?;
         Ok(Self { values: values.end(features.len()), features, truth: truth.end(), recipe })
     }
 

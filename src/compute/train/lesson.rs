@@ -252,7 +252,7 @@ fn moments(of: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 }
 
 /// Mean and reciprocal standard deviation of every feature, in f64 and in the order of the rows.
-/// One that never changes is only centred.
+/// Of one that never changes nothing can be learned: it is 0, on new rows too.
 fn scales(rows: &Rows) -> Result<Scales, Fault> {
     let (all, mut means) = (rows.count() as f64, vec![0.0f64; rows.width()]);
     rows.each(0..rows.count(), |row| {
@@ -270,13 +270,19 @@ fn scales(rows: &Rows) -> Result<Scales, Fault> {
     for (mean, squares) in means.iter().zip(squares) {
         let scale = (1.0 / (squares / all).sqrt()) as f32;
         scales.mean.push(*mean as f32);
-        scales.scale.push(if scale.is_finite() { scale } else { 1.0 });
+        scales.scale.push(if scale.is_finite() { scale } else { 0.0 });
     }
     Ok(scales)
 }
 
 /// Mean and standard deviation of a target. One that never changes is only centred.
 fn unit(of: &[f64]) -> Unit {
+    // The mean of equal numbers may be none of them, by rounding.
+    if let Some((first, rest)) = of.split_first()
+        && rest.iter().all(|x| x == first)
+    {
+        return Unit { mean: *first, deviation: 1.0 };
+    }
     let (mean, deviation) = moments(of.iter().copied());
     Unit { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } }
 }
@@ -378,8 +384,13 @@ mod tests {
         let ten = (10.0 / deviation) as f32;
         assert_eq!((x.len(), wanted), (2, Wanted::Real(vec![ten, -ten])));
         assert!((lesson.loss_unit() - 50.0).abs() < 1e-9);
-        let still = Lesson::new(&spec, &cells("x,y\n1,7\n2,7\n"), None).unwrap();
-        assert_eq!(still.unit, Unit { mean: 7.0, deviation: 1.0 });
+        for same in [7.0, 0.1] {
+            let csv = format!("x,y\n{}", format!("1,{same}\n").repeat(30));
+            let still = Lesson::new(&spec, &cells(&csv), None).unwrap();
+            assert_eq!(still.unit, Unit { mean: same, deviation: 1.0 });
+            // Whatever a new row has there: nothing was learned of it.
+            assert_eq!((still.scales.mean[0], still.scales.scale[0]), (1.0, 0.0));
+        }
     }
 
     #[test]
