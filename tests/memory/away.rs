@@ -80,7 +80,6 @@ fn train() -> Spec {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "whoever measures wants to see it")]
 fn rows_that_lie_in_a_file_take_less_memory_than_they_are() {
     const CHUNKS: usize = 24;
     const ROWS: usize = 1_000;

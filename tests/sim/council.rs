@@ -5,6 +5,7 @@
 //! against the rules.
 
 mod byzantine;
+mod deaths;
 mod seat;
 
 use crate::dice::Dice;
@@ -507,39 +508,6 @@ fn r7_as_many_that_say_two_things_break_it_and_fewer_do_not() {
         // A third of the stake would be enough to stop it.
         assert_eq!(held((count - 1) / 3, count), Ok(()), "{count}");
     }
-}
-
-#[test]
-fn r6_who_may_have_forgotten_what_it_said_says_nothing_for_a_while() {
-    let mut council = Council::new(1, &[Temper::Honest; 4], CALM, 6);
-    council.seats[2].silent_before = Height(4);
-    council.live(60_000).unwrap();
-    assert!(council.is_done(), "three of four agree");
-    let key = council.seats[2].key();
-    let said: BTreeSet<Height> = council
-        .votes
-        .keys()
-        .filter(|(who, ..)| *who == key)
-        .map(|(_, height, ..)| *height)
-        .collect();
-    assert_eq!(said, (4..=6).map(Height).collect());
-}
-
-#[test]
-fn validators_that_live_for_a_second_each_agree_between_their_deaths() {
-    // The first seconds are so bad that a height may come to a late round, whose time-outs are
-    // longer than a life.
-    let lasts = |seed| {
-        let mut council = Council::new(seed, &[Temper::Honest; 4], CALM, 6);
-        council.weather.loss = 80;
-        council.lives = Some((700, 450));
-        council.live(30_000).unwrap();
-        council.weather.loss = 0;
-        council.live(60_000).unwrap();
-        council.is_done()
-    };
-    let stuck: Vec<u64> = (1..=20).filter(|seed| !lasts(*seed)).collect();
-    assert!(stuck.is_empty(), "seeds {stuck:?}");
 }
 
 #[test]
