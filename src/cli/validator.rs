@@ -95,7 +95,9 @@ impl Teller<'_> {
                 };
                 let line = format!(
                     "silent   a new home: what this key voted elsewhere is not known here; it votes \
-                     {slots}"
+                     {slots} (at once if its name, {}, stands in the file `voter` in the home: only \
+                     if it has voted nowhere)",
+                    self.me
                 );
                 self.lines.say(line, json!({"event": "silent", "from": from.map(|from| from.0)}));
             }

@@ -84,7 +84,9 @@ pub(super) fn worker(args: &args::Worker, context: &mut Context) -> Result<Exit,
 
 /// What is wrong with a network, or the way to it.
 pub(super) fn stop(error: &LinkError) -> Stop {
-    Stop::because(Exit::Failed, error)
+    // To start it again would not help.
+    let exit = if matches!(error, LinkError::Doubled) { Exit::Usage } else { Exit::Failed };
+    Stop::because(exit, error)
 }
 
 /// What became of the leases that ended while it ran.

@@ -101,7 +101,7 @@ impl Examples {
                 spans.see(at, table.column(name)?);
             }
             rows += table.rows();
-            Ok(())
+            fits(rows)
         })?;
         let (features, recipe) = known.ok_or_else(nothing)?;
         spans.check(&features)?;
@@ -124,7 +124,7 @@ impl Examples {
             values.add(matrix(table, features, rows)?)?;
             recipe.get_or_insert_with(|| table.recipe().clone());
             rows += table.rows();
-            Ok(())
+            fits(rows)
         })?;
         let recipe = recipe.ok_or_else(nothing)?;
         let values = values.end(features.len());
@@ -170,6 +170,17 @@ const TOKENS_AT_ONCE: usize = 1 << 20;
 
 fn nothing() -> Fault {
     Fault::new("there is no table", "connect an output that is a table")
+}
+
+/// Rows have numbers of 32 bits.
+fn fits(rows: usize) -> Result<(), Fault> {
+    match u32::try_from(rows) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::new(
+            format!("there are more than {} rows", u32::MAX),
+            "keep fewer rows when they are ingested",
+        )),
+    }
 }
 
 /// The columns of a table that are learned from.

@@ -2,7 +2,7 @@
 //! its own, as they would be anywhere. Decides nothing that they decide. Whoever ends is missed, as
 //! anywhere; all are ended where nothing can go on any more.
 
-use super::network::{Founding, NETWORK_FILE, Network, NetworkError, found};
+use super::network::{Founding, NETWORK_FILE, Network, NetworkError, begin_homes, found};
 use super::wire::{Answer, Ask, Wire};
 use crate::base::amount::Ohc;
 use crate::base::keys::PublicKey;
@@ -317,7 +317,9 @@ pub(super) fn begin(wish: &Wish) -> Result<Network, DevError> {
         nats: vec!["nats://127.0.0.1:4222".into()],
         store: "store/".into(),
     };
-    Ok(found(&founding)?.network)
+    let network = found(&founding)?.network;
+    begin_homes(&founding.out)?;
+    Ok(network)
 }
 
 /// Held as long as the network runs.

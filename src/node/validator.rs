@@ -248,7 +248,7 @@ impl Seat<'_> {
         let (height, silent_before) = (state.height(), self.consensus.silent_before());
         let is_of_others = state.validators().contains_key(&me) && height > Height(0);
         let from = match silent_before {
-            Height(u64::MAX) if !self.follower.is_current() => return Ok(()),
+            Height(u64::MAX) if !self.follower.is_at_the_front() => return Ok(()),
             Height(u64::MAX) if is_of_others => voter::votes_from(height),
             Height(u64::MAX) => height,
             from => from,

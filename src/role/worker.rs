@@ -149,8 +149,9 @@ pub struct Worker {
     /// What it asks for everywhere: a bid that it sealed is told though it takes on nothing more.
     ask: Price,
     bidding: Option<Bidding>,
-    /// What it wanted to stand since one of them stood for the first time.
-    own: Vec<Option<(Bid, Classes)>>,
+    /// The bids that it sent, and whether one of them has stood.
+    own: Vec<(Bid, Classes)>,
+    has_stood: bool,
     doing: BTreeMap<LeaseId, Doing>,
     /// Sealed auctions in which something was sent, and when.
     tendered: BTreeMap<(BlockId, TenderAsked), Millis>,
@@ -170,6 +171,7 @@ impl Worker {
             takes: Classes::ALL,
             bidding: None,
             own: Vec::new(),
+            has_stood: false,
             doing: BTreeMap::new(),
             tendered: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -230,12 +232,11 @@ impl Worker {
         out.extend(queries.into_iter().map(|query| Output::Trace(Box::new(query))));
         let standing = known.and_then(|worker| Some((worker.bid?, worker.takes)));
         let wanted = self.bid.map(|bid| (bid, self.takes));
+        let is_own = standing.is_none_or(|standing| self.own.contains(&standing));
+        self.has_stood |= standing.is_some() && is_own;
         if standing == wanted {
             self.bidding = None;
-            if !self.own.contains(&wanted) {
-                self.own.push(wanted);
-            }
-        } else if standing.is_some() && !self.own.is_empty() && !self.own.contains(&standing) {
+        } else if self.has_stood && !is_own {
             out.push(Output::Overtaken);
         } else {
             self.stand(now, state, wanted, out);
@@ -261,6 +262,7 @@ impl Worker {
                 (order, (patience_ms * more).min(BID_AGAIN_MS_MAX))
             }
             None => {
+                self.own.extend(wanted.filter(|wanted| !self.own.contains(wanted)));
                 let command = match wanted {
                     None => Command::Withdraw,
                     Some((bid, Classes::ALL)) => Command::Bid(bid),

@@ -14,7 +14,7 @@ pub(crate) struct Worker {
     #[arg(long, value_name = "PATH")]
     pub(crate) config: PathBuf,
     /// Ask so many nano-OhC per unit of work [default: `ask` of the configuration, else a fifth
-    /// below the network's base price]
+    /// below the network's first base price]
     #[arg(long, value_name = "NANO", allow_negative_numbers = true)]
     pub(crate) price: Option<u64>,
     /// Take on so many units of work at a time [default: `capacity` of the configuration, else

@@ -3,9 +3,15 @@
 
 use super::{ArtifactError, io_error};
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many bytes are written between two looks at the disk.
+const LOOK_BYTES: u64 = 64 << 20;
+/// So many are left free, or a tenth of a disk that is small.
+const RESERVE_BYTES: u64 = 2 << 30;
 
 /// A file without a name.
 #[derive(Debug)]
@@ -23,6 +29,11 @@ impl ScratchFile {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let place = folder.join(format!("scratch#{}.{number}", std::process::id()));
         let open = || {
+            // One that a process of this number left when it was killed.
+            match fs::remove_file(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
             let file = File::options().read(true).write(true).create_new(true).open(&place)?;
             fs::remove_file(&place)?;
             Ok(file)
@@ -31,8 +42,19 @@ impl ScratchFile {
         Ok(Self { file, place, bytes: 0 })
     }
 
-    /// Writes behind what was written before.
+    /// Writes behind what was written before; not where that leaves the disk too little for what
+    /// else is written on it, such as a log.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), ArtifactError> {
+        if self.bytes / LOOK_BYTES != (self.bytes + bytes.len() as u64) / LOOK_BYTES {
+            let full = || io_error("write", &self.place)(io::ErrorKind::StorageFull.into());
+            let disk = rustix::fs::fstatvfs(&self.file)
+                .map_err(|error| io_error("look at", &self.place)(io::Error::from(error)))?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let few = RESERVE_BYTES.min(disk.f_blocks.saturating_mul(disk.f_frsize) / 10);
+            if free < few + LOOK_BYTES {
+                return Err(full());
+            }
+        }
         let written = self.file.write_all_at(bytes, self.bytes);
         written.map_err(io_error("write", &self.place))?;
         self.bytes += bytes.len() as u64;

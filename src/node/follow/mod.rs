@@ -201,6 +201,12 @@ impl Follower {
         others.is_some_and(|others| height >= others) && !self.is_fetching
     }
 
+    /// Whether it is current, and nobody who is not known to lie says to be further.
+    #[must_use]
+    pub fn is_at_the_front(&self) -> bool {
+        self.is_current() && self.state().height() >= self.peers.highest()
+    }
+
     /// Whether what was believed here at the beginning, or the checkpoint, is of so long ago that
     /// its validators may have left with their stake: then they can sign another history and lose
     /// nothing. Told once, when the copy is current.

@@ -127,6 +127,18 @@ fn check(founding: &Founding) -> Result<(), NetworkError> {
     }
 }
 
+/// Begins the homes of the validators of a network that was founded in a folder a moment ago, where
+/// they run in it: their keys have voted nowhere. Where they are copied elsewhere, a copy that is
+/// made later would say so too.
+pub fn begin_homes(folder: &Path) -> Result<(), NetworkError> {
+    for n in 1..=VALIDATORS_MAX {
+        let node = folder.join(format!("validator-{n}"));
+        let Some(key) = keyring::load(&node.join("key.pem"))? else { break };
+        voter::hold(&Home::at(&node.join(HOME)), &key.public())?;
+    }
+    Ok(())
+}
+
 /// Makes everything in a folder of its own; gives the names of the nodes' folders.
 fn draft_all(
     founding: &Founding,
@@ -150,10 +162,6 @@ fn draft_all(
         (1..=count).map(one).collect::<Result<Vec<_>, NetworkError>>()
     };
     let validators = fleet("validator", Role::Validator, founding.validators)?;
-    for (key, name) in &validators {
-        // A key that was made a moment ago has voted nowhere.
-        voter::hold(&Home::at(&draft.join(name).join(HOME)), key)?;
-    }
     let workers = fleet("worker", Role::Follower, founding.workers)?;
     let client = (key("client", Role::Follower)?, "client".to_owned());
     for (kind, nodes) in [("validator", &validators), ("worker", &workers)] {

@@ -14,7 +14,7 @@ mod reach;
 pub use choice::{Chosen, Context, Contexts, EMBEDDED, Surroundings, choose};
 pub use config::{Config, Fleet, Part};
 pub use document::Document;
-pub use founding::{Founded, Founding, found};
+pub use founding::{Founded, Founding, begin_homes, found};
 pub use reach::{Network, Tls};
 
 use crate::base::canon::Digest;

@@ -28,7 +28,7 @@ use malachite::{LocallyProposedValue, Params, process};
 use malachite_types::{
     LinearTimeouts, Round, Timeout, ValidatorSet as _, ValuePayload, Vote as _, VoteExtensionPolicy,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use trial::Trial;
@@ -112,8 +112,8 @@ pub struct Consensus {
     has_begun: bool,
     /// Slots that were proposed at this height and found sound, by their heads.
     sound: BTreeMap<Digest, Arc<Slot>>,
-    /// How many slots were proposed in each round of this height.
-    proposed: BTreeMap<u32, usize>,
+    /// The heads that were proposed in each round of this height.
+    proposed: BTreeMap<u32, BTreeSet<Digest>>,
     /// Messages of heights to come.
     ahead: BTreeMap<Height, Vec<Message>>,
     said: Said,
@@ -336,9 +336,11 @@ impl Consensus {
                     key.verifies(self.network, &proposal.body, &proposal.signature)
                 });
                 self.said.heard = is_ours.then(|| proposal.clone());
-                let count = self.proposed.entry(proposal.body.round).or_default();
-                *count += usize::from(is_ours);
-                let is_fair = is_ours && *count <= PROPOSALS_PER_ROUND_MAX;
+                let heads = self.proposed.entry(proposal.body.round).or_default();
+                let is_fair = is_ours
+                    && (heads.len() < PROPOSALS_PER_ROUND_MAX
+                        || heads.contains(&proposal.body.head));
+                heads.extend(is_fair.then_some(proposal.body.head));
                 let is_sound = is_fair
                     && self.is_in_time(now, state, slot)
                     && self.trial.accepts(state, self.parent, slot, &self.verifiers);

@@ -6,7 +6,7 @@ use super::nats::Nats;
 use crate::site::{Ran, SUPPLY_NANO, Site, nano};
 use ohc::base::keys::{NetworkId, PublicKey, SecretKey};
 use ohc::effects::keyring;
-use ohc::node::network::{Founding, Network, found};
+use ohc::node::network::{Founding, Network, begin_homes, found};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -252,6 +252,7 @@ fn network(site: &Site, validators: usize, workers: usize, store: &str) -> (Path
     let out = site.path("lab");
     let (name, nats, store) = ("lab".into(), vec![URL.to_owned()], store.into());
     found(&Founding { out: out.clone(), name, validators, workers, nats, store }).unwrap();
+    begin_homes(&out).unwrap();
     let users = fs::read_to_string(out.join("nats-users.conf")).unwrap();
     (out, users)
 }
