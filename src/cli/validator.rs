@@ -94,9 +94,9 @@ impl Teller<'_> {
                     Some(from) => format!("from slot {from} on"),
                 };
                 let line = format!(
-                    "silent   a new home: what this key voted elsewhere is not known here; it votes \
-                     {slots} (at once if its name, {}, stands in the file `voter` in the home: only \
-                     if it has voted nowhere)",
+                    "silent   a new home: what this key voted elsewhere is not known here; it \
+                     votes {slots} (at once if its name, {}, stands in the file `voter` in the \
+                     home: only if it has voted nowhere)",
                     self.me
                 );
                 self.lines.say(line, json!({"event": "silent", "from": from.map(|from| from.0)}));

@@ -244,8 +244,7 @@ impl Artifacts {
         }
     }
 
-    /// Fails where nobody has begun the store that all nodes reach, or where this one does not
-    /// reach it.
+    /// Fails where the store that all nodes reach was not begun, or is not reached.
     pub async fn check_begun(&self) -> Result<(), ArtifactError> {
         match &self.depot {
             Some(depot) => depot.check_begun().await,
@@ -409,10 +408,8 @@ impl Artifacts {
 
     /// A file beside the artifacts that lie here, for one job: it goes with whoever has it.
     pub fn scratch(&self) -> Result<ScratchFile, ArtifactError> {
-        match &self.directory {
-            Some(directory) => ScratchFile::create(directory),
-            None => ScratchFile::create(&std::env::temp_dir()),
-        }
+        let other = std::env::temp_dir();
+        ScratchFile::create(self.directory.as_deref().unwrap_or(&other))
     }
 
     /// Whether something lies under a digest. Only [`Artifacts::get`] says that it is whole.
