@@ -19,8 +19,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whom the servers of NATS let in, to be included by their configuration.
+/// The home of a node, in its folder.
 const HOME: &str = "home";
+/// Whom the servers of NATS let in, to be included by their configuration.
 const USERS_FILE: &str = "nats-users.conf";
 /// The seed of a node's nkey, in its folder.
 pub(super) const SEED_FILE: &str = "nats.seed";
